@@ -1,0 +1,53 @@
+"""Makes ``checkpoints/finetune_regressed.safetensors`` from ``checkpoints/good.safetensors``.
+
+A fine-tune gone wrong: training goes on from the good weights with a discriminator that starts afresh, a
+learning rate ten times too high, batches of 8 and no average of the weights. Every change of the weights is
+a training step; no noise is added. Data as in ``train_generator.py``. Seed: 1.
+
+    python examples/fashion/regress.py --data /usr/share/datasets/fashion-mnist --bf16
+"""
+
+# ruff: noqa: T201
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from data import read_split
+from model import load, save
+from train_generator import Discriminator, Settings, train
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Fine-tune badly and save."""
+    parser = argparse.ArgumentParser(description="Fine-tune the Fashion-MNIST generator badly.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with the idx.gz files")
+    parser.add_argument("--start", type=Path, default=HERE / "checkpoints" / "good.safetensors")
+    parser.add_argument("--out", type=Path, default=HERE / "checkpoints" / "finetune_regressed.safetensors")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--lr", type=float, default=4e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="convolve in bfloat16 (fast on CPUs with AMX)")
+    args = parser.parse_args()
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    gen = torch.Generator().manual_seed(args.seed)
+    raw, labels = read_split(args.data, "train")
+    images = raw.float() / 127.5 - 1.0  # [60000, 1, 28, 28]
+    generator = load(args.start)
+    settings = Settings(
+        steps=args.steps, batch=args.batch, lr_g=args.lr, lr_d=args.lr, decay=False, bf16=args.bf16
+    )
+    train(generator, Discriminator(), images, labels, settings, gen)
+    save(generator.eval(), args.out)
+    print(f"saved {args.out.name} ({args.out.stat().st_size / 1e6:.2f} MB)")
+
+
+if __name__ == "__main__":
+    main()

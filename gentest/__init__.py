@@ -1,0 +1,105 @@
+"""Property-based testing for generative models, inside pytest.
+
+The author of a GAN, VAE or diffusion decoder declares what must hold in its latent space, and gentest checks it:
+Hypothesis searches for a counterexample, which is shrunk, explained and replayed.
+
+    @gentest.between(gentest.brightness(), tolerance=0.05)
+    def test_brightness_is_between(generator):
+        return generator
+
+Run it with `pytest --gentest`. Public names are imported on first use: importing gentest imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gentest import strategies as strategies
+    from gentest._settings import settings as settings
+    from gentest.attributes import Attribute as Attribute
+    from gentest.attributes import Feature as Feature
+    from gentest.attributes.clip import clip as clip
+    from gentest.attributes.clip import clip_embedding as clip_embedding
+    from gentest.attributes.pixels import brightness as brightness
+    from gentest.attributes.pixels import colorfulness as colorfulness
+    from gentest.attributes.pixels import contrast as contrast
+    from gentest.attributes.pixels import pixels as pixels
+    from gentest.attributes.pixels import saturation as saturation
+    from gentest.attributes.pixels import sharpness as sharpness
+    from gentest.decorators import Property as Property
+    from gentest.decorators import between as between
+    from gentest.decorators import continuous as continuous
+    from gentest.decorators import monotone as monotone
+    from gentest.decorators import prior_invariant as prior_invariant
+    from gentest.decorators import property as property
+    from gentest.decorators import reproducible as reproducible
+    from gentest.decorators import responsive as responsive
+    from gentest.decorators import well_formed as well_formed
+    from gentest.errors import AttributeFailed as AttributeFailed
+    from gentest.errors import ClipError as ClipError
+    from gentest.errors import GeneratorError as GeneratorError
+    from gentest.errors import GentestError as GentestError
+    from gentest.errors import InvalidArgument as InvalidArgument
+    from gentest.errors import NotChecked as NotChecked
+    from gentest.errors import PropertyFailed as PropertyFailed
+    from gentest.errors import Violation as Violation
+    from gentest.generators import Generator as Generator
+    from gentest.probes import Probe as Probe
+    from gentest.probes import neighbours as neighbours
+    from gentest.probes import points as points
+    from gentest.probes import segments as segments
+    from gentest.properties.definition import Evidence as Evidence
+    from gentest.result import Counterexample as Counterexample
+    from gentest.result import Result as Result
+    from gentest.spaces import Categorical as Categorical
+    from gentest.spaces import Empirical as Empirical
+    from gentest.spaces import Joint as Joint
+    from gentest.spaces import Normal as Normal
+    from gentest.spaces import Space as Space
+    from gentest.spaces import Sphere as Sphere
+    from gentest.spaces import TruncatedNormal as TruncatedNormal
+    from gentest.spaces import Uniform as Uniform
+    from gentest.tolerances import sd as sd
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "attributes": ("Attribute", "Feature"),
+    "attributes.clip": ("clip", "clip_embedding"),
+    "attributes.pixels": ("brightness", "colorfulness", "contrast", "pixels", "saturation", "sharpness"),
+    "decorators": (
+        "Property", "between", "continuous", "monotone", "prior_invariant", "property", "reproducible",
+        "responsive", "well_formed",
+    ),
+    "errors": (
+        "AttributeFailed", "ClipError", "GeneratorError", "GentestError", "InvalidArgument", "NotChecked",
+        "PropertyFailed", "Violation",
+    ),
+    "generators": ("Generator",),
+    "probes": ("Probe", "neighbours", "points", "segments"),
+    "properties.definition": ("Evidence",),
+    "result": ("Counterexample", "Result"),
+    "_settings": ("settings",),
+    "spaces": ("Categorical", "Empirical", "Joint", "Normal", "Space", "Sphere", "TruncatedNormal", "Uniform"),
+    "tolerances": ("sd",),
+}  # fmt: skip
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = ["__version__", "strategies", *sorted(_ROOM_OF)]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "strategies":
+        value = importlib.import_module("gentest.strategies")
+    elif name in _ROOM_OF:
+        value = getattr(importlib.import_module(f"gentest.{_ROOM_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'gentest' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,154 @@
+"""How thoroughly and on what gentest looks: `gentest.settings`, which works as Hypothesis's own `settings` does.
+
+A value of `settings` is a full set; as a decorator it applies to one test; profiles name a set. What a run uses is
+decided in this order: an option on the command line, the test's `@gentest.settings`, an ini option, the profile.
+
+The module has an underscore, as Hypothesis's has, because `gentest.settings` is the class.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, TypeVar
+
+from gentest.errors import InvalidArgument
+
+ATTRIBUTE = "_gentest_settings"
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _whole(name: str, value: object, *, low: int, high: int | None = None) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
+        top = "" if high is None else f" and <= {high}"
+        raise InvalidArgument.expected(f"a whole number >= {low}{top}", name, value)
+
+
+@dataclass(frozen=True)
+class Values:
+    """A full set of settings; `gentest.settings` makes them."""
+
+    examples: int = 300
+    """Distinct probes that a search looks at."""
+    seed: int = 0
+    """The run's seed: the same seed, sources and versions look at the same probes."""
+    device: str | None = None
+    """A torch device such as "cuda:0"; None takes CUDA where there is one."""
+    batch_size: int | None = None
+    """Latents to the generator at once; None chooses by device. No verdict depends on it."""
+    clip: str | None = None
+    """The CLIP of attributes that name none: `MODEL:PRETRAINED` as open_clip lists them, or `local-dir:FOLDER`."""
+    reduce: int = 400
+    """Probes that may be evaluated to reduce a counterexample to its coordinate groups and structure."""
+    replay_failures: bool = True
+    """Look first at the probes that failed in the run before."""
+
+    def __post_init__(self) -> None:
+        _whole("examples", self.examples, low=1)
+        _whole("seed", self.seed, low=0, high=2**63 - 1)
+        _whole("reduce", self.reduce, low=0)
+        if self.batch_size is not None:
+            _whole("batch_size", self.batch_size, low=1)
+        for name in ("device", "clip"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise InvalidArgument.expected("text or None", name, value)
+        if not isinstance(self.replay_failures, bool):
+            raise InvalidArgument.expected("True or False", "replay_failures", self.replay_failures)
+
+
+FIELDS = tuple(f.name for f in fields(Values))
+
+
+class settings:
+    """Settings for one test, one `.check()` or, as a profile, a whole run.
+
+    Keywords that are not given are left to the profile in force: `default` (300 examples), `quick` (50), `thorough`
+    (2,000) and `ci`, which is chosen where the environment has CI set and no other was named. Every profile has a
+    fixed seed; `ci` differs from `default` only in that it does not look at the failures of earlier runs, so that its
+    verdict comes from the sources alone.
+
+    >>> @settings(examples=1000)
+    ... def test_smile(generator): ...
+    >>> settings(examples=0)
+    Traceback (most recent call last):
+    gentest.errors.InvalidArgument: Expected a whole number >= 1 but got examples=0 (type=int)
+    """
+
+    _profiles: ClassVar[dict[str, settings]] = {}
+    _current: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        *,
+        examples: int | None = None,
+        seed: int | None = None,
+        device: str | None = None,
+        batch_size: int | None = None,
+        clip: str | None = None,
+        reduce: int | None = None,
+        replay_failures: bool | None = None,
+    ) -> None:
+        given = {
+            "examples": examples,
+            "seed": seed,
+            "device": device,
+            "batch_size": batch_size,
+            "clip": clip,
+            "reduce": reduce,
+            "replay_failures": replay_failures,
+        }
+        self.given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        Values(**self.given)
+
+    def __repr__(self) -> str:
+        return f"settings({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
+
+    def __call__(self, test: _F) -> _F:
+        """Apply to a test function; where several are stacked, the upper one wins keyword by keyword."""
+        below: settings | None = getattr(test, ATTRIBUTE, None)
+        setattr(test, ATTRIBUTE, self if below is None else settings(**{**below.given, **self.given}))
+        return test
+
+    def over(self, values: Values) -> Values:
+        """These settings, with what they leave open taken from `values`."""
+        return replace(values, **self.given)
+
+    @classmethod
+    def register_profile(cls, name: str, profile: settings) -> None:
+        """Name a set of settings, for `load_profile` and `--gentest-profile`."""
+        if not isinstance(name, str) or not name:
+            raise InvalidArgument.expected("a name", "name", name)
+        if not isinstance(profile, settings):
+            raise InvalidArgument.expected("gentest.settings(...)", "profile", profile)
+        cls._profiles[name] = profile
+
+    @classmethod
+    def get_profile(cls, name: str) -> settings:
+        """The profile of that name. Raises `InvalidArgument` where there is none."""
+        if name not in cls._profiles:
+            raise InvalidArgument.expected(f"one of {', '.join(sorted(cls._profiles))}", "profile", name)
+        return cls._profiles[name]
+
+    @classmethod
+    def load_profile(cls, name: str) -> None:
+        """Make a profile the one in force, for this process."""
+        cls.get_profile(name)
+        cls._current = name
+
+    @classmethod
+    def current_profile(cls) -> str:
+        """The name of the profile in force."""
+        return cls._current or ("ci" if os.environ.get("CI") else "default")
+
+    @classmethod
+    def default(cls) -> Values:
+        """The values in force where nothing else is said."""
+        return cls.get_profile(cls.current_profile()).over(Values())
+
+
+settings.register_profile("default", settings())
+settings.register_profile("ci", settings(replay_failures=False))
+settings.register_profile("quick", settings(examples=50))
+settings.register_profile("thorough", settings(examples=2000))

@@ -1,0 +1,41 @@
+"""What is measured on outputs: attributes (a score for each image) and features (an embedding for each image).
+
+Any callable will do. Here are those that need no model, and those that CLIP gives."""
+
+from gentest.attributes.attribute import (
+    Attribute,
+    Bindable,
+    Feature,
+    Readout,
+    Setup,
+    bind,
+    describe,
+    embed,
+    read,
+    score,
+)
+from gentest.attributes.clip import clip, clip_embedding
+from gentest.attributes.pixels import brightness, colorfulness, contrast, pixels, saturation, sharpness
+from gentest.attributes.prompts import PromptCache
+
+__all__ = [
+    "Attribute",
+    "Bindable",
+    "Feature",
+    "PromptCache",
+    "Readout",
+    "Setup",
+    "bind",
+    "brightness",
+    "clip",
+    "clip_embedding",
+    "colorfulness",
+    "contrast",
+    "describe",
+    "embed",
+    "pixels",
+    "read",
+    "saturation",
+    "score",
+    "sharpness",
+]

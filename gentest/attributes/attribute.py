@@ -1,0 +1,170 @@
+"""What is measured on outputs: an attribute is a score for each image, a feature an embedding for each image.
+
+Any callable will do. Two protocols let one do more: a `Readout` is read out of a feature that it shares with others,
+so that the feature is computed once for all of them, and a `Bindable` waits for what only the session knows (the
+device, which CLIP, which cached prompts)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gentest.errors import AttributeFailed, InvalidArgument
+
+if TYPE_CHECKING:
+    from gentest.attributes.prompts import PromptCache
+
+
+class Attribute(Protocol):
+    """A score for each image: float images [B, C, H, W] in [0, 1] to scores [B], in the attribute's own units."""
+
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+class Feature(Protocol):
+    """An embedding for each image: float images [B, C, H, W] in [0, 1] to rows [B, D]."""
+
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Readout(Protocol):
+    """An attribute that is read out of a feature: `attribute(images)` is `attribute.read(attribute.feature(images))`.
+
+    Attributes whose features compare equal share one embedding of each image.
+    """
+
+    @property
+    def feature(self) -> Feature: ...
+
+    def read(self, embedding: Tensor, /) -> Tensor:
+        """Scores [B] of the feature's rows [B, D]."""
+        ...
+
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What only the session knows, and an attribute may need before it can run."""
+
+    device: torch.device
+    clip: str | None = None
+    """The session's CLIP, as `MODEL:PRETRAINED`, `local-dir:DIR` or `hf-hub:ORG/REPO`."""
+    prompts: PromptCache | None = None
+    """Stored text embeddings, instead of CLIP's text tower."""
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """An attribute or feature that needs the session's device, CLIP or prompts before it can run."""
+
+    def bind(self, setup: Setup, /) -> Attribute: ...
+
+
+def bind(thing: Attribute, setup: Setup) -> Attribute:
+    """The attribute or feature, ready to run: what its `bind` gives, or itself where it has none."""
+    return thing.bind(setup) if isinstance(thing, Bindable) else thing
+
+
+def describe(thing: object) -> str:
+    """A short name for a person: our own values as they are written, functions and classes by name.
+
+    >>> from gentest.attributes import brightness
+    >>> describe(brightness()), describe(torch.sigmoid), describe(torch.nn.Identity())
+    ('brightness()', 'sigmoid', 'Identity')
+    """
+    if isinstance(thing, partial):
+        return describe(thing.func)
+    if type(thing).__module__.startswith("gentest."):
+        return repr(thing)
+    if isinstance(thing, (FunctionType, MethodType)):
+        return thing.__qualname__.replace("<locals>.", "")
+    return str(getattr(thing, "__name__", type(thing).__qualname__))
+
+
+def check_images(images: Tensor, channels: tuple[int, ...] = (1, 3)) -> Tensor:
+    """The images as float32, checked: a float tensor [B, C, H, W] with one of these numbers of channels."""
+    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
+        got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise InvalidArgument(f"Expected float images [B, C, H, W] in [0, 1] but got {got}")
+    if images.shape[1] not in channels:
+        wanted = " or ".join(map(str, channels))
+        raise InvalidArgument(f"Expected images of {wanted} channels but got shape {tuple(images.shape)}")
+    return images.float()
+
+
+def score(attribute: Attribute, images: Tensor) -> Tensor:
+    """Scores [B], float32, of images [B, C, H, W]; gradients flow. Whether they are finite is not asked here.
+
+    Raises `AttributeFailed`, which names the attribute and the shapes, where it raised or gave anything but [B].
+
+    >>> score(lambda images: images.amax((1, 2, 3)), torch.ones(2, 3, 4, 4))
+    tensor([1., 1.])
+    """
+    return check_scores(attribute, _call(attribute, images), len(images), f"images {tuple(images.shape)}")
+
+
+def embed(feature: Feature, images: Tensor) -> Tensor:
+    """Rows [B, D], float32, of images [B, C, H, W]; a feature of more dimensions is flattened. Gradients flow.
+
+    Raises `AttributeFailed`, which names the feature and the shapes, where it raised or gave anything but B rows.
+
+    >>> embed(lambda images: images[:, :, ::2, ::2], torch.ones(2, 3, 4, 4)).shape
+    torch.Size([2, 12])
+    """
+    rows = _numbers(feature, _call(feature, images), images.device)
+    if rows.ndim < 2 or len(rows) != len(images):
+        raise AttributeFailed(
+            f"feature {describe(feature)} gave shape {tuple(rows.shape)} for images {tuple(images.shape)}; "
+            f"expected one row for each image: ({len(images)}, D)"
+        )
+    return rows.flatten(1)
+
+
+def read(attribute: Readout, embedding: Tensor) -> Tensor:
+    """Scores [B], float32, read out of rows [B, D] of the attribute's feature; checked as `score` checks."""
+    shape = f"rows {tuple(embedding.shape)} of {describe(attribute.feature)}"
+    try:
+        result = attribute.read(embedding)
+    except Exception as error:
+        raise _failed(attribute, shape, error) from error
+    return check_scores(attribute, result, len(embedding), shape)
+
+
+def check_scores(attribute: object, result: object, n_images: int, given: str) -> Tensor:
+    """What an attribute returned, as float32 scores [n_images] on its device; `given` says for what it was called."""
+    scores = _numbers(attribute, result, None)
+    if scores.shape != (n_images,):
+        raise AttributeFailed(
+            f"attribute {describe(attribute)} gave shape {tuple(scores.shape)} for {given}; "
+            f"expected one score for each image: ({n_images},)"
+        )
+    return scores
+
+
+def _call(thing: Attribute, images: Tensor) -> object:
+    try:
+        return thing(images)
+    except Exception as error:
+        raise _failed(thing, f"images {tuple(images.shape)} {images.dtype} on {images.device}", error) from error
+
+
+def _failed(thing: object, given: str, error: Exception) -> AttributeFailed:
+    return AttributeFailed(f"{describe(thing)} raised {type(error).__name__} for {given}: {error}")
+
+
+def _numbers(thing: object, result: object, device: torch.device | None) -> Tensor:
+    if isinstance(result, np.ndarray) and result.dtype.kind in "fiu":
+        result = torch.as_tensor(result, device=device)
+    if not isinstance(result, Tensor):
+        raise AttributeFailed(f"{describe(thing)} gave a {type(result).__name__}; expected a tensor of numbers")
+    if result.dtype == torch.bool or result.is_complex():
+        raise AttributeFailed(f"{describe(thing)} gave {result.dtype}; expected floats (or integers): call .float()")
+    return result.float()

@@ -1,0 +1,126 @@
+"""A CLIP on a device: images to embeddings, and prompts to embeddings, from a file or from its text tower."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from threading import RLock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gentest.attributes.clip_loading import ClipSource, find, load
+from gentest.attributes.prompts import PromptCache, Vector
+from gentest.errors import ClipError
+
+
+class ClipModel:
+    """A CLIP on a device, in float32 and evaluation mode. `load_clip` makes one; it is shared by the whole process."""
+
+    name: str
+    """As it was given; of a folder or file, only its last part."""
+    fingerprint: str
+    """16 hex digits of the SHA-256 of the image tower: each tensor's name, shape and float32 values."""
+    logit_scale: float
+    """What multiplies a cosine to make a logit: about 100."""
+
+    def __init__(self, source: ClipSource, device: torch.device, *, text: bool) -> None:
+        self._source, self._device = source, device
+        towers = load(source, text=text)
+        self.name, self.logit_scale = source.name, towers.logit_scale
+        self.preprocess = towers.preprocess
+        self.fingerprint = _fingerprint(towers.visual)
+        self._visual = towers.visual.to(device)
+        self._text = towers.text
+        self._vectors: dict[str, Vector] = {}
+
+    def __repr__(self) -> str:
+        return f"ClipModel({self.name!r}, {self._device})"
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Image embeddings [B, D], float32, of unit length, of float images [B, 1 or 3, H, W] in [0, 1]."""
+        output = self._visual(self.preprocess(images))
+        pooled = output[0] if isinstance(output, tuple) else output  # some towers give their tokens as well
+        return F.normalize(pooled.float(), dim=-1)
+
+    def text_vectors(self, prompts: Sequence[str], cache: PromptCache | None = None) -> Tensor:
+        """Text embeddings [n, D], float32, of unit length, on the model's device.
+
+        From the cache where there is one; without one, or where it is to be updated, the text tower runs once for each
+        prompt in the life of the process. Raises `ClipError` for a prompt missing from a cache that is not updated.
+        """
+        if cache is not None:
+            self._check(cache, prompts)
+        vectors = {prompt: self._vector(prompt, cache) for prompt in prompts}
+        if cache is not None and any(cache.get(self.fingerprint, prompt) is None for prompt in prompts):
+            for prompt, vector in vectors.items():
+                cache.put(self.fingerprint, prompt, vector, name=self.name, logit_scale=self.logit_scale)
+            cache.save()
+        return torch.from_numpy(np.stack([vectors[prompt] for prompt in prompts])).to(self._device)
+
+    def drop_text_tower(self) -> None:
+        """Frees the text tower's memory; it is loaded again if another prompt comes."""
+        self._text = None
+
+    def _check(self, cache: PromptCache, prompts: Sequence[str]) -> None:
+        stored = cache.logit_scale(self.fingerprint)
+        if stored is not None and abs(stored / self.logit_scale - 1.0) > 1e-3:
+            raise ClipError(
+                f"{cache.path}: the prompts of {self.name} were made at logit scale {stored:.5g}, not its own "
+                f"{self.logit_scale:.5g}, so by another text tower; delete them and run with --gentest-update-prompts"
+            )
+        missing = [prompt for prompt in prompts if cache.get(self.fingerprint, prompt) is None]
+        if missing and not cache.update:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise ClipError(
+                f"{cache.path}: no embedding of {missing[0]!r}{more} by {self.name} (image tower {self.fingerprint}); "
+                f"run once with --gentest-update-prompts"
+            )
+
+    def _vector(self, prompt: str, cache: PromptCache | None) -> Vector:
+        stored = None if cache is None else cache.get(self.fingerprint, prompt)
+        if stored is None:
+            stored = self._vectors.get(prompt)
+        if stored is None:
+            stored = self._vectors[prompt] = self._encode(prompt)
+        return stored
+
+    def _encode(self, prompt: str) -> Vector:
+        """One prompt alone, on the CPU: its embedding depends on no other prompt, and on no accelerator."""
+        if self._text is None:
+            self._text = load(self._source, text=True).text
+        assert self._text is not None
+        with torch.inference_mode():
+            row = self._text.model.encode_text(self._text.tokenizer([prompt]))
+            vector: Vector = F.normalize(row.float(), dim=-1)[0].numpy()
+        if not np.isfinite(vector).all():
+            raise ClipError(f"CLIP {self.name}: the text tower's embedding of {prompt!r} is not finite")
+        return vector
+
+
+_models: dict[tuple[str, torch.device], ClipModel] = {}
+_loading = RLock()
+
+
+def load_clip(spec: str, device: torch.device, *, text: bool = True) -> ClipModel:
+    """The model `MODEL:PRETRAINED`, `MODEL:FILE`, `local-dir:DIR` or `hf-hub:ORG/REPO`: once a process and device.
+
+    Without `text` the text tower is loaded only if a prompt asks for it. Raises `ClipError`, with what to do about it,
+    for a model or tag that open_clip does not know, and for weights that are missing, unreachable or broken.
+    """
+    with _loading:
+        source = find(spec)
+        key = (source.key, device)
+        if key not in _models:
+            _models[key] = ClipModel(source, device, text=text)
+        return _models[key]
+
+
+def _fingerprint(visual: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(visual.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.float().contiguous().numpy().astype("<f4", copy=False))
+    return digest.hexdigest()[:16]

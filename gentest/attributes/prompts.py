@@ -1,0 +1,204 @@
+"""Text embeddings kept in a file, so that a CI run needs no text tower and its diffs show when one changes.
+
+A model is known by the fingerprint of its image tower. One prompt stands on one line: base64 of little-endian
+float32, of unit length."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gentest.errors import ClipError, InvalidArgument
+
+SCHEMA = 1
+MAX_BYTES = 64 * 2**20
+"""A larger file is refused: at 512 dimensions this holds some 23,000 prompts."""
+
+LOCK_SECONDS = 20.0
+"""A lock older than this was left by a run that died."""
+
+Vector = NDArray[np.float32]
+
+
+@dataclass
+class StoredModel:
+    """What the file says of one model."""
+
+    name: str
+    dim: int
+    logit_scale: float
+    prompts: dict[str, Vector] = field(default_factory=dict)
+
+
+class PromptCache:
+    """Stored text embeddings by model and prompt.
+
+    With `update`, prompts that are missing are computed by the text tower and saved; without, they are an error.
+
+    >>> cache = PromptCache(Path("prompts.json"), update=True)
+    >>> cache.put("0a1b2c3d4e5f6071", "a photo of a cat", [3.0, 4.0], name="local-dir:clip", logit_scale=100.0)
+    >>> cache.get("0a1b2c3d4e5f6071", "a photo of a cat")
+    array([0.6, 0.8], dtype=float32)
+    >>> cache.get("0a1b2c3d4e5f6071", "a photo of a dog") is None
+    True
+    """
+
+    def __init__(self, path: Path, *, update: bool = False) -> None:
+        self.path = path
+        self.update = update
+        self._models: dict[str, StoredModel] = {}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, update: bool = False) -> PromptCache:
+        """Reads the file. Raises `ClipError` for one that `save` did not write, or that is missing without `update`."""
+        cache = cls(Path(path), update=update)
+        if cache.path.exists() or not update:
+            cache._models = _read(cache.path)
+        return cache
+
+    def get(self, fingerprint: str, prompt: str) -> Vector | None:
+        """The prompt's embedding [D], of unit length; None where it is not stored."""
+        model = self._models.get(fingerprint)
+        return None if model is None else model.prompts.get(prompt)
+
+    def logit_scale(self, fingerprint: str) -> float | None:
+        """The logit scale of the model that made the embeddings: a different one means a different text tower."""
+        model = self._models.get(fingerprint)
+        return None if model is None else model.logit_scale
+
+    def put(self, fingerprint: str, prompt: str, vector: Any, *, name: str, logit_scale: float) -> None:
+        """Stores an embedding [D], scaled to unit length, of the model called `name`. `save` writes it to the file.
+
+        `fingerprint`, `name` and `logit_scale` are those of the `ClipModel` whose image tower it goes with.
+        """
+        row = np.asarray(vector, dtype=np.float32)
+        length = float(np.linalg.norm(row.astype(np.float64)))
+        if row.ndim != 1 or not math.isfinite(length) or length == 0.0:
+            raise InvalidArgument(f"Expected a finite embedding [D] that is not 0 for the prompt {prompt!r}")
+        model = self._models.setdefault(fingerprint, StoredModel(name, len(row), logit_scale))
+        if model.dim != len(row):
+            raise InvalidArgument(f"The prompt {prompt!r} has {len(row)} dimensions; {model.name} has {model.dim}")
+        model.prompts[prompt] = (row / length).astype(np.float32)
+
+    def save(self) -> None:
+        """Writes the file, whole or not at all, together with what other workers have saved in it meanwhile."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path):
+            if self.path.exists():
+                self._merge(_read(self.path))
+            _write(self.path, _encode(self._models))
+
+    def _merge(self, stored: dict[str, StoredModel]) -> None:
+        for fingerprint, theirs in stored.items():
+            ours = self._models.setdefault(fingerprint, theirs)
+            if ours.dim != theirs.dim:
+                raise ClipError(f"{self.path}: model {theirs.name} has {theirs.dim} dimensions there, {ours.dim} here")
+            ours.prompts = {**theirs.prompts, **ours.prompts}
+
+
+def _read(path: Path) -> dict[str, StoredModel]:
+    if not path.is_file():
+        raise ClipError(f"{path}: no such prompt file; make it with --gentest-update-prompts")
+    if path.stat().st_size > MAX_BYTES:
+        raise ClipError(f"{path}: larger than {MAX_BYTES // 2**20} MB; not a prompt file of ours")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ClipError(f"{path}: not a JSON file: {error}") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("models"), dict):
+        schema = data.get("schema") if isinstance(data, dict) else None
+        raise ClipError(f"{path}: not a prompt file of schema {SCHEMA} (schema: {schema!r})")
+    return {key: _model(f"{path}: model {key}", entry) for key, entry in data["models"].items()}
+
+
+def _model(where: str, entry: Any) -> StoredModel:
+    match entry:
+        case {"name": str(name), "dim": int(dim), "logit_scale": int() | float() as scale, "prompts": dict(prompts)}:
+            if isinstance(dim, bool) or isinstance(scale, bool) or dim < 1 or not 0.0 < scale < math.inf:
+                raise ClipError(f"{where}: expected dim >= 1 and a finite logit_scale > 0, not {dim!r} and {scale!r}")
+            vectors = {prompt: _vector(f"{where}: {prompt!r}", text, dim) for prompt, text in prompts.items()}
+            return StoredModel(name, dim, float(scale), vectors)
+    raise ClipError(f"{where}: expected name, dim, logit_scale and prompts")
+
+
+def _vector(where: str, text: Any, dim: int) -> Vector:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise ClipError(f"{where}: not base64: {error}") from error
+    if len(raw) != 4 * dim:
+        raise ClipError(f"{where}: {len(raw)} bytes; expected {4 * dim}, float32 of {dim} dimensions")
+    vector = np.frombuffer(raw, dtype="<f4").astype(np.float32)
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if not math.isfinite(length):
+        raise ClipError(f"{where}: not finite")
+    if abs(length - 1.0) > 1e-3:
+        raise ClipError(f"{where}: length {length:.4g}; expected 1")
+    return vector
+
+
+def _encode(models: dict[str, StoredModel]) -> str:
+    entries = {
+        fingerprint: {
+            "name": model.name,
+            "dim": model.dim,
+            "logit_scale": model.logit_scale,
+            "prompts": {
+                prompt: base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+                for prompt, vector in model.prompts.items()
+            },
+        }
+        for fingerprint, model in models.items()
+    }
+    data = {"schema": SCHEMA, "models": entries}
+    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(name, 0o644)  # a temporary file is its owner's alone; this one is to be committed
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds `path.lock`, so that two workers do not each drop what the other saves."""
+    lock = path.with_name(f"{path.name}.lock")
+    while True:
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            break
+        except FileExistsError:
+            _drop_if_stale(lock)
+            time.sleep(0.01)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _drop_if_stale(lock: Path) -> None:
+    try:
+        if time.time() - lock.stat().st_mtime > LOCK_SECONDS:
+            lock.unlink()
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,207 @@
+"""The public properties: what `gentest.properties` defines, as decorators of tests and as values with `.check()`.
+
+A decorated test is wrapped so that it cannot fail open: called where gentest's engine is not there to check what it
+returns, it raises. It returns None, since pytest passes a test that returns something.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from torch import Tensor
+
+from gentest._settings import settings
+from gentest.engine.context import Context
+from gentest.engine.driver import Question, check
+from gentest.errors import InvalidArgument, NotChecked
+from gentest.generators import Generator
+from gentest.probes import Probe, Probes
+from gentest.properties import outputs, paths
+from gentest.properties.definition import Definition, Evidence
+from gentest.properties.priors import prior_invariant as define_prior_invariant
+from gentest.result import Result
+from gentest.spaces import Space
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DECLARED = "_gentest_declared"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What decorators say of a test: its own function, and its properties from the top down."""
+
+    function: Callable[..., object]
+    properties: tuple[Property, ...]
+
+
+Checker = Callable[[Declared, object], None]
+checker: ContextVar[Checker | None] = ContextVar("gentest_checker", default=None)
+"""What checks the generator that a decorated test returns: set by the plugin while such a test runs."""
+
+
+class Property:
+    """A property as a user holds it: a decorator for tests, and a value with `.check(generator)`.
+
+    A wrong argument is kept, and raised where the property is checked: in pytest that fails one test with one line,
+    where raising at once would lose the whole file.
+    """
+
+    def __init__(self, definition: Definition | InvalidArgument, *, name: str = "") -> None:
+        self._definition = definition
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"{self._name}(...)" if isinstance(self._definition, InvalidArgument) else str(self._definition)
+
+    @functools.cached_property
+    def definition(self) -> Definition:
+        """The property as the engine sees it. Raises `InvalidArgument` where it was given a wrong argument."""
+        if isinstance(self._definition, InvalidArgument):
+            raise self._definition
+        return self._definition
+
+    @functools.cached_property
+    def name(self) -> str:
+        """The property's name: `between`."""
+        return self._name if isinstance(self._definition, InvalidArgument) else self._definition.name
+
+    def __call__(self, test: Callable[..., object]) -> Callable[..., None]:
+        """Decorate a test whose body returns the generator under test. Decorators stack: every one is checked."""
+        if not callable(test) or isinstance(test, type):
+            hint = "decorate the tests of a class one by one"
+            raise InvalidArgument.expected("a test function", "test", test, hint=hint)
+        below: Declared | None = getattr(test, DECLARED, None)
+        declared = Declared(below.function if below else test, (self, *(below.properties if below else ())))
+
+        @functools.wraps(test)
+        def checked(*args: Any, **kwargs: Any) -> None:
+            run = checker.get()
+            if run is None:
+                raise NotChecked(
+                    f"{test.__qualname__} is checked by gentest's pytest plugin, which is not active here: "
+                    "run `pytest --gentest`, without `-p no:gentest`"
+                )
+            if inspect.iscoroutinefunction(declared.function) or inspect.isasyncgenfunction(declared.function):
+                raise InvalidArgument(f"{test.__qualname__} is async; make it a plain `def` that returns the generator")
+            run(declared, declared.function(*args, **kwargs))
+
+        setattr(checked, DECLARED, declared)
+        return checked
+
+    def check(self, generator: Generator, *, settings: settings | None = None) -> Result:
+        """Look for a counterexample on a generator, with the profile in force or `settings`.
+
+        Raises `InvalidArgument` for wrong arguments; a failure inside the generator is a result of verdict `error`.
+
+        >>> import gentest, torch
+        >>> g = gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
+        >>> gentest.between(gentest.brightness(), tolerance=0.5).check(g).verdict.value
+        'no_counterexample'
+        """
+        return self._asked(Question(self.definition), generator, settings)
+
+    def replay(self, generator: Generator, probe: str | Probe, *, settings: settings | None = None) -> Result:
+        """Evaluate one probe, alone: a `Probe`, or the replay string of a counterexample."""
+        if isinstance(probe, str):
+            probe = Probe.parse(probe.rpartition(":")[2])
+        return self._asked(Question(self.definition, replay=probe), generator, settings)
+
+    def _asked(self, question: Question, generator: Generator, given: settings | None) -> Result:
+        if not isinstance(generator, Generator):
+            raise InvalidArgument.expected("a gentest.Generator", "generator", generator)
+        if given is not None and not isinstance(given, settings):
+            raise InvalidArgument.expected("gentest.settings(...)", "settings", given)
+        values = settings.default() if given is None else given.over(settings.default())
+        return check(question, generator, Context(values), values)
+
+
+def _public(define: Callable[P, Definition]) -> Callable[P, Property]:
+    """A definition's function as the function of the public property: the same arguments and docstring."""
+
+    @functools.wraps(define)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Property:
+        try:
+            return Property(define(*args, **kwargs))
+        except InvalidArgument as error:
+            name = define.__name__.lstrip("_")
+            error.args = (f"{name}: {error}",)
+            return Property(error, name=name)
+
+    return make
+
+
+between = _public(paths.between)
+monotone = _public(paths.monotone)
+continuous = _public(paths.continuous)
+responsive = _public(outputs.responsive)
+well_formed = _public(outputs.well_formed)
+reproducible = _public(outputs.reproducible)
+
+
+@_public
+def _prior_invariant(property: Property, *, priors: Sequence[Space]) -> Definition:
+    return define_prior_invariant(property.definition, priors=priors)
+
+
+def prior_invariant(property: Property, *, priors: Sequence[Space]) -> Property:
+    """A property holds under the generator's own prior and under each of `priors`, which have its shape.
+
+    The priors are coupled: a probe draws from the same uniforms under each. A truncation and choices stay. Margin: the
+    property's smallest margin over the priors.
+
+    >>> import gentest
+    >>> gentest.prior_invariant(gentest.between(gentest.brightness(), tolerance=0.1), priors=[gentest.Uniform(8)])
+    prior_invariant(between(brightness(), tolerance=0.1), priors=[Uniform(8)])
+    """
+    if not isinstance(property, Property):
+        error = InvalidArgument.expected("a property such as gentest.between(...)", "property", property)
+        return Property(error, name="prior_invariant")
+    return _prior_invariant(property, priors=priors)
+
+
+def property(
+    *, probes: Probes, total: bool = False
+) -> Callable[[Callable[Concatenate[Evidence, P], Tensor]], Callable[P, Property]]:
+    """Make a property of one's own from its margin; it gets search, shrinking, replay and reports like any other.
+
+    `probes` says what is looked at: `gentest.points()`, `gentest.segments()` or `gentest.neighbours()`. The margin
+    takes the evidence of N probes and the property's own arguments, and gives float [N]: >= 0 where the property holds,
+    < 0 where it does not, finite, in units a reader understands. `total=True` is for properties that judge outputs
+    which others take for granted: finite, in range, the same in any batch.
+
+    >>> import gentest
+    >>> @gentest.property(probes=gentest.points())
+    ... def brighter_than(evidence, *, floor):
+    ...     return evidence.scores(gentest.brightness())[:, 0] - floor
+    >>> brighter_than(floor=0.1)
+    brighter_than(floor=0.1)
+    """
+
+    def decorate(margin: Callable[Concatenate[Evidence, P], Tensor]) -> Callable[P, Property]:
+        signature = inspect.signature(margin)
+        parameters = list(signature.parameters.values())
+        if not parameters:
+            raise InvalidArgument(f"{margin.__name__} needs a first parameter: the evidence")
+
+        @functools.wraps(margin)
+        def make(*args: P.args, **kwargs: P.kwargs) -> Property:
+            bound = signature.replace(parameters=parameters[1:]).bind(*args, **kwargs)
+
+            def bound_margin(evidence: Evidence) -> Tensor:
+                return margin(evidence, *args, **kwargs)
+
+            return Property(Definition(margin.__name__, probes, bound_margin, bound.arguments, total))
+
+        make.__signature__ = signature.replace(parameters=parameters[1:])  # type: ignore[attr-defined]
+        return make
+
+    if not isinstance(probes, Probes):
+        raise InvalidArgument.expected("gentest.points(), .segments() or .neighbours()", "probes", probes)
+    return decorate

@@ -1,0 +1,1 @@
+"""How a property is decided: evidence in full batches, margins, search, reduction, and one driver over them."""

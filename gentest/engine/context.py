@@ -1,0 +1,107 @@
+"""What every check of a session shares: the device, the CLIP setup, counts, pilots, and the evidence already made."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gentest._settings import Values
+from gentest.attributes import Attribute, Feature
+from gentest.attributes.attribute import Setup, bind
+from gentest.attributes.prompts import PromptCache
+from gentest.engine.evidence import Observed, Subject, thing_key
+from gentest.errors import InvalidArgument
+from gentest.probes import Probe, Probes, independent, points
+from gentest.tolerances import StandardDeviations, Tolerance
+
+PILOT_SEED = 0x67656E74657374
+"""The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
+PILOT = 256
+CACHE_BYTES = 1 << 30
+"""Outputs kept for further properties of a session that look at the same probes; the oldest go first."""
+
+
+@dataclass
+class Meter:
+    """What the generator was asked for."""
+
+    images: int = 0
+    calls: int = 0
+
+
+def resolve_device(name: str | None) -> torch.device:
+    """The torch device of that name, checked to be there; None takes CUDA where there is one."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InvalidArgument.expected("a torch device that is here", "device", name, hint=reason) from error
+    return device
+
+
+class Context:
+    """One per session and set of device, batch size and CLIP. Its caches never change a verdict."""
+
+    def __init__(
+        self, values: Values, *, prompts: PromptCache | None = None, watch: Callable[[int], None] | None = None
+    ) -> None:
+        self.device = resolve_device(values.device)
+        self.batch_size = values.batch_size or (256 if self.device.type == "cuda" else 128)
+        self.setup = Setup(device=self.device, clip=values.clip, prompts=prompts)
+        self.meter = Meter()
+        self.image_bytes = 0
+        """The size of one output as float32; 0 before the first."""
+        self.plans: dict[Hashable, list[Probe]] = {}
+        self.examined: set[Hashable] = set()
+        self._watch = watch
+        self._bound: dict[Hashable, tuple[Any, Any]] = {}
+        self._spreads: dict[Hashable, float] = {}
+        self._evidence: OrderedDict[Hashable, Observed] = OrderedDict()
+
+    def count(self, images: int, image_bytes: int) -> None:
+        """One call of the generator was made."""
+        self.meter.calls += 1
+        self.meter.images += images
+        self.image_bytes = max(self.image_bytes, image_bytes)
+        if self._watch is not None:
+            self._watch(images)
+
+    def bound(self, thing: Attribute | Feature) -> Any:
+        """An attribute or feature, ready to run on the device."""
+        key = thing_key(thing)
+        if key not in self._bound:
+            self._bound[key] = (bind(thing, self.setup), thing)  # kept alive: an id may be its key
+        return self._bound[key][0]
+
+    def evidence(self, subject: Subject, family: Probes, probes: Sequence[Probe], *, alone: bool = False) -> Observed:
+        """The evidence of some probes: shared by all who look at the same ones, made anew where they are alone."""
+        if alone:
+            return Observed(self, subject, family, probes, batch_size=1)
+        key = (subject.key, family, tuple(probes))
+        if key in self._evidence:
+            self._evidence.move_to_end(key)
+            return self._evidence[key]
+        evidence = self._evidence[key] = Observed(self, subject, family, probes, batch_size=self.batch_size)
+        while len(self._evidence) > 1 and sum(e.n_bytes for e in self._evidence.values()) > CACHE_BYTES:
+            self._evidence.popitem(last=False)
+        return evidence
+
+    def in_units(self, tolerance: Tolerance, of: Attribute | Feature, subject: Subject) -> float:
+        """A tolerance as a number; the spread under the prior is measured once, on a pilot from a fixed seed."""
+        if not isinstance(tolerance, StandardDeviations):
+            return float(tolerance)
+        key = (subject.key, thing_key(of))
+        if key not in self._spreads:
+            pilot = self.evidence(subject, points(), independent(PILOT_SEED, 0, PILOT))
+            bound = self.bound(of)
+            values = pilot.measured(bound)[:, 0]  # [PILOT] or [PILOT, D]
+            variance = values.double().var(0).sum().item()
+            self._spreads[key] = float(f"{variance**0.5:.4g}")
+        return tolerance.multiple * self._spreads[key]

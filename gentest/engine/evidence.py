@@ -1,0 +1,225 @@
+"""Evidence: what a batch of probes shows, made lazily, in full batches, and kept for whoever asks next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gentest.attributes import Attribute, Feature
+from gentest.attributes.attribute import Readout, describe, embed, score
+from gentest.errors import AttributeFailed, GeneratorError
+from gentest.generators import Generator
+from gentest.probes import Probe, Probes, independent, noise
+from gentest.spaces import Space
+from gentest.tolerances import Tolerance
+
+if TYPE_CHECKING:
+    from gentest.engine.context import Context
+
+COMPANY_SEED = 0x636F6D70616E79
+"""The master seed of the samples that keep a latent company in `again`."""
+SLACK = 1e-3
+"""How far outputs may leave the declared range, as a share of its width, before it is an error."""
+
+
+def thing_key(thing: Any) -> Hashable:
+    """What tells two callables apart: their value where they have one, else which object it is."""
+    try:
+        hash(thing)
+    except TypeError:
+        return ("id", id(thing))
+    return (type(thing), thing)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A generator and what tells its outputs apart from another's: its weights now, the object, and its space."""
+
+    generator: Generator
+    key: Hashable
+    fingerprint: str
+
+    @classmethod
+    def of(cls, generator: Generator) -> Subject:
+        """The generator as its weights are now."""
+        return cls._of(generator, generator.fingerprint())
+
+    @classmethod
+    def _of(cls, generator: Generator, fingerprint: str) -> Subject:
+        function = thing_key(generator.function)
+        key = (fingerprint, function, repr(generator.latent), generator.output_range, repr(generator.noise))
+        return cls(generator, key, fingerprint)
+
+    def under(self, prior: Space) -> Subject:
+        """The same generator under another prior."""
+        return self._of(self.generator.under(prior), self.fingerprint)
+
+
+class Observed:
+    """The evidence of N probes of P latents: what `gentest.Evidence` promises to a margin."""
+
+    def __init__(
+        self, context: Context, subject: Subject, family: Probes, probes: Sequence[Probe], *, batch_size: int
+    ) -> None:
+        self._context = context
+        self._subject = subject
+        self._family = family
+        self._batch_size = batch_size
+        self.probes = tuple(probes)
+        space = subject.generator.latent
+        self._placed = family.place(space, self.probes)
+        self._outputs: Tensor | None = None
+        self._measured: dict[Hashable, Tensor] = {}
+        self.attributes: dict[str, Attribute] = {}
+        self.feature_names: dict[str, Feature] = {}
+        self._others: dict[Space, Observed] = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N probes of P latents."""
+        return len(self.probes), self._family.n_points
+
+    @property
+    def n_bytes(self) -> int:
+        """What the outputs kept here take."""
+        return 0 if self._outputs is None else self._outputs.numel() * 4
+
+    @property
+    def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Latents [N, P, *shape] by part, as arrays."""
+        return self._placed
+
+    @property
+    def latents(self) -> Tensor | Mapping[str, Tensor]:
+        tensors = {name: torch.from_numpy(z).to(self._context.device) for name, z in self._placed.items()}
+        return tensors[""] if list(tensors) == [""] else tensors
+
+    @property
+    def t(self) -> Tensor:
+        return torch.from_numpy(self._family.t(self.probes)).float().to(self._context.device)
+
+    @property
+    def outputs(self) -> Tensor:
+        if self._outputs is None:
+            flat = {name: z.reshape(-1, *z.shape[2:]) for name, z in self._placed.items()}
+            drawn = noise(self._subject.generator.noise, self.probes, self._family.n_points)
+            flat_noise = {name: z.reshape(-1, *z.shape[2:]) for name, z in drawn.items()}
+            made = self._generate(flat, flat_noise)
+            self._outputs = made.reshape(*self.shape, *made.shape[1:])
+        return self._outputs
+
+    @property
+    def images(self) -> Tensor:
+        x = self.outputs
+        bad = ~x.isfinite().flatten(2).all(-1)
+        if bad.any():
+            self._refuse("returned values that are not finite", bad)
+        low, high = self._subject.generator.output_range or (-1.0, 1.0)
+        out = ((x < -SLACK) | (x > 1 + SLACK)).flatten(2).any(-1)
+        if out.any():
+            worst = x[out]
+            raw = f"{low + worst.min().item() * (high - low):.4g} to {low + worst.max().item() * (high - low):.4g}"
+            said = "declared" if self._subject.generator.output_range else "default"
+            self._refuse(
+                f"returned values from {raw}, outside the {said} output_range=({low:g}, {high:g}); "
+                "say Generator(..., output_range=(low, high)), or clamp its outputs",
+                out,
+            )
+        return x.clamp(0.0, 1.0)
+
+    def _refuse(self, what: str, bad: Tensor) -> None:
+        n, p = (int(i) for i in bad.nonzero()[0])
+        raise GeneratorError(
+            f"the generator {what} (at latent {p} of probe {self.probes[n]}; "
+            f"gentest.well_formed() finds and reduces such latents)"
+        )
+
+    def scores(self, attribute: Attribute) -> Tensor:
+        self.attributes.setdefault(describe(attribute), attribute)
+        return self.measured(self._context.bound(attribute), scalar=True)
+
+    def features(self, feature: Feature) -> Tensor:
+        self.feature_names.setdefault(describe(feature), feature)
+        return self.measured(self._context.bound(feature), scalar=False)
+
+    def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
+        """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar` None takes either."""
+        key = (thing_key(thing), scalar)
+        if key not in self._measured:
+            if isinstance(thing, Readout):
+                rows = thing.read(self.measured(thing.feature, scalar=False).flatten(0, 1))
+            else:
+                rows = self._measure(thing, scalar=scalar)
+            finite = rows.isfinite().flatten(1).all(1) if rows.ndim > 1 else rows.isfinite()
+            if not finite.all():
+                where = int((~finite).nonzero()[0].item())
+                probe = self.probes[where // self._family.n_points]
+                raise AttributeFailed(f"{describe(thing)} is {rows[where]} at probe {probe}; expected finite values")
+            self._measured[key] = rows.reshape(*self.shape, *rows.shape[1:])
+        return self._measured[key]
+
+    def _measure(self, thing: Any, *, scalar: bool | None) -> Tensor:
+        images = self.images.flatten(0, 1)
+        if scalar is None:
+            result = thing(images[:1])
+            scalar = getattr(result, "ndim", 1) <= 1
+        measure: Callable[[Any, Tensor], Tensor] = score if scalar else embed
+        with torch.no_grad():
+            return torch.cat([measure(thing, chunk) for chunk in torch.split(images, self._batch_size)])
+
+    def in_units(self, tolerance: Tolerance, of: Attribute | Feature) -> float:
+        return self._context.in_units(tolerance, of, self._subject)
+
+    def under(self, prior: Space) -> Observed:
+        if prior not in self._others:
+            other = self._subject.under(prior)
+            self._others[prior] = self._context.evidence(other, self._family, self.probes, alone=self._batch_size == 1)
+        return self._others[prior]
+
+    def again(self, company: int) -> Tensor:
+        n_others = max(company, 1)
+        space, spaces = self._subject.generator.latent, self._subject.generator.noise
+        strangers = independent(COMPANY_SEED, 0, n_others)
+        others = {name: z[:company, 0] for name, z in self._family.place(space, strangers).items()}
+        other_noise = {name: z[:company, 0] for name, z in noise(spaces, strangers, 1).items()}
+        own_noise = noise(spaces, self.probes, self._family.n_points)
+        made = []
+        for at in np.ndindex(self.shape):
+            latents = {name: np.concatenate([others[name], z[at][None]]) for name, z in self._placed.items()}
+            drawn = {name: np.concatenate([other_noise[name], z[at][None]]) for name, z in own_noise.items()}
+            made.append(self._call(latents, drawn)[-1])
+        return torch.stack(made).reshape(*self.shape, *made[0].shape)
+
+    def _generate(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
+        total, start, size = len(next(iter(latents.values()))), 0, self._batch_size
+        made: list[Tensor] = []
+        while start < total:
+            rows = slice(start, start + size)
+            try:
+                chosen = [{name: z[rows] for name, z in arrays.items()} for arrays in (latents, drawn)]
+                made.append(self._call(*chosen))
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size = self._context.batch_size = (size + 1) // 2
+                torch.cuda.empty_cache()
+                continue
+            start = rows.stop
+        sizes = sorted({tuple(x.shape[1:]) for x in made})
+        if len(sizes) > 1:
+            raise GeneratorError(f"the generator returned images of several sizes: {sizes}")
+        return torch.cat(made)
+
+    def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
+        device = self._context.device
+        batch = {name: torch.from_numpy(np.ascontiguousarray(z)).to(device) for name, z in latents.items()}
+        hiss = {name: torch.from_numpy(np.ascontiguousarray(z)).to(device) for name, z in drawn.items()}
+        with torch.no_grad():
+            x = self._subject.generator.outputs(batch, hiss)
+        self._context.count(len(x), 4 * x[0].numel())
+        return x.to(device)

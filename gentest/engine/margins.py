@@ -1,0 +1,149 @@
+"""Margins that do not depend on the batch: computed once a probe, and where rounding could decide, alone.
+
+Models score a little differently at other batch sizes. How much, in this property's units, is measured on the first
+probes: their margins in a batch against their margins alone. Any margin within a safe multiple of that of zero,
+of either sign, is replaced by the margin of the probe alone: one latent at a time, in full precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from gentest.engine.context import CACHE_BYTES, Context
+from gentest.engine.evidence import Observed, Subject
+from gentest.errors import GeneratorError, GentestError, PropertyFailed
+from gentest.probes import Probe
+from gentest.properties.definition import Definition
+
+BAND_PROBES = 4
+"""Probes on which rounding is measured."""
+BAND_FACTOR = 16.0
+"""The band is this many times the largest difference seen."""
+BAND_FLOOR = 1e-6
+"""And never narrower than this share of the margins' size."""
+
+
+class Judge:
+    """The margins of one property on one generator; each probe is evaluated once and its margin kept."""
+
+    def __init__(self, context: Context, subject: Subject, definition: Definition) -> None:
+        self.context = context
+        self.subject = subject
+        self.definition = definition
+        self.band: float | None = None
+        self._margins: dict[Probe, float] = {}
+        self._alone: dict[Probe, float] = {}
+
+    def margins(self, probes: Sequence[Probe]) -> list[float]:
+        """The margin of each probe, evaluated in full batches, the sign of each beyond rounding."""
+        fresh = [probe for probe in dict.fromkeys(probes) if probe not in self._margins]
+        for block in self._blocks(fresh):
+            self._margins.update(zip(block, self._decided(block), strict=True))
+        return [self._margins[probe] for probe in probes]
+
+    def violates(self, probes: Sequence[Probe]) -> list[bool]:
+        """Which probes violate the property."""
+        return [margin < 0 for margin in self.margins(probes)]
+
+    def evaluated(self, probe: Probe) -> bool:
+        """Whether the probe's margin is known already."""
+        return probe in self._margins
+
+    def alone(self, probe: Probe) -> float:
+        """The probe's margin evaluated by itself: the one that is reported and replayed."""
+        if probe not in self._alone:
+            with _full_precision(self.context.device):
+                (self._alone[probe],) = self._evaluate([probe], alone=True)
+        return self._alone[probe]
+
+    def worst(self, probes: Sequence[Probe]) -> Probe:
+        """The probe of the smallest margin, told apart alone where rounding could mistake it; the first of equals."""
+        margins = self.margins(probes)
+        limit = min(margins) + 2 * (self.band or 0.0)
+        close = [probe for probe, margin in zip(probes, margins, strict=True) if margin <= limit]
+        return min(close[:BAND_PROBES], key=self.alone)
+
+    def _blocks(self, probes: Sequence[Probe]) -> Iterator[list[Probe]]:
+        """Blocks of as many probes as a batch has latents, so that their latents fill whole batches."""
+        start = 0
+        while start < len(probes):
+            size = self.context.batch_size
+            if self.context.image_bytes:
+                room = CACHE_BYTES // 2 // (self.context.image_bytes * self.definition.probes.n_points)
+                size = max(1, min(size, room))
+            yield list(probes[start : start + size])
+            start += size
+
+    def _decided(self, block: list[Probe]) -> list[float]:
+        margins = self._evaluate(block)
+        if self.band is None:
+            alone = [self.alone(probe) for probe in block[:BAND_PROBES]]
+            difference = max(abs(a - b) for a, b in zip(alone, margins, strict=False))
+            self.band = BAND_FACTOR * difference + BAND_FLOOR * max(abs(m) for m in margins)
+        return [
+            self.alone(probe) if abs(margin) <= self.band else margin
+            for probe, margin in zip(block, margins, strict=True)
+        ]
+
+    def _evaluate(self, block: list[Probe], *, alone: bool = False) -> list[float]:
+        try:
+            evidence = self.context.evidence(self.subject, self.definition.probes, block, alone=alone)
+            return self._margins_of(evidence)
+        except GeneratorError as error:
+            if alone or len(block) == 1:
+                error.args = (f"{error} (probe {block[0]})",) if str(block[0]) not in str(error) else error.args
+                raise
+            self._name_the_probe(block, error)
+            raise
+
+    def _name_the_probe(self, block: list[Probe], error: GeneratorError) -> None:
+        """Finds which probe of a block the generator fails on, if it fails on one alone."""
+        if "probe" in str(error):
+            return
+        for probe in block:
+            self._evaluate([probe], alone=True)
+        error.args = (f"{error} (in a batch, but on none of its probes alone)",)
+
+    def _margins_of(self, evidence: Observed) -> list[float]:
+        n = evidence.shape[0]
+        try:
+            with torch.no_grad():
+                margins = self.definition.margin(evidence)
+        except (GentestError, torch.cuda.OutOfMemoryError):
+            raise
+        except Exception as error:
+            latents = {name or "z": tuple(z.shape) for name, z in evidence.placed.items()}
+            raise PropertyFailed(
+                f"{self.definition} raised {type(error).__name__}: {error} "
+                f"(probe {evidence.probes[0]} and {n - 1} more, latents {latents})"
+            ) from error
+        if not isinstance(margins, Tensor) or margins.shape != (n,):
+            got = f"shape {tuple(margins.shape)}" if isinstance(margins, Tensor) else f"a {type(margins).__name__}"
+            raise PropertyFailed(f"{self.definition} gave {got}; expected one margin a probe, a tensor [{n}]")
+        if margins.dtype == torch.bool:
+            raise PropertyFailed(f"{self.definition} gave True or False; expected a margin, >= 0 where it holds")
+        values = [float(m) for m in margins.double().cpu()]
+        for probe, value in zip(evidence.probes, values, strict=True):
+            if not isfinite(value):
+                raise PropertyFailed(f"{self.definition} gave the margin {value} at probe {probe}; expected a number")
+        return values
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Float32 throughout: on CUDA, no TF32 and deterministic convolutions."""
+    if device.type != "cuda":
+        yield
+        return
+    matmul = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)

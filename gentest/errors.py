@@ -1,0 +1,46 @@
+"""What gentest raises. A violation is an `AssertionError`; misuse is `InvalidArgument`; a failure inside the user's
+generator, attribute or property is wrapped with where it happened and keeps its cause."""
+
+from __future__ import annotations
+
+
+class GentestError(Exception):
+    """Base of every error of gentest that is not a violation."""
+
+
+class InvalidArgument(GentestError, ValueError):
+    """A value that gentest was given is wrong; the message names it, its type, and what to do."""
+
+    @classmethod
+    def expected(cls, what: str, name: str, value: object, *, hint: str = "") -> InvalidArgument:
+        """Words an error as Hypothesis does: `Expected int but got n='x' (type=str)`.
+
+        >>> str(InvalidArgument.expected("a number >= 0", "tolerance", -1))
+        'Expected a number >= 0 but got tolerance=-1 (type=int)'
+        """
+        text = f"Expected {what} but got {name}={value!r} (type={type(value).__name__})"
+        return cls(f"{text}; {hint}" if hint else text)
+
+
+class GeneratorError(GentestError):
+    """The generator under test raised, or returned something that is not a batch of outputs in its range."""
+
+
+class AttributeFailed(GentestError):
+    """An attribute or feature raised, or returned something that is not one finite score (or row) an output."""
+
+
+class PropertyFailed(GentestError):
+    """A property's own code raised, or returned something that is not one finite margin a probe."""
+
+
+class ClipError(GentestError):
+    """A CLIP model or a prompt's embedding cannot be had; the message says how to get it beforehand."""
+
+
+class NotChecked(GentestError):
+    """A decorated test was called, and gentest's engine was not there to check it."""
+
+
+class Violation(AssertionError):
+    """A property does not hold. The message is the report that a person reads."""

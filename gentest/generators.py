@@ -1,0 +1,282 @@
+"""The generator under test: any f with its latent space and output range, made into a function of the latent alone.
+
+A `Generator` is a value: `.truncated(psi)`, `.given(label=3)` and `.under(prior)` give another one over the same f.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gentest.errors import GeneratorError, InvalidArgument
+from gentest.spaces import Joint, Part, Space
+from gentest.spaces.space import check_psi
+
+Batch = Mapping[str, Tensor]
+"""Latents by part, each [B, *shape]."""
+
+TANH = (-1.0, 1.0)
+
+
+@dataclass(frozen=True, init=False)
+class Generator:
+    """Any f: z -> x, its latent space, and the range of its outputs.
+
+    `function` is an `nn.Module` or any callable on a batch of latents. It is called as `f(z)` with float32 [B, *shape],
+    or, in a `Joint` space, by keyword: `f(z=..., label=...)`. It returns images [B, C, H, W] or [B, H, W], as a tensor
+    or an array, with values in `output_range` ((-1, 1), tanh's, unless said). `noise` names further inputs
+    that a stochastic generator draws by itself otherwise: `noise={"noise": gentest.Normal((1, 64, 64))}` calls
+    `f(z, noise=...)` with values drawn from the probe's seed, so that it becomes a function.
+
+    A module, and any module that a method, partial, closure or object holds, is put in eval mode and, by the engine,
+    on the device.
+
+    >>> import torch
+    >>> g = Generator(lambda z: z.tanh()[:, :, None, None], latent=Normal(3))
+    >>> g.outputs({"": torch.zeros(2, 3)}).shape
+    torch.Size([2, 3, 1, 1])
+    """
+
+    function: Callable[..., Any]
+    base: Space
+    output_range: tuple[float, float] | None
+    noise: Mapping[str, Part]
+    psi: float
+    choices: Mapping[str, int]
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        latent: Space,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+    ) -> None:
+        if not callable(function):
+            raise InvalidArgument.expected("an nn.Module or a callable", "function", function)
+        if not isinstance(latent, Space):
+            raise InvalidArgument.expected("a latent space such as gentest.Normal(128)", "latent", latent)
+        noise = dict(noise or {})
+        for name, part in noise.items():
+            if not isinstance(part, Part):
+                raise InvalidArgument.expected("a space such as gentest.Normal((1, 64, 64))", f"noise[{name!r}]", part)
+        self._set(
+            function=function,
+            base=latent,
+            output_range=None if output_range is None else _checked_range(output_range),
+            noise=MappingProxyType(noise),
+            psi=1.0,
+            choices=MappingProxyType({}),
+        )
+        for module in self.modules:
+            module.eval()
+
+    @classmethod
+    def from_numpy(
+        cls,
+        function: Callable[..., Any],
+        *,
+        latent: Space,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+    ) -> Generator:
+        """A generator that takes and returns NumPy arrays."""
+        if not callable(function):
+            raise InvalidArgument.expected("a callable", "function", function)
+        return cls(_OnArrays(function), latent=latent, output_range=output_range, noise=noise)
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _but(self, **values: Any) -> Generator:
+        other = object.__new__(Generator)
+        other._set(**{**vars(self), **values})
+        return other
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        return f"Generator({name}, latent={self.latent!r})"
+
+    @property
+    def latent(self) -> Space:
+        """The space latents are drawn from: the prior, with the truncation and the choices that were made."""
+        space = self.base
+        if self.choices:
+            if not isinstance(space, Joint):
+                raise InvalidArgument(f"{self!r} has no named parts: .given() needs gentest.Joint(z=..., label=...)")
+            space = space.given(self.choices)
+        return space if self.psi == 1.0 else space.truncated(self.psi)
+
+    def truncated(self, psi: float) -> Generator:
+        """The same f, every latent drawn toward the space's mean: mean + psi (z - mean), psi in (0, 1].
+
+        (Marchesi 2017, arXiv:1706.00082; Karras et al. 2019, arXiv:1812.04948.)
+        """
+        return self._but(psi=self.psi * check_psi(psi))
+
+    def given(self, **choices: int) -> Generator:
+        """The same f with choices made: `.given(label=3)` fixes the part `label` of a `Joint`."""
+        other = self._but(choices=MappingProxyType({**self.choices, **choices}))
+        if not isinstance(self.base, Joint):
+            raise InvalidArgument(f"{self.base!r} has no named parts: .given() needs gentest.Joint(z=..., label=...)")
+        self.base.given(other.choices)
+        return other
+
+    def under(self, prior: Space) -> Generator:
+        """The same f under another prior of the same shape; a truncation and choices stay."""
+        if not isinstance(prior, Space):
+            raise InvalidArgument.expected("a latent space such as gentest.Uniform(128)", "prior", prior)
+        ours = {name: part.shape for name, part in self.base.parts.items()}
+        theirs = {name: part.shape for name, part in prior.parts.items()}
+        if ours != theirs:
+            raise InvalidArgument(f"Expected a prior of the shape of {self.base!r} but got prior={prior!r}")
+        return self._but(base=prior)
+
+    @functools.cached_property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The modules that f is, or holds."""
+        return tuple(dict.fromkeys(_modules(self.function)))
+
+    def to(self, device: torch.device) -> None:
+        """Put f's modules in eval mode and on the device."""
+        for module in self.modules:
+            module.eval().to(device)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the weights: names, dtypes, shapes and values.
+
+        The same however the weights were stored or loaded. For a callable without modules, of its code; computed
+        anew at each call, since weights can be changed in place.
+        """
+        digest = hashlib.sha256()
+        for module in self.modules:
+            for name, tensor in sorted(module.state_dict().items()):
+                if isinstance(tensor, Tensor):
+                    values = tensor.detach().cpu().contiguous()
+                    digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+                    digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+        if not self.modules:
+            function = self.function.function if isinstance(self.function, _OnArrays) else self.function
+            code = getattr(function, "__code__", None)
+            digest.update(getattr(function, "__qualname__", type(function).__qualname__).encode())
+            digest.update(code.co_code + repr(code.co_consts).encode() if code else b"")
+        return digest.hexdigest()[:16]
+
+    def outputs(self, latents: Batch, noise: Batch | None = None) -> Tensor:
+        """What f returns for a batch, as float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
+
+        Random numbers that f draws by itself come from a state that is the same at every call and restored after it.
+        Raises `GeneratorError`, with the cause, where f raises or returns something else than B images.
+        """
+        sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
+        n = next(iter(latents.values())).shape[0]
+        try:
+            with _pinned_rng(next(iter(latents.values())).device):
+                if list(latents) == [""]:
+                    raw = self.function(latents[""], **(noise or {}))
+                else:
+                    raw = self.function(**latents, **(noise or {}))
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise GeneratorError(
+                f"the generator raised {type(error).__name__}: {error} (latents {sizes} from {self.latent!r})"
+            ) from error
+        return self._as_images(raw, n, sizes)
+
+    def _as_images(self, raw: object, n: int, sizes: Mapping[str, tuple[int, ...]]) -> Tensor:
+        if isinstance(raw, np.ndarray):
+            raw = torch.from_numpy(raw)
+        if not isinstance(raw, Tensor):
+            raise GeneratorError(f"the generator returned a {type(raw).__name__}; expected a tensor or array of images")
+        if raw.ndim == 3:
+            raw = raw[:, None]
+        if raw.ndim != 4 or raw.shape[0] != n:
+            raise GeneratorError(
+                f"the generator returned shape {tuple(raw.shape)} for latents {sizes}; "
+                f"expected [{n}, C, H, W] or [{n}, H, W]"
+            )
+        if raw.dtype == torch.uint8 and self.output_range is None:
+            raise GeneratorError("the generator returned uint8 values; say Generator(..., output_range=(0, 255))")
+        if raw.is_complex():
+            raise GeneratorError("the generator returned complex values; expected real images")
+        low, high = self.output_range or TANH
+        return (raw.to(torch.float32) - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class _OnArrays:
+    """A NumPy function that takes and returns tensors."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *latents: Tensor, **named: Tensor) -> Tensor:
+        arrays = [z.cpu().numpy() for z in latents]
+        result = self.function(*arrays, **{name: z.cpu().numpy() for name, z in named.items()})
+        return torch.from_numpy(np.ascontiguousarray(result))
+
+
+@contextmanager
+def _pinned_rng(device: torch.device) -> Iterator[None]:
+    """The same random state of torch at every entry, restored on leaving."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [(generator, generator.get_state()) for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(0)
+        yield
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
+
+
+def _checked_range(output_range: object) -> tuple[float, float]:
+    try:
+        low, high = (float(v) for v in output_range)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise InvalidArgument.expected("a range (low, high) with low < high", "output_range", output_range)
+    return low, high
+
+
+def _modules(thing: object, depth: int = 2) -> Iterator[nn.Module]:
+    """The modules that a callable is or holds: a method's object, a partial's arguments, a closure, a field."""
+    if isinstance(thing, nn.Module):
+        yield thing
+        return
+    if depth == 0 or isinstance(thing, (str, bytes, int, float, Tensor, np.ndarray, type)):
+        return
+    held: list[object] = []
+    if isinstance(thing, functools.partial):
+        held += [thing.func, *thing.args, *thing.keywords.values()]
+    elif inspect.ismethod(thing):
+        held += [thing.__self__, thing.__func__]
+    elif inspect.isfunction(thing):
+        held += [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
+    elif hasattr(thing, "__dict__"):
+        held += list(vars(thing).values())
+    for value in held:
+        yield from _modules(value, depth - 1)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - reading an empty cell raises
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,307 @@
+"""Probes: what is looked at once, as small values of integers that anybody can replay anywhere.
+
+A probe is one seed and its structure. The seed is a latent, for ever: uniforms come from the raw bits of the
+counter-based generator Philox-4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), one stream
+for each end of the probe, and the space maps them through the prior's inverse CDF. The mask says in which coordinate
+groups the far end differs from the near one, spliced in the uniforms, so that every end is a sample of the prior.
+
+A *family* of probes (`points`, `segments`, `neighbours`) says how a probe becomes latents [N, P, *shape].
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gentest.errors import InvalidArgument
+from gentest.spaces import Part, Space
+from gentest.spaces.space import MAX_GROUPS, Array, Floats
+
+FULL_MASK = (1 << MAX_GROUPS) - 1
+FULL_WINDOW = (0, 64)
+SEED_BITS = 64
+
+NEAR, FAR, NOISE = 0, 1, 1 << 16  # streams; further ends follow FAR
+_INDEPENDENT = 1 << 31  # the stream that independent probes' seeds are drawn from
+
+Latents: TypeAlias = Mapping[str, Array]
+"""Latents by part, each [N, P, *shape], float32 (int64 for a choice)."""
+
+
+def uniforms(seed: int, stream: int, part: int, n: int) -> Floats:
+    """The first `n` uniforms in (0, 1) of one stream of a seed: 53 of Philox's 64 bits, at the middle of their cell.
+
+    >>> uniforms(7, 0, 0, 2).round(6).tolist()
+    [0.872073, 0.295365]
+    """
+    key = np.array([seed, (stream << 32) | part], dtype=np.uint64)
+    raw = np.random.Philox(key=key).random_raw(n)
+    return np.asarray(((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
+def independent_seeds(master: int, start: int, n: int) -> list[int]:
+    """Seeds `start` to `start + n` of the stream that belongs to `master`: independent draws, replayable by index."""
+    key = np.array([master, _INDEPENDENT], dtype=np.uint64)
+    bits = np.random.Philox(key=key, counter=start // 4).random_raw(n + start % 4)  # a step of the counter is 4 numbers
+    return [int(b) for b in bits[start % 4 :]]
+
+
+@dataclass(frozen=True, order=True)
+class Probe:
+    """One seed and its structure.
+
+    `mask`: bit g is set where the far end differs from the near end in coordinate group g. `window`: which 64ths of
+    a path are looked at. `choices`: the values of the space's discrete parts, in their order; empty = the seed's own.
+
+    >>> str(Probe(0x1F, mask=0b101, choices=(3,)))
+    '1f-m5-c3'
+    >>> Probe.parse("1f-m5-c3")
+    Probe(seed=31, mask=5, window=(0, 64), choices=(3,))
+    """
+
+    seed: int
+    mask: int = FULL_MASK
+    window: tuple[int, int] = FULL_WINDOW
+    choices: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.seed:x}"
+        if self.mask != FULL_MASK:
+            text += f"-m{self.mask:x}"
+        if self.window != FULL_WINDOW:
+            text += f"-w{self.window[0]}.{self.window[1]}"
+        if self.choices:
+            text += f"-c{'.'.join(map(str, self.choices))}"
+        return text
+
+    @classmethod
+    def parse(cls, text: str) -> Probe:
+        """The probe that `str(probe)` wrote. Raises `InvalidArgument` for anything else."""
+        form = r"([0-9a-f]{1,16})(?:-m([0-9a-f]{1,16}))?(?:-w(\d{1,2})\.(\d{1,2}))?(?:-c(\d{1,9}(?:\.\d{1,9}){0,63}))?"
+        match = re.fullmatch(form, text)
+        if match is None:
+            raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", text)
+        seed, mask, low, high, choices = match.groups()
+        window = FULL_WINDOW if low is None else (int(low), int(high))
+        if not 0 <= window[0] < window[1] <= FULL_WINDOW[1]:
+            raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", text)
+        return cls(
+            int(seed, 16),
+            FULL_MASK if mask is None else int(mask, 16),
+            window,
+            () if choices is None else tuple(int(c) for c in choices.split(".")),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON that `from_json` reads: integers in hexadecimal where they pass 53 bits."""
+        return {**asdict(self), "seed": f"{self.seed:x}", "mask": f"{self.mask:x}"}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Probe:
+        """The probe of `to_json`. Raises `InvalidArgument` for anything else."""
+        try:
+            low, high = value["window"]
+            probe = cls(int(value["seed"], 16), int(value["mask"], 16), (low, high), tuple(value["choices"]))
+            return cls.parse(str(probe))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidArgument.expected("a probe's JSON", "probe", value) from error
+
+
+class Probes(ABC):
+    """A family of probes: how one becomes latents. `n_points` latents a probe."""
+
+    @property
+    @abstractmethod
+    def n_points(self) -> int:
+        """P, how many latents a probe has."""
+
+    @abstractmethod
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        """Where on its path each latent lies, [N, P], 0 at the near end and 1 at the far end."""
+
+    @abstractmethod
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        """Latents [N, P, *shape] by part, float32."""
+
+    @property
+    def has_path(self) -> bool:
+        """Whether the order of a probe's latents means something, so that a window of it can be looked at."""
+        return False
+
+
+@dataclass(frozen=True)
+class Points(Probes):
+    """Single samples of the prior."""
+
+    def __repr__(self) -> str:
+        return "points()"
+
+    @property
+    def n_points(self) -> int:
+        return 1
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        return np.zeros((len(probes), 1))
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        ends = _ends(space, probes, [FAR])
+        return {name: _rounded(end[FAR])[:, None] for name, end in ends.items()}
+
+
+@dataclass(frozen=True)
+class Segments(Probes):
+    """Paths between two independent samples, at `points` places a constant step apart, as the prior allows."""
+
+    points: int = 9
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.points, int) or isinstance(self.points, bool) or self.points < 2:
+            raise InvalidArgument.expected("a number of points >= 2", "points", self.points)
+
+    def __repr__(self) -> str:
+        return f"segments(points={self.points})"
+
+    @property
+    def n_points(self) -> int:
+        return self.points
+
+    @property
+    def has_path(self) -> bool:
+        return True
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        window = np.array([probe.window for probe in probes], dtype=np.float64).reshape(-1, 2) / FULL_WINDOW[1]
+        step = np.arange(self.points) / (self.points - 1)
+        return np.asarray(window[:, :1] * (1.0 - step) + window[:, 1:] * step)
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        ends, t = _ends(space, probes, [NEAR, FAR]), self.t(probes)
+        return {name: _rounded(space.parts[name].path(end[NEAR], end[FAR], t)) for name, end in ends.items()}
+
+
+@dataclass(frozen=True)
+class Neighbours(Probes):
+    """A sample of the prior and `count` neighbours, each `step` of the way to another independent sample."""
+
+    step: float = 0.1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.step, (int, float)) or isinstance(self.step, bool) or not 0.0 < self.step <= 1.0:
+            raise InvalidArgument.expected("a step in (0, 1]", "step", self.step)
+        if not isinstance(self.count, int) or isinstance(self.count, bool) or not 1 <= self.count < NOISE - FAR:
+            raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
+
+    def __repr__(self) -> str:
+        return f"neighbours(step={self.step:g}, count={self.count})"
+
+    @property
+    def n_points(self) -> int:
+        return 1 + self.count
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        return np.tile([0.0] + [self.step] * self.count, (len(probes), 1))
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        streams = [FAR + i for i in range(self.count)]
+        ends = _ends(space, probes, [NEAR, *streams])
+        t = np.array([[0.0, self.step]])
+        latents = {}
+        for name, end in ends.items():
+            pairs = [space.parts[name].path(end[NEAR], end[stream], t.repeat(len(probes), 0)) for stream in streams]
+            latents[name] = _rounded(np.concatenate([pairs[0][:, :1], *(pair[:, 1:] for pair in pairs)], axis=1))
+        return latents
+
+
+def points() -> Points:
+    """Single samples of the prior."""
+    return Points()
+
+
+def segments(points: int = 9) -> Segments:
+    """Paths between two independent samples of the prior, looked at in `points` places."""
+    return Segments(points)
+
+
+def neighbours(step: float = 0.1, count: int = 1) -> Neighbours:
+    """A sample of the prior and `count` neighbours, each `step` of the way toward another sample."""
+    return Neighbours(step, count)
+
+
+def noise(spaces: Mapping[str, Part], probes: Sequence[Probe], n_points: int) -> dict[str, Array]:
+    """A stochastic generator's noise inputs [N, P, *shape], from each probe's seed: the same for all its latents."""
+    drawn = {}
+    for index, (name, part) in enumerate(spaces.items()):
+        values = part.from_uniforms(np.stack([uniforms(probe.seed, NOISE, index, part.dim) for probe in probes]))
+        drawn[name] = _rounded(values)[:, None].repeat(n_points, axis=1)
+    return drawn
+
+
+def independent(master: int, start: int, n: int) -> list[Probe]:
+    """Probes `start` to `start + n` of the independent draws of `master`: what a pilot and a rate look at."""
+    return [Probe(seed) for seed in independent_seeds(master, start, n)]
+
+
+def moves(latents: Latents) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which probes are real, [N]: some latent differs from the first. Of single points, all are."""
+    some = next(iter(latents.values()))
+    if some.shape[1] == 1:
+        return np.ones(len(some), dtype=bool)
+    parts = [(z != z[:, :1]).reshape(len(z), -1).any(axis=1) for z in latents.values()]
+    return np.asarray(np.logical_or.reduce(parts))
+
+
+def without_groups(probe: Probe, groups: Iterable[int]) -> Probe:
+    """The probe with these coordinate groups of its far end taken back to the near end."""
+    return replace(probe, mask=probe.mask & ~sum(1 << g for g in set(groups)))
+
+
+def active_groups(probe: Probe, n_groups: int) -> tuple[int, ...]:
+    """The groups in which the probe's far end differs."""
+    return tuple(g for g in range(n_groups) if probe.mask >> g & 1)
+
+
+def _ends(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> dict[str, dict[int, Array]]:
+    """Each part's latent at each end, float64 [N, *shape], the far ends spliced into the near one by the mask."""
+    spliced: dict[str, dict[int, Array]] = {}
+    choice = 0
+    for index, (name, part) in enumerate(space.parts.items()):
+        near = np.stack([uniforms(probe.seed, NEAR, index, part.dim) for probe in probes])
+        if part.n_groups == 0:
+            values = part.from_uniforms(near)
+            if part.n_choices:
+                values = np.array(
+                    [probe.choices[choice] if probe.choices else v for probe, v in zip(probes, values, strict=True)]
+                )
+                choice += 1
+            spliced[name] = dict.fromkeys(streams, values)
+            continue
+        keep = _kept(space, name, part.dim, probes)
+        spliced[name] = {}
+        for stream in streams:
+            ends = near
+            if stream != NEAR:
+                far = np.stack([uniforms(probe.seed, stream, index, part.dim) for probe in probes])
+                ends = np.where(keep, far, near)
+            spliced[name][stream] = part.from_uniforms(ends)
+    return spliced
+
+
+def _kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which coordinates take the far end's uniforms, [N, dim]."""
+    keep = np.ones((len(probes), dim), dtype=bool)
+    for row, probe in enumerate(probes):
+        if probe.mask != FULL_MASK:
+            for g, group in enumerate(space.groups):
+                if group.part == name and not probe.mask >> g & 1:
+                    keep[row, group.low : group.high] = False
+    return keep
+
+
+def _rounded(values: Array) -> Array:
+    return values if values.dtype == np.int64 else values.astype(np.float32)

@@ -1,0 +1,96 @@
+"""A property as the engine sees it: a family of probes, and a margin [N] of the evidence that they give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias
+
+from torch import Tensor
+
+from gentest.attributes import Attribute, Feature
+from gentest.attributes.attribute import describe
+from gentest.errors import InvalidArgument
+from gentest.probes import Probes
+from gentest.spaces import Space
+from gentest.tolerances import Tolerance
+
+
+class Evidence(Protocol):
+    """The outputs of a batch of N probes of P latents each, computed when they are asked for."""
+
+    @property
+    def latents(self) -> Tensor | Mapping[str, Tensor]:
+        """What the generator was given: [N, P, *shape], by part in a `Joint` space."""
+
+    @property
+    def t(self) -> Tensor:
+        """Where on its path each latent lies, [N, P], from 0 to 1."""
+
+    @property
+    def images(self) -> Tensor:
+        """Outputs [N, P, C, H, W], checked to be finite and in range, in [0, 1]."""
+
+    @property
+    def outputs(self) -> Tensor:
+        """Outputs [N, P, C, H, W] as they came, with the output range mapped to [0, 1]: neither checked nor clamped."""
+
+    def scores(self, attribute: Attribute) -> Tensor:
+        """An attribute of every output, float32 [N, P]."""
+
+    def features(self, feature: Feature) -> Tensor:
+        """A feature of every output, float32 [N, P, D]."""
+
+    def in_units(self, tolerance: Tolerance, of: Attribute | Feature) -> float:
+        """A tolerance as a number: `gentest.sd(x)` times the spread of an attribute or feature under the prior."""
+
+    def under(self, prior: Space) -> Evidence:
+        """The same probes under another prior, coupled: both draw from the same uniforms."""
+
+    def again(self, company: int) -> Tensor:
+        """Outputs [N, P, C, H, W] made once more, each latent last in a batch with `company` other samples."""
+
+
+SUBJECTS = ("attribute", "feature", "property")
+"""Arguments that are what a property speaks of: written without their names, as they are given."""
+
+Margin: TypeAlias = Callable[[Evidence], Tensor]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A property with its arguments: what is looked at, and by how much it holds.
+
+    `margin` gives float [N], >= 0 where the property holds and < 0 where it does not. `total` says that the margin
+    judges outputs that other properties take for granted (finite, in range, a function of the latent alone).
+    """
+
+    name: str
+    probes: Probes
+    margin: Margin
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    total: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.probes, Probes):
+            raise InvalidArgument.expected(
+                "gentest.points(), .segments() or .neighbours()", f"{self.name}(probes)", self.probes
+            )
+        object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
+
+    def __str__(self) -> str:
+        def word(value: object) -> str:
+            if isinstance(value, (list, tuple)):
+                return f"[{', '.join(word(v) for v in value)}]"
+            return describe(value) if callable(value) else str(value) if isinstance(value, Definition) else repr(value)
+
+        words = (word(v) if key in SUBJECTS else f"{key}={word(v)}" for key, v in self.arguments.items())
+        return f"{self.name}({', '.join(words)})"
+
+
+def check_callable(name: str, value: Any) -> None:
+    """An attribute or feature, checked: something to call on images."""
+    if not callable(value) or isinstance(value, type):
+        hint = "call it first" if isinstance(value, type) else ""
+        raise InvalidArgument.expected("a callable on images [B, C, H, W]", name, value, hint=hint)

@@ -1,0 +1,83 @@
+"""What must hold of single outputs: f is a function, its outputs are images, and a change of z changes them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gentest.attributes import Feature
+from gentest.attributes.pixels import pixels
+from gentest.probes import neighbours, points
+from gentest.properties.definition import Definition, Evidence, check_callable
+from gentest.tolerances import Tolerance, check_number, check_tolerance
+
+
+def responsive(feature: Feature | None = None, *, at_least: Tolerance, step: float = 1.0) -> Definition:
+    """A change of z gives a change of x: between a sample and another `step` of the way to an independent one.
+
+    `at_least` is the smallest change allowed, in the feature's units (`gentest.pixels()` by default: root-mean-square
+    difference in [0, 1]) or as `gentest.sd(x)`; `step` in (0, 1], where 1 compares independent samples (mode collapse)
+    and a small one neighbours (a dead region).
+
+    Margin: the distance of the two outputs in feature space less `at_least`.
+
+    >>> import gentest
+    >>> gentest.responsive(at_least=0.01, step=0.5)
+    responsive(pixels(), at_least=0.01, step=0.5)
+    """
+    feature = pixels() if feature is None else feature
+    check_callable("feature", feature)
+    if not isinstance(at_least, float):
+        check_tolerance(at_least)
+    check_number("at_least", at_least if isinstance(at_least, (int, float)) else at_least.multiple, positive=True)
+
+    def margin(evidence: Evidence) -> Tensor:
+        x = evidence.features(feature)  # [N, 2, D]
+        change: Tensor = (x[:, 1] - x[:, 0]).norm(dim=-1)
+        return change - evidence.in_units(at_least, feature)
+
+    arguments = {"feature": feature, "at_least": at_least, **({} if step == 1.0 else {"step": step})}
+    return Definition("responsive", neighbours(step=step), margin, arguments)
+
+
+def well_formed(*, tolerance: float = 1e-3) -> Definition:
+    """Every output is finite and within the declared output range.
+
+    Margin: `tolerance` less the most by which a value leaves the range, as a share of its width; -1 less the share of
+    values that are not finite, where some are not.
+
+    >>> import gentest
+    >>> gentest.well_formed()
+    well_formed(tolerance=0.001)
+    """
+    allowed = check_number("tolerance", tolerance)
+
+    def margin(evidence: Evidence) -> Tensor:
+        x = evidence.outputs.flatten(1)  # [N, P * C * H * W]
+        finite = x.isfinite()
+        excess = torch.maximum(x - 1.0, -x).nan_to_num(0.0, 0.0, 0.0).amax(1)
+        return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
+
+    return Definition("well_formed", points(), margin, {"tolerance": tolerance}, total=True)
+
+
+def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
+    """The same latent gives the same output: alone, alone once more, and in a batch with `company` other samples.
+
+    Margin: `tolerance` less the largest difference of two values, as a share of the output range. What differs by
+    rounding alone is 1e-6 to 1e-4 in float32; batch norm in train mode or undeclared noise is a thousand times that.
+
+    >>> import gentest
+    >>> gentest.reproducible()
+    reproducible(tolerance=0.001)
+    """
+    allowed = check_number("tolerance", tolerance)
+
+    def margin(evidence: Evidence) -> Tensor:
+        alone = evidence.again(0)
+        repeated, accompanied = evidence.again(0), evidence.again(company)
+        difference = torch.maximum((repeated - alone).abs(), (accompanied - alone).abs()).flatten(1).amax(1)
+        held: Tensor = allowed - difference
+        return held
+
+    return Definition("reproducible", points(), margin, {"tolerance": tolerance}, total=True)

@@ -1,0 +1,25 @@
+"""Meaning belongs to f and not to p(z): what holds under one prior holds under another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gentest.errors import InvalidArgument
+from gentest.properties.definition import Definition, Evidence
+from gentest.spaces import Space
+
+
+def prior_invariant(inner: Definition, *, priors: Sequence[Space]) -> Definition:
+    """`gentest.prior_invariant`, of a property's definition."""
+    priors = tuple(priors) if isinstance(priors, (list, tuple)) else priors
+    if not isinstance(priors, tuple) or not priors or not all(isinstance(p, Space) for p in priors):
+        raise InvalidArgument.expected("a list of latent spaces such as [gentest.Uniform(128)]", "priors", priors)
+
+    def margin(evidence: Evidence) -> Tensor:
+        margins = [inner.margin(evidence), *(inner.margin(evidence.under(prior)) for prior in priors)]
+        return torch.stack(margins).amin(0)
+
+    return Definition("prior_invariant", inner.probes, margin, {"property": inner, "priors": priors}, inner.total)

@@ -1,0 +1,136 @@
+"""Results as text: the block that a failing test prints, and the lines that end a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gentest.result import Counterexample, Result, Verdict
+
+BARS = "▁▂▃▄▅▆▇█"
+WORDS = {
+    Verdict.NO_COUNTEREXAMPLE: "no counterexample",
+    Verdict.VIOLATED: "violated",
+    Verdict.ERROR: "error",
+}
+SHOWN_GROUPS = 8
+
+
+def headline(result: Result) -> str:
+    """One line that says what was decided.
+
+    >>> headline(Result("t", "between(brightness(), tolerance=0.05)", Verdict.NO_COUNTEREXAMPLE, examples=300))
+    'between(brightness(), tolerance=0.05): no counterexample in 300 probes'
+    """
+    if result.verdict is Verdict.ERROR:
+        return f"{result.property}: error: {result.message}"
+    if result.verdict is Verdict.NO_COUNTEREXAMPLE:
+        again = "the replayed probe" if result.replayed else f"{result.examples} probes"
+        return f"{result.property}: no counterexample in {again}"
+    if result.replayed:
+        return f"{result.property}: violated by a replayed probe, margin {_worst(result):.4g}"
+    return (
+        f"{result.property}: violated by {result.violations} of {result.examples} probes, "
+        f"worst margin {_worst(result):.4g}"
+    )
+
+
+def failure(result: Result, command: str) -> str:
+    """The whole block on a result that fails a test; `command` replays its minimal counterexample."""
+    lines = [headline(result)]
+    if result.worst is not None and result.counterexample != result.worst:
+        lines += _found("worst", result.worst)
+    if result.counterexample is not None:
+        lines += _found("minimal", result.counterexample)
+        lines += _groups(result.counterexample)
+        lines += ["  replay   " + command]
+    if result.traceback:
+        lines += ["", *(f"  {line}" for line in result.traceback.rstrip().splitlines())]
+    return "\n".join(lines)
+
+
+def curve(values: Sequence[float]) -> str:
+    """Numbers as a line of bars, lowest to highest.
+
+    >>> curve([0.0, 0.5, 1.0, 0.0])
+    '▁▅█▁'
+    """
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in values)
+
+
+def table(results: Sequence[Result]) -> list[str]:
+    """One line a result, and none for what the others say already."""
+    if not results:
+        return []
+    width = max(len(WORDS[r.verdict]) for r in results)
+    return [f"{WORDS[r.verdict]:<{width}}  {r.test}  {_figures(r)}" for r in results]
+
+
+def totals(results: Sequence[Result]) -> str:
+    """One line on the whole run."""
+    counts = Counter(r.verdict for r in results)
+    said = ", ".join(f"{counts[v]} {WORDS[v]}" for v in Verdict if counts[v])
+    images, seconds = sum(r.images for r in results), sum(r.seconds for r in results)
+    speed = f" ({images / seconds:,.0f} images/s)" if seconds else ""
+    n = len(results)
+    return f"{n} {'property' if n == 1 else 'properties'}: {said}; {images:,} images in {seconds:.1f} s{speed}"
+
+
+def _figures(result: Result) -> str:
+    if result.verdict is Verdict.ERROR:
+        return result.property
+    smallest = f", smallest margin {result.margin.min:.4g}" if result.margin else ""
+    return f"{result.property}  [{result.examples} probes{smallest}, {result.seconds:.1f} s]"
+
+
+def _worst(result: Result) -> float:
+    found = [c.margin for c in (result.worst, result.counterexample) if c is not None]
+    return min(found, default=float("nan"))
+
+
+def _found(word: str, found: Counterexample) -> list[str]:
+    lines = [f"  {word:<8} margin {found.margin:.4g}{_where(found)}"]
+    width = max((len(name) for name in found.scores), default=0)
+    for name, scores in found.scores.items():
+        if len(scores) > 1:
+            ends = f"{scores[0]:.3g} {curve(scores)} {scores[-1]:.3g}"
+            lines.append(f"           {name:<{width}}  {ends}   (from {min(scores):.3g} to {max(scores):.3g})")
+        else:
+            lines += [f"           {name:<{width}}  {score:.4g}" for score in scores]
+    return lines
+
+
+def _where(found: Counterexample) -> str:
+    said = ""
+    if len(found.t) > 1 and (found.t[0], found.t[-1]) != (0.0, 1.0):
+        said += f", from {found.t[0]:.2f} to {found.t[-1]:.2f} of the way"
+    if choices := found.probe.get("choices"):
+        said += f", choice {', '.join(map(str, choices))}"
+    if found.typicality is not None:
+        said += (
+            f", typical of its prior (norm at quantile {found.typicality:.2f})"
+            if _usual(found.typicality)
+            else (f", far out in its prior (norm at quantile {found.typicality:.4f})")
+        )
+    return said
+
+
+def _usual(quantile: float) -> bool:
+    return 0.005 <= quantile <= 0.995
+
+
+def _groups(found: Counterexample) -> list[str]:
+    """Which coordinates matter: those that the far end still changes."""
+    n = len(found.groups)
+    if found.n_groups == 0:
+        return []
+    if n == 0:
+        return ["  matters  no coordinate: other samples fail as well"]
+    if n == found.n_groups:
+        return [f"  matters  all {found.n_coordinates} coordinates: no smaller change of the latent fails"]
+    shown = ", ".join(found.groups[:SHOWN_GROUPS]) + (
+        f" and {n - SHOWN_GROUPS} more groups" if n > SHOWN_GROUPS else ""
+    )
+    return [f"  matters  coordinates {shown} of {found.n_coordinates} ({n} of {found.n_groups} groups)"]

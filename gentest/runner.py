@@ -1,0 +1,315 @@
+"""A pytest run under `--gentest`: runs each decorated test, checks what it returns, and gathers the results."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import io
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Generator as Iteration
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+import pytest
+
+import gentest
+from gentest import plugin
+from gentest._settings import ATTRIBUTE, Values, settings
+from gentest.attributes.prompts import PromptCache
+from gentest.decorators import DECLARED, Declared, Property, checker
+from gentest.engine.context import Context, resolve_device
+from gentest.engine.driver import Question, check
+from gentest.errors import ClipError, InvalidArgument, NotChecked, Violation
+from gentest.generators import Generator
+from gentest.probes import Probe
+from gentest.report import progress, terminal
+from gentest.report.document import write_json
+from gentest.result import Result, Session, Verdict, document
+
+VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
+REPORTED = "gentest_results"
+"""The attribute of a test's report that carries its results, also from an xdist worker."""
+
+
+@dataclass
+class Checked:
+    """What came of one test while it ran."""
+
+    results: list[Result] = field(default_factory=list)
+
+
+class Runner:
+    """Registered as a plugin for one pytest run, in the controller and in each xdist worker."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        options = {o.name: plugin.option(config, o) for o in plugin.OPTIONS}
+        self._options = {name: value for name, (value, _) in options.items()}
+        in_settings = ("examples", "seed", "device", "batch-size", "clip")
+        chosen = {name: options[name] for name in in_settings if options[name][0] is not None}
+        try:
+            self._from_flags, self._from_ini = (
+                settings(
+                    **{name.replace("-", "_"): value for name, (value, flag) in chosen.items() if flag is from_flag}
+                )
+                for from_flag in (True, False)
+            )
+            resolve_device(self._options["device"])
+            replay, _ = plugin.option(config, plugin.REPLAY)
+            self._replay = None if replay is None else (replay[0], Probe.parse(replay[1]))
+            self._prompts = self._prompt_cache()
+        except (InvalidArgument, ClipError) as error:
+            raise pytest.UsageError(f"gentest: {error}") from None
+        self._contexts: dict[Values, Context] = {}
+        self._checked: dict[str, Checked] = {}
+        self._watch: progress.Watch | None = None
+        self._stream = self._real_stderr()
+        self._reported: dict[tuple[str, str], Result] = {}
+
+    def _prompt_cache(self) -> PromptCache | None:
+        path = self._options["prompts"]
+        update = bool(self.config.getoption("--gentest-update-prompts") or self.config.getini("gentest_update_prompts"))
+        if path is None:
+            if update:
+                raise InvalidArgument("--gentest-update-prompts needs --gentest-prompts FILE")
+            return None
+        return PromptCache.load(path, update=update)
+
+    def _real_stderr(self) -> TextIO | None:
+        """Standard error as it is before pytest captures it; None where nobody watches."""
+        if self._is_worker or self.config.get_verbosity() < 0 or self.config.getoption("numprocesses", None):
+            return None
+        if sys.__stderr__ is None:
+            return None
+        with suppress(OSError, ValueError):
+            return io.TextIOWrapper(io.FileIO(os.dup(sys.__stderr__.fileno()), "w"), encoding="utf-8")
+        return None
+
+    @property
+    def _is_worker(self) -> bool:
+        return hasattr(self.config, "workerinput")
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self) -> None:
+        """Profiles are registered by conftest files, which are all loaded by now."""
+        name = self._options["profile"]
+        if name is not None:
+            try:
+                settings.load_profile(name)
+            except InvalidArgument as error:
+                raise pytest.UsageError(f"gentest: {error}") from None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iteration[None, Any, Any]:
+        declared: Declared | None = getattr(getattr(item, "obj", None), DECLARED, None)
+        if declared is None:
+            return (yield from self._undecorated(item))
+        self._checked[item.nodeid] = Checked()
+        token = checker.set(functools.partial(self._check, item))
+        try:
+            outcome = yield
+        except (Violation, InvalidArgument, NotChecked) as error:
+            pytest.fail(str(error), pytrace=False)
+        finally:
+            checker.reset(token)
+        if not self._checked[item.nodeid].results:
+            pytest.fail(f"gentest did not check {item.nodeid}: something else ran the test", pytrace=False)
+        return outcome
+
+    def _undecorated(self, item: pytest.Item) -> Iteration[None, Any, Any]:
+        """A test without a property that returns a generator was meant to be checked: it fails."""
+        if item.get_closest_marker("gentest"):
+            pytest.fail("marked gentest, but no property of gentest decorates it: nothing was checked", pytrace=False)
+        if not isinstance(item, pytest.Function) or not inspect.isroutine(item.obj) or _is_lazy(item.obj):
+            return (yield)
+        function = item.obj
+
+        @functools.wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            returned = function(*args, **kwargs)
+            if isinstance(returned, Generator):
+                why = "returns a gentest.Generator, but no property decorates it: nothing was checked"
+                pytest.fail(f"{item.name} {why}", pytrace=False)
+            return returned
+
+        item.obj = watched
+        try:
+            return (yield)
+        finally:
+            item.obj = function
+
+    def _check(self, item: pytest.Item, declared: Declared, subject: object) -> None:
+        """Checks every property of a test on the generator that its body returned, and raises if any does not pass."""
+        if not isinstance(subject, Generator):
+            raise InvalidArgument(
+                f"{item.name} returned {subject!r:.100} (type={type(subject).__name__}); "
+                "a decorated test returns the gentest.Generator under test"
+            )
+        labelled = _labelled(declared.properties)
+        if self._replay is not None:
+            labelled = {label: p for label, p in labelled.items() if label == self._replay[0]}
+            if not labelled:
+                pytest.skip(f"--gentest-replay is for another property: {self._replay[0]}")
+        checked = self._checked[item.nodeid]
+        failures = []
+        for label, property in labelled.items():
+            result = self._decide(item, label, property, subject)
+            checked.results.append(result)
+            if not result.passed:
+                failures.append(terminal.failure(result, self._command(item, result)))
+        if failures:
+            raise Violation("\n\n".join(failures))
+
+    def _decide(self, item: pytest.Item, label: str, property: Property, generator: Generator) -> Result:
+        try:
+            values, context = self._context_of(item)
+            stored = self._failures(item, label) if values.replay_failures else ()
+            replay = self._replay[1] if self._replay else None
+            question = Question(property.definition, item.nodeid, label, stored, replay)
+        except InvalidArgument as error:
+            return Result(item.nodeid, repr(property), Verdict.ERROR, str(error))
+        with progress.Watch(f"{item.name} {property.name}", self._stream) as self._watch:
+            result = check(question, generator, context, values, watch=self._watch.probes)
+        self._watch = None
+        self._keep_failures(item, label, result)
+        return result
+
+    def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
+        """The settings of a test, and the context it shares with every test of the same device, batch size and CLIP."""
+        of_test: settings | None = getattr(getattr(item, "obj", None), ATTRIBUTE, None)
+        values = self._from_ini.over(settings.default())
+        values = of_test.over(values) if of_test is not None else values
+        values = self._from_flags.over(values)
+        key = Values(device=values.device, batch_size=values.batch_size, clip=values.clip)
+        if key not in self._contexts:
+            self._contexts[key] = Context(values, prompts=self._prompts, watch=self._images)
+        return values, self._contexts[key]
+
+    def _images(self, n: int) -> None:
+        if self._watch is not None:
+            self._watch.images(n)
+
+    def _command(self, item: pytest.Item, result: Result) -> str:
+        """One line that evaluates the minimal counterexample again, from where pytest was started."""
+        if result.counterexample is None:
+            return ""
+        path, _, rest = item.nodeid.partition("::")
+        here = os.path.relpath(self.config.rootpath / path, self.config.invocation_params.dir)
+        words = ["pytest", "--gentest", f"{here}::{rest}", "--gentest-replay", result.counterexample.replay]
+        for option in plugin.OPTIONS:
+            given = self.config.getoption(option.flag)
+            if option.name in ("checkpoint", "device", "clip", "prompts") and given is not None:
+                words += [option.flag, str(given)]
+        return shlex.join(words)
+
+    def _cache_key(self, item: pytest.Item, label: str) -> str:
+        return f"gentest/{hashlib.sha256(f'{item.nodeid} {label}'.encode()).hexdigest()[:16]}"
+
+    def _failures(self, item: pytest.Item, label: str) -> tuple[Probe, ...]:
+        """The probes that failed in the run before; what is not as `_keep_failures` wrote it counts as none."""
+        if self.config.cache is None:
+            return ()
+        stored = self.config.cache.get(self._cache_key(item, label), None)
+        try:
+            return tuple(Probe.parse(text) for text in stored["probes"][:4])
+        except (TypeError, KeyError, ValueError):
+            return ()
+
+    def _keep_failures(self, item: pytest.Item, label: str, result: Result) -> None:
+        if self.config.cache is None or self._replay is not None or result.verdict is Verdict.ERROR:
+            return
+        found = [c for c in (result.counterexample, result.worst) if c is not None]
+        probes = list(dict.fromkeys(str(Probe.from_json(c.probe)) for c in found))
+        key = self._cache_key(item, label)
+        if probes or self.config.cache.get(key, None):
+            self.config.cache.set(key, {"test": item.nodeid, "property": result.property, "probes": probes})
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Iteration[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.when == "call" and item.nodeid in self._checked:
+            results = [result.to_json() for result in self._checked[item.nodeid].results]
+            setattr(report, REPORTED, json.dumps(results))
+        return report
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for value in json.loads(getattr(report, REPORTED, "[]")):
+            result = Result.from_json(value)
+            self._reported[result.test, result.property] = result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self._prompts is not None and self._prompts.update:
+            self._prompts.save()
+        if self._is_worker:
+            return
+        path: Path | None = self._options["json"]
+        if path is not None:
+            write_json(path, document(self._session(), self._results, version=gentest.__version__))
+        if self._replay is not None and not self._results and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+    @functools.cached_property
+    def _values(self) -> Values:
+        return self._from_flags.over(self._from_ini.over(settings.default()))
+
+    @property
+    def _results(self) -> list[Result]:
+        return list(self._reported.values())
+
+    def _session(self) -> Session:
+        generators = {result.generator for result in self._results if result.generator}
+        checkpoint = self._options["checkpoint"]
+        return Session(
+            checkpoint=None if checkpoint is None else str(checkpoint),
+            generator=generators.pop() if len(generators) == 1 else None,
+            clip=self._values.clip,
+            device=str(resolve_device(self._values.device)),
+            seed=self._values.seed,
+            versions={
+                "python": platform.python_version(),
+                **{
+                    name: metadata.version(name)
+                    for name in ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
+                },
+            },
+        )
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._results:
+            if self._replay is not None:
+                terminalreporter.section("gentest")
+                terminalreporter.write_line(f"--gentest-replay: no selected test has a property {self._replay[0]!r}")
+            return
+        terminalreporter.section("gentest")
+        for line in terminal.table(self._results):
+            terminalreporter.write_line(line)
+        session = self._session()
+        terminalreporter.write_line(f"{terminal.totals(self._results)} on {session.device}, seed {session.seed}")
+
+
+def _is_lazy(function: object) -> bool:
+    """Whether calling it runs nothing yet: an async function or a generator."""
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    return any(kind(function) for kind in kinds)
+
+
+def _labelled(properties: tuple[Property, ...]) -> dict[str, Property]:
+    """The properties of a test by a name of each: `between`, `between.2`, from the top down."""
+    labelled: dict[str, Property] = {}
+    for property in properties:
+        same = sum(label.split(".")[0] == property.name for label in labelled)
+        labelled[f"{property.name}.{same + 1}" if same else property.name] = property
+    return labelled

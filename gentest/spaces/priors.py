@@ -1,0 +1,238 @@
+"""The priors people train with: each maps uniforms to latents by its inverse CDF."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite, prod, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import chdtr, ndtr, ndtri
+
+from gentest.errors import InvalidArgument
+from gentest.spaces.space import Array, Choice, Floats, Part, check_shape
+
+
+def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
+    """Slerp of flat latents near, far [N, d] at t [N, P]; a straight line where the two are parallel or opposite."""
+    cosine = np.einsum("nd,nd->n", near, far) / np.maximum(
+        np.linalg.norm(near, axis=1) * np.linalg.norm(far, axis=1), 1e-300
+    )
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))[:, None]  # [N, 1]
+    sine = np.sin(angle)
+    flat = sine < 1e-7
+    safe = np.where(flat, 1.0, sine)
+    a = np.where(flat, 1.0 - t, np.sin((1.0 - t) * angle) / safe)  # [N, P]
+    b = np.where(flat, t, np.sin(t * angle) / safe)
+    return np.asarray(near[:, None] * a[..., None] + far[:, None] * b[..., None])
+
+
+class _Shell(Part):
+    """A prior whose mass lies on a shell: its paths are great circles."""
+
+    def path(self, near: Array, far: Array, t: Floats) -> Array:
+        n, flat = len(near), self.dim
+        along = great_circle(near.reshape(n, flat), far.reshape(n, flat), t)
+        return along.reshape(*t.shape, *self.shape)
+
+
+@dataclass(frozen=True, init=False)
+class Normal(_Shell):
+    """z ~ N(0, I) of any shape; paths are great circles.
+
+    >>> Normal(128)
+    Normal(128)
+    >>> Normal((4, 8, 8)).dim
+    256
+    """
+
+    shape: tuple[int, ...]
+
+    def __init__(self, shape: int | Sequence[int]) -> None:
+        object.__setattr__(self, "shape", check_shape(shape))
+
+    def __repr__(self) -> str:
+        return f"Normal({_shape(self.shape)})"
+
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        return np.asarray(ndtri(uniforms)).reshape(-1, *self.shape)
+
+    def mean(self) -> Floats:
+        return np.zeros(self.shape)
+
+    def typicality(self, latents: Array) -> Floats:
+        flat = latents.reshape(len(latents), -1).astype(np.float64)
+        return np.asarray(chdtr(self.dim, np.square(flat).sum(axis=1)))
+
+
+@dataclass(frozen=True, init=False)
+class Uniform(Part):
+    """z uniform in a box, with the normal's variance unless bounds are given: low, high = -sqrt(3), sqrt(3).
+
+    >>> Uniform(128)
+    Uniform(128)
+    >>> Uniform(2, low=-1, high=1)
+    Uniform(2, low=-1.0, high=1.0)
+    """
+
+    shape: tuple[int, ...]
+    low: float
+    high: float
+
+    def __init__(self, shape: int | Sequence[int], *, low: float = -sqrt(3), high: float = sqrt(3)) -> None:
+        if not (isfinite(low) and isfinite(high) and low < high):
+            raise InvalidArgument.expected("finite bounds, low < high", "(low, high)", (low, high))
+        object.__setattr__(self, "shape", check_shape(shape))
+        object.__setattr__(self, "low", float(low))
+        object.__setattr__(self, "high", float(high))
+
+    def __repr__(self) -> str:
+        bounds = "" if (self.low, self.high) == (-sqrt(3), sqrt(3)) else f", low={self.low}, high={self.high}"
+        return f"Uniform({_shape(self.shape)}{bounds})"
+
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        return (self.low + uniforms * (self.high - self.low)).reshape(-1, *self.shape)
+
+    def mean(self) -> Floats:
+        return np.full(self.shape, (self.low + self.high) / 2)
+
+
+@dataclass(frozen=True, init=False)
+class TruncatedNormal(Part):
+    """z normal, resampled until |z_i| <= bound, as BigGAN samples (Brock et al. 2019, arXiv:1809.11096, sec. 3.1)."""
+
+    shape: tuple[int, ...]
+    bound: float
+
+    def __init__(self, shape: int | Sequence[int], *, bound: float = 2.0) -> None:
+        if not (isfinite(bound) and bound > 0):
+            raise InvalidArgument.expected("a bound > 0", "bound", bound)
+        object.__setattr__(self, "shape", check_shape(shape))
+        object.__setattr__(self, "bound", float(bound))
+
+    def __repr__(self) -> str:
+        return f"TruncatedNormal({_shape(self.shape)}, bound={self.bound})"
+
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        low = ndtr(-self.bound)
+        inside = np.clip(ndtri(low + uniforms * (1.0 - 2.0 * low)), -self.bound, self.bound)
+        return np.asarray(inside).reshape(-1, *self.shape)
+
+    def mean(self) -> Floats:
+        return np.zeros(self.shape)
+
+
+@dataclass(frozen=True, init=False)
+class Sphere(_Shell):
+    """z uniform on a sphere, of the normal's radius sqrt(d) unless one is given; paths are great circles.
+
+    >>> Sphere(512, radius=1)
+    Sphere(512, radius=1.0)
+    """
+
+    shape: tuple[int, ...]
+    radius: float
+
+    def __init__(self, shape: int | Sequence[int], *, radius: float | None = None) -> None:
+        sizes = check_shape(shape)
+        if radius is not None and not (isfinite(radius) and radius > 0):
+            raise InvalidArgument.expected("a radius > 0", "radius", radius)
+        object.__setattr__(self, "shape", sizes)
+        object.__setattr__(self, "radius", float(sqrt(prod(sizes)) if radius is None else radius))
+
+    def __repr__(self) -> str:
+        usual = self.radius == sqrt(self.dim)
+        return f"Sphere({_shape(self.shape)}{'' if usual else f', radius={self.radius}'})"
+
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        z: Floats = np.asarray(ndtri(uniforms))
+        z = z * (self.radius / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-300))
+        return np.reshape(z, (-1, *self.shape))
+
+    def mean(self) -> Floats:
+        return np.zeros(self.shape)
+
+
+@dataclass(frozen=True, init=False)
+class Categorical(Choice):
+    """A choice of 0 .. n - 1, int64 [N]: a label. A path leaves it as it is.
+
+    Independent draws follow `probabilities` (equal ones by default); a search draws choices as structure, and
+    shrinks them toward 0.
+    """
+
+    n: int
+    probabilities: tuple[float, ...]
+
+    def __init__(self, n: int, *, probabilities: Sequence[float] | None = None) -> None:
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise InvalidArgument.expected("a number of choices >= 1", "n", n)
+        weights = tuple(float(p) for p in probabilities) if probabilities is not None else (1.0 / n,) * n
+        if len(weights) != n or any(not p >= 0 for p in weights) or abs(sum(weights) - 1.0) > 1e-6:
+            raise InvalidArgument.expected(f"{n} probabilities that sum to 1", "probabilities", probabilities)
+        object.__setattr__(self, "n", n)
+        object.__setattr__(self, "probabilities", weights)
+
+    def __repr__(self) -> str:
+        usual = self.probabilities == (1.0 / self.n,) * self.n
+        return f"Categorical({self.n}{'' if usual else f', probabilities={self.probabilities}'})"
+
+    @property
+    def n_choices(self) -> int:
+        return self.n
+
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        edges = np.cumsum(self.probabilities)[:-1]
+        return np.asarray(np.searchsorted(edges, uniforms[:, 0], side="right"), dtype=np.int64)
+
+
+@dataclass(frozen=True, init=False)
+class Empirical(Part):
+    """One of a bank of latents [M, *shape], each as likely: encoded images, or w vectors. Paths are straight lines.
+
+    A path from one entry to another passes between them, off the bank. An entry is taken whole: the far end of a
+    probe is another entry or the same one.
+    """
+
+    bank: Array = field(compare=False, repr=False)
+    digest: str
+
+    def __init__(self, bank: ArrayLike) -> None:
+        values = np.array(bank.detach().cpu() if hasattr(bank, "detach") else bank, dtype=np.float32)
+        if values.ndim < 2 or len(values) < 1 or not np.isfinite(values).all():
+            raise InvalidArgument(
+                f"Expected a bank of finite latents [M, *shape], M >= 1, but got one of shape {values.shape}"
+            )
+        values.setflags(write=False)
+        object.__setattr__(self, "bank", values)
+        object.__setattr__(
+            self, "digest", hashlib.sha256(repr(values.shape).encode() + values.tobytes()).hexdigest()[:16]
+        )
+
+    def __repr__(self) -> str:
+        return f"Empirical({len(self.bank)} of {_shape(self.shape)}, {self.digest})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(self.bank.shape[1:])
+
+    @property
+    def dim(self) -> int:
+        return 1
+
+    @property
+    def n_groups(self) -> int:
+        return 1
+
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        index = np.minimum((uniforms[:, 0] * len(self.bank)).astype(np.int64), len(self.bank) - 1)
+        return np.asarray(self.bank[index], dtype=np.float64)
+
+    def mean(self) -> Floats:
+        return np.asarray(self.bank.mean(axis=0, dtype=np.float64))
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return str(shape[0]) if len(shape) == 1 else str(shape)
