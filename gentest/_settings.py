@@ -39,7 +39,7 @@ class Values:
     """Latents to the generator at once; None chooses by device. No verdict depends on it."""
     clip: str | None = None
     """The CLIP of attributes that name none: `MODEL:PRETRAINED` as open_clip lists them, or `local-dir:FOLDER`."""
-    reduce: int = 400
+    reduce: int = 256
     """Probes that may be evaluated to reduce a counterexample to its coordinate groups and structure."""
     replay_failures: bool = True
     """Look first at the probes that failed in the run before."""
@@ -107,6 +107,12 @@ class settings:
 
     def __call__(self, test: _F) -> _F:
         """Apply to a test function; where several are stacked, the upper one wins keyword by keyword."""
+        if isinstance(test, (staticmethod, classmethod)):
+            self(test.__func__)
+            return test
+        if not callable(test) or isinstance(test, type):
+            hint = "decorate the tests of a class one by one"
+            raise InvalidArgument.expected("a test function", "test", test, hint=hint)
         below: settings | None = getattr(test, ATTRIBUTE, None)
         setattr(test, ATTRIBUTE, self if below is None else settings(**{**below.given, **self.given}))
         return test
@@ -127,7 +133,7 @@ class settings:
     @classmethod
     def get_profile(cls, name: str) -> settings:
         """The profile of that name. Raises `InvalidArgument` where there is none."""
-        if name not in cls._profiles:
+        if not isinstance(name, str) or name not in cls._profiles:
             raise InvalidArgument.expected(f"one of {', '.join(sorted(cls._profiles))}", "profile", name)
         return cls._profiles[name]
 

@@ -39,6 +39,8 @@ class Declared:
 
     function: Callable[..., object]
     properties: tuple[Property, ...]
+    test: Callable[..., None]
+    """The wrapped test itself: a decorator on top of it copies this record, and is another."""
 
 
 Checker = Callable[[Declared, object], None]
@@ -74,24 +76,30 @@ class Property:
 
     def __call__(self, test: Callable[..., object]) -> Callable[..., None]:
         """Decorate a test whose body returns the generator under test. Decorators stack: every one is checked."""
+        if isinstance(test, (staticmethod, classmethod)):
+            return type(test)(self(test.__func__))
         if not callable(test) or isinstance(test, type):
             hint = "decorate the tests of a class one by one"
             raise InvalidArgument.expected("a test function", "test", test, hint=hint)
+        name = getattr(test, "__qualname__", repr(test))
         below: Declared | None = getattr(test, DECLARED, None)
-        declared = Declared(below.function if below else test, (self, *(below.properties if below else ())))
+        function = test
+        if below is not None:
+            function = below.function if below.test is test else _subject_of(test, name)
 
         @functools.wraps(test)
         def checked(*args: Any, **kwargs: Any) -> None:
             run = checker.get()
             if run is None:
                 raise NotChecked(
-                    f"{test.__qualname__} is checked by gentest's pytest plugin, which is not active here: "
+                    f"{name} is checked by gentest's pytest plugin, which is not active here: "
                     "run `pytest --gentest`, without `-p no:gentest`"
                 )
             if inspect.iscoroutinefunction(declared.function) or inspect.isasyncgenfunction(declared.function):
-                raise InvalidArgument(f"{test.__qualname__} is async; make it a plain `def` that returns the generator")
+                raise InvalidArgument(f"{name} is async; make it a plain `def` that returns the generator")
             run(declared, declared.function(*args, **kwargs))
 
+        declared = Declared(function, (self, *(below.properties if below else ())), checked)
         setattr(checked, DECLARED, declared)
         return checked
 
@@ -120,6 +128,27 @@ class Property:
             raise InvalidArgument.expected("gentest.settings(...)", "settings", given)
         values = settings.default() if given is None else given.over(settings.default())
         return check(question, generator, Context(values), values)
+
+
+def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]:
+    """The body of a decorated test that another decorator wraps: what it returns, before any property is checked."""
+
+    @functools.wraps(test)
+    def subject(*args: Any, **kwargs: Any) -> object:
+        subjects: list[object] = []
+        token = checker.set(lambda _, returned: subjects.append(returned))
+        try:
+            test(*args, **kwargs)
+        finally:
+            checker.reset(token)
+        if len(subjects) != 1:
+            raise InvalidArgument(
+                f"a decorator between two properties ran the body of {name} {len(subjects)} times; "
+                "put gentest's decorators next to each other"
+            )
+        return subjects[0]
+
+    return subject
 
 
 def _public(define: Callable[P, Definition]) -> Callable[P, Property]:

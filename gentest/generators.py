@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
-from types import MappingProxyType
+from types import CodeType, MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -67,15 +68,17 @@ class Generator:
             raise InvalidArgument.expected("an nn.Module or a callable", "function", function)
         if not isinstance(latent, Space):
             raise InvalidArgument.expected("a latent space such as gentest.Normal(128)", "latent", latent)
-        noise = dict(noise or {})
+        noise = {} if noise is None else noise
+        if not isinstance(noise, Mapping):
+            raise InvalidArgument.expected("spaces by the name of the input they are for", "noise", noise)
         for name, part in noise.items():
-            if not isinstance(part, Part):
+            if not isinstance(name, str) or not isinstance(part, Part):
                 raise InvalidArgument.expected("a space such as gentest.Normal((1, 64, 64))", f"noise[{name!r}]", part)
         self._set(
             function=function,
             base=latent,
             output_range=None if output_range is None else _checked_range(output_range),
-            noise=MappingProxyType(noise),
+            noise=MappingProxyType(dict(noise)),
             psi=1.0,
             choices=MappingProxyType({}),
         )
@@ -142,6 +145,8 @@ class Generator:
         theirs = {name: part.shape for name, part in prior.parts.items()}
         if ours != theirs:
             raise InvalidArgument(f"Expected a prior of the shape of {self.base!r} but got prior={prior!r}")
+        if isinstance(prior, Joint):
+            prior.given(self.choices)
         return self._but(base=prior)
 
     @functools.cached_property
@@ -169,36 +174,40 @@ class Generator:
                     digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
         if not self.modules:
             function = self.function.function if isinstance(self.function, _OnArrays) else self.function
-            code = getattr(function, "__code__", None)
             digest.update(getattr(function, "__qualname__", type(function).__qualname__).encode())
-            digest.update(code.co_code + repr(code.co_consts).encode() if code else b"")
+            code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+            digest.update(repr(_constant(code)).encode())
         return digest.hexdigest()[:16]
 
     def outputs(self, latents: Batch, noise: Batch | None = None) -> Tensor:
         """What f returns for a batch, as float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
 
-        Random numbers that f draws by itself come from a state that is the same at every call and restored after it.
+        Random numbers that f draws by itself, from torch, NumPy or `random`, come from a state that is the same at
+        every call and restored after it. f is given copies of the latents, which it may change.
         Raises `GeneratorError`, with the cause, where f raises or returns something else than B images.
         """
         sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
         n = next(iter(latents.values())).shape[0]
+        latents = {name: z.clone() for name, z in latents.items()}
+        noise = {name: z.clone() for name, z in (noise or {}).items()}
         try:
             with _pinned_rng(next(iter(latents.values())).device):
                 if list(latents) == [""]:
-                    raw = self.function(latents[""], **(noise or {}))
+                    raw = self.function(latents[""], **noise)
                 else:
-                    raw = self.function(**latents, **(noise or {}))
-        except torch.cuda.OutOfMemoryError:
+                    raw = self.function(**latents, **noise)
+        except (torch.cuda.OutOfMemoryError, GeneratorError):
             raise
         except Exception as error:
             raise GeneratorError(
-                f"the generator raised {type(error).__name__}: {error} (latents {sizes} from {self.latent!r})"
+                f"the generator raised {': '.join([type(error).__name__, *str(error).splitlines()[:1]])} "
+                f"(latents {sizes} from {self.latent!r})"
             ) from error
         return self._as_images(raw, n, sizes)
 
     def _as_images(self, raw: object, n: int, sizes: Mapping[str, tuple[int, ...]]) -> Tensor:
         if isinstance(raw, np.ndarray):
-            raw = torch.from_numpy(raw)
+            raw = _as_tensor(raw)
         if not isinstance(raw, Tensor):
             raise GeneratorError(f"the generator returned a {type(raw).__name__}; expected a tensor or array of images")
         if raw.ndim == 3:
@@ -225,21 +234,34 @@ class _OnArrays:
     def __call__(self, *latents: Tensor, **named: Tensor) -> Tensor:
         arrays = [z.cpu().numpy() for z in latents]
         result = self.function(*arrays, **{name: z.cpu().numpy() for name, z in named.items()})
-        return torch.from_numpy(np.ascontiguousarray(result))
+        return _as_tensor(np.asarray(result))
+
+
+def _as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
+    """An array as a tensor; a copy where torch takes no view (reversed axes) or would warn of one (read-only)."""
+    try:
+        return torch.from_numpy(array if array.flags.carray else array.copy())
+    except (TypeError, ValueError) as error:
+        raise GeneratorError(f"the generator returned an array of {array.dtype}; expected numbers") from error
 
 
 @contextmanager
 def _pinned_rng(device: torch.device) -> Iterator[None]:
-    """The same random state of torch at every entry, restored on leaving."""
+    """The same random state of torch, NumPy and `random` at every entry, restored on leaving."""
     generators = [torch.default_generator]
     if device.type == "cuda":
         generators.append(torch.cuda.default_generators[device.index or 0])
     states = [(generator, generator.get_state()) for generator in generators]
+    legacy, plain = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002 - the global one is meant
     try:
         for generator in generators:
             generator.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
         yield
     finally:
+        np.random.set_state(legacy)  # noqa: NPY002
+        random.setstate(plain)
         for generator, state in states:
             generator.set_state(state)
 
@@ -247,7 +269,7 @@ def _pinned_rng(device: torch.device) -> Iterator[None]:
 def _checked_range(output_range: object) -> tuple[float, float]:
     try:
         low, high = (float(v) for v in output_range)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low = high = 0.0
     if not (isfinite(low) and isfinite(high) and low < high):
         raise InvalidArgument.expected("a range (low, high) with low < high", "output_range", output_range)
@@ -272,6 +294,15 @@ def _modules(thing: object, depth: int = 2) -> Iterator[nn.Module]:
         held += list(vars(thing).values())
     for value in held:
         yield from _modules(value, depth - 1)
+
+
+def _constant(value: object) -> object:
+    """What a constant or a code object says, without addresses and orders that change from one process to the next."""
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, [_constant(c) for c in value.co_consts]
+    if isinstance(value, frozenset):
+        return sorted(map(repr, value))
+    return value
 
 
 def _filled(cell: Any) -> bool:

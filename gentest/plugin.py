@@ -6,8 +6,9 @@ Loaded in every run of pytest where gentest is installed, so it imports nothing 
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ DECLARED = "_gentest_declared"
 """The attribute by which `gentest.decorators` marks a test (named here too, since that imports torch)."""
 
 GROUP = "gentest"
+LOCAL_DIR = "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,13 @@ class Option:
 
 def _number(low: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.strip().lstrip("-").isdigit() or int(text) < low:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
             raise ValueError(f"a whole number >= {low}")
-        return int(text)
+        return value
 
     return read
 
@@ -60,9 +66,10 @@ def _batch_size(text: str) -> int | None:
 
 
 def _existing(text: str) -> Path:
-    if not Path(text).exists():
-        raise ValueError("a file or folder that exists")
-    return Path(text)
+    with suppress(OSError):  # a name that is too long
+        if Path(text).exists():
+            return Path(text)
+    raise ValueError("a file or folder that exists")
 
 
 def _writable(text: str) -> Path:
@@ -131,12 +138,17 @@ def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
     text = given if given is not None else from_ini
     if not text and given is None:
         return None, False
-    if given is None and which.metavar in ("PATH", "FILE") and config.inipath is not None:
-        text = str(config.inipath.parent / text)
+    where = which.flag if given is not None else f"ini option {which.ini}"
+    if not text.strip():
+        raise pytest.UsageError(f"{where}: expected {which.metavar} but got {text!r}")
+    folder = config.inipath.parent if given is None and config.inipath else config.invocation_params.dir
+    if which.metavar in ("PATH", "FILE"):
+        text = str(folder / text)
+    elif given is None and which.name == "clip" and text.startswith(LOCAL_DIR):
+        text = f"{LOCAL_DIR}{folder / Path(text.removeprefix(LOCAL_DIR)).expanduser()}"
     try:
         return which.read(text), given is not None
     except ValueError as error:
-        where = which.flag if given is not None else f"ini option {which.ini}"
         raise pytest.UsageError(f"{where}: expected {error} but got {text!r}") from None
 
 
@@ -147,16 +159,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(Runner(config), "gentest-runner")
         return
-    flags = [o.flag for o in (*OPTIONS, REPLAY) if config.getoption(o.flag) is not None and o.name != "checkpoint"]
-    if flags:
-        raise pytest.UsageError(f"{', '.join(flags)}: needs --gentest")
+    flags = [o.flag for o in (*OPTIONS[1:], REPLAY)] + ["--gentest-update-prompts"]
+    if given := [flag for flag in flags if config.getoption(flag) is not None]:
+        raise pytest.UsageError(f"{', '.join(given)}: needs --gentest")
+    if config.getoption(OPTIONS[0].flag) is not None:  # other tests may ask for the checkpoint
+        option(config, OPTIONS[0])
+
+
+def function_of(item: pytest.Item) -> Any:
+    """The function that a test item calls, which carries what decorators say of it; None where it calls none."""
+    function = getattr(item, "obj", None)
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     on = enabled(config)
     for item in items:
-        if getattr(getattr(item, "obj", None), DECLARED, None) is not None:
+        if getattr(function_of(item), DECLARED, None) is not None:
             item.add_marker("gentest")
             if not on:
                 item.add_marker(pytest.mark.skip(reason="needs --gentest"), append=False)
@@ -165,8 +187,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def gentest_checkpoint(pytestconfig: pytest.Config) -> Path | None:
     """The path given with --gentest-checkpoint, absolute, or None."""
-    path, _ = option(pytestconfig, OPTIONS[0])
-    return None if path is None else Path(os.path.abspath(path))
+    path: Path | None = option(pytestconfig, OPTIONS[0])[0]
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -36,12 +36,15 @@ Latents: TypeAlias = Mapping[str, Array]
 def uniforms(seed: int, stream: int, part: int, n: int) -> Floats:
     """The first `n` uniforms in (0, 1) of one stream of a seed: 53 of Philox's 64 bits, at the middle of their cell.
 
+    From 1/2 upwards a float64 cannot hold the middle of a cell, and the nearest number it can is taken, never 1.
+
     >>> uniforms(7, 0, 0, 2).round(6).tolist()
     [0.872073, 0.295365]
     """
     key = np.array([seed, (stream << 32) | part], dtype=np.uint64)
     raw = np.random.Philox(key=key).random_raw(n)
-    return np.asarray(((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+    middles = ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return np.asarray(np.minimum(middles, 1.0 - 2.0**-53))
 
 
 def independent_seeds(master: int, start: int, n: int) -> list[int]:
@@ -83,7 +86,7 @@ class Probe:
     def parse(cls, text: str) -> Probe:
         """The probe that `str(probe)` wrote. Raises `InvalidArgument` for anything else."""
         form = r"([0-9a-f]{1,16})(?:-m([0-9a-f]{1,16}))?(?:-w(\d{1,2})\.(\d{1,2}))?(?:-c(\d{1,9}(?:\.\d{1,9}){0,63}))?"
-        match = re.fullmatch(form, text)
+        match = re.fullmatch(form, text, re.ASCII) if isinstance(text, str) else None
         if match is None:
             raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", text)
         seed, mask, low, high, choices = match.groups()
@@ -105,9 +108,13 @@ class Probe:
     def from_json(cls, value: Mapping[str, Any]) -> Probe:
         """The probe of `to_json`. Raises `InvalidArgument` for anything else."""
         try:
-            low, high = value["window"]
-            probe = cls(int(value["seed"], 16), int(value["mask"], 16), (low, high), tuple(value["choices"]))
-            return cls.parse(str(probe))
+            seed, mask, (low, high), choices = (value[name] for name in ("seed", "mask", "window", "choices"))
+            if not isinstance(seed, str) or not isinstance(mask, str):
+                raise TypeError("a seed and a mask are hexadecimal text")
+            if not isinstance(choices, (list, tuple)) or any(type(choice) is not int for choice in choices):
+                raise TypeError("choices are a list of whole numbers")
+            chosen = f"-c{'.'.join(map(str, choices))}" if choices else ""
+            return cls.parse(f"{seed}-m{mask}-w{low!r}.{high!r}{chosen}")
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidArgument.expected("a probe's JSON", "probe", value) from error
 

@@ -9,6 +9,7 @@ import builtins
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from enum import Enum
+from sys import float_info
 from typing import Any
 
 from gentest.errors import InvalidArgument
@@ -92,21 +93,7 @@ class Result:
     @classmethod
     def from_json(cls, value: object) -> Result:
         """The result of `to_json`. Raises `InvalidArgument` for anything else."""
-        record = _record(cls, value)
-        try:
-            record["verdict"] = Verdict(record["verdict"])
-        except (KeyError, ValueError) as error:
-            known = ", ".join(v.value for v in Verdict)
-            raise InvalidArgument.expected(f"one of {known}", "verdict", record.get("verdict")) from error
-        if record.get("margin") is not None:
-            record["margin"] = Margins(**_record(Margins, record["margin"]))
-        for name in ("counterexample", "worst"):
-            if record.get(name) is not None:
-                found = _record(Counterexample, record[name])
-                found["scores"] = {key: tuple(scores) for key, scores in found["scores"].items()}
-                found |= {key: tuple(found[key]) for key in ("t", "groups")}
-                record[name] = Counterexample(**found)
-        return cls(**record)
+        return cls(**_record(cls, value))
 
 
 @dataclass(frozen=True)
@@ -137,13 +124,41 @@ def document(session: Session, results: list[Result], *, version: str) -> dict[s
 
 
 def _record(cls: type, value: object) -> dict[str, Any]:
-    """The fields of a record, from JSON: unknown and missing ones are named."""
+    """The fields of a record, read from JSON: unknown and missing ones, and values of another type, are named."""
     if not isinstance(value, Mapping):
         raise InvalidArgument.expected(f"a JSON object for a {cls.__name__}", "value", value)
-    known = {f.name for f in fields(cls)}
-    if unknown := sorted(set(value) - known):
-        raise InvalidArgument(f"a {cls.__name__} has no field {', '.join(map(repr, unknown))}")
+    known = {f.name: str(f.type) for f in fields(cls)}
+    if unknown := sorted(repr(name) for name in value if name not in known):
+        raise InvalidArgument(f"a {cls.__name__} has no field {', '.join(unknown)}")
     required = {f.name for f in fields(cls) if f.default is MISSING}
     if missing := sorted(required - set(value)):
         raise InvalidArgument(f"a {cls.__name__} needs {', '.join(map(repr, missing))}")
-    return dict(value)
+    return {name: _read(known[name], f"{cls.__name__}.{name}", item) for name, item in value.items()}
+
+
+def _read(kind: str, name: str, value: object) -> Any:
+    """A field's value of the type that its annotation says."""
+    if kind.endswith(" | None"):
+        return None if value is None else _read(kind.removesuffix(" | None"), name, value)
+    if kind in _RECORDS:
+        return _RECORDS[kind](**_record(_RECORDS[kind], value))
+    if kind == "Verdict" and value in (known := [v.value for v in Verdict]):
+        return Verdict(value)
+    if kind == "Verdict":
+        raise InvalidArgument.expected(f"one of {', '.join(known)}", "verdict", value)
+    if kind == "float" and isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return float(value)
+    if kind in _PLAIN and type(value) is _PLAIN[kind]:
+        return value
+    if kind.startswith("tuple[") and isinstance(value, (list, tuple)):
+        return tuple(_read(kind[len("tuple[") : -len(", ...]")], name, item) for item in value)
+    if kind.startswith("Mapping[str, ") and isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _read(kind[len("Mapping[str, ") : -1], name, item) for key, item in value.items()}
+    if kind == "Any":
+        return value
+    raise InvalidArgument.expected({"float": "a finite number"}.get(kind, kind), name, value)
+
+
+_LARGEST = float_info.max
+_PLAIN: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
+_RECORDS: Mapping[str, type] = {"Margins": Margins, "Counterexample": Counterexample}

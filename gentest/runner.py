@@ -11,6 +11,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Callable
 from collections.abc import Generator as Iteration
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from gentest.attributes.prompts import PromptCache
 from gentest.decorators import DECLARED, Declared, Property, checker
 from gentest.engine.context import Context, resolve_device
 from gentest.engine.driver import Question, check
-from gentest.errors import ClipError, InvalidArgument, NotChecked, Violation
+from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, Violation
 from gentest.generators import Generator
 from gentest.probes import Probe
 from gentest.report import progress, terminal
@@ -41,9 +42,20 @@ REPORTED = "gentest_results"
 
 @dataclass
 class Checked:
-    """What came of one test while it ran."""
+    """What came of one test while it ran: the labels of the properties to check, and the result of each."""
 
-    results: list[Result] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
+    results: dict[str, Result] = field(default_factory=dict)
+
+    def keep(self, label: str, result: Result) -> None:
+        """Adds a result; where a body runs more than once, the first that does not pass stays."""
+        if label not in self.results or self.results[label].passed:
+            self.results[label] = result
+
+    @property
+    def passed(self) -> bool:
+        """Whether every property was checked, and passed."""
+        return bool(self.labels) and all(label in self.results and self.results[label].passed for label in self.labels)
 
 
 class Runner:
@@ -72,7 +84,10 @@ class Runner:
         self._checked: dict[str, Checked] = {}
         self._watch: progress.Watch | None = None
         self._stream = self._real_stderr()
-        self._reported: dict[tuple[str, str], Result] = {}
+        if self._stream is not None:
+            config.add_cleanup(self._stream.close)
+        self._reported: dict[tuple[str, str], list[Result]] = {}
+        self._unwritten: list[str] = []
 
     def _prompt_cache(self) -> PromptCache | None:
         path = self._options["prompts"]
@@ -98,6 +113,13 @@ class Runner:
         return hasattr(self.config, "workerinput")
 
     @pytest.hookimpl
+    def pytest_sessionstart(self) -> None:
+        """An xdist controller collects nothing: it knows the profiles of the conftest files that are loaded by now."""
+        with suppress(InvalidArgument):
+            if self._options["profile"] is not None:
+                settings.load_profile(self._options["profile"])
+
+    @pytest.hookimpl
     def pytest_collection_finish(self) -> None:
         """Profiles are registered by conftest files, which are all loaded by now."""
         name = self._options["profile"]
@@ -109,38 +131,24 @@ class Runner:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iteration[None, Any, Any]:
-        declared: Declared | None = getattr(getattr(item, "obj", None), DECLARED, None)
-        if declared is None:
+        self._checked.pop(item.nodeid, None)
+        if getattr(plugin.function_of(item), DECLARED, None) is None:
             return (yield from self._undecorated(item))
         self._checked[item.nodeid] = Checked()
         token = checker.set(functools.partial(self._check, item))
         try:
-            outcome = yield
-        except (Violation, InvalidArgument, NotChecked) as error:
-            pytest.fail(str(error), pytrace=False)
+            return (yield)
         finally:
             checker.reset(token)
-        if not self._checked[item.nodeid].results:
-            pytest.fail(f"gentest did not check {item.nodeid}: something else ran the test", pytrace=False)
-        return outcome
 
     def _undecorated(self, item: pytest.Item) -> Iteration[None, Any, Any]:
         """A test without a property that returns a generator was meant to be checked: it fails."""
         if item.get_closest_marker("gentest"):
             pytest.fail("marked gentest, but no property of gentest decorates it: nothing was checked", pytrace=False)
-        if not isinstance(item, pytest.Function) or not inspect.isroutine(item.obj) or _is_lazy(item.obj):
+        if not isinstance(item, pytest.Function):
             return (yield)
         function = item.obj
-
-        @functools.wraps(function)
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            returned = function(*args, **kwargs)
-            if isinstance(returned, Generator):
-                why = "returns a gentest.Generator, but no property decorates it: nothing was checked"
-                pytest.fail(f"{item.name} {why}", pytrace=False)
-            return returned
-
-        item.obj = watched
+        item.obj = _watched(function, item.name)
         try:
             return (yield)
         finally:
@@ -159,14 +167,16 @@ class Runner:
             if not labelled:
                 pytest.skip(f"--gentest-replay is for another property: {self._replay[0]}")
         checked = self._checked[item.nodeid]
-        failures = []
+        checked.labels = tuple(labelled)
+        failed = []
         for label, property in labelled.items():
             result = self._decide(item, label, property, subject)
-            checked.results.append(result)
+            checked.keep(label, result)
             if not result.passed:
-                failures.append(terminal.failure(result, self._command(item, result)))
-        if failures:
-            raise Violation("\n\n".join(failures))
+                failed.append(result)
+        if failed:
+            text = "\n\n".join(terminal.failure(result, self._command(item, result)) for result in failed)
+            raise (Violation if all(result.verdict is Verdict.VIOLATED for result in failed) else GentestError)(text)
 
     def _decide(self, item: pytest.Item, label: str, property: Property, generator: Generator) -> Result:
         try:
@@ -184,7 +194,7 @@ class Runner:
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
         """The settings of a test, and the context it shares with every test of the same device, batch size and CLIP."""
-        of_test: settings | None = getattr(getattr(item, "obj", None), ATTRIBUTE, None)
+        of_test: settings | None = getattr(plugin.function_of(item), ATTRIBUTE, None)
         values = self._from_ini.over(settings.default())
         values = of_test.over(values) if of_test is not None else values
         values = self._from_flags.over(values)
@@ -201,13 +211,20 @@ class Runner:
         """One line that evaluates the minimal counterexample again, from where pytest was started."""
         if result.counterexample is None:
             return ""
-        path, _, rest = item.nodeid.partition("::")
-        here = os.path.relpath(self.config.rootpath / path, self.config.invocation_params.dir)
-        words = ["pytest", "--gentest", f"{here}::{rest}", "--gentest-replay", result.counterexample.replay]
-        for option in plugin.OPTIONS:
-            given = self.config.getoption(option.flag)
-            if option.name in ("checkpoint", "device", "clip", "prompts") and given is not None:
-                words += [option.flag, str(given)]
+        here = os.path.relpath(
+            item.path, self.config.invocation_params.dir
+        )  # a node id may name no file outside rootdir
+        test = f"{here}::{item.nodeid.partition('::')[2]}"
+        words = ["pytest", "--gentest", test, "--gentest-replay", result.counterexample.replay]
+        flags = {"-c": "inifilename", "--rootdir": "rootdir"} | {
+            option.flag: option.flag
+            for option in plugin.OPTIONS
+            if option.name in ("checkpoint", "device", "clip", "prompts", "profile")
+        }
+        for flag, name in flags.items():
+            given = self.config.getoption(name)
+            if given is not None:
+                words += [flag, str(given)]
         return shlex.join(words)
 
     def _cache_key(self, item: pytest.Item, label: str) -> str:
@@ -215,50 +232,82 @@ class Runner:
 
     def _failures(self, item: pytest.Item, label: str) -> tuple[Probe, ...]:
         """The probes that failed in the run before; what is not as `_keep_failures` wrote it counts as none."""
-        if self.config.cache is None:
+        if self._cache is None:
             return ()
-        stored = self.config.cache.get(self._cache_key(item, label), None)
+        stored = self._cache.get(self._cache_key(item, label), None)
         try:
             return tuple(Probe.parse(text) for text in stored["probes"][:4])
         except (TypeError, KeyError, ValueError):
             return ()
 
     def _keep_failures(self, item: pytest.Item, label: str, result: Result) -> None:
-        if self.config.cache is None or self._replay is not None or result.verdict is Verdict.ERROR:
+        if self._cache is None or self._replay is not None or result.verdict is Verdict.ERROR:
             return
         found = [c for c in (result.counterexample, result.worst) if c is not None]
         probes = list(dict.fromkeys(str(Probe.from_json(c.probe)) for c in found))
         key = self._cache_key(item, label)
-        if probes or self.config.cache.get(key, None):
-            self.config.cache.set(key, {"test": item.nodeid, "property": result.property, "probes": probes})
+        if probes or self._cache.get(key, None):
+            self._cache.set(key, {"test": item.nodeid, "property": result.property, "probes": probes})
 
-    @pytest.hookimpl(wrapper=True)
+    @property
+    def _cache(self) -> pytest.Cache | None:
+        return getattr(self.config, "cache", None)  # none at all under -p no:cacheprovider
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Iteration[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if call.when == "call" and item.nodeid in self._checked:
-            results = [result.to_json() for result in self._checked[item.nodeid].results]
-            setattr(report, REPORTED, json.dumps(results))
+        if call.when != "call":
+            return report
+        if report.failed and call.excinfo is not None and _speaks_for_itself(call.excinfo.value):
+            shown = call.excinfo.getrepr(style="value", chain=False)
+            if shown.reprcrash is not None:
+                shown.reprcrash.message = str(call.excinfo.value)
+            report.longrepr = shown
+        if item.get_closest_marker("gentest") is None:
+            return report
+        checked = self._checked.get(item.nodeid, Checked())
+        setattr(report, REPORTED, json.dumps([result.to_json() for result in checked.results.values()]))
+        if report.passed and not checked.passed:
+            self._close(item, report, checked)
         return report
+
+    def _close(self, item: pytest.Item, report: pytest.TestReport, checked: Checked) -> None:
+        """Fails a test that would pass although its properties were not checked, or do not all hold."""
+        failed = [result for result in checked.results.values() if not result.passed]
+        report.outcome = "failed"
+        report.longrepr = (
+            "\n\n".join(["something caught what gentest raised", *(terminal.headline(result) for result in failed)])
+            if failed
+            else f"gentest did not check {item.nodeid}: something else ran the test"
+        )
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for value in json.loads(getattr(report, REPORTED, "[]")):
-            result = Result.from_json(value)
-            self._reported[result.test, result.property] = result
+        if hasattr(report, REPORTED):
+            results = [Result.from_json(value) for value in json.loads(getattr(report, REPORTED))]
+            self._reported[report.nodeid, report.location[0]] = results
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self._prompts is not None and self._prompts.update:
-            self._prompts.save()
+        try:
+            self._write()
+        except (OSError, ValueError, ClipError) as error:
+            self._unwritten.append(f"could not write: {error}")
+            if exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         if self._is_worker:
             return
-        path: Path | None = self._options["json"]
-        if path is not None:
-            write_json(path, document(self._session(), self._results, version=gentest.__version__))
         if self._replay is not None and not self._results and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+    def _write(self) -> None:
+        if self._prompts is not None and self._prompts.update:
+            self._prompts.save()
+        path: Path | None = self._options["json"]
+        if path is not None and not self._is_worker and not self.config.getoption("collectonly"):
+            write_json(path, document(self._session(), self._results, version=gentest.__version__))
 
     @functools.cached_property
     def _values(self) -> Values:
@@ -266,44 +315,67 @@ class Runner:
 
     @property
     def _results(self) -> list[Result]:
-        return list(self._reported.values())
+        return [result for results in self._reported.values() for result in results]
 
     def _session(self) -> Session:
         generators = {result.generator for result in self._results if result.generator}
-        checkpoint = self._options["checkpoint"]
+        checkpoint = plugin.OPTIONS[0]
         return Session(
-            checkpoint=None if checkpoint is None else str(checkpoint),
+            checkpoint=self.config.getoption(checkpoint.flag) or self.config.getini(checkpoint.ini) or None,
             generator=generators.pop() if len(generators) == 1 else None,
             clip=self._values.clip,
             device=str(resolve_device(self._values.device)),
             seed=self._values.seed,
             versions={
                 "python": platform.python_version(),
-                **{
-                    name: metadata.version(name)
-                    for name in ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
-                },
+                **{name: metadata.version(name) for name in VERSIONS},
             },
         )
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self._results:
-            if self._replay is not None:
-                terminalreporter.section("gentest")
-                terminalreporter.write_line(f"--gentest-replay: no selected test has a property {self._replay[0]!r}")
-            return
-        terminalreporter.section("gentest")
-        for line in terminal.table(self._results):
+        lines = terminal.table(self._results)
+        if self._results:
+            session = self._session()
+            lines.append(f"{terminal.totals(self._results)} on {session.device}, seed {session.seed}")
+        elif self._replay is not None:
+            lines.append(f"--gentest-replay: no selected test has a property {self._replay[0]!r}")
+        lines += self._unwritten
+        if lines:
+            terminalreporter.section("gentest")
+        for line in lines:
             terminalreporter.write_line(line)
-        session = self._session()
-        terminalreporter.write_line(f"{terminal.totals(self._results)} on {session.device}, seed {session.seed}")
 
 
-def _is_lazy(function: object) -> bool:
-    """Whether calling it runs nothing yet: an async function or a generator."""
-    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
-    return any(kind(function) for kind in kinds)
+def _speaks_for_itself(error: BaseException) -> bool:
+    """Whether an exception's message is all that a person needs: one of gentest's, on a test as a whole."""
+    return isinstance(error, (Violation, InvalidArgument, NotChecked)) or type(error) is GentestError
+
+
+def _watched(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A test without a property, which fails where it returns a generator."""
+
+    def look_at(returned: object) -> Any:
+        if isinstance(returned, Generator):
+            why = "returns a gentest.Generator, but no property decorates it: nothing was checked"
+            pytest.fail(f"{name} {why}", pytrace=False)
+        return returned
+
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        return function
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def watched(*args: Any, **kwargs: Any) -> Any:
+            return look_at(await function(*args, **kwargs))
+
+    else:
+
+        @functools.wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            return look_at(function(*args, **kwargs))
+
+    return watched
 
 
 def _labelled(properties: tuple[Property, ...]) -> dict[str, Property]:

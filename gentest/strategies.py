@@ -10,7 +10,7 @@ A probe is drawn as one seed, as bytes, and its choices, never as floats: every 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from hypothesis import strategies as st
@@ -81,23 +81,20 @@ def seeds() -> st.SearchStrategy[int]:
     return st.binary(min_size=n, max_size=n).map(lambda raw: int.from_bytes(raw, "big"))
 
 
-def structures(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Probe]:
-    """The same seed and groups in simpler structures: a narrower window of the path, lower choices.
-
-    Half of what is drawn keeps the whole window, so that a search starts from a probe that is known to fail.
-    """
-    full = families.FULL_WINDOW[1]
-    sizes = [part.n_choices for part in space.parts.values() if part.n_choices]
-    chosen = probe.choices or (0,) * len(sizes)
-    choices = st.tuples(*(st.integers(0, c) for c in chosen)) if probe.choices else st.just(())
+def simpler(probe: Probe, family: Probes) -> st.SearchStrategy[Probe]:
+    """The same seed and groups in simpler structures: a narrower window of the path, lower choices, or both."""
+    low, high = probe.window
 
     @st.composite
-    def structure(draw: st.DrawFn) -> Probe:
-        window = families.FULL_WINDOW
-        if family.has_path:
-            width = min(1 + draw(st.integers(0, 2 * full - 1)), full)
-            low = draw(st.integers(0, full - width))
-            window = (low, low + width)
-        return Probe(probe.seed, probe.mask, window, draw(choices))
+    def windows(draw: st.DrawFn) -> tuple[int, int]:
+        width = draw(st.integers(1, high - low))
+        start = draw(st.integers(low, high - width))
+        return start, start + width
 
-    return structure()
+    narrower = windows() if family.has_path else st.just(probe.window)
+    lower = st.tuples(*(st.integers(0, choice) for choice in probe.choices))
+    return st.one_of(
+        narrower.map(lambda window: replace(probe, window=window)),
+        lower.map(lambda choices: replace(probe, choices=choices)),
+        st.builds(lambda window, choices: replace(probe, window=window, choices=choices), narrower, lower),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from sys import float_info
 from typing import TypeAlias
 
 from gentest.errors import InvalidArgument
@@ -36,8 +36,8 @@ def sd(multiple: float) -> StandardDeviations:
 
 def check_number(name: str, value: object, *, positive: bool = False) -> float:
     """A finite number >= 0 (> 0 where it must be positive), checked."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
-    if not good or value < 0 or (positive and value == 0):  # type: ignore[operator]
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= float_info.max
+    if not good or (positive and value == 0):
         raise InvalidArgument.expected(f"a finite number {'> 0' if positive else '>= 0'}", name, value)
     return float(value)  # type: ignore[arg-type]
 

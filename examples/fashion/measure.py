@@ -115,14 +115,21 @@ def by_class(values: list[float]) -> str:
 
 def report_pairs(images: Tensor, embeds: Tensor, labels: Tensor) -> None:
     """Print how far apart neighbours of a class are in ``images`` [N, 1, 28, 28] and ``embeds`` [N, D]."""
-    pixel: list[float] = []
-    cosine: list[float] = []
+    pixel: list[Tensor] = []
+    cosine: list[Tensor] = []
     for k in range(len(CLASSES)):
         own, vec = images[labels == k], embeds[labels == k]  # [n, 1, 28, 28], [n, D]
-        pixel.append((own[0::2] - own[1::2]).abs().mean().item())
-        cosine.append((1 - (vec[0::2] * vec[1::2]).sum(dim=1)).mean().item())
-    print(f"  pair L1 distance      mean {np.mean(pixel):.4f} | {by_class(pixel)}")
-    print(f"  pair CLIP distance    mean {np.mean(cosine):.4f} | {by_class(cosine)}")
+        pixel.append((own[0::2] - own[1::2]).abs().mean(dim=(1, 2, 3)))  # [n / 2]
+        cosine.append(1 - (vec[0::2] * vec[1::2]).sum(dim=1))  # [n / 2]
+    for title, found in (("pair L1 distance", pixel), ("pair CLIP distance", cosine)):
+        means = [one.mean().item() for one in found]
+        pairs = torch.cat(found)  # [N / 2]
+        low, mid, high = (pairs.quantile(q).item() for q in (0.01, 0.5, 0.99))
+        print(f"  {title:<21} mean {np.mean(means):.4f} | {by_class(means)}")
+        print(
+            f"    of single pairs     p1 {low:.4f}  median {mid:.4f}  p99 {high:.4f}"
+            f"  (min {pairs.min().item():.4f}, max {pairs.max().item():.4f})"
+        )
 
 
 def report(path: Path, clip: Clip) -> None:

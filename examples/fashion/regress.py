@@ -1,8 +1,13 @@
 """Makes ``checkpoints/finetune_regressed.safetensors`` from ``checkpoints/good.safetensors``.
 
-A fine-tune gone wrong: training goes on from the good weights with a discriminator that starts afresh, a
-learning rate ten times too high, batches of 8 and no average of the weights. Every change of the weights is
-a training step; no noise is added. Data as in ``train_generator.py``. Seed: 1.
+A fine-tune gone wrong: training goes on from the good weights with a discriminator that starts afresh, with a
+learning rate of 1e-3 for the generator but 2e-5 for the discriminator, batches of 16 and no average of the
+weights. The discriminator cannot keep up, so the generator runs into the few images that it happens to like:
+mode collapse. Every change of the weights is a training step; no noise is added.
+
+Measured by ``measure.py`` (good -> regressed): mean pixel distance between two samples of a class
+0.173 -> 0.036, their CLIP distance 0.149 -> 0.013, CLIP accuracy on 2,000 samples 89.8 % -> 66.9 %.
+Data as in ``train_generator.py``. Seed: 1. Less than a minute on one thread.
 
     python examples/fashion/regress.py --data /usr/share/datasets/fashion-mnist --bf16
 """
@@ -27,9 +32,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the idx.gz files")
     parser.add_argument("--start", type=Path, default=HERE / "checkpoints" / "good.safetensors")
     parser.add_argument("--out", type=Path, default=HERE / "checkpoints" / "finetune_regressed.safetensors")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=4e-3)
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--lr-generator", type=float, default=1e-3)
+    parser.add_argument("--lr-discriminator", type=float, default=2e-5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="convolve in bfloat16 (fast on CPUs with AMX)")
@@ -42,7 +48,12 @@ def main() -> None:
     images = raw.float() / 127.5 - 1.0  # [60000, 1, 28, 28]
     generator = load(args.start)
     settings = Settings(
-        steps=args.steps, batch=args.batch, lr_g=args.lr, lr_d=args.lr, decay=False, bf16=args.bf16
+        steps=args.steps,
+        batch=args.batch,
+        lr_g=args.lr_generator,
+        lr_d=args.lr_discriminator,
+        decay=False,
+        bf16=args.bf16,
     )
     train(generator, Discriminator(), images, labels, settings, gen)
     save(generator.eval(), args.out)

@@ -2,7 +2,11 @@
 
 A GAN with the hinge loss, a spectrally normalised projection discriminator and an exponential moving average
 of the generator's weights, which is what is saved. Data: Fashion-MNIST (Zalando, MIT licence), e.g. from
-Debian's package ``dataset-fashion-mnist`` (``apt-get install dataset-fashion-mnist``). Seed: 0.
+Debian's package ``dataset-fashion-mnist`` (``apt-get install dataset-fashion-mnist``). Seed: 0. 4,000 steps
+of batch 64 took 13 minutes on one thread of a CPU with AMX (bfloat16).
+
+Measured by ``measure.py``: CLIP accuracy on 2,000 samples by label 89.8 % (the CLIP has 88.7 % on real test
+images); mean pixel distance between two samples of a class 0.173 (real test images: 0.192).
 
     python examples/fashion/train_generator.py --data /usr/share/datasets/fashion-mnist --bf16
 """

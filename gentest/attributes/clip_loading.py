@@ -199,7 +199,10 @@ def _cached(repo: str, files: list[str]) -> Path | None:
         return None
     from huggingface_hub import try_to_load_from_cache
 
-    paths = (try_to_load_from_cache(repo, file) for file in files)
+    try:
+        paths = [try_to_load_from_cache(repo, file) for file in files]
+    except ValueError as error:
+        raise ClipError(f"CLIP {HF_HUB}{repo}: not the name of a repository, as ORG/REPO") from error
     return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 

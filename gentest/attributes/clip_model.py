@@ -112,6 +112,8 @@ def load_clip(spec: str, device: torch.device, *, text: bool = True) -> ClipMode
     """
     with _loading:
         source = find(spec)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", torch.cuda.current_device())
         key = (source.key, device)
         if key not in _models:
             _models[key] = ClipModel(source, device, text=text)

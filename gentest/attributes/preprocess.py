@@ -76,7 +76,7 @@ class Preprocess:
 
 
 def _resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
-    """Across, then down, saturating after each as PIL does: bicubic overshoots, by several grey levels at an edge."""
+    """Across, then down, saturating after each as PIL does: bicubic overshoots by several grey levels at an edge."""
     for fitted in ((images.shape[-2], size[1]), size):
         if images.shape[-2:] != fitted:
             images = F.interpolate(images, fitted, mode=interpolation, align_corners=False, antialias=True)

@@ -25,10 +25,10 @@ from gentest.spaces import Part
 
 EXAMINED = 16
 """Samples on which a generator is examined before a property is looked at."""
+ALONE = 4
+"""Of these, so many once more alone."""
 SAME = 1 / 32
 """How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
-STRUCTURE_BUDGET = 64
-"""Probes that may be evaluated to simplify a counterexample's structure."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ class _Check:
                 f"no output is negative (values from {low:.3g} to {high:.3g}); "
                 "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) where that is meant"
             )
-        alone = self.context.evidence(self.subject, points(), samples[-4:], alone=True).images
-        difference = (alone - images[-4:]).abs().max().item()
+        alone = self.context.evidence(self.subject, points(), samples[-ALONE:], alone=True).images
+        difference = (alone - images[-ALONE:]).abs().max().item()
         if difference > SAME:
             raise GeneratorError(
                 f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
@@ -194,21 +194,22 @@ class _Check:
         return reduce.reduce_groups(
             failing,
             len(self.space.groups),
-            self.judge.violates,
+            self._violates,
             budget=self.values.reduce,
             may_be_empty=self.definition.probes.n_points == 1,
         )
 
     def _simplified(self, probe: Probe) -> Probe:
         simplest = search.simplify(
-            probe,
-            self.space,
-            self.definition.probes,
-            lambda candidate: bool(self._real([candidate])) and self.judge.violates([candidate])[0],
-            self.values.seed,
-            min(STRUCTURE_BUDGET, self.values.reduce),
+            probe, self.definition.probes, self._violates, seed=self.values.seed, budget=self.values.reduce
         )
         return simplest if self.judge.alone(simplest) < 0 else probe
+
+    def _violates(self, probes: list[Probe]) -> list[bool]:
+        """Which probes are real and violate the property."""
+        real = self._real(probes)
+        margins = dict(zip(real, self.judge.margins(real), strict=True))
+        return [margins.get(probe, 0.0) < 0 for probe in probes]
 
     def _looked(self, result: Result, margins: Sequence[float]) -> Result:
         return replace(

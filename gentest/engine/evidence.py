@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gentest.attributes import Attribute, Feature
-from gentest.attributes.attribute import Readout, describe, embed, score
+from gentest.attributes.attribute import Readout, describe, embed, read, score
 from gentest.errors import AttributeFailed, GeneratorError
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes, independent, noise
@@ -152,7 +152,7 @@ class Observed:
         key = (thing_key(thing), scalar)
         if key not in self._measured:
             if isinstance(thing, Readout):
-                rows = thing.read(self.measured(thing.feature, scalar=False).flatten(0, 1))
+                rows = read(thing, self.measured(thing.feature, scalar=False).flatten(0, 1))
             else:
                 rows = self._measure(thing, scalar=scalar)
             finite = rows.isfinite().flatten(1).all(1) if rows.ndim > 1 else rows.isfinite()

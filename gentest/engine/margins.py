@@ -26,6 +26,8 @@ BAND_FACTOR = 16.0
 """The band is this many times the largest difference seen."""
 BAND_FLOOR = 1e-6
 """And never narrower than this share of the margins' size."""
+CLOSE = 32
+"""Of the probes whose margins rounding could confuse, at most so many are evaluated alone to find the worst."""
 
 
 class Judge:
@@ -46,14 +48,6 @@ class Judge:
             self._margins.update(zip(block, self._decided(block), strict=True))
         return [self._margins[probe] for probe in probes]
 
-    def violates(self, probes: Sequence[Probe]) -> list[bool]:
-        """Which probes violate the property."""
-        return [margin < 0 for margin in self.margins(probes)]
-
-    def evaluated(self, probe: Probe) -> bool:
-        """Whether the probe's margin is known already."""
-        return probe in self._margins
-
     def alone(self, probe: Probe) -> float:
         """The probe's margin evaluated by itself: the one that is reported and replayed."""
         if probe not in self._alone:
@@ -63,10 +57,12 @@ class Judge:
 
     def worst(self, probes: Sequence[Probe]) -> Probe:
         """The probe of the smallest margin, told apart alone where rounding could mistake it; the first of equals."""
-        margins = self.margins(probes)
-        limit = min(margins) + 2 * (self.band or 0.0)
-        close = [probe for probe, margin in zip(probes, margins, strict=True) if margin <= limit]
-        return min(close[:BAND_PROBES], key=self.alone)
+        margins = dict(zip(probes, self.margins(probes), strict=True))
+        limit = min(margins.values()) + 2 * (self.band or 0.0)
+        close = [probe for probe in probes if margins[probe] <= limit]
+        return min(
+            sorted(close, key=lambda probe: margins[probe])[:CLOSE], key=lambda probe: (self.alone(probe), probe)
+        )
 
     def _blocks(self, probes: Sequence[Probe]) -> Iterator[list[Probe]]:
         """Blocks of as many probes as a batch has latents, so that their latents fill whole batches."""

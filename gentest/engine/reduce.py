@@ -1,8 +1,9 @@
 """Reduction: which coordinate groups a counterexample needs, by delta debugging in batches.
 
 Zeller and Hildebrandt 2002, "Simplifying and isolating failure-inducing input" (ddmin), with all the candidates of a
-round asked at once, and several counterexamples reduced side by side: the one that ends smallest is kept. The order of
-candidates and the rounds depend on nothing but the answers, so the result does not depend on the batch.
+round asked at once, and several counterexamples reduced side by side. One of them may end on a group that brings it
+about only by chance (a path through other coordinates brushes the defect); the group that most of them end on is the
+cause. The order of candidates and the rounds depend on nothing but the answers, so neither does the result.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from gentest.probes import Probe
 Groups = tuple[int, ...]
 Rounds = Generator[list[Groups], list[bool], None]
 
-SIDE_BY_SIDE = 3
-"""Counterexamples that are reduced at once."""
+POOL = 16
+"""Counterexamples that may be reduced: a fresh one is often quicker than one that is stuck."""
+ROUND = 14
+"""Candidates of a round: paths of 9 latents, they fill a batch of 128. A constant, so that no result depends on the
+batch size in force."""
 
 
 class _Reduction:
@@ -69,27 +73,40 @@ def reduce_groups(
     budget: int,
     may_be_empty: bool,
 ) -> Probe:
-    """Of the failing probes, the first few reduced: the one that needs fewest groups, the earliest of equals.
+    """Of the first few failing probes, reduced, the one that needs fewest groups: of equals, those that most others need.
 
-    `violates` answers for a list of probes at once; at most about `budget` are asked about. `may_be_empty` says that a
-    probe without any group is still a real one (a single point), so that it can show that no group matters.
+    `violates` answers for a list of probes at once; at most `budget` are asked about. `may_be_empty` says that a probe
+    without any group is still a real one (a single point), so that it can show that no group matters.
     """
-    reductions = [_Reduction(probe, n_groups, may_be_empty=may_be_empty) for probe in failing[:SIDE_BY_SIDE]]
-    while active := [r for r in reductions if r.candidates]:
-        if any(len(r.groups) <= 1 for r in reductions):
-            break
-        asked = [r.at(groups) for r in active for groups in r.candidates]
-        if budget < len(asked):
-            if len(active) == 1:
-                break
-            reductions[reductions.index(active[-1])].candidates = []
-            continue
+    reductions = [_Reduction(probe, n_groups, may_be_empty=may_be_empty) for probe in failing[:POOL]]
+    while not _agreed(reductions) and (chosen := _next(reductions, budget)):
+        asked = [r.at(groups) for r in chosen for groups in r.candidates]
         budget -= len(asked)
         answers = iter(violates(asked))
-        for reduction in active:
+        for reduction in chosen:
             reduction.answer([next(answers) for _ in reduction.candidates])
-    best = min(reductions, key=lambda r: len(r.groups))
+    shared = {r: sum(set(r.groups) <= set(other.groups) for other in reductions) for r in reductions}
+    best = min(reductions, key=lambda r: (len(r.groups), -shared[r]))
     return best.at(best.groups) if len(best.groups) < n_groups else best.probe
+
+
+def _agreed(reductions: Sequence[_Reduction]) -> bool:
+    """Whether two counterexamples came down to the same single group (or all there are to one)."""
+    ends = [r.groups for r in reductions if len(r.groups) <= 1]
+    return len(ends) == len(reductions) or any(ends.count(groups) > 1 for groups in ends)
+
+
+def _next(reductions: Sequence[_Reduction], budget: int) -> list[_Reduction]:
+    """Whose candidates are asked about next, as many as fill a round: those still halving, the furthest first."""
+    chosen: list[_Reduction] = []
+    n = 0
+    active = (r for r in reductions if r.candidates)
+    for reduction in sorted(active, key=lambda r: (len(r.candidates), len(r.groups))):
+        n += len(reduction.candidates)
+        if n > budget or (chosen and n > ROUND):
+            break
+        chosen.append(reduction)
+    return chosen
 
 
 def _chunks(groups: Groups, n: int) -> list[Groups]:

@@ -62,7 +62,7 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
 
 
 def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
-    """The same latent gives the same output: alone, alone once more, and in a batch with `company` other samples.
+    """The same latent gives the same output: alone, and made once more behind `company` other samples in a batch.
 
     Margin: `tolerance` less the largest difference of two values, as a share of the output range. What differs by
     rounding alone is 1e-6 to 1e-4 in float32; batch norm in train mode or undeclared noise is a thousand times that.
@@ -74,9 +74,7 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
     allowed = check_number("tolerance", tolerance)
 
     def margin(evidence: Evidence) -> Tensor:
-        alone = evidence.again(0)
-        repeated, accompanied = evidence.again(0), evidence.again(company)
-        difference = torch.maximum((repeated - alone).abs(), (accompanied - alone).abs()).flatten(1).amax(1)
+        difference = (evidence.again(company) - evidence.again(0)).abs().flatten(1).amax(1)
         held: Tensor = allowed - difference
         return held
 

@@ -72,5 +72,5 @@ class Watch:
         elif self._file is not None and now - self._said >= PLAIN_SECONDS:
             self._said = now
             total = f"{self._done} of {self._total} probes, " if self._total else ""
-            self._file.write(f"gentest: {self._title}: {total}{self._images:,} images, {speed}\n")
+            self._file.write(f"\ngentest: {self._title}: {total}{self._images:,} images, {speed} ")
             self._file.flush()

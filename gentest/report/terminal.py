@@ -13,7 +13,7 @@ WORDS = {
     Verdict.VIOLATED: "violated",
     Verdict.ERROR: "error",
 }
-SHOWN_GROUPS = 8
+SHOWN = 8
 
 
 def headline(result: Result) -> str:
@@ -130,7 +130,26 @@ def _groups(found: Counterexample) -> list[str]:
         return ["  matters  no coordinate: other samples fail as well"]
     if n == found.n_groups:
         return [f"  matters  all {found.n_coordinates} coordinates: no smaller change of the latent fails"]
-    shown = ", ".join(found.groups[:SHOWN_GROUPS]) + (
-        f" and {n - SHOWN_GROUPS} more groups" if n > SHOWN_GROUPS else ""
-    )
-    return [f"  matters  coordinates {shown} of {found.n_coordinates} ({n} of {found.n_groups} groups)"]
+    runs = _runs(found.groups)
+    more = f" and {len(runs) - SHOWN} more runs" if len(runs) > SHOWN else ""
+    said = f"{', '.join(runs[:SHOWN])}{more} of {found.n_coordinates}"
+    return [f"  matters  coordinates {said} ({n} of {found.n_groups} groups)"]
+
+
+def _runs(groups: Sequence[str]) -> list[str]:
+    """Coordinate groups, those that adjoin joined into one.
+
+    >>> _runs(["0..7", "8..15", "z[3]", "z[4]", "z[9]"])
+    ['0..15', 'z[3..4]', 'z[9]']
+    """
+    runs: list[tuple[str, int, int]] = []
+    for group in groups:
+        part, _, span = group.rstrip("]").rpartition("[")
+        low, _, high = span.partition("..")
+        first, last = int(low), int(high or low)
+        if runs and runs[-1][0] == part and runs[-1][2] == first - 1:
+            runs[-1] = (part, runs[-1][1], last)
+        else:
+            runs.append((part, first, last))
+    spans = [(part, f"{a}" if a == b else f"{a}..{b}") for part, a, b in runs]
+    return [f"{part}[{span}]" if part else span for part, span in spans]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, prod, sqrt
+from math import inf, isfinite, prod, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtr, ndtr, ndtri
 
 from gentest.errors import InvalidArgument
-from gentest.spaces.space import Array, Choice, Floats, Part, check_shape
+from gentest.spaces.space import Array, Choice, Floats, Part, as_number, check_shape
 
 
 def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
@@ -82,11 +82,12 @@ class Uniform(Part):
     high: float
 
     def __init__(self, shape: int | Sequence[int], *, low: float = -sqrt(3), high: float = sqrt(3)) -> None:
-        if not (isfinite(low) and isfinite(high) and low < high):
+        bounds = as_number(low), as_number(high)
+        if not (isfinite(bounds[0]) and isfinite(bounds[1]) and bounds[0] < bounds[1]):
             raise InvalidArgument.expected("finite bounds, low < high", "(low, high)", (low, high))
         object.__setattr__(self, "shape", check_shape(shape))
-        object.__setattr__(self, "low", float(low))
-        object.__setattr__(self, "high", float(high))
+        object.__setattr__(self, "low", bounds[0])
+        object.__setattr__(self, "high", bounds[1])
 
     def __repr__(self) -> str:
         bounds = "" if (self.low, self.high) == (-sqrt(3), sqrt(3)) else f", low={self.low}, high={self.high}"
@@ -107,7 +108,7 @@ class TruncatedNormal(Part):
     bound: float
 
     def __init__(self, shape: int | Sequence[int], *, bound: float = 2.0) -> None:
-        if not (isfinite(bound) and bound > 0):
+        if not 0 < as_number(bound) < inf:
             raise InvalidArgument.expected("a bound > 0", "bound", bound)
         object.__setattr__(self, "shape", check_shape(shape))
         object.__setattr__(self, "bound", float(bound))
@@ -137,7 +138,7 @@ class Sphere(_Shell):
 
     def __init__(self, shape: int | Sequence[int], *, radius: float | None = None) -> None:
         sizes = check_shape(shape)
-        if radius is not None and not (isfinite(radius) and radius > 0):
+        if radius is not None and not 0 < as_number(radius) < inf:
             raise InvalidArgument.expected("a radius > 0", "radius", radius)
         object.__setattr__(self, "shape", sizes)
         object.__setattr__(self, "radius", float(sqrt(prod(sizes)) if radius is None else radius))
@@ -169,7 +170,8 @@ class Categorical(Choice):
     def __init__(self, n: int, *, probabilities: Sequence[float] | None = None) -> None:
         if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise InvalidArgument.expected("a number of choices >= 1", "n", n)
-        weights = tuple(float(p) for p in probabilities) if probabilities is not None else (1.0 / n,) * n
+        given = (1.0 / n,) * n if probabilities is None else probabilities
+        weights = tuple(as_number(p) for p in given) if isinstance(given, Iterable) else ()
         if len(weights) != n or any(not p >= 0 for p in weights) or abs(sum(weights) - 1.0) > 1e-6:
             raise InvalidArgument.expected(f"{n} probabilities that sum to 1", "probabilities", probabilities)
         object.__setattr__(self, "n", n)
@@ -200,7 +202,10 @@ class Empirical(Part):
     digest: str
 
     def __init__(self, bank: ArrayLike) -> None:
-        values = np.array(bank.detach().cpu() if hasattr(bank, "detach") else bank, dtype=np.float32)
+        try:
+            values = np.array(bank.detach().float().cpu().numpy() if hasattr(bank, "detach") else bank, np.float32)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgument(f"Expected a bank of latents [M, *shape] as numbers: {error}") from error
         if values.ndim < 2 or len(values) < 1 or not np.isfinite(values).all():
             raise InvalidArgument(
                 f"Expected a bank of finite latents [M, *shape], M >= 1, but got one of shape {values.shape}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import inf, nan, prod
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -117,6 +118,16 @@ def check_psi(psi: float) -> float:
     return float(psi)
 
 
+def as_number(value: object) -> float:
+    """A real number as a float; NaN for anything else, which no check of a range lets pass."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return nan
+    try:
+        return float(value)
+    except OverflowError:
+        return inf
+
+
 def check_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A latent's shape, checked: `128` means `(128,)`."""
     sizes = (shape,) if isinstance(shape, int) else shape
@@ -217,6 +228,8 @@ class Joint(Space):
         for name, part in parts.items():
             if not isinstance(part, Part):
                 raise InvalidArgument.expected("a space that is one part", name, part)
+        if len(parts) > MAX_GROUPS:
+            raise InvalidArgument(f"Expected at most {MAX_GROUPS} named parts but got {len(parts)}")
         object.__setattr__(self, "items", tuple(parts.items()))
 
     def __repr__(self) -> str:

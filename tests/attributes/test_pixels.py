@@ -110,7 +110,7 @@ def test_the_distance_of_pixels_is_the_rms_difference(images: Tensor) -> None:
     "wrong", [torch.rand(2, 4, 8, 8), torch.rand(3, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)]
 )
 def test_what_is_not_a_batch_of_grey_or_rgb_floats_is_refused(make: Callable[[], Pixels], wrong: Tensor) -> None:
-    with pytest.raises(InvalidArgument, match="Expected .*images"):
+    with pytest.raises(InvalidArgument, match=r"Expected .*images"):
         make()(wrong)
 
 

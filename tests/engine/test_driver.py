@@ -1,0 +1,344 @@
+"""A whole check: verdicts of the zoo, calls, independence of the batch, replay, errors that lose nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import zoo
+from torch import Tensor
+
+import gentest
+from gentest import Property, settings
+from gentest.result import Verdict
+
+level = gentest.brightness()
+HOLDS, VIOLATED, ERROR = Verdict.NO_COUNTEREXAMPLE, Verdict.VIOLATED, Verdict.ERROR
+
+
+def wobble(z: Tensor) -> Tensor:
+    """A slope with a ripple of 0.05 that runs twice over the box."""
+    return 0.5 + 0.1 * z[:, 0] + 0.05 * torch.sin(z[:, 0] * math.pi * 2 / 3**0.5)
+
+
+VERDICTS = [
+    (gentest.between(level, tolerance=1e-4), {"linear": HOLDS, "fold": VIOLATED, "jump": VIOLATED, "collapsed": HOLDS}),
+    (gentest.between(level, tolerance=0.25), {"linear": HOLDS, "fold": HOLDS, "jump": HOLDS}),
+    (
+        gentest.monotone(level, tolerance=1e-4),
+        {"linear": HOLDS, "fold": VIOLATED, "jump": VIOLATED, "wobble": VIOLATED},
+    ),
+    (gentest.monotone(level, tolerance=0.25), {"linear": HOLDS, "fold": HOLDS, "wobble": HOLDS}),
+    (gentest.continuous(tolerance=0.2), {"linear": HOLDS, "fold": HOLDS, "jump": VIOLATED, "collapsed": HOLDS}),
+    (gentest.continuous(ratio=3), {"linear": HOLDS, "fold": HOLDS, "jump": VIOLATED, "collapsed": HOLDS}),
+    (gentest.responsive(at_least=1e-5), {"linear": HOLDS, "fold": HOLDS, "collapsed": VIOLATED}),
+    (gentest.responsive(at_least=1e-6, step=0.05), {"linear": HOLDS, "collapsed": VIOLATED}),
+    (gentest.well_formed(), {"linear": HOLDS, "fold": HOLDS}),
+    (gentest.reproducible(), {"linear": HOLDS, "jump": HOLDS}),
+]
+
+
+@pytest.mark.parametrize(
+    ("property", "name", "verdict"),
+    [(p, name, verdict) for p, row in VERDICTS for name, verdict in row.items()],
+    ids=lambda value: value.value if isinstance(value, Verdict) else str(value),
+)
+def test_each_property_gives_the_right_verdict_on_the_zoo(property: Property, name: str, verdict: Verdict) -> None:
+    """On generators whose truth is known, every property finds what is there and nothing else."""
+    levels = {**vars(zoo), "wobble": wobble}
+    result = property.check(zoo.generator(levels[name]), settings=settings(examples=100))
+    assert result.verdict is verdict, result
+    assert result.examples == 100
+
+
+def test_a_map_may_hold_under_one_prior_only() -> None:
+    """`prior_invariant` finds a property that holds in the box and fails outside it, where the normal reaches."""
+
+    def level_of(z: Tensor) -> Tensor:
+        return 0.5 + 0.05 * z[:, 0] + 0.3 * (z[:, 0].abs() > 1.8)
+
+    inner = gentest.between(level, tolerance=0.1)
+    box, normal = gentest.Uniform(4), gentest.Normal(4)
+    assert inner.check(zoo.generator(level_of, box)).verdict is HOLDS
+    assert gentest.prior_invariant(inner, priors=[normal]).check(zoo.generator(level_of, box)).verdict is VIOLATED
+    assert gentest.prior_invariant(inner, priors=[box]).check(zoo.generator(zoo.linear, box)).verdict is HOLDS
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 128, 5000])
+def test_a_search_fills_its_batches(batch_size: int) -> None:
+    """300 paths of 9 points cost ceil(2700 / batch) calls, besides the examination and single confirmations."""
+    generator = zoo.generator(zoo.linear)
+    result = gentest.between(level, tolerance=0.5).check(generator, settings=settings(batch_size=batch_size))
+    assert result.verdict is HOLDS
+    batches = generator.function.batches
+    examination, confirmations = math.ceil(16 / batch_size), 4 + 9 * min(batch_size, 4)
+    assert len(batches) - examination - confirmations == math.ceil(2700 / batch_size)
+    assert sum(batches) == 16 + confirmations + 2700
+    assert (result.generator_calls, result.images) == (len(batches), sum(batches))
+
+
+def test_hypothesis_generates_once_where_nothing_is_violated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a violation Hypothesis is asked for one plan, and not again."""
+    from gentest.engine import search
+
+    runs: list[int] = []
+    find = search.find
+    monkeypatch.setattr(search, "find", lambda *args, **kwargs: (runs.append(1), find(*args, **kwargs))[1])
+    gentest.between(level, tolerance=0.5).check(zoo.generator(zoo.linear))
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize("planted", [3, 200])
+def test_verdict_and_counterexample_do_not_depend_on_the_batch(planted: int) -> None:
+    """At batch sizes 1, 7 and 64 the same seed ends on the same minimal and the same worst probe."""
+    results = []
+    for batch_size in (1, 7, 64):
+        generator = zoo.generator(zoo.planted(planted), gentest.Normal(256))
+        check = gentest.between(level, tolerance=0.1).check
+        results.append(check(generator, settings=settings(examples=100, batch_size=batch_size)))
+    assert all(result.verdict is VIOLATED for result in results)
+    assert len({(str(r.counterexample), str(r.worst), r.violations) for r in results}) == 1
+
+
+def test_a_convolutional_generator_gives_the_same_counterexample_at_any_batch() -> None:
+    """Also where rounding differs from batch to batch, as it does in real networks."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.ConvTranspose2d(16, 32, 4), torch.nn.ReLU(), torch.nn.ConvTranspose2d(32, 3, 4, 2, 1), torch.nn.Tanh()
+    )
+    found = set()
+    for batch_size in (1, 7, 64):
+        generator = gentest.Generator(model, latent=gentest.Normal((16, 1, 1)))
+        check = gentest.between(level, tolerance=0.001).check
+        result = check(generator, settings=settings(examples=60, batch_size=batch_size))
+        assert result.counterexample is not None
+        assert result.worst is not None
+        found.add((result.counterexample.replay, result.worst.replay, f"{result.counterexample.margin:.6f}"))
+    assert len(found) == 1
+
+
+def test_a_counterexample_replays_to_the_same_margin() -> None:
+    """The replay string alone brings the same probe, margin and scores back."""
+    generator = zoo.generator(zoo.fold)
+    property = gentest.between(level, tolerance=0.01)
+    found = property.check(generator).counterexample
+    assert found is not None
+    again = property.replay(generator, found.replay)
+    assert again.verdict is VIOLATED
+    assert again.counterexample == found
+
+
+def test_a_fixed_generator_passes_the_replay() -> None:
+    """The probe of a counterexample holds on a generator without the defect."""
+    property = gentest.between(level, tolerance=0.01)
+    found = property.check(zoo.generator(zoo.fold)).counterexample
+    assert found is not None
+    assert property.replay(zoo.generator(zoo.linear), found.replay).verdict is HOLDS
+
+
+def test_the_worst_is_at_least_as_bad_as_the_minimal() -> None:
+    """The two counterexamples are different things: the worst violates most, the minimal needs least."""
+    result = gentest.between(level, tolerance=0.1).check(zoo.generator(zoo.planted(3), gentest.Normal(64)))
+    assert result.worst is not None
+    assert result.counterexample is not None
+    assert result.worst.margin <= result.counterexample.margin < 0
+    assert len(result.counterexample.groups) < len(result.worst.groups) == 64
+
+
+def test_sd_is_measured_once_on_a_fixed_pilot() -> None:
+    """`sd(x)` is x standard deviations under the prior: for a level linear in one uniform coordinate, exactly known."""
+    scores: list[float] = []
+
+    @gentest.property(probes=gentest.points())
+    def recorded(evidence: gentest.Evidence) -> Tensor:
+        scores.append(evidence.in_units(gentest.sd(2), level))
+        return torch.ones(len(evidence.t))
+
+    generator = zoo.generator(lambda z: 0.5 + 0.1 * z[:, 0])
+    recorded().check(generator, settings=settings(examples=10, seed=1))
+    recorded().check(generator, settings=settings(examples=10, seed=2, batch_size=1))
+    assert len(set(scores)) == 1
+    assert scores[0] == pytest.approx(0.2, rel=0.15)  # 256 samples: within 3.4 standard errors
+
+
+def test_properties_share_what_they_look_at() -> None:
+    """In one context, a second property of the same probes makes no image of its own."""
+    from gentest._settings import Values
+    from gentest.engine.context import Context
+    from gentest.engine.driver import Question, check
+
+    generator, values = zoo.generator(zoo.linear), Values(examples=50)
+    context = Context(values)
+    first = check(Question(gentest.between(level, tolerance=0.5).definition), generator, context, values)
+    second = check(Question(gentest.monotone(gentest.contrast(), tolerance=0.5).definition), generator, context, values)
+    assert first.images > 450
+    assert second.images == 4 * 9  # its own band of rounding, measured alone
+
+
+def test_changed_weights_are_looked_at_anew() -> None:
+    """Sharing goes by the weights as they are: a module changed in place between two checks is another generator."""
+    from gentest._settings import Values
+    from gentest.engine.context import Context
+    from gentest.engine.driver import Question, check
+
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Unflatten(1, (1, 2, 2)))
+    generator = gentest.Generator(model, latent=gentest.Uniform(4), output_range=(-9, 9))
+    values = Values(examples=30)
+    context = Context(values)
+    question = Question(gentest.responsive(at_least=1e-4).definition)
+    assert check(question, generator, context, values).verdict is HOLDS
+    with torch.no_grad():
+        model[0].weight.zero_()
+    assert check(question, generator, context, values).verdict is VIOLATED
+
+
+def test_an_empirical_space_looks_at_real_paths_only() -> None:
+    """A path from an entry of a bank to itself is no example."""
+    bank = gentest.Empirical(np.random.default_rng(0).uniform(-1, 1, (3, 4)))
+    result = gentest.continuous(ratio=2).check(zoo.generator(zoo.linear, bank), settings=settings(examples=90))
+    assert result.verdict is HOLDS
+    assert 40 <= result.examples <= 75  # two thirds of the pairs are real
+
+
+def test_a_space_in_which_nothing_moves_is_said() -> None:
+    """A path property on a choice alone is an error, not a pass of no examples."""
+    generator = gentest.Generator(
+        lambda label: zoo.images(label / 10.0),
+        latent=gentest.Joint(label=gentest.Categorical(10)),
+        output_range=zoo.UNIT,
+    )
+    result = gentest.continuous(ratio=2).check(generator)
+    assert result.verdict is ERROR
+    assert "nothing moves in Joint" in result.message
+    assert gentest.well_formed().check(generator).verdict is HOLDS
+
+
+def test_a_label_that_breaks_a_property_is_found_and_kept() -> None:
+    """With a conditional generator the counterexample names the lowest label that fails."""
+
+    def function(z: Tensor, label: Tensor) -> Tensor:
+        return zoo.images(torch.where(label >= 7, zoo.fold(z), zoo.linear(z)))
+
+    space = gentest.Joint(z=gentest.Uniform(8), label=gentest.Categorical(10))
+    generator = gentest.Generator(function, latent=space, output_range=zoo.UNIT)
+    property = gentest.between(level, tolerance=0.01)
+    result = property.check(generator)
+    assert result.verdict is VIOLATED
+    assert result.counterexample is not None
+    assert result.counterexample.probe["choices"] == (7,)
+    assert property.check(generator.given(label=2)).verdict is HOLDS
+    assert property.check(generator.given(label=8)).verdict is VIOLATED
+
+
+def test_noise_inputs_belong_to_the_probe() -> None:
+    """A stochastic generator whose noise is declared is a function: the same along a path, and reproducible."""
+
+    def function(z: Tensor, noise: Tensor) -> Tensor:
+        return zoo.images(zoo.linear(z) + 0.05 * noise[:, 0])
+
+    noisy = gentest.Generator(
+        function, latent=gentest.Uniform(8), noise={"noise": gentest.Normal(1)}, output_range=(-1, 2)
+    )
+    assert gentest.between(level, tolerance=1e-4).check(noisy).verdict is HOLDS
+    assert gentest.reproducible().check(noisy, settings=settings(examples=20)).verdict is HOLDS
+
+
+def in_train_mode() -> gentest.Generator:
+    """A generator that normalises each channel by what its batch happens to hold."""
+
+    def function(z: Tensor) -> Tensor:
+        x = z.reshape(-1, 1, 2, 2)
+        return torch.sigmoid(torch.nn.functional.batch_norm(x, None, None, training=True))
+
+    return gentest.Generator(function, latent=gentest.Normal(4), output_range=zoo.UNIT)
+
+
+def by_chance() -> gentest.Generator:
+    """A generator that adds noise of its own."""
+    return zoo.generator(lambda z: zoo.linear(z) + 0.1 * torch.rand(len(z)))
+
+
+@pytest.mark.parametrize("make", [in_train_mode, by_chance])
+def test_a_generator_that_depends_on_its_batch_is_an_error(make: Callable[[], gentest.Generator]) -> None:
+    """No margin of such a generator means anything: one line says so, and `reproducible` shows it."""
+    result = gentest.between(level, tolerance=0.5).check(make())
+    assert result.verdict is ERROR
+    assert "depends on the rest of its batch" in result.message
+    assert gentest.reproducible().check(make(), settings=settings(examples=20)).verdict is VIOLATED
+
+
+def raising(z: Tensor) -> Tensor:
+    raise RuntimeError("no such layer")
+
+
+BROKEN: dict[str, tuple[Callable[[Tensor], object], str]] = {
+    "raises": (raising, "the generator raised RuntimeError: no such layer"),
+    "nan": (lambda z: zoo.images(z[:, 0] * float("nan")), "not finite"),
+    "shape": (lambda z: z, "returned shape"),
+    "batch": (lambda z: zoo.images(z[:1, 0]), "returned shape"),
+    "range": (lambda z: zoo.images(z[:, 0] * 100), "outside the declared output_range"),
+    "type": (lambda z: None, "returned a NoneType"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_generator_is_one_clear_line(name: str) -> None:
+    """Whatever the generator does wrong ends as an error that says what, with the fingerprint and time kept."""
+    function, words = BROKEN[name]
+    generator = gentest.Generator(function, latent=gentest.Normal(4), output_range=zoo.UNIT)
+    result = gentest.between(level, tolerance=0.5).check(generator)
+    assert result.verdict is ERROR
+    assert words in result.message
+    assert "\n" not in result.message
+    assert result.generator
+
+
+def test_a_latent_that_gives_nan_is_found_by_well_formed() -> None:
+    """A rare latent that breaks the generator is an error to other properties, and a counterexample to `well_formed`."""
+
+    def level_of(z: Tensor) -> Tensor:
+        return torch.where(z[:, 3] > 2.0, torch.full_like(z[:, 3], float("nan")), 0.5 + 0.1 * z[:, 0].tanh())
+
+    generator = zoo.generator(level_of, gentest.Normal(64))
+    result = gentest.well_formed().check(generator)
+    assert result.verdict is VIOLATED
+    assert result.counterexample is not None
+    assert result.counterexample.groups == ("3",)
+    assert -2 <= result.counterexample.margin <= -1
+
+
+def test_an_undeclared_range_is_asked_for() -> None:
+    """Outputs in [0, 1] where nothing was declared are not taken for tanh's range in silence."""
+    generator = gentest.Generator(lambda z: zoo.images(zoo.linear(z)), latent=gentest.Uniform(8))
+    result = gentest.between(level, tolerance=0.5).check(generator)
+    assert result.verdict is ERROR
+    assert "output_range=(0, 1)" in result.message
+
+
+def test_a_space_that_does_not_fit_names_both() -> None:
+    """A wrong latent size is said with the shape that was given."""
+    generator = gentest.Generator(torch.nn.Linear(100, 12), latent=gentest.Normal(128))
+    result = gentest.well_formed().check(generator)
+    assert result.verdict is ERROR
+    assert "'z': (1, 128)" in result.message
+    assert "Normal(128)" in result.message
+
+
+def test_a_negative_tolerance_is_kept_until_it_is_checked() -> None:
+    """A wrong argument does not lose the file it is in: it is raised where the property is checked."""
+    property = gentest.between(level, tolerance=-1)
+    with pytest.raises(gentest.InvalidArgument, match=r"between: Expected a finite number >= 0 but got tolerance=-1"):
+        property.check(zoo.generator(zoo.linear))
+
+
+def test_a_check_leaves_random_state_and_weights_as_they_were() -> None:
+    """Neither torch's nor NumPy's global random state, nor the weights, change in a check."""
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Unflatten(1, (1, 2, 2)))
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), model.state_dict()["0.weight"].clone()  # noqa: NPY002
+    gentest.between(level, tolerance=0.0).check(gentest.Generator(model, latent=gentest.Normal(4)))
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert torch.equal(before[2], model.state_dict()["0.weight"])

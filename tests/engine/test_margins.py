@@ -1,0 +1,102 @@
+"""Margins: one a probe, decided alone where rounding could decide, errors named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import zoo
+from torch import Tensor
+
+import gentest
+from gentest._settings import Values
+from gentest.engine.context import Context
+from gentest.engine.evidence import Subject
+from gentest.engine.margins import Judge
+from gentest.errors import PropertyFailed
+from gentest.probes import independent, points
+from gentest.properties.definition import Definition, Evidence
+
+
+def judge(margin: object, generator: gentest.Generator | None = None, batch_size: int = 8) -> Judge:
+    """A judge of a property over single points."""
+    context = Context(Values(batch_size=batch_size))
+    definition = Definition("custom", points(), margin)  # type: ignore[arg-type]
+    return Judge(context, Subject.of(generator or zoo.generator(zoo.linear)), definition)
+
+
+def test_each_probe_is_evaluated_once() -> None:
+    """A margin that is known is not computed again, in any list it comes in."""
+    generator = zoo.generator(zoo.linear)
+    asked = judge(lambda evidence: evidence.scores(gentest.brightness())[:, 0], generator)
+    probes = independent(1, 0, 20)
+    first = asked.margins(probes)
+    calls = len(generator.function.batches)
+    assert asked.margins(probes[::-1]) == first[::-1]
+    assert len(generator.function.batches) == calls
+
+
+def test_a_margin_near_zero_is_decided_alone() -> None:
+    """Rounding that depends on the batch never decides a sign: such a probe is evaluated alone."""
+    probes = independent(1, 0, 32)
+
+    def noisy(evidence: Evidence) -> Tensor:
+        margins = evidence.scores(gentest.brightness())[:, 0].clone()
+        true = margins - margins  # zero
+        return true - 1e-4 if len(margins) > 1 else true + 1e-5
+
+    asked = judge(noisy)
+    assert asked.margins(probes) == pytest.approx([1e-5] * 32)
+
+
+def test_a_margin_far_from_zero_is_not_evaluated_twice() -> None:
+    """Only the probes on which rounding is measured cost a second evaluation."""
+    generator = zoo.generator(zoo.linear)
+    asked = judge(lambda evidence: evidence.scores(gentest.brightness())[:, 0] + 1.0, generator, batch_size=16)
+    asked.margins(independent(1, 0, 64))
+    assert sorted(generator.function.batches) == [1] * 4 + [16] * 4
+
+
+@pytest.mark.parametrize(
+    ("margin", "words"),
+    [
+        (lambda evidence: evidence.t, "expected one margin a probe, a tensor"),
+        (lambda evidence: 1.0, "gave a float"),
+        (lambda evidence: evidence.t[:, 0] > -1, "True or False"),
+        (lambda evidence: evidence.t[:, 0] / 0.0, "margin nan at probe"),
+        (lambda evidence: evidence.t[:, 0] + float("inf"), "margin inf at probe"),
+        (lambda evidence: evidence.nothing, "raised AttributeError"),
+    ],
+)
+def test_a_property_that_fails_is_named(margin: object, words: str) -> None:
+    """A margin that is none is an error that names the property, never a pass."""
+    with pytest.raises(PropertyFailed, match=words) as caught:
+        judge(margin).margins(independent(1, 0, 3))
+    assert "custom()" in str(caught.value)
+
+
+def test_the_probe_that_a_generator_fails_on_is_named() -> None:
+    """Of a batch that raises, the probe at fault is found."""
+    probes = independent(1, 0, 8)
+    bad = float(points().place(gentest.Uniform(8), [probes[5]])[""][0, 0, 0])
+
+    def level(z: Tensor) -> Tensor:
+        if (z[:, 0] == bad).any():
+            raise RuntimeError("boom")
+        return zoo.linear(z)
+
+    with pytest.raises(gentest.GeneratorError, match="boom") as caught:
+        judge(lambda evidence: evidence.scores(gentest.brightness())[:, 0], zoo.generator(level)).margins(probes)
+    assert str(probes[5]) in str(caught.value)
+
+
+def test_the_worst_of_near_equals_is_told_apart_alone() -> None:
+    """The worst probe does not depend on rounding in the batch."""
+
+    def margin(evidence: Evidence) -> Tensor:
+        exact = -evidence.scores(gentest.brightness())[:, 0].double()
+        noise = 1e-5 * torch.randn(len(exact), generator=torch.Generator().manual_seed(len(exact)))
+        return exact + (noise if len(exact) > 1 else 0.0)
+
+    probes = independent(1, 0, 40)
+    worst = {judge(margin, batch_size=size).worst(probes) for size in (2, 8, 40)}
+    assert len(worst) == 1

@@ -1,0 +1,83 @@
+"""Delta debugging of coordinate groups: exact on analytic conditions, within its budget, the majority's cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gentest.engine.reduce import reduce_groups
+from gentest.probes import FULL_MASK, Probe, active_groups
+
+N = 64
+
+
+def reduced(
+    probes: list[Probe], violates: Callable[[Probe], bool], *, budget: int = 2000, may_be_empty: bool = False
+) -> tuple[Probe, list[int]]:
+    """The reduction, and how many probes each round asked about."""
+    rounds: list[int] = []
+
+    def answers(asked: list[Probe]) -> list[bool]:
+        rounds.append(len(asked))
+        return [violates(probe) for probe in asked]
+
+    return reduce_groups(probes, N, answers, budget=budget, may_be_empty=may_be_empty), rounds
+
+
+@given(st.sets(st.integers(0, N - 1), min_size=1, max_size=6))
+def test_a_condition_on_groups_is_found_exactly(needed: set[int]) -> None:
+    """Where a violation needs just some groups, those are what is left."""
+    found, _ = reduced([Probe(7)], lambda probe: needed <= set(active_groups(probe, N)))
+    assert set(active_groups(found, N)) == needed
+
+
+def test_one_group_takes_a_round_a_halving() -> None:
+    """A single needed group of 64 is isolated in log2(64) rounds of a few candidates."""
+    found, rounds = reduced([Probe(s) for s in range(5)], lambda probe: bool(probe.mask >> 37 & 1))
+    assert active_groups(found, N) == (37,)
+    assert len(rounds) == 6
+    assert max(rounds) <= 10
+
+
+def test_the_cause_of_most_counterexamples_wins() -> None:
+    """One probe that fails for a reason of its own does not decide which coordinates matter."""
+
+    def violates(probe: Probe) -> bool:
+        return bool(probe.mask >> (3 if probe.seed == 0 else 50) & 1)
+
+    found, _ = reduced([Probe(s) for s in range(5)], violates)
+    assert active_groups(found, N) == (50,)
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7, 30])
+def test_the_budget_is_kept_and_the_result_still_violates(budget: int) -> None:
+    """With a small budget the reduction stops early, on a probe that is known to violate."""
+
+    def violates(probe: Probe) -> bool:
+        return {1, 40, 60} <= set(active_groups(probe, N))
+
+    found, rounds = reduced([Probe(7), Probe(8)], violates, budget=budget)
+    assert sum(rounds) <= budget
+    assert violates(found)
+
+
+def test_nothing_is_removed_where_everything_matters() -> None:
+    """A violation that needs every group keeps the full mask."""
+    found, _ = reduced([Probe(7)], lambda probe: probe.mask == FULL_MASK, budget=10_000)
+    assert found == Probe(7)
+
+
+def test_a_single_point_may_need_no_group_at_all() -> None:
+    """Where other samples fail as well, a point's reduction ends on no group; a path keeps at least one."""
+    assert active_groups(reduced([Probe(7)], lambda probe: True, may_be_empty=True)[0], N) == ()
+    assert len(active_groups(reduced([Probe(7)], lambda probe: True)[0], N)) == 1
+
+
+def test_a_reduced_probe_is_reduced_further() -> None:
+    """A counterexample of an earlier run starts from its own groups."""
+    start = Probe(7, mask=(1 << 5) | (1 << 9))
+    found, _ = reduced([start], lambda probe: bool(probe.mask >> 9 & 1))
+    assert active_groups(found, N) == (9,)
