@@ -93,7 +93,8 @@ class Property:
             if run is None:
                 raise NotChecked(
                     f"{name} is checked by gentest's pytest plugin, which is not active here: "
-                    "run `pytest --gentest`, without `-p no:gentest`"
+                    "run `pytest --gentest`, without `-p no:gentest`, and put no decorator that hides the test from it "
+                    "(such as Hypothesis's @given) above gentest's"
                 )
             if inspect.iscoroutinefunction(declared.function) or inspect.isasyncgenfunction(declared.function):
                 raise InvalidArgument(f"{name} is async; make it a plain `def` that returns the generator")
@@ -196,14 +197,16 @@ def prior_invariant(property: Property, *, priors: Sequence[Space]) -> Property:
 
 
 def property(
-    *, probes: Probes, total: bool = False
+    *, probes: Probes, total: bool = False, reducible: bool = True
 ) -> Callable[[Callable[Concatenate[Evidence, P], Tensor]], Callable[P, Property]]:
     """Make a property of one's own from its margin; it gets search, shrinking, replay and reports like any other.
 
     `probes` says what is looked at: `gentest.points()`, `gentest.segments()` or `gentest.neighbours()`. The margin
     takes the evidence of N probes and the property's own arguments, and gives float [N]: >= 0 where the property holds,
     < 0 where it does not, finite, in units a reader understands. `total=True` is for properties that judge outputs
-    which others take for granted: finite, in range, the same in any batch.
+    which others take for granted: finite, in range, the same in any batch. `reducible=False` is for properties to which
+    a probe that changes fewer coordinates is no fair test, as where a change is asked for: their counterexamples keep
+    all coordinates.
 
     >>> import gentest
     >>> @gentest.property(probes=gentest.points())
@@ -226,7 +229,7 @@ def property(
             def bound_margin(evidence: Evidence) -> Tensor:
                 return margin(evidence, *args, **kwargs)
 
-            return Property(Definition(margin.__name__, probes, bound_margin, bound.arguments, total))
+            return Property(Definition(margin.__name__, probes, bound_margin, bound.arguments, total, reducible))
 
         make.__signature__ = signature.replace(parameters=parameters[1:])  # type: ignore[attr-defined]
         return make

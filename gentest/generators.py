@@ -43,8 +43,8 @@ class Generator:
     A module, and any module that a method, partial, closure or object holds, is put in eval mode and, by the engine,
     on the device.
 
-    >>> import torch
-    >>> g = Generator(lambda z: z.tanh()[:, :, None, None], latent=Normal(3))
+    >>> import gentest, torch
+    >>> g = gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
     >>> g.outputs({"": torch.zeros(2, 3)}).shape
     torch.Size([2, 3, 1, 1])
     """
@@ -238,9 +238,11 @@ class _OnArrays:
 
 
 def _as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
-    """An array as a tensor; a copy where torch takes no view (reversed axes) or would warn of one (read-only)."""
+    """An array as a tensor; a copy where torch takes no view (reversed axes, bytes) or warns of one (read-only)."""
+    if not (array.flags.carray and array.dtype.isnative):
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
     try:
-        return torch.from_numpy(array if array.flags.carray else array.copy())
+        return torch.from_numpy(array)
     except (TypeError, ValueError) as error:
         raise GeneratorError(f"the generator returned an array of {array.dtype}; expected numbers") from error
 

@@ -100,7 +100,7 @@ class Runner:
 
     def _real_stderr(self) -> TextIO | None:
         """Standard error as it is before pytest captures it; None where nobody watches."""
-        if self._is_worker or self.config.get_verbosity() < 0 or self.config.getoption("numprocesses", None):
+        if self._is_worker or self._has_workers or self.config.get_verbosity() < 0:
             return None
         if sys.__stderr__ is None:
             return None
@@ -112,16 +112,23 @@ class Runner:
     def _is_worker(self) -> bool:
         return hasattr(self.config, "workerinput")
 
+    @property
+    def _has_workers(self) -> bool:
+        """Whether this is the controller of xdist's workers."""
+        return self.config.getoption("dist", "no") != "no"
+
     @pytest.hookimpl
     def pytest_sessionstart(self) -> None:
-        """An xdist controller collects nothing: it knows the profiles of the conftest files that are loaded by now."""
-        with suppress(InvalidArgument):
-            if self._options["profile"] is not None:
-                settings.load_profile(self._options["profile"])
+        """A controller collects nothing: it knows the profiles of the conftest files that are loaded by now."""
+        if self._has_workers:
+            self._load_profile()
 
     @pytest.hookimpl
     def pytest_collection_finish(self) -> None:
         """Profiles are registered by conftest files, which are all loaded by now."""
+        self._load_profile()
+
+    def _load_profile(self) -> None:
         name = self._options["profile"]
         if name is not None:
             try:
@@ -342,7 +349,7 @@ class Runner:
             lines.append(f"--gentest-replay: no selected test has a property {self._replay[0]!r}")
         lines += self._unwritten
         if lines:
-            terminalreporter.section("gentest")
+            terminalreporter.write_sep("=", "gentest")
         for line in lines:
             terminalreporter.write_line(line)
 

@@ -38,7 +38,8 @@ class Drawn:
         """[P, *shape], or [*shape] for a single point: the latents in order; by part in a `Joint`."""
         placed = self.family.place(self.space, [self.probe])
         single = self.family.n_points == 1
-        tensors = {name: torch.from_numpy(z[0, 0] if single else z[0]) for name, z in placed.items()}
+        rows = {name: torch.from_numpy(z[0]) for name, z in placed.items()}
+        tensors = {name: z[0] if single else z for name, z in rows.items()}
         return tensors[""] if list(tensors) == [""] else tensors
 
     @property

@@ -191,6 +191,8 @@ class _Check:
         )
 
     def _reduced(self, failing: Sequence[Probe]) -> Probe:
+        if not self.definition.reducible:
+            return failing[0]
         return reduce.reduce_groups(
             failing,
             len(self.space.groups),

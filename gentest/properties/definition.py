@@ -64,6 +64,8 @@ class Definition:
 
     `margin` gives float [N], >= 0 where the property holds and < 0 where it does not. `total` says that the margin
     judges outputs that other properties take for granted (finite, in range, a function of the latent alone).
+    `reducible` says that a probe whose ends differ in fewer coordinates is as fair a test; where it is not, as for a
+    property that asks for a change, a counterexample keeps all of its coordinates.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Definition:
     margin: Margin
     arguments: Mapping[str, object] = field(default_factory=dict)
     total: bool = False
+    reducible: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.probes, Probes):

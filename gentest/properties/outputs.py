@@ -37,7 +37,7 @@ def responsive(feature: Feature | None = None, *, at_least: Tolerance, step: flo
         return change - evidence.in_units(at_least, feature)
 
     arguments = {"feature": feature, "at_least": at_least, **({} if step == 1.0 else {"step": step})}
-    return Definition("responsive", neighbours(step=step), margin, arguments)
+    return Definition("responsive", neighbours(step=step), margin, arguments, reducible=False)
 
 
 def well_formed(*, tolerance: float = 1e-3) -> Definition:

@@ -22,4 +22,5 @@ def prior_invariant(inner: Definition, *, priors: Sequence[Space]) -> Definition
         margins = [inner.margin(evidence), *(inner.margin(evidence.under(prior)) for prior in priors)]
         return torch.stack(margins).amin(0)
 
-    return Definition("prior_invariant", inner.probes, margin, {"property": inner, "priors": priors}, inner.total)
+    arguments = {"property": inner, "priors": priors}
+    return Definition("prior_invariant", inner.probes, margin, arguments, inner.total, inner.reducible)

@@ -216,7 +216,8 @@ class Fixed(Choice):
 class Joint(Space):
     """Named parts that a generator takes by keyword: `f(z=..., label=...)`.
 
-    >>> Joint(z=Normal(64), label=Categorical(10))
+    >>> import gentest
+    >>> gentest.Joint(z=gentest.Normal(64), label=gentest.Categorical(10))
     Joint(z=Normal(64), label=Categorical(10))
     """
 

@@ -342,3 +342,10 @@ def test_a_check_leaves_random_state_and_weights_as_they_were() -> None:
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
     assert torch.equal(before[2], model.state_dict()["0.weight"])
+
+
+def test_a_property_that_asks_for_a_change_keeps_all_coordinates() -> None:
+    """To move fewer coordinates is no fair test of `responsive`: its counterexample is not reduced to one group."""
+    result = gentest.responsive(at_least=1e-3).check(zoo.generator(zoo.collapsed))
+    assert result.counterexample is not None
+    assert len(result.counterexample.groups) == 8

@@ -1,0 +1,98 @@
+"""What every test of the plugin needs: the small repository of a model, and real runs of pytest in it.
+
+Most runs are in this process, where torch is loaded already. pytester puts `sys.modules` back after each, so what a run
+imports on first use is imported here, once, by a check that is not one of pytest's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gentest
+from gentest import settings
+
+torch.set_num_threads(1)
+for module in pkgutil.walk_packages(gentest.__path__, "gentest."):
+    importlib.import_module(module.name)
+
+CONFTEST = """
+import pytest
+import gentest
+
+@pytest.fixture(scope="session")
+def generator():
+    return gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
+"""
+HEAD = """
+import functools, unittest, warnings
+import pytest, torch
+import gentest
+
+HOLDS = gentest.between(gentest.brightness(), tolerance=1)
+FAILS = gentest.responsive(at_least=10.0)
+
+def a_generator():
+    return gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
+"""
+EXAMPLES = ("--gentest-examples", "20")
+
+
+class Repository:
+    """The repository of a model whose outputs are tanh of three coordinates, and runs of pytest in it.
+
+    `HOLDS` is a property that holds on it, and `FAILS` one that every probe violates.
+    """
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.path = pytester.path
+        pytester.makeconftest(CONFTEST)
+
+    def write(self, source: str, name: str = "test_model") -> Path:
+        """A test module of this source, with the imports that every test needs."""
+        return self.pytester.makepyfile(**{name: HEAD + source})
+
+    def run(self, *args: str) -> pytest.RunResult:
+        """pytest with these arguments, in this process."""
+        return self.pytester.runpytest_inprocess(*args)
+
+    def check(self, *args: str) -> pytest.RunResult:
+        """pytest --gentest with 20 examples, in this process."""
+        return self.run("--gentest", *EXAMPLES, *args)
+
+    def apart(self, *args: str) -> pytest.RunResult:
+        """pytest --gentest with 20 examples, in a process of its own."""
+        return self.pytester.runpytest_subprocess("--gentest", *EXAMPLES, *args)
+
+    def results(self, *args: str) -> dict[str, dict[str, Any]]:
+        """The results of `check`, by test and property, as its JSON has them."""
+        self.check("--gentest-json", "results.json", *args)
+        return {f"{r['test'].split('::', 1)[1]} {r['property']}": r for r in self.document()["results"]}
+
+    def document(self, name: str = "results.json") -> dict[str, Any]:
+        """A JSON file that a run wrote."""
+        document: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        return document
+
+
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """Everything imported that a run imports on first use."""
+    generator = gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
+    gentest.responsive(at_least=10.0).check(generator, settings=settings(examples=2))
+
+
+@pytest.fixture
+def repository(warm: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    monkeypatch.delenv("CI", raising=False)  # it chooses another profile
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")  # it warns of a default that nobody asked for
+    monkeypatch.setattr(settings, "_profiles", dict(settings._profiles))
+    monkeypatch.setattr(settings, "_current", None)
+    return Repository(pytester)

@@ -1,0 +1,173 @@
+"""The file of `--gentest-json`: its schema, and that it is there whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gentest
+from gentest.report.document import write_json
+from gentest.result import Result
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Repository
+
+SOURCE = """
+@HOLDS
+@FAILS
+def test_a(generator):
+    return generator
+
+@gentest.between(gentest.brightness(), tolerance=-1)
+def test_b(generator):
+    return generator
+
+def test_plain():
+    pass
+
+@HOLDS
+def test_skipped(generator):
+    pytest.skip("later")
+"""
+
+
+def check_schema(document: dict[str, Any]) -> None:
+    """Asserts that a document is of schema 1: every key, and the type of every value."""
+    assert list(document) == ["schema", "gentest", "session", "results"]
+    assert (document["schema"], document["gentest"]) == (1, gentest.__version__)
+    session = document["session"]
+    assert set(session) == {"checkpoint", "generator", "clip", "device", "seed", "versions"}
+    assert {"python", "torch", "hypothesis", "numpy", "open_clip_torch", "pytest"} <= set(session["versions"])
+    for result in document["results"]:
+        kinds = {
+            "test": str,
+            "property": str,
+            "verdict": str,
+            "message": str,
+            "examples": int,
+            "images": int,
+            "generator_calls": int,
+            "seconds": float,
+        }
+        assert {name: type(result[name]) for name in kinds} == kinds
+        assert result["verdict"] in {"no_counterexample", "violated", "error"}
+        if result["verdict"] == "error":
+            assert result["margin"] is None
+            assert result["message"]
+        else:
+            assert result["margin"]["min"] <= result["margin"]["median"]
+        for name in ("counterexample", "worst"):
+            assert (result[name] is not None) == (result["verdict"] == "violated")
+            if result[name] is not None:
+                assert {"probe", "margin", "scores", "groups", "replay"} <= set(result[name])
+                assert result[name]["margin"] < 0
+                assert ":" in result[name]["replay"]
+        assert Result.from_json(result).to_json() == _tuples(result)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON as `to_json` gives it before it is text: tuples where a record has them."""
+    return json.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize("flags", [[], ["-x"], ["-q"], ["-p", "no:terminal"]])
+def test_the_file_is_written_whatever_happens(flags: list[str], repository: Repository) -> None:
+    """Results are written when tests fail, err or skip, and when the first failure stops the run."""
+    repository.write(SOURCE)
+    result = repository.check("--gentest-json", "results.json", *flags)
+    assert result.ret == 1
+    document = repository.document()
+    check_schema(document)
+    found = [(r["test"], r["verdict"]) for r in document["results"]]
+    all_of_them = [
+        ("test_model.py::test_a", "no_counterexample"),
+        ("test_model.py::test_a", "violated"),
+        ("test_model.py::test_b", "error"),
+    ]
+    assert found == (all_of_them[:2] if flags == ["-x"] else all_of_them)
+    assert [path.name for path in repository.path.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_workers_write_one_file(repository: Repository) -> None:
+    """Under `-n 2` the controller writes every worker's results."""
+    repository.write(SOURCE)
+    result = repository.apart("-n", "2", "--gentest-json", "results.json")
+    assert result.ret == 1
+    document = repository.document()
+    check_schema(document)
+    assert sorted(r["verdict"] for r in document["results"]) == ["error", "no_counterexample", "violated"]
+
+
+def test_the_session_says_what_the_run_was_made_with(repository: Repository) -> None:
+    """Checkpoint, device, CLIP and seed are as given; the generator is named where the tests looked at one."""
+    (repository.path / "gan.pt").write_text("weights")
+    repository.write("@HOLDS\ndef test_a(generator):\n    return generator\n")
+    flags = ("--gentest-checkpoint", "gan.pt", "--gentest-device", "cpu", "--gentest-seed", "7")
+    result = repository.check("--gentest-json", "results.json", *flags, "--gentest-clip", "ViT-B-32:openai")
+    assert result.ret == 0
+    session = repository.document()["session"]
+    assert (session["checkpoint"], session["device"], session["seed"]) == ("gan.pt", "cpu", 7)
+    assert session["clip"] == "ViT-B-32:openai"
+    assert len(session["generator"]) == 16
+    repository.write(
+        "@HOLDS\ndef test_a(generator):\n    return generator\n"
+        "@HOLDS\ndef test_b():\n    return gentest.Generator(lambda z: -z.sigmoid()[:, None], latent=gentest.Normal((2, 2)))"
+    )
+    repository.check("--gentest-json", "results.json")
+    session = repository.document()["session"]
+    assert (session["checkpoint"], session["clip"], session["generator"]) == (None, None, None)
+
+
+def test_a_run_without_properties_writes_no_results(repository: Repository) -> None:
+    """With nothing to check, the file says so rather than keep what an earlier run left."""
+    repository.path.joinpath("results.json").write_text("earlier")
+    repository.write("def test_plain():\n    pass")
+    assert repository.check("--gentest-json", "results.json").ret == 0
+    document = repository.document()
+    check_schema(document)
+    assert document["results"] == []
+
+
+def test_an_existing_file_stays_as_it_is_where_the_run_is_refused(repository: Repository) -> None:
+    """A usage error does not touch the results of an earlier run."""
+    repository.path.joinpath("results.json").write_text("earlier")
+    repository.write("def test_plain():\n    pass")
+    assert repository.check("--gentest-json", "results.json", "--gentest-seed", "x").ret == pytest.ExitCode.USAGE_ERROR
+    assert repository.path.joinpath("results.json").read_text() == "earlier"
+
+
+def test_a_file_that_cannot_be_written_fails_the_run(repository: Repository) -> None:
+    """Where the results cannot be written the summary is still shown, one line says why, and the run is no success."""
+    repository.write(
+        "import shutil\n@HOLDS\ndef test_a(generator):\n    return generator\n"
+        "def test_removes():\n    shutil.rmtree('out')\n"
+    )
+    (repository.path / "out").mkdir()
+    result = repository.check("--gentest-json", "out/results.json")
+    result.assert_outcomes(passed=2)
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(["no counterexample  *test_a*", "could not write: *No such file or directory*"])
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, object()], ids=["nan", "inf", "object"])
+def test_half_a_file_is_never_left(wrong: object, tmp_path: Path) -> None:
+    """What JSON cannot hold raises, and leaves the earlier file and nothing beside it."""
+    path = tmp_path / "results.json"
+    write_json(path, {"schema": 1})
+    before = path.read_bytes()
+    with pytest.raises((ValueError, TypeError)):
+        write_json(path, {"schema": 1, "results": [1.0, wrong]})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_of_results_is_one_that_others_may_read(tmp_path: Path) -> None:
+    """The file has the permissions of any file that the process writes, not those of a temporary one."""
+    path, plain = tmp_path / "results.json", tmp_path / "plain"
+    plain.touch()
+    write_json(path, {"schema": 1})
+    assert path.stat().st_mode == plain.stat().st_mode

@@ -1,0 +1,178 @@
+"""The rooms and their arrows: the import contracts of pyproject.toml hold, and each of them can fail."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gentest
+
+ROOT = Path(gentest.__file__).parents[1]
+HEAVY = ("torch", "numpy", "scipy", "hypothesis", "open_clip", "rich")
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+
+def lint(folder: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
+    """import-linter on the package and the pyproject.toml of a folder."""
+    named = [word for contract in contracts for word in ("--contract", contract)]
+    return subprocess.run(
+        [sys.executable, "-c", LINT, "--config", "pyproject.toml", "--no-cache", "--no-logo", *named],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def imports(path: Path, *, deferred: bool = True) -> Iterator[str]:
+    """What a module imports at run time: not under TYPE_CHECKING, and inside functions only where `deferred`."""
+    stack: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            stack += node.orelse
+            continue
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and not deferred:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        stack += ast.iter_child_nodes(node)
+
+
+def modules(package: Path) -> dict[str, Path]:
+    """Every module of a package by its dotted name."""
+    return {
+        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(package.rglob("*.py"))
+    }
+
+
+def test_every_contract_holds() -> None:
+    """import-linter keeps all contracts on the package as it is."""
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Contracts: [1-9]\d* kept, 0 broken", done.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package and its contracts."""
+    folder = tmp_path_factory.mktemp("layers")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "gentest", folder / "gentest", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+VIOLATIONS = [
+    ("layers", "gentest/engine/evidence.py", "import gentest.decorators"),
+    ("layers", "gentest/spaces/priors.py", "from gentest import probes"),
+    ("layers", "gentest/attributes/pixels.py", "from gentest.generators import Generator"),
+    ("layers", "gentest/errors.py", "from gentest.result import SCHEMA"),
+    ("layers", "gentest/properties/paths.py", "def f():\n    from gentest.engine import reduce"),
+    ("layers", "gentest/nowhere.py", "'''A module that no layer names.'''"),
+    ("report", "gentest/report/terminal.py", "from gentest.engine import driver"),
+    ("report", "gentest/report/document.py", "from gentest.spaces import Normal"),
+    ("report", "gentest/report/progress.py", "def f():\n    import torch"),
+    ("report", "gentest/result.py", "import numpy"),
+    ("light", "gentest/_settings.py", "import torch"),
+    ("light", "gentest/tolerances.py", "def f():\n    import numpy"),
+    ("methods", "gentest/engine/search.py", "from gentest.engine.reduce import reduce_groups"),
+    ("methods", "gentest/engine/reduce.py", "from gentest.engine import search"),
+    ("open-clip", "gentest/attributes/clip_model.py", "import open_clip"),
+    ("open-clip", "gentest/engine/context.py", "def f():\n    from open_clip import tokenizer"),
+    ("hypothesis", "gentest/engine/driver.py", "from hypothesis import find"),
+    ("hypothesis", "gentest/probes.py", "import hypothesis"),
+    ("torch-free", "gentest/probes.py", "import torch"),
+    ("torch-free", "gentest/spaces/space.py", "def f():\n    from torch import Tensor"),
+]
+
+
+@pytest.mark.parametrize(("contract", "path", "line"), VIOLATIONS)
+def test_every_contract_can_fail(folder: Path, contract: str, path: str, line: str) -> None:
+    """One import against a contract, put into a copy of the package, breaks that contract."""
+    module = folder / path
+    before = module.read_text(encoding="utf-8") if module.exists() else None
+    try:
+        module.write_text(f"{before or ''}\n\n{line}\n", encoding="utf-8")
+        done = lint(folder, contract)
+    finally:
+        if before is None:
+            module.unlink()
+        else:
+            module.write_text(before, encoding="utf-8")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Contracts: 0 kept, 1 broken" in done.stdout
+
+
+def test_the_copy_keeps_every_contract(folder: Path) -> None:
+    """Without a violation the copy is as clean as the package, so it is the violation that breaks a contract."""
+    done = lint(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_contract_has_a_violation() -> None:
+    """No contract of pyproject.toml goes without a test that it can fail."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    contracts = re.findall(r'^\[\[tool\.importlinter\.contracts\]\]\nid = "([a-z-]+)"', text, flags=re.MULTILINE)
+    assert sorted(contracts) == sorted({contract for contract, _, _ in VIOLATIONS})
+    assert len(contracts) == text.count("[[tool.importlinter.contracts]]")
+
+
+def test_nothing_imports_hypothesis_internals() -> None:
+    """`hypothesis.internal` is imported nowhere, not inside a function either."""
+    found = {name: i for name, path in modules(ROOT / "gentest").items() for i in imports(path) if "hypothesis" in i}
+    assert set(found) >= {"gentest.engine.search", "gentest.strategies"}
+    assert not [name for name, imported in found.items() if "internal" in imported]
+
+
+def test_only_the_edges_import_the_package_itself() -> None:
+    """`import gentest`, which reaches every room by its lazy names, is left to the runner."""
+    found = {name for name, path in modules(ROOT / "gentest").items() if "gentest" in imports(path)}
+    assert found <= {"gentest.runner"}
+
+
+def test_nothing_heavy_is_imported_by_the_plugin_as_it_loads() -> None:
+    """Neither `gentest.plugin` nor what it imports when it loads imports torch, NumPy or another heavy package."""
+    assert _loaded(ROOT) == []
+
+
+@pytest.mark.parametrize("path", ["gentest/plugin.py", "gentest/__init__.py"])
+@pytest.mark.parametrize("line", ["import numpy", "from gentest.strategies import seeds"])
+def test_the_plugin_test_can_fail(folder: Path, path: str, line: str) -> None:
+    """A heavy import put into a copy of the plugin, or of the package's `__init__`, is seen."""
+    module = folder / path
+    before = module.read_text(encoding="utf-8")
+    try:
+        module.write_text(f"{before}\n{line}\n", encoding="utf-8")
+        assert "numpy" in _loaded(folder)
+    finally:
+        module.write_text(before, encoding="utf-8")
+
+
+def _loaded(folder: Path) -> list[str]:
+    """The heavy packages in a process that imported the plugin from a folder."""
+    script = (
+        f"import sys, gentest.plugin; assert gentest.plugin.__file__.startswith({str(folder)!r});"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()

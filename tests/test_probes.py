@@ -1,0 +1,412 @@
+"""Probes: the streams of uniforms, the text and JSON of a probe, and how each family becomes latents.
+
+Statistical tests use fixed seeds, none of them chosen, and fail by chance at a level of 1e-6 each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from scipy import stats
+
+import gentest
+from gentest.errors import InvalidArgument
+from gentest.probes import (
+    FULL_MASK,
+    FULL_WINDOW,
+    Probe,
+    Probes,
+    active_groups,
+    independent,
+    independent_seeds,
+    moves,
+    neighbours,
+    noise,
+    points,
+    segments,
+    uniforms,
+    without_groups,
+)
+from gentest.spaces import Space
+
+ALARM = 1e-6
+BANK = np.arange(12.0).reshape(6, 2)
+SPACES = [
+    gentest.Normal(33),
+    gentest.Sphere((3, 11)),
+    gentest.Uniform(33),
+    gentest.TruncatedNormal(33),
+    gentest.Empirical(BANK),
+    gentest.Normal(33).truncated(0.5),
+    gentest.Joint(z=gentest.Normal(17), label=gentest.Categorical(10), w=gentest.Empirical(BANK)),
+]
+FAMILIES = [points(), segments(9), segments(2), neighbours(0.1, 3)]
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[int, int]:
+    low = draw(st.integers(0, 63))
+    return low, draw(st.integers(low + 1, 64))
+
+
+PROBES = st.builds(
+    Probe,
+    st.integers(0, 2**64 - 1),
+    st.integers(0, FULL_MASK),
+    st.just(FULL_WINDOW) | windows(),
+    st.lists(st.integers(0, 10**9 - 1), max_size=64).map(tuple),
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 2**65)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["1f", "-1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+# --- uniforms
+
+
+@pytest.mark.parametrize(
+    ("seed", "stream", "part", "expected"),
+    [
+        (0, 0, 0, [208007833205047, 4351363486526001, 2007269765506059, 10167589918209388]),
+        (7, 0, 0, [15709878744676992, 5320829688494481, 7567806993537707, 7302897468206747]),
+        (7, 1, 0, [13773320233991428, 12136982006621804, 17377529798556892, 3677454190364693]),
+        (7, 0, 1, [15897109151604700, 6648003626119755, 9314699533047228, 5976992791768533]),
+        (2**64 - 1, 1 << 16, 3, [10811448412616976, 5639298298440991, 14657732365238292, 6098342790019517]),
+    ],
+)
+def test_uniforms_are_fixed_for_ever(seed: int, stream: int, part: int, expected: list[int]) -> None:
+    """The uniforms of a stream are these multiples of 2^-54, whatever NumPy's release."""
+    assert [int(u * 2.0**54) for u in uniforms(seed, stream, part, 4)] == expected
+
+
+def test_fewer_uniforms_are_the_first_of_more() -> None:
+    """A stream is read from its beginning, however much of it is asked for."""
+    more = uniforms(3, 1, 2, 1000)
+    for n in (1, 2, 3, 4, 5, 999):
+        assert (uniforms(3, 1, 2, n) == more[:n]).all()
+
+
+def test_uniforms_are_uniform_and_never_0_or_1() -> None:
+    """20,000 uniforms are uniform (Kolmogorov-Smirnov) and strictly inside (0, 1)."""
+    u = uniforms(123, 0, 0, 20_000)
+    assert stats.kstest(u, "uniform").pvalue > ALARM
+    assert 0 < u.min() < u.max() < 1
+
+
+def test_the_largest_bits_do_not_make_a_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Philox gives all ones, or all zeros, the uniform is still inside (0, 1), and its latent finite."""
+
+    class AtTheEnds:
+        def __init__(self, key: Any) -> None:
+            pass
+
+        def random_raw(self, n: int) -> Any:
+            return np.array([0, 2**64 - 1] * n, dtype=np.uint64)[:n]
+
+    monkeypatch.setattr(np.random, "Philox", AtTheEnds)
+    assert uniforms(0, 0, 0, 2).tolist() == [2.0**-54, 1.0 - 2.0**-53]
+    assert np.isfinite(points().place(gentest.Normal(2), [Probe(0)])[""]).all()
+
+
+def test_seeds_streams_and_parts_are_uncorrelated() -> None:
+    """Streams that differ in the seed, the end or the part alone are uncorrelated, also shifted against each other."""
+    base = uniforms(5, 0, 0, 20_000)
+    for other in [(6, 0, 0), (5, 1, 0), (5, 0, 1), (5, 1, 1), (5 + 2**63, 0, 0), (5 ^ 2**32, 0, 0), (5, 1 << 16, 0)]:
+        u = uniforms(*other, 20_000)
+        assert stats.pearsonr(base, u).pvalue > ALARM
+        assert stats.pearsonr(base[:-1], u[1:]).pvalue > ALARM
+        assert stats.pearsonr(np.abs(base - 0.5), np.abs(u - 0.5)).pvalue > ALARM
+
+
+def test_the_first_uniforms_of_consecutive_seeds_are_independent() -> None:
+    """Over 5,000 consecutive seeds, the first two uniforms of each are uniform and uncorrelated."""
+    first = np.array([uniforms(seed, 0, 0, 2) for seed in range(5000)])
+    assert stats.kstest(first[:, 0], "uniform").pvalue > ALARM
+    assert stats.pearsonr(first[:, 0], first[:, 1]).pvalue > ALARM
+    assert stats.pearsonr(first[:-1, 0], first[1:, 0]).pvalue > ALARM
+
+
+# --- independent probes
+
+
+def test_independent_seeds_are_fixed_for_ever() -> None:
+    """The seeds of a master's stream are these, also far along it."""
+    assert independent_seeds(0, 0, 5) == [
+        0xF92875AADB8E0138,
+        0x16F5694BD80E582,
+        0x21CB1F8C39733D98,
+        0x8404A95B9D97C56C,
+        0x20802CF8E48125E1,
+    ]
+    assert independent_seeds(2**63 - 1, 1022, 3) == [0xE141C1477788A280, 0x1148806D658CC262, 0x6E9697E1B1EF7B25]
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 200), st.integers(0, 20))
+def test_independent_probes_are_replayable_by_index(master: int, start: int, n: int) -> None:
+    """Any stretch of a master's probes is the same stretch of all of them."""
+    assert independent(master, start, n) == independent(master, 0, start + n)[start:]
+
+
+def test_independent_probes_are_distinct_across_masters() -> None:
+    """10,000 probes of each of three masters share no seed."""
+    seeds = {p.seed for master in (0, 1, 2**63 - 1) for p in independent(master, 0, 10_000)}
+    assert len(seeds) == 30_000
+
+
+# --- a probe's text and JSON
+
+
+@given(PROBES)
+def test_a_probe_is_read_back_from_its_text(probe: Probe) -> None:
+    """`Probe.parse` undoes `str`, for every probe."""
+    assert Probe.parse(str(probe)) == probe
+
+
+@given(PROBES)
+def test_a_probe_is_read_back_from_json(probe: Probe) -> None:
+    """A probe survives `json.dumps`, and its JSON holds no integer that JSON readers would round."""
+    text = json.dumps(probe.to_json())
+    assert Probe.from_json(json.loads(text)) == probe
+    assert all(n < 2**53 for n in json.loads(text)["choices"])
+    assert isinstance(json.loads(text)["seed"], str)
+
+
+def test_a_plain_probe_is_short() -> None:
+    """What is usual is left out of the text: the full mask, the whole path, no choices."""
+    assert str(Probe(255)) == "ff"
+    assert str(Probe(255, mask=0, window=(0, 32), choices=(0, 1))) == "ff-m0-w0.32-c0.1"
+
+
+def _only_invalid(text: Any) -> None:
+    try:
+        probe = Probe.parse(text)
+    except InvalidArgument:
+        return
+    assert Probe.parse(str(probe)) == probe
+
+
+@given(st.text())
+@example("")
+@example("1f-w\u0660.\u0663")
+@example("1f\n")
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Arbitrary text is refused with `InvalidArgument` alone."""
+    _only_invalid(text)
+
+
+@given(st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
+def test_any_bytes_are_read_or_refused(text: str) -> None:
+    """Arbitrary decoded bytes are refused with `InvalidArgument` alone."""
+    _only_invalid(text)
+
+
+@given(PROBES, st.integers(0, 80), st.sampled_from([0, 1]), st.text("0123456789abcdefmwc.-xG\u0663 \n", max_size=3))
+def test_a_probes_text_with_a_slip_is_read_or_refused(probe: Probe, at: int, dropped: int, slip: str) -> None:
+    """Valid text with characters put in or taken out is another probe or refused with `InvalidArgument` alone."""
+    text = str(probe)
+    _only_invalid(text[:at] + slip + text[at + dropped :])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "xyz",
+            "1F",
+            "-1",
+            "1f-",
+            "1f-m",
+            "1f-w5",
+            "1f-w5.5",
+            "1f-w6.5",
+            "1f-w0.65",
+            "1f-w\u0660.\u0663",
+            "1f\n",
+            " 1f",
+        ),
+        *("1f-c", "1f-c1.", "1f-c-1", "1f-c1-m5", "1" * 17, "1f-m" + "f" * 17, "1f-c" + "9" * 10, None, 31, b"1f"),
+    ],
+)
+def test_text_that_is_no_probe_is_refused(text: Any) -> None:
+    """What gentest does not print is refused, with an example of what it prints or the bounds of a window."""
+    with pytest.raises(InvalidArgument, match=r"such as '1f-m5-w0.32-c3'|0 <= low < high <= 64"):
+        Probe.parse(text)
+
+
+@given(JSON)
+def test_any_json_is_a_probe_or_refused(value: Any) -> None:
+    """JSON that is no probe is refused with `InvalidArgument` alone."""
+    with pytest.raises(InvalidArgument):
+        Probe.from_json(value)
+
+
+@given(PROBES, st.sampled_from(["seed", "mask", "window", "choices"]), JSON)
+def test_a_probe_with_a_wrong_field_is_refused(probe: Probe, field: str, wrong: Any) -> None:
+    """A probe's JSON with another value in one field is a probe that says so, or is refused."""
+    value = json.loads(json.dumps(probe.to_json() | {field: wrong}))
+    try:
+        read = Probe.from_json(value)
+    except InvalidArgument:
+        return
+    assert read == Probe.from_json(json.loads(json.dumps(read.to_json())))
+    assert type(wrong) is (str if field in ("seed", "mask") else list)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"choices": [1.5]}, {"choices": "12"}, {"choices": ["1.2"]}, {"choices": [True]}, {"choices": [-1]}),
+        *({"choices": None}, {"window": "12"}, {"window": ["3", "4"]}, {"window": [0.0, 64.0]}, {"window": [0]}),
+        *({"window": [0, 65]}, {"window": None}, {"seed": 31}, {"seed": "0x1f"}, {"seed": "-1"}, {"seed": "1f-m5"}),
+        *({"mask": 5}, {"mask": "5-w0.3"}, {"mask": ""}),
+    ],
+    ids=str,
+)
+def test_json_that_only_looks_like_a_probe_is_refused(change: dict[str, Any]) -> None:
+    """Numbers as text, text as numbers, and fields that would run into each other are no probe."""
+    with pytest.raises(InvalidArgument, match="a probe's JSON"):
+        Probe.from_json(Probe(31).to_json() | change)
+
+
+def test_a_probe_without_a_field_is_refused() -> None:
+    """Each of the four fields is needed."""
+    whole = Probe(31).to_json()
+    for field in whole:
+        with pytest.raises(InvalidArgument):
+            Probe.from_json({k: v for k, v in whole.items() if k != field})
+
+
+# --- families
+
+
+@pytest.mark.parametrize("space", SPACES, ids=repr)
+@pytest.mark.parametrize("family", FAMILIES, ids=repr)
+def test_a_latent_does_not_depend_on_its_batch(family: Probes, space: Space) -> None:
+    """A probe alone has the latents that it has in a batch, bit by bit, in float32 or int64."""
+    rng = np.random.default_rng(0)
+    probes = [Probe(p.seed, mask=int(rng.integers(1, 2**63))) for p in independent(16, 0, 37)]
+    together = family.place(space, probes)
+    for i in (0, 1, 17, 36):
+        alone = family.place(space, [probes[i]])
+        for name, z in alone.items():
+            assert z.shape == (1, family.n_points, *space.parts[name].shape)
+            assert z.dtype == (np.int64 if space.parts[name].n_choices else np.float32)
+            assert z[0].tobytes() == together[name][i].tobytes()
+
+
+DIGEST = """
+import hashlib, sys
+import gentest
+from gentest.probes import Probe, noise, segments
+space = gentest.Joint(z=gentest.Normal((4, 8)), s=gentest.Sphere(64), label=gentest.Categorical(10))
+probes = [Probe(seed, mask=seed * 0x9E3779B97F4A7C15 & 2**64 - 1) for seed in range(64)]
+placed = segments(9).place(space, probes) | noise({"noise": gentest.Normal(9)}, probes, 9)
+print(hashlib.sha256(b"".join(z.tobytes() for z in placed.values())).hexdigest())
+print("torch" in sys.modules)
+"""
+
+
+def test_latents_are_the_same_in_another_process() -> None:
+    """A process with other hash and thread settings makes the same latents, without importing torch."""
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", DIGEST], env=environment, capture_output=True, text=True, check=True)
+    space = gentest.Joint(z=gentest.Normal((4, 8)), s=gentest.Sphere(64), label=gentest.Categorical(10))
+    probes = [Probe(seed, mask=seed * 0x9E3779B97F4A7C15 & 2**64 - 1) for seed in range(64)]
+    placed = segments(9).place(space, probes) | noise({"noise": gentest.Normal(9)}, probes, 9)
+    here = hashlib.sha256(b"".join(z.tobytes() for z in placed.values())).hexdigest()
+    assert done.stdout.split() == [here, "False"]
+
+
+def test_a_window_looks_at_a_part_of_the_same_path() -> None:
+    """Under a window the latents are those of the whole path at the window's fractions."""
+    space = gentest.Normal(16)
+    whole = segments(65).place(space, [Probe(9)])[""][0]
+    part = segments(9).place(space, [Probe(9, window=(16, 32))])[""][0]
+    np.testing.assert_allclose(part, whole[16:33:2], rtol=1e-5, atol=1e-6)
+    assert segments(3).t([Probe(9, window=(16, 32)), Probe(9)]).tolist() == [[0.25, 0.375, 0.5], [0.0, 0.5, 1.0]]
+
+
+def test_neighbours_share_a_sample_and_step_toward_others() -> None:
+    """The first latent is the sample, and each neighbour lies `step` of the way to a different other sample."""
+    space = gentest.Uniform(16)
+    z = neighbours(0.25, 3).place(space, [Probe(9)])[""][0]
+    ends = segments(2).place(space, [Probe(9)])[""][0]
+    assert (z[0] == ends[0]).all()
+    np.testing.assert_allclose(z[1], 0.75 * ends[0] + 0.25 * ends[1], rtol=1e-6, atol=1e-6)
+    assert len({row.tobytes() for row in z}) == 4
+    assert neighbours(0.25, 3).t([Probe(9)]).tolist() == [[0.0, 0.25, 0.25, 0.25]]
+
+
+def test_choices_of_a_probe_win_over_its_seed() -> None:
+    """Choices go to the discrete parts in their order; without them the seed decides."""
+    space = gentest.Joint(a=gentest.Categorical(10), z=gentest.Normal(2), b=gentest.Categorical(10))
+    placed = segments(3).place(space, [Probe(1, choices=(7, 2)), Probe(1)])
+    assert placed["a"][0].tolist() == [7, 7, 7]
+    assert placed["b"][0].tolist() == [2, 2, 2]
+    assert (placed["z"][0] == placed["z"][1]).all()
+
+
+def test_noise_is_of_the_seed_and_the_same_along_a_path() -> None:
+    """Noise inputs are one sample of their prior for each probe, shared by its latents, and no latent's own stream."""
+    probes = independent(17, 0, 2000)
+    drawn = noise({"a": gentest.Normal(4), "b": gentest.Uniform((2, 2))}, probes, 3)
+    assert drawn["a"].shape == (2000, 3, 4)
+    assert drawn["b"].shape == (2000, 3, 2, 2)
+    assert (drawn["a"] == drawn["a"][:, :1]).all()
+    assert stats.kstest(drawn["a"][:, 0].ravel(), "norm").pvalue > ALARM
+    latents = segments(2).place(gentest.Normal(4), probes)[""]
+    for other in (latents[:, 0], latents[:, 1], drawn["b"][:, 0].reshape(-1, 4)):
+        assert stats.pearsonr(drawn["a"][:, 0].ravel(), other.ravel()).pvalue > ALARM
+
+
+def test_a_path_without_length_is_told_apart() -> None:
+    """`moves` is False for a path whose latents are all equal, in every part, and True for single points."""
+    space = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(3))
+    probes = [Probe(1), Probe(1, mask=0), Probe(1, mask=0b1000)]
+    assert moves(segments(3).place(space, probes)).tolist() == [True, False, True]
+    assert moves(neighbours().place(space, probes)).tolist() == [True, False, True]
+    assert moves(points().place(space, probes)).tolist() == [True, True, True]
+
+
+@given(PROBES, st.sets(st.integers(0, 63)))
+def test_groups_are_taken_away_once(probe: Probe, groups: set[int]) -> None:
+    """`without_groups` clears exactly those groups, and leaves seed, window and choices."""
+    less = without_groups(probe, [*groups, *groups])
+    assert set(active_groups(less, 64)) == set(active_groups(probe, 64)) - groups
+    assert (less.seed, less.window, less.choices) == (probe.seed, probe.window, probe.choices)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: segments(1), "points >= 2 but got points=1"),
+        (lambda: segments(2.5), "points=2.5"),  # type: ignore[arg-type]
+        (lambda: neighbours(0.0), r"a step in \(0, 1\] but got step=0.0"),
+        (lambda: neighbours(1.5), "step=1.5"),
+        (lambda: neighbours("x"), "step='x'"),  # type: ignore[arg-type]
+        (lambda: neighbours(float("nan")), "step=nan"),
+        (lambda: neighbours(0.1, 0), "count=0"),
+        (lambda: neighbours(0.1, 1 << 16), "count=65536"),
+    ],
+)
+def test_families_check_their_arguments(make: Any, message: str) -> None:
+    """A family of no use is refused where it is made."""
+    with pytest.raises(InvalidArgument, match=message):
+        make()

@@ -1,0 +1,217 @@
+"""Results: a record survives JSON, and anything else is refused with one clear line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gentest.errors import InvalidArgument
+from gentest.result import SCHEMA, Counterexample, Margins, Result, Session, Verdict, document
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+COUNTS = st.integers(0, 2**63)
+COUNTEREXAMPLES = st.builds(
+    Counterexample,
+    probe=st.fixed_dictionaries(
+        {"seed": st.just("1f"), "mask": st.just("5"), "window": st.just([0, 64]), "choices": st.lists(COUNTS)}
+    ),
+    margin=NUMBERS,
+    scores=st.dictionaries(st.text(), st.lists(NUMBERS, max_size=4).map(tuple), max_size=3),
+    t=st.lists(NUMBERS, max_size=4).map(tuple),
+    groups=st.lists(st.text(), max_size=4).map(tuple),
+    n_groups=COUNTS,
+    n_coordinates=COUNTS,
+    typicality=st.none() | NUMBERS,
+    replay=st.text(),
+)
+RESULTS = st.builds(
+    Result,
+    test=st.text(),
+    property=st.text(),
+    verdict=st.sampled_from(Verdict),
+    message=st.text(),
+    examples=COUNTS,
+    violations=COUNTS,
+    images=COUNTS,
+    generator_calls=COUNTS,
+    seconds=NUMBERS,
+    margin=st.none() | st.builds(Margins, NUMBERS, NUMBERS),
+    counterexample=st.none() | COUNTEREXAMPLES,
+    worst=st.none() | COUNTEREXAMPLES,
+    tolerance=st.text(),
+    generator=st.text(),
+    replayed=st.booleans(),
+    traceback=st.text(),
+)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["violated", "error"])
+)
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3) | st.sampled_from([f.name for f in fields(Result)]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+ANYTHING = JSON | st.binary() | st.sets(st.integers()) | st.dictionaries(st.integers() | st.text(), st.none())
+
+WHOLE: dict[str, Any] = Result(
+    test="t",
+    property="p",
+    verdict=Verdict.VIOLATED,
+    margin=Margins(-1.0, 2.0),
+    counterexample=Counterexample(
+        {"seed": "1f"}, -1.0, {"a": (0.0, 1.0)}, (0.0, 1.0), ("0", "1..2"), 8, 16, 0.5, "p:1f"
+    ),
+    worst=Counterexample({"seed": "2f"}, -2.0, {}, (), (), 0, 0, None, "p:2f"),
+).to_json()
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value, the value itself first."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy of a JSON value with another value at one place."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(copy[path[0]], path[1:], new)
+    return copy
+
+
+@given(RESULTS)
+def test_a_result_survives_json(result: Result) -> None:
+    """`from_json` undoes `to_json` through text, field by field, the traceback too."""
+    again = Result.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False)))
+    assert again == result
+    assert again.traceback == result.traceback
+    assert again.to_json() == result.to_json()
+
+
+@given(RESULTS)
+def test_a_result_survives_a_dictionary(result: Result) -> None:
+    """`to_json` can be read back as it is, without passing through text."""
+    assert Result.from_json(result.to_json()) == result
+
+
+@given(ANYTHING)
+def test_anything_else_is_refused(value: Any) -> None:
+    """What is no result raises `InvalidArgument` alone."""
+    with pytest.raises(InvalidArgument):
+        Result.from_json(value)
+
+
+@given(st.sampled_from(places(WHOLE)), ANYTHING)
+def test_a_result_with_one_wrong_value_is_read_or_refused(place: tuple[Any, ...], wrong: Any) -> None:
+    """With any value at any place, what comes is a result that survives JSON, or `InvalidArgument` alone."""
+    try:
+        result = Result.from_json(changed(WHOLE, place, wrong))
+    except InvalidArgument:
+        return
+    if place[1:2] != ("probe",):
+        assert Result.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False))) == result
+
+
+@given(st.sampled_from([place for place in places(WHOLE) if place]), st.text(max_size=3))
+def test_a_result_with_a_field_renamed_or_gone_is_refused_or_read(place: tuple[Any, ...], name: str) -> None:
+    """Dropping or renaming a field gives a result whose other fields are as written, or `InvalidArgument` alone."""
+    holder = WHOLE
+    for key in place[:-1]:
+        holder = holder[key]
+    if not isinstance(holder, dict):
+        return
+    without = {key: item for key, item in holder.items() if key != place[-1]}
+    for attempt in (without, without | {name: holder[place[-1]]}):
+        try:
+            result = Result.from_json(changed(WHOLE, place[:-1], attempt))
+        except InvalidArgument:
+            continue
+        assert result.test == "t"
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "message"),
+    [
+        ((), None, "a JSON object for a Result but got value=None"),
+        ((), [1], "a JSON object for a Result"),
+        (("verdict",), "maybe", "one of violated, no_counterexample, error but got verdict='maybe'"),
+        (("verdict",), None, "got verdict=None"),
+        (("verdict",), ["violated"], "got verdict="),
+        (("test",), 3, "Expected str but got Result.test=3"),
+        (("examples",), "3", "Expected int but got Result.examples='3'"),
+        (("examples",), True, "Expected int but got Result.examples=True"),
+        (("examples",), 3.0, "Expected int"),
+        (("replayed",), 1, "Expected bool"),
+        (("seconds",), "fast", "Expected a finite number but got Result.seconds='fast'"),
+        (("seconds",), float("nan"), "Expected a finite number"),
+        (("seconds",), 10**400, "Expected a finite number"),
+        (("margin",), 0.5, "a JSON object for a Margins"),
+        (("margin",), {}, "a Margins needs 'median', 'min'"),
+        (("margin", "min"), float("-inf"), "Expected a finite number but got Margins.min=-inf"),
+        (("counterexample",), [], "a JSON object for a Counterexample"),
+        (("counterexample", "scores"), None, r"Counterexample.scores=None"),
+        (("counterexample", "scores"), [1.0], r"Counterexample.scores=\[1.0\]"),
+        (("counterexample", "scores"), {"a": 1.0}, "Counterexample.scores=1.0"),
+        (("counterexample", "scores"), {"a": "01"}, "Counterexample.scores='01'"),
+        (("counterexample", "scores"), {"a": ["0", "1"]}, "a finite number but got Counterexample.scores='0'"),
+        (("counterexample", "scores"), {1: [0.0]}, "Counterexample.scores="),
+        (("counterexample", "t"), 3, "Counterexample.t=3"),
+        (("counterexample", "t"), [None], "a finite number but got Counterexample.t=None"),
+        (("counterexample", "groups"), "012", "Counterexample.groups='012'"),
+        (("counterexample", "groups"), [0], "Expected str but got Counterexample.groups=0"),
+        (("counterexample", "probe"), "1f", "Counterexample.probe='1f'"),
+        (("counterexample", "probe"), {1: 2}, "Counterexample.probe="),
+        (("worst", "typicality"), "0.5", "a finite number but got Counterexample.typicality='0.5'"),
+    ],
+    ids=lambda v: v if isinstance(v, str) and len(v) > 5 else "",
+)
+def test_a_wrong_value_is_named(place: tuple[Any, ...], wrong: Any, message: str) -> None:
+    """The error names the record, the field, the value, and what was expected, on one line."""
+    with pytest.raises(InvalidArgument, match=message) as caught:
+        Result.from_json(changed(WHOLE, place, wrong))
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_and_missing_fields_are_named() -> None:
+    """A field of a later version, and one that is missing, are told by name."""
+    with pytest.raises(InvalidArgument, match=r"a Result has no field 'rate'$"):
+        Result.from_json(WHOLE | {"rate": 0.95})
+    with pytest.raises(InvalidArgument, match=r"a Result needs 'property', 'verdict'$"):
+        Result.from_json({"test": "t"})
+    with pytest.raises(InvalidArgument, match=r"a Counterexample has no field 'x', 3"):
+        Result.from_json(WHOLE | {"worst": {"x": 1, 3: 1}})
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_only_no_counterexample_passes(verdict: Verdict) -> None:
+    """A result passes where no counterexample was found, and not for an error."""
+    assert Result("t", "p", verdict).passed == (verdict is Verdict.NO_COUNTEREXAMPLE)
+
+
+def test_results_are_equal_whatever_their_tracebacks() -> None:
+    """Tracebacks name files and lines, so they tell no two results apart."""
+    assert Result("t", "p", Verdict.ERROR, traceback="a") == Result("t", "p", Verdict.ERROR, traceback="b")
+
+
+def test_a_document_holds_the_whole_run() -> None:
+    """The document says its schema, the version, the session, and every result as it reads back."""
+    result = Result.from_json(WHOLE)
+    session = Session("a.pt", "0123", None, "cpu", 0, {"torch": "2"})
+    value = json.loads(json.dumps(document(session, [result], version="1.2"), allow_nan=False))
+    assert (value["schema"], value["gentest"]) == (SCHEMA, "1.2")
+    assert value["session"]["versions"] == {"torch": "2"}
+    assert [Result.from_json(r) for r in value["results"]] == [result]
