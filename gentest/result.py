@@ -76,7 +76,6 @@ class Result:
     margin: Margins | None = None
     counterexample: Counterexample | None = None
     worst: Counterexample | None = None
-    tolerance: str = ""
     generator: str = ""
     replayed: bool = False
     traceback: str = field(default="", compare=False)

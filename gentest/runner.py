@@ -46,6 +46,7 @@ class Checked:
 
     labels: tuple[str, ...] = ()
     results: dict[str, Result] = field(default_factory=dict)
+    running: bool = False
 
     def keep(self, label: str, result: Result) -> None:
         """Adds a result; where a body runs more than once, the first that does not pass stays."""
@@ -115,7 +116,7 @@ class Runner:
     @property
     def _has_workers(self) -> bool:
         """Whether this is the controller of xdist's workers."""
-        return self.config.getoption("dist", "no") != "no"
+        return bool(self.config.getoption("dist", "no") != "no")
 
     @pytest.hookimpl
     def pytest_sessionstart(self) -> None:
@@ -141,12 +142,13 @@ class Runner:
         self._checked.pop(item.nodeid, None)
         if getattr(plugin.function_of(item), DECLARED, None) is None:
             return (yield from self._undecorated(item))
-        self._checked[item.nodeid] = Checked()
+        checked = self._checked[item.nodeid] = Checked(running=True)
         token = checker.set(functools.partial(self._check, item))
         try:
             return (yield)
         finally:
             checker.reset(token)
+            checked.running = False
 
     def _undecorated(self, item: pytest.Item) -> Iteration[None, Any, Any]:
         """A test without a property that returns a generator was meant to be checked: it fails."""
@@ -272,9 +274,9 @@ class Runner:
             if shown.reprcrash is not None:
                 shown.reprcrash.message = str(call.excinfo.value)
             report.longrepr = shown
-        if item.get_closest_marker("gentest") is None:
-            return report
         checked = self._checked.get(item.nodeid, Checked())
+        if item.get_closest_marker("gentest") is None or checked.running:  # a report of a subtest comes meanwhile
+            return report
         setattr(report, REPORTED, json.dumps([result.to_json() for result in checked.results.values()]))
         if report.passed and not checked.passed:
             self._close(item, report, checked)

@@ -529,6 +529,18 @@ def test_a_fingerprint_sees_names_shapes_and_dtypes() -> None:
     assert of("w", torch.zeros(4, 2).T[:1].reshape(-1)[:4].clone()) == of("w", zeros)
 
 
+def test_a_fingerprint_does_not_depend_on_the_order_of_tensors() -> None:
+    """The same tensors by name, registered in another order, are the same weights."""
+
+    def of(*names: str) -> str:
+        module = nn.Module()
+        for name in names:
+            module.register_buffer(name, torch.full((2,), float(len(name))))
+        return generator(module).fingerprint()
+
+    assert of("a", "bb", "ccc") == of("ccc", "a", "bb")
+
+
 def test_functions_are_told_apart_by_their_code() -> None:
     """Without modules the fingerprint is of the code: other operations and constants are another function."""
     functions = [lambda z: z.sin(), lambda z: z.cos(), lambda z: z * 2.0, lambda z: z * 3.0]

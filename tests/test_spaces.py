@@ -56,7 +56,7 @@ def assert_uncorrelated(a: Array, b: Array) -> None:
 
 
 def word(space: Space) -> str:
-    return repr(space)
+    return repr(space)[:60]
 
 
 # --- golden vectors: the latents of two probes at the ends and the middle of their paths, as big-endian float32

@@ -27,6 +27,8 @@ EXAMINED = 16
 """Samples on which a generator is examined before a property is looked at."""
 ALONE = 4
 """Of these, so many once more alone."""
+LEAST_BUDGET = 64
+"""A reduction asks about no more probes than the search did, or this many after a short search."""
 SAME = 1 / 32
 """How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
 
@@ -93,6 +95,7 @@ class _Check:
         self.watch = watch
         self.space = subject.generator.latent
         self.judge = Judge(context, subject, question.definition)
+        self.budget = min(values.reduce, max(values.examples, LEAST_BUDGET))
 
     def run(self, result: Result) -> Result:
         if not self.definition.total:
@@ -197,13 +200,13 @@ class _Check:
             failing,
             len(self.space.groups),
             self._violates,
-            budget=self.values.reduce,
+            budget=self.budget,
             may_be_empty=self.definition.probes.n_points == 1,
         )
 
     def _simplified(self, probe: Probe) -> Probe:
         simplest = search.simplify(
-            probe, self.definition.probes, self._violates, seed=self.values.seed, budget=self.values.reduce
+            probe, self.definition.probes, self._violates, seed=self.values.seed, budget=self.budget
         )
         return simplest if self.judge.alone(simplest) < 0 else probe
 

@@ -15,13 +15,16 @@ PLACES = {
     "class": "class TestIt:\n    @{p}\n    def test_it(self, generator):\n        return generator",
     "static": "class TestIt:\n    @staticmethod\n    @{p}\n    def test_it(generator):\n        return generator",
     "over static": "class TestIt:\n    @{p}\n    @staticmethod\n    def test_it(generator):\n        return generator",
-    "class method": "class TestIt:\n    @classmethod\n    @{p}\n    def test_it(cls, generator):\n        return generator",
+    "class method": (
+        "class TestIt:\n    @classmethod\n    @{p}\n    def test_it(cls, generator):\n        return generator"
+    ),
     "over class method": (
         "class TestIt:\n    @{p}\n    @classmethod\n    def test_it(cls, generator):\n        return generator"
     ),
     "TestCase": "class TestIt(unittest.TestCase):\n    @{p}\n    def test_it(self):\n        return a_generator()",
     "inherited": (
-        "class Base:\n    @{p}\n    def test_it(self, generator):\n        return generator\nclass TestIt(Base):\n    pass"
+        "class Base:\n    @{p}\n    def test_it(self, generator):\n        return generator\n"
+        "class TestIt(Base):\n    pass"
     ),
     "lambda": "test_it = {p}(lambda generator: generator)",
     "partial": (
@@ -64,7 +67,8 @@ def test_a_decorated_test_is_checked_wherever_it_stands(place: str, repository: 
 def test_without_gentest_it_is_skipped_before_any_fixture(place: str, repository: Repository) -> None:
     """A decorated test is skipped at collection: not even a session fixture runs."""
     repository.pytester.makeconftest(
-        "import pytest\n@pytest.fixture(scope='session', autouse=True)\ndef generator():\n    raise RuntimeError('loaded')"
+        "import pytest\n@pytest.fixture(scope='session', autouse=True)\n"
+        "def generator():\n    raise RuntimeError('loaded')"
     )
     repository.write(PLACES[place].format(p="FAILS"))
     result = repository.run("-rs")
@@ -174,7 +178,9 @@ def test_it():
     result.stdout.fnmatch_lines(["*error: the generator raised RuntimeError: no weights*"])
 
 
-@pytest.mark.parametrize(("select", "n"), [("gentest", 2), ("not gentest", 1), ("custom", 1), ("custom and gentest", 1)])
+@pytest.mark.parametrize(
+    ("select", "n"), [("gentest", 2), ("not gentest", 1), ("custom", 1), ("custom and gentest", 1)]
+)
 def test_the_mark_gentest_selects_decorated_tests(select: str, n: int, repository: Repository) -> None:
     """`-m gentest` selects what gentest checks, beside marks of one's own."""
     repository.pytester.makeini("[pytest]\nmarkers = custom: of one's own")
@@ -301,7 +307,9 @@ def test_a_class_is_not_decorated_in_silence(decorator: str, repository: Reposit
     repository.write(f"@{decorator}\nclass TestIt:\n    def test_it(self, generator):\n        return None")
     result = repository.check()
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["E*InvalidArgument: Expected a test function*decorate the tests of a class one by one"])
+    result.stdout.fnmatch_lines(
+        ["E*InvalidArgument: Expected a test function*decorate the tests of a class one by one"]
+    )
 
 
 def test_one_function_may_be_two_tests(repository: Repository) -> None:
@@ -357,7 +365,7 @@ def test_a_body_that_raises_fails_with_its_own_traceback(repository: Repository)
     result.stdout.fnmatch_lines([">       assert generator is None, 'not so'", "E       AssertionError: not so"])
 
 
-def test_a_failing_test_case_keeps_unittests_own_words(repository: Repository) -> None:
+def test_unittests_own_words_keep_their_meaning(repository: Repository) -> None:
     """In a `TestCase`, setUp runs, `expectedFailure` is honoured, and `skipTest` skips."""
     repository.write(
         """
@@ -388,12 +396,42 @@ class TestIt(unittest.TestCase):
     result.stdout.fnmatch_lines(["*test_undecorated returns a gentest.Generator, but no property decorates it*"])
 
 
+SUBTESTS = {
+    "fixture": (
+        "@{p}\ndef test_it(subtests):\n    for n in (1, {n}):\n        with subtests.test(n=n):\n            assert n\n"
+        "    return a_generator()"
+    ),
+    "TestCase": (
+        "class TestIt(unittest.TestCase):\n    @{p}\n    def test_it(self):\n        for n in (1, {n}):\n"
+        "            with self.subTest(n=n):\n                assert n\n        return a_generator()"
+    ),
+}
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="pytest has subtests from 9.0")
+@pytest.mark.parametrize("kind", SUBTESTS)
+def test_subtests_are_not_taken_for_the_test(kind: str, repository: Repository) -> None:
+    """The body may have subtests: their outcome is theirs, and the property is checked after them."""
+    repository.write(SUBTESTS[kind].format(p="HOLDS", n=2))
+    result = repository.check()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["1 property: 1 no counterexample*"])
+    repository.write(SUBTESTS[kind].format(p="HOLDS", n=0))
+    result = repository.check()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E*assert 0", "1 property: 1 no counterexample*"])
+    repository.write(SUBTESTS[kind].format(p="FAILS", n=2))
+    result = repository.check()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["responsive(*): violated by*", "1 property: 1 violated*"])
+
+
 @pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
 def test_every_way_of_importing_works(mode: str, repository: Repository) -> None:
     """The plugin does not mind how pytest imports tests."""
-    repository.write("@HOLDS\ndef test_it(generator):\n    return generator")
-    run = repository.apart if mode == "append" else repository.check  # another conftest is on this process's path
-    result = run(f"--import-mode={mode}")
+    (repository.path / "conftest.py").unlink()  # another module of this name is on this process's path
+    repository.write("@HOLDS\ndef test_it():\n    return a_generator()")
+    result = repository.check(f"--import-mode={mode}")
     result.assert_outcomes(passed=1)
     assert result.ret == 0
 
@@ -413,7 +451,7 @@ def test_nothing_runs_where_tests_are_only_collected(*, on: bool, repository: Re
     result.stdout.no_fnmatch_line("*violated*")
 
 
-def test_the_first_failure_stops_a_run_that_asks_for_it(repository: Repository) -> None:
+def test_a_failure_stops_a_run_and_is_run_again_as_asked(repository: Repository) -> None:
     """`-x` stops after a violation, `--lf` runs it again alone."""
     repository.write(
         """
@@ -454,32 +492,6 @@ def test_a_run_leaves_no_warning(repository: Repository) -> None:
     result.assert_outcomes(passed=1)
     assert result.ret == 0
     assert result.stderr.str() == ""
-
-
-def test_workers_give_the_same_results(repository: Repository) -> None:
-    """Under `-n 2` verdicts, margins and counterexamples are those of one process."""
-    repository.write(
-        """
-@pytest.mark.parametrize("psi", [0.3, 0.6, 1.0])
-@FAILS
-@HOLDS
-def test_it(generator, psi):
-    return generator.truncated(psi)
-"""
-    )
-    alone = repository.results("-p", "no:cacheprovider")
-    result = repository.apart("-p", "no:cacheprovider", "-n", "2", "--gentest-json", "workers.json")
-    assert result.ret == 1
-    result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines(["6 properties: 3 violated, 3 no counterexample*"])
-    effort = ("seconds", "images", "generator_calls")
-    workers = {
-        f"{r['test'].split('::', 1)[1]} {r['property']}": {k: v for k, v in r.items() if k not in effort}
-        for r in repository.document("workers.json")["results"]
-    }
-    assert workers == {name: {k: v for k, v in r.items() if k not in effort} for name, r in alone.items()}
-    serial, parallel = (repository.document(name)["session"] for name in ("results.json", "workers.json"))
-    assert serial == parallel
 
 
 def test_a_test_outside_the_root_is_checked(repository: Repository) -> None:

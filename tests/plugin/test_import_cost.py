@@ -46,7 +46,7 @@ def test_the_names_of_the_package_load_what_they_need(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_not_about_gentest_stays_free_of_torch(repository: Repository) -> None:
-    """A whole run of pytest with the plugin active, its options registered and fixtures listed, imports nothing heavy."""
+    """A whole run of pytest with the plugin active imports nothing heavy."""
     (repository.path / "conftest.py").unlink()
     repository.pytester.makepyfile(
         f"import sys\ndef test_it(pytestconfig):\n    assert pytestconfig.pluginmanager.hasplugin('gentest')\n"

@@ -66,12 +66,7 @@ def check_schema(document: dict[str, Any]) -> None:
                 assert {"probe", "margin", "scores", "groups", "replay"} <= set(result[name])
                 assert result[name]["margin"] < 0
                 assert ":" in result[name]["replay"]
-        assert Result.from_json(result).to_json() == _tuples(result)
-
-
-def _tuples(value: Any) -> Any:
-    """JSON as `to_json` gives it before it is text: tuples where a record has them."""
-    return json.loads(json.dumps(value))
+        assert json.loads(json.dumps(Result.from_json(result).to_json())) == result
 
 
 @pytest.mark.parametrize("flags", [[], ["-x"], ["-q"], ["-p", "no:terminal"]])
@@ -92,14 +87,29 @@ def test_the_file_is_written_whatever_happens(flags: list[str], repository: Repo
     assert [path.name for path in repository.path.iterdir() if path.suffix == ".tmp"] == []
 
 
-def test_workers_write_one_file(repository: Repository) -> None:
-    """Under `-n 2` the controller writes every worker's results."""
-    repository.write(SOURCE)
-    result = repository.apart("-n", "2", "--gentest-json", "results.json")
-    assert result.ret == 1
-    document = repository.document()
-    check_schema(document)
-    assert sorted(r["verdict"] for r in document["results"]) == ["error", "no_counterexample", "violated"]
+def test_workers_write_the_same_file(repository: Repository) -> None:
+    """Under `-n 2` the controller writes every worker's results, and they are those of one process."""
+    repository.write(
+        SOURCE
+        + """
+@pytest.mark.parametrize("psi", [0.3, 0.6])
+@FAILS
+def test_psi(generator, psi):
+    return generator.truncated(psi)
+"""
+    )
+    alone = repository.check("-p", "no:cacheprovider", "--gentest-json", "results.json")
+    workers = repository.check("-p", "no:cacheprovider", "-n", "2", "--gentest-json", "workers.json")
+    assert (alone.ret, workers.ret) == (1, 1)
+    assert alone.parseoutcomes() == workers.parseoutcomes()
+    one, two = repository.document(), repository.document("workers.json")
+    check_schema(two)
+    assert one["session"] == two["session"]
+    effort = {"seconds": 0, "images": 0, "generator_calls": 0}  # workers share no evidence
+    assert sorted(json.dumps(r | effort) for r in one["results"]) == sorted(
+        json.dumps(r | effort) for r in two["results"]
+    )
+    workers.stdout.fnmatch_lines(["5 properties: 3 violated, 1 no counterexample, 1 error;*"])
 
 
 def test_the_session_says_what_the_run_was_made_with(repository: Repository) -> None:
@@ -115,7 +125,8 @@ def test_the_session_says_what_the_run_was_made_with(repository: Repository) -> 
     assert len(session["generator"]) == 16
     repository.write(
         "@HOLDS\ndef test_a(generator):\n    return generator\n"
-        "@HOLDS\ndef test_b():\n    return gentest.Generator(lambda z: -z.sigmoid()[:, None], latent=gentest.Normal((2, 2)))"
+        "@HOLDS\ndef test_b():\n"
+        "    return gentest.Generator(lambda z: -z.sigmoid()[:, None], latent=gentest.Normal((2, 2)))"
     )
     repository.check("--gentest-json", "results.json")
     session = repository.document()["session"]
@@ -161,6 +172,22 @@ def test_half_a_file_is_never_left(wrong: object, tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises((ValueError, TypeError)):
         write_json(path, {"schema": 1, "results": [1.0, wrong]})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last step fails, the earlier file is as it was and nothing is left beside it."""
+    path = tmp_path / "results.json"
+    write_json(path, {"schema": 1})
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_json(path, {"schema": 1, "results": []})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -59,9 +59,7 @@ def test_an_undecorated_test_that_returns_a_generator_fails(what: str, repositor
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
-def test_an_async_test_is_not_let_through(
-    mode: str, repository: Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_async_test_is_not_let_through(mode: str, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """With pytest-asyncio a decorated async test fails, and so does an undecorated one that returns a generator."""
     monkeypatch.delenv("PYTEST_ADDOPTS")
     repository.write(
@@ -99,7 +97,7 @@ def test_a_mark_is_not_a_property(repository: Repository) -> None:
 SWALLOWED = {
     "exception": "except Exception:\n            pass",
     "everything": "except BaseException:\n            pass",
-    "again": "except AssertionError:\n            test(*args, **kwargs) if False else None",
+    "assertion": "except AssertionError:\n            pass",
 }
 
 
@@ -148,7 +146,8 @@ tried = []
 @gentest.responsive(at_least=0.01)
 def test_it(generator):
     tried.append(0)
-    return generator if len(tried) > 1 else gentest.Generator(lambda z: 0 * z[:, :, None, None] - 0.5, latent=gentest.Normal(3))
+    collapsed = gentest.Generator(lambda z: 0 * z[:, :, None, None] - 0.5, latent=gentest.Normal(3))
+    return generator if len(tried) > 1 else collapsed
 """
     )
     result = repository.check()
@@ -314,9 +313,7 @@ def test_ran():
     ],
     ids=["never", "twice"],
 )
-def test_a_decorator_between_two_properties_runs_the_body_once(
-    body: str, said: str, repository: Repository
-) -> None:
+def test_a_decorator_between_two_properties_runs_the_body_once(body: str, said: str, repository: Repository) -> None:
     """A decorator between two properties that does not call the body, or calls it twice, fails the test."""
     repository.write(
         f"""
@@ -364,7 +361,9 @@ def test_a_decorator_without_wraps_is_not_let_through(repository: Repository) ->
 )
 def test_given_and_a_property_do_not_go_together(source: str, said: str, repository: Repository) -> None:
     """Hypothesis's own `@given` on a decorated test fails it, above a property, below one and between two."""
-    repository.write(f"from hypothesis import given, strategies as st\n{source}\ndef test_it(n):\n    return a_generator()")
+    repository.write(
+        f"from hypothesis import given, strategies as st\n{source}\ndef test_it(n):\n    return a_generator()"
+    )
     result = repository.check()
     result.assert_outcomes(failed=1)
     assert result.ret == 1

@@ -204,7 +204,7 @@ def test_a_wrong_value_is_a_usage_error(name: str, value: str, said: str, reposi
     """A bad value ends the run before any test, with one line that names the option, the value and what is wanted."""
     repository.write(TEST)
     refused(repository.run("--gentest", f"--gentest-{name}={value}"), f"ERROR: {said}")
-    if name == "replay" and len(value) > 1000 or value in ("none/results.json", "."):
+    if (name == "replay" and len(value) > 1000) or value in ("none/results.json", "."):
         return
     repository.pytester.makeini(f"[pytest]\ngentest_{name.replace('-', '_')} = {value}")
     ini = said.replace(f"--gentest-{name}:", f"ini option gentest_{name.replace('-', '_')}:")
@@ -309,4 +309,4 @@ def test_an_unknown_profile_stops_workers_too(repository: Repository) -> None:
     """Under xdist an unknown profile is the same one line, and no worker starts."""
     repository.write(TEST)
     said = "ERROR: gentest: Expected one of ci, default, quick, thorough but got profile='nonsense' (type=str)"
-    refused(repository.apart("-n", "1", "--gentest-profile", "nonsense"), said)
+    refused(repository.check("-n", "1", "--gentest-profile", "nonsense"), said)

@@ -60,7 +60,9 @@ def test_the_command_works_from_where_pytest_was_started(
     repository.pytester.makeini("[pytest]")
     path = repository.path / folder / "test_model.py"
     path.parent.mkdir(parents=True, exist_ok=True)
-    repository.write("class TestIt:\n    @FAILS\n    def test_it(self, generator):\n        return generator").rename(path)
+    repository.write("class TestIt:\n    @FAILS\n    def test_it(self, generator):\n        return generator").rename(
+        path
+    )
     start = repository.path / "start"
     start.mkdir()
     monkeypatch.chdir(start)
@@ -75,7 +77,9 @@ def test_the_command_works_from_where_pytest_was_started(
 def test_the_command_names_what_the_outcome_depends_on(repository: Repository) -> None:
     """Checkpoint, device and profile of the command line are repeated; seed, examples and batch size decide nothing."""
     (repository.path / "my gan.pt").write_text("weights")
-    repository.write("@FAILS\ndef test_it(generator, gentest_checkpoint):\n    assert gentest_checkpoint\n    return generator")
+    repository.write(
+        "@FAILS\ndef test_it(generator, gentest_checkpoint):\n    assert gentest_checkpoint\n    return generator"
+    )
     result = repository.check(
         *("--gentest-checkpoint", "my gan.pt", "--gentest-device", "cpu", "--gentest-profile", "quick"),
         *("--gentest-seed", "3", "--gentest-batch-size", "4"),
@@ -103,7 +107,9 @@ def test_a_replay_evaluates_one_probe_of_one_property(repository: Repository) ->
     assert (found["examples"], found["replayed"], found["verdict"]) == (1, True, "no_counterexample")
 
 
-@pytest.mark.parametrize("source", [FAILING, "def test_it():\n    pass", "@HOLDS\ndef test_it(generator):\n    pytest.skip('no')"])
+@pytest.mark.parametrize(
+    "source", [FAILING, "def test_it():\n    pass", "@HOLDS\ndef test_it(generator):\n    pytest.skip('no')"]
+)
 def test_nothing_replayed_is_no_success(source: str, repository: Repository) -> None:
     """Where no selected test has the property the run says so, and ends as one that collected nothing."""
     repository.write(source)

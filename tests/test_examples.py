@@ -1,0 +1,89 @@
+"""The examples do what the README says, as a new user runs them: pytest in a process of its own, from the root."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FASHION = "examples/fashion"
+REGRESSED = f"{FASHION}/checkpoints/finetune_regressed.safetensors"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """pytest from the root of the repository, without what other plugins of this environment say."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:asyncio", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+
+
+def results(path: Path) -> dict[str, dict[str, object]]:
+    """The results of a JSON file, by property; those of one property twice by their last."""
+    return {result["property"]: result for result in json.loads(path.read_text())["results"]}
+
+
+def test_the_good_fashion_checkpoint_passes() -> None:
+    """Every property holds on the good checkpoint: exit status 0."""
+    done = run("--gentest", FASHION)
+    assert done.returncode == 0, done.stdout
+    assert "9 properties: 9 no counterexample" in done.stdout
+
+
+def test_the_regressed_fashion_checkpoint_fails_and_says_what_broke() -> None:
+    """The collapsed checkpoint fails by the property that sees a collapse: exit status 1."""
+    done = run("--gentest", FASHION, "--gentest-checkpoint", REGRESSED)
+    assert done.returncode == 1, done.stdout
+    assert "FAILED examples/fashion/test_fashion.py::test_every_latent_has_a_garment_of_its_own" in done.stdout
+    assert "responsive(pixels(), at_least=0.05): violated by" in done.stdout
+
+
+def test_prompts_are_cached_by_the_run_that_needs_them(tmp_path: Path) -> None:
+    """A prompt file is written by one run and enough for the next; a prompt that it lacks is named."""
+    prompts, only = tmp_path / "prompts.json", ["-k", "shoes", "--gentest-examples", "5"]
+    missing = run("--gentest", FASHION, *only, "--gentest-prompts", str(prompts))
+    assert missing.returncode == 4
+    assert "--gentest-update-prompts" in missing.stderr
+    written = run("--gentest", FASHION, *only, "--gentest-prompts", str(prompts), "--gentest-update-prompts")
+    assert written.returncode == 0, written.stdout
+    again = run("--gentest", FASHION, *only, "--gentest-prompts", str(prompts))
+    assert again.returncode == 0, again.stdout
+    other = run("--gentest", FASHION, "-k", "between_in or brightness_is_between", "--gentest-prompts", str(prompts))
+    assert other.returncode == 1
+    assert "a photo of a bright shirt" in other.stdout
+
+
+def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
+    """The search finds real violations, and the printed command reproduces the minimal one's margin."""
+    pytest.importorskip("gan_face_generate", reason="needs gan-face-generate: pip install -e '.[faces]'")
+    first, again = tmp_path / "first.json", tmp_path / "again.json"
+    done = run("--gentest", "examples/faces", "-k", "brightness", "--gentest-json", str(first))
+    assert done.returncode == 1, done.stdout
+    (found,) = results(first).values()
+    assert found["verdict"] == "violated"
+    assert 0.05 <= found["violations"] / found["examples"] <= 0.15  # type: ignore[operator]
+    for word in ("worst", "minimal", "matters  coordinates", "brightness()"):
+        assert word in done.stdout
+    command = re.search(r"replay +pytest (.*)", done.stdout)
+    assert command is not None
+    replayed = run(*shlex.split(command[1]), "--gentest-json", str(again))
+    assert replayed.returncode == 1
+    (repeated,) = results(again).values()
+    assert repeated["counterexample"]["margin"] == pytest.approx(found["counterexample"]["margin"], abs=1e-6)  # type: ignore[index]
+
+
+def test_the_verdict_does_not_depend_on_workers(tmp_path: Path) -> None:
+    """With two of xdist's workers the regressed checkpoint gives the same results as in one process."""
+    pytest.importorskip("xdist", reason="needs pytest-xdist")
+    found = []
+    for workers in ("0", "2"):
+        path = tmp_path / f"{workers}.json"
+        only = ["-k", "garment or jumps or function", "--gentest-json", str(path), "--gentest-checkpoint", REGRESSED]
+        assert run("--gentest", FASHION, "-n", workers, *only).returncode == 1
+        found.append({name: (r["verdict"], r["counterexample"], r["worst"]) for name, r in results(path).items()})
+    assert found[0] == found[1]
+    assert len(found[0]) == 4
