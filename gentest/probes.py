@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -102,7 +102,12 @@ class Probe:
 
     def to_json(self) -> dict[str, Any]:
         """JSON that `from_json` reads: integers in hexadecimal where they pass 53 bits."""
-        return {**asdict(self), "seed": f"{self.seed:x}", "mask": f"{self.mask:x}"}
+        return {
+            "seed": f"{self.seed:x}",
+            "mask": f"{self.mask:x}",
+            "window": list(self.window),
+            "choices": list(self.choices),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Probe:

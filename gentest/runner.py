@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import io
-import json
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Callable
 from collections.abc import Generator as Iteration
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import metadata
-from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
+import torch
 
-import gentest
 from gentest import plugin
 from gentest._settings import ATTRIBUTE, Values, settings
 from gentest.attributes.prompts import PromptCache
@@ -29,15 +24,12 @@ from gentest.decorators import DECLARED, Declared, Property, checker
 from gentest.engine.context import Context, resolve_device
 from gentest.engine.driver import Question, check
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, Violation
+from gentest.failures import Failures
+from gentest.gathering import Gathering, attach
 from gentest.generators import Generator
 from gentest.probes import Probe
 from gentest.report import progress, terminal
-from gentest.report.document import write_json
-from gentest.result import Result, Session, Verdict, document
-
-VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
-REPORTED = "gentest_results"
-"""The attribute of a test's report that carries its results, also from an xdist worker."""
+from gentest.result import Result, Verdict
 
 
 @dataclass
@@ -87,8 +79,14 @@ class Runner:
         self._stream = self._real_stderr()
         if self._stream is not None:
             config.add_cleanup(self._stream.close)
-        self._reported: dict[tuple[str, str], list[Result]] = {}
-        self._unwritten: list[str] = []
+        self._failures = Failures(config)
+        self._unwritten = ""
+        if self._is_worker:
+            _share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+        else:
+            label = self._replay[0] if self._replay else None
+            gathering = Gathering(config, path=self._options["json"], replayed=label, values=self.values)
+            config.pluginmanager.register(gathering, "gentest-gathering")
 
     def _prompt_cache(self) -> PromptCache | None:
         path = self._options["prompts"]
@@ -190,7 +188,7 @@ class Runner:
     def _decide(self, item: pytest.Item, label: str, property: Property, generator: Generator) -> Result:
         try:
             values, context = self._context_of(item)
-            stored = self._failures(item, label) if values.replay_failures else ()
+            stored = self._failures.of(item, label) if values.replay_failures else ()
             replay = self._replay[1] if self._replay else None
             question = Question(property.definition, item.nodeid, label, stored, replay)
         except InvalidArgument as error:
@@ -198,7 +196,8 @@ class Runner:
         with progress.Watch(f"{item.name} {property.name}", self._stream) as self._watch:
             result = check(question, generator, context, values, watch=self._watch.probes)
         self._watch = None
-        self._keep_failures(item, label, result)
+        if self._replay is None and result.verdict is not Verdict.ERROR:
+            self._failures.keep(item, label, result)
         return result
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
@@ -220,9 +219,8 @@ class Runner:
         """One line that evaluates the minimal counterexample again, from where pytest was started."""
         if result.counterexample is None:
             return ""
-        here = os.path.relpath(
-            item.path, self.config.invocation_params.dir
-        )  # a node id may name no file outside rootdir
+        # a node id names no file outside rootdir
+        here = os.path.relpath(item.path, self.config.invocation_params.dir)
         test = f"{here}::{item.nodeid.partition('::')[2]}"
         words = ["pytest", "--gentest", test, "--gentest-replay", result.counterexample.replay]
         flags = {"-c": "inifilename", "--rootdir": "rootdir"} | {
@@ -235,32 +233,6 @@ class Runner:
             if given is not None:
                 words += [flag, str(given)]
         return shlex.join(words)
-
-    def _cache_key(self, item: pytest.Item, label: str) -> str:
-        return f"gentest/{hashlib.sha256(f'{item.nodeid} {label}'.encode()).hexdigest()[:16]}"
-
-    def _failures(self, item: pytest.Item, label: str) -> tuple[Probe, ...]:
-        """The probes that failed in the run before; what is not as `_keep_failures` wrote it counts as none."""
-        if self._cache is None:
-            return ()
-        stored = self._cache.get(self._cache_key(item, label), None)
-        try:
-            return tuple(Probe.parse(text) for text in stored["probes"][:4])
-        except (TypeError, KeyError, ValueError):
-            return ()
-
-    def _keep_failures(self, item: pytest.Item, label: str, result: Result) -> None:
-        if self._cache is None or self._replay is not None or result.verdict is Verdict.ERROR:
-            return
-        found = [c for c in (result.counterexample, result.worst) if c is not None]
-        probes = list(dict.fromkeys(str(Probe.from_json(c.probe)) for c in found))
-        key = self._cache_key(item, label)
-        if probes or self._cache.get(key, None):
-            self._cache.set(key, {"test": item.nodeid, "property": result.property, "probes": probes})
-
-    @property
-    def _cache(self) -> pytest.Cache | None:
-        return getattr(self.config, "cache", None)  # none at all under -p no:cacheprovider
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -277,7 +249,7 @@ class Runner:
         checked = self._checked.get(item.nodeid, Checked())
         if item.get_closest_marker("gentest") is None or checked.running:  # a report of a subtest comes meanwhile
             return report
-        setattr(report, REPORTED, json.dumps([result.to_json() for result in checked.results.values()]))
+        attach(report, checked.results.values())
         if report.passed and not checked.passed:
             self._close(item, report, checked)
         return report
@@ -292,73 +264,36 @@ class Runner:
             else f"gentest did not check {item.nodeid}: something else ran the test"
         )
 
-    @pytest.hookimpl
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if hasattr(report, REPORTED):
-            results = [Result.from_json(value) for value in json.loads(getattr(report, REPORTED))]
-            self._reported[report.nodeid, report.location[0]] = results
-
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self._prompts is None or not self._prompts.update:
+            return
         try:
-            self._write()
-        except (OSError, ValueError, ClipError) as error:
-            self._unwritten.append(f"could not write: {error}")
+            self._prompts.save()
+        except (OSError, ClipError) as error:
+            self._unwritten = f"could not write: {error}"
             if exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        if self._is_worker:
-            return
-        if self._replay is not None and not self._results and exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-
-    def _write(self) -> None:
-        if self._prompts is not None and self._prompts.update:
-            self._prompts.save()
-        path: Path | None = self._options["json"]
-        if path is not None and not self._is_worker and not self.config.getoption("collectonly"):
-            write_json(path, document(self._session(), self._results, version=gentest.__version__))
-
-    @functools.cached_property
-    def _values(self) -> Values:
-        return self._from_flags.over(self._from_ini.over(settings.default()))
-
-    @property
-    def _results(self) -> list[Result]:
-        return [result for results in self._reported.values() for result in results]
-
-    def _session(self) -> Session:
-        generators = {result.generator for result in self._results if result.generator}
-        checkpoint = plugin.OPTIONS[0]
-        return Session(
-            checkpoint=self.config.getoption(checkpoint.flag) or self.config.getini(checkpoint.ini) or None,
-            generator=generators.pop() if len(generators) == 1 else None,
-            clip=self._values.clip,
-            device=str(resolve_device(self._values.device)),
-            seed=self._values.seed,
-            versions={
-                "python": platform.python_version(),
-                **{name: metadata.version(name) for name in VERSIONS},
-            },
-        )
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        lines = terminal.table(self._results)
-        if self._results:
-            session = self._session()
-            lines.append(f"{terminal.totals(self._results)} on {session.device}, seed {session.seed}")
-        elif self._replay is not None:
-            lines.append(f"--gentest-replay: no selected test has a property {self._replay[0]!r}")
-        lines += self._unwritten
-        if lines:
-            terminalreporter.write_sep("=", "gentest")
-        for line in lines:
-            terminalreporter.write_line(line)
+        if self._unwritten:
+            terminalreporter.write_line(self._unwritten)
+
+    def values(self) -> Values:
+        """The settings in force for a test that says nothing of its own."""
+        return self._from_flags.over(self._from_ini.over(settings.default()))
 
 
 def _speaks_for_itself(error: BaseException) -> bool:
     """Whether an exception's message is all that a person needs: one of gentest's, on a test as a whole."""
     return isinstance(error, (Violation, InvalidArgument, NotChecked)) or type(error) is GentestError
+
+
+def _share_cores(n_workers: int) -> None:
+    """Divides torch's threads among xdist's workers, unless the environment says how many there are to be."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
 
 
 def _watched(function: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -43,7 +43,6 @@ RESULTS = st.builds(
     margin=st.none() | st.builds(Margins, NUMBERS, NUMBERS),
     counterexample=st.none() | COUNTEREXAMPLES,
     worst=st.none() | COUNTEREXAMPLES,
-    tolerance=st.text(),
     generator=st.text(),
     replayed=st.booleans(),
     traceback=st.text(),

@@ -150,9 +150,7 @@ def train(
         z, label = draw(settings.batch, gen, present)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16), parametrize.cached():
             fake: Tensor = generator(z, label)  # [B, 1, 28, 28]
-            scores: Tensor = discriminator(
-                torch.cat([real, fake.detach()]), torch.cat([real_label, label])
-            )  # [2B]
+            scores: Tensor = discriminator(torch.cat([real, fake.detach()]), torch.cat([real_label, label]))  # [2B]
         on_real, on_fake = scores[: settings.batch], scores[settings.batch :]  # [B], [B]
         loss_d = F.relu(1.0 - on_real).mean() + F.relu(1.0 + on_fake).mean()
         opt_d.zero_grad(set_to_none=True)

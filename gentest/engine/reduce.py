@@ -73,7 +73,7 @@ def reduce_groups(
     budget: int,
     may_be_empty: bool,
 ) -> Probe:
-    """Of the first few failing probes, reduced, the one that needs fewest groups: of equals, those that most others need.
+    """Of the first few failing probes, reduced: the one that needs fewest groups, of equals those that others need too.
 
     `violates` answers for a list of probes at once; at most `budget` are asked about. `may_be_empty` says that a probe
     without any group is still a real one (a single point), so that it can show that no group matters.

@@ -6,6 +6,7 @@ Whole runs of pytest on one empty test, with and without `-p no:gentest`, in tur
 drifts drifts for both; and the plugin's own import and hooks, in an interpreter that has imported pytest already.
 """
 
+# ruff: noqa: T201 - it prints a table
 from __future__ import annotations
 
 import subprocess
@@ -43,7 +44,9 @@ def main(pairs: int) -> None:
         both = [(run(folder), run(folder, "-p", "no:gentest")) for _ in range(pairs)]
         with_plugin, without = (median(times) for times in zip(*both, strict=True))
         difference = median(a - b for a, b in both)
-        own = [subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, check=True) for _ in range(9)]
+        own = [
+            subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, check=True) for _ in range(9)
+        ]
         seconds = median(float(result.stdout.splitlines()[0]) for result in own)
         imported = own[0].stdout.splitlines()[1] or "nothing"
     print(f"pytest with gentest installed    {with_plugin * 1e3:7.1f} ms (median of {pairs} runs)")

@@ -228,7 +228,7 @@ def test_a_label_that_breaks_a_property_is_found_and_kept() -> None:
     result = property.check(generator)
     assert result.verdict is VIOLATED
     assert result.counterexample is not None
-    assert result.counterexample.probe["choices"] == (7,)
+    assert result.counterexample.probe["choices"] == [7]
     assert property.check(generator.given(label=2)).verdict is HOLDS
     assert property.check(generator.given(label=8)).verdict is VIOLATED
 
@@ -297,7 +297,7 @@ def test_a_broken_generator_is_one_clear_line(name: str) -> None:
 
 
 def test_a_latent_that_gives_nan_is_found_by_well_formed() -> None:
-    """A rare latent that breaks the generator is an error to other properties, and a counterexample to `well_formed`."""
+    """A rare latent that breaks the generator is a counterexample to `well_formed`, with the coordinate at fault."""
 
     def level_of(z: Tensor) -> Tensor:
         return torch.where(z[:, 3] > 2.0, torch.full_like(z[:, 3], float("nan")), 0.5 + 0.1 * z[:, 0].tanh())

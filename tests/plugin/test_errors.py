@@ -103,7 +103,7 @@ GENERATORS = {
     ),
     "size by batch": (
         generator_of("lambda z: z.tanh()[:, :, None, None].expand(-1, -1, len(z), 1)"),
-        "*error: *size*",
+        "*error: an output depends on the rest of its batch*",
     ),
 }
 

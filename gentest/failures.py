@@ -1,0 +1,47 @@
+"""Probes that failed, kept in pytest's cache by test and property, so that the next run looks at them first.
+
+Not by source: they survive edits. Hypothesis's own database is no help here, since a seeded run does not use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from gentest.probes import Probe
+from gentest.result import Result
+
+KEPT = 4
+"""Probes of one property that are read back at most."""
+
+
+class Failures:
+    """The failing probes of earlier runs; empty, and kept nowhere, under `-p no:cacheprovider`."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._cache: pytest.Cache | None = getattr(config, "cache", None)
+
+    def of(self, item: pytest.Item, label: str) -> tuple[Probe, ...]:
+        """The probes that failed in the run before; what is not as `keep` wrote it counts as none."""
+        if self._cache is None:
+            return ()
+        stored = self._cache.get(_key(item, label), None)
+        try:
+            return tuple(Probe.parse(text) for text in stored["probes"][:KEPT])
+        except (TypeError, KeyError, ValueError):
+            return ()
+
+    def keep(self, item: pytest.Item, label: str, result: Result) -> None:
+        """Remember a result's counterexamples, and forget those of before where it has none."""
+        if self._cache is None:
+            return
+        found = [c for c in (result.counterexample, result.worst) if c is not None]
+        probes = list(dict.fromkeys(str(Probe.from_json(c.probe)) for c in found))
+        key = _key(item, label)
+        if probes or self._cache.get(key, None):
+            self._cache.set(key, {"test": item.nodeid, "property": result.property, "probes": probes})
+
+
+def _key(item: pytest.Item, label: str) -> str:
+    return f"gentest/{hashlib.sha256(f'{item.nodeid} {label}'.encode()).hexdigest()[:16]}"
