@@ -10,10 +10,10 @@ import hashlib
 import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import isfinite
-from types import CodeType, MappingProxyType
+from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -279,11 +279,11 @@ def _checked_range(output_range: object) -> tuple[float, float]:
 
 
 def _modules(thing: object, depth: int = 2) -> Iterator[nn.Module]:
-    """The modules that a callable is or holds: a method's object, a partial's arguments, a closure, a field."""
+    """The modules that a callable is or holds: what its method, partial, closure, globals or fields refer to."""
     if isinstance(thing, nn.Module):
         yield thing
         return
-    if depth == 0 or isinstance(thing, (str, bytes, int, float, Tensor, np.ndarray, type)):
+    if depth == 0 or isinstance(thing, (str, bytes, int, float, Tensor, np.ndarray, type, ModuleType)):
         return
     held: list[object] = []
     if isinstance(thing, functools.partial):
@@ -291,7 +291,13 @@ def _modules(thing: object, depth: int = 2) -> Iterator[nn.Module]:
     elif inspect.ismethod(thing):
         held += [thing.__self__, thing.__func__]
     elif inspect.isfunction(thing):
-        held += [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
+        with suppress(ValueError):  # a name that is not bound yet
+            used = inspect.getclosurevars(thing)
+            held += [*used.nonlocals.values(), *used.globals.values()]
+    elif isinstance(thing, (list, tuple)):
+        held += thing
+    elif isinstance(thing, dict):
+        held += thing.values()
     elif hasattr(thing, "__dict__"):
         held += list(vars(thing).values())
     for value in held:
@@ -305,11 +311,3 @@ def _constant(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted(map(repr, value))
     return value
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018 - reading an empty cell raises
-    except ValueError:
-        return False
-    return True

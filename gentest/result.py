@@ -1,6 +1,6 @@
 """What was decided: frozen records, and their JSON. Written by the engine, read by reports; nothing here computes.
 
-The JSON is versioned by `SCHEMA`; a file of another schema is refused with one clear line.
+The JSON is versioned by `SCHEMA`.
 """
 
 from __future__ import annotations

@@ -563,3 +563,15 @@ def test_a_functions_fingerprint_is_the_same_in_every_process() -> None:
     names: dict[str, Any] = {}
     exec(CODE, names)
     assert done.stdout.strip() == generator(names["f"]).fingerprint()
+
+
+GLOBAL = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5))
+
+
+def test_a_module_behind_a_global_name_is_found() -> None:
+    """A lambda over a module of its file, alone or in a list, puts that module in eval mode and fingerprints it."""
+    models = [nn.Dropout(0.5)]
+    generator = gentest.Generator(lambda z: models[0](GLOBAL(z)), latent=gentest.Normal(4))
+    assert set(generator.modules) == {GLOBAL, models[0]}
+    assert not GLOBAL.training
+    assert not models[0].training
