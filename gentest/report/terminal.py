@@ -129,7 +129,7 @@ def _groups(found: Counterexample) -> list[str]:
     if n == 0:
         return ["  matters  no coordinate: other samples fail as well"]
     if n == found.n_groups:
-        return [f"  matters  all {found.n_coordinates} coordinates: no smaller change of the latent fails"]
+        return [f"  changes  all {found.n_coordinates} coordinates of the latent"]
     runs = _runs(found.groups)
     more = f" and {len(runs) - SHOWN} more runs" if len(runs) > SHOWN else ""
     said = f"{', '.join(runs[:SHOWN])}{more} of {found.n_coordinates}"
