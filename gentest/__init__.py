@@ -47,12 +47,14 @@ if TYPE_CHECKING:
     from gentest.errors import Violation as Violation
     from gentest.generators import Generator as Generator
     from gentest.probes import Probe as Probe
+    from gentest.probes import Probes as Probes
     from gentest.probes import neighbours as neighbours
     from gentest.probes import points as points
     from gentest.probes import segments as segments
     from gentest.properties.definition import Evidence as Evidence
     from gentest.result import Counterexample as Counterexample
     from gentest.result import Result as Result
+    from gentest.result import Verdict as Verdict
     from gentest.spaces import Categorical as Categorical
     from gentest.spaces import Empirical as Empirical
     from gentest.spaces import Joint as Joint
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from gentest.spaces import Sphere as Sphere
     from gentest.spaces import TruncatedNormal as TruncatedNormal
     from gentest.spaces import Uniform as Uniform
+    from gentest.tolerances import Tolerance as Tolerance
     from gentest.tolerances import sd as sd
 
 __version__ = "0.1.0"
@@ -78,19 +81,19 @@ _ROOMS = {
         "PropertyFailed", "Violation",
     ),
     "generators": ("Generator",),
-    "probes": ("Probe", "neighbours", "points", "segments"),
+    "probes": ("Probe", "Probes", "neighbours", "points", "segments"),
     "properties.definition": ("Evidence",),
-    "result": ("Counterexample", "Result"),
+    "result": ("Counterexample", "Result", "Verdict"),
     "_settings": ("settings",),
     "spaces": ("Categorical", "Empirical", "Joint", "Normal", "Space", "Sphere", "TruncatedNormal", "Uniform"),
-    "tolerances": ("sd",),
+    "tolerances": ("Tolerance", "sd"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = ["__version__", "strategies", *sorted(_ROOM_OF)]
 
 
-def __getattr__(name: str) -> Any:
+def _public(name: str) -> Any:
     if name == "strategies":
         value = importlib.import_module("gentest.strategies")
     elif name in _ROOM_OF:
@@ -99,6 +102,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'gentest' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:  # a type checker knows the names above, and no others
+    __getattr__ = _public
 
 
 def __dir__() -> list[str]:

@@ -40,7 +40,7 @@ class Values:
     clip: str | None = None
     """The CLIP of attributes that name none: `MODEL:PRETRAINED` as open_clip lists them, or `local-dir:FOLDER`."""
     reduce: int = 256
-    """Probes that may be evaluated to reduce a counterexample to its coordinate groups and structure."""
+    """Probes that may be evaluated to reduce a counterexample to its coordinate groups, and again to its structure."""
     replay_failures: bool = True
     """Look first at the probes that failed in the run before."""
 
@@ -146,7 +146,8 @@ class settings:
     @classmethod
     def current_profile(cls) -> str:
         """The name of the profile in force."""
-        return cls._current or ("ci" if os.environ.get("CI") else "default")
+        in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+        return cls._current or ("ci" if in_ci else "default")
 
     @classmethod
     def default(cls) -> Values:

@@ -98,6 +98,10 @@ class Property:
                 )
             if inspect.iscoroutinefunction(declared.function) or inspect.isasyncgenfunction(declared.function):
                 raise InvalidArgument(f"{name} is async; make it a plain `def` that returns the generator")
+            if getattr(declared.function, "is_hypothesis_test", False) or getattr(test, "is_hypothesis_test", False):
+                raise InvalidArgument(
+                    f"{name} has Hypothesis's @given too; gentest draws its own examples: take it off"
+                )
             run(declared, declared.function(*args, **kwargs))
 
         declared = Declared(function, (self, *(below.properties if below else ())), checked)
@@ -119,7 +123,10 @@ class Property:
     def replay(self, generator: Generator, probe: str | Probe, *, settings: settings | None = None) -> Result:
         """Evaluate one probe, alone: a `Probe`, or the replay string of a counterexample."""
         if isinstance(probe, str):
-            probe = Probe.parse(probe.rpartition(":")[2])
+            label, _, text = probe.rpartition(":")
+            if label and label.split(".")[0] != self.name:
+                raise InvalidArgument.expected(f"a replay string of {self.name}", "probe", probe)
+            probe = Probe.parse(text)
         return self._asked(Question(self.definition, replay=probe), generator, settings)
 
     def _asked(self, question: Question, generator: Generator, given: settings | None) -> Result:

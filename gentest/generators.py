@@ -64,8 +64,9 @@ class Generator:
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
     ) -> None:
-        if not callable(function):
-            raise InvalidArgument.expected("an nn.Module or a callable", "function", function)
+        if not callable(function) or isinstance(function, type):
+            hint = "make an instance of it first" if isinstance(function, type) else ""
+            raise InvalidArgument.expected("an nn.Module or a callable", "function", function, hint=hint)
         if not isinstance(latent, Space):
             raise InvalidArgument.expected("a latent space such as gentest.Normal(128)", "latent", latent)
         noise = {} if noise is None else noise
@@ -74,6 +75,8 @@ class Generator:
         for name, part in noise.items():
             if not isinstance(name, str) or not isinstance(part, Part):
                 raise InvalidArgument.expected("a space such as gentest.Normal((1, 64, 64))", f"noise[{name!r}]", part)
+            if name in latent.parts:
+                raise InvalidArgument(f"{name!r} names both a part of {latent!r} and a noise input")
         self._set(
             function=function,
             base=latent,
@@ -141,18 +144,18 @@ class Generator:
         """The same f under another prior of the same shape; a truncation and choices stay."""
         if not isinstance(prior, Space):
             raise InvalidArgument.expected("a latent space such as gentest.Uniform(128)", "prior", prior)
-        ours = {name: part.shape for name, part in self.base.parts.items()}
-        theirs = {name: part.shape for name, part in prior.parts.items()}
+        ours = {name: (part.shape, part.n_choices) for name, part in self.base.parts.items()}
+        theirs = {name: (part.shape, part.n_choices) for name, part in prior.parts.items()}
         if ours != theirs:
             raise InvalidArgument(f"Expected a prior of the shape of {self.base!r} but got prior={prior!r}")
-        if isinstance(prior, Joint):
-            prior.given(self.choices)
+        if isinstance(prior, Joint):  # in the order of the parts here, by which probes draw for them
+            prior = Joint(**{name: prior.parts[name] for name in self.base.parts})
         return self._but(base=prior)
 
     @functools.cached_property
     def modules(self) -> tuple[nn.Module, ...]:
         """The modules that f is, or holds."""
-        return tuple(dict.fromkeys(_modules(self.function)))
+        return tuple(thing for thing in _held(self.function) if isinstance(thing, nn.Module))
 
     def to(self, device: torch.device) -> None:
         """Put f's modules in eval mode and on the device."""
@@ -162,12 +165,15 @@ class Generator:
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the weights: names, dtypes, shapes and values.
 
-        The same however the weights were stored or loaded. For a callable without modules, of its code; computed
-        anew at each call, since weights can be changed in place.
+        The same however the weights were stored or loaded. Weights are the state of modules that f is or holds, and
+        tensors and arrays that it holds; where there are no modules, its code counts too. Computed anew at each call,
+        since weights can be changed in place.
         """
         digest = hashlib.sha256()
-        for module in self.modules:
-            for name, tensor in sorted(module.state_dict().items()):
+        for thing in _held(self.function):
+            state = thing.state_dict() if isinstance(thing, nn.Module) else {"": thing}
+            for name, weight in sorted(state.items()):
+                tensor = torch.from_numpy(weight.copy()) if isinstance(weight, np.ndarray) else weight
                 if isinstance(tensor, Tensor):
                     values = tensor.detach().cpu().contiguous()
                     digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
@@ -179,11 +185,11 @@ class Generator:
             digest.update(repr(_constant(code)).encode())
         return digest.hexdigest()[:16]
 
-    def outputs(self, latents: Batch, noise: Batch | None = None) -> Tensor:
+    def outputs(self, latents: Batch, noise: Batch | None = None, *, chance: int = 0) -> Tensor:
         """What f returns for a batch, as float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
 
-        Random numbers that f draws by itself, from torch, NumPy or `random`, come from a state that is the same at
-        every call and restored after it. f is given copies of the latents, which it may change.
+        Random numbers that f draws by itself, from torch, NumPy or `random`, come from a state that `chance` seeds, the
+        same at every call, and that is restored after it. f is given copies of the latents, which it may change.
         Raises `GeneratorError`, with the cause, where f raises or returns something else than B images.
         """
         sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
@@ -191,7 +197,7 @@ class Generator:
         latents = {name: z.clone() for name, z in latents.items()}
         noise = {name: z.clone() for name, z in (noise or {}).items()}
         try:
-            with _pinned_rng(next(iter(latents.values())).device):
+            with _pinned_rng(next(iter(latents.values())).device, chance):
                 if list(latents) == [""]:
                     raw = self.function(latents[""], **noise)
                 else:
@@ -201,7 +207,7 @@ class Generator:
         except Exception as error:
             raise GeneratorError(
                 f"the generator raised {': '.join([type(error).__name__, *str(error).splitlines()[:1]])} "
-                f"(latents {sizes} from {self.latent!r})"
+                f"(latents {sizes} from {self.latent!r}: does the space fit?)"
             ) from error
         return self._as_images(raw, n, sizes)
 
@@ -216,6 +222,11 @@ class Generator:
             raise GeneratorError(
                 f"the generator returned shape {tuple(raw.shape)} for latents {sizes}; "
                 f"expected [{n}, C, H, W] or [{n}, H, W]"
+            )
+        if raw.shape[1] > 4 and raw.shape[3] in (1, 3):
+            raise GeneratorError(
+                f"the generator returned shape {tuple(raw.shape)}, channels last; expected [{n}, C, H, W]: "
+                "return x.permute(0, 3, 1, 2)"
             )
         if raw.dtype == torch.uint8 and self.output_range is None:
             raise GeneratorError("the generator returned uint8 values; say Generator(..., output_range=(0, 255))")
@@ -248,7 +259,7 @@ def _as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 @contextmanager
-def _pinned_rng(device: torch.device) -> Iterator[None]:
+def _pinned_rng(device: torch.device, seed: int) -> Iterator[None]:
     """The same random state of torch, NumPy and `random` at every entry, restored on leaving."""
     generators = [torch.default_generator]
     if device.type == "cuda":
@@ -257,9 +268,9 @@ def _pinned_rng(device: torch.device) -> Iterator[None]:
     legacy, plain = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002 - the global one is meant
     try:
         for generator in generators:
-            generator.manual_seed(0)
-        np.random.seed(0)  # noqa: NPY002
-        random.seed(0)
+            generator.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
         yield
     finally:
         np.random.set_state(legacy)  # noqa: NPY002
@@ -278,30 +289,45 @@ def _checked_range(output_range: object) -> tuple[float, float]:
     return low, high
 
 
-def _modules(thing: object, depth: int = 2) -> Iterator[nn.Module]:
-    """The modules that a callable is or holds: what its method, partial, closure, globals or fields refer to."""
-    if isinstance(thing, nn.Module):
-        yield thing
-        return
-    if depth == 0 or isinstance(thing, (str, bytes, int, float, Tensor, np.ndarray, type, ModuleType)):
-        return
-    held: list[object] = []
+LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype)
+REACH = 6
+"""How many references away from a callable its weights are looked for."""
+
+
+def _held(function: object) -> list[nn.Module | Tensor | np.ndarray[Any, Any]]:
+    """The modules, tensors and arrays that a callable is or holds, through methods, partials, closures and globals that
+    it names, fields, lists and dictionaries; what belongs to a module counts as the module."""
+    found: list[nn.Module | Tensor | np.ndarray[Any, Any]] = []
+    seen: set[int] = set()
+    level: list[object] = [function]
+    for _ in range(REACH):
+        fresh = [thing for thing in level if id(thing) not in seen and not isinstance(thing, LEAVES)]
+        seen.update(map(id, level))
+        level = []
+        for thing in {id(thing): thing for thing in fresh}.values():
+            if isinstance(thing, (nn.Module, Tensor, np.ndarray)):
+                found.append(thing)
+            else:
+                level += _references(thing)
+    return found
+
+
+def _references(thing: object) -> list[object]:
+    """What an object refers to, one step away."""
     if isinstance(thing, functools.partial):
-        held += [thing.func, *thing.args, *thing.keywords.values()]
-    elif inspect.ismethod(thing):
-        held += [thing.__self__, thing.__func__]
-    elif inspect.isfunction(thing):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if inspect.ismethod(thing):
+        return [thing.__self__, thing.__func__]
+    if inspect.isfunction(thing):
         with suppress(ValueError):  # a name that is not bound yet
             used = inspect.getclosurevars(thing)
-            held += [*used.nonlocals.values(), *used.globals.values()]
-    elif isinstance(thing, (list, tuple)):
-        held += thing
-    elif isinstance(thing, dict):
-        held += thing.values()
-    elif hasattr(thing, "__dict__"):
-        held += list(vars(thing).values())
-    for value in held:
-        yield from _modules(value, depth - 1)
+            return [*used.nonlocals.values(), *used.globals.values()]
+        return []
+    if isinstance(thing, (list, tuple)):
+        return list(thing)
+    if isinstance(thing, dict):
+        return list(thing.values())
+    return list(vars(thing).values()) if hasattr(thing, "__dict__") else []
 
 
 def _constant(value: object) -> object:

@@ -239,6 +239,8 @@ class Runner:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Iteration[None, pytest.TestReport, pytest.TestReport]:
         report = yield
+        if report.failed and call.when == "setup" and item.get_closest_marker("gentest") is not None:
+            attach(report, _undecided(item, call))
         if call.when != "call":
             return report
         if report.failed and call.excinfo is not None and _speaks_for_itself(call.excinfo.value):
@@ -249,7 +251,7 @@ class Runner:
         checked = self._checked.get(item.nodeid, Checked())
         if item.get_closest_marker("gentest") is None or checked.running:  # a report of a subtest comes meanwhile
             return report
-        attach(report, checked.results.values())
+        attach(report, checked.results.values() or (_undecided(item, call) if report.failed else ()))
         if report.passed and not checked.passed:
             self._close(item, report, checked)
         return report
@@ -283,6 +285,15 @@ class Runner:
     def values(self) -> Values:
         """The settings in force for a test that says nothing of its own."""
         return self._from_flags.over(self._from_ini.over(settings.default()))
+
+
+def _undecided(item: pytest.Item, call: pytest.CallInfo[None]) -> list[Result]:
+    """An error for each property of a test that failed before any was looked at: no result is left out."""
+    declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
+    error = call.excinfo.value if call.excinfo is not None else None
+    why = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+    properties = declared.properties if declared is not None else ()
+    return [Result(item.nodeid, repr(p), Verdict.ERROR, f"the test failed before its check: {why}") for p in properties]
 
 
 def _speaks_for_itself(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ A probe is drawn as one seed, as bytes, and its choices, never as floats: every 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,31 +69,46 @@ def _drawn(space: Space, family: Probes) -> st.SearchStrategy[Drawn]:
     return probes(space).map(lambda probe: Drawn(probe, family, space))
 
 
+APART = 0x5EED_0DD5_0000_1239
+"""Where whole numbers are drawn from: Hypothesis mixes constants of the modules it finds loaded into its draws, and a
+plan must not depend on those, so numbers are drawn where no module has any."""
+MARK = 5
+"""Bytes that are drawn and not used, for the same reason: no module has constants of that length."""
+
+
+def _below(n: int) -> st.SearchStrategy[int]:
+    """Whole numbers from 0 to n - 1; they shrink toward 0."""
+    return st.integers(APART, APART + n - 1).map(lambda number: number - APART)
+
+
+def _one_of(values: Sequence[int]) -> st.SearchStrategy[int]:
+    """One of some values; they shrink toward the first."""
+    return _below(len(values)).map(lambda index: values[index])
+
+
 def probes(space: Space) -> st.SearchStrategy[Probe]:
-    """Whole probes of a space: a seed, and one choice for each discrete part."""
-    sizes = [part.n_choices for part in space.parts.values() if part.n_choices]
-    choices = st.tuples(*(st.integers(0, n - 1) for n in sizes))
-    return st.builds(lambda seed, chosen: Probe(seed, choices=chosen), seeds(), choices)
-
-
-def seeds() -> st.SearchStrategy[int]:
-    """Seeds of 64 bits."""
+    """Whole probes of a space: a seed, and one possible choice for each discrete part."""
     n = SEED_BITS // 8
-    return st.binary(min_size=n, max_size=n).map(lambda raw: int.from_bytes(raw, "big"))
+    seeds = st.binary(min_size=n + MARK, max_size=n + MARK).map(lambda raw: int.from_bytes(raw[:n], "big"))
+    choices = st.tuples(*(_one_of(part.support) for part in space.parts.values() if part.support))
+    return st.builds(lambda seed, chosen: Probe(seed, choices=chosen), seeds, choices)
 
 
-def simpler(probe: Probe, family: Probes) -> st.SearchStrategy[Probe]:
+def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Probe]:
     """The same seed and groups in simpler structures: a narrower window of the path, lower choices, or both."""
+    supports = [part.support for part in space.parts.values() if part.support]
     low, high = probe.window
 
     @st.composite
     def windows(draw: st.DrawFn) -> tuple[int, int]:
-        width = draw(st.integers(1, high - low))
-        start = draw(st.integers(low, high - width))
+        width = 1 + draw(_below(high - low))
+        start = low + draw(_below(high - low - width + 1))
         return start, start + width
 
     narrower = windows() if family.has_path else st.just(probe.window)
-    lower = st.tuples(*(st.integers(0, choice) for choice in probe.choices))
+    lower = st.tuples(
+        *(_one_of([c for c in values if c <= chosen]) for values, chosen in zip(supports, probe.choices, strict=False))
+    )
     return st.one_of(
         narrower.map(lambda window: replace(probe, window=window)),
         lower.map(lambda choices: replace(probe, choices=choices)),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from sys import float_info
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from gentest.errors import InvalidArgument
 
@@ -34,12 +35,13 @@ def sd(multiple: float) -> StandardDeviations:
     return StandardDeviations(check_number("multiple", multiple))
 
 
-def check_number(name: str, value: object, *, positive: bool = False) -> float:
+def check_number(name: str, value: Any, *, positive: bool = False) -> float:
     """A finite number >= 0 (> 0 where it must be positive), checked."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= float_info.max
+    number = isinstance(value, (int, float, Real)) and not isinstance(value, bool)
+    good = number and 0 <= value <= float_info.max
     if not good or (positive and value == 0):
         raise InvalidArgument.expected(f"a finite number {'> 0' if positive else '>= 0'}", name, value)
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def check_tolerance(value: object) -> Tolerance:

@@ -149,7 +149,7 @@ def test_nothing_heavy_is_imported_by_the_plugin_as_it_loads() -> None:
 
 
 @pytest.mark.parametrize("path", ["gentest/plugin.py", "gentest/__init__.py"])
-@pytest.mark.parametrize("line", ["import numpy", "from gentest.strategies import seeds"])
+@pytest.mark.parametrize("line", ["import numpy", "from gentest.strategies import probes"])
 def test_the_plugin_test_can_fail(folder: Path, path: str, line: str) -> None:
     """A heavy import put into a copy of the plugin, or of the package's `__init__`, is seen."""
     module = folder / path

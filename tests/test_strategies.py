@@ -173,12 +173,28 @@ def test_a_failure_under_given_is_shrunk_and_shown() -> None:
         check()
 
 
+TWO_LABELS = gentest.Joint(z=gentest.Normal(8), label=gentest.Categorical(5), hue=gentest.Categorical(3))
+
+
+def test_a_choice_without_probability_is_never_drawn() -> None:
+    """What the prior never gives is no sample of it: neither drawn nor shrunk to."""
+    space = gentest.Joint(z=gentest.Normal(8), label=gentest.Categorical(4, probabilities=[0, 0.5, 0, 0.5]))
+
+    @settings(max_examples=200, **GENERATING)
+    @given(strategies.probes(space), strategies.simpler(Probe(9, choices=(3,)), space, gentest.points()))
+    def check(drawn: Probe, simpler: Probe) -> None:
+        assert drawn.choices[0] in (1, 3)
+        assert simpler.choices[0] in (1, 3)
+
+    check()
+
+
 def test_simpler_structures_keep_seed_and_groups() -> None:
     """`simpler` draws windows inside the probe's own and choices no higher, and changes nothing else."""
     probe = Probe(9, mask=0b110, window=(8, 40), choices=(4, 2))
 
     @settings(max_examples=300, **GENERATING)
-    @given(strategies.simpler(probe, gentest.segments()))
+    @given(strategies.simpler(probe, TWO_LABELS, gentest.segments()))
     def check(candidate: Probe) -> None:
         low, high = candidate.window
         assert 8 <= low < high <= 40
@@ -188,7 +204,7 @@ def test_simpler_structures_keep_seed_and_groups() -> None:
     check()
 
 
-@given(strategies.simpler(Probe(9, choices=(4,)), gentest.points()))
+@given(strategies.simpler(Probe(9, choices=(4,)), LABELLED, gentest.points()))
 def test_probes_without_a_path_keep_their_window(candidate: Probe) -> None:
     """Where the order of latents means nothing, `simpler` leaves the window whole."""
     assert candidate.window == FULL_WINDOW

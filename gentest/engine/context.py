@@ -11,16 +11,19 @@ import torch
 
 from gentest._settings import Values
 from gentest.attributes import Attribute, Feature
-from gentest.attributes.attribute import Setup, bind
+from gentest.attributes.attribute import Setup, bind, describe
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.evidence import Observed, Subject, thing_key
-from gentest.errors import InvalidArgument
+from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.probes import Probe, Probes, independent, points
 from gentest.tolerances import StandardDeviations, Tolerance
 
 PILOT_SEED = 0x67656E74657374
 """The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
 PILOT = 256
+PILOT_BATCH = 16
+LEAST_SPREAD = 1e-6
+"""A spread below this share of an attribute's size is rounding."""
 CACHE_BYTES = 1 << 30
 """Outputs kept for further properties of a session that look at the same probes; the oldest go first."""
 
@@ -63,6 +66,7 @@ class Context:
         self._watch = watch
         self._bound: dict[Hashable, tuple[Any, Any]] = {}
         self._spreads: dict[Hashable, float] = {}
+        self._subjects: dict[Hashable, Subject] = {}
         self._evidence: OrderedDict[Hashable, Observed] = OrderedDict()
 
     def count(self, images: int, image_bytes: int) -> None:
@@ -84,6 +88,7 @@ class Context:
         """The evidence of some probes: shared by all who look at the same ones, made anew where they are alone."""
         if alone:
             return Observed(self, subject, family, probes, batch_size=1)
+        self._subjects.setdefault(subject.key, subject)  # kept alive: an id may be part of its key
         key = (subject.key, family, tuple(probes))
         if key in self._evidence:
             self._evidence.move_to_end(key)
@@ -99,9 +104,21 @@ class Context:
             return float(tolerance)
         key = (subject.key, thing_key(of))
         if key not in self._spreads:
-            pilot = self.evidence(subject, points(), independent(PILOT_SEED, 0, PILOT))
-            bound = self.bound(of)
-            values = pilot.measured(bound)[:, 0]  # [PILOT] or [PILOT, D]
-            variance = values.double().var(0).sum().item()
-            self._spreads[key] = float(f"{variance**0.5:.4g}")
+            self._spreads[key] = self._spread(of, subject)
         return tolerance.multiple * self._spreads[key]
+
+    def _spread(self, of: Attribute | Feature, subject: Subject) -> float:
+        """The standard deviation under the prior, in small blocks of the same size at any batch size."""
+        size = min(PILOT_BATCH, self.batch_size)
+        bound, rows = self.bound(of), []
+        for start in range(0, PILOT, size):
+            probes = independent(PILOT_SEED, start, min(size, PILOT - start))
+            rows.append(Observed(self, subject, points(), probes, batch_size=size).measured(bound)[:, 0].double().cpu())
+        values = torch.cat(rows)  # [PILOT] or [PILOT, D]
+        spread = float(f"{values.var(0).sum().item() ** 0.5:.4g}")
+        if spread <= LEAST_SPREAD * max(1.0, values.abs().max().item()):
+            raise AttributeFailed(
+                f"{describe(of)} does not vary under the prior (standard deviation {spread:.2g}), so sd(x) of it means "
+                "nothing: give a tolerance in its units, or ask whether the generator collapsed"
+            )
+        return spread

@@ -27,6 +27,15 @@ SLACK = 1e-3
 """How far outputs may leave the declared range, as a share of its width, before it is an error."""
 
 
+def _name(thing: Any, named: Mapping[str, Any]) -> str:
+    """A name for a report: two callables that are described alike are told apart by a number."""
+    name, n = describe(thing), 1
+    while name in named and named[name] is not thing and named[name] != thing:
+        n += 1
+        name = f"{describe(thing)} ({n})"
+    return name
+
+
 def thing_key(thing: Any) -> Hashable:
     """What tells two callables apart: their value where they have one, else which object it is."""
     try:
@@ -76,7 +85,7 @@ class Observed:
         self._outputs: Tensor | None = None
         self._measured: dict[Hashable, Tensor] = {}
         self.attributes: dict[str, Attribute] = {}
-        self.feature_names: dict[str, Feature] = {}
+        self.named_features: dict[str, Feature] = {}
         self._others: dict[Space, Observed] = {}
 
     @property
@@ -86,8 +95,9 @@ class Observed:
 
     @property
     def n_bytes(self) -> int:
-        """What the outputs kept here take."""
-        return 0 if self._outputs is None else self._outputs.numel() * 4
+        """What is kept here takes so much."""
+        kept = [*self._measured.values()] + ([] if self._outputs is None else [self._outputs])
+        return sum(tensor.numel() * 4 for tensor in kept)
 
     @property
     def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
@@ -105,6 +115,10 @@ class Observed:
 
     @property
     def outputs(self) -> Tensor:
+        return self._made.clone()
+
+    @property
+    def _made(self) -> Tensor:
         if self._outputs is None:
             flat = {name: z.reshape(-1, *z.shape[2:]) for name, z in self._placed.items()}
             drawn = noise(self._subject.generator.noise, self.probes, self._family.n_points)
@@ -115,7 +129,7 @@ class Observed:
 
     @property
     def images(self) -> Tensor:
-        x = self.outputs
+        x = self._made
         bad = ~x.isfinite().flatten(2).all(-1)
         if bad.any():
             self._refuse("returned values that are not finite", bad)
@@ -140,12 +154,12 @@ class Observed:
         )
 
     def scores(self, attribute: Attribute) -> Tensor:
-        self.attributes.setdefault(describe(attribute), attribute)
-        return self.measured(self._context.bound(attribute), scalar=True)
+        self.attributes.setdefault(_name(attribute, self.attributes), attribute)
+        return self.measured(self._context.bound(attribute), scalar=True).clone()  # a margin may write in it
 
     def features(self, feature: Feature) -> Tensor:
-        self.feature_names.setdefault(describe(feature), feature)
-        return self.measured(self._context.bound(feature), scalar=False)
+        self.named_features.setdefault(_name(feature, self.named_features), feature)
+        return self.measured(self._context.bound(feature), scalar=False).clone()
 
     def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
         """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar` None takes either."""
@@ -181,7 +195,7 @@ class Observed:
             self._others[prior] = self._context.evidence(other, self._family, self.probes, alone=self._batch_size == 1)
         return self._others[prior]
 
-    def again(self, company: int) -> Tensor:
+    def again(self, company: int, *, chance: int = 0) -> Tensor:
         n_others = max(company, 1)
         space, spaces = self._subject.generator.latent, self._subject.generator.noise
         strangers = independent(COMPANY_SEED, 0, n_others)
@@ -192,7 +206,7 @@ class Observed:
         for at in np.ndindex(self.shape):
             latents = {name: np.concatenate([others[name], z[at][None]]) for name, z in self._placed.items()}
             drawn = {name: np.concatenate([other_noise[name], z[at][None]]) for name, z in own_noise.items()}
-            made.append(self._call(latents, drawn)[-1])
+            made.append(self._call(latents, drawn, chance)[-1])
         return torch.stack(made).reshape(*self.shape, *made[0].shape)
 
     def _generate(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
@@ -201,8 +215,8 @@ class Observed:
         while start < total:
             rows = slice(start, start + size)
             try:
-                chosen = [{name: z[rows] for name, z in arrays.items()} for arrays in (latents, drawn)]
-                made.append(self._call(*chosen))
+                z, hiss = ({name: x[rows] for name, x in arrays.items()} for arrays in (latents, drawn))
+                made.append(self._call(z, hiss))
             except torch.cuda.OutOfMemoryError:
                 if size == 1:
                     raise
@@ -215,11 +229,11 @@ class Observed:
             raise GeneratorError(f"the generator returned images of several sizes: {sizes}")
         return torch.cat(made)
 
-    def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
+    def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0) -> Tensor:
         device = self._context.device
         batch = {name: torch.from_numpy(np.ascontiguousarray(z)).to(device) for name, z in latents.items()}
         hiss = {name: torch.from_numpy(np.ascontiguousarray(z)).to(device) for name, z in drawn.items()}
         with torch.no_grad():
-            x = self._subject.generator.outputs(batch, hiss)
+            x = self._subject.generator.outputs(batch, hiss, chance=chance)
         self._context.count(len(x), 4 * x[0].numel())
         return x.to(device)

@@ -20,6 +20,8 @@ from gentest.errors import GeneratorError, GentestError, PropertyFailed
 from gentest.probes import Probe
 from gentest.properties.definition import Definition
 
+FIRST = 16
+"""Probes of the first block where the size of an output is not known yet."""
 BAND_PROBES = 4
 """Probes on which rounding is measured."""
 BAND_FACTOR = 16.0
@@ -69,7 +71,9 @@ class Judge:
         start = 0
         while start < len(probes):
             size = self.context.batch_size
-            if self.context.image_bytes:
+            if not self.context.image_bytes:
+                size = min(size, FIRST)
+            else:
                 room = CACHE_BYTES // 2 // (self.context.image_bytes * self.definition.probes.n_points)
                 size = max(1, min(size, room))
             yield list(probes[start : start + size])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
-from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis.errors import NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
@@ -34,7 +34,7 @@ def plan(space: Space, n: int, seed: int) -> list[Probe]:
 
 
 def simplify(
-    probe: Probe, family: Probes, violates: Callable[[list[Probe]], list[bool]], *, seed: int, budget: int
+    probe: Probe, space: Space, family: Probes, violates: Callable[[list[Probe]], list[bool]], *, seed: int, budget: int
 ) -> Probe:
     """A probe of the same seed and groups and a simpler structure that still violates, where a few rounds find one.
 
@@ -42,7 +42,7 @@ def simplify(
     simplest that violates is kept: lowest choices first, then the narrowest window. At most `budget` are asked about.
     """
     for _ in range(min(ROUNDS, budget // CANDIDATES)):
-        candidates = [c for c in _drawn(simpler(probe, family), CANDIDATES, seed) if _size(c) < _size(probe)]
+        candidates = [c for c in _drawn(simpler(probe, space, family), CANDIDATES, seed) if _size(c) < _size(probe)]
         failing = [c for c, violated in zip(candidates, violates(candidates), strict=True) if violated]
         if not failing:
             break
@@ -69,6 +69,8 @@ def _drawn(strategy: SearchStrategy[Probe], n: int, seed: int) -> list[Probe]:
         database=None,
         deadline=None,
         derandomize=False,
+        verbosity=Verbosity.quiet,
+        backend="hypothesis",
         suppress_health_check=list(HealthCheck),
     )
     with suppress(NoSuchExample):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import isroutine
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
@@ -48,8 +49,11 @@ class Evidence(Protocol):
     def under(self, prior: Space) -> Evidence:
         """The same probes under another prior, coupled: both draw from the same uniforms."""
 
-    def again(self, company: int) -> Tensor:
-        """Outputs [N, P, C, H, W] made once more, each latent last in a batch with `company` other samples."""
+    def again(self, company: int, *, chance: int = 0) -> Tensor:
+        """Outputs [N, P, C, H, W] made once more, each latent last in a batch with `company` other samples.
+
+        `chance` seeds the random numbers that the generator draws by itself.
+        """
 
 
 SUBJECTS = ("attribute", "feature", "property")
@@ -94,6 +98,7 @@ class Definition:
 
 def check_callable(name: str, value: Any) -> None:
     """An attribute or feature, checked: something to call on images."""
-    if not callable(value) or isinstance(value, type):
-        hint = "call it first" if isinstance(value, type) else ""
+    uncalled = isinstance(value, type) or (isroutine(value) and value.__module__.startswith("gentest.attributes"))
+    if not callable(value) or uncalled:
+        hint = f"call it first: {getattr(value, '__name__', '')}()" if uncalled else ""
         raise InvalidArgument.expected("a callable on images [B, C, H, W]", name, value, hint=hint)

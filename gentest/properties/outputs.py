@@ -7,17 +7,19 @@ from torch import Tensor
 
 from gentest.attributes import Feature
 from gentest.attributes.pixels import pixels
+from gentest.errors import InvalidArgument
 from gentest.probes import neighbours, points
 from gentest.properties.definition import Definition, Evidence, check_callable
-from gentest.tolerances import Tolerance, check_number, check_tolerance
+from gentest.tolerances import check_number
 
 
-def responsive(feature: Feature | None = None, *, at_least: Tolerance, step: float = 1.0) -> Definition:
+def responsive(feature: Feature | None = None, *, at_least: float, step: float = 1.0) -> Definition:
     """A change of z gives a change of x: between a sample and another `step` of the way to an independent one.
 
-    `at_least` is the smallest change allowed, in the feature's units (`gentest.pixels()` by default: root-mean-square
-    difference in [0, 1]) or as `gentest.sd(x)`; `step` in (0, 1], where 1 compares independent samples (mode collapse)
-    and a small one neighbours (a dead region).
+    `at_least` > 0 is the smallest change allowed, in the feature's units (`gentest.pixels()` by default:
+    root-mean-square difference in [0, 1]); not `gentest.sd(x)`, since a generator that collapses would lower its own
+    bar. `step` in (0, 1], where 1 compares independent samples (mode collapse) and a small one neighbours (a dead
+    region).
 
     Margin: the distance of the two outputs in feature space less `at_least`.
 
@@ -27,14 +29,12 @@ def responsive(feature: Feature | None = None, *, at_least: Tolerance, step: flo
     """
     feature = pixels() if feature is None else feature
     check_callable("feature", feature)
-    if not isinstance(at_least, float):
-        check_tolerance(at_least)
-    check_number("at_least", at_least if isinstance(at_least, (int, float)) else at_least.multiple, positive=True)
+    floor = check_number("at_least", at_least, positive=True)
 
     def margin(evidence: Evidence) -> Tensor:
         x = evidence.features(feature)  # [N, 2, D]
         change: Tensor = (x[:, 1] - x[:, 0]).norm(dim=-1)
-        return change - evidence.in_units(at_least, feature)
+        return change - floor
 
     arguments = {"feature": feature, "at_least": at_least, **({} if step == 1.0 else {"step": step})}
     return Definition("responsive", neighbours(step=step), margin, arguments, reducible=False)
@@ -55,7 +55,7 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
     def margin(evidence: Evidence) -> Tensor:
         x = evidence.outputs.flatten(1)  # [N, P * C * H * W]
         finite = x.isfinite()
-        excess = torch.maximum(x - 1.0, -x).nan_to_num(0.0, 0.0, 0.0).amax(1)
+        excess = torch.maximum(x - 1.0, -x).nan_to_num(0.0, 0.0, 0.0).amax(1).clamp(min=0.0)
         return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
 
     return Definition("well_formed", points(), margin, {"tolerance": tolerance}, total=True)
@@ -72,10 +72,13 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
     reproducible(tolerance=0.001)
     """
     allowed = check_number("tolerance", tolerance)
+    if not isinstance(company, int) or isinstance(company, bool) or company < 1:
+        raise InvalidArgument.expected("a number of other samples >= 1", "company", company)
 
     def margin(evidence: Evidence) -> Tensor:
-        difference = (evidence.again(company) - evidence.again(0)).abs().flatten(1).amax(1)
+        difference = (evidence.again(company, chance=1) - evidence.again(0)).abs().flatten(1).amax(1)
         held: Tensor = allowed - difference
         return held
 
-    return Definition("reproducible", points(), margin, {"tolerance": tolerance}, total=True)
+    arguments = {"tolerance": tolerance, **({} if company == 3 else {"company": company})}
+    return Definition("reproducible", points(), margin, arguments, total=True)

@@ -90,9 +90,10 @@ def continuous(
         )
     if tolerance is not None:
         check_tolerance(tolerance)
-    elif check_number("ratio", ratio) < 1:
-        raise InvalidArgument.expected("a ratio >= 1", "ratio", ratio)
     _check_interior(points)
+    if tolerance is None and not 1 <= check_number("ratio", ratio) < points - 1:
+        what = f"a ratio >= 1 and < points - 1 = {points - 1}, which no path of {points} points exceeds"
+        raise InvalidArgument.expected(what, "ratio", ratio)
 
     def margin(evidence: Evidence) -> Tensor:
         steps = evidence.features(feature).diff(dim=1).norm(dim=-1)  # [N, P - 1]

@@ -82,7 +82,8 @@ def _figures(result: Result) -> str:
     if result.verdict is Verdict.ERROR:
         return result.property
     smallest = f", smallest margin {result.margin.min:.4g}" if result.margin else ""
-    return f"{result.property}  [{result.examples} probes{smallest}, {result.seconds:.1f} s]"
+    probes = "1 probe" if result.examples == 1 else f"{result.examples} probes"
+    return f"{result.property}  [{probes}{smallest}, {result.seconds:.1f} s]"
 
 
 def _worst(result: Result) -> float:

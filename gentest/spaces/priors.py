@@ -182,6 +182,10 @@ class Categorical(Choice):
         return f"Categorical({self.n}{'' if usual else f', probabilities={self.probabilities}'})"
 
     @property
+    def support(self) -> tuple[int, ...]:
+        return tuple(value for value, p in enumerate(self.probabilities) if p > 0)
+
+    @property
     def n_choices(self) -> int:
         return self.n
 

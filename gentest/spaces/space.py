@@ -86,6 +86,11 @@ class Part(Space):
         return self.dim
 
     @property
+    def support(self) -> tuple[int, ...]:
+        """The values of a discrete part that have any probability, lowest first: empty for one that is not a choice."""
+        return ()
+
+    @property
     def n_choices(self) -> int:
         """How many values a discrete part has: 0 for one that is not a choice."""
         return 0

@@ -349,3 +349,105 @@ def test_a_property_that_asks_for_a_change_keeps_all_coordinates() -> None:
     result = gentest.responsive(at_least=1e-3).check(zoo.generator(zoo.collapsed))
     assert result.counterexample is not None
     assert len(result.counterexample.groups) == 8
+
+
+def test_every_counterexample_violates_alone() -> None:
+    """A rare dependence on the batch, which no examination sees, is an error and never a counterexample that holds."""
+
+    def gated(z: Tensor) -> Tensor:
+        return zoo.linear(z) + 0.05 * (z[:, 0] > 1) * torch.rand(len(z))
+
+    for batch_size in (7, 64, 128):
+        generator = zoo.generator(gated, gentest.Normal(8))
+        property = gentest.between(level, tolerance=0.02)
+        result = property.check(generator, settings=settings(batch_size=batch_size))
+        if result.verdict is VIOLATED:
+            assert result.counterexample is not None
+            assert result.worst is not None
+            assert max(result.counterexample.margin, result.worst.margin) < 0
+        else:
+            assert result.verdict is ERROR
+            assert "depends on" in result.message
+
+
+def test_a_margin_that_writes_in_its_evidence_changes_no_other() -> None:
+    """What a property does to the tensors it is given does not reach the next property of the session."""
+    from gentest._settings import Values
+    from gentest.engine.context import Context
+    from gentest.engine.driver import Question, check
+
+    @gentest.property(probes=gentest.segments(points=9))
+    def careless(evidence: gentest.Evidence) -> Tensor:
+        for tensor in (evidence.scores(level), evidence.images, evidence.outputs, evidence.features(gentest.pixels())):
+            tensor.fill_(0.5)
+        return torch.ones(len(evidence.t))
+
+    generator, values = zoo.generator(zoo.fold), Values(examples=50)
+    context = Context(values)
+    assert check(Question(careless().definition), generator, context, values).verdict is HOLDS
+    after = check(Question(gentest.between(level, tolerance=0.01).definition), generator, context, values)
+    assert after.verdict is VIOLATED
+
+
+def test_sd_of_what_does_not_vary_is_an_error() -> None:
+    """A collapsed generator cannot set its own tolerance to rounding; and `responsive` takes no `sd` at all."""
+    result = gentest.between(level, tolerance=gentest.sd(2)).check(zoo.generator(zoo.collapsed))
+    assert result.verdict is ERROR
+    assert "brightness() does not vary under the prior" in result.message
+    with pytest.raises(gentest.InvalidArgument, match="at_least"):
+        gentest.responsive(at_least=gentest.sd(1)).check(zoo.generator(zoo.collapsed))  # type: ignore[arg-type]
+
+
+def test_a_ratio_that_nothing_can_exceed_is_refused() -> None:
+    """The longest of P - 1 steps is at most P - 1 times their mean: such a ratio would be a test that cannot fail."""
+    with pytest.raises(gentest.InvalidArgument, match="which no path of 9 points exceeds"):
+        gentest.continuous(ratio=8).check(zoo.generator(zoo.jump))
+
+
+def test_noise_drawn_once_a_call_is_seen() -> None:
+    """Noise that is the same for a whole batch differs from one call to the next: `reproducible` says so."""
+    generator = zoo.generator(lambda z: zoo.linear(z) + 0.3 * torch.rand(1))
+    assert gentest.reproducible().check(generator, settings=settings(examples=10)).verdict is VIOLATED
+    assert gentest.between(level, tolerance=0.5).check(generator).verdict is ERROR
+
+
+def test_a_failure_of_the_run_before_is_reported_alike() -> None:
+    """Stored counterexamples that still violate are reported as they were; a mended one is searched anew."""
+    from gentest._settings import Values
+    from gentest.engine.context import Context
+    from gentest.engine.driver import Question, check
+    from gentest.probes import Probe
+
+    values = Values(examples=60)
+    definition = gentest.between(level, tolerance=0.1).definition
+    generator = zoo.generator(zoo.planted(3), gentest.Normal(64))
+    first = check(Question(definition), generator, Context(values), values)
+    assert first.counterexample is not None
+    assert first.worst is not None
+    stored = tuple(Probe.from_json(c.probe) for c in (first.counterexample, first.worst))
+    again = check(Question(definition, stored=stored), generator, Context(values), values)
+    assert (again.counterexample, again.worst, again.replayed) == (first.counterexample, first.worst, True)
+    mended = zoo.generator(zoo.linear, gentest.Normal(64))
+    assert check(Question(definition, stored=stored), mended, Context(values), values).examples == 60
+
+
+def test_a_prior_of_reordered_parts_is_the_same_prior() -> None:
+    """Parts go by their names: the order in which a prior names them changes no probe."""
+
+    def function(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return zoo.images(zoo.linear(z) + 0.001 * a + 0.01 * b)
+
+    a, b, z = gentest.Categorical(2), gentest.Categorical(5), gentest.Uniform(8)
+    generator = gentest.Generator(function, latent=gentest.Joint(z=z, a=a, b=b), output_range=zoo.UNIT)
+    property = gentest.between(level, tolerance=1e-4)
+    reordered = gentest.prior_invariant(property, priors=[gentest.Joint(b=b, a=a, z=z)]).check(generator)
+    assert reordered.verdict is HOLDS
+    assert reordered.margin == property.check(generator).margin
+
+
+def test_whatever_goes_wrong_is_a_result() -> None:
+    """Also what nobody foresaw, such as weights that are not there yet, ends as an error and not as a traceback."""
+    generator = gentest.Generator(torch.nn.LazyLinear(12), latent=gentest.Normal(4))
+    result = gentest.well_formed().check(generator)
+    assert result.verdict is ERROR
+    assert "ValueError" in result.message

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import pytest
 
 import gentest
@@ -32,7 +35,8 @@ def simplified(probe: Probe, fails: object, budget: int = 400) -> Probe:
     def violates(probes: list[Probe]) -> list[bool]:
         return [bool(fails(probe)) for probe in probes]  # type: ignore[operator]
 
-    return search.simplify(probe, Segments(9), violates, seed=0, budget=budget)
+    space = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(10))
+    return search.simplify(probe, space, Segments(9), violates, seed=0, budget=budget)
 
 
 def test_simplify_narrows_the_window_to_what_fails() -> None:
@@ -61,3 +65,13 @@ def test_simplify_without_a_budget_keeps_the_probe(budget: int) -> None:
 def test_simplify_keeps_a_probe_that_nothing_simpler_violates() -> None:
     """Where every simpler structure holds, the probe stays as it is."""
     assert simplified(Probe(1, choices=(2,)), lambda probe: False) == Probe(1, choices=(2,))
+
+
+def test_a_plan_does_not_depend_on_the_modules_that_are_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Constants of a local module that is imported between two plans change neither."""
+    space = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(1000))
+    before = search.plan(space, 300, 0)
+    (tmp_path / "full_of_constants.py").write_text("HERE = [17, 101, 555, 999, b'12345678', 12345678901234567]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("full_of_constants")
+    assert search.plan(space, 300, 0) == before

@@ -33,11 +33,11 @@ def generator_of(function: str, **arguments: str) -> str:
 GENERATORS = {
     "raises": (
         "def f(z):\n    raise KeyError('layer 3')\n" + generator_of("f"),
-        "*error: the generator raised KeyError: 'layer 3' (latents {'z': (*, 3)} from Normal(3))*",
+        "*error: the generator raised KeyError: 'layer 3' (latents {'z': (*, 3)} from Normal(3): does the space fit?)*",
     ),
     "wants another size": (
         "model = torch.nn.Linear(5, 4)\n" + generator_of("lambda z: model(z)[:, None, None]"),
-        "*error: the generator raised RuntimeError: *(latents {'z': (*, 3)} from Normal(3))*",
+        "*error: the generator raised RuntimeError: *(latents {'z': (*, 3)} from Normal(3): does the space fit?)*",
     ),
     "nothing": (
         generator_of("lambda z: None"),
@@ -255,7 +255,7 @@ def test_a_space_that_does_not_fit(what: str, repository: Repository) -> None:
 
 
 def test_a_fixture_that_fails_is_pytests_own_error(repository: Repository) -> None:
-    """A generator that cannot be loaded is an error of set-up, and nothing is reported as checked."""
+    """A generator that cannot be loaded is an error of set-up, and of each property that was to be checked."""
     repository.write(
         "@pytest.fixture\ndef broken():\n    raise FileNotFoundError('gan.pt')\n"
         "@HOLDS\ndef test_it(broken):\n    return broken\n" + BESIDE
@@ -263,7 +263,7 @@ def test_a_fixture_that_fails_is_pytests_own_error(repository: Repository) -> No
     result = repository.check()
     result.assert_outcomes(passed=1, errors=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["E*FileNotFoundError: gan.pt", "1 property: 1 no counterexample*"])
+    result.stdout.fnmatch_lines(["E*FileNotFoundError: gan.pt", "2 properties: 1 no counterexample, 1 error*"])
 
 
 CLIP = "@gentest.between(gentest.clip('a smile'), tolerance=1)\ndef test_it(generator):\n    return generator\n"

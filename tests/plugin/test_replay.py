@@ -152,7 +152,7 @@ def test_a_failure_is_looked_at_first_and_forgotten_when_it_passes(
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["responsive(*): violated by a replayed probe, margin *"])
     (found,) = repository.document()["results"]
-    assert (found["replayed"], found["examples"]) == (True, 1)
+    assert (found["replayed"], found["examples"]) == (True, 2)
     assert len(stored(repository)) == 1
     monkeypatch.setenv("AT_LEAST", "0.000001")
     result = repository.check()
