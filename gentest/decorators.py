@@ -190,8 +190,8 @@ def _prior_invariant(property: Property, *, priors: Sequence[Space]) -> Definiti
 def prior_invariant(property: Property, *, priors: Sequence[Space]) -> Property:
     """A property holds under the generator's own prior and under each of `priors`, which have its shape.
 
-    The priors are coupled: a probe draws from the same uniforms under each. A truncation and choices stay. Margin: the
-    property's smallest margin over the priors.
+    The priors are coupled: a probe draws from the same uniforms under each. A truncation and choices stay, and
+    `gentest.sd(x)` is measured under the generator's own prior. Margin: the property's smallest margin over the priors.
 
     >>> import gentest
     >>> gentest.prior_invariant(gentest.between(gentest.brightness(), tolerance=0.1), priors=[gentest.Uniform(8)])

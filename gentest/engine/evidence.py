@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ class Observed:
     ) -> None:
         self._context = context
         self._subject = subject
+        self._yardstick = subject  # under whose prior standard deviations are measured
         self._family = family
         self._batch_size = batch_size
         self.probes = tuple(probes)
@@ -187,12 +189,15 @@ class Observed:
             return torch.cat([measure(thing, chunk) for chunk in torch.split(images, self._batch_size)])
 
     def in_units(self, tolerance: Tolerance, of: Attribute | Feature) -> float:
-        return self._context.in_units(tolerance, of, self._subject)
+        return self._context.in_units(tolerance, of, self._yardstick)
 
     def under(self, prior: Space) -> Observed:
         if prior not in self._others:
-            other = self._subject.under(prior)
-            self._others[prior] = self._context.evidence(other, self._family, self.probes, alone=self._batch_size == 1)
+            alone = self._batch_size == 1
+            other = self._context.evidence(self._subject.under(prior), self._family, self.probes, alone=alone)
+            other._made  # noqa: B018 - made before the copy, which then shares them
+            view = self._others[prior] = copy.copy(other)
+            view._yardstick = self._yardstick
         return self._others[prior]
 
     def again(self, company: int, *, chance: int = 0) -> Tensor:

@@ -12,7 +12,11 @@ import zoo
 from torch import Tensor
 
 import gentest
-from gentest import Property, settings
+from gentest import Probe, Property, settings
+from gentest._settings import Values
+from gentest.engine import search
+from gentest.engine.context import Context
+from gentest.engine.driver import Question, check
 from gentest.result import Verdict
 
 level = gentest.brightness()
@@ -82,8 +86,6 @@ def test_a_search_fills_its_batches(batch_size: int) -> None:
 
 def test_hypothesis_generates_once_where_nothing_is_violated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a violation Hypothesis is asked for one plan, and not again."""
-    from gentest.engine import search
-
     runs: list[int] = []
     find = search.find
     monkeypatch.setattr(search, "find", lambda *args, **kwargs: (runs.append(1), find(*args, **kwargs))[1])
@@ -166,10 +168,6 @@ def test_sd_is_measured_once_on_a_fixed_pilot() -> None:
 
 def test_properties_share_what_they_look_at() -> None:
     """In one context, a second property of the same probes makes no image of its own."""
-    from gentest._settings import Values
-    from gentest.engine.context import Context
-    from gentest.engine.driver import Question, check
-
     generator, values = zoo.generator(zoo.linear), Values(examples=50)
     context = Context(values)
     first = check(Question(gentest.between(level, tolerance=0.5).definition), generator, context, values)
@@ -180,10 +178,6 @@ def test_properties_share_what_they_look_at() -> None:
 
 def test_changed_weights_are_looked_at_anew() -> None:
     """Sharing goes by the weights as they are: a module changed in place between two checks is another generator."""
-    from gentest._settings import Values
-    from gentest.engine.context import Context
-    from gentest.engine.driver import Question, check
-
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Unflatten(1, (1, 2, 2)))
     generator = gentest.Generator(model, latent=gentest.Uniform(4), output_range=(-9, 9))
     values = Values(examples=30)
@@ -372,9 +366,6 @@ def test_every_counterexample_violates_alone() -> None:
 
 def test_a_margin_that_writes_in_its_evidence_changes_no_other() -> None:
     """What a property does to the tensors it is given does not reach the next property of the session."""
-    from gentest._settings import Values
-    from gentest.engine.context import Context
-    from gentest.engine.driver import Question, check
 
     @gentest.property(probes=gentest.segments(points=9))
     def careless(evidence: gentest.Evidence) -> Tensor:
@@ -413,11 +404,6 @@ def test_noise_drawn_once_a_call_is_seen() -> None:
 
 def test_a_failure_of_the_run_before_is_reported_alike() -> None:
     """Stored counterexamples that still violate are reported as they were; a mended one is searched anew."""
-    from gentest._settings import Values
-    from gentest.engine.context import Context
-    from gentest.engine.driver import Question, check
-    from gentest.probes import Probe
-
     values = Values(examples=60)
     definition = gentest.between(level, tolerance=0.1).definition
     generator = zoo.generator(zoo.planted(3), gentest.Normal(64))
@@ -451,3 +437,18 @@ def test_whatever_goes_wrong_is_a_result() -> None:
     result = gentest.well_formed().check(generator)
     assert result.verdict is ERROR
     assert "ValueError" in result.message
+
+
+def test_sd_is_measured_under_the_generators_own_prior() -> None:
+    """A narrow prior does not tighten the tolerance of a property that is to hold under it too."""
+    limits: list[float] = []
+
+    @gentest.property(probes=gentest.points())
+    def recorded(evidence: gentest.Evidence) -> Tensor:
+        limits.append(evidence.in_units(gentest.sd(1), level))
+        return torch.ones(len(evidence.t))
+
+    narrow = gentest.Uniform(8, low=-0.01, high=0.01)
+    gentest.prior_invariant(recorded(), priors=[narrow]).check(zoo.generator(zoo.linear), settings=settings(examples=5))
+    assert len(limits) > 1
+    assert len(set(limits)) == 1
