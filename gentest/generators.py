@@ -290,8 +290,8 @@ def _checked_range(output_range: object) -> tuple[float, float]:
 
 
 LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype)
-REACH = 6
-"""How many references away from a callable its weights are looked for."""
+REACH, MOST = 6, 10_000
+"""How many references away from a callable, and among how many objects, its weights are looked for."""
 
 
 def _held(function: object) -> list[nn.Module | Tensor | np.ndarray[Any, Any]]:
@@ -301,6 +301,8 @@ def _held(function: object) -> list[nn.Module | Tensor | np.ndarray[Any, Any]]:
     seen: set[int] = set()
     level: list[object] = [function]
     for _ in range(REACH):
+        if len(seen) > MOST:
+            break
         fresh = [thing for thing in level if id(thing) not in seen and not isinstance(thing, LEAVES)]
         seen.update(map(id, level))
         level = []
