@@ -159,17 +159,21 @@ def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]
     return subject
 
 
+def _property(name: str, define: Callable[[], Definition]) -> Property:
+    """The property that is defined, or the error of a wrong argument kept in its place."""
+    try:
+        return Property(define())
+    except InvalidArgument as error:
+        error.args = (f"{name}: {error}",)
+        return Property(error, name=name)
+
+
 def _public(define: Callable[P, Definition]) -> Callable[P, Property]:
     """A definition's function as the function of the public property: the same arguments and docstring."""
 
     @functools.wraps(define)
     def make(*args: P.args, **kwargs: P.kwargs) -> Property:
-        try:
-            return Property(define(*args, **kwargs))
-        except InvalidArgument as error:
-            name = define.__name__.lstrip("_")
-            error.args = (f"{name}: {error}",)
-            return Property(error, name=name)
+        return _property(define.__name__, lambda: define(*args, **kwargs))
 
     return make
 
@@ -182,11 +186,6 @@ well_formed = _public(outputs.well_formed)
 reproducible = _public(outputs.reproducible)
 
 
-@_public
-def _prior_invariant(property: Property, *, priors: Sequence[Space]) -> Definition:
-    return define_prior_invariant(property.definition, priors=priors)
-
-
 def prior_invariant(property: Property, *, priors: Sequence[Space]) -> Property:
     """A property holds under the generator's own prior and under each of `priors`, which have its shape.
 
@@ -197,10 +196,13 @@ def prior_invariant(property: Property, *, priors: Sequence[Space]) -> Property:
     >>> gentest.prior_invariant(gentest.between(gentest.brightness(), tolerance=0.1), priors=[gentest.Uniform(8)])
     prior_invariant(between(brightness(), tolerance=0.1), priors=[Uniform(8)])
     """
-    if not isinstance(property, Property):
-        error = InvalidArgument.expected("a property such as gentest.between(...)", "property", property)
-        return Property(error, name="prior_invariant")
-    return _prior_invariant(property, priors=priors)
+
+    def define() -> Definition:
+        if not isinstance(property, Property):
+            raise InvalidArgument.expected("a property such as gentest.between(...)", "property", property)
+        return define_prior_invariant(property.definition, priors=priors)
+
+    return _property("prior_invariant", define)
 
 
 def property(

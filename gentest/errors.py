@@ -25,6 +25,9 @@ class InvalidArgument(GentestError, ValueError):
 class GeneratorError(GentestError):
     """The generator under test raised, or returned something that is not a batch of outputs in its range."""
 
+    probe: object = None
+    """The probe that it failed on, where that is known; the message names it then."""
+
 
 class AttributeFailed(GentestError):
     """An attribute or feature raised, or returned something that is not one finite score (or row) an output."""

@@ -90,13 +90,12 @@ def probes(space: Space) -> st.SearchStrategy[Probe]:
     """Whole probes of a space: a seed, and one possible choice for each discrete part."""
     n = SEED_BITS // 8
     seeds = st.binary(min_size=n + MARK, max_size=n + MARK).map(lambda raw: int.from_bytes(raw[:n], "big"))
-    choices = st.tuples(*(_one_of(part.support) for part in space.parts.values() if part.support))
+    choices = st.tuples(*map(_one_of, space.supports))
     return st.builds(lambda seed, chosen: Probe(seed, choices=chosen), seeds, choices)
 
 
 def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Probe]:
     """The same seed and groups in simpler structures: a narrower window of the path, lower choices, or both."""
-    supports = [part.support for part in space.parts.values() if part.support]
     low, high = probe.window
 
     @st.composite
@@ -107,7 +106,10 @@ def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Pro
 
     narrower = windows() if family.has_path else st.just(probe.window)
     lower = st.tuples(
-        *(_one_of([c for c in values if c <= chosen]) for values, chosen in zip(supports, probe.choices, strict=False))
+        *(
+            _one_of([c for c in values if c <= chosen])
+            for values, chosen in zip(space.supports, probe.choices, strict=False)
+        )
     )
     return st.one_of(
         narrower.map(lambda window: replace(probe, window=window)),

@@ -84,16 +84,25 @@ class Context:
             self._bound[key] = (bind(thing, self.setup), thing)  # kept alive: an id may be its key
         return self._bound[key][0]
 
-    def evidence(self, subject: Subject, family: Probes, probes: Sequence[Probe], *, alone: bool = False) -> Observed:
+    def evidence(
+        self,
+        subject: Subject,
+        family: Probes,
+        probes: Sequence[Probe],
+        *,
+        alone: bool = False,
+        batch_size: int | None = None,
+    ) -> Observed:
         """The evidence of some probes: shared by all who look at the same ones, made anew where they are alone."""
         if alone:
             return Observed(self, subject, family, probes, batch_size=1)
+        size = batch_size or self.batch_size
         self._subjects.setdefault(subject.key, subject)  # kept alive: an id may be part of its key
-        key = (subject.key, family, tuple(probes))
+        key = (subject.key, family, tuple(probes), batch_size)
         if key in self._evidence:
             self._evidence.move_to_end(key)
             return self._evidence[key]
-        evidence = self._evidence[key] = Observed(self, subject, family, probes, batch_size=self.batch_size)
+        evidence = self._evidence[key] = Observed(self, subject, family, probes, batch_size=size)
         while len(self._evidence) > 1 and sum(e.n_bytes for e in self._evidence.values()) > CACHE_BYTES:
             self._evidence.popitem(last=False)
         return evidence
@@ -113,7 +122,8 @@ class Context:
         bound, rows = self.bound(of), []
         for start in range(0, PILOT, size):
             probes = independent(PILOT_SEED, start, min(size, PILOT - start))
-            rows.append(Observed(self, subject, points(), probes, batch_size=size).measured(bound)[:, 0].double().cpu())
+            pilot = self.evidence(subject, points(), probes, batch_size=size)
+            rows.append(pilot.measured(bound)[:, 0].double().cpu())
         values = torch.cat(rows)  # [PILOT] or [PILOT, D]
         spread = float(f"{values.var(0).sum().item() ** 0.5:.4g}")
         if spread <= LEAST_SPREAD * max(1.0, values.abs().max().item()):

@@ -24,7 +24,6 @@ from gentest.properties.definition import Definition
 from gentest.result import Counterexample, Margins, Result, Verdict
 from gentest.spaces import Part
 
-POOL = reduce.POOL
 OURS = Path(__file__).parents[1]
 EXAMINED = 16
 """Samples on which a generator is examined before a property is looked at."""
@@ -143,12 +142,8 @@ class _Check:
             )
         self.context.examined.add(self.subject.key)
 
-    @property
-    def _supports(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(part.support for part in self.space.parts.values() if part.support)
-
     def _planned(self) -> list[Probe]:
-        key = (self._supports, self.values.examples, self.values.seed)
+        key = (self.space.supports, self.values.examples, self.values.seed)
         if key not in self.context.plans:
             self.context.plans[key] = search.plan(self.space, self.values.examples, self.values.seed)
         probes = self._real(self.context.plans[key])
@@ -173,8 +168,8 @@ class _Check:
                 for probe in probes
                 if not probe.choices
                 or (
-                    len(probe.choices) == len(self._supports)
-                    and all(c in support for c, support in zip(probe.choices, self._supports, strict=True))
+                    len(probe.choices) == len(self.space.supports)
+                    and all(c in support for c, support in zip(probe.choices, self.space.supports, strict=True))
                 )
             ]
         )
@@ -191,7 +186,7 @@ class _Check:
     def _violated(self, result: Result, probes: Sequence[Probe], margins: Sequence[float]) -> Result:
         failing = [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
         worst = self._confirmed(self.judge.worst(failing))
-        reduced = self._confirmed(self._reduced([probe for probe in failing[:POOL] if self._confirmed(probe)]))
+        reduced = self._confirmed(self._reduced([self._confirmed(probe) for probe in failing[: reduce.POOL]]))
         minimal = self._confirmed(self._simplified(reduced))
         return replace(
             self._looked(result, margins),
@@ -235,10 +230,9 @@ class _Check:
         )
 
     def _simplified(self, probe: Probe) -> Probe:
-        simplest = search.simplify(
+        return search.simplify(
             probe, self.space, self.definition.probes, self._violates, seed=self.values.seed, budget=self.budget
         )
-        return simplest
 
     def _violates(self, probes: list[Probe]) -> list[bool]:
         """Which probes are real and violate the property."""

@@ -150,10 +150,12 @@ class Observed:
 
     def _refuse(self, what: str, bad: Tensor) -> None:
         n, p = (int(i) for i in bad.nonzero()[0])
-        raise GeneratorError(
+        error = GeneratorError(
             f"the generator {what} (at latent {p} of probe {self.probes[n]}; "
             f"gentest.well_formed() finds and reduces such latents)"
         )
+        error.probe = self.probes[n]
+        raise error
 
     def scores(self, attribute: Attribute) -> Tensor:
         self.attributes.setdefault(_name(attribute, self.attributes), attribute)

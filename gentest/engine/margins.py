@@ -95,15 +95,15 @@ class Judge:
             evidence = self.context.evidence(self.subject, self.definition.probes, block, alone=alone)
             return self._margins_of(evidence)
         except GeneratorError as error:
-            if alone or len(block) == 1:
-                error.args = (f"{error} (probe {block[0]})",) if str(block[0]) not in str(error) else error.args
-                raise
-            self._name_the_probe(block, error)
+            if error.probe is None:
+                self._name_the_probe(block, error, alone=alone)
             raise
 
-    def _name_the_probe(self, block: list[Probe], error: GeneratorError) -> None:
-        """Finds which probe of a block the generator fails on, if it fails on one alone."""
-        if "probe" in str(error):
+    def _name_the_probe(self, block: list[Probe], error: GeneratorError, *, alone: bool) -> None:
+        """Says which probe of a block the generator fails on: raises anew if it fails on one alone."""
+        if alone or len(block) == 1:
+            error.probe = block[0]
+            error.args = (f"{error} (probe {block[0]})",)
             return
         for probe in block:
             self._evaluate([probe], alone=True)

@@ -35,6 +35,11 @@ class Space(ABC):
         """The same space with every latent drawn toward its mean: mean + psi (z - mean)."""
 
     @property
+    def supports(self) -> tuple[tuple[int, ...], ...]:
+        """The possible values of each discrete part, in the order of the parts: what a probe's choices are of."""
+        return tuple(part.support for part in self.parts.values() if part.support)
+
+    @property
     def groups(self) -> tuple[Group, ...]:
         """The coordinate groups, at most 64, that say where the far end of a probe differs from the near end."""
         moving = [(name, part) for name, part in self.parts.items() if part.n_groups]
