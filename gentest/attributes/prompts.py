@@ -10,7 +10,6 @@ import binascii
 import json
 import math
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.errors import ClipError, InvalidArgument
+from gentest.files import write_whole
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
@@ -99,7 +99,7 @@ class PromptCache:
         with _locked(self.path):
             if self.path.exists():
                 self._merge(_read(self.path))
-            _write(self.path, _encode(self._models))
+            write_whole(self.path, _encode(self._models))
 
     def _merge(self, stored: dict[str, StoredModel]) -> None:
         for fingerprint, theirs in stored.items():
@@ -165,18 +165,6 @@ def _encode(models: dict[str, StoredModel]) -> str:
     }
     data = {"schema": SCHEMA, "models": entries}
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, 0o644)  # a temporary file is its owner's alone; this one is to be committed
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 @contextmanager
