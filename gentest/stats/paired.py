@@ -1,0 +1,172 @@
+"""The gate: whether a candidate holds as often as its baseline did, on the same probes.
+
+Per probe the difference D of the outcomes is 1 (a win: only the candidate holds), -1 (a loss) or 0 (a tie). With w
+wins, l losses and t ties, a tolerance tau, the grid of fractions lam and mu = lam / (1 - tau), two wagers run:
+
+    E_regressed = mean (1 + lam)^l (1 - lam)^w                                      against E[D] >= 0
+    E_held      = mean (1 - mu (1 - tau))^l (1 + mu tau)^t (1 + mu (1 + tau))^w     against E[D] <= -tau
+
+Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"; the ties cancel out of the
+first as they do in McNemar's test (1947). Between -tau and 0 both statements are true, and the first to have the
+evidence is the verdict. Of many claims together, any one may fail the gate, so that `REGRESSED` is held to
+claims/alpha; all must be held to pass it, which needs no correction (Berger 1982, intersection-union tests).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import xlog1py
+
+from gentest.errors import InvalidArgument
+from gentest.stats.betting import FRACTIONS, log_mean_wealth
+
+Floats: TypeAlias = NDArray[np.float64]
+
+LOOK = 32
+"""A candidate is looked at after every so many probes, whatever the batch size, and at the baseline's last."""
+
+
+def log_regressed(wins: ArrayLike, losses: ArrayLike) -> Floats:
+    """Log evidence that the candidate holds less often than its baseline, of counts or arrays of them.
+
+    >>> log_regressed([0, 8, 0], [0, 8, 16]).round(2).tolist()
+    [0.0, -0.5, 8.71]
+    """
+    n_wins, n_losses = _broadcast(wins, losses)
+    staked = _column(FRACTIONS, n_wins.ndim)
+    return log_mean_wealth(xlog1py(n_losses, staked) + xlog1py(n_wins, -staked))
+
+
+def log_held(wins: ArrayLike, losses: ArrayLike, ties: ArrayLike, tolerance: float) -> Floats:
+    """Log evidence that the candidate holds at most `tolerance` less often, of counts or arrays of them.
+
+    >>> log_held([0, 0], [0, 8], [200, 192], 0.05).round(2).tolist()
+    [7.84, -0.11]
+    """
+    _check_tolerance(tolerance)
+    n_wins, n_losses, n_ties = _broadcast(wins, losses, ties)
+    lost = _column(FRACTIONS, n_wins.ndim)
+    staked = lost / (1.0 - tolerance)
+    log_wealth = xlog1py(n_losses, -lost) + xlog1py(n_ties, staked * tolerance)
+    return log_mean_wealth(log_wealth + xlog1py(n_wins, staked * (1.0 + tolerance)))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A candidate against its baseline, at the look that decided, or at the last one.
+
+    `log_regressed` and `log_held` are the most evidence there was at any look so far, 0 at the least: an e-process
+    starts at 1, and what it once reached stays valid. `fired` is "regressed", "held", or "" while neither has.
+    """
+
+    wins: int
+    losses: int
+    ties: int
+    probes: int
+    log_regressed: float
+    log_held: float
+    fired: str
+
+    @property
+    def discordance(self) -> float:
+        """The share of probes on which the two differ, in [0, 1]; the fewer, the more the pairing saves."""
+        return (self.wins + self.losses) / self.probes if self.probes else 0.0
+
+
+def compare(
+    baseline: NDArray[np.bool_], candidate: NDArray[np.bool_], *, tolerance: float, alpha: float, claims: int
+) -> Paired:
+    """The verdict on a candidate so far: its outcomes (True holds) on a prefix of the baseline's probes, in order.
+
+    Looks at every multiple of `LOOK` and at the baseline's end, and stops at the first that has the evidence for
+    "regressed" (`claims` / `alpha`), or else for "held" (1 / `alpha`). More outcomes never change a verdict.
+
+    >>> same = np.ones(256, dtype=bool)
+    >>> compare(same, same, tolerance=0.05, alpha=0.01, claims=1).fired
+    'held'
+    >>> compare(same, ~same[:32], tolerance=0.05, alpha=0.01, claims=1).fired
+    'regressed'
+    """
+    _check_tolerance(tolerance)
+    if not 0.0 < alpha < 1.0:
+        raise InvalidArgument.expected("a probability in (0, 1)", "alpha", alpha)
+    if claims < 1:
+        raise InvalidArgument.expected("a number of claims >= 1", "claims", claims)
+    n, stored = len(candidate), len(baseline)
+    if n > stored:
+        hint = "only probes that the baseline has outcomes of can be compared"
+        raise InvalidArgument.expected(f"at most {stored} outcomes", "len(candidate)", n, hint=hint)
+    before, after = np.asarray(baseline, dtype=bool)[:n], np.asarray(candidate, dtype=bool)
+    looks = np.arange(LOOK, n + 1, LOOK)
+    if n == stored and n % LOOK:
+        looks = np.append(looks, n)
+    if len(looks) == 0:
+        return Paired(0, 0, 0, 0, 0.0, 0.0, "")
+    wins = np.cumsum(after & ~before, dtype=np.int64)[looks - 1]
+    losses = np.cumsum(before & ~after, dtype=np.int64)[looks - 1]
+    ties = looks - wins - losses
+    regressing = np.maximum.accumulate(np.maximum(log_regressed(wins, losses), 0.0))
+    holding = np.maximum.accumulate(np.maximum(log_held(wins, losses, ties, tolerance), 0.0))
+    regressed = regressing >= math.log(claims / alpha)
+    decided = regressed | (holding >= -math.log(alpha))
+    last = int(decided.argmax()) if decided.any() else len(looks) - 1
+    return Paired(
+        int(wins[last]),
+        int(losses[last]),
+        int(ties[last]),
+        int(looks[last]),
+        float(regressing[last]),
+        float(holding[last]),
+        ("regressed" if regressed[last] else "held") if decided[last] else "",
+    )
+
+
+def difference_bounds(wins: int, losses: int, ties: int, alpha: float) -> tuple[float, float]:
+    """By how much the candidate holds more often than its baseline (less often where negative): lower, upper bound.
+
+    Each is wrong with a probability of at most `alpha`, whenever it is looked at: what the wager against a difference
+    of at most that (at least that) has not won 1 / `alpha` on.
+
+    >>> [round(bound, 3) for bound in difference_bounds(3, 5, 1992, 0.01)]
+    [-0.008, 0.005]
+    >>> [round(bound, 2) for bound in difference_bounds(0, 0, 0, 0.01)]
+    [-1.0, 1.0]
+    """
+    return _lower_bound(wins, losses, ties, alpha), -_lower_bound(losses, wins, ties, alpha)
+
+
+def _lower_bound(wins: int, losses: int, ties: int, alpha: float) -> float:
+    """The difference below which a wager on more has won 1 / alpha; -1 where none has."""
+    n = wins + losses + ties
+    if n == 0:
+        return -1.0
+
+    def short(bound: float) -> float:
+        staked = FRACTIONS / (1.0 + bound)
+        log_wealth = (
+            xlog1py(losses, -FRACTIONS) + xlog1py(ties, -staked * bound) + xlog1py(wins, staked * (1.0 - bound))
+        )
+        return float(log_mean_wealth(log_wealth[:, None])[0]) + math.log(alpha)
+
+    low, high = -1.0 + 1e-9, (wins - losses) / n
+    return float(brentq(short, low, high, xtol=1e-9)) if high > low and short(low) > 0.0 else -1.0
+
+
+def _broadcast(*counts: ArrayLike) -> tuple[Floats, ...]:
+    return np.broadcast_arrays(*(np.asarray(count, dtype=np.float64) for count in counts))
+
+
+def _column(values: Floats, ndim: int) -> Floats:
+    """The grid along the first axis, to broadcast against counts of `ndim` axes."""
+    return values.reshape(-1, *[1] * ndim)
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if not 0.0 < tolerance < 1.0:
+        raise InvalidArgument.expected("a tolerance in (0, 1)", "tolerance", tolerance)

@@ -1,0 +1,217 @@
+"""A rate: whether a property holds for at least `p0` of all probes, from as few of them as it takes.
+
+A mixture likelihood ratio, looked at while it runs (Robbins 1970, "Statistical methods related to the law of the
+iterated logarithm"; Howard et al. 2021, "Time-uniform, nonparametric, nonasymptotic confidence sequences"). The
+evidence that the rate is above q is the likelihood of the outcomes averaged over a Beta prior cut to (q, 1], over
+their likelihood at q; below q it is the same with [0, q). With k of n probes passed, a = 8 p0 and b = 8 (1 - p0),
+
+    log E_up(k, n; q) = log B(a + k, b + n - k) + log I'_q(a + k, b + n - k)
+                      - log B(a, b) - log I'_q(a, b) - k log q - (n - k) log (1 - q)
+
+where I' is the upper regularised incomplete beta function; E_down has the lower one. Both priors are centred at p0,
+also where the evidence is against a lower q. How the probes were cut into batches never matters, since a rate is
+looked at after every 16 of them. All that it assumes of the probes is that they are independent.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import betainc, betaln, xlog1py, xlogy
+
+from gentest.errors import InvalidArgument
+
+Floats: TypeAlias = NDArray[np.float64]
+
+LOOK = 16
+"""A rate is looked at after every so many probes, whatever the batch size."""
+PRIOR = 8.0
+"""How many probes' worth the prior weighs, a + b."""
+EDGE = 1e-6
+"""How near to 0 or 1 a rate may be asked for; a rate of 1 is a property that always holds, and has a search."""
+
+_TAIL = 1e-200  # below it, SciPy's incomplete beta function nears its underflow, and is computed in logarithms
+_STEPS = 100_000
+_TINY = 1e-300
+
+
+def default_slack(p0: float) -> float:
+    """How far below `p0` a rate is certified where nothing else is asked for: 0.4 (1 - p0).
+
+    >>> round(default_slack(0.95), 6), round(default_slack(0.99), 6)
+    (0.02, 0.004)
+    """
+    return 0.4 * (1.0 - p0)
+
+
+@dataclass(frozen=True)
+class RateDecision:
+    """What a walk over the looks ended on; `passes` of `probes` are the counts at that look."""
+
+    holds: bool | None
+    passes: int
+    probes: int
+
+
+@dataclass(frozen=True)
+class RateTest:
+    """Whether a rate is at least `p0`: it holds where it is surely above `p0 - slack`, and is violated below `p0`.
+
+    A true rate between the two satisfies both statements, and the first to have the evidence is the verdict. Each is
+    wrong with probability at most `alpha`, over all looks together.
+
+    >>> test = RateTest(p0=0.95, slack=0.02, alpha=0.01)
+    >>> test.decide(80, 80), test.decide(8, 16), test.decide(15, 16)
+    (True, False, None)
+    """
+
+    p0: float
+    slack: float
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.p0) or not EDGE <= self.p0 <= 1.0 - EDGE:
+            hint = "a rate of 1 is a property without a rate" if self.p0 == 1 else ""
+            raise InvalidArgument.expected(f"a rate in [{EDGE:g}, 1 - {EDGE:g}]", "p0", self.p0, hint=hint)
+        if not _is_number(self.slack) or not 0.0 <= self.slack < self.p0:
+            raise InvalidArgument.expected("a slack in [0, p0)", "slack", self.slack)
+        if not _is_number(self.alpha) or not 0.0 < self.alpha < 1.0:
+            raise InvalidArgument.expected("a probability in (0, 1)", "alpha", self.alpha)
+
+    @property
+    def certified(self) -> float:
+        """The rate that a property which holds is surely above."""
+        return self.p0 - self.slack
+
+    @property
+    def threshold(self) -> float:
+        """The log evidence that decides, ln(1 / alpha)."""
+        return -math.log(self.alpha)
+
+    def log_holds(self, passes: ArrayLike, n: ArrayLike) -> Floats:
+        """Log evidence that the rate is above `certified`, of counts or arrays of them that broadcast.
+
+        >>> RateTest(p0=0.95, slack=0.02, alpha=0.01).log_holds([64, 80], [64, 80]).round(2).tolist()
+        [4.01, 5.09]
+        """
+        return _log_evidence(passes, n, self.certified, centre=self.p0, above=True)
+
+    def log_violated(self, passes: ArrayLike, n: ArrayLike) -> Floats:
+        """Log evidence that the rate is below `p0`, of counts or arrays of them that broadcast."""
+        return _log_evidence(passes, n, self.p0, centre=self.p0, above=False)
+
+    def decide(self, passes: int, n: int) -> bool | None:
+        """True where it holds, False where it is violated, None while these counts leave it open.
+
+        Counts that are evidence enough for both, a rate between `certified` and `p0`, are a violation.
+        """
+        if not 0 <= passes <= n:
+            raise InvalidArgument.expected(f"a count from 0 to n={n}", "passes", passes)
+        if self.log_violated(passes, n) >= self.threshold:
+            return False
+        return True if self.log_holds(passes, n) >= self.threshold else None
+
+    def first_decision(self, outcomes: NDArray[np.bool_]) -> RateDecision:
+        """The first look that decides, at every multiple of `LOOK` outcomes (True passes), in the order drawn.
+
+        More outcomes never change a decision, and those after the last multiple are not looked at yet.
+
+        >>> RateTest(p0=0.95, slack=0.02, alpha=0.01).first_decision(np.ones(100, dtype=bool))
+        RateDecision(holds=True, passes=80, probes=80)
+        """
+        n = np.arange(LOOK, len(outcomes) + 1, LOOK)
+        if len(n) == 0:
+            return RateDecision(None, 0, 0)
+        passes = np.cumsum(outcomes, dtype=np.int64)[n - 1]
+        violated = self.log_violated(passes, n) >= self.threshold
+        decided = violated | (self.log_holds(passes, n) >= self.threshold)
+        look = int(decided.argmax()) if decided.any() else len(n) - 1
+        holds = not violated[look] if decided[look] else None
+        return RateDecision(holds, int(passes[look]), int(n[look]))
+
+    def interval(self, passes: int, n: int) -> tuple[float, float]:
+        """Where the rate lies: the confidence sequence at these counts, both ends in [0, 1].
+
+        The rates q that neither one-sided process has evidence 1 / `alpha` against, with both priors centred at q:
+        each end is wrong with probability at most `alpha`, over all counts together. The interval thus depends on
+        `alpha` alone, and it lies below `p0` exactly where these counts are a violation.
+
+        >>> low, high = RateTest(p0=0.95, slack=0.02, alpha=0.01).interval(190, 200)
+        >>> round(low, 3), round(high, 3)
+        (0.88, 0.986)
+        """
+        if not 0 <= passes <= n:
+            raise InvalidArgument.expected(f"a count from 0 to n={n}", "passes", passes)
+        return self._bound(passes, n, above=True), self._bound(passes, n, above=False)
+
+    def _bound(self, passes: int, n: int, *, above: bool) -> float:
+        """The end of the interval below the observed rate (`above`: the rate is above it), or the one over it."""
+        end = 0.0 if above else 1.0
+        if n == 0 or passes == (0 if above else n):
+            return end
+
+        def excess(q: float) -> float:
+            return float(_log_evidence(passes, n, q, centre=q, above=above)) - self.threshold
+
+        nearly = 1e-12
+        far = nearly if above else 1.0 - nearly
+        observed = min(max(passes / n, nearly), 1.0 - nearly)
+        return end if excess(far) <= 0.0 else float(brentq(excess, far, observed, xtol=1e-12))
+
+
+def _log_evidence(passes: ArrayLike, n: ArrayLike, q: float, *, centre: float, above: bool) -> Floats:
+    """Log of E_up against the rate q, or of E_down, with a prior of mean `centre` before it is cut at q."""
+    k = np.asarray(passes, dtype=np.float64)
+    failures = np.asarray(n, dtype=np.float64) - k
+    a, b = np.float64(PRIOR * centre), np.float64(PRIOR * (1.0 - centre))
+    posterior = betaln(a + k, b + failures) + _log_mass(a + k, b + failures, q, above=above)
+    prior = betaln(a, b) + _log_mass(a, b, q, above=above)
+    return np.asarray(posterior - prior - xlogy(k, q) - xlog1py(failures, -q), dtype=np.float64)
+
+
+def _log_mass(a: ArrayLike, b: ArrayLike, q: float, *, above: bool) -> Floats:
+    """Log of the mass that Beta(a, b) has above q, or below it; finite however far in the tail that is."""
+    a, b = np.broadcast_arrays(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
+    below_q, above_q = betainc(a, b, q), betainc(b, a, 1.0 - q)
+    mass, rest = (above_q, below_q) if above else (below_q, above_q)
+    log_mass = np.where(mass < 0.5, np.log(np.maximum(mass, _TINY)), np.log1p(-np.minimum(rest, 0.5)))
+    tail = mass < _TAIL
+    if tail.any():
+        log_mass[tail] = _log_tail(b[tail], a[tail], 1.0 - q) if above else _log_tail(a[tail], b[tail], q)
+    return np.asarray(log_mass)
+
+
+def _log_tail(a: Floats, b: Floats, x: float) -> Floats:
+    """Log of the lower regularised incomplete beta function far below its mean, by its continued fraction.
+
+    Didonato and Morris 1992, "Significant digit computation of the incomplete beta function ratios"; the fraction
+    (NIST Handbook 2010, 8.17.22) is evaluated from the front (Lentz 1976), and converges fast where x is below
+    (a + 1) / (a + b + 2), as it is in the tail.
+    """
+    c = np.ones_like(a)
+    d = 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
+    fraction = d.copy()
+    for m in range(1, _STEPS):
+        even = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
+        for step in (even, odd):
+            d = 1.0 / _away_from_zero(1.0 + step * d)
+            c = _away_from_zero(1.0 + step / c)
+            change = c * d
+            fraction *= change
+        if np.all(np.abs(change - 1.0) < 1e-14):
+            break
+    return np.asarray(xlogy(a, x) + xlog1py(b, -x) - np.log(a) - betaln(a, b) + np.log(fraction))
+
+
+def _away_from_zero(values: Floats) -> Floats:
+    return np.where(np.abs(values) < _TINY, _TINY, values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

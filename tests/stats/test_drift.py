@@ -1,0 +1,103 @@
+"""Drift of levels: it is seen soon, noise within the null never fires it, and the evidence is the formula's.
+
+Simulations use fixed seeds, none of them chosen.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gentest.errors import InvalidArgument
+from gentest.stats.drift import CLIP, NULL, LevelDrift, level_drift, log_mean_above
+
+ALPHA = 0.01
+THRESHOLD = math.log(2.0 / ALPHA)
+
+
+@pytest.mark.parametrize("mean", [0.1, -0.1, 0.0])
+@pytest.mark.parametrize("half_width", [0.5, 2.8])
+def test_a_mean_within_the_null_seldom_fires(mean: float, half_width: float) -> None:
+    """Of 2,000 runs of 1,024 latents whose mean moved by 0.1 at most, at most alpha are called a drift at any time."""
+    rng = np.random.default_rng(1)
+    runs = (level_drift(mean + rng.uniform(-half_width, half_width, 1024)) for _ in range(2000))
+    assert sum(run.p <= ALPHA for run in runs) <= ALPHA * 2000
+
+
+@pytest.mark.parametrize(("sd", "within"), [(0.1, 100), (0.5, 150), (1.0, 300)])
+@pytest.mark.parametrize("shift", [0.5, -0.5])
+def test_a_shift_of_half_a_deviation_is_seen_soon(shift: float, sd: float, within: int) -> None:
+    """Nine of ten runs see a shift of .5 sd within 100 to 300 latents, by how much else moved."""
+    rng = np.random.default_rng(2)
+    runs = [level_drift(rng.normal(shift, sd, within)) for _ in range(200)]
+    assert sum(run.p <= ALPHA for run in runs) >= 180
+    assert all(math.copysign(1.0, run.mean) == math.copysign(1.0, shift) for run in runs)
+
+
+def test_rounding_can_never_fire() -> None:
+    """Differences within 0.1 sd are no evidence at all, whatever their number and however one-sided they are."""
+    noise = np.random.default_rng(3).uniform(-NULL, NULL, 100_000)
+    for differences in (noise, np.abs(noise), np.full(100_000, NULL), np.zeros(100_000)):
+        drift = level_drift(differences)
+        assert (drift.log_evidence, drift.p) == (0.0, 1.0)
+
+
+def test_one_outlier_counts_as_three_deviations() -> None:
+    """A difference beyond three deviations, an infinite one too, counts as three."""
+    clipped = level_drift(np.array([CLIP, -CLIP, 0.5]))
+    assert level_drift(np.array([1e9, -np.inf, 0.5])) == clipped
+    assert clipped.mean == pytest.approx(0.5 / 3)
+
+
+def test_a_drift_down_is_the_mirror_of_one_up() -> None:
+    """Turning every difference round turns the mean round, and leaves the evidence."""
+    differences = np.random.default_rng(4).normal(0.4, 1.0, 200)
+    up, down = level_drift(differences), level_drift(-differences)
+    assert down.mean == -up.mean
+    assert (down.log_evidence, down.p, down.probes) == (up.log_evidence, up.p, up.probes)
+
+
+def test_evidence_once_reached_is_kept() -> None:
+    """The evidence is the most there was after any latent: it never falls as latents are added."""
+    differences = np.concatenate([np.full(80, 1.0), np.full(400, -0.05)])
+    evidence = [level_drift(differences[:n]).log_evidence for n in range(0, 481, 20)]
+    assert evidence == sorted(evidence)
+    assert evidence[-1] == level_drift(differences[:80]).log_evidence > THRESHOLD
+
+
+def test_p_is_two_over_the_evidence() -> None:
+    """The p-value is 2 / evidence, 1 at the most, and evidence beyond any float makes it 0 without an overflow."""
+    some = level_drift(np.full(40, 0.5))
+    assert some.p == pytest.approx(2.0 / math.exp(some.log_evidence))
+    assert level_drift(np.full(1, 0.5)).p == 1.0
+    assert level_drift(np.full(10_000, 3.0)).p == 0.0
+
+
+def test_no_latents_are_no_evidence() -> None:
+    """Without differences there is no drift, and the p-value is 1."""
+    assert level_drift(np.zeros(0)) == LevelDrift(mean=0.0, log_evidence=0.0, p=1.0, probes=0)
+
+
+def test_a_difference_that_is_no_number_is_refused() -> None:
+    """A NaN among the differences is misuse, never dropped."""
+    with pytest.raises(InvalidArgument, match="differences without NaN"):
+        level_drift(np.array([0.1, math.nan]))
+
+
+@pytest.mark.parametrize(("bound", "low"), [(0.1, -3.0), (0.0, -1.0), (0.5, 0.0)])
+def test_evidence_of_a_mean_is_the_mean_wealth_of_the_wagers(bound: float, low: float) -> None:
+    """After each value the evidence is the plain mean of products over the grid of fractions."""
+    values = np.random.default_rng(5).uniform(low, 1.0, 30)
+    fractions = np.geomspace(0.03, 0.999, 12) / (bound - low)
+    wealth = [np.mean(np.prod(1 + fractions * (values[:n, None] - bound), axis=0)) for n in range(1, 31)]
+    np.testing.assert_allclose(log_mean_above(values, bound, low), np.log(wealth))
+
+
+def test_a_value_below_its_least_is_refused() -> None:
+    """Evidence of a mean needs values that are none of them below `low`, and a bound above it."""
+    with pytest.raises(InvalidArgument, match="values >= low"):
+        log_mean_above(np.array([0.0, -1.1]), 0.0, -1.0)
+    with pytest.raises(InvalidArgument, match="bound"):
+        log_mean_above(np.array([0.0]), -1.0, -1.0)

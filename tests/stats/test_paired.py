@@ -1,0 +1,232 @@
+"""The gate: its evidence is the formula's, its figures are reproduced, and no batch size matters.
+
+A candidate and its baseline are two thresholds on latent normals of correlation rho. Figures that are expected were
+simulated, with 4,000 runs or more, so that a mean is compared at four standard errors of the difference. Fixed seeds,
+none of them chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from gentest.errors import InvalidArgument
+from gentest.stats.paired import LOOK, Paired, compare, log_held, log_regressed
+
+ALPHA = 0.01
+BASELINE = 0.95
+RUNS = 4000
+PLENTY = 16_384
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What many runs of the gate ended on."""
+
+    probes: float
+    probes_error: float
+    regressed: float
+    held: float
+    undecided: float
+
+
+def gate(rate: float, rho: float, *, tolerance: float, stored: int, runs: int, seed: int = 0) -> Shares:
+    """The gate run many times at once, from its evidence at every look."""
+    rng = np.random.default_rng(seed)
+    both = _both_hold(rate, rho)
+    chances = [rate - both, BASELINE - both, 1.0 - rate - BASELINE + 2.0 * both]
+    looks = np.unique([*range(LOOK, stored + 1, LOOK), stored])
+    sizes = np.diff(looks, prepend=0)
+    probes, regressed, held = np.zeros(0), 0, 0
+    for start in range(0, runs, 250):
+        n = min(250, runs - start)
+        drawn = np.stack([rng.multinomial(size, chances, size=n) for size in sizes], axis=1).cumsum(axis=1)
+        wins, losses, ties = np.moveaxis(drawn, 2, 0)
+        down = log_regressed(wins, losses) >= -math.log(ALPHA)
+        decided = down | (log_held(wins, losses, ties, tolerance) >= -math.log(ALPHA))
+        first = np.where(decided.any(axis=1), decided.argmax(axis=1), len(looks) - 1)
+        at_first = np.arange(n), first
+        probes = np.append(probes, looks[first])
+        regressed += int(down[at_first].sum())
+        held += int((decided & ~down)[at_first].sum())
+    error = float(probes.std() / math.sqrt(runs))
+    return Shares(float(probes.mean()), error, regressed / runs, held / runs, (runs - regressed - held) / runs)
+
+
+def outcomes(rate: float, rho: float, n: int, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Outcomes of a baseline and of a candidate of this rate on the same n probes."""
+    common, own = np.random.default_rng(seed).standard_normal((2, n))
+    other = rho * common + math.sqrt(1.0 - rho**2) * own
+    return common < stats.norm.ppf(BASELINE), other < stats.norm.ppf(rate)
+
+
+@pytest.mark.parametrize(
+    ("rate", "tolerance", "rho", "probes"),
+    [
+        (0.95, 0.02, 0.0, 2818),
+        (0.95, 0.02, 0.9, 1234),
+        (0.95, 0.02, 0.98, 749),
+        (0.93, 0.02, 0.0, 3276),
+        (0.93, 0.02, 0.9, 1320),
+        (0.93, 0.02, 0.98, 728),
+        (0.90, 0.02, 0.0, 682),
+        (0.90, 0.02, 0.9, 311),
+        (0.90, 0.02, 0.98, 222),
+        (0.85, 0.02, 0.0, 242),
+        (0.85, 0.02, 0.9, 127),
+        (0.85, 0.02, 0.98, 115),
+        (0.95, 0.05, 0.0, 530),
+        (0.95, 0.05, 0.9, 295),
+        (0.95, 0.05, 0.98, 219),
+    ],
+)
+def test_a_verdict_takes_as_many_probes_as_it_should(rate: float, tolerance: float, rho: float, probes: int) -> None:
+    """The expected number of probes is the known one, within four standard errors, and the verdict the right one."""
+    runs = RUNS // 4
+    got = gate(rate, rho, tolerance=tolerance, stored=PLENTY, runs=runs)
+    error = got.probes_error * math.sqrt(1.0 + runs / RUNS)
+    assert got.probes == pytest.approx(probes, abs=4.0 * error + 0.5)
+    assert (got.held if rate == BASELINE else got.regressed) >= 0.99
+
+
+@pytest.mark.parametrize(("stored", "undecided"), [(384, 0.98), (1000, 0.89), (4096, 0.195), (8192, 0.005)])
+def test_few_stored_probes_leave_most_candidates_undecided(stored: int, undecided: float) -> None:
+    """How many candidates of the baseline's own rate end undecided at tolerance .02 falls from 98 % to almost none."""
+    runs = RUNS // 2
+    got = gate(BASELINE, 0.0, tolerance=0.02, stored=stored, runs=runs)
+    error = math.sqrt(undecided * (1.0 - undecided) * (1.0 / runs + 1.0 / RUNS))
+    assert got.undecided == pytest.approx(undecided, abs=4.0 * error + 0.005)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.9])
+@pytest.mark.parametrize("tolerance", [0.02, 0.05])
+def test_an_equal_candidate_is_seldom_regressed(rho: float, tolerance: float) -> None:
+    """Of 4,000 candidates of exactly the baseline's rate, at most alpha are called regressed."""
+    assert gate(BASELINE, rho, tolerance=tolerance, stored=4096, runs=RUNS, seed=1).regressed <= ALPHA
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.9])
+@pytest.mark.parametrize("tolerance", [0.02, 0.05])
+def test_a_candidate_down_by_the_tolerance_is_seldom_held(rho: float, tolerance: float) -> None:
+    """Of 4,000 candidates that are down by exactly the tolerance, at most alpha are called held."""
+    got = gate(BASELINE - tolerance, rho, tolerance=tolerance, stored=4096, runs=RUNS, seed=2)
+    assert got.held <= ALPHA
+
+
+@pytest.mark.parametrize("rate", [0.85, 0.93, 0.95, 1.0])
+@pytest.mark.parametrize("claims", [1, 20])
+def test_a_comparison_is_its_evidence_look_by_look(rate: float, claims: int) -> None:
+    """The verdict comes at the first look whose evidence reaches its threshold, and keeps the most there was so far."""
+    for seed in range(5):
+        baseline, candidate = outcomes(rate, 0.9, 2000, seed)
+        got = compare(baseline, candidate, tolerance=0.05, alpha=ALPHA, claims=claims)
+        most_regressed = most_held = 0.0
+        for n in [*range(LOOK, 2001, LOOK), 2000]:
+            wins, losses = int((candidate & ~baseline)[:n].sum()), int((baseline & ~candidate)[:n].sum())
+            ties = n - wins - losses
+            most_regressed = max(most_regressed, float(log_regressed(wins, losses)))
+            most_held = max(most_held, float(log_held(wins, losses, ties, 0.05)))
+            fired = "held" if most_held >= math.log(1 / ALPHA) else ""
+            fired = "regressed" if most_regressed >= math.log(claims / ALPHA) else fired
+            if fired:
+                break
+        assert (got.wins, got.losses, got.ties, got.probes, got.fired) == (wins, losses, ties, n, fired)
+        assert got.log_regressed == pytest.approx(most_regressed)
+        assert got.log_held == pytest.approx(most_held)
+        assert got.discordance == pytest.approx((wins + losses) / n)
+
+
+@pytest.mark.parametrize("rate", [0.80, 0.95])
+def test_no_batch_size_changes_a_verdict(rate: float) -> None:
+    """Of any prefix of the candidate the verdict is the whole's once that is reached, and open before."""
+    baseline, candidate = outcomes(rate, 0.9, 1000, 7)
+    whole = compare(baseline, candidate, tolerance=0.05, alpha=ALPHA, claims=3)
+    assert whole.fired == ("held" if rate == BASELINE else "regressed")
+    for n in range(len(candidate) + 1):
+        prefix = compare(baseline, candidate[:n], tolerance=0.05, alpha=ALPHA, claims=3)
+        if n >= whole.probes:
+            assert prefix == whole
+        else:
+            assert (prefix.fired, prefix.probes) == ("", n - n % LOOK)
+            assert prefix.log_regressed <= whole.log_regressed
+
+
+def test_more_claims_need_more_evidence_to_regress_and_no_more_to_hold() -> None:
+    """With 20 claims a regression takes longer to call than with one, and what is held takes the same."""
+    down, same = outcomes(0.85, 0.9, 2048, 3), outcomes(0.95, 0.9, 2048, 3)
+    one, many = (compare(*down, tolerance=0.05, alpha=ALPHA, claims=claims) for claims in (1, 20))
+    assert one.fired == many.fired == "regressed"
+    assert one.probes < many.probes
+    assert many.log_regressed >= math.log(20 / ALPHA)
+    held_one, held_many = (compare(*same, tolerance=0.05, alpha=ALPHA, claims=claims) for claims in (1, 20))
+    assert held_one == held_many
+    assert held_one.fired == "held"
+
+
+def test_the_end_of_the_baseline_is_looked_at() -> None:
+    """The last probes that a baseline has count although they do not fill a look; those before its end have to."""
+    baseline = np.ones(40, dtype=bool)
+    assert compare(baseline, baseline, tolerance=0.05, alpha=ALPHA, claims=1).probes == 40
+    assert compare(baseline, baseline[:39], tolerance=0.05, alpha=ALPHA, claims=1).probes == 32
+    assert compare(baseline[:20], baseline[:20], tolerance=0.05, alpha=ALPHA, claims=1).probes == 20
+    assert compare(baseline, baseline[:31], tolerance=0.05, alpha=ALPHA, claims=1) == Paired(0, 0, 0, 0, 0.0, 0.0, "")
+
+
+def test_nothing_compared_has_no_discordance() -> None:
+    """Without probes the discordance is 0, not a division by none."""
+    nothing = np.zeros(0, dtype=bool)
+    assert compare(nothing, nothing, tolerance=0.05, alpha=ALPHA, claims=1).discordance == 0.0
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "ties", "tolerance"), [(3, 5, 24, 0.05), (0, 40, 0, 0.02), (9, 0, 991, 0.5)]
+)
+def test_evidence_is_the_mean_wealth_of_the_wagers(wins: int, losses: int, ties: int, tolerance: float) -> None:
+    """The evidence is the plain mean of products over the grid of fractions."""
+    lam = np.geomspace(0.03, 0.999, 12)
+    mu = lam / (1 - tolerance)
+    regressed = np.mean((1 + lam) ** losses * (1 - lam) ** wins)
+    factors = (1 - mu * (1 - tolerance)) ** losses * (1 + mu * tolerance) ** ties * (1 + mu * (1 + tolerance)) ** wins
+    assert float(log_regressed(wins, losses)) == pytest.approx(math.log(regressed))
+    assert float(log_held(wins, losses, ties, tolerance)) == pytest.approx(math.log(np.mean(factors)))
+
+
+def test_evidence_stays_finite_at_ten_million_probes() -> None:
+    """Evidence of 1e7 probes neither overflows nor underflows."""
+    n = 10_000_000
+    assert math.isfinite(log_regressed(0, n))
+    assert math.isfinite(log_regressed(n, 0))
+    assert math.isfinite(log_held(0, n, 0, 0.05))
+    assert math.isfinite(log_held(n, 0, 0, 0.05))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("tolerance", 0.0), ("tolerance", 1.0), ("alpha", 0.0), ("alpha", 1.0), ("claims", 0)]
+)
+def test_a_gate_that_makes_no_sense_is_refused(name: str, value: float) -> None:
+    """A tolerance, alpha or number of claims out of its range is misuse, and the message names it."""
+    some = np.ones(64, dtype=bool)
+    arguments: dict[str, Any] = {"tolerance": 0.05, "alpha": ALPHA, "claims": 1, name: value}
+    with pytest.raises(InvalidArgument, match=name):
+        compare(some, some, **arguments)
+
+
+def test_more_outcomes_than_the_baseline_has_are_refused() -> None:
+    """A candidate has outcomes on a prefix of the baseline's probes, never on more than it stored."""
+    some = np.ones(64, dtype=bool)
+    with pytest.raises(InvalidArgument, match="at most 32 outcomes"):
+        compare(some[:32], some, tolerance=0.05, alpha=ALPHA, claims=1)
+
+
+def _both_hold(rate: float, rho: float) -> float:
+    """How often both the baseline and a candidate of this rate hold."""
+    if rho == 0.0:
+        return BASELINE * rate
+    thresholds = [stats.norm.ppf(BASELINE), stats.norm.ppf(rate)]
+    return float(stats.multivariate_normal.cdf(thresholds, cov=[[1.0, rho], [rho, 1.0]]))
