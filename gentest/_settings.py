@@ -31,6 +31,8 @@ class Values:
 
     examples: int = 300
     """Distinct probes that a search looks at."""
+    budget: int = 4096
+    """Independent probes that a rate may use before it is undecided."""
     seed: int = 0
     """The run's seed: the same seed, sources and versions look at the same probes."""
     device: str | None = None
@@ -46,6 +48,7 @@ class Values:
 
     def __post_init__(self) -> None:
         _whole("examples", self.examples, low=1)
+        _whole("budget", self.budget, low=1)
         _whole("seed", self.seed, low=0, high=2**63 - 1)
         _whole("reduce", self.reduce, low=0)
         if self.batch_size is not None:
@@ -83,6 +86,7 @@ class settings:
         self,
         *,
         examples: int | None = None,
+        budget: int | None = None,
         seed: int | None = None,
         device: str | None = None,
         batch_size: int | None = None,
@@ -92,6 +96,7 @@ class settings:
     ) -> None:
         given = {
             "examples": examples,
+            "budget": budget,
             "seed": seed,
             "device": device,
             "batch_size": batch_size,

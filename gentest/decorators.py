@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import Tensor
@@ -22,7 +22,7 @@ from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes
 from gentest.properties import outputs, paths
-from gentest.properties.definition import Definition, Evidence
+from gentest.properties.definition import AtRate, Definition, Evidence
 from gentest.properties.priors import prior_invariant as define_prior_invariant
 from gentest.result import Result
 from gentest.spaces import Space
@@ -73,6 +73,27 @@ class Property:
     def name(self) -> str:
         """The property's name: `between`."""
         return self._name if isinstance(self._definition, InvalidArgument) else self._definition.name
+
+    def at_rate(self, p0: float, *, confidence: float = 0.99, slack: float | None = None) -> Property:
+        """The property for at least `p0` of the prior's probes, instead of for all of them.
+
+        It is decided by a sequential test on fresh independent probes, of which `settings(budget=...)` may be used.
+        HOLDS certifies a rate of at least p0 - slack, VIOLATED one below p0; each is wrong with a probability of at
+        most 1 - confidence, whenever the test stops (Ville 1939; Robbins 1970). `slack` is 0.4 (1 - p0) unless said:
+        without any, a rate a little above p0 takes thousands of probes to certify. The search for a counterexample
+        goes on beside it and counts in no rate. `p0` and `confidence` lie in (0, 1), 0 <= slack < p0.
+
+        >>> import gentest
+        >>> gentest.between(gentest.brightness(), tolerance=0.05).at_rate(0.95)
+        between(brightness(), tolerance=0.05).at_rate(0.95)
+        """
+
+        def define() -> Definition:
+            if self.definition.rate is not None:
+                raise InvalidArgument(f"{self!r} has a rate already")
+            return replace(self.definition, rate=AtRate(p0, confidence, slack))
+
+        return self if isinstance(self._definition, InvalidArgument) else _property(f"{self.name}.at_rate", define)
 
     def __call__(self, test: Callable[..., object]) -> Callable[..., None]:
         """Decorate a test whose body returns the generator under test. Decorators stack: every one is checked."""

@@ -47,3 +47,7 @@ class NotChecked(GentestError):
 
 class Violation(AssertionError):
     """A property does not hold. The message is the report that a person reads."""
+
+
+class UndecidedWarning(UserWarning):
+    """A rate or a gate is undecided, in a run that only warns of it."""

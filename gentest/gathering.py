@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pytest
 import gentest
 from gentest import plugin
 from gentest._settings import Values
+from gentest.comparison import Comparison, Gate
 from gentest.engine.context import resolve_device
-from gentest.report import terminal
+from gentest.gating import Gating
+from gentest.report import comparison, ranking, terminal
 from gentest.report.document import write_json
-from gentest.result import Result, Session, document
+from gentest.result import Document, Result, Session
 
 VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
 REPORTED = "gentest_results"
@@ -32,14 +35,22 @@ class Gathering:
     """Registered as a plugin where a run ends: in the only process, or in the controller of xdist's workers."""
 
     def __init__(
-        self, config: pytest.Config, *, path: Path | None, replayed: str | None, values: Callable[[], Values]
+        self,
+        config: pytest.Config,
+        *,
+        path: Path | None,
+        replayed: str | None,
+        values: Callable[[], Values],
+        gating: Gating,
     ) -> None:
         self.config = config
         self._path = path
         self._replayed = replayed
         self._values = values
+        self._gating = gating
+        self._compared: Comparison | None = None
+        self._said: list[str] = []
         self._reported: dict[tuple[str, str], list[Result]] = {}
-        self._unwritten = ""
 
     @property
     def results(self) -> list[Result]:
@@ -54,15 +65,35 @@ class Gathering:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self._path is not None and not self.config.getoption("collectonly"):
-            try:
-                write_json(self._path, document(self.session(), self.results, version=gentest.__version__))
-            except (OSError, ValueError) as error:
-                self._unwritten = f"could not write: {error}"
-                if exitstatus == pytest.ExitCode.OK:
-                    session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        if self.config.getoption("collectonly"):
+            return
+        whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldfail
+        try:
+            self._compared = self._gating.compared(self.results)
+            if self._path is not None:
+                write_json(self._path, self._document().to_json())
+            if whole and (said := self._gating.bless(self.results, self._values().seed)):
+                self._said.append(said)
+        except (OSError, ValueError) as error:
+            self._said.append(f"could not write: {error}")
+            if exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        refused = self._compared is not None and self._gating.refuses(self._compared)
+        if refused and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._replayed is not None and not self.results and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+    def _document(self) -> Document:
+        """The run as its JSON has it: each property's standing as all claims together left it."""
+        keep = self._gating.keeps_outcomes
+        results = [result if keep else replace(result, sample=None) for result in self.results]
+        if self._compared is not None:
+            gates: dict[tuple[str, str, str], list[Gate]] = {}
+            for c in self._compared.properties:
+                gates.setdefault((c.checkpoint, c.test, c.property), []).append(c.gate)
+            results = [replace(r, gate=gates[r.checkpoint, r.test, r.property].pop(0)) for r in results]
+        return Document(self.session(), tuple(results), self._compared, gentest=gentest.__version__)
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -73,8 +104,10 @@ class Gathering:
             lines.append(f"{terminal.totals(results)} on {session.device}, seed {session.seed}")
         elif self._replayed is not None:
             lines.append(f"--gentest-replay: no selected test has a property {self._replayed!r}")
-        if self._unwritten:
-            lines.append(self._unwritten)
+        lines += ranking.table(results)
+        if self._compared is not None:
+            lines += comparison.lines(self._compared)
+        lines += self._said
         if lines:
             terminalreporter.write_sep("=", "gentest")
         for line in lines:
@@ -82,13 +115,18 @@ class Gathering:
 
     def session(self) -> Session:
         """What the run was made with."""
-        values, checkpoint = self._values(), plugin.OPTIONS[0]
+        values = self._values()
         generators = {result.generator for result in self.results if result.generator}
         return Session(
-            checkpoint=self.config.getoption(checkpoint.flag) or self.config.getini(checkpoint.ini) or None,
+            checkpoint=", ".join(self._checkpoints()) or None,
             generator=generators.pop() if len(generators) == 1 else None,
             clip=values.clip,
             device=str(resolve_device(values.device)),
             seed=values.seed,
             versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}},
         )
+
+    def _checkpoints(self) -> list[str]:
+        """The checkpoints as they were asked for."""
+        given = self.config.getoption(plugin.CHECKPOINT.flag)
+        return list(given or self.config.getini(plugin.CHECKPOINT.ini).splitlines())

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gentest import checkpoints
+
 if TYPE_CHECKING:
     import torch
 
@@ -33,6 +35,10 @@ class Option:
     metavar: str
     help: str
     read: Callable[[str], Any]
+    in_ini: bool = True
+    """Whether an ini file may say it; what only one run is to do stands on its command line."""
+    many: bool = False
+    """Whether it may be given several times."""
 
     @property
     def flag(self) -> str:
@@ -65,11 +71,20 @@ def _batch_size(text: str) -> int | None:
         raise ValueError("auto, or a whole number >= 1") from None
 
 
-def _existing(text: str) -> Path:
-    with suppress(OSError):  # a name that is too long
-        if Path(text).exists():
-            return Path(text)
-    raise ValueError("a file or folder that exists")
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(" or ".join(words))
+        return text
+
+    return read
+
+
+def _share(text: str) -> float:
+    with suppress(ValueError):
+        if 0.0 < float(text) < 1.0:
+            return float(text)
+    raise ValueError("a number above 0 and below 1")
 
 
 def _writable(text: str) -> Path:
@@ -85,14 +100,22 @@ def _replay(text: str) -> tuple[str, str]:
     return label, probe
 
 
+CHECKPOINT = Option(
+    "checkpoint",
+    "PATH",
+    "the checkpoint that the fixture gentest_checkpoint gives; several, or a pattern, run each test for each",
+    str,
+    many=True,
+)
+DEVICE = Option("device", "DEVICE", "torch device, such as cuda:0 or cpu (default: CUDA where there is one)", str)
 OPTIONS = (
-    Option("checkpoint", "PATH", "the checkpoint that the fixture gentest_checkpoint gives", _existing),
-    Option("device", "DEVICE", "torch device, such as cuda:0 or cpu (default: CUDA where there is one)", str),
+    DEVICE,
     Option(
         "clip", "MODEL[:PRETRAINED]", "the CLIP of attributes that name none: as open_clip lists, or local-dir:DIR", str
     ),
     Option("prompts", "FILE", "text embeddings of CLIP prompts, instead of the text tower", Path),
     Option("examples", "N", "distinct probes that a search looks at (default: 300)", _number(1)),
+    Option("budget", "N", "independent probes that a rate may use before it is undecided (default: 4096)", _number(1)),
     Option("seed", "N", "the run's seed (default: 0)", _number(0)),
     Option(
         "profile", "NAME", "settings profile: default, ci, quick, thorough, or one that a conftest.py registered", str
@@ -104,24 +127,40 @@ OPTIONS = (
         _batch_size,
     ),
     Option("json", "FILE", "write the results as JSON", _writable),
+    Option("baseline", "FILE", "compare with this baseline, on its probes: held, regressed or undecided", Path),
+    Option("save-baseline", "FILE", "bless what is checked: write a baseline of it", _writable, in_ini=False),
+    Option("baseline-probes", "N", "independent probes that a baseline keeps of each property (2048)", _number(32)),
+    Option("tolerance", "T", "how far a rate may fall below the baseline's (default: 0.05)", _share),
+    Option(
+        "undecided", "fail|warn", "what a rate or gate does that is undecided (default: fail)", _one_of("fail", "warn")
+    ),
+    Option(
+        "drift",
+        "warn|fail|off",
+        "what levels or distributions of outputs do that drift from the baseline's (default: warn)",
+        _one_of("warn", "fail", "off"),
+    ),
 )
 REPLAY = Option("replay", "STRING", "evaluate one probe only, as a failing test prints it", _replay)
+FLAGS = (
+    ("update-prompts", "write the text embeddings that this run needs to the file of --gentest-prompts"),
+    ("outcomes", "keep the outcome of each of the baseline's probes in the JSON, for `gentest gate`"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup(GROUP, "property-based testing for generative models")
     group.addoption("--gentest", action="store_true", default=None, help="check what gentest's properties decorate")
     parser.addini("gentest", "check gentest's tests without being asked (as --gentest)", type="bool", default=False)
-    for option in (*OPTIONS, REPLAY):
-        group.addoption(option.flag, metavar=option.metavar, default=None, help=option.help)
-        parser.addini(option.ini, f"default of {option.flag}: {option.help}", default="")
-    group.addoption(
-        "--gentest-update-prompts",
-        action="store_true",
-        default=None,
-        help="write the text embeddings that this run needs to the file of --gentest-prompts",
-    )
-    parser.addini("gentest_update_prompts", "default of --gentest-update-prompts", type="bool", default=False)
+    for option in (CHECKPOINT, *OPTIONS, REPLAY):
+        action = "append" if option.many else "store"
+        group.addoption(option.flag, metavar=option.metavar, action=action, default=None, help=option.help)
+        if option.in_ini:
+            parser.addini(option.ini, f"default of {option.flag}: {option.help}", default="")
+    for name, text in FLAGS:
+        group.addoption(f"--gentest-{name}", action="store_true", default=None, help=text)
+        ini = f"gentest_{name.replace('-', '_')}"
+        parser.addini(ini, f"default of --gentest-{name}", type="bool", default=False)
 
 
 def enabled(config: pytest.Config) -> bool:
@@ -129,12 +168,36 @@ def enabled(config: pytest.Config) -> bool:
     return bool(config.getoption("--gentest") or config.getini("gentest"))
 
 
+def flag(config: pytest.Config, name: str) -> bool:
+    """Whether a flag of `FLAGS` is given, on the command line or in an ini file."""
+    given = config.getoption(f"--gentest-{name}")
+    return bool(given if given is not None else config.getini(f"gentest_{name.replace('-', '_')}"))
+
+
+def checkpoint_paths(config: pytest.Config) -> list[Path]:
+    """The checkpoints of the run, absolute: those that the command line names, or else those of the ini file."""
+    given = config.getoption(CHECKPOINT.flag)
+    texts = given if given is not None else [line for line in config.getini(CHECKPOINT.ini).splitlines() if line]
+    from_ini = given is None and config.inipath is not None
+    folder = config.inipath.parent if from_ini and config.inipath else config.invocation_params.dir
+    where = CHECKPOINT.flag if given is not None else f"ini option {CHECKPOINT.ini}"
+    found: dict[Path, None] = {}
+    for text in texts:
+        try:
+            if not text.strip():
+                raise ValueError(CHECKPOINT.metavar)
+            found.update(dict.fromkeys(checkpoints.find(text, folder)))
+        except ValueError as error:
+            raise pytest.UsageError(f"{where}: expected {error} but got {text!r}") from None
+    return list(found)
+
+
 def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
     """An option's value, None where it is not given, and whether it comes from the command line.
 
     A path in an ini file is relative to that file, one on the command line to where pytest was started.
     """
-    given, from_ini = config.getoption(which.flag), config.getini(which.ini)
+    given, from_ini = config.getoption(which.flag), config.getini(which.ini) if which.in_ini else ""
     text = given if given is not None else from_ini
     if not text and given is None:
         return None, False
@@ -159,11 +222,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(Runner(config), "gentest-runner")
         return
-    flags = [o.flag for o in (*OPTIONS[1:], REPLAY)] + ["--gentest-update-prompts"]
+    flags = [o.flag for o in (*OPTIONS, REPLAY)] + [f"--gentest-{name}" for name, _ in FLAGS]
     if given := [flag for flag in flags if config.getoption(flag) is not None]:
         raise pytest.UsageError(f"{', '.join(given)}: needs --gentest")
-    if config.getoption(OPTIONS[0].flag) is not None:  # other tests may ask for the checkpoint
-        option(config, OPTIONS[0])
+    if config.getoption(CHECKPOINT.flag) is not None:  # other tests may ask for the checkpoint
+        checkpoint_paths(config)
 
 
 def function_of(item: pytest.Item) -> Any:
@@ -184,11 +247,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="needs --gentest"), append=False)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if checkpoints.FIXTURE in metafunc.fixturenames:
+        checkpoints.parametrize(metafunc, checkpoint_paths(metafunc.config))
+
+
 @pytest.fixture(scope="session")
-def gentest_checkpoint(pytestconfig: pytest.Config) -> Path | None:
-    """The path given with --gentest-checkpoint, absolute, or None."""
-    path: Path | None = option(pytestconfig, OPTIONS[0])[0]
-    return path
+def gentest_checkpoint(request: pytest.FixtureRequest) -> Path | None:
+    """The path given with --gentest-checkpoint, absolute, or None; of several, the one that this test is run for."""
+    one: Path | None = getattr(request, "param", None)
+    return one if one is not None else next(iter(checkpoint_paths(request.config)), None)
 
 
 @pytest.fixture(scope="session")
@@ -196,4 +264,4 @@ def gentest_device(pytestconfig: pytest.Config) -> torch.device:
     """The torch device that gentest uses: --gentest-device, else CUDA where there is one, else the CPU."""
     from gentest.engine.context import resolve_device
 
-    return resolve_device(option(pytestconfig, OPTIONS[1])[0])
+    return resolve_device(option(pytestconfig, DEVICE)[0])

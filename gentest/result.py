@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import Enum
-from sys import float_info
 from typing import Any
 
+from gentest.comparison import Comparison, Gate, Sample, Standing
 from gentest.errors import InvalidArgument
+from gentest.records import read_record
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Verdict(str, Enum):
     """What a check came to."""
 
     VIOLATED = "violated"
-    """A counterexample was found and confirmed."""
+    """A counterexample was found and confirmed; of a property at a rate, the rate was refuted."""
     NO_COUNTEREXAMPLE = "no_counterexample"
     """Every probe that was tried holds; says nothing of how often it holds elsewhere."""
+    HOLDS = "holds"
+    """A rate was certified, less its slack."""
+    UNDECIDED = "undecided"
+    """The budget of probes was spent before a rate was certified or refuted."""
     ERROR = "error"
     """Nothing was decided: the generator, an attribute or the property itself failed."""
 
@@ -34,6 +39,29 @@ class Margins:
 
     min: float
     median: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often a property holds, on independent probes of the prior: another question than whether it always does.
+
+    `passes` of `probes` held when the test stopped; `budget` is how many it might have used. HOLDS certifies a rate of
+    at least p0 - slack and VIOLATED one below p0, each wrong with a probability of at most 1 - confidence. `low` and
+    `high` bound the rate with that confidence, whenever it was looked at. `log_holds` and `log_violated` are the
+    logarithms of the evidence for each, as odds, of which log(1 / (1 - confidence)) is enough.
+    """
+
+    verdict: Verdict
+    p0: float
+    slack: float
+    confidence: float
+    passes: int
+    probes: int
+    budget: int
+    low: float
+    high: float
+    log_holds: float
+    log_violated: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +88,9 @@ class Counterexample:
 class Result:
     """What checking one property on one generator came to.
 
+    The search and the rate are two answers: `counterexample` says that the property does not always hold, `rate` how
+    often it does where that was asked, and then the verdict is the rate's. `gate` compares with a baseline.
+
     `examples` counts the distinct probes that the search looked at, `violations` those of them that violate;
     `images` and `generator_calls` count everything the generator made, pilots, confirmations and reduction included.
     """
@@ -78,21 +109,46 @@ class Result:
     worst: Counterexample | None = None
     generator: str = ""
     replayed: bool = False
+    rate: Rate | None = None
+    gate: Gate | None = None
+    sample: Sample | None = None
+    """Its outcomes probe by probe: kept for a baseline, and in a JSON where asked for."""
+    checkpoint: str = ""
+    """Which checkpoint was checked, in a run of several."""
     traceback: str = field(default="", compare=False)
 
     @builtins.property
+    def known(self) -> bool:
+        """Whether the property fares as it did when the baseline was blessed: then only the gate decides."""
+        return (
+            self.gate is not None
+            and self.verdict is not Verdict.ERROR
+            and self.gate.baseline_verdict == self.verdict.value
+        )
+
+    @builtins.property
     def passed(self) -> bool:
-        """Whether the property may be relied on as far as it was looked at."""
-        return self.verdict is Verdict.NO_COUNTEREXAMPLE
+        """Whether the property may be relied on as far as it was looked at, and has held against the baseline."""
+        absolute = self.verdict in (Verdict.NO_COUNTEREXAMPLE, Verdict.HOLDS) or self.known
+        return absolute and (self.gate is None or self.gate.standing is Standing.HELD)
+
+    @builtins.property
+    def undecided(self) -> bool:
+        """Whether nothing speaks against the property, and too little for it."""
+        refuted = self.verdict in (Verdict.VIOLATED, Verdict.ERROR) and not self.known
+        regressed = self.gate is not None and self.gate.standing is Standing.REGRESSED
+        return not (self.passed or refuted or regressed)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads."""
-        return {**asdict(self), "verdict": self.verdict.value}
+        whole: dict[str, Any] = plain(asdict(self))
+        return whole
 
     @classmethod
     def from_json(cls, value: object) -> Result:
         """The result of `to_json`. Raises `InvalidArgument` for anything else."""
-        return cls(**_record(cls, value))
+        result: Result = read_record(cls, value)
+        return result
 
 
 @dataclass(frozen=True)
@@ -112,52 +168,35 @@ class Session:
         return asdict(self)
 
 
-def document(session: Session, results: list[Result], *, version: str) -> dict[str, Any]:
-    """The whole of a run as JSON: `--gentest-json FILE`."""
-    return {
-        "schema": SCHEMA,
-        "gentest": version,
-        "session": session.to_json(),
-        "results": [result.to_json() for result in results],
-    }
+@dataclass(frozen=True)
+class Document:
+    """The whole of a run: what `--gentest-json FILE` writes."""
+
+    session: Session
+    results: tuple[Result, ...]
+    gate: Comparison | None = None
+    schema: int = SCHEMA
+    gentest: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that `json.dumps` takes and `from_json` reads: schema and version first."""
+        whole = plain(asdict(self))
+        return {name: whole[name] for name in ("schema", "gentest", "session", "results", "gate")}
+
+    @classmethod
+    def from_json(cls, value: object) -> Document:
+        """The document of `to_json`. Raises `InvalidArgument` for anything else, another schema first of all."""
+        schema = value.get("schema") if isinstance(value, Mapping) else None
+        if schema != SCHEMA:
+            raise InvalidArgument(f"not results of schema {SCHEMA} (schema: {schema!r})")
+        document: Document = read_record(cls, value)
+        return document
 
 
-def _record(cls: type, value: object) -> dict[str, Any]:
-    """The fields of a record, read from JSON: unknown and missing ones, and values of another type, are named."""
-    if not isinstance(value, Mapping):
-        raise InvalidArgument.expected(f"a JSON object for a {cls.__name__}", "value", value)
-    known = {f.name: str(f.type) for f in fields(cls)}
-    if unknown := sorted(repr(name) for name in value if name not in known):
-        raise InvalidArgument(f"a {cls.__name__} has no field {', '.join(unknown)}")
-    required = {f.name for f in fields(cls) if f.default is MISSING}
-    if missing := sorted(required - set(value)):
-        raise InvalidArgument(f"a {cls.__name__} needs {', '.join(map(repr, missing))}")
-    return {name: _read(known[name], f"{cls.__name__}.{name}", item) for name, item in value.items()}
-
-
-def _read(kind: str, name: str, value: object) -> Any:
-    """A field's value of the type that its annotation says."""
-    if kind.endswith(" | None"):
-        return None if value is None else _read(kind.removesuffix(" | None"), name, value)
-    if kind in _RECORDS:
-        return _RECORDS[kind](**_record(_RECORDS[kind], value))
-    if kind == "Verdict" and value in (known := [v.value for v in Verdict]):
-        return Verdict(value)
-    if kind == "Verdict":
-        raise InvalidArgument.expected(f"one of {', '.join(known)}", "verdict", value)
-    if kind == "float" and isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
-        return float(value)
-    if kind in _PLAIN and type(value) is _PLAIN[kind]:
-        return value
-    if kind.startswith("tuple[") and isinstance(value, (list, tuple)):
-        return tuple(_read(kind[len("tuple[") : -len(", ...]")], name, item) for item in value)
-    if kind.startswith("Mapping[str, ") and isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _read(kind[len("Mapping[str, ") : -1], name, item) for key, item in value.items()}
-    if kind == "Any":
-        return value
-    raise InvalidArgument.expected({"float": "a finite number"}.get(kind, kind), name, value)
-
-
-_LARGEST = float_info.max
-_PLAIN: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
-_RECORDS: Mapping[str, type] = {"Margins": Margins, "Counterexample": Counterexample}
+def plain(value: Any) -> Any:
+    """What `dataclasses.asdict` gives, with enumerations as their values."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

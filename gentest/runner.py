@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import io
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from collections.abc import Generator as Iteration
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 import pytest
 import torch
 
-from gentest import plugin
+from gentest import checkpoints, plugin
 from gentest._settings import ATTRIBUTE, Values, settings
 from gentest.attributes.prompts import PromptCache
+from gentest.baseline import keys
 from gentest.decorators import DECLARED, Declared, Property, checker
 from gentest.engine.context import Context, resolve_device
 from gentest.engine.driver import Question, check
-from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, Violation
+from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
 from gentest.failures import Failures
 from gentest.gathering import Gathering, attach
+from gentest.gating import Gating
 from gentest.generators import Generator
 from gentest.probes import Probe
 from gentest.report import progress, terminal
 from gentest.result import Result, Verdict
+from gentest.undecorated import watched
 
 
 @dataclass
@@ -38,17 +39,20 @@ class Checked:
 
     labels: tuple[str, ...] = ()
     results: dict[str, Result] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
     running: bool = False
 
-    def keep(self, label: str, result: Result) -> None:
-        """Adds a result; where a body runs more than once, the first that does not pass stays."""
-        if label not in self.results or self.results[label].passed:
+    def keep(self, label: str, result: Result, *, fails: bool) -> None:
+        """Adds a result; where a body runs more than once, the first that fails stays."""
+        if label not in self.failed:
             self.results[label] = result
+        if fails:
+            self.failed.add(label)
 
     @property
     def passed(self) -> bool:
-        """Whether every property was checked, and passed."""
-        return bool(self.labels) and all(label in self.results and self.results[label].passed for label in self.labels)
+        """Whether every property was checked, and none failed."""
+        return bool(self.labels) and not self.failed and all(label in self.results for label in self.labels)
 
 
 class Runner:
@@ -58,7 +62,7 @@ class Runner:
         self.config = config
         options = {o.name: plugin.option(config, o) for o in plugin.OPTIONS}
         self._options = {name: value for name, (value, _) in options.items()}
-        in_settings = ("examples", "seed", "device", "batch-size", "clip")
+        in_settings = ("examples", "budget", "seed", "device", "batch-size", "clip")
         chosen = {name: options[name] for name in in_settings if options[name][0] is not None}
         try:
             self._from_flags, self._from_ini = (
@@ -73,7 +77,9 @@ class Runner:
             self._prompts = self._prompt_cache()
         except (InvalidArgument, ClipError) as error:
             raise pytest.UsageError(f"gentest: {error}") from None
+        self._gating = Gating(config)
         self._contexts: dict[Values, Context] = {}
+        self._checkpoint = ""
         self._checked: dict[str, Checked] = {}
         self._watch: progress.Watch | None = None
         self._stream = self._real_stderr()
@@ -85,12 +91,13 @@ class Runner:
             _share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         else:
             label = self._replay[0] if self._replay else None
-            gathering = Gathering(config, path=self._options["json"], replayed=label, values=self.values)
+            path, gating = self._options["json"], self._gating
+            gathering = Gathering(config, path=path, replayed=label, values=self.values, gating=gating)
             config.pluginmanager.register(gathering, "gentest-gathering")
 
     def _prompt_cache(self) -> PromptCache | None:
         path = self._options["prompts"]
-        update = bool(self.config.getoption("--gentest-update-prompts") or self.config.getini("gentest_update_prompts"))
+        update = plugin.flag(self.config, "update-prompts")
         if path is None:
             if update:
                 raise InvalidArgument("--gentest-update-prompts needs --gentest-prompts FILE")
@@ -155,7 +162,7 @@ class Runner:
         if not isinstance(item, pytest.Function):
             return (yield)
         function = item.obj
-        item.obj = _watched(function, item.name)
+        item.obj = watched(function, item.name)
         try:
             return (yield)
         finally:
@@ -169,6 +176,8 @@ class Runner:
                 "a decorated test returns the gentest.Generator under test"
             )
         labelled = _labelled(declared.properties)
+        test = checkpoints.plain_id(item, self._gating.checkpoints)
+        in_baseline = dict(zip(labelled, keys(test, [repr(p) for p in labelled.values()]), strict=True))
         if self._replay is not None:
             labelled = {label: p for label, p in labelled.items() if label == self._replay[0]}
             if not labelled:
@@ -177,28 +186,36 @@ class Runner:
         checked.labels = tuple(labelled)
         failed = []
         for label, property in labelled.items():
-            result = self._decide(item, label, property, subject)
-            checked.keep(label, result)
-            if not result.passed:
+            result = self._decide(item, label, in_baseline[label], property, subject)
+            outcome = self._gating.outcome(result)
+            checked.keep(label, result, fails=outcome == "fail")
+            if outcome == "fail":
                 failed.append(result)
+            elif outcome == "warn":
+                item.warn(UndecidedWarning(terminal.headline(result)))
         if failed:
             text = "\n\n".join(terminal.failure(result, self._command(item, result)) for result in failed)
-            raise (Violation if all(result.verdict is Verdict.VIOLATED for result in failed) else GentestError)(text)
+            raise (GentestError if any(result.verdict is Verdict.ERROR for result in failed) else Violation)(text)
 
-    def _decide(self, item: pytest.Item, label: str, property: Property, generator: Generator) -> Result:
+    def _decide(self, item: pytest.Item, label: str, key: str, property: Property, generator: Generator) -> Result:
+        test, checkpoint = (f(item, self._gating.checkpoints) for f in (checkpoints.plain_id, checkpoints.of_item))
+        if checkpoint != self._checkpoint:  # what was made of one is of no use to the next
+            self._checkpoint = checkpoint
+            self._contexts.clear()
         try:
             values, context = self._context_of(item)
             stored = self._failures.of(item, label) if values.replay_failures else ()
             replay = self._replay[1] if self._replay else None
-            question = Question(property.definition, item.nodeid, label, stored, replay)
+            question = Question(property.definition, test, label, stored, replay)
         except InvalidArgument as error:
-            return Result(item.nodeid, repr(property), Verdict.ERROR, str(error))
+            return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)
+        question = self._gating.asked(question, key)
         with progress.Watch(f"{item.name} {property.name}", self._stream) as self._watch:
             result = check(question, generator, context, values, watch=self._watch.probes)
         self._watch = None
         if self._replay is None and result.verdict is not Verdict.ERROR:
             self._failures.keep(item, label, result)
-        return result
+        return self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
         """The settings of a test, and the context it shares with every test of the same device, batch size and CLIP."""
@@ -221,17 +238,19 @@ class Runner:
             return ""
         # a node id names no file outside rootdir
         here = os.path.relpath(item.path, self.config.invocation_params.dir)
-        test = f"{here}::{item.nodeid.partition('::')[2]}"
+        test = f"{here}::{result.test.partition('::')[2]}"
         words = ["pytest", "--gentest", test, "--gentest-replay", result.counterexample.replay]
-        flags = {"-c": "inifilename", "--rootdir": "rootdir"} | {
-            option.flag: option.flag
-            for option in plugin.OPTIONS
-            if option.name in ("checkpoint", "device", "clip", "prompts", "profile")
-        }
-        for flag, name in flags.items():
-            given = self.config.getoption(name)
-            if given is not None:
-                words += [flag, str(given)]
+        flags = {"-c": "inifilename", "--rootdir": "rootdir"}
+        words += [
+            word for flag, name in flags.items() if (given := self.config.getoption(name)) for word in (flag, given)
+        ]
+        if self.config.getoption(plugin.CHECKPOINT.flag) is not None:
+            path = self._gating.path_of(result.checkpoint)
+            words += [plugin.CHECKPOINT.flag, os.path.relpath(path, self.config.invocation_params.dir)]
+        for option in plugin.OPTIONS:
+            given = self.config.getoption(option.flag)
+            if option.name in ("device", "clip", "prompts", "profile") and given is not None:
+                words += [option.flag, str(given)]
         return shlex.join(words)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -240,7 +259,7 @@ class Runner:
     ) -> Iteration[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.failed and call.when == "setup" and item.get_closest_marker("gentest") is not None:
-            attach(report, _undecided(item, call))
+            attach(report, _unchecked(item, call))
         if call.when != "call":
             return report
         if report.failed and call.excinfo is not None and _speaks_for_itself(call.excinfo.value):
@@ -251,14 +270,14 @@ class Runner:
         checked = self._checked.get(item.nodeid, Checked())
         if item.get_closest_marker("gentest") is None or checked.running:  # a report of a subtest comes meanwhile
             return report
-        attach(report, checked.results.values() or (_undecided(item, call) if report.failed else ()))
+        attach(report, checked.results.values() or (_unchecked(item, call) if report.failed else ()))
         if report.passed and not checked.passed:
             self._close(item, report, checked)
         return report
 
     def _close(self, item: pytest.Item, report: pytest.TestReport, checked: Checked) -> None:
         """Fails a test that would pass although its properties were not checked, or do not all hold."""
-        failed = [result for result in checked.results.values() if not result.passed]
+        failed = [checked.results[label] for label in checked.labels if label in checked.failed]
         report.outcome = "failed"
         report.longrepr = (
             "\n\n".join(["something caught what gentest raised", *(terminal.headline(result) for result in failed)])
@@ -287,13 +306,17 @@ class Runner:
         return self._from_flags.over(self._from_ini.over(settings.default()))
 
 
-def _undecided(item: pytest.Item, call: pytest.CallInfo[None]) -> list[Result]:
+def _unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> list[Result]:
     """An error for each property of a test that failed before any was looked at: no result is left out."""
     declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
     error = call.excinfo.value if call.excinfo is not None else None
     why = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
     properties = declared.properties if declared is not None else ()
-    return [Result(item.nodeid, repr(p), Verdict.ERROR, f"the test failed before its check: {why}") for p in properties]
+    test, checkpoint = (
+        f(item, plugin.checkpoint_paths(item.config)) for f in (checkpoints.plain_id, checkpoints.of_item)
+    )
+    said = f"the test failed before its check: {why}"
+    return [Result(test, repr(p), Verdict.ERROR, said, checkpoint=checkpoint) for p in properties]
 
 
 def _speaks_for_itself(error: BaseException) -> bool:
@@ -305,32 +328,6 @@ def _share_cores(n_workers: int) -> None:
     """Divides torch's threads among xdist's workers, unless the environment says how many there are to be."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
-
-
-def _watched(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """A test without a property, which fails where it returns a generator."""
-
-    def look_at(returned: object) -> Any:
-        if isinstance(returned, Generator):
-            why = "returns a gentest.Generator, but no property decorates it: nothing was checked"
-            pytest.fail(f"{name} {why}", pytrace=False)
-        return returned
-
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        return function
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def watched(*args: Any, **kwargs: Any) -> Any:
-            return look_at(await function(*args, **kwargs))
-
-    else:
-
-        @functools.wraps(function)
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            return look_at(function(*args, **kwargs))
-
-    return watched
 
 
 def _labelled(properties: tuple[Property, ...]) -> dict[str, Property]:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gentest.comparison import Embedded, Gate, Look, Sample, Standing
 from gentest.errors import InvalidArgument
-from gentest.result import SCHEMA, Counterexample, Margins, Result, Session, Verdict, document
+from gentest.result import SCHEMA, Counterexample, Document, Margins, Rate, Result, Session, Verdict
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 COUNTS = st.integers(0, 2**63)
@@ -45,6 +46,25 @@ RESULTS = st.builds(
     worst=st.none() | COUNTEREXAMPLES,
     generator=st.text(),
     replayed=st.booleans(),
+    rate=st.none() | st.builds(Rate, st.sampled_from(Verdict), *[NUMBERS] * 3, *[COUNTS] * 3, *[NUMBERS] * 4),
+    gate=st.none() | st.builds(Gate, st.sampled_from(Standing), st.text(), st.text(), *[COUNTS] * 6, *[NUMBERS] * 3),
+    sample=st.none()
+    | st.builds(
+        Sample,
+        COUNTS,
+        st.text(),
+        st.text(),
+        st.text(),
+        st.dictionaries(st.text(), st.text(), max_size=2),
+        st.dictionaries(st.text(), NUMBERS, max_size=2),
+        st.none()
+        | st.builds(
+            Look,
+            st.dictionaries(st.text(), st.text(), max_size=2),
+            st.dictionaries(st.text(), st.builds(Embedded, st.text(), COUNTS, NUMBERS, st.text()), max_size=2),
+        ),
+    ),
+    checkpoint=st.text(),
     traceback=st.text(),
 )
 LEAVES = (
@@ -74,6 +94,11 @@ WHOLE: dict[str, Any] = Result(
         {"seed": "1f"}, -1.0, {"a": (0.0, 1.0)}, (0.0, 1.0), ("0", "1..2"), 8, 16, 0.5, "p:1f"
     ),
     worst=Counterexample({"seed": "2f"}, -2.0, {}, (), (), 0, 0, None, "p:2f"),
+    rate=Rate(Verdict.VIOLATED, 0.95, 0.02, 0.99, 80, 96, 4096, 0.7, 0.9, -3.0, 5.0),
+    gate=Gate(Standing.REGRESSED, "", "holds", 90, 80, 0, 10, 96, 2048, 6.0, 0.0, 5.0),
+    sample=Sample(
+        0, "ab", "Normal(3)", "AAAA", {"a": ""}, {"a": 1.0}, Look({"a": "AAAA"}, {"f": Embedded("AA", 1, 1.0)})
+    ),
 ).to_json()
 
 
@@ -147,7 +172,7 @@ def test_a_result_with_a_field_renamed_or_gone_is_refused_or_read(place: tuple[A
     [
         ((), None, "a JSON object for a Result but got value=None"),
         ((), [1], "a JSON object for a Result"),
-        (("verdict",), "maybe", "one of violated, no_counterexample, error but got verdict='maybe'"),
+        (("verdict",), "maybe", "one of violated, no_counterexample, holds, undecided, error but got verdict='maybe'"),
         (("verdict",), None, "got verdict=None"),
         (("verdict",), ["violated"], "got verdict="),
         (("test",), 3, "Expected str but got Result.test=3"),
@@ -187,8 +212,8 @@ def test_a_wrong_value_is_named(place: tuple[Any, ...], wrong: Any, message: str
 
 def test_unknown_and_missing_fields_are_named() -> None:
     """A field of a later version, and one that is missing, are told by name."""
-    with pytest.raises(InvalidArgument, match=r"a Result has no field 'rate'$"):
-        Result.from_json(WHOLE | {"rate": 0.95})
+    with pytest.raises(InvalidArgument, match=r"a Result has no field 'speed'$"):
+        Result.from_json(WHOLE | {"speed": 0.95})
     with pytest.raises(InvalidArgument, match=r"a Result needs 'property', 'verdict'$"):
         Result.from_json({"test": "t"})
     with pytest.raises(InvalidArgument, match=r"a Counterexample has no field 'x', 3"):
@@ -196,9 +221,35 @@ def test_unknown_and_missing_fields_are_named() -> None:
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_only_no_counterexample_passes(verdict: Verdict) -> None:
-    """A result passes where no counterexample was found, and not for an error."""
-    assert Result("t", "p", verdict).passed == (verdict is Verdict.NO_COUNTEREXAMPLE)
+def test_only_what_was_not_refuted_passes(verdict: Verdict) -> None:
+    """A result passes where no counterexample was found or a rate holds, and not for an error or undecided."""
+    assert Result("t", "p", verdict).passed == (verdict in {Verdict.NO_COUNTEREXAMPLE, Verdict.HOLDS})
+    assert Result("t", "p", verdict).undecided == (verdict is Verdict.UNDECIDED)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "standing", "before", "passed", "undecided"),
+    [
+        (Verdict.NO_COUNTEREXAMPLE, Standing.HELD, "no_counterexample", True, False),
+        (Verdict.NO_COUNTEREXAMPLE, Standing.REGRESSED, "no_counterexample", False, False),
+        (Verdict.NO_COUNTEREXAMPLE, Standing.UNDECIDED, "no_counterexample", False, True),
+        (Verdict.VIOLATED, Standing.HELD, "violated", True, False),
+        (Verdict.VIOLATED, Standing.HELD, "no_counterexample", False, False),
+        (Verdict.VIOLATED, Standing.UNDECIDED, "violated", False, True),
+        (Verdict.VIOLATED, Standing.REGRESSED, "violated", False, False),
+        (Verdict.VIOLATED, Standing.UNDECIDED, "", False, False),
+        (Verdict.UNDECIDED, Standing.HELD, "undecided", True, False),
+        (Verdict.UNDECIDED, Standing.HELD, "holds", False, True),
+        (Verdict.HOLDS, Standing.HELD, "violated", True, False),
+        (Verdict.ERROR, Standing.HELD, "error", False, False),
+    ],
+)
+def test_what_a_gate_makes_of_a_verdict(
+    *, verdict: Verdict, standing: Standing, before: str, passed: bool, undecided: bool
+) -> None:
+    """A violation that the baseline has as well is left to the gate; one that it has not fails anyway."""
+    result = Result("t", "p", verdict, gate=Gate(standing, baseline_verdict=before))
+    assert (result.passed, result.undecided) == (passed, undecided)
 
 
 def test_results_are_equal_whatever_their_tracebacks() -> None:
@@ -210,7 +261,10 @@ def test_a_document_holds_the_whole_run() -> None:
     """The document says its schema, the version, the session, and every result as it reads back."""
     result = Result.from_json(WHOLE)
     session = Session("a.pt", "0123", None, "cpu", 0, {"torch": "2"})
-    value = json.loads(json.dumps(document(session, [result], version="1.2"), allow_nan=False))
+    value = json.loads(json.dumps(Document(session, (result,), gentest="1.2").to_json(), allow_nan=False))
     assert (value["schema"], value["gentest"]) == (SCHEMA, "1.2")
     assert value["session"]["versions"] == {"torch": "2"}
     assert [Result.from_json(r) for r in value["results"]] == [result]
+    assert Document.from_json(value) == Document(session, (result,), gentest="1.2")
+    with pytest.raises(InvalidArgument, match=r"not results of schema 2 \(schema: 1\)"):
+        Document.from_json(value | {"schema": 1})

@@ -15,6 +15,7 @@ GIVEN = st.fixed_dictionaries(
     {},
     optional={
         "examples": st.integers(1, 10**6),
+        "budget": st.integers(1, 10**7),
         "seed": st.integers(0, 2**63 - 1),
         "device": st.sampled_from(["cpu", "cuda:1"]),
         "batch_size": st.integers(1, 4096),
@@ -64,6 +65,7 @@ def test_every_setting_can_be_given() -> None:
     """`settings` takes each field of `Values`, and shows what was given, only that."""
     every: dict[str, Any] = {
         "examples": 7,
+        "budget": 64,
         "seed": 3,
         "device": "cpu",
         "batch_size": 2,

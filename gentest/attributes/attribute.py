@@ -89,6 +89,12 @@ def describe(thing: object) -> str:
     return str(getattr(thing, "__name__", type(thing).__qualname__))
 
 
+def fingerprint(thing: object) -> str:
+    """Which model a bound attribute or feature asks, as 16 hexadecimal digits; empty for one that asks none."""
+    found = getattr(getattr(thing, "feature", thing), "fingerprint", "")
+    return found if isinstance(found, str) else ""
+
+
 def check_images(images: Tensor, channels: tuple[int, ...] = (1, 3)) -> Tensor:
     """The images as float32, checked: a float tensor [B, C, H, W] with one of these numbers of channels."""
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:

@@ -44,6 +44,11 @@ class BoundEmbedding:
     model: ClipModel
     declared: ClipEmbedding = field(compare=False)
 
+    @property
+    def fingerprint(self) -> str:
+        """That of the model's image tower."""
+        return self.model.fingerprint
+
     def __call__(self, images: Tensor) -> Tensor:
         return self.model.embed(images)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from gentest.attributes.prompts import PromptCache
 from gentest.engine.evidence import Observed, Subject, thing_key
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.probes import Probe, Probes, independent, points
-from gentest.tolerances import StandardDeviations, Tolerance
 
 PILOT_SEED = 0x67656E74657374
 """The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
@@ -66,6 +66,7 @@ class Context:
         self._watch = watch
         self._bound: dict[Hashable, tuple[Any, Any]] = {}
         self._spreads: dict[Hashable, float] = {}
+        self._blessed_spreads: dict[str, float] = {}
         self._subjects: dict[Hashable, Subject] = {}
         self._evidence: OrderedDict[Hashable, Observed] = OrderedDict()
 
@@ -107,14 +108,23 @@ class Context:
             self._evidence.popitem(last=False)
         return evidence
 
-    def in_units(self, tolerance: Tolerance, of: Attribute | Feature, subject: Subject) -> float:
-        """A tolerance as a number; the spread under the prior is measured once, on a pilot from a fixed seed."""
-        if not isinstance(tolerance, StandardDeviations):
-            return float(tolerance)
+    def spread(self, of: Attribute | Feature, subject: Subject, name: str) -> float:
+        """One standard deviation under the prior: a baseline's where one is in force, else that of a fixed pilot."""
+        if name in self._blessed_spreads:
+            return self._blessed_spreads[name]
         key = (subject.key, thing_key(of))
         if key not in self._spreads:
             self._spreads[key] = self._spread(of, subject)
-        return tolerance.multiple * self._spreads[key]
+        return self._spreads[key]
+
+    @contextmanager
+    def measured_by(self, spreads: Mapping[str, float]) -> Iterator[None]:
+        """While it lasts, these are the standard deviations: a candidate is not to loosen its own tolerance."""
+        self._blessed_spreads, before = dict(spreads), self._blessed_spreads
+        try:
+            yield
+        finally:
+            self._blessed_spreads = before
 
     def _spread(self, of: Attribute | Feature, subject: Subject) -> float:
         """The standard deviation under the prior, in small blocks of the same size at any batch size."""

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import time
 import traceback as tracebacks
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
 
 from gentest._settings import Values
-from gentest.engine import reduce, search
+from gentest.attributes.attribute import fingerprint
+from gentest.comparison import Look, Sample, Terms
+from gentest.engine import rate, reduce, sampling, search
 from gentest.engine.context import PILOT_SEED, Context
 from gentest.engine.evidence import Observed, Subject
+from gentest.engine.explain import explain, observed
+from gentest.engine.look import look
 from gentest.engine.margins import Judge
+from gentest.engine.stream import Stream
 from gentest.errors import GeneratorError, GentestError, InvalidArgument
 from gentest.generators import TANH, Generator
-from gentest.probes import FULL_MASK, Probe, active_groups, independent, moves, points
+from gentest.probes import Probe, independent, moves, points
 from gentest.properties.definition import Definition
-from gentest.result import Counterexample, Margins, Result, Verdict
-from gentest.spaces import Part
+from gentest.records import pack
+from gentest.result import Margins, Result, Verdict
 
 OURS = Path(__file__).parents[1]
 EXAMINED = 16
 """Samples on which a generator is examined before a property is looked at."""
 ALONE = 4
 """Of these, so many once more alone."""
+MOST_AT_ONCE = 256
+"""A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
 LEAST_BUDGET = 64
 """A reduction asks about no more probes than the search did, or this many after a short search."""
+DIGEST = re.compile(r", [0-9a-f]{16}(?=\))")
+"""Which bank an `Empirical` space draws from: another one for every checkpoint that encodes images anew."""
 SAME = 1 / 32
 """How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
 
@@ -47,6 +57,13 @@ class Question:
     """Probes that failed before: looked at first."""
     replay: Probe | None = None
     """The only probe to look at."""
+    n_sampled: int = 0
+    """How many independent probes to keep the margins of: for a baseline, or where they are asked for."""
+    against: Sample | None = None
+    """What the baseline has of the property: its probes are evaluated until the comparison is decided."""
+    terms: Terms = field(default_factory=Terms)
+    looks: bool = True
+    """Whether a sample holds what the outputs were like."""
 
 
 def check(
@@ -67,7 +84,8 @@ def check(
         generator.to(context.device)
         subject = Subject.of(generator)
         result = replace(result, generator=subject.fingerprint)
-        result = _Check(question, subject, context, values, watch).run(result)
+        with context.measured_by({} if question.against is None else question.against.spreads):
+            result = _Check(question, subject, context, values, watch).run(result)
     except GentestError as error:
         result = replace(result, message=str(error), traceback=_their_traceback(error))
     except torch.cuda.OutOfMemoryError as error:
@@ -101,23 +119,98 @@ class _Check:
         self.space = subject.generator.latent
         self.judge = Judge(context, subject, question.definition)
         self.budget = min(values.reduce, max(values.examples, LEAST_BUDGET))
+        self.block = min(context.batch_size, MOST_AT_ONCE)
+        self.streams: dict[int, Stream] = {}
 
     def run(self, result: Result) -> Result:
         if not self.definition.total:
             self._examine()
         if self.question.replay is not None:
             return self._replayed(result, self.question.replay)
+        failing, result = self._looked_for(result)
+        if self.definition.rate is not None:
+            result, failed = self._rated(result)
+            failing = failing or failed
+        if failing:
+            result = self._shown(result, failing)
+        if self.definition.rate is None:
+            verdict = Verdict.VIOLATED if failing else Verdict.NO_COUNTEREXAMPLE
+            result = replace(result, verdict=verdict)
+        if self.question.n_sampled or self.question.against is not None:
+            result = replace(result, sample=self._sampled())
+        return result
+
+    def _looked_for(self, result: Result) -> tuple[list[Probe], Result]:
+        """Probes that violate the property: those of the run before that still do, or else those of a search.
+
+        While one of the run before violates, nothing is searched anew, so a failing test fails quickly and alike.
+        """
         if failing := [probe for probe in self._fitting(self.question.stored) if self.judge.alone(probe) < 0]:
-            return self._still_violated(result, failing)
+            margins = [self.judge.alone(probe) for probe in failing]
+            return failing, replace(self._looked(result, margins), replayed=True)
         probes = self._planned()
-        margins: list[float] = []
+        margins = []
         step = max(1, self.context.batch_size)
         while len(margins) < len(probes):
             margins += self.judge.margins(probes[len(margins) : len(margins) + step])
             self.watch(len(margins), len(probes))
-        if min(margins) >= 0:
-            return replace(self._looked(result, margins), verdict=Verdict.NO_COUNTEREXAMPLE)
-        return self._violated(result, probes, margins)
+        failing = [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
+        return failing, self._looked(result, margins)
+
+    def _rated(self, result: Result) -> tuple[Result, list[Probe]]:
+        """With the rate's verdict; and where it was refuted, the probes that refuted it."""
+        assert self.definition.rate is not None
+        take = self._stream(self.values.seed)
+        decided = rate.decide(
+            self.definition.rate,
+            lambda start, n: [margin >= 0 for margin in take(start, n)],
+            budget=self.values.budget,
+            block=self.block,
+        )
+        result = replace(result, rate=decided, verdict=decided.verdict)
+        if decided.verdict is not Verdict.VIOLATED:
+            return result, []
+        probes = self.streams[self.values.seed].probes(0, decided.probes)
+        margins = self.judge.margins(probes)
+        return result, [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
+
+    def _stream(self, seed: int) -> Callable[[int, int], list[float]]:
+        """The margins of a seed's independent probes, by index."""
+        stream = self.streams.setdefault(seed, Stream(seed, self._real))
+
+        def take(start: int, n: int) -> list[float]:
+            margins = self.judge.margins(stream.probes(start, n))
+            self.watch(start + n, 0)
+            return margins
+
+        return take
+
+    def _sampled(self) -> Sample:
+        """The property on the baseline's probes, or on as many of this run's seed as are asked for."""
+        against, n = self.question.against, self.question.n_sampled
+        seed = self.values.seed if against is None else against.seed
+        take = self._stream(seed)
+        if against is None or n:
+            margins = sampling.margins(take, n, block=self.block)
+        else:
+            margins = sampling.margins_against(against, take, self.question.terms, block=self.block)
+        evidence = observed(self.judge, self.streams[seed].probes(0, 1)[0])
+        things = {**evidence.attributes, **evidence.named_features}
+        return Sample(
+            seed=seed,
+            generator=self.subject.fingerprint,
+            space=DIGEST.sub("", repr(self.space)),
+            margins=pack(margins),
+            measures={name: fingerprint(self.context.bound(thing)) for name, thing in things.items()},
+            spreads=dict(evidence.spreads),
+            look=self._look(evidence, seed) if self.question.looks else None,
+        )
+
+    def _look(self, evidence: Observed, seed: int) -> Look | None:
+        """What the outputs are like; None where a property that judges broken outputs has found that they are none."""
+        with suppress(*((GeneratorError,) if self.definition.total else ())):
+            return look(self.context, self.subject, evidence.attributes, evidence.named_features, seed)
+        return None
 
     def _examine(self) -> None:
         """Looks at a few samples in a batch and alone: what no property could judge is said once, in one line."""
@@ -178,22 +271,28 @@ class _Check:
         if not self._fitting([probe]):
             raise InvalidArgument(f"the probe {probe} does not fit {self.space!r}")
         margin = self.judge.alone(probe)
-        found = self._counterexample(probe)
+        found = explain(self.judge, probe, self.label)
         verdict = Verdict.VIOLATED if margin < 0 else Verdict.NO_COUNTEREXAMPLE
         result = replace(self._looked(result, [margin]), verdict=verdict, replayed=True)
         return replace(result, counterexample=found, worst=found) if margin < 0 else result
 
-    def _violated(self, result: Result, probes: Sequence[Probe], margins: Sequence[float]) -> Result:
-        failing = [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
-        worst = self._confirmed(self.judge.worst(failing))
-        reduced = self._confirmed(self._reduced([self._confirmed(probe) for probe in failing[: reduce.POOL]]))
-        minimal = self._confirmed(self._simplified(reduced))
+    def _shown(self, result: Result, failing: Sequence[Probe]) -> Result:
+        """With the worst and the minimal of probes that violate; those of the run before are shown as they were."""
+        if result.replayed:
+            worst, minimal = self.judge.worst(failing), failing[0]
+        else:
+            worst = self._confirmed(self.judge.worst(failing))
+            reduced = self._confirmed(self._reduced([self._confirmed(probe) for probe in failing[: reduce.POOL]]))
+            minimal = self._confirmed(self._simplified(reduced))
         return replace(
-            self._looked(result, margins),
-            verdict=Verdict.VIOLATED,
-            counterexample=self._counterexample(minimal),
-            worst=self._counterexample(worst),
+            result,
+            counterexample=explain(self.judge, minimal, self.label),
+            worst=explain(self.judge, worst, self.label),
         )
+
+    @property
+    def label(self) -> str:
+        return self.question.label or self.definition.name
 
     def _confirmed(self, probe: Probe) -> Probe:
         """A probe that violates in a batch, once it violates alone as well: no other is ever a counterexample."""
@@ -203,20 +302,6 @@ class _Check:
                 "the output depends on the batch (gentest.reproducible() shows it)"
             )
         return probe
-
-    def _still_violated(self, result: Result, failing: Sequence[Probe]) -> Result:
-        """Counterexamples of the run before that violate still: reported as they were, until the generator is mended.
-
-        The first was the minimal one; nothing is searched or reduced anew, so a failing test fails quickly and alike.
-        """
-        margins = [self.judge.alone(probe) for probe in failing]
-        return replace(
-            self._looked(result, margins),
-            verdict=Verdict.VIOLATED,
-            replayed=True,
-            counterexample=self._counterexample(failing[0]),
-            worst=self._counterexample(self.judge.worst(failing)),
-        )
 
     def _reduced(self, failing: Sequence[Probe]) -> Probe:
         if not self.definition.reducible:
@@ -247,43 +332,6 @@ class _Check:
             violations=sum(margin < 0 for margin in margins),
             margin=Margins(min(margins), median(margins)),
         )
-
-    def _counterexample(self, probe: Probe) -> Counterexample:
-        evidence = self.context.evidence(self.subject, self.definition.probes, [probe], alone=True)
-        with torch.no_grad():
-            self.definition.margin(evidence)
-        groups = self.space.groups
-        active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
-        return Counterexample(
-            probe=probe.to_json(),
-            margin=self.judge.alone(probe),
-            scores=_curves(evidence),
-            t=tuple(float(t) for t in evidence.t[0]),
-            groups=tuple(str(groups[g]) for g in active),
-            n_groups=len(groups),
-            n_coordinates=sum(part.dim for part in self.space.parts.values() if part.n_groups),
-            typicality=_typicality(evidence, self.space.parts),
-            replay=f"{self.question.label or self.definition.name}:{probe}",
-        )
-
-
-def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
-    """What was measured along one probe: each attribute, and the steps of each feature between neighbours."""
-    curves = {
-        name: tuple(float(v) for v in evidence.scores(attribute)[0]) for name, attribute in evidence.attributes.items()
-    }
-    for name, feature in evidence.named_features.items():
-        steps = evidence.features(feature)[0].diff(dim=0).norm(dim=-1)
-        curves[f"step in {name}"] = tuple(float(v) for v in steps)
-    return curves
-
-
-def _typicality(evidence: Observed, parts: Mapping[str, Part]) -> float | None:
-    """The prior's quantile of the latent that lies furthest from typical; None where the prior cannot tell."""
-    quantiles = [part.typicality(evidence.placed[name][0]) for name, part in parts.items()]
-    known = np.concatenate(quantiles)
-    known = known[np.isfinite(known)]
-    return float(known[np.abs(known - 0.5).argmax()]) if known.size else None
 
 
 def _their_traceback(error: GentestError) -> str:

@@ -17,7 +17,7 @@ from gentest.errors import AttributeFailed, GeneratorError
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes, independent, noise
 from gentest.spaces import Space
-from gentest.tolerances import Tolerance
+from gentest.tolerances import StandardDeviations, Tolerance
 
 if TYPE_CHECKING:
     from gentest.engine.context import Context
@@ -88,6 +88,8 @@ class Observed:
         self._measured: dict[Hashable, Tensor] = {}
         self.attributes: dict[str, Attribute] = {}
         self.named_features: dict[str, Feature] = {}
+        self.spreads: dict[str, float] = {}
+        """The standard deviations that `gentest.sd(x)` stood for, by what they are of."""
         self._others: dict[Space, Observed] = {}
 
     @property
@@ -191,7 +193,11 @@ class Observed:
             return torch.cat([measure(thing, chunk) for chunk in torch.split(images, self._batch_size)])
 
     def in_units(self, tolerance: Tolerance, of: Attribute | Feature) -> float:
-        return self._context.in_units(tolerance, of, self._yardstick)
+        if not isinstance(tolerance, StandardDeviations):
+            return float(tolerance)
+        name = describe(of)
+        self.spreads[name] = self._context.spread(of, self._yardstick, name)
+        return tolerance.multiple * self.spreads[name]
 
     def under(self, prior: Space) -> Observed:
         if prior not in self._others:

@@ -15,6 +15,8 @@ from gentest.attributes.attribute import describe
 from gentest.errors import InvalidArgument
 from gentest.probes import Probes
 from gentest.spaces import Space
+from gentest.spaces.space import as_number
+from gentest.stats.rates import RateTest, default_slack
 from gentest.tolerances import Tolerance
 
 
@@ -56,6 +58,35 @@ class Evidence(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class AtRate:
+    """For which share of probes a property is to hold: at least `p0`, certified less `slack` with `confidence`."""
+
+    p0: float
+    confidence: float = 0.99
+    slack: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("p0", self.p0), ("confidence", self.confidence)):
+            if not 0.0 < as_number(value) < 1.0:
+                hint = "a property that is to hold on every probe has no rate" if name == "p0" else ""
+                raise InvalidArgument.expected("a number above 0 and below 1", name, value, hint=hint)
+        if self.slack is not None and not 0.0 <= as_number(self.slack) < self.p0:
+            raise InvalidArgument.expected("a number >= 0 and below p0", "slack", self.slack)
+
+    @property
+    def test(self) -> RateTest:
+        """The sequential test of this rate."""
+        slack = default_slack(self.p0) if self.slack is None else float(self.slack)
+        return RateTest(float(self.p0), slack, 1.0 - self.confidence)
+
+    def __str__(self) -> str:
+        words = [f"{self.p0!r}"]
+        words += [] if self.confidence == AtRate.confidence else [f"confidence={self.confidence!r}"]
+        words += [] if self.slack is None else [f"slack={self.slack!r}"]
+        return f".at_rate({', '.join(words)})"
+
+
 SUBJECTS = ("attribute", "feature", "property")
 """Arguments that are what a property speaks of: written without their names, as they are given."""
 
@@ -69,7 +100,8 @@ class Definition:
     `margin` gives float [N], >= 0 where the property holds and < 0 where it does not. `total` says that the margin
     judges outputs that other properties take for granted (finite, in range, a function of the latent alone).
     `reducible` says that a probe whose ends differ in fewer coordinates is as fair a test; where it is not, as for a
-    property that asks for a change, a counterexample keeps all of its coordinates.
+    property that asks for a change, a counterexample keeps all of its coordinates. With a `rate` the verdict is on how
+    often the property holds.
     """
 
     name: str
@@ -78,6 +110,7 @@ class Definition:
     arguments: Mapping[str, object] = field(default_factory=dict)
     total: bool = False
     reducible: bool = True
+    rate: AtRate | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.probes, Probes):
@@ -93,7 +126,7 @@ class Definition:
             return describe(value) if callable(value) else str(value) if isinstance(value, Definition) else repr(value)
 
         words = (word(v) if key in SUBJECTS else f"{key}={word(v)}" for key, v in self.arguments.items())
-        return f"{self.name}({', '.join(words)})"
+        return f"{self.name}({', '.join(words)}){'' if self.rate is None else self.rate}"
 
 
 def check_callable(name: str, value: Any) -> None:

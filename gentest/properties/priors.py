@@ -18,6 +18,9 @@ def prior_invariant(inner: Definition, *, priors: Sequence[Space]) -> Definition
     if not isinstance(priors, tuple) or not priors or not all(isinstance(p, Space) for p in priors):
         raise InvalidArgument.expected("a list of latent spaces such as [gentest.Uniform(128)]", "priors", priors)
 
+    if inner.rate is not None:
+        raise InvalidArgument(f"give the rate to the whole: prior_invariant(..., priors=[...]){inner.rate}")
+
     def margin(evidence: Evidence) -> Tensor:
         margins = [inner.margin(evidence), *(inner.margin(evidence.under(prior)) for prior in priors)]
         return torch.stack(margins).amin(0)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import log
 
-from gentest.result import Counterexample, Result, Verdict
+from gentest.comparison import Standing
+from gentest.report import comparison
+from gentest.report.numbers import interval, odds, percent
+from gentest.result import Counterexample, Rate, Result, Verdict
 
 BARS = "▁▂▃▄▅▆▇█"
 WORDS = {
     Verdict.NO_COUNTEREXAMPLE: "no counterexample",
+    Verdict.HOLDS: "holds",
     Verdict.VIOLATED: "violated",
+    Verdict.UNDECIDED: "undecided",
     Verdict.ERROR: "error",
 }
 SHOWN = 8
@@ -24,6 +30,8 @@ def headline(result: Result) -> str:
     """
     if result.verdict is Verdict.ERROR:
         return f"{result.property}: error: {result.message}"
+    if result.rate is not None:
+        return f"{result.property}: {rate(result.rate)}"
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
         again = "the replayed probe" if result.replayed else f"{result.examples} probes"
         return f"{result.property}: no counterexample in {again}"
@@ -35,9 +43,33 @@ def headline(result: Result) -> str:
     )
 
 
+def rate(rate: Rate) -> str:
+    """What was decided of a rate, with what that certifies, and both thresholds.
+
+    >>> rate(Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2))
+    'holds for at least 93 % of probes (0.95 less slack 0.02): 80 of 80 pass, 100 % [93 %, 100 %]'
+    """
+    found = f"{rate.passes} of {rate.probes} pass, {interval(rate.passes, rate.probes, rate.low, rate.high)}"
+    certified = percent(rate.p0 - rate.slack)
+    if rate.verdict is Verdict.HOLDS:
+        return f"holds for at least {certified} of probes ({rate.p0:g} less slack {rate.slack:g}): {found}"
+    if rate.verdict is Verdict.VIOLATED:
+        return f"holds for fewer than {percent(rate.p0)} of probes: {found}"
+    needs = odds(-log(1.0 - rate.confidence))
+    return (
+        f"undecided between at least {certified} and fewer than {percent(rate.p0)} of probes: {found}; "
+        f"evidence {odds(rate.log_holds)} and {odds(rate.log_violated)}, needs {needs} (budget {rate.budget} probes)"
+    )
+
+
 def failure(result: Result, command: str) -> str:
     """The whole block on a result that fails a test; `command` replays its minimal counterexample."""
     lines = [headline(result)]
+    if result.gate is not None:
+        standing = result.gate.standing.value
+        lines.append(f"  {standing:<8} {comparison.figures(result.gate)}")
+        if result.known and result.gate.standing is Standing.REGRESSED:
+            lines.append("           (what follows is as the baseline has it; the gate refused its rate)")
     if result.worst is not None and result.counterexample != result.worst:
         lines += _found("worst", result.worst)
     if result.counterexample is not None:
@@ -83,7 +115,13 @@ def _figures(result: Result) -> str:
         return result.property
     smallest = f", smallest margin {result.margin.min:.4g}" if result.margin else ""
     probes = "1 probe" if result.examples == 1 else f"{result.examples} probes"
-    return f"{result.property}  [{probes}{smallest}, {result.seconds:.1f} s]"
+    said = ""
+    if result.rate is not None:
+        low, high = result.rate.low, result.rate.high
+        said = f"{interval(result.rate.passes, result.rate.probes, low, high)} of {result.rate.probes}; "
+        probes = f"counterexample in {probes}" if result.violations else f"no counterexample in {probes}"
+    on = f" on {result.checkpoint}" if result.checkpoint else ""
+    return f"{result.property}{on}  [{said}{probes}{smallest}, {result.seconds:.1f} s]"
 
 
 def _worst(result: Result) -> float:

@@ -36,9 +36,9 @@ def test_skipped(generator):
 
 
 def check_schema(document: dict[str, Any]) -> None:
-    """Asserts that a document is of schema 1: every key, and the type of every value."""
-    assert list(document) == ["schema", "gentest", "session", "results"]
-    assert (document["schema"], document["gentest"]) == (1, gentest.__version__)
+    """Asserts that a document is of schema 2: every key, and the type of every value."""
+    assert list(document) == ["schema", "gentest", "session", "results", "gate"]
+    assert (document["schema"], document["gentest"]) == (2, gentest.__version__)
     session = document["session"]
     assert set(session) == {"checkpoint", "generator", "clip", "device", "seed", "versions"}
     assert {"python", "torch", "hypothesis", "numpy", "open_clip_torch", "pytest"} <= set(session["versions"])

@@ -182,8 +182,12 @@ WRONG = [
     ("seed", str(2**63), "gentest: Expected a whole number >= 0 and <= * but got seed=9223372036854775808 (type=int)"),
     ("batch-size", "0", "--gentest-batch-size: expected auto, or a whole number >= 1 but got '0'"),
     ("batch-size", "all", "--gentest-batch-size: expected auto, or a whole number >= 1 but got 'all'"),
-    ("checkpoint", "none.pt", "--gentest-checkpoint: expected a file or folder that exists but got '*none.pt'"),
-    ("checkpoint", "x" * 5000, "--gentest-checkpoint: expected a file or folder that exists but got *"),
+    (
+        "checkpoint",
+        "none.pt",
+        "--gentest-checkpoint: expected a file or folder that exists, or a pattern* but got '*none.pt'",
+    ),
+    ("checkpoint", "x" * 5000, "--gentest-checkpoint: expected a file or folder that exists, or a pattern* but got *"),
     ("json", "none/results.json", "--gentest-json: expected a file in a folder that exists but got *"),
     ("json", ".", "--gentest-json: expected a file in a folder that exists but got *"),
     ("device", "abacus", "gentest: Expected a torch device that is here but got device='abacus' (type=str); *"),
@@ -265,7 +269,7 @@ def test_prompts_are_written_where_they_are_asked_for(how: str, repository: Repo
 def test_a_missing_checkpoint_stops_a_run_without_gentest_too(repository: Repository) -> None:
     """`--gentest-checkpoint` may serve plain tests: a file that is not there is said at once."""
     repository.write("def test_it(gentest_checkpoint):\n    pass")
-    said = "ERROR: --gentest-checkpoint: expected a file or folder that exists but got '*none.pt'"
+    said = "ERROR: --gentest-checkpoint: expected a file or folder that exists, or a pattern* but got '*none.pt'"
     refused(repository.run("--gentest-checkpoint", "none.pt"), said)
 
 

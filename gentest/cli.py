@@ -1,0 +1,177 @@
+"""The command `gentest`: what a run came to, from its files alone, and blessing a checkpoint.
+
+    gentest show RESULT.json                          what a run or a baseline says
+    gentest gate RESULT.json --baseline FILE          the gate's decision, from files alone
+    gentest bless FILE --by NAME [PYTEST ARGUMENTS]   take a checkpoint as the measure of those to come
+
+Exit status: 0 held (or all passed), 1 regressed (or violated, or drifted where that refuses), 3 undecided, 2 misuse.
+It imports no torch; `bless` starts pytest in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gentest import gate
+from gentest.baseline import Baseline
+from gentest.comparison import Comparison, Standing, Terms
+from gentest.errors import InvalidArgument
+from gentest.report import comparison, markdown, ranking, terminal
+from gentest.result import Document, Verdict
+
+HELD, REGRESSED, MISUSE, UNDECIDED = 0, 1, 2, 3
+MAX_BYTES = 256 * 2**20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status. Misuse is one line on standard error."""
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and given.run is not _bless:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        status: int = given.run(given, rest)
+    except (InvalidArgument, OSError) as error:
+        sys.stderr.write(f"gentest: {error}\n")
+        return MISUSE
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gentest", description="property-based testing for generative models")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="what a run or a baseline says")
+    show.add_argument("file", type=Path, metavar="RESULT.json", help="what --gentest-json wrote, or a baseline")
+    show.add_argument("--markdown", action="store_true", help="as Markdown, for the page of a CI job")
+    show.set_defaults(run=_show)
+    gating = commands.add_parser("gate", help="candidate against baseline, from files alone")
+    gating.add_argument("file", type=Path, metavar="RESULT.json", help="made with --gentest-outcomes")
+    gating.add_argument(
+        "--baseline", type=Path, required=True, metavar="FILE", help="what --gentest-save-baseline wrote"
+    )
+    gating.add_argument("--tolerance", type=float, default=Terms.tolerance, metavar="T", help="default: 0.05")
+    gating.add_argument("--drift", choices=("warn", "fail", "off"), default="warn", help="default: warn")
+    gating.add_argument(
+        "--undecided", choices=("fail", "warn"), default="fail", help="warn: exit status 0 (default: fail)"
+    )
+    gating.add_argument("--markdown", action="store_true", help="as Markdown, for the page of a CI job")
+    gating.set_defaults(run=_gate)
+    bless = commands.add_parser(
+        "bless",
+        help="check a checkpoint and take it as the measure of those to come",
+        description="Further arguments go to pytest: the tests, --gentest-checkpoint, and so on.",
+    )
+    bless.add_argument("file", type=Path, metavar="FILE", help="the baseline, new or to be replaced")
+    bless.add_argument("--by", required=True, help="who answers for it")
+    bless.add_argument("--note", default="", help="why")
+    bless.add_argument("--seed", type=int, help="whose probes it keeps (default: the seed after the last one's)")
+    bless.set_defaults(run=_bless)
+    return parser
+
+
+def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
+    value = _read(given.file)
+    if isinstance(value, dict) and "blessed" in value:
+        baseline = Baseline.load(given.file)
+        _print([f"{given.file.name}: {baseline.blessed}", *_summary(value)])
+        return HELD
+    document = _document(given.file, value)
+    if given.markdown:
+        sys.stdout.write(markdown.page(document))
+    else:
+        failed = [r for r in document.results if not r.passed]
+        blocks = [
+            line for r in failed for line in (r.test, *terminal.failure(r, _replay(r.counterexample)).splitlines())
+        ]
+        compared = comparison.lines(document.gate) if document.gate is not None else []
+        results = document.results
+        _print([*blocks, *terminal.table(results), terminal.totals(results), *ranking.table(results), *compared])
+    if any(not r.passed and not r.undecided for r in document.results):
+        return REGRESSED
+    if document.gate is not None and document.gate.standing is not Standing.HELD:
+        return _status(document.gate)
+    return UNDECIDED if any(r.undecided for r in document.results) else HELD
+
+
+def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
+    if not 0.0 < given.tolerance < 1.0:
+        raise InvalidArgument.expected("a number above 0 and below 1", "--tolerance", given.tolerance)
+    baseline = Baseline.load(given.baseline)
+    document = _document(given.file, _read(given.file))
+    drift = given.drift != "off"
+    n = len({result.checkpoint for result in document.results})
+    claims = gate.n_claims(baseline, drift=drift, checkpoints=max(1, n))
+    found = gate.decide(document.results, baseline, Terms(given.tolerance, claims=claims), drift=drift)
+    if given.markdown:
+        sys.stdout.write(markdown.page(replace(document, gate=found)))
+    else:
+        _print(comparison.lines(found))
+    if given.drift == "fail" and found.drifted:
+        return REGRESSED
+    status = _status(found)
+    return HELD if status == UNDECIDED and given.undecided == "warn" else status
+
+
+def _bless(given: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Rotates the seed: a checkpoint chosen again and again on the same probes would be fitted to them."""
+    before = Baseline.load(given.file) if given.file.exists() else None
+    seed = given.seed if given.seed is not None else before.blessings[0].seed + 1 if before is not None else 0
+    stamp = given.file.stat().st_mtime_ns if before is not None else None
+    command = [sys.executable, "-m", "pytest", "--gentest", "--gentest-save-baseline", str(given.file)]
+    done = subprocess.run([*command, "--gentest-seed", str(seed), *rest], check=False)
+    if not given.file.exists() or given.file.stat().st_mtime_ns == stamp:
+        sys.stderr.write(f"gentest: nothing was blessed: pytest ended with exit status {done.returncode}\n")
+        return MISUSE
+    blessed = Baseline.load(given.file)
+    last = replace(blessed.blessings[0], by=given.by, note=given.note)
+    blessed = replace(blessed, blessings=(last, *blessed.blessings[1:]))
+    blessed.save(given.file)
+    known = [key for key, entry in blessed.entries.items() if entry.verdict in (Verdict.VIOLATED.value, "undecided")]
+    _print(
+        [f"{given.file}: {blessed.blessed}", *(f"does not hold on it, and is known from now on: {k}" for k in known)]
+    )
+    return HELD
+
+
+def _status(found: Comparison) -> int:
+    return {Standing.HELD: HELD, Standing.REGRESSED: REGRESSED}.get(found.standing, UNDECIDED)
+
+
+def _replay(found: object) -> str:
+    return f"--gentest-replay {getattr(found, 'replay', '')}"
+
+
+def _summary(value: dict[str, object]) -> list[str]:
+    """A baseline's properties, and what its outputs were like, in lines."""
+    properties, outputs = value["properties"], value["outputs"]
+    assert isinstance(properties, dict)
+    assert isinstance(outputs, dict)
+    lines = [f"{said['verdict']:<18} {said['holds']:<24} {key}" for key, said in properties.items()]
+    return lines + [f"{name}: {said}" for levels in outputs.values() for name, said in levels.items()]
+
+
+def _read(path: Path) -> object:
+    if path.stat().st_size > MAX_BYTES:
+        raise InvalidArgument(f"{path}: larger than {MAX_BYTES // 2**20} MB")
+    try:
+        value: object = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"{path}: not a JSON file: {error}") from error
+    return value
+
+
+def _document(path: Path, value: object) -> Document:
+    try:
+        return Document.from_json(value)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}: {error}") from error
+
+
+def _print(lines: Sequence[str]) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")

@@ -1,0 +1,160 @@
+"""A checkpoint against the blessed one: what is kept of each, and what the comparison of the two came to.
+
+Passive records, in the lowest layer: the engine makes samples, the gate compares them, reports show what it says.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Standing(str, Enum):
+    """How a candidate stands to the baseline, in one property or in all."""
+
+    HELD = "held"
+    """Its rate has not fallen by the tolerance: certified."""
+    REGRESSED = "regressed"
+    """Its rate has fallen: certified, among all claims."""
+    UNDECIDED = "undecided"
+    """The baseline's probes are spent, or the baseline does not have the property."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Rows [n, D] of a feature of outputs, projected to few dimensions: int8 `rows` times `scale`, in base64."""
+
+    rows: str
+    dim: int
+    scale: float
+    clip: str = ""
+    """The fingerprint of the CLIP that the feature is of."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a generator's outputs were like on the first independent latents of a seed.
+
+    `levels` holds each attribute's score of every output (packed float32), `embeddings` each feature's rows.
+    """
+
+    levels: Mapping[str, str]
+    embeddings: Mapping[str, Embedded]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A property on the first independent probes of a seed, probe by probe: what a baseline keeps, and a gate replays.
+
+    `margins` is packed float32, one a probe, in the order of the seed's stream; a probe holds where it is >= 0.
+    `measures` names what the property measured, with the fingerprint of its CLIP where it has one; `spreads` the
+    standard deviations that its `gentest.sd(x)` stood for.
+    """
+
+    seed: int
+    generator: str
+    space: str
+    margins: str
+    measures: Mapping[str, str] = field(default_factory=dict)
+    spreads: Mapping[str, float] = field(default_factory=dict)
+    look: Look | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a gate was asked: fixed before anything is looked at.
+
+    `tolerance` is how far a rate may fall, `alpha` the probability of a wrong decision, `claims` how many claims share
+    it: a regression of each property, and a drift of each level and embedding.
+    """
+
+    tolerance: float = 0.05
+    alpha: float = 0.01
+    claims: int = 1
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One property, candidate against baseline, on the same probes.
+
+    `losses` are probes on which it held in the baseline and not in the candidate, `wins` the other way round, of
+    `probes` that were compared, of `stored` that the baseline has. Evidence is the logarithm of odds: `log_regressed`
+    against "no worse", of which `needed` is enough; `log_held` against "worse by the tolerance", of which
+    log(1 / alpha) is.
+    """
+
+    standing: Standing
+    message: str = ""
+    baseline_verdict: str = ""
+    """What the property's own verdict was when the baseline was blessed: a violation known then fails nobody now."""
+    baseline_passes: int = 0
+    candidate_passes: int = 0
+    wins: int = 0
+    losses: int = 0
+    probes: int = 0
+    stored: int = 0
+    log_regressed: float = 0.0
+    log_held: float = 0.0
+    needed: float = 0.0
+    low: float = -1.0
+    high: float = 1.0
+    """Between these lies how much more often it holds than the baseline; each is wrong with probability alpha."""
+
+    @builtins.property
+    def discordance(self) -> float:
+        """The share of probes whose outcomes differ: what pairing has to work with."""
+        return (self.wins + self.losses) / self.probes if self.probes else 0.0
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A level or a distribution, candidate against baseline, on the same latents.
+
+    `mean` is the mean paired difference of a level, in the baseline's standard deviations; None for a distribution.
+    `log_evidence` is the logarithm of the odds against "no drift", of which `needed` is enough.
+    """
+
+    what: str
+    tests: tuple[str, ...]
+    drifted: bool
+    log_evidence: float
+    needed: float
+    probes: int
+    mean: float | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One property's standing after all claims were weighed together."""
+
+    test: str
+    property: str
+    checkpoint: str
+    gate: Gate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A whole run against a baseline. `missing` names the baseline's properties that the run did not look at."""
+
+    baseline: str
+    blessed: str
+    terms: Terms
+    properties: tuple[Compared, ...]
+    drifts: tuple[Drift, ...]
+    missing: tuple[str, ...]
+
+    @builtins.property
+    def standing(self) -> Standing:
+        """Any regression is one of the whole; all must have held, and none be missing, for the whole to hold."""
+        standings = {compared.gate.standing for compared in self.properties}
+        if Standing.REGRESSED in standings:
+            return Standing.REGRESSED
+        return Standing.HELD if standings == {Standing.HELD} and not self.missing else Standing.UNDECIDED
+
+    @builtins.property
+    def drifted(self) -> tuple[Drift, ...]:
+        """The drifts that are certain."""
+        return tuple(drift for drift in self.drifts if drift.drifted)

@@ -1,0 +1,60 @@
+"""What there is to say of one probe, evaluated alone: the record that reports show and replays compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from gentest.engine.evidence import Observed
+from gentest.engine.margins import Judge
+from gentest.probes import FULL_MASK, Probe, active_groups
+from gentest.result import Counterexample
+from gentest.spaces import Part
+
+
+def explain(judge: Judge, probe: Probe, label: str) -> Counterexample:
+    """A probe's margin, scores, coordinate groups, typicality and replay string; `label` names the property in it."""
+    evidence = observed(judge, probe)
+    space = judge.subject.generator.latent
+    groups = space.groups
+    active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
+    return Counterexample(
+        probe=probe.to_json(),
+        margin=judge.alone(probe),
+        scores=_curves(evidence),
+        t=tuple(float(t) for t in evidence.t[0]),
+        groups=tuple(str(groups[g]) for g in active),
+        n_groups=len(groups),
+        n_coordinates=sum(part.dim for part in space.parts.values() if part.n_groups),
+        typicality=_typicality(evidence, space.parts),
+        replay=f"{label}:{probe}",
+    )
+
+
+def observed(judge: Judge, probe: Probe) -> Observed:
+    """The evidence of a probe alone, once the property's margin has measured in it whatever it measures."""
+    evidence = judge.context.evidence(judge.subject, judge.definition.probes, [probe], alone=True)
+    with torch.no_grad():
+        judge.definition.margin(evidence)
+    return evidence
+
+
+def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
+    """What was measured along one probe: each attribute, and the steps of each feature between neighbours."""
+    curves = {
+        name: tuple(float(v) for v in evidence.scores(attribute)[0]) for name, attribute in evidence.attributes.items()
+    }
+    for name, feature in evidence.named_features.items():
+        steps = evidence.features(feature)[0].diff(dim=0).norm(dim=-1)
+        curves[f"step in {name}"] = tuple(float(v) for v in steps)
+    return curves
+
+
+def _typicality(evidence: Observed, parts: Mapping[str, Part]) -> float | None:
+    """The prior's quantile of the latent that lies furthest from typical; None where the prior cannot tell."""
+    quantiles = [part.typicality(evidence.placed[name][0]) for name, part in parts.items()]
+    known = np.concatenate(quantiles)
+    known = known[np.isfinite(known)]
+    return float(known[np.abs(known - 0.5).argmax()]) if known.size else None

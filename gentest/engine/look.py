@@ -1,0 +1,84 @@
+"""A look at outputs themselves: the level of each attribute in use, and an embedding, on the same latents every time.
+
+Interpolation properties judge the shape of f, and a checkpoint can go bad and keep it; so a baseline keeps what outputs
+were like. Embeddings are projected to a few dimensions by random signs, which keeps distances between outputs
+(Achlioptas 2003, "Database-friendly random projections"), and rounded to 8 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
+
+from gentest.attributes import Attribute, Feature, Readout
+from gentest.attributes.attribute import Bindable, describe, fingerprint
+from gentest.comparison import Embedded, Look
+from gentest.engine.context import Context
+from gentest.engine.evidence import Subject
+from gentest.probes import independent, points
+from gentest.records import pack, pack_bytes
+from gentest.spaces.space import Array
+
+LATENTS = 512
+"""Outputs that are looked at: a two-sample test on fewer sees little."""
+SIDE = 16
+DIMENSIONS = 48
+PROJECTION_SEED = 0x70726F6A656374
+BYTE = 127
+
+
+def thumbnails(images: Tensor) -> Tensor:
+    """Outputs shrunk to at most 16 x 16 pixels, as rows [B, D] divided by sqrt(D)."""
+    small = F.adaptive_avg_pool2d(images, (min(SIDE, images.shape[2]), min(SIDE, images.shape[3]))).flatten(1)
+    rows: Tensor = small / small.shape[1] ** 0.5
+    return rows
+
+
+def look(
+    context: Context, subject: Subject, attributes: Mapping[str, Attribute], features: Mapping[str, Feature], seed: int
+) -> Look:
+    """What the first outputs of a seed are like, in the attributes and features that a property measured."""
+    feature = _embedding(context, attributes, features)
+    scores: dict[str, list[float]] = {name: [] for name in attributes}
+    rows: list[Array] = []
+    for start in range(0, LATENTS, context.batch_size):
+        probes = independent(seed, start, min(context.batch_size, LATENTS - start))
+        evidence = context.evidence(subject, points(), probes)
+        for name, attribute in attributes.items():
+            measured = evidence.measured(context.bound(attribute), scalar=True)
+            scores[name] += measured[:, 0].double().cpu().tolist()
+        rows.append(evidence.measured(feature, scalar=False)[:, 0].double().cpu().numpy())
+    return Look(
+        levels={name: pack(values) for name, values in scores.items()},
+        embeddings={describe(feature): _packed(np.concatenate(rows), fingerprint(feature))},
+    )
+
+
+def _embedding(context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature]) -> Feature:
+    """CLIP's embedding, or whatever model's, where the property uses one; small images otherwise."""
+    for attribute in attributes.values():
+        bound = context.bound(attribute)
+        if isinstance(bound, Readout):
+            return bound.feature
+    for feature in features.values():
+        if isinstance(feature, Bindable):
+            embedding: Feature = context.bound(feature)
+            return embedding
+    return thumbnails
+
+
+def _packed(rows: Array, clip: str) -> Embedded:
+    """Rows [n, D] in at most 48 dimensions, as int8 and their scale."""
+    if rows.shape[1] > DIMENSIONS:
+        rows = rows @ _signs(rows.shape[1]) / DIMENSIONS**0.5
+    scale = float(np.abs(rows).max()) / BYTE or 1.0
+    return Embedded(pack_bytes(np.round(rows / scale).astype(np.int8).tobytes()), rows.shape[1], scale, clip)
+
+
+def _signs(dim: int) -> Array:
+    """Random signs [dim, 48], the same for ever."""
+    raw = np.random.Philox(key=np.array([PROJECTION_SEED, dim], dtype=np.uint64)).random_raw(dim * DIMENSIONS)
+    return np.where(raw >> np.uint64(63), 1.0, -1.0).reshape(dim, DIMENSIONS)

@@ -1,0 +1,198 @@
+"""The gate: a candidate's results against a baseline, claim by claim, and all claims weighed together.
+
+Per property, outcomes on the same probes are compared by two e-processes: one against "no worse", one against "worse
+by the tolerance" (`gentest.stats.paired`). Levels and embeddings of outputs are compared on the same latents. Whatever
+would refuse a candidate is a claim, and Holm's procedure on the evidence of all claims keeps the probability of
+refusing one that is no worse at alpha. HELD needs no such care, since all must hold (Berger 1982).
+
+It reads results and baselines only: the same decision in the run and, later, from files alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, exp, log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gentest.baseline import Baseline, Entry, check_look, keyed, look_key, merged_looks
+from gentest.comparison import Compared, Comparison, Drift, Embedded, Gate, Look, Sample, Standing, Terms
+from gentest.errors import InvalidArgument
+from gentest.records import unpack, unpack_bytes
+from gentest.result import Result, Verdict
+from gentest.stats.drift import level_drift
+from gentest.stats.multiplicity import holm
+from gentest.stats.paired import compare, difference_bounds
+from gentest.stats.two_sample import mmd_test
+
+PERMUTATIONS = 9_999
+SAME_SPREAD = 1e-6
+"""How far two standard deviations may lie apart, as a share, and still be the same unit."""
+LEAST_SPREAD = 1e-4
+"""A level's unit is no smaller than this share of its size: below it, differences are rounding."""
+NOT_THERE = "not in the baseline: it is gated once the baseline is blessed again"
+
+
+def n_claims(baseline: Baseline, *, drift: bool, checkpoints: int = 1) -> int:
+    """How many claims could refuse a candidate: each property, and, with `drift`, each level and embedding."""
+    looks = baseline.looks.values() if drift else ()
+    return checkpoints * (len(baseline.entries) + sum(len(look.levels) + len(look.embeddings) for look in looks))
+
+
+def outcomes(sample: Sample) -> NDArray[np.bool_]:
+    """Which of a sample's probes hold, in their order."""
+    return np.asarray(np.array(unpack(sample.margins, "margins")) >= 0)
+
+
+def misfit(baseline: Sample, candidate: Sample) -> str:
+    """Why two samples cannot be compared; nothing where they can."""
+    if baseline.space != candidate.space:
+        return f"the baseline's latent space is {baseline.space}, the generator's {candidate.space}"
+    if baseline.seed != candidate.seed:
+        return f"the baseline's probes are of seed {baseline.seed}, these of seed {candidate.seed}"
+    for name, theirs in baseline.measures.items():
+        ours = candidate.measures.get(name, theirs)
+        if theirs != ours:
+            return f"{name} was measured by the CLIP {theirs or 'none'} in the baseline, and by {ours or 'none'} now"
+    for name, spread in baseline.spreads.items():
+        now = candidate.spreads.get(name, spread)
+        if abs(now - spread) > SAME_SPREAD * spread:
+            return (
+                f"sd(...) of {name} was {spread:.4g} in the baseline and {now:.4g} here: check the candidate with "
+                "--gentest-baseline, which takes the baseline's"
+            )
+    return ""
+
+
+def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
+    """One property of a candidate against the baseline. Raises `InvalidArgument` where the two do not fit."""
+    if entry is None:
+        return Gate(Standing.UNDECIDED, NOT_THERE)
+    known = Gate(Standing.UNDECIDED, baseline_verdict=entry.verdict)
+    if result.verdict is Verdict.ERROR:
+        return replace(known, message="the check of the candidate failed")
+    if result.sample is None:
+        return replace(known, message="the results have no outcomes: make them with --gentest-outcomes")
+    if wrong := misfit(entry.sample, result.sample):
+        raise InvalidArgument(f"{result.test} {result.property}: {wrong}; or bless the checkpoint again")
+    before, now = outcomes(entry.sample), outcomes(result.sample)
+    paired = compare(before, now[: len(before)], tolerance=terms.tolerance, alpha=terms.alpha, claims=terms.claims)
+    n = paired.probes
+    low, high = difference_bounds(paired.wins, paired.losses, paired.ties, terms.alpha)
+    standing = {"regressed": Standing.REGRESSED, "held": Standing.HELD}.get(paired.fired, Standing.UNDECIDED)
+    return replace(
+        known,
+        standing=standing,
+        baseline_passes=int(before[:n].sum()),
+        candidate_passes=int(now[:n].sum()),
+        wins=paired.wins,
+        losses=paired.losses,
+        probes=n,
+        stored=len(before),
+        log_regressed=paired.log_regressed,
+        log_held=paired.log_held,
+        needed=log(terms.claims / terms.alpha),
+        low=low,
+        high=high,
+    )
+
+
+def decide(results: Sequence[Result], baseline: Baseline, terms: Terms, *, drift: bool) -> Comparison:
+    """All of a run's results against a baseline: each property, each drift, and Holm's procedure over them.
+
+    A property that has held stays so: the first of the two that fires decides.
+    """
+    compared: list[Compared] = []
+    drifts: list[_Drifting] = []
+    missing: dict[str, None] = {}
+    for checkpoint in dict.fromkeys(result.checkpoint for result in results) or [""]:
+        own = keyed([result for result in results if result.checkpoint == checkpoint])
+        for key, result in own.items():
+            gate = weigh(result, baseline.entries.get(key), terms)
+            compared.append(Compared(result.test, result.property, checkpoint, gate))
+        missing.update(dict.fromkeys(key for key in baseline.entries if key not in own))
+        if drift:
+            drifts += _drifts(own, baseline, terms)
+    claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared] + [d.p for d in drifts]
+    weighed = holm(claims, terms.alpha, claims=max(terms.claims, len(claims)))
+    needed = [-log(p) for p in weighed.needed]
+    return Comparison(
+        baseline=baseline.name,
+        blessed=baseline.blessed,
+        terms=terms,
+        properties=tuple(
+            _final(c, rejected=rejected, needed=need)
+            for c, rejected, need in zip(compared, weighed.rejected, needed, strict=False)
+        ),
+        drifts=tuple(
+            replace(d.drift, drifted=rejected, needed=need)
+            for d, rejected, need in zip(
+                drifts, weighed.rejected[len(compared) :], needed[len(compared) :], strict=True
+            )
+        ),
+        missing=tuple(missing),
+    )
+
+
+def _final(compared: Compared, *, rejected: bool, needed: float) -> Compared:
+    """A property's standing once all claims are weighed: others that were refused lower what it needs."""
+    gate = replace(compared.gate, needed=needed)
+    if rejected and gate.standing is Standing.UNDECIDED:
+        gate = replace(gate, standing=Standing.REGRESSED)
+    return replace(compared, gate=gate)
+
+
+@dataclass(frozen=True)
+class _Drifting:
+    """A claim of drift, and its p-value."""
+
+    drift: Drift
+    p: float
+
+
+def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> list[_Drifting]:
+    """Every level and embedding that both have looked at, by generator and space."""
+    pairs: dict[tuple[str, str], list[str]] = {}
+    samples = [result.sample for result in candidate.values() if result.sample is not None]
+    for key, result in candidate.items():
+        entry = baseline.entries.get(key)
+        if entry is not None and result.sample is not None:
+            pairs.setdefault((look_key(entry.sample), look_key(result.sample)), []).append(result.test)
+    before, now = baseline.looks, merged_looks(samples)
+    found: list[_Drifting] = []
+    for (theirs, ours), tests in pairs.items():
+        if theirs in before and ours in now:
+            names = tuple(dict.fromkeys(tests))
+            found += _between(before[theirs], check_look(now[ours], ours), names, terms)
+    return found
+
+
+def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> list[_Drifting]:
+    found: list[_Drifting] = []
+    for name in sorted(before.levels.keys() & now.levels.keys()):
+        levels = [np.array(unpack(look.levels[name], name), dtype=np.float64) for look in (before, now)]
+        n = min(map(len, levels))
+        unit = max(float(levels[0].std()), LEAST_SPREAD * float(np.abs(levels[0]).max()), 1e-12)
+        level = level_drift((levels[1][:n] - levels[0][:n]) / unit)
+        found.append(_Drifting(_drift(f"level of {name}", tests, level.log_evidence, n, level.mean), level.p))
+    for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
+        theirs, ours = before.embeddings[name], now.embeddings[name]
+        if (theirs.dim, theirs.clip) != (ours.dim, ours.clip):
+            raise InvalidArgument(f"{name} of the outputs is by another CLIP, or of another size, than the baseline's")
+        x, y = _rows(theirs), _rows(ours)
+        same = x.shape == y.shape and bool((x == y).all())
+        p = 1.0 if same else mmd_test(x, y, permutations=max(PERMUTATIONS, ceil(2 * terms.claims / terms.alpha))).p
+        found.append(_Drifting(_drift(f"distribution in {name}", tests, -log(p), len(x), None), p))
+    return found
+
+
+def _drift(what: str, tests: tuple[str, ...], log_evidence: float, probes: int, mean: float | None) -> Drift:
+    """A drift before it is weighed with the other claims."""
+    return Drift(what, tests, drifted=False, log_evidence=log_evidence, needed=0.0, probes=probes, mean=mean)
+
+
+def _rows(embedded: Embedded) -> NDArray[np.float64]:
+    raw = np.frombuffer(unpack_bytes(embedded.rows, "embeddings"), dtype=np.int8)
+    return np.asarray(raw.reshape(-1, embedded.dim).astype(np.float64) * embedded.scale)

@@ -1,0 +1,145 @@
+"""A run's baseline: the one it compares with or the one it writes, and what the run does where a gate decides.
+
+The edge between pytest's options and `gentest.gate`: options in, questions and outcomes out.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+import gentest
+from gentest import checkpoints, gate, plugin
+from gentest.baseline import Baseline, Blessing, Entry
+from gentest.comparison import Comparison, Standing, Terms
+from gentest.engine.driver import Question
+from gentest.errors import InvalidArgument
+from gentest.result import Result, Verdict
+
+PROBES = 2048
+
+
+class Gating:
+    """What a run has to do with baselines, from its options. Raises `pytest.UsageError` for those that do not fit."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        values = {o.name: plugin.option(config, o)[0] for o in plugin.OPTIONS}
+        self.checkpoints = plugin.checkpoint_paths(config)
+        self._outcomes = plugin.flag(config, "outcomes")
+        self._save: Path | None = values["save-baseline"]
+        self._n_probes: int = values["baseline-probes"] or PROBES
+        self._undecided: str = values["undecided"] or "fail"
+        self._drift: str = values["drift"] or "warn"
+        path: Path | None = values["baseline"]
+        self._replays = plugin.option(config, plugin.REPLAY)[0] is not None
+        self._narrowed = _narrowed(config)
+        self._refuse(path)
+        try:
+            self.baseline = None if path is None else Baseline.load(path)
+            self._before = Baseline.load(self._save) if self._save is not None and self._save.exists() else None
+        except InvalidArgument as error:
+            raise pytest.UsageError(f"gentest: {error}") from None
+        self.terms = Terms(tolerance=values["tolerance"] or Terms.tolerance)
+        if self.baseline is not None:
+            n = max(1, len(self.checkpoints))
+            self.terms = replace(
+                self.terms, claims=gate.n_claims(self.baseline, drift=self._drift != "off", checkpoints=n)
+            )
+
+    def _refuse(self, baseline: Path | None) -> None:
+        """What no run can do at once."""
+        if self._save is not None and (baseline is not None or self._replays or len(self.checkpoints) > 1):
+            with_it = (
+                "--gentest-baseline" if baseline else "--gentest-replay" if self._replays else "several checkpoints"
+            )
+            raise pytest.UsageError(f"--gentest-save-baseline does not go with {with_it}: bless one checkpoint, whole")
+
+    @property
+    def keeps_outcomes(self) -> bool:
+        """Whether a JSON file is to hold the outcome of each probe."""
+        return self._outcomes
+
+    def path_of(self, name: str) -> Path:
+        """The checkpoint of that name; the only one where it has none."""
+        return dict(zip(checkpoints.names(self.checkpoints), self.checkpoints, strict=True)).get(
+            name, self.checkpoints[0]
+        )
+
+    def asked(self, question: Question, key: str) -> Question:
+        """The question with what the baseline has of the property; none of it for a probe that is replayed."""
+        if question.replay is not None:
+            return question
+        if self.baseline is None:
+            n = self._n_probes if self._save is not None or self._outcomes else 0
+            return replace(question, n_sampled=n)
+        entry = self.baseline.entries.get(key)
+        if entry is None:
+            return question
+        n = len(gate.outcomes(entry.sample)) if self._outcomes else 0
+        looks = self._drift != "off"
+        return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
+
+    def weighed(self, result: Result, question: Question, key: str) -> Result:
+        """The result with how it stands to the baseline; an error where the two do not fit."""
+        if self.baseline is None or question.replay is not None:
+            return result
+        entry: Entry | None = self.baseline.entries.get(key)
+        try:
+            return replace(result, gate=gate.weigh(result, entry, self.terms))
+        except InvalidArgument as error:
+            return replace(result, verdict=Verdict.ERROR, message=f"{self.baseline.name}: {error}")
+
+    def outcome(self, result: Result) -> str:
+        """What a result does to its test: "pass", "warn" or "fail"."""
+        if result.passed:
+            return "pass"
+        return self._undecided if result.undecided else "fail"
+
+    def compared(self, results: Sequence[Result]) -> Comparison | None:
+        """The whole run against the baseline; None where there is none, or a probe is replayed."""
+        if self.baseline is None or self._replays:
+            return None
+        return gate.decide(results, self.baseline, self.terms, drift=self._drift != "off")
+
+    def refuses(self, comparison: Comparison) -> bool:
+        """Whether the run fails by what no single test shows: a late regression, drift, or tests that did not run.
+
+        A run of some tests only (`-k`, `-m`, a file, a node id) is not asked about the others.
+        """
+        if comparison.standing is Standing.REGRESSED or (self._drift == "fail" and comparison.drifted):
+            return True
+        return bool(comparison.missing) and self._undecided == "fail" and not self._narrowed
+
+    def bless(self, results: Sequence[Result], seed: int) -> str:
+        """Writes the baseline that was asked for, and says so. Raises `InvalidArgument` or `OSError`."""
+        if self._save is None:
+            return ""
+        names = checkpoints.names(self.checkpoints)
+        blessing = Blessing(_who(), datetime.now(timezone.utc).date().isoformat(), seed, *names)
+        blessed = Baseline.of(results, blessing, before=self._before, version=gentest.__version__)
+        blessed.save(self._save)
+        n = len(blessed.entries)
+        return f"blessed: {n} {'property' if n == 1 else 'properties'} on {self._n_probes} probes, in {self._save}"
+
+
+def _narrowed(config: pytest.Config) -> bool:
+    """Whether the command line selects some tests of those that there are."""
+    chosen = (config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "lf", "stepwise", "maxfail"))
+    return any(chosen) or any(".py" in argument for argument in config.args)
+
+
+def _who() -> str:
+    """Who runs this, as far as the environment says."""
+    for name in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "GIT_AUTHOR_NAME"):
+        if os.environ.get(name):
+            return os.environ[name]
+    with suppress(OSError, KeyError, ImportError):
+        return getpass.getuser()
+    return "somebody"

@@ -1,0 +1,62 @@
+"""A candidate against its baseline, as text: a line for each property, each drift, and one for the whole."""
+
+from __future__ import annotations
+
+from gentest.comparison import Comparison, Drift, Gate, Standing
+from gentest.report.numbers import odds, percent
+
+
+def lines(comparison: Comparison) -> list[str]:
+    """What a run against a baseline came to. Properties that held are counted, all others shown."""
+    found = [f"against {comparison.baseline} ({comparison.blessed})"]
+    width = max(len(standing.value) for standing in Standing)
+    for compared in comparison.properties:
+        on = f" on {compared.checkpoint}" if compared.checkpoint else ""
+        said = f"{compared.test}  {compared.property}{on}  [{figures(compared.gate)}]"
+        found.append(f"{compared.gate.standing.value:<{width}}  {said}")
+    drifted = [drift for drift in comparison.drifts if drift.drifted]
+    found += [f"{'drift':<{width}}  {describe(drift)}" for drift in drifted]
+    if comparison.drifts and not drifted:
+        found.append(f"{'no drift':<{width}}  in {', '.join(dict.fromkeys(d.what for d in comparison.drifts))}")
+    if comparison.missing:
+        found.append(f"{'not seen':<{width}}  {', '.join(comparison.missing)}")
+    return [*found, total(comparison)]
+
+
+def total(comparison: Comparison) -> str:
+    """The whole in one line."""
+    standings = [compared.gate.standing for compared in comparison.properties]
+    counts = {s.value: standings.count(s) for s in Standing if s in standings}
+    counts["not looked at"] = len(comparison.missing)
+    counts["drifted"] = len(comparison.drifted)
+    said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    claims = comparison.terms.claims
+    return (
+        f"gate: {comparison.standing.value} ({said}; tolerance {comparison.terms.tolerance:g}, "
+        f"{claims} {'claim' if claims == 1 else 'claims'})"
+    )
+
+
+def figures(gate: Gate) -> str:
+    """Rates before and now, how many outcomes differ, and the evidence with what it needs."""
+    if gate.message:
+        return gate.message
+    if gate.standing is Standing.HELD:
+        evidence = f"evidence {odds(gate.log_held)} that it is not worse by the tolerance"
+    else:
+        evidence = f"evidence {odds(gate.log_regressed)} that it is worse, needs {odds(gate.needed)}"
+    before, now = (percent(n / gate.probes) for n in (gate.baseline_passes, gate.candidate_passes))
+    spent = " (all there are)" if gate.probes == gate.stored else ""
+    return (
+        f"{before} -> {now} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
+        f"(discordance {percent(gate.discordance)}, difference within [{percent(gate.low)}, {percent(gate.high)}]); "
+        f"{evidence}"
+    )
+
+
+def describe(drift: Drift) -> str:
+    """What drifted, how far, and the evidence."""
+    by = "" if drift.mean is None else f" by {drift.mean:+.2f} of the baseline's sd"
+    evidence = f"evidence {odds(drift.log_evidence)}, needs {odds(drift.needed)}"
+    more = f" and {len(drift.tests) - 1} more" if len(drift.tests) > 1 else ""
+    return f"{drift.what}{by}  [{drift.probes} latents; {evidence}]  in {drift.tests[0]}{more}"

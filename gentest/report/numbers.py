@@ -1,0 +1,42 @@
+"""Figures as a person reads them: shares in per cent, evidence as odds."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+MOST = log(1e6)
+
+
+def percent(share: float) -> str:
+    """A share in per cent, to a tenth.
+
+    >>> percent(0.95), percent(0.9375)
+    ('95 %', '93.8 %')
+    """
+    return f"{round(100 * share, 1):g} %"
+
+
+def interval(passes: int, probes: int, low: float, high: float) -> str:
+    """A rate and its bounds.
+
+    >>> interval(190, 200, 0.88, 0.986)
+    '95 % [88 %, 98.6 %]'
+    """
+    share = percent(passes / probes) if probes else "none"
+    return f"{share} [{percent(low)}, {percent(high)}]"
+
+
+def odds(log_evidence: float) -> str:
+    """Evidence as odds, from its logarithm.
+
+    >>> odds(0.0), odds(5.83), odds(7.6), odds(40.0), odds(-1.0)
+    ('1 : 1', '340 : 1', '2,000 : 1', '2e17 : 1', '0.37 : 1')
+    """
+    if log_evidence > MOST:
+        power = log_evidence / log(10)
+        return f"{max(1, round(10 ** (power % 1)))}e{int(power)} : 1"
+    value = exp(log_evidence)
+    if value < 0.995:
+        return f"{value:.2g} : 1"
+    figures = max(0, len(str(int(value))) - 2)
+    return f"{round(value, -figures):,.0f} : 1"
