@@ -65,6 +65,13 @@ class Baseline:
         return f"{of}blessed by {last.by} on {last.at}, seed {last.seed}" + (f": {last.note}" if last.note else "")
 
     @property
+    def summary(self) -> list[str]:
+        """What a person reads of it: a line for each property, and for each level of the outputs."""
+        said = {key: _summary(entry) for key, entry in self.entries.items()}
+        lines = [f"{s['verdict']:<18} {s['holds']:<24} {key}" for key, s in said.items()]
+        return lines + [f"{name}: {level}" for look in self.looks.values() for name, level in _levels(look).items()]
+
+    @property
     def looks(self) -> Mapping[str, Look]:
         """What each generator's outputs were like, by generator and space: all that its properties measured."""
         return merged_looks(entry.sample for entry in self.entries.values())
@@ -80,7 +87,7 @@ class Baseline:
                 raise InvalidArgument(
                     f"{key} was not decided, so nothing is blessed: {result.message or 'no outcomes'}"
                 )
-            entries[key] = Entry(result.verdict.value, result.sample)
+            entries[key] = Entry(_verdict(result, result.sample).value, result.sample)
         blessings = (blessing, *(before.blessings if before is not None else ()))
         return cls(blessings, entries, gentest=version)
 
@@ -108,7 +115,8 @@ class Baseline:
         try:
             return cls._from_json(body, path.name)
         except (InvalidArgument, KeyError, TypeError, AttributeError) as error:
-            raise InvalidArgument(f"{path}: not as gentest writes a baseline ({error}); {BLESS}") from error
+            said = " ".join(str(error).splitlines())
+            raise InvalidArgument(f"{path}: not as gentest writes a baseline ({said}); {BLESS}") from error
 
     def _to_json(self) -> dict[str, Any]:
         return {
@@ -134,6 +142,8 @@ class Baseline:
             sample = read_record(Sample, {**{n: said[n] for n in names}, "margins": blocks["margins"][key]})
             if not unpack(sample.margins, f"the margins of {key}"):
                 raise InvalidArgument(f"{key} has no outcomes")
+            if said["verdict"] not in [verdict.value for verdict in Verdict]:
+                raise InvalidArgument(f"{key} has the verdict {said['verdict']!r}")
             look = _look_of(looks, sample, said["levels"], said["embeddings"])
             entries[key] = read_record(Entry, {"verdict": said["verdict"], "sample": asdict(sample)})
             entries[key] = replace(entries[key], sample=replace(sample, look=look))
@@ -141,6 +151,12 @@ class Baseline:
         if not blessings or not entries:
             raise InvalidArgument("no blessing, or no property")
         return cls(blessings, entries, name, str(body["gentest"]))
+
+
+def _verdict(result: Result, sample: Sample) -> Verdict:
+    """What is known of a property once blessed: a probe of the sample refutes "always" as one of a search does."""
+    clean = result.verdict is Verdict.NO_COUNTEREXAMPLE
+    return Verdict.VIOLATED if clean and min(unpack(sample.margins, "margins")) < 0 else result.verdict
 
 
 def keys(test: str, properties: Sequence[str]) -> list[str]:

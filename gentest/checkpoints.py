@@ -50,9 +50,12 @@ def plain_id(item: pytest.Item, paths: Sequence[Path]) -> str:
     name = of_item(item, paths)
     if not name:
         return item.nodeid
-    head, _, ids = item.nodeid.partition("[")
-    rest = "-".join(("-" + ids.removesuffix("]") + "-").replace(f"-{MARK}{name}-", "-").split("-")[1:-1])
-    return f"{head}[{rest}]" if rest else head
+    file, _, test = item.nodeid.partition("::")
+    function, _, ids = test.partition("[")
+    rest = f"-{ids.removesuffix(']')}-"
+    for own in (name, name.encode("unicode_escape").decode("ascii")):  # as pytest writes what is not ASCII
+        rest = rest.replace(f"-{MARK}{own}-", "-")
+    return f"{file}::{function}[{rest[1:-1]}]" if rest != "-" else f"{file}::{function}"
 
 
 def parametrize(metafunc: pytest.Metafunc, paths: Sequence[Path]) -> None:

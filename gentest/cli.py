@@ -11,6 +11,7 @@ It imports no torch; `bless` starts pytest in a process of its own.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import subprocess
 import sys
@@ -31,6 +32,9 @@ MAX_BYTES = 256 * 2**20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status. Misuse is one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names and signs that a terminal cannot show are no errors
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
     if rest and given.run is not _bless:
@@ -79,7 +83,7 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
     value = _read(given.file)
     if isinstance(value, dict) and "blessed" in value:
         baseline = Baseline.load(given.file)
-        _print([f"{given.file.name}: {baseline.blessed}", *_summary(value)])
+        _print([f"{given.file.name}: {baseline.blessed}", *baseline.summary])
         return HELD
     document = _document(given.file, value)
     if given.markdown:
@@ -94,7 +98,7 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
         _print([*blocks, *terminal.table(results), terminal.totals(results), *ranking.table(results), *compared])
     if any(not r.passed and not r.undecided for r in document.results):
         return REGRESSED
-    if document.gate is not None and document.gate.standing is not Standing.HELD:
+    if document.gate is not None:
         return _status(document.gate)
     return UNDECIDED if any(r.undecided for r in document.results) else HELD
 
@@ -104,18 +108,19 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
         raise InvalidArgument.expected("a number above 0 and below 1", "--tolerance", given.tolerance)
     baseline = Baseline.load(given.baseline)
     document = _document(given.file, _read(given.file))
-    drift = given.drift != "off"
-    n = len({result.checkpoint for result in document.results})
-    claims = gate.n_claims(baseline, drift=drift, checkpoints=max(1, n))
-    found = gate.decide(document.results, baseline, Terms(given.tolerance, claims=claims), drift=drift)
+    failed = [result for result in document.results if result.verdict is Verdict.ERROR]
+    if len(failed) < len(document.results) and all(result.sample is None for result in document.results):
+        raise InvalidArgument(f"{given.file}: has no outcomes to compare; make it with --gentest-outcomes")
+    n = len({result.checkpoint for result in document.results if result.checkpoint})
+    claims = gate.n_claims(baseline, drift=given.drift != "off", checkpoints=max(1, n))
+    terms = Terms(given.tolerance, claims=claims, undecided=given.undecided, drift=given.drift)
+    found = gate.decide(document.results, baseline, terms)
     if given.markdown:
         sys.stdout.write(markdown.page(replace(document, gate=found)))
     else:
         _print(comparison.lines(found))
-    if given.drift == "fail" and found.drifted:
-        return REGRESSED
     status = _status(found)
-    return HELD if status == UNDECIDED and given.undecided == "warn" else status
+    return UNDECIDED if failed and status == HELD else status
 
 
 def _bless(given: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -140,20 +145,13 @@ def _bless(given: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _status(found: Comparison) -> int:
-    return {Standing.HELD: HELD, Standing.REGRESSED: REGRESSED}.get(found.standing, UNDECIDED)
+    if found.refused:
+        return REGRESSED
+    return HELD if found.standing is Standing.HELD or found.terms.undecided == "warn" else UNDECIDED
 
 
 def _replay(found: object) -> str:
     return f"--gentest-replay {getattr(found, 'replay', '')}"
-
-
-def _summary(value: dict[str, object]) -> list[str]:
-    """A baseline's properties, and what its outputs were like, in lines."""
-    properties, outputs = value["properties"], value["outputs"]
-    assert isinstance(properties, dict)
-    assert isinstance(outputs, dict)
-    lines = [f"{said['verdict']:<18} {said['holds']:<24} {key}" for key, said in properties.items()]
-    return lines + [f"{name}: {said}" for levels in outputs.values() for name, said in levels.items()]
 
 
 def _read(path: Path) -> object:

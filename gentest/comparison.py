@@ -67,12 +67,15 @@ class Terms:
     """What a gate was asked: fixed before anything is looked at.
 
     `tolerance` is how far a rate may fall, `alpha` the probability of a wrong decision, `claims` how many claims share
-    it: a regression of each property, and a drift of each level and embedding.
+    it: a regression of each property, and a drift of each level and embedding. `undecided` ("fail", "warn") and `drift`
+    ("warn", "fail", "off") say what becomes of each.
     """
 
     tolerance: float = 0.05
     alpha: float = 0.01
     claims: int = 1
+    undecided: str = "fail"
+    drift: str = "warn"
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ class Drift:
     needed: float
     probes: int
     mean: float | None = None
+    certain_at: int = 0
+    """After how many latents a level's drift was certain; 0 where it never was, and for a distribution."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,11 @@ class Comparison:
         if Standing.REGRESSED in standings:
             return Standing.REGRESSED
         return Standing.HELD if standings == {Standing.HELD} and not self.missing else Standing.UNDECIDED
+
+    @builtins.property
+    def refused(self) -> bool:
+        """Whether the candidate is refused: it regressed, or it drifted where that is enough."""
+        return self.standing is Standing.REGRESSED or (self.terms.drift == "fail" and bool(self.drifted))
 
     @builtins.property
     def drifted(self) -> tuple[Drift, ...]:

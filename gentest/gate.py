@@ -51,7 +51,10 @@ def misfit(baseline: Sample, candidate: Sample) -> str:
     if baseline.space != candidate.space:
         return f"the baseline's latent space is {baseline.space}, the generator's {candidate.space}"
     if baseline.seed != candidate.seed:
-        return f"the baseline's probes are of seed {baseline.seed}, these of seed {candidate.seed}"
+        return (
+            f"the baseline's probes are of seed {baseline.seed}, these of seed {candidate.seed}: "
+            "check the candidate with --gentest-baseline, which takes the baseline's"
+        )
     for name, theirs in baseline.measures.items():
         ours = candidate.measures.get(name, theirs)
         if theirs != ours:
@@ -99,21 +102,24 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
     )
 
 
-def decide(results: Sequence[Result], baseline: Baseline, terms: Terms, *, drift: bool) -> Comparison:
+def decide(results: Sequence[Result], baseline: Baseline, terms: Terms) -> Comparison:
     """All of a run's results against a baseline: each property, each drift, and Holm's procedure over them.
 
     A property that has held stays so: the first of the two that fires decides.
     """
     compared: list[Compared] = []
     drifts: list[_Drifting] = []
-    missing: dict[str, None] = {}
-    for checkpoint in dict.fromkeys(result.checkpoint for result in results) or [""]:
-        own = keyed([result for result in results if result.checkpoint == checkpoint])
+    missing: dict[str, None] = {} if results else dict.fromkeys(baseline.entries)
+    names = dict.fromkeys(result.checkpoint for result in results)
+    groups = {name: keyed([result for result in results if result.checkpoint == name]) for name in names}
+    shared = groups.get("", {})  # of several checkpoints, what asks for none is looked at once
+    for checkpoint, own in groups.items():
         for key, result in own.items():
             gate = weigh(result, baseline.entries.get(key), terms)
             compared.append(Compared(result.test, result.property, checkpoint, gate))
-        missing.update(dict.fromkeys(key for key in baseline.entries if key not in own))
-        if drift:
+        if checkpoint or len(groups) == 1:
+            missing.update(dict.fromkeys(key for key in baseline.entries if key not in own and key not in shared))
+        if terms.drift != "off":
             drifts += _drifts(own, baseline, terms)
     claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared] + [d.p for d in drifts]
     weighed = holm(claims, terms.alpha, claims=max(terms.claims, len(claims)))
@@ -175,8 +181,9 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> l
         levels = [np.array(unpack(look.levels[name], name), dtype=np.float64) for look in (before, now)]
         n = min(map(len, levels))
         unit = max(float(levels[0].std()), LEAST_SPREAD * float(np.abs(levels[0]).max()), 1e-12)
-        level = level_drift((levels[1][:n] - levels[0][:n]) / unit)
-        found.append(_Drifting(_drift(f"level of {name}", tests, level.log_evidence, n, level.mean), level.p))
+        level = level_drift((levels[1][:n] - levels[0][:n]) / unit, log_needed=log(2 * terms.claims / terms.alpha))
+        drift = _drift(f"level of {name}", tests, level.log_evidence, n)
+        found.append(_Drifting(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]
         if (theirs.dim, theirs.clip) != (ours.dim, ours.clip):
@@ -184,13 +191,13 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> l
         x, y = _rows(theirs), _rows(ours)
         same = x.shape == y.shape and bool((x == y).all())
         p = 1.0 if same else mmd_test(x, y, permutations=max(PERMUTATIONS, ceil(2 * terms.claims / terms.alpha))).p
-        found.append(_Drifting(_drift(f"distribution in {name}", tests, -log(p), len(x), None), p))
+        found.append(_Drifting(_drift(f"distribution in {name}", tests, -log(p), len(x)), p))
     return found
 
 
-def _drift(what: str, tests: tuple[str, ...], log_evidence: float, probes: int, mean: float | None) -> Drift:
+def _drift(what: str, tests: tuple[str, ...], log_evidence: float, probes: int) -> Drift:
     """A drift before it is weighed with the other claims."""
-    return Drift(what, tests, drifted=False, log_evidence=log_evidence, needed=0.0, probes=probes, mean=mean)
+    return Drift(what, tests, drifted=False, log_evidence=log_evidence, needed=0.0, probes=probes)
 
 
 def _rows(embedded: Embedded) -> NDArray[np.float64]:

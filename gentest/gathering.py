@@ -122,7 +122,7 @@ class Gathering:
             generator=generators.pop() if len(generators) == 1 else None,
             clip=values.clip,
             device=str(resolve_device(values.device)),
-            seed=values.seed,
+            seed=self._gating.seed(values),
             versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}},
         )
 

@@ -17,8 +17,9 @@ import pytest
 
 import gentest
 from gentest import checkpoints, gate, plugin
+from gentest._settings import Values
 from gentest.baseline import Baseline, Blessing, Entry
-from gentest.comparison import Comparison, Standing, Terms
+from gentest.comparison import Comparison, Terms
 from gentest.engine.driver import Question
 from gentest.errors import InvalidArgument
 from gentest.result import Result, Verdict
@@ -35,8 +36,6 @@ class Gating:
         self._outcomes = plugin.flag(config, "outcomes")
         self._save: Path | None = values["save-baseline"]
         self._n_probes: int = values["baseline-probes"] or PROBES
-        self._undecided: str = values["undecided"] or "fail"
-        self._drift: str = values["drift"] or "warn"
         path: Path | None = values["baseline"]
         self._replays = plugin.option(config, plugin.REPLAY)[0] is not None
         self._narrowed = _narrowed(config)
@@ -46,12 +45,15 @@ class Gating:
             self._before = Baseline.load(self._save) if self._save is not None and self._save.exists() else None
         except InvalidArgument as error:
             raise pytest.UsageError(f"gentest: {error}") from None
-        self.terms = Terms(tolerance=values["tolerance"] or Terms.tolerance)
+        self.terms = Terms(
+            tolerance=values["tolerance"] or Terms.tolerance,
+            undecided=values["undecided"] or Terms.undecided,
+            drift=values["drift"] or Terms.drift,
+        )
         if self.baseline is not None:
             n = max(1, len(self.checkpoints))
-            self.terms = replace(
-                self.terms, claims=gate.n_claims(self.baseline, drift=self._drift != "off", checkpoints=n)
-            )
+            claims = gate.n_claims(self.baseline, drift=self.terms.drift != "off", checkpoints=n)
+            self.terms = replace(self.terms, claims=claims)
 
     def _refuse(self, baseline: Path | None) -> None:
         """What no run can do at once."""
@@ -72,6 +74,18 @@ class Gating:
             name, self.checkpoints[0]
         )
 
+    def values(self, values: Values, key: str) -> Values:
+        """The settings of a property: in a gate run it is asked on the baseline's seed, all of it.
+
+        Then a checkpoint that was blessed meets its own gate as it was blessed, and search, rate and gate share probes.
+        """
+        entry = None if self.baseline is None or self._replays else self.baseline.entries.get(key)
+        return values if entry is None else replace(values, seed=entry.sample.seed)
+
+    def seed(self, values: Values) -> int:
+        """The seed of the run, as far as one can be named."""
+        return values.seed if self.baseline is None or self._replays else self.baseline.blessings[0].seed
+
     def asked(self, question: Question, key: str) -> Question:
         """The question with what the baseline has of the property; none of it for a probe that is replayed."""
         if question.replay is not None:
@@ -83,7 +97,7 @@ class Gating:
         if entry is None:
             return question
         n = len(gate.outcomes(entry.sample)) if self._outcomes else 0
-        looks = self._drift != "off"
+        looks = self.terms.drift != "off"
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
 
     def weighed(self, result: Result, question: Question, key: str) -> Result:
@@ -100,22 +114,21 @@ class Gating:
         """What a result does to its test: "pass", "warn" or "fail"."""
         if result.passed:
             return "pass"
-        return self._undecided if result.undecided else "fail"
+        return self.terms.undecided if result.undecided else "fail"
 
     def compared(self, results: Sequence[Result]) -> Comparison | None:
         """The whole run against the baseline; None where there is none, or a probe is replayed."""
         if self.baseline is None or self._replays:
             return None
-        return gate.decide(results, self.baseline, self.terms, drift=self._drift != "off")
+        return gate.decide(results, self.baseline, self.terms)
 
     def refuses(self, comparison: Comparison) -> bool:
         """Whether the run fails by what no single test shows: a late regression, drift, or tests that did not run.
 
         A run of some tests only (`-k`, `-m`, a file, a node id) is not asked about the others.
         """
-        if comparison.standing is Standing.REGRESSED or (self._drift == "fail" and comparison.drifted):
-            return True
-        return bool(comparison.missing) and self._undecided == "fail" and not self._narrowed
+        unseen = bool(comparison.missing) and self.terms.undecided == "fail" and not self._narrowed
+        return comparison.refused or unseen
 
     def bless(self, results: Sequence[Result], seed: int) -> str:
         """Writes the baseline that was asked for, and says so. Raises `InvalidArgument` or `OSError`."""

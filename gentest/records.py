@@ -6,6 +6,7 @@ A field is read as its annotation says; unknown and missing fields, and values o
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import sys
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,11 @@ def pack(values: Sequence[float]) -> str:
     0.5
     >>> [value < 0 for value in unpack(pack([0.5, -1e-60, 1e60]), "margins")]
     [False, True, False]
+
+    Raises `InvalidArgument` for NaN, which has no sign.
     """
+    if any(math.isnan(v) for v in values):
+        raise InvalidArgument("NaN is no number to keep")
     kept = [max(-LARGEST, min(LARGEST, min(v, -SMALLEST) if v < 0 else v)) for v in values]
     return base64.b64encode(struct.pack(f"<{len(kept)}f", *kept)).decode("ascii")
 

@@ -204,7 +204,9 @@ class Runner:
             self._contexts.clear()
         try:
             values, context = self._context_of(item)
-            stored = self._failures.of(item, label) if values.replay_failures else ()
+            values = self._gating.values(values, key)
+            # of several checkpoints each is searched, so that what is ranked was looked at alike
+            stored = self._failures.of(item, label) if values.replay_failures and not checkpoint else ()
             replay = self._replay[1] if self._replay else None
             question = Question(property.definition, test, label, stored, replay)
         except InvalidArgument as error:

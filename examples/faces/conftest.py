@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import gentest
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    """The generator's weights from a file of torch, as the package has them, or of safetensors."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)["netG_state_dict"]
+    return state
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +28,7 @@ def generator(gentest_checkpoint: Path | None) -> gentest.Generator:
     from gan_face_generate.models import Generator
 
     model = Generator(ngpu=1, nc=3, nz=100, ngf=64)
-    weights = gentest_checkpoint or Path(package.__file__).parent / "weights.tar"
-    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["netG_state_dict"])
+    model.load_state_dict(weights(gentest_checkpoint or Path(package.__file__).parent / "weights.tar"))
     return gentest.Generator(model, latent=gentest.Normal((100, 1, 1)), output_range=(-1, 1))
 
 

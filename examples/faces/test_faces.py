@@ -35,6 +35,11 @@ def test_brightness_is_between(generator: gentest.Generator) -> gentest.Generato
     return generator
 
 
+@gentest.between(gentest.sharpness(), tolerance=0.05)
+def test_sharpness_is_between(generator: gentest.Generator) -> gentest.Generator:
+    return generator
+
+
 @gentest.monotone(gentest.colorfulness(), tolerance=gentest.sd(3))
 def test_colour_moves_one_way(generator: gentest.Generator) -> gentest.Generator:
     return generator.truncated(0.7)

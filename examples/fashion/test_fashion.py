@@ -3,7 +3,8 @@
     pytest --gentest examples/fashion
     pytest --gentest examples/fashion --gentest-checkpoint examples/fashion/checkpoints/finetune_regressed.safetensors
 
-Tolerances are about twice the worst of 1,500 random probes of the good checkpoint. The regressed one was fine-tuned
+Tolerances are about twice the worst of 1,500 random probes of the good checkpoint; on most paths, which is a rate, no
+step is twice the mean one. The regressed one was fine-tuned
 until it gave one garment a label, whatever z is.
 """
 
@@ -30,6 +31,7 @@ def test_every_latent_has_a_garment_of_its_own(generator: gentest.Generator) -> 
 
 
 @gentest.continuous(ratio=5)
+@gentest.continuous(ratio=2).at_rate(0.9)
 def test_nothing_jumps(generator: gentest.Generator) -> gentest.Generator:
     return generator
 

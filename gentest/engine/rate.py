@@ -12,21 +12,25 @@ import numpy as np
 
 from gentest.properties.definition import AtRate
 from gentest.result import Rate, Verdict
+from gentest.stats.rates import RateDecision
 
 WORDS = {True: Verdict.HOLDS, False: Verdict.VIOLATED, None: Verdict.UNDECIDED}
 
 
 def decide(goal: AtRate, holds: Callable[[int, int], list[bool]], *, budget: int, block: int) -> Rate:
     """The rate's verdict; `holds` says whether probes `start` to `start + n` hold, and is asked `block` at a time."""
-    test = goal.test
-    outcomes = np.empty(0, dtype=np.bool_)
-    decision = test.first_decision(outcomes)
-    while decision.holds is None and len(outcomes) < budget:
-        fresh = holds(len(outcomes), min(block, budget - len(outcomes)))
-        outcomes = np.concatenate([outcomes, np.array(fresh, dtype=np.bool_)])
-        decision = test.first_decision(outcomes)
-    undecided = decision.holds is None
-    passes, probes = (int(outcomes.sum()), len(outcomes)) if undecided else (decision.passes, decision.probes)
+    test, decision, drawn = goal.test, RateDecision(None, 0, 0), 0
+    waiting = np.empty(0, dtype=np.bool_)  # outcomes that no look has counted yet
+    while decision.holds is None and drawn < budget:
+        fresh = holds(drawn, min(block, budget - drawn))
+        drawn += len(fresh)
+        waiting = np.concatenate([waiting, np.array(fresh, dtype=np.bool_)])
+        looked = decision.probes
+        decision = test.first_decision(waiting, after=decision)
+        waiting = waiting[decision.probes - looked :]
+    passes, probes = decision.passes, decision.probes
+    if decision.holds is None:
+        passes, probes = passes + int(waiting.sum()), drawn
     low, high = test.interval(passes, probes)
     return Rate(
         verdict=WORDS[decision.holds],

@@ -31,8 +31,10 @@ def total(comparison: Comparison) -> str:
     counts["drifted"] = len(comparison.drifted)
     said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
     claims = comparison.terms.claims
+    drifts = comparison.refused and comparison.standing is not Standing.REGRESSED
+    word = "refused for drift" if drifts else comparison.standing.value
     return (
-        f"gate: {comparison.standing.value} ({said}; tolerance {comparison.terms.tolerance:g}, "
+        f"gate: {word} ({said}; tolerance {comparison.terms.tolerance:g}, "
         f"{claims} {'claim' if claims == 1 else 'claims'})"
     )
 
@@ -41,6 +43,8 @@ def figures(gate: Gate) -> str:
     """Rates before and now, how many outcomes differ, and the evidence with what it needs."""
     if gate.message:
         return gate.message
+    if not gate.probes:
+        return "too few outcomes to compare any"
     if gate.standing is Standing.HELD:
         evidence = f"evidence {odds(gate.log_held)} that it is not worse by the tolerance"
     else:
@@ -58,5 +62,7 @@ def describe(drift: Drift) -> str:
     """What drifted, how far, and the evidence."""
     by = "" if drift.mean is None else f" by {drift.mean:+.2f} of the baseline's sd"
     evidence = f"evidence {odds(drift.log_evidence)}, needs {odds(drift.needed)}"
+    if drift.certain_at:
+        evidence += f", certain after {drift.certain_at}"
     more = f" and {len(drift.tests) - 1} more" if len(drift.tests) > 1 else ""
     return f"{drift.what}{by}  [{drift.probes} latents; {evidence}]  in {drift.tests[0]}{more}"

@@ -24,14 +24,16 @@ def page(document: Document) -> str:
 
 
 def _gate(found: Comparison) -> list[str]:
-    lines = [f"### Gate: {SIGNS[found.standing]}", ""]
+    drifts = found.refused and found.standing is not Standing.REGRESSED
+    lines = [f"### Gate: {'❌ refused for drift' if drifts else SIGNS[found.standing]}", ""]
     lines += [f"{_cell(comparison.total(found))}, against {_cell(found.baseline)} ({_cell(found.blessed)})", ""]
     lines += ["| | test | property | baseline | candidate | probes | lost / won | evidence |", *["|---" * 8 + "|"]]
     for compared in found.properties:
         gate = compared.gate
-        names = f"{_cell(compared.test)} | {_cell(compared.property)}"
-        if gate.message:
-            lines.append(f"| {SIGNS[gate.standing]} | {names} | | | | | {_cell(gate.message)} |")
+        on = f" on {_cell(compared.checkpoint)}" if compared.checkpoint else ""
+        names = f"{_cell(compared.test)}{on} | {_cell(compared.property)}"
+        if not gate.probes:
+            lines.append(f"| {SIGNS[gate.standing]} | {names} | | | | | {_cell(comparison.figures(gate))} |")
             continue
         before, now = (percent(n / gate.probes) for n in (gate.baseline_passes, gate.candidate_passes))
         evidence = (
@@ -56,9 +58,9 @@ def _row(result: Result) -> str:
 
 def _cell(text: str) -> str:
     """Text that is nothing but text: names and prompts come from anybody."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    escaped = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\|*_[]`~#" else c for c in escaped)
 
 
 def _code(text: str) -> str:
-    return text.replace("`", "").replace("\n", " ")
+    return " ".join(text.replace("`", "").splitlines())

@@ -8,12 +8,24 @@ MOST = log(1e6)
 
 
 def percent(share: float) -> str:
-    """A share in per cent, to a tenth.
+    """A share in per cent, to a tenth; to a hundredth where that would make it none or all.
 
-    >>> percent(0.95), percent(0.9375)
-    ('95 %', '93.8 %')
+    >>> percent(0.95), percent(0.9375), percent(2047 / 2048)
+    ('95 %', '93.8 %', '99.95 %')
     """
-    return f"{round(100 * share, 1):g} %"
+    rounded = round(100 * share, 1)
+    if rounded in (0.0, 100.0):
+        rounded = round(100 * share, 2)
+    return f"{rounded + 0.0:g} %"
+
+
+def threshold(share: float) -> str:
+    """A share that was asked for in per cent, as it was asked: rounding would claim another.
+
+    >>> threshold(0.95 - 0.02), threshold(0.999 - 0.0004)
+    ('93 %', '99.86 %')
+    """
+    return f"{100 * share:.10g} %"
 
 
 def interval(passes: int, probes: int, low: float, high: float) -> str:
@@ -34,7 +46,8 @@ def odds(log_evidence: float) -> str:
     """
     if log_evidence > MOST:
         power = log_evidence / log(10)
-        return f"{max(1, round(10 ** (power % 1)))}e{int(power)} : 1"
+        figure, power = round(10 ** (power % 1)), int(power)
+        return f"{figure}e{power} : 1" if figure < 10 else f"1e{power + 1} : 1"
     value = exp(log_evidence)
     if value < 0.995:
         return f"{value:.2g} : 1"

@@ -8,7 +8,7 @@ from math import log
 
 from gentest.comparison import Standing
 from gentest.report import comparison
-from gentest.report.numbers import interval, odds, percent
+from gentest.report.numbers import interval, odds, threshold
 from gentest.result import Counterexample, Rate, Result, Verdict
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -50,14 +50,14 @@ def rate(rate: Rate) -> str:
     'holds for at least 93 % of probes (0.95 less slack 0.02): 80 of 80 pass, 100 % [93 %, 100 %]'
     """
     found = f"{rate.passes} of {rate.probes} pass, {interval(rate.passes, rate.probes, rate.low, rate.high)}"
-    certified = percent(rate.p0 - rate.slack)
+    certified = threshold(rate.p0 - rate.slack)
     if rate.verdict is Verdict.HOLDS:
         return f"holds for at least {certified} of probes ({rate.p0:g} less slack {rate.slack:g}): {found}"
     if rate.verdict is Verdict.VIOLATED:
-        return f"holds for fewer than {percent(rate.p0)} of probes: {found}"
+        return f"holds for fewer than {threshold(rate.p0)} of probes (certified at {certified}): {found}"
     needs = odds(-log(1.0 - rate.confidence))
     return (
-        f"undecided between at least {certified} and fewer than {percent(rate.p0)} of probes: {found}; "
+        f"undecided between at least {certified} and fewer than {threshold(rate.p0)} of probes: {found}; "
         f"evidence {odds(rate.log_holds)} and {odds(rate.log_violated)}, needs {needs} (budget {rate.budget} probes)"
     )
 
@@ -118,8 +118,13 @@ def _figures(result: Result) -> str:
     said = ""
     if result.rate is not None:
         low, high = result.rate.low, result.rate.high
-        said = f"{interval(result.rate.passes, result.rate.probes, low, high)} of {result.rate.probes}; "
-        probes = f"counterexample in {probes}" if result.violations else f"no counterexample in {probes}"
+        certified = threshold(result.rate.p0 - result.rate.slack)
+        said = f"{interval(result.rate.passes, result.rate.probes, low, high)} of {result.rate.probes}, "
+        said += f"certified at {certified}, refuted below {threshold(result.rate.p0)}; "
+        found = (
+            "no counterexample" if result.counterexample is None else f"counterexample {result.counterexample.replay}"
+        )
+        probes = f"{found} in {probes}"
     on = f" on {result.checkpoint}" if result.checkpoint else ""
     return f"{result.property}{on}  [{said}{probes}{smallest}, {result.seconds:.1f} s]"
 

@@ -44,17 +44,21 @@ class LevelDrift:
     """How far the levels of an attribute moved, in standard deviations of the baseline, and the evidence for it.
 
     `mean` is of the clipped differences; above 0, the candidate scores higher. `log_evidence` is the most that either
-    side had after any of the `probes`, 0 at the least, and `p` the p-value that it makes, 2 / evidence.
+    side had after any of the `probes`, 0 at the least, and `p` the p-value that it makes, 2 / evidence. `certain_at`
+    counts the probes after which it was what was needed; 0 where it never was.
     """
 
     mean: float
     log_evidence: float
     p: float
     probes: int
+    certain_at: int = 0
 
 
-def level_drift(differences: NDArray[np.float64]) -> LevelDrift:
+def level_drift(differences: NDArray[np.float64], *, log_needed: float = math.inf) -> LevelDrift:
     """The drift that `differences` [n] show: candidate less baseline over the baseline's sd, in the order of probes.
+
+    `log_needed` is the log evidence that makes it certain.
 
     >>> drift = level_drift(np.full(100, 0.5))
     >>> drift.mean, drift.p < 0.01
@@ -69,6 +73,8 @@ def level_drift(differences: NDArray[np.float64]) -> LevelDrift:
     if len(differences) == 0:
         return LevelDrift(0.0, 0.0, 1.0, 0)
     clipped = np.clip(differences, -CLIP, CLIP)
-    sides = [log_mean_above(side * clipped, NULL, -CLIP) for side in (1.0, -1.0)]
-    log_evidence = max(0.0, *(float(side.max()) for side in sides))
-    return LevelDrift(float(clipped.mean()), log_evidence, min(1.0, 2.0 * math.exp(-log_evidence)), len(clipped))
+    path = np.maximum(*(log_mean_above(side * clipped, NULL, -CLIP) for side in (1.0, -1.0)))
+    log_evidence = max(0.0, float(path.max()))
+    p, certain = min(1.0, 2.0 * math.exp(-log_evidence)), path >= log_needed
+    certain_at = int(certain.argmax()) + 1 if certain.any() else 0
+    return LevelDrift(float(clipped.mean()), log_evidence, p, len(clipped), certain_at)

@@ -116,18 +116,24 @@ class RateTest:
             return False
         return True if self.log_holds(passes, n) >= self.threshold else None
 
-    def first_decision(self, outcomes: NDArray[np.bool_]) -> RateDecision:
+    def first_decision(self, outcomes: NDArray[np.bool_], *, after: RateDecision | None = None) -> RateDecision:
         """The first look that decides, at every multiple of `LOOK` outcomes (True passes), in the order drawn.
 
-        More outcomes never change a decision, and those after the last multiple are not looked at yet.
+        `after` is an earlier look that decided nothing, whose outcomes need not be given again. More outcomes never
+        change a decision, and those after the last multiple are not looked at yet.
 
-        >>> RateTest(p0=0.95, slack=0.02, alpha=0.01).first_decision(np.ones(100, dtype=bool))
+        >>> test = RateTest(p0=0.95, slack=0.02, alpha=0.01)
+        >>> test.first_decision(np.ones(100, dtype=bool))
+        RateDecision(holds=True, passes=80, probes=80)
+        >>> test.first_decision(np.ones(52, dtype=bool), after=test.first_decision(np.ones(48, dtype=bool)))
         RateDecision(holds=True, passes=80, probes=80)
         """
-        n = np.arange(LOOK, len(outcomes) + 1, LOOK)
-        if len(n) == 0:
-            return RateDecision(None, 0, 0)
-        passes = np.cumsum(outcomes, dtype=np.int64)[n - 1]
+        before = RateDecision(None, 0, 0) if after is None else after
+        looks = np.arange(LOOK, len(outcomes) + 1, LOOK)
+        if len(looks) == 0:
+            return before
+        n = before.probes + looks
+        passes = before.passes + np.cumsum(outcomes, dtype=np.int64)[looks - 1]
         violated = self.log_violated(passes, n) >= self.threshold
         decided = violated | (self.log_holds(passes, n) >= self.threshold)
         look = int(decided.argmax()) if decided.any() else len(n) - 1

@@ -153,6 +153,7 @@ def test_no_batch_size_changes_a_decision(rate: float) -> None:
     whole = test.first_decision(outcomes)
     for n in range(len(outcomes) + 1):
         prefix = test.first_decision(outcomes[:n])
+        assert test.first_decision(outcomes[prefix.probes :], after=prefix) == whole or prefix.holds is not None
         if whole.holds is not None and n >= whole.probes:
             assert prefix == whole
         else:

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Gate a checkpoint against a blessed baseline, in any CI: one run of pytest, one decision.
+#
+#   gate.sh CHECKPOINT [PYTEST ARGUMENTS]     such as: gate.sh checkpoints/model.safetensors tests
+#
+# What it reads from the environment, with its defaults:
+#   GATE_BASELINE   gentest_baseline.json   what `gentest bless` wrote
+#   GATE_TOLERANCE  0.05                    how far a rate may fall below the baseline's
+#   GATE_DRIFT      warn                    warn, fail or off: what drifting outputs do
+#   GATE_UNDECIDED  fail                    fail or warn: what a gate does that is undecided
+#   GATE_PROMPTS    (none)                  the text embeddings of CLIP prompts, if tests use CLIP
+#   GATE_FOLDER     gentest-gate            where gentest.json, summary.md and standing.env go
+#   PYTHON          python                  the Python that has the model and pytest-gentest
+#
+# Exit status: 0 held, 1 regressed, 3 undecided, 2 nothing was decided (misuse, or the run broke).
+set -euo pipefail
+
+readonly HELD=0 REGRESSED=1 MISUSE=2 UNDECIDED=3
+
+if [[ $# -lt 1 || -z ${1-} || ${1-} == -* ]]; then
+  echo 'usage: gate.sh CHECKPOINT [PYTEST ARGUMENTS]' >&2
+  exit "$MISUSE"
+fi
+checkpoint=$1
+shift
+
+python=${PYTHON:-python}
+undecided=${GATE_UNDECIDED:-fail}
+folder=${GATE_FOLDER:-gentest-gate}
+results=$folder/gentest.json
+summary=$folder/summary.md
+
+mkdir -p -- "$folder" || exit "$MISUSE"
+# the files of an earlier run must not speak for this one
+rm -f -- "$results" "$summary" "$folder/standing.env" || exit "$MISUSE"
+
+# Ends with an exit status, after writing what this run came to. $1: standing, $2: exit status, $3: a line, or nothing.
+conclude() {
+  if [[ -n $3 ]]; then
+    printf '\n**%s**\n' "$3" >>"$summary"
+    echo "gate.sh: $3" >&2
+  fi
+  echo "standing=$1" >"$folder/standing.env"
+  exit "$2"
+}
+
+arguments=(
+  --gentest
+  "--gentest-checkpoint=$checkpoint"
+  "--gentest-baseline=${GATE_BASELINE:-gentest_baseline.json}"
+  "--gentest-tolerance=${GATE_TOLERANCE:-0.05}"
+  "--gentest-drift=${GATE_DRIFT:-warn}"
+  "--gentest-undecided=$undecided"
+  "--gentest-json=$results"
+)
+if [[ -n ${GATE_PROMPTS:-} ]]; then
+  arguments+=("--gentest-prompts=$GATE_PROMPTS")
+fi
+
+run=0
+"$python" -m pytest "${arguments[@]}" "$@" || run=$?
+
+if [[ ! -s $results ]]; then
+  conclude '' "$MISUSE" "nothing was decided: pytest ended with exit status $run and wrote no results"
+fi
+# `show` is the decision of the whole run, as its exit status; `|| decided` since set -e would stop here
+decided=0
+"$python" -m gentest show --markdown "$results" >"$summary" || decided=$?
+
+# pytest: 0 and 1 are verdicts; 2 to 5 are a run that broke, was misused, or had no tests
+if [[ $run -gt 1 ]]; then
+  conclude '' "$MISUSE" "nothing was decided: pytest ended with exit status $run"
+fi
+
+case $decided in
+  "$HELD")
+    # what `show` cannot see: outputs that drifted under GATE_DRIFT=fail, or a failing test that is not gentest's
+    if [[ $run -ne 0 ]]; then
+      conclude regressed "$REGRESSED" 'every property held, but pytest failed: by drift, or by another test'
+    fi
+    conclude held "$HELD" ''
+    ;;
+  "$REGRESSED") conclude regressed "$REGRESSED" '' ;;
+  "$UNDECIDED")
+    if [[ $undecided != warn ]]; then
+      conclude undecided "$UNDECIDED" ''
+    fi
+    if [[ $run -ne 0 ]]; then
+      conclude regressed "$REGRESSED" 'no property regressed, but pytest failed: by drift, or by another test'
+    fi
+    conclude undecided "$HELD" 'undecided, and let through as GATE_UNDECIDED=warn says'
+    ;;
+  *) conclude '' "$MISUSE" "nothing was decided: \`gentest show\` ended with exit status $decided" ;;
+esac

@@ -1,0 +1,114 @@
+"""What the gate says of copies of the face GAN that are the same, and of one that is not.
+
+    python examples/faces/gate.py --runs 50
+
+Blesses the package's own weights, then gates, each in a run of `pytest --gentest` of its own: the same weights saved
+again by torch, by torch in its older format, and by safetensors, with batch sizes from 16 to 256; and weights with
+Gaussian noise of 0.6 standard deviations of their tensor on each (seed 0), which ruins the faces. Exit status 0 if all
+copies held without drift, and the noisy one drifted in sharpness and was refused under `--gentest-drift fail`.
+"""
+
+# ruff: noqa: T201
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice
+from math import log
+from pathlib import Path
+from typing import Any
+
+import gan_face_generate
+import torch
+from safetensors.torch import save_file
+
+from conftest import weights
+
+HERE = Path(__file__).resolve().parent
+BATCHES = (16, 32, 64, 128, 256)
+NOISE = 0.6
+
+
+def copies(folder: Path) -> dict[str, Path]:
+    """The same weights in other files."""
+    own = weights(Path(gan_face_generate.__file__).parent / "weights.tar")
+    paths = {name: folder / name for name in ("again.pt", "older.pt", "copy.safetensors")}
+    torch.save({"netG_state_dict": own}, paths["again.pt"])
+    torch.save({"netG_state_dict": own}, paths["older.pt"], _use_new_zipfile_serialization=False)
+    save_file({name: tensor.contiguous() for name, tensor in own.items()}, paths["copy.safetensors"])
+    return paths
+
+
+def noisy(folder: Path) -> Path:
+    """Weights with noise on each, as many standard deviations of its tensor as `NOISE` says."""
+    own = weights(Path(gan_face_generate.__file__).parent / "weights.tar")
+    rng = torch.Generator().manual_seed(0)
+    for name, tensor in own.items():
+        if tensor.is_floating_point() and name.endswith(("weight", "bias")) and tensor.numel() > 1:
+            own[name] = tensor + NOISE * tensor.std() * torch.randn(tensor.shape, generator=rng)
+    path = folder / "noisy.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in own.items()}, path)
+    return path
+
+
+def run(*arguments: str) -> int:
+    """pytest on the tests of this folder; its exit status."""
+    command = [sys.executable, "-m", "pytest", "-q", "--gentest", "-p", "no:cacheprovider", str(HERE), *arguments]
+    return subprocess.run(command, cwd=HERE, capture_output=True, check=False).returncode
+
+
+def gate(folder: Path, baseline: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """A candidate against the baseline: pytest's exit status, and the comparison."""
+    path = folder / "results.json"
+    status = run("--gentest-baseline", str(baseline), "--gentest-json", str(path), *arguments)
+    comparison: dict[str, Any] = json.loads(path.read_text())["gate"]
+    return status, comparison
+
+
+def main() -> None:
+    """Bless, gate the copies, gate the noisy one."""
+    parser = argparse.ArgumentParser(description="The gate on copies of the face GAN.")
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--examples", default="30", help="probes of the search, which is not what this is about")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        baseline = folder / "blessed.json"
+        quick = ("--gentest-examples", args.examples)
+        started = time.monotonic()
+        run("--gentest-save-baseline", str(baseline), *quick)
+        print(f"blessed in {time.monotonic() - started:.0f} s, {baseline.stat().st_size / 1e3:.0f} kB")
+        held = 0
+        kinds: Iterator[tuple[str, Path]] = cycle(copies(folder).items())
+        for (kind, path), batch in islice(zip(kinds, cycle(BATCHES), strict=False), args.runs):
+            started = time.monotonic()
+            size = ("--gentest-batch-size", str(batch))
+            status, found = gate(folder, baseline, "--gentest-checkpoint", str(path), *size, *quick)
+            standings = {compared["gate"]["standing"] for compared in found["properties"]}
+            drifted = [drift["what"] for drift in found["drifts"] if drift["drifted"]]
+            good = status == 0 and standings == {"held"} and not drifted
+            held += good
+            word = "held, no drift" if good else f"exit {status}, {standings}, drift {drifted}"
+            print(f"{kind:<17} batch {batch:>3}  {word}  {time.monotonic() - started:.0f} s", flush=True)
+        checkpoint = ("--gentest-checkpoint", str(noisy(folder)), *quick)
+        warned, found = gate(folder, baseline, *checkpoint)
+        sharpness = next(drift for drift in found["drifts"] if drift["what"] == "level of sharpness()")
+        refused, _ = gate(folder, baseline, *checkpoint, "--gentest-drift", "fail")
+        for compared in found["properties"]:
+            print(f"noisy: {compared['gate']['standing']:<9} {compared['property']}")
+        print(
+            f"noisy: sharpness drifts by {sharpness['mean']:+.2f} sd, evidence e^{sharpness['log_evidence']:.0f}, "
+            f"certain after {sharpness['certain_at']} latents; exit {warned}, with --gentest-drift fail {refused}"
+        )
+        print(f"{held} of {args.runs} copies held without drift")
+        certain = sharpness["drifted"] and 0 < sharpness["certain_at"] <= 256 and sharpness["needed"] > log(1000)
+        sys.exit(0 if held == args.runs and certain and refused == 1 else 1)
+
+
+if __name__ == "__main__":
+    main()

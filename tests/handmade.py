@@ -1,0 +1,81 @@
+"""Results and baselines made by hand, whose comparison is known: for tests of baselines, the gate and the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gentest.baseline import Baseline, Blessing, _digest
+from gentest.comparison import Embedded, Look, Sample
+from gentest.records import pack, pack_bytes
+from gentest.result import Document, Margins, Result, Session, Verdict
+
+BLESSING = Blessing("ann", "2026-11-24", 3, "gan.pt")
+SESSION = Session(None, None, None, "cpu", 3, {})
+
+
+def outcomes(n: int, *, lost: int = 0, passes: float = 1.0) -> list[float]:
+    """Margins of `n` probes: the last of them, a share of 1 - passes, fail, and so do the first `lost`."""
+    margins = [0.5] * round(n * passes) + [-0.5] * (n - round(n * passes))
+    return [-0.25] * lost + margins[lost:]
+
+
+def look(seed: int = 0, *, level: float = 0.0, shift: float = 0.0, dim: int = 4, n: int = 64) -> Look:
+    """Normal levels of one attribute and normal embeddings, shifted by so many standard deviations."""
+    rng = np.random.default_rng(seed)
+    levels = 0.5 + 0.1 * (rng.normal(size=n) + level)
+    rows: NDArray[np.float64] = rng.normal(size=(n, dim)) + shift
+    packed = pack_bytes(np.clip(np.round(rows * 20), -127, 127).astype(np.int8).tobytes())
+    return Look({"brightness()": pack(levels.tolist())}, {"pixels()": Embedded(packed, dim, 0.05)})
+
+
+def sample(margins: Sequence[float], *, seen: Look | None = None, **changed: Any) -> Sample:
+    """The outcomes of a property on the probes of seed 3."""
+    values = {"seed": 3, "generator": "gan", "space": "Normal(8)", "measures": {"brightness()": ""}, **changed}
+    return Sample(margins=pack(margins), look=seen, **values)
+
+
+def result(
+    margins: Sequence[float] | None,
+    *,
+    test: str = "test_a.py::test_a",
+    property: str = "between(brightness(), tolerance=0.1)",
+    verdict: Verdict = Verdict.NO_COUNTEREXAMPLE,
+    checkpoint: str = "",
+    seen: Look | None = None,
+    **changed: Any,
+) -> Result:
+    """A property's result with the outcomes of its probes, or without any."""
+    kept = None if margins is None else sample(margins, seen=seen, **changed)
+    return Result(test, property, verdict, examples=20, margin=Margins(0.1, 0.5), sample=kept, checkpoint=checkpoint)
+
+
+def baseline(*results: Result, blessing: Blessing = BLESSING, before: Baseline | None = None) -> Baseline:
+    """The baseline of these results."""
+    return Baseline.of(results, blessing, before=before, version="0")
+
+
+def written(path: Path, value: Baseline | Sequence[Result]) -> Path:
+    """A file of a baseline, or of results."""
+    if isinstance(value, Baseline):
+        value.save(path)
+    else:
+        path.write_text(json.dumps(Document(SESSION, tuple(value)).to_json()), encoding="utf-8")
+    return path
+
+
+def signed(body: dict[str, Any]) -> str:
+    """The text of a baseline file with this body, whatever it is, and the digest that fits it."""
+    body = {key: value for key, value in body.items() if key != "digest"}
+    return json.dumps({**body, "digest": _digest(body)})
+
+
+def plain(look: Look) -> dict[str, Any]:
+    """A look as a file has it."""
+    return asdict(look)

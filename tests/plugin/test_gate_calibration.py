@@ -1,0 +1,88 @@
+"""The gate through pytest's own entry, on pairs of generators whose rates and discordance are known.
+
+A probe is three uniforms. The blessed generator fails where the first is small. A candidate fails where the same one
+is small with probability `rho`, and where another one is otherwise: outcomes of equal rates that correlate by `rho`.
+Every run has a seed of its own, so that its probes are fresh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scipy.stats import binom
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Repository
+
+RUNS = 200
+ALPHA = 0.01
+RATE = 0.95
+MODEL = """
+import json
+import pytest, torch
+import gentest
+
+@pytest.fixture(scope="session")
+def generator(gentest_checkpoint):
+    rate, rho = json.loads(gentest_checkpoint.read_text())
+
+    def draw(z):
+        u = torch.where(z[:, 1] < rho, z[:, 0], z[:, 2])
+        return (u > 1 - rate).float()[:, None, None, None].expand(-1, 1, 2, 2)
+
+    return gentest.Generator(draw, latent=gentest.Uniform(3, low=0, high=1), output_range=(0, 1))
+"""
+TEST = """
+@gentest.property(probes=gentest.points())
+def lit(evidence):
+    return evidence.scores(gentest.brightness())[:, 0] - 0.5
+
+@gentest.settings(reduce=0)
+@lit().at_rate(0.5)
+def test_lit(generator):
+    return generator
+"""
+
+
+def gates(repository: Repository, candidates: dict[str, tuple[float, float]]) -> dict[str, list[dict[str, Any]]]:
+    """What the gate says of each candidate, a rate and rho, in as many runs of pytest, each on fresh probes."""
+    repository.pytester.makeconftest(MODEL)
+    repository.write(TEST)
+    for name, values in {"good": (RATE, 1.0), **candidates}.items():
+        (repository.path / f"{name}.json").write_text(json.dumps(values))
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in candidates}
+    for seed in range(RUNS):
+        (repository.path / "blessed").unlink(missing_ok=True)
+        common = ("-q", "--gentest", "--gentest-examples", "2", "--gentest-seed", str(seed), "--gentest-drift", "off")
+        bless = ("--gentest-save-baseline", "blessed", "--gentest-checkpoint", "good.json")
+        assert repository.run(*common, *bless).ret == 0
+        for name in candidates:
+            gate = ("--gentest-baseline", "blessed", "--gentest-checkpoint", f"{name}.json")
+            repository.run(*common, *gate, "--gentest-json", "results")
+            found[name].append(repository.document("results")["results"][0]["gate"])
+    return found
+
+
+@pytest.mark.slow
+def test_the_gate_refuses_what_is_worse_and_nothing_else(repository: Repository) -> None:
+    """Of equally good candidates no more are refused than alpha allows, and few left undecided; of one 5 points worse,
+    at least 190 of 200."""
+    candidates = {"equal": (RATE, 0.0), "alike": (RATE, 0.9), "worse": (RATE - 0.05, 0.0)}
+    found = gates(repository, candidates)
+    standings = {name: Counter(gate["standing"] for gate in gates) for name, gates in found.items()}
+    for name, gates_of in found.items():
+        mean = fmean(gate["probes"] for gate in gates_of)
+        print(f"CALIBRATION {name}: {dict(standings[name])}, {mean:.0f} probes in the mean")  # noqa: T201
+    most = binom.ppf(0.99, RUNS, ALPHA)
+    for name in ("equal", "alike"):
+        assert standings[name]["regressed"] <= most
+        assert standings[name]["undecided"] < 0.05 * RUNS
+        discordance = sum(g["wins"] + g["losses"] for g in found[name]) / sum(g["probes"] for g in found[name])
+        rho = candidates[name][1]
+        assert discordance == pytest.approx(2 * RATE * (1 - RATE) * (1 - rho), rel=0.15)
+    assert standings["worse"]["regressed"] >= 190
+    assert standings["worse"]["held"] <= most

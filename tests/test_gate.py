@@ -1,0 +1,419 @@
+"""The gate on results made by hand, whose outcome is known: each claim alone, and all of them weighed together."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import handmade
+import numpy as np
+import pytest
+from handmade import baseline, look, outcomes, result, sample
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gentest import gate
+from gentest.baseline import Baseline, Entry
+from gentest.comparison import Comparison, Embedded, Gate, Look, Standing, Terms
+from gentest.errors import InvalidArgument
+from gentest.records import pack, pack_bytes, unpack
+from gentest.result import Document, Result, Verdict
+
+HELD, REGRESSED, UNDECIDED = Standing.HELD, Standing.REGRESSED, Standing.UNDECIDED
+N = 256
+GOOD = result(outcomes(N))
+PROPERTY = GOOD.property
+
+
+def weighed(before: list[float], now: list[float], **terms: Any) -> Gate:
+    """The gate of outcomes before and now."""
+    entry = Entry(Verdict.NO_COUNTEREXAMPLE.value, sample(before))
+    return gate.weigh(result(now), entry, Terms(**terms))
+
+
+def decided(blessed: Baseline, *results: Result, drift: bool = True, checkpoints: int = 1) -> Comparison:
+    """The gate's decision as the command makes it."""
+    claims = gate.n_claims(blessed, drift=drift, checkpoints=checkpoints)
+    return gate.decide(results, blessed, Terms(claims=claims, drift="warn" if drift else "off"))
+
+
+# one property
+
+
+def test_the_same_outcomes_are_held() -> None:
+    """Nothing differs: held at the first look with the evidence, and before all probes are spent."""
+    found = weighed(outcomes(N), outcomes(N))
+    assert (found.standing, found.wins, found.losses, found.probes, found.stored) == (HELD, 0, 0, 160, N)
+    assert (found.baseline_passes, found.candidate_passes, found.discordance) == (160, 160, 0.0)
+    assert found.log_held >= math.log(100)
+    assert found.log_regressed == 0.0
+    assert found.low < 0.0 < found.high
+
+
+def test_lost_probes_are_a_regression() -> None:
+    """A candidate that fails where the baseline held is refused at the first look."""
+    found = weighed(outcomes(N), outcomes(N, lost=32))
+    assert (found.standing, found.losses, found.wins, found.probes) == (REGRESSED, 32, 0, 32)
+    assert (found.baseline_passes, found.candidate_passes) == (32, 0)
+    assert found.log_regressed >= found.needed == pytest.approx(math.log(100))
+    assert found.high < 0.0
+
+
+def test_spent_probes_are_undecided() -> None:
+    """Where the baseline's probes are too few for either, nothing is said."""
+    found = weighed(outcomes(96), outcomes(96, lost=2))
+    assert (found.standing, found.probes, found.stored, found.losses) == (UNDECIDED, 96, 96, 2)
+    assert found.message == ""
+
+
+def test_a_property_that_fails_as_before_is_held() -> None:
+    """Probes that fail in both are ties: what was blessed is the measure, not 100 per cent."""
+    found = weighed(outcomes(N, passes=0.0), outcomes(N, passes=0.0))
+    assert (found.standing, found.baseline_passes, found.candidate_passes) == (HELD, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "tolerance", "standing"),
+    [(0, 8, 0.3, HELD), (0, 8, 0.01, UNDECIDED), (8, 0, 0.05, HELD), (0, 30, 0.9, REGRESSED)],
+)
+def test_a_tolerance_says_how_much_may_be_lost(before: int, now: int, tolerance: float, standing: Standing) -> None:
+    """A loss within the tolerance is held where the evidence comes first; a clear one is refused at any."""
+    assert weighed(outcomes(N, lost=before), outcomes(N, lost=now), tolerance=tolerance).standing is standing
+
+
+def test_a_property_that_the_baseline_lacks_is_undecided() -> None:
+    """Nobody knows whether a new property held before."""
+    found = gate.weigh(GOOD, None, Terms())
+    assert (found.standing, found.probes) == (UNDECIDED, 0)
+    assert found.message == "not in the baseline: it is gated once the baseline is blessed again"
+
+
+def test_an_error_is_undecided() -> None:
+    """A check that failed has nothing to compare, and says so."""
+    entry = Entry("violated", sample(outcomes(N)))
+    found = gate.weigh(replace(GOOD, verdict=Verdict.ERROR), entry, Terms())
+    assert (found.standing, found.message) == (UNDECIDED, "the check of the candidate failed")
+    assert found.baseline_verdict == "violated"
+
+
+def test_results_without_outcomes_are_undecided() -> None:
+    """Results that kept no outcomes cannot be compared, and say how to make them."""
+    found = gate.weigh(result(None), Entry("holds", sample(outcomes(N))), Terms())
+    assert (found.standing, found.message) == (
+        UNDECIDED,
+        "the results have no outcomes: make them with --gentest-outcomes",
+    )
+
+
+def test_fewer_outcomes_than_the_baseline_has_are_enough_where_they_decide() -> None:
+    """A run that stopped when the gate fired has the same standing as one that went on."""
+    short, whole = (weighed(outcomes(N), outcomes(n)) for n in (160, N))
+    assert short == whole
+    assert weighed(outcomes(N), outcomes(64)).standing is UNDECIDED
+
+
+def test_more_outcomes_than_the_baseline_has_do_not_count() -> None:
+    """Only probes that the baseline has are compared."""
+    assert weighed(outcomes(N), outcomes(2 * N)) == weighed(outcomes(N), outcomes(N))
+
+
+def test_less_than_one_look_is_undecided() -> None:
+    """A result with fewer outcomes than the gate's first look compares none."""
+    assert weighed(outcomes(N), outcomes(16)) == Gate(
+        UNDECIDED, baseline_verdict="no_counterexample", stored=N, needed=math.log(100)
+    )
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=32, max_size=200), st.integers(1, 40))
+def test_swapping_baseline_and_candidate_swaps_wins_and_losses(pairs: list[tuple[bool, bool]], claims: int) -> None:
+    """What one loses the other wins, and the bounds of the difference are mirrored."""
+    before, now = ([0.5 if holds else -0.5 for holds in side] for side in zip(*pairs, strict=True))
+    n = 32  # one look each, so that both stop at the same
+    there, back = (weighed(a[:n], b[:n], claims=claims) for a, b in ((before, now), (now, before)))
+    assert (there.wins, there.losses) == (back.losses, back.wins)
+    assert (there.baseline_passes, there.candidate_passes) == (back.candidate_passes, back.baseline_passes)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert not (there.standing is REGRESSED and back.standing is REGRESSED)
+
+
+# what does not fit
+
+MISFITS = [
+    ({"space": "Normal(9)"}, "the baseline's latent space is Normal(8), the generator's Normal(9)"),
+    ({"seed": 4}, "the baseline's probes are of seed 3, these of seed 4"),
+    (
+        {"measures": {"brightness()": "abc"}},
+        "brightness() was measured by the CLIP none in the baseline, and by abc now",
+    ),
+    ({"spreads": {"brightness()": 0.25}}, "sd(...) of brightness() was 0.5 in the baseline and 0.25 here"),
+]
+
+
+@pytest.mark.parametrize(("changed", "said"), MISFITS)
+def test_samples_of_other_things_are_not_compared(changed: dict[str, Any], said: str) -> None:
+    """Another space, seed, CLIP or unit is one line that names both, and what to do."""
+    entry = Entry("holds", sample(outcomes(N), spreads={"brightness()": 0.5}))
+    values = {"spreads": {"brightness()": 0.5}, **changed}
+    assert gate.misfit(entry.sample, sample(outcomes(N), **values)).startswith(said)
+    with pytest.raises(InvalidArgument) as caught:
+        gate.weigh(result(outcomes(N), **values), entry, Terms())
+    message = str(caught.value)
+    assert message.startswith(f"test_a.py::test_a {PROPERTY}: {said}")
+    assert message.endswith("; or bless the checkpoint again")
+    assert "\n" not in message
+
+
+def test_rounding_of_a_unit_is_no_misfit() -> None:
+    """Two standard deviations that differ in the seventh figure are one unit."""
+    before = sample(outcomes(N), spreads={"brightness()": 0.5})
+    assert gate.misfit(before, sample(outcomes(N), spreads={"brightness()": 0.5 * (1 + 5e-7)})) == ""
+    assert gate.misfit(before, before) == ""
+
+
+# many claims
+
+
+def test_claims_are_all_that_could_refuse() -> None:
+    """Properties, and with drift the levels and embeddings of each generator once, for each checkpoint."""
+    both = baseline(
+        result(outcomes(N), test="a", seen=look()),
+        result(outcomes(N), test="b", seen=look()),
+        result(outcomes(N), test="c", seen=look(1), generator="another"),
+    )
+    assert gate.n_claims(both, drift=False) == 3
+    assert gate.n_claims(both, drift=True) == 3 + 2 * 2
+    assert gate.n_claims(both, drift=True, checkpoints=3) == 21
+
+
+def test_many_claims_need_more_evidence() -> None:
+    """What refuses a candidate of one property does not refuse one of a hundred."""
+    lost = 12
+    assert weighed(outcomes(32), outcomes(32, lost=lost), claims=1).standing is REGRESSED
+    assert weighed(outcomes(32), outcomes(32, lost=lost), claims=100).standing is UNDECIDED
+
+
+def test_a_property_that_is_refused_lowers_what_the_next_one_needs() -> None:
+    """Holm: evidence between claims / alpha and what is left counts once the others are refused."""
+    names = ("a", "b", "c")
+    blessed = baseline(*(result(outcomes(32), test=t) for t in names))
+    terms = Terms(claims=3, drift="off")
+    lost = next(
+        n
+        for n in range(1, 32)
+        if math.log(200) <= weighed(outcomes(32), outcomes(32, lost=n), claims=3).log_regressed < math.log(300)
+    )
+    alone = gate.decide([result(outcomes(32, lost=lost if t == "b" else 0), test=t) for t in names], blessed, terms)
+    assert [c.gate.standing for c in alone.properties] == [UNDECIDED] * 3
+    assert alone.properties[1].gate.needed == pytest.approx(math.log(300))
+    together = gate.decide(
+        [result(outcomes(32, lost={"a": 32, "b": lost, "c": 0}[t]), test=t) for t in names],
+        blessed,
+        terms,
+    )
+    assert [c.gate.standing for c in together.properties] == [REGRESSED, REGRESSED, UNDECIDED]
+    assert [c.gate.needed for c in together.properties] == pytest.approx([math.log(n * 100) for n in (3, 2, 1)])
+    assert together.standing is REGRESSED
+
+
+def test_all_must_hold_for_the_whole_to_hold() -> None:
+    """One undecided property leaves the whole undecided, and so does one that the run did not look at."""
+    blessed = baseline(*(result(outcomes(N), test=t) for t in "ab"))
+    both = [result(outcomes(N), test=t) for t in "ab"]
+    assert decided(blessed, *both).standing is HELD
+    assert decided(blessed, both[0], result(outcomes(64), test="b")).standing is UNDECIDED
+    missing = decided(blessed, both[0])
+    assert (missing.standing, missing.missing) == (UNDECIDED, (f"b {PROPERTY}",))
+    assert decided(blessed).missing == (f"a {PROPERTY}", f"b {PROPERTY}")
+    new = decided(blessed, *both, result(outcomes(N), test="c"))
+    assert [c.gate.standing for c in new.properties] == [HELD, HELD, UNDECIDED]
+    assert new.standing is UNDECIDED
+
+
+def test_a_regression_outweighs_all_else() -> None:
+    """The whole has regressed where one property has, whatever is missing or held."""
+    blessed = baseline(*(result(outcomes(N), test=t) for t in "abc"))
+    found = decided(blessed, result(outcomes(N), test="a"), result(outcomes(N, lost=N), test="b"))
+    assert found.standing is REGRESSED
+
+
+def test_several_checkpoints_share_the_claims() -> None:
+    """Each is compared with the same baseline, and together they need more evidence than one."""
+    blessed = baseline(*(result(outcomes(32), test=t) for t in "ab"))
+    lost = next(
+        n
+        for n in range(1, 32)
+        if math.log(200) <= weighed(outcomes(32), outcomes(32, lost=n), claims=2).log_regressed < math.log(400)
+    )
+
+    def of(checkpoint: str, n: int) -> list[Result]:
+        return [result(outcomes(32, lost=n * (t == "a")), test=t, checkpoint=checkpoint) for t in "ab"]
+
+    assert decided(blessed, *of("", lost)).standing is REGRESSED
+    both = decided(blessed, *of("good", 0), *of("bad", lost), checkpoints=2)
+    assert [(c.checkpoint, c.gate.standing) for c in both.properties] == [
+        ("good", UNDECIDED),
+        ("good", UNDECIDED),
+        ("bad", UNDECIDED),
+        ("bad", UNDECIDED),
+    ]
+    worse = decided(blessed, *of("good", 0), *of("bad", 32), checkpoints=2)
+    assert [c.gate.standing for c in worse.properties] == [UNDECIDED, UNDECIDED, REGRESSED, UNDECIDED]
+    assert (both.terms.claims, both.missing) == (4, ())
+
+
+def test_a_test_without_a_checkpoint_is_not_missing_in_each() -> None:
+    """In a run of several checkpoints, a test that asks for none runs once and has been looked at."""
+    blessed = baseline(*(result(outcomes(N), test=t) for t in "ab"))
+    results = [result(outcomes(N), test="a", checkpoint=c) for c in ("x", "y")] + [result(outcomes(N), test="b")]
+    found = decided(blessed, *results, checkpoints=2)
+    assert found.missing == ()
+    assert found.standing is HELD
+
+
+# drift
+
+
+def drift_of(before: Look, now: Look, **changed: Any) -> dict[str, tuple[bool, float]]:
+    """Whether each thing drifted, and the evidence for it, between two looks."""
+    found = decided(baseline(result(outcomes(N), seen=before)), result(outcomes(N), seen=now, **changed))
+    assert found.standing is HELD
+    return {d.what: (d.drifted, d.log_evidence) for d in found.drifts}
+
+
+def test_the_same_outputs_do_not_drift() -> None:
+    """Identical levels and embeddings have no evidence at all: odds of 1 : 1."""
+    assert drift_of(look(), look()) == {
+        "level of brightness()": (False, 0.0),
+        "distribution in pixels()": (False, 0.0),
+    }
+
+
+def test_rounding_does_not_drift() -> None:
+    """Levels that differ by rounding, as another batch size brings, never count, however many there are."""
+    before = look(n=512)
+    levels = [v + 1e-6 * (-1) ** i for i, v in enumerate(unpack(before.levels["brightness()"], "levels"))]
+    now = replace(before, levels={"brightness()": pack(levels)})
+    assert drift_of(before, now)["level of brightness()"] == (False, 0.0)
+
+
+def test_a_level_that_is_the_same_everywhere_and_rounds_does_not_drift() -> None:
+    """Levels without any spread have a unit all the same: rounding of them is no drift, a step is."""
+    flat = Look({"brightness()": pack([0.5] * 512)}, {})
+    rounded = Look({"brightness()": pack([0.5 + 6e-8] * 512)}, {})
+    assert drift_of(flat, rounded) == {"level of brightness()": (False, 0.0)}
+    assert drift_of(flat, Look({"brightness()": pack([0.6] * 512)}, {}))["level of brightness()"][0]
+
+
+@pytest.mark.parametrize("level", [0.5, -0.5])
+def test_a_level_that_moves_drifts(level: float) -> None:
+    """A shift of half a standard deviation on every latent is certain, says which way, and how far."""
+    before, now = look(n=256), look(n=256, level=level)
+    found = decided(baseline(result(outcomes(N), seen=before)), result(outcomes(N), seen=now))
+    (drift,) = found.drifted
+    assert (drift.what, drift.tests, drift.probes) == ("level of brightness()", ("test_a.py::test_a",), 256)
+    assert drift.mean == pytest.approx(level, rel=0.1)
+    assert drift.log_evidence >= drift.needed == pytest.approx(math.log(300), abs=1e-6)
+
+
+def test_a_drift_is_no_standing() -> None:
+    """A property that held still holds where outputs drifted: the two are answers to two questions."""
+    found = decided(
+        baseline(result(outcomes(N), seen=look(n=256))), result(outcomes(N), seen=look(n=256, level=1.0, shift=2.0))
+    )
+    assert found.standing is HELD
+    assert {d.what for d in found.drifted} == {"level of brightness()", "distribution in pixels()"}
+
+
+def test_other_embeddings_of_the_same_distribution_do_not_drift() -> None:
+    """Independent samples of one distribution are no evidence against it."""
+    before, now = look(0, n=256), look(1, n=256)
+    assert not drift_of(before, replace(now, levels=before.levels))["distribution in pixels()"][0]
+
+
+def test_embeddings_that_move_drift() -> None:
+    """A shift of one standard deviation is as certain as 9,999 permutations can say."""
+    before = look(0, n=128)
+    found = drift_of(before, replace(look(1, n=128, shift=1.0), levels=before.levels))
+    assert found["distribution in pixels()"] == (True, pytest.approx(math.log(10_000)))
+
+
+def test_a_measure_that_only_one_of_them_has_is_not_compared() -> None:
+    """A property that measures something new has no drift in it until it is blessed again."""
+    before = look()
+    assert drift_of(replace(before, embeddings={}), before) == {"level of brightness()": (False, 0.0)}
+    assert drift_of(before, Look({"redness()": pack([0.5] * 64)}, {})) == {}
+
+
+@pytest.mark.parametrize("changed", [{"dim": 2, "rows": pack_bytes(bytes(128))}, {"clip": "abc"}])
+def test_embeddings_of_another_clip_are_one_line(changed: dict[str, Any]) -> None:
+    """Embeddings that cannot be compared are refused in one line."""
+    before = look()
+    now = replace(before, embeddings={"pixels()": replace(before.embeddings["pixels()"], **changed)})
+    with pytest.raises(InvalidArgument, match=r"^pixels\(\) of the outputs is by another CLIP[^\n]*$"):
+        drift_of(before, now)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Look({"brightness()": "!"}, {}),
+        Look({"brightness()": pack([0.5])}, {}),
+        Look({"brightness()": pack([0.5] * 3)}, {"pixels()": Embedded(pack_bytes(bytes(8)), 4, 1.0)}),
+        Look({}, {"pixels()": Embedded(pack_bytes(bytes(9)), 4, 1.0)}),
+    ],
+)
+def test_a_look_that_is_broken_is_one_line(broken: Look) -> None:
+    """What a result's file says of its outputs is checked before it is compared."""
+    with pytest.raises(InvalidArgument, match=r"^[^\n]*$"):
+        drift_of(look(), broken)
+
+
+@pytest.mark.parametrize(("drift", "refused"), [("warn", False), ("fail", True), ("off", False)])
+def test_a_drift_refuses_where_that_is_asked(*, drift: str, refused: bool) -> None:
+    """A certain drift refuses a candidate that held under `fail` only; a regression refuses it under all."""
+    blessed = baseline(result(outcomes(N), seen=look(n=256)))
+    terms = Terms(claims=3, drift=drift)
+    found = gate.decide([result(outcomes(N), seen=look(n=256, level=1.0))], blessed, terms)
+    assert (found.standing, found.refused) == (HELD, refused)
+    assert gate.decide([result(outcomes(N, lost=N), seen=look(n=256))], blessed, terms).refused
+    assert not gate.decide([result(outcomes(N), seen=look(n=256))], blessed, terms).refused
+
+
+def test_no_drift_is_looked_for_where_none_is_asked() -> None:
+    """With drift off, outputs are not compared, and claim nothing."""
+    blessed = baseline(result(outcomes(N), seen=look()))
+    found = decided(blessed, result(outcomes(N), seen=look(level=9.0, shift=9.0)), drift=False)
+    assert (found.drifts, found.terms.claims) == ((), 1)
+
+
+def test_tests_of_one_generator_have_one_drift() -> None:
+    """A drift of a generator is one claim, and names the tests that saw it."""
+    blessed = baseline(*(result(outcomes(N), test=t, seen=look(n=256)) for t in "ab"))
+    found = decided(blessed, *(result(outcomes(N), test=t, seen=look(n=256, level=1.0)) for t in "ab"))
+    assert [d.tests for d in found.drifts] == [("a", "b"), ("a", "b")]
+    assert found.terms.claims == 4
+
+
+# from files
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_files_decide_as_the_records_do(seed: int) -> None:
+    """A comparison of results that went through JSON is the comparison itself."""
+    rng = np.random.default_rng(seed)
+    before, now = ((rng.random(N) - share).tolist() for share in rng.random(2) * 0.3)
+    blessed = baseline(result(before, seen=look(n=16)))
+    results = [result(now, seen=look(n=16, level=float(rng.normal())))]
+    document = Document(handmade.SESSION, tuple(results))
+    again = Document.from_json(json.loads(json.dumps(document.to_json())))
+    assert decided(blessed, *again.results) == decided(blessed, *results)
+
+
+def test_a_comparison_survives_its_json() -> None:
+    """The comparison of a run is in its file, whole."""
+    blessed = baseline(result(outcomes(N), seen=look()))
+    found = decided(blessed, result(outcomes(N, lost=N), seen=look(level=2.0)), result(None, test="new"))
+    document = Document(handmade.SESSION, (), found)
+    assert Document.from_json(json.loads(json.dumps(document.to_json()))).gate == found
