@@ -115,11 +115,14 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     claims = gate.n_claims(baseline, drift=given.drift != "off", checkpoints=max(1, n))
     terms = Terms(given.tolerance, claims=claims, undecided=given.undecided, drift=given.drift)
     found = gate.decide(document.results, baseline, terms)
+    weighed = replace(document, results=tuple(gate.applied(document.results, found)), gate=found)
+    anew = [r for r in weighed.results if r.verdict is Verdict.VIOLATED and not r.known]
     if given.markdown:
-        sys.stdout.write(markdown.page(replace(document, gate=found)))
+        sys.stdout.write(markdown.page(weighed))
     else:
-        _print(comparison.lines(found))
-    status = _status(found)
+        said = [f"violated, and not in the baseline: {r.test}  {r.property}" for r in anew]
+        _print([*comparison.lines(found), *said])
+    status = REGRESSED if anew else _status(found)
     return UNDECIDED if failed and status == HELD else status
 
 

@@ -59,11 +59,16 @@ def misfit(baseline: Sample, candidate: Sample) -> str:
         ours = candidate.measures.get(name, theirs)
         if theirs != ours:
             return f"{name} was measured by the CLIP {theirs or 'none'} in the baseline, and by {ours or 'none'} now"
+    if baseline.look is not None and candidate.look is not None:
+        before, now = baseline.look.embeddings, candidate.look.embeddings
+        for name in before.keys() & now.keys():
+            if (before[name].dim, before[name].clip) != (now[name].dim, now[name].clip):
+                return f"{name} of the outputs is by another CLIP, or of another size, than the baseline's"
     for name, spread in baseline.spreads.items():
-        now = candidate.spreads.get(name, spread)
-        if abs(now - spread) > SAME_SPREAD * spread:
+        measured = candidate.spreads.get(name, spread)
+        if abs(measured - spread) > SAME_SPREAD * spread:
             return (
-                f"sd(...) of {name} was {spread:.4g} in the baseline and {now:.4g} here: check the candidate with "
+                f"sd(...) of {name} was {spread:.4g} in the baseline and {measured:.4g} here: check the candidate with "
                 "--gentest-baseline, which takes the baseline's"
             )
     return ""
@@ -142,6 +147,14 @@ def decide(results: Sequence[Result], baseline: Baseline, terms: Terms) -> Compa
     )
 
 
+def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
+    """The results with their standings as all claims together left them."""
+    gates: dict[tuple[str, str, str], list[Gate]] = {}
+    for c in comparison.properties:
+        gates.setdefault((c.checkpoint, c.test, c.property), []).append(c.gate)
+    return [replace(r, gate=gates[r.checkpoint, r.test, r.property].pop(0)) for r in results]
+
+
 def _final(compared: Compared, *, rejected: bool, needed: float) -> Compared:
     """A property's standing once all claims are weighed: others that were refused lower what it needs."""
     gate = replace(compared.gate, needed=needed)
@@ -161,18 +174,29 @@ class _Drifting:
 def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> list[_Drifting]:
     """Every level and embedding that both have looked at, by generator and space."""
     pairs: dict[tuple[str, str], list[str]] = {}
-    samples = [result.sample for result in candidate.values() if result.sample is not None]
-    for key, result in candidate.items():
+    compared = {key: result for key, result in candidate.items() if result.verdict is not Verdict.ERROR}
+    samples = [result.sample for result in compared.values() if result.sample is not None]
+    for key, result in compared.items():
         entry = baseline.entries.get(key)
         if entry is not None and result.sample is not None:
             pairs.setdefault((look_key(entry.sample), look_key(result.sample)), []).append(result.test)
     before, now = baseline.looks, merged_looks(samples)
-    found: list[_Drifting] = []
+    found: dict[tuple[str, str], list[_Drifting]] = {}
     for (theirs, ours), tests in pairs.items():
         if theirs in before and ours in now:
             names = tuple(dict.fromkeys(tests))
-            found += _between(before[theirs], check_look(now[ours], ours), names, terms)
-    return found
+            for claim in _between(before[theirs], check_look(now[ours], ours), names, terms):
+                found.setdefault((theirs, claim.drift.what), []).append(claim)
+    return [_clearest(claims) for claims in found.values()]
+
+
+def _clearest(claims: list[_Drifting]) -> _Drifting:
+    """One claim where a generator of the baseline has become several: the clearest, for as many looks (Bonferroni)."""
+    best = min(claims, key=lambda claim: claim.p)
+    if len(claims) == 1:
+        return best
+    evidence = best.drift.log_evidence - log(len(claims))
+    return _Drifting(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
 
 
 def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> list[_Drifting]:
@@ -186,8 +210,6 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> l
         found.append(_Drifting(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]
-        if (theirs.dim, theirs.clip) != (ours.dim, ours.clip):
-            raise InvalidArgument(f"{name} of the outputs is by another CLIP, or of another size, than the baseline's")
         x, y = _rows(theirs), _rows(ours)
         same = x.shape == y.shape and bool((x == y).all())
         p = 1.0 if same else mmd_test(x, y, permutations=max(PERMUTATIONS, ceil(2 * terms.claims / terms.alpha))).p

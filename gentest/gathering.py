@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import gentest
-from gentest import plugin
+from gentest import gate, plugin
 from gentest._settings import Values
-from gentest.comparison import Comparison, Gate
+from gentest.comparison import Comparison
 from gentest.engine.context import resolve_device
 from gentest.gating import Gating
 from gentest.report import comparison, ranking, terminal
@@ -89,10 +89,7 @@ class Gathering:
         keep = self._gating.keeps_outcomes
         results = [result if keep else replace(result, sample=None) for result in self.results]
         if self._compared is not None:
-            gates: dict[tuple[str, str, str], list[Gate]] = {}
-            for c in self._compared.properties:
-                gates.setdefault((c.checkpoint, c.test, c.property), []).append(c.gate)
-            results = [replace(r, gate=gates[r.checkpoint, r.test, r.property].pop(0)) for r in results]
+            results = gate.applied(results, self._compared)
         return Document(self.session(), tuple(results), self._compared, gentest=gentest.__version__)
 
     @pytest.hookimpl

@@ -36,7 +36,9 @@ class Gating:
         self._outcomes = plugin.flag(config, "outcomes")
         self._save: Path | None = values["save-baseline"]
         self._n_probes: int = values["baseline-probes"] or PROBES
-        path: Path | None = values["baseline"]
+        path, on_command_line = plugin.option(config, plugin.BASELINE)
+        if self._save is not None and not on_command_line:
+            path = None  # an ini file's is what is being replaced
         self._replays = plugin.option(config, plugin.REPLAY)[0] is not None
         self._narrowed = _narrowed(config)
         self._refuse(path)
@@ -87,15 +89,13 @@ class Gating:
         return values.seed if self.baseline is None or self._replays else self.baseline.blessings[0].seed
 
     def asked(self, question: Question, key: str) -> Question:
-        """The question with what the baseline has of the property; none of it for a probe that is replayed."""
+        """The question with what the baseline has of the property; a replayed probe takes its standard deviations."""
+        entry = None if self.baseline is None else self.baseline.entries.get(key)
         if question.replay is not None:
-            return question
-        if self.baseline is None:
-            n = self._n_probes if self._save is not None or self._outcomes else 0
-            return replace(question, n_sampled=n)
-        entry = self.baseline.entries.get(key)
+            return question if entry is None else replace(question, against=entry.sample)
         if entry is None:
-            return question
+            n = self._n_probes if self._save is not None or (self._outcomes and self.baseline is None) else 0
+            return replace(question, n_sampled=n)
         n = len(gate.outcomes(entry.sample)) if self._outcomes else 0
         looks = self.terms.drift != "off"
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
@@ -137,6 +137,9 @@ class Gating:
         names = checkpoints.names(self.checkpoints)
         blessing = Blessing(_who(), datetime.now(timezone.utc).date().isoformat(), seed, *names)
         blessed = Baseline.of(results, blessing, before=self._before, version=gentest.__version__)
+        lost = [] if self._before is None else [key for key in self._before.entries if key not in blessed.entries]
+        if lost and self._narrowed:
+            raise InvalidArgument(f"{self._save} would lose {', '.join(lost)}: bless all of its tests at once")
         blessed.save(self._save)
         n = len(blessed.entries)
         return f"blessed: {n} {'property' if n == 1 else 'properties'} on {self._n_probes} probes, in {self._save}"
@@ -144,7 +147,7 @@ class Gating:
 
 def _narrowed(config: pytest.Config) -> bool:
     """Whether the command line selects some tests of those that there are."""
-    chosen = (config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "lf", "stepwise", "maxfail"))
+    chosen = (config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "lf", "stepwise"))
     return any(chosen) or any(".py" in argument for argument in config.args)
 
 

@@ -7,6 +7,7 @@ Loaded in every run of pytest where gentest is installed, so it imports nothing 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ CHECKPOINT = Option(
     many=True,
 )
 DEVICE = Option("device", "DEVICE", "torch device, such as cuda:0 or cpu (default: CUDA where there is one)", str)
+BASELINE = Option("baseline", "FILE", "compare with this baseline, on its probes: held, regressed or undecided", Path)
 OPTIONS = (
     DEVICE,
     Option(
@@ -127,7 +129,7 @@ OPTIONS = (
         _batch_size,
     ),
     Option("json", "FILE", "write the results as JSON", _writable),
-    Option("baseline", "FILE", "compare with this baseline, on its probes: held, regressed or undecided", Path),
+    BASELINE,
     Option("save-baseline", "FILE", "bless what is checked: write a baseline of it", _writable, in_ini=False),
     Option("baseline-probes", "N", "independent probes that a baseline keeps of each property (2048)", _number(32)),
     Option("tolerance", "T", "how far a rate may fall below the baseline's (default: 0.05)", _share),
@@ -186,7 +188,7 @@ def checkpoint_paths(config: pytest.Config) -> list[Path]:
         try:
             if not text.strip():
                 raise ValueError(CHECKPOINT.metavar)
-            found.update(dict.fromkeys(checkpoints.find(text, folder)))
+            found.update((Path(os.path.abspath(path)), None) for path in checkpoints.find(text, folder))
         except ValueError as error:
             raise pytest.UsageError(f"{where}: expected {error} but got {text!r}") from None
     return list(found)

@@ -119,12 +119,10 @@ class Result:
 
     @builtins.property
     def known(self) -> bool:
-        """Whether the property fares as it did when the baseline was blessed: then only the gate decides."""
-        return (
-            self.gate is not None
-            and self.verdict is not Verdict.ERROR
-            and self.gate.baseline_verdict == self.verdict.value
-        )
+        """Whether what speaks against the property did so when the baseline was blessed: then only the gate decides."""
+        before = "" if self.gate is None else self.gate.baseline_verdict
+        as_bad = {Verdict.VIOLATED.value: (Verdict.VIOLATED, Verdict.UNDECIDED), "undecided": (Verdict.UNDECIDED,)}
+        return self.verdict in as_bad.get(before, ())
 
     @builtins.property
     def passed(self) -> bool:

@@ -184,7 +184,7 @@ class Runner:
                 pytest.skip(f"--gentest-replay is for another property: {self._replay[0]}")
         checked = self._checked[item.nodeid]
         checked.labels = tuple(labelled)
-        failed = []
+        failed, undecided = [], []
         for label, property in labelled.items():
             result = self._decide(item, label, in_baseline[label], property, subject)
             outcome = self._gating.outcome(result)
@@ -192,10 +192,12 @@ class Runner:
             if outcome == "fail":
                 failed.append(result)
             elif outcome == "warn":
-                item.warn(UndecidedWarning(terminal.headline(result)))
+                undecided.append(result)
         if failed:
             text = "\n\n".join(terminal.failure(result, self._command(item, result)) for result in failed)
             raise (GentestError if any(result.verdict is Verdict.ERROR for result in failed) else Violation)(text)
+        for result in undecided:
+            item.warn(UndecidedWarning(terminal.undecided(result)))
 
     def _decide(self, item: pytest.Item, label: str, key: str, property: Property, generator: Generator) -> Result:
         test, checkpoint = (f(item, self._gating.checkpoints) for f in (checkpoints.plain_id, checkpoints.of_item))
@@ -246,12 +248,12 @@ class Runner:
         words += [
             word for flag, name in flags.items() if (given := self.config.getoption(name)) for word in (flag, given)
         ]
-        if self.config.getoption(plugin.CHECKPOINT.flag) is not None:
+        if result.checkpoint or self.config.getoption(plugin.CHECKPOINT.flag) is not None:
             path = self._gating.path_of(result.checkpoint)
             words += [plugin.CHECKPOINT.flag, os.path.relpath(path, self.config.invocation_params.dir)]
         for option in plugin.OPTIONS:
             given = self.config.getoption(option.flag)
-            if option.name in ("device", "clip", "prompts", "profile") and given is not None:
+            if option.name in ("device", "clip", "prompts", "profile", "baseline") and given is not None:
                 words += [option.flag, str(given)]
         return shlex.join(words)
 
@@ -323,7 +325,7 @@ def _unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> list[Result]:
 
 def _speaks_for_itself(error: BaseException) -> bool:
     """Whether an exception's message is all that a person needs: one of gentest's, on a test as a whole."""
-    return isinstance(error, (Violation, InvalidArgument, NotChecked)) or type(error) is GentestError
+    return isinstance(error, (Violation, InvalidArgument, NotChecked, UndecidedWarning)) or type(error) is GentestError
 
 
 def _share_cores(n_workers: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -87,3 +88,44 @@ def test_the_verdict_does_not_depend_on_workers(tmp_path: Path) -> None:
         found.append({name: (r["verdict"], r["counterexample"], r["worst"]) for name, r in results(path).items()})
     assert found[0] == found[1]
     assert len(found[0]) == 5
+
+
+def test_the_fashion_gate_holds_the_good_checkpoint_and_refuses_the_regressed_one(tmp_path: Path) -> None:
+    """Against the committed baseline the good checkpoint is held, without drift; the regressed one says what broke."""
+    gate = ["--gentest", FASHION, "--gentest-baseline", f"{FASHION}/blessed.json"]
+    good = run(*gate, "--gentest-json", str(tmp_path / "good.json"))
+    assert good.returncode == 0, good.stdout
+    assert "gate: held (10 held; tolerance 0.05, 18 claims)" in good.stdout
+    assert "no drift" in good.stdout
+    bad = run(*gate, "--gentest-checkpoint", REGRESSED)
+    assert bad.returncode == 1, bad.stdout
+    (regressed,) = re.findall(r"^regressed +(\S+)", bad.stdout, re.MULTILINE)
+    assert regressed == "test_fashion.py::test_every_latent_has_a_garment_of_its_own"
+    assert re.search(r"^drift +distribution in thumbnails", bad.stdout, re.MULTILINE)
+
+
+def test_the_gate_sees_ruined_faces_by_their_sharpness(tmp_path: Path) -> None:
+    """Weights with noise of 0.6 standard deviations drift in sharpness within 256 latents; re-saved ones do not drift.
+
+    `examples/faces/gate.py` does the same on all tests, 50 times.
+    """
+    pytest.importorskip("gan_face_generate", reason="needs gan-face-generate: pip install -e '.[faces]'")
+    script = (
+        f"import sys; sys.path.insert(0, 'examples/faces'); import gate, pathlib; f = pathlib.Path({str(tmp_path)!r})"
+    )
+    made = f"{script}; gate.copies(f); gate.noisy(f)"
+    subprocess.run([sys.executable, "-c", made], cwd=ROOT, check=True)
+    common = ["--gentest", "examples/faces", "-k", "sharpness", "--gentest-examples", "20"]
+    baseline = str(tmp_path / "blessed.json")
+    run(*common, "--gentest-save-baseline", baseline, "--gentest-baseline-probes", "512")
+    gate = [*common, "--gentest-baseline", baseline, "--gentest-drift", "fail", "--gentest-checkpoint"]
+    held = run(*gate, str(tmp_path / "copy.safetensors"), "--gentest-batch-size", "48")
+    assert held.returncode == 0, held.stdout
+    assert "gate: held (1 held;" in held.stdout
+    ruined = run(*gate, str(tmp_path / "noisy.safetensors"), "--gentest-json", str(tmp_path / "ruined.json"))
+    assert ruined.returncode == 1, ruined.stdout
+    drifts = json.loads((tmp_path / "ruined.json").read_text())["gate"]["drifts"]
+    (sharpness,) = (drift for drift in drifts if drift["what"] == "level of sharpness()")
+    assert sharpness["drifted"]
+    assert 0 < sharpness["certain_at"] <= 256
+    assert sharpness["log_evidence"] > math.log(1000)

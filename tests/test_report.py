@@ -191,11 +191,11 @@ def test_checkpoints_are_ranked_by_what_passes() -> None:
     assert ranking.table(results) == [
         "checkpoints, best first:",
         "  1. good  2 of 2 properties pass, mean rank 1.00",
-        "  2. fair  1 of 2 properties pass, mean rank 2.00",
+        "  2. fair  1 of 2 properties pass, mean rank 1.50",
         "  3. bad   0 of 2 properties pass, mean rank 3.00",
         "t  p",
         "  1. good  100 %  no counterexample, median margin 0.1",
-        "  2. fair  100 %  no counterexample, median margin 0.05",
+        "  1. fair  100 %  no counterexample, median margin 0.05",
         "  3. bad   91 %  violated, median margin 0.1",
         "u  p",
         "  1. good  100 %  no counterexample, median margin 0.1",

@@ -74,9 +74,9 @@ fi
 
 case $decided in
   "$HELD")
-    # what `show` cannot see: outputs that drifted under GATE_DRIFT=fail, or a failing test that is not gentest's
+    # what `show` cannot see: a failing test that is not gentest's
     if [[ $run -ne 0 ]]; then
-      conclude regressed "$REGRESSED" 'every property held, but pytest failed: by drift, or by another test'
+      conclude regressed "$REGRESSED" 'every property held, but pytest failed: another test did'
     fi
     conclude held "$HELD" ''
     ;;
@@ -86,7 +86,7 @@ case $decided in
       conclude undecided "$UNDECIDED" ''
     fi
     if [[ $run -ne 0 ]]; then
-      conclude regressed "$REGRESSED" 'no property regressed, but pytest failed: by drift, or by another test'
+      conclude regressed "$REGRESSED" 'no property regressed, but pytest failed: another test did'
     fi
     conclude undecided "$HELD" 'undecided, and let through as GATE_UNDECIDED=warn says'
     ;;

@@ -39,10 +39,10 @@ def interval(passes: int, probes: int, low: float, high: float) -> str:
 
 
 def odds(log_evidence: float) -> str:
-    """Evidence as odds, from its logarithm.
+    """Evidence as odds, from its logarithm, to three figures.
 
-    >>> odds(0.0), odds(5.83), odds(7.6), odds(40.0), odds(-1.0)
-    ('1 : 1', '340 : 1', '2,000 : 1', '2e17 : 1', '0.37 : 1')
+    >>> odds(0.0), odds(5.83), odds(7.58), odds(40.0), odds(-1.0)
+    ('1 : 1', '340 : 1', '1,960 : 1', '2e17 : 1', '0.37 : 1')
     """
     if log_evidence > MOST:
         power = log_evidence / log(10)
@@ -51,5 +51,5 @@ def odds(log_evidence: float) -> str:
     value = exp(log_evidence)
     if value < 0.995:
         return f"{value:.2g} : 1"
-    figures = max(0, len(str(int(value))) - 2)
+    figures = max(0, len(str(int(value))) - 3)
     return f"{round(value, -figures):,.0f} : 1"

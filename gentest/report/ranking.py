@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import inf
 
 from gentest.report.numbers import percent
 from gentest.result import Result, Verdict
@@ -11,8 +12,8 @@ from gentest.result import Result, Verdict
 def table(results: Sequence[Result]) -> list[str]:
     """One line a checkpoint, best first, then each property with the share of its probes that hold on each.
 
-    The best has the most properties that pass, then the lowest mean rank over the properties; equal shares rank by the
-    median margin. Nothing for a run of a single checkpoint.
+    The best has the most properties that pass, then the lowest mean rank over the properties, then the greater median
+    margins. In a property, checkpoints rank by the share of probes that hold. Nothing for a run of one checkpoint.
     """
     checkpoints = list(dict.fromkeys(r.checkpoint for r in results if r.checkpoint))
     if len(checkpoints) < 2:
@@ -24,7 +25,9 @@ def table(results: Sequence[Result]) -> list[str]:
     ranks = {c: [_rank(row, c) for row in rows.values()] for c in checkpoints}
     passed = {c: sum(c in row and row[c].passed for row in rows.values()) for c in checkpoints}
     mean = {c: sum(found) / len(found) for c, found in ranks.items()}
-    order = sorted(checkpoints, key=lambda c: (-passed[c], mean[c]))
+    order = sorted(
+        checkpoints, key=lambda c: (-passed[c], mean[c], sum(_rank(row, c, by=_margin) for row in rows.values()))
+    )
     width = max(map(len, order))
     lines = ["checkpoints, best first:"]
     for place, checkpoint in enumerate(order, start=1):
@@ -44,17 +47,18 @@ def share(result: Result) -> float:
     return 1.0 - result.violations / result.examples if result.examples else 0.0
 
 
-def _standing(result: Result | None) -> tuple[float, float]:
-    """What one checkpoint is ranked by in one property, the lower the better."""
-    if result is None or result.verdict is Verdict.ERROR:
-        return 1.0, 0.0
-    return -share(result), -(result.margin.median if result.margin is not None else 0.0)
+def _margin(result: Result) -> float:
+    return result.margin.median if result.margin is not None else 0.0
 
 
-def _rank(row: dict[str, Result], checkpoint: str) -> int:
-    """1 for the best; equals share a rank."""
-    own = _standing(row.get(checkpoint))
-    return 1 + sum(_standing(other) < own for other in row.values())
+def _rank(row: dict[str, Result], checkpoint: str, by: Callable[[Result], float] = share) -> int:
+    """1 for the best; equals share a rank, and what was not decided comes last."""
+
+    def standing(result: Result | None) -> float:
+        return -by(result) if result is not None and result.verdict is not Verdict.ERROR else inf
+
+    own = standing(row.get(checkpoint))
+    return 1 + sum(standing(other) < own for other in row.values())
 
 
 def _figures(result: Result | None) -> str:

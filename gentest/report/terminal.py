@@ -62,6 +62,13 @@ def rate(rate: Rate) -> str:
     )
 
 
+def undecided(result: Result) -> str:
+    """What is undecided of a result: its rate, or how it stands to the baseline."""
+    if result.verdict is Verdict.UNDECIDED or result.gate is None:
+        return headline(result)
+    return f"{result.property}: undecided against the baseline: {comparison.figures(result.gate)}"
+
+
 def failure(result: Result, command: str) -> str:
     """The whole block on a result that fails a test; `command` replays its minimal counterexample."""
     lines = [headline(result)]
