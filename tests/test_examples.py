@@ -124,6 +124,7 @@ def test_the_gate_sees_ruined_faces_by_their_sharpness(tmp_path: Path) -> None:
     assert "gate: held (1 held;" in held.stdout
     ruined = run(*gate, str(tmp_path / "noisy.safetensors"), "--gentest-json", str(tmp_path / "ruined.json"))
     assert ruined.returncode == 1, ruined.stdout
+    assert "gate: refused for drift (1 held," in ruined.stdout
     drifts = json.loads((tmp_path / "ruined.json").read_text())["gate"]["drifts"]
     (sharpness,) = (drift for drift in drifts if drift["what"] == "level of sharpness()")
     assert sharpness["drifted"]

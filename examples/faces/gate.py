@@ -70,6 +70,12 @@ def gate(folder: Path, baseline: Path, *arguments: str) -> tuple[int, dict[str, 
     return status, comparison
 
 
+def verdicts(folder: Path) -> dict[str, str]:
+    """What each property came to by itself in the last run."""
+    results = json.loads((folder / "results.json").read_text())["results"]
+    return {result["property"]: result["verdict"] for result in results}
+
+
 def main() -> None:
     """Bless, gate the copies, gate the noisy one."""
     parser = argparse.ArgumentParser(description="The gate on copies of the face GAN.")
@@ -99,6 +105,8 @@ def main() -> None:
         warned, found = gate(folder, baseline, *checkpoint)
         sharpness = next(drift for drift in found["drifts"] if drift["what"] == "level of sharpness()")
         refused, _ = gate(folder, baseline, *checkpoint, "--gentest-drift", "fail")
+        for key, verdict in verdicts(folder).items():
+            print(f"noisy: {verdict:<17} {key}")
         for compared in found["properties"]:
             print(f"noisy: {compared['gate']['standing']:<9} {compared['property']}")
         print(

@@ -46,7 +46,7 @@ def figures(gate: Gate) -> str:
     if not gate.probes:
         return "too few outcomes to compare any"
     if gate.standing is Standing.HELD:
-        evidence = f"evidence {odds(gate.log_held)} that it is not worse by the tolerance"
+        evidence = f"evidence {odds(gate.log_held)}"
     else:
         evidence = f"evidence {odds(gate.log_regressed)} that it is worse, needs {odds(gate.needed)}"
     before, now = (percent(n / gate.probes) for n in (gate.baseline_passes, gate.candidate_passes))
