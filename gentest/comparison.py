@@ -128,6 +128,7 @@ class Drift:
     mean: float | None = None
     certain_at: int = 0
     """After how many latents a level's drift was certain; 0 where it never was, and for a distribution."""
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ def decide(results: Sequence[Result], baseline: Baseline, terms: Terms) -> Compa
         if checkpoint or len(groups) == 1:
             missing.update(dict.fromkeys(key for key in baseline.entries if key not in own and key not in shared))
         if terms.drift != "off":
-            drifts += _drifts(own, baseline, terms)
+            found = _drifts(own, baseline, terms)
+            drifts += [replace(d, drift=replace(d.drift, checkpoint=checkpoint)) for d in found]
     claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared] + [d.p for d in drifts]
     weighed = holm(claims, terms.alpha, claims=max(terms.claims, len(claims)))
     needed = [-log(p) for p in weighed.needed]
@@ -201,6 +202,8 @@ def _clearest(claims: list[_Drifting]) -> _Drifting:
 
 def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> list[_Drifting]:
     found: list[_Drifting] = []
+    # The same latents on both sides pair the samples: outputs of a latent that resemble each other make the
+    # permutation test conservative, and identical ones can never look different.
     for name in sorted(before.levels.keys() & now.levels.keys()):
         levels = [np.array(unpack(look.levels[name], name), dtype=np.float64) for look in (before, now)]
         n = min(map(len, levels))

@@ -65,4 +65,5 @@ def describe(drift: Drift) -> str:
     if drift.certain_at:
         evidence += f", certain after {drift.certain_at}"
     more = f" and {len(drift.tests) - 1} more" if len(drift.tests) > 1 else ""
-    return f"{drift.what}{by}  [{drift.probes} latents; {evidence}]  in {drift.tests[0]}{more}"
+    on = f" on {drift.checkpoint}" if drift.checkpoint else ""
+    return f"{drift.what}{by}{on}  [{drift.probes} latents; {evidence}]  in {drift.tests[0]}{more}"
