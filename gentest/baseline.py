@@ -24,6 +24,8 @@ from gentest.result import Result, Verdict
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
 """A larger file is refused: 20 properties take less than one of these."""
+ROUNDING = 0.01
+"""By what share of its range a level may differ between two measurements, and still be one attribute's."""
 BLESS = "bless the checkpoint again with --gentest-save-baseline"
 
 
@@ -191,9 +193,24 @@ def merged_looks(samples: Iterable[Sample]) -> dict[str, Look]:
     for sample in samples:
         if sample.look is not None:
             seen = looks.get(look_key(sample), Look({}, {}))
+            for name, scores in sample.look.levels.items():
+                if not _alike(seen.levels.get(name, scores), scores):
+                    raise InvalidArgument(
+                        f"two attributes of tests on one generator are both called {name}: their levels cannot be told "
+                        "apart; make one of them a function of another name"
+                    )
             levels = {**seen.levels, **sample.look.levels}
             looks[look_key(sample)] = Look(levels, {**seen.embeddings, **sample.look.embeddings})
     return looks
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two measurements of a level are of one attribute: the same but for rounding."""
+    if one == other:
+        return True
+    a, b = unpack(one, "levels"), unpack(other, "levels")
+    limit = ROUNDING * (max(a) - min(a))
+    return len(a) == len(b) and all(abs(x - y) <= limit for x, y in zip(a, b, strict=True))
 
 
 def check_look(look: Look, name: str) -> Look:

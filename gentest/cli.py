@@ -59,11 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     gating.add_argument(
         "--baseline", type=Path, required=True, metavar="FILE", help="what --gentest-save-baseline wrote"
     )
-    gating.add_argument("--tolerance", type=float, default=Terms.tolerance, metavar="T", help="default: 0.05")
-    gating.add_argument("--drift", choices=("warn", "fail", "off"), default="warn", help="default: warn")
-    gating.add_argument(
-        "--undecided", choices=("fail", "warn"), default="fail", help="warn: exit status 0 (default: fail)"
-    )
+    gating.add_argument("--tolerance", type=float, metavar="T", help="default: the run's")
+    gating.add_argument("--drift", choices=("warn", "fail", "off"), help="default: the run's")
+    gating.add_argument("--undecided", choices=("fail", "warn"), help="warn: exit status 0; default: the run's")
     gating.add_argument("--markdown", action="store_true", help="as Markdown, for the page of a CI job")
     gating.set_defaults(run=_gate)
     bless = commands.add_parser(
@@ -104,17 +102,19 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
-    if not 0.0 < given.tolerance < 1.0:
+    if given.tolerance is not None and not 0.0 < given.tolerance < 1.0:
         raise InvalidArgument.expected("a number above 0 and below 1", "--tolerance", given.tolerance)
     baseline = Baseline.load(given.baseline)
     document = _document(given.file, _read(given.file))
     failed = [result for result in document.results if result.verdict is Verdict.ERROR]
     if len(failed) < len(document.results) and all(result.sample is None for result in document.results):
         raise InvalidArgument(f"{given.file}: has no outcomes to compare; make it with --gentest-outcomes")
-    n = len({result.checkpoint for result in document.results if result.checkpoint})
-    claims = gate.n_claims(baseline, drift=given.drift != "off", checkpoints=max(1, n))
-    terms = Terms(given.tolerance, claims=claims, undecided=given.undecided, drift=given.drift)
-    found = gate.decide(document.results, baseline, terms)
+    asked = document.gate.terms if document.gate is not None else Terms()
+    now = {name: value for name in ("tolerance", "undecided", "drift") if (value := getattr(given, name)) is not None}
+    terms = replace(asked, **now)
+    names = document.session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in document.results if r.checkpoint))
+    claims = gate.n_claims(baseline, drift=terms.drift != "off", checkpoints=max(1, len(names)))
+    found = gate.decide(document.results, baseline, replace(terms, claims=claims), checkpoints=names)
     weighed = replace(document, results=tuple(gate.applied(document.results, found)), gate=found)
     anew = [r for r in weighed.results if r.verdict is Verdict.VIOLATED and not r.known]
     if given.markdown:
@@ -122,14 +122,13 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     else:
         said = [f"violated, and not in the baseline: {r.test}  {r.property}" for r in anew]
         _print([*comparison.lines(found), *said])
-    status = REGRESSED if anew else _status(found)
-    return UNDECIDED if failed and status == HELD else status
+    return REGRESSED if anew or failed else _status(found)
 
 
 def _bless(given: argparse.Namespace, rest: Sequence[str]) -> int:
     """Rotates the seed: a checkpoint chosen again and again on the same probes would be fitted to them."""
     before = Baseline.load(given.file) if given.file.exists() else None
-    seed = given.seed if given.seed is not None else before.blessings[0].seed + 1 if before is not None else 0
+    seed = given.seed if given.seed is not None else before.blessings[0].seed + 1 if before is not None else 1
     stamp = given.file.stat().st_mtime_ns if before is not None else None
     command = [sys.executable, "-m", "pytest", "--gentest", "--gentest-save-baseline", str(given.file)]
     done = subprocess.run([*command, "--gentest-seed", str(seed), *rest], check=False)
@@ -150,7 +149,8 @@ def _bless(given: argparse.Namespace, rest: Sequence[str]) -> int:
 def _status(found: Comparison) -> int:
     if found.refused:
         return REGRESSED
-    return HELD if found.standing is Standing.HELD or found.terms.undecided == "warn" else UNDECIDED
+    excused = found.terms.undecided == "warn" and not found.missing
+    return HELD if found.standing is Standing.HELD or excused else UNDECIDED
 
 
 def _replay(found: object) -> str:

@@ -116,7 +116,8 @@ class Drift:
     """A level or a distribution, candidate against baseline, on the same latents.
 
     `mean` is the mean paired difference of a level, in the baseline's standard deviations; None for a distribution.
-    `log_evidence` is the logarithm of the odds against "no drift", of which `needed` is enough.
+    `log_evidence` is -log p of "no drift" (of a level p is 2 / evidence, of a distribution a permutation test's), of
+    which `needed` is enough.
     """
 
     what: str
@@ -143,7 +144,11 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole run against a baseline. `missing` names the baseline's properties that the run did not look at."""
+    """A whole run against a baseline.
+
+    `missing` names the baseline's properties that the run did not look at, `uncompared` the levels and embeddings that
+    the candidate has not: its outputs could not be looked at, or are measured by something else.
+    """
 
     baseline: str
     blessed: str
@@ -151,6 +156,7 @@ class Comparison:
     properties: tuple[Compared, ...]
     drifts: tuple[Drift, ...]
     missing: tuple[str, ...]
+    uncompared: tuple[str, ...] = ()
 
     @builtins.property
     def standing(self) -> Standing:
@@ -162,8 +168,9 @@ class Comparison:
 
     @builtins.property
     def refused(self) -> bool:
-        """Whether the candidate is refused: it regressed, or it drifted where that is enough."""
-        return self.standing is Standing.REGRESSED or (self.terms.drift == "fail" and bool(self.drifted))
+        """Whether the candidate is refused: it regressed; or where drift is enough, it drifted or could not be seen."""
+        drifts = bool(self.drifted or self.uncompared)
+        return self.standing is Standing.REGRESSED or (self.terms.drift == "fail" and drifts)
 
     @builtins.property
     def drifted(self) -> tuple[Drift, ...]:

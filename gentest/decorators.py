@@ -79,9 +79,10 @@ class Property:
 
         It is decided by a sequential test on fresh independent probes, of which `settings(budget=...)` may be used.
         HOLDS certifies a rate of at least p0 - slack, VIOLATED one below p0; each is wrong with a probability of at
-        most 1 - confidence, whenever the test stops (Ville 1939; Robbins 1970). `slack` is 0.4 (1 - p0) unless said:
-        without any, a rate a little above p0 takes thousands of probes to certify. The search for a counterexample
-        goes on beside it and counts in no rate. `p0` and `confidence` lie in (0, 1), 0 <= slack < p0.
+        most 1 - confidence, whenever the test stops (Ville 1939; Robbins 1970). `slack` is 0.4 (1 - p0), or 0.4 p0 if
+        that is less, unless said: without any, a rate a little above p0 takes thousands of probes to certify. The
+        search for a counterexample goes on beside it and counts in no rate. `p0` and `confidence` lie in (0, 1),
+        0 <= slack < p0.
 
         >>> import gentest
         >>> gentest.between(gentest.brightness(), tolerance=0.05).at_rate(0.95)

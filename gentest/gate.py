@@ -107,44 +107,48 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
     )
 
 
-def decide(results: Sequence[Result], baseline: Baseline, terms: Terms) -> Comparison:
+def decide(
+    results: Sequence[Result], baseline: Baseline, terms: Terms, *, checkpoints: Sequence[str] = ()
+) -> Comparison:
     """All of a run's results against a baseline: each property, each drift, and Holm's procedure over them.
 
-    A property that has held stays so: the first of the two that fires decides.
+    A property that has held stays so: the first of the two that fires decides. `checkpoints` names those of a run of
+    several, so that one of which nothing came is missed.
     """
     compared: list[Compared] = []
     drifts: list[_Drifting] = []
-    missing: dict[str, None] = {} if results else dict.fromkeys(baseline.entries)
-    names = dict.fromkeys(result.checkpoint for result in results)
+    missing: dict[str, None] = {}
+    uncompared: dict[str, None] = {}
+    names = dict.fromkeys([*checkpoints, *(result.checkpoint for result in results)]) or [""]
     groups = {name: keyed([result for result in results if result.checkpoint == name]) for name in names}
     shared = groups.get("", {})  # of several checkpoints, what asks for none is looked at once
     for checkpoint, own in groups.items():
+        on = f" on {checkpoint}" if checkpoint else ""
         for key, result in own.items():
             gate = weigh(result, baseline.entries.get(key), terms)
             compared.append(Compared(result.test, result.property, checkpoint, gate))
         if checkpoint or len(groups) == 1:
-            missing.update(dict.fromkeys(key for key in baseline.entries if key not in own and key not in shared))
+            missing.update((key + on, None) for key in baseline.entries if key not in own and key not in shared)
         if terms.drift != "off":
-            found = _drifts(own, baseline, terms)
+            found, unseen = _drifts(own, baseline, terms)
             drifts += [replace(d, drift=replace(d.drift, checkpoint=checkpoint)) for d in found]
-    claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared] + [d.p for d in drifts]
+            uncompared.update((what + on, None) for what in unseen)
+    # what the baseline has not is no claim: a p-value of 1 in its place would only ask more of the others
+    claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared if c.gate.message != NOT_THERE]
+    n_properties = len(claims)
+    claims += [d.p for d in drifts]
     weighed = holm(claims, terms.alpha, claims=max(terms.claims, len(claims)))
     needed = [-log(p) for p in weighed.needed]
+    standing = iter(zip(weighed.rejected[:n_properties], needed[:n_properties], strict=True))
+    drifting = zip(drifts, weighed.rejected[n_properties:], needed[n_properties:], strict=True)
     return Comparison(
         baseline=baseline.name,
         blessed=baseline.blessed,
         terms=terms,
-        properties=tuple(
-            _final(c, rejected=rejected, needed=need)
-            for c, rejected, need in zip(compared, weighed.rejected, needed, strict=False)
-        ),
-        drifts=tuple(
-            replace(d.drift, drifted=rejected, needed=need)
-            for d, rejected, need in zip(
-                drifts, weighed.rejected[len(compared) :], needed[len(compared) :], strict=True
-            )
-        ),
+        properties=tuple(c if c.gate.message == NOT_THERE else _final(c, *next(standing)) for c in compared),
+        drifts=tuple(replace(d.drift, drifted=rejected, needed=need) for d, rejected, need in drifting),
         missing=tuple(missing),
+        uncompared=tuple(uncompared),
     )
 
 
@@ -156,7 +160,7 @@ def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
     return [replace(r, gate=gates[r.checkpoint, r.test, r.property].pop(0)) for r in results]
 
 
-def _final(compared: Compared, *, rejected: bool, needed: float) -> Compared:
+def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # noqa: FBT001 - two columns of Holm's
     """A property's standing once all claims are weighed: others that were refused lower what it needs."""
     gate = replace(compared.gate, needed=needed)
     if rejected and gate.standing is Standing.UNDECIDED:
@@ -172,15 +176,19 @@ class _Drifting:
     p: float
 
 
-def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> list[_Drifting]:
-    """Every level and embedding that both have looked at, by generator and space."""
+def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> tuple[list[_Drifting], list[str]]:
+    """Every level and embedding that both have looked at, by generator and space; and what only the baseline has."""
     pairs: dict[tuple[str, str], list[str]] = {}
     compared = {key: result for key, result in candidate.items() if result.verdict is not Verdict.ERROR}
     samples = [result.sample for result in compared.values() if result.sample is not None]
+    unseen: list[str] = []
     for key, result in compared.items():
         entry = baseline.entries.get(key)
         if entry is not None and result.sample is not None:
             pairs.setdefault((look_key(entry.sample), look_key(result.sample)), []).append(result.test)
+            was, seen = entry.sample.look or Look({}, {}), result.sample.look or Look({}, {})
+            unseen += [f"level of {name}" for name in was.levels if name not in seen.levels]
+            unseen += [f"distribution in {name}" for name in was.embeddings if name not in seen.embeddings]
     before, now = baseline.looks, merged_looks(samples)
     found: dict[tuple[str, str], list[_Drifting]] = {}
     for (theirs, ours), tests in pairs.items():
@@ -188,7 +196,7 @@ def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -
             names = tuple(dict.fromkeys(tests))
             for claim in _between(before[theirs], check_look(now[ours], ours), names, terms):
                 found.setdefault((theirs, claim.drift.what), []).append(claim)
-    return [_clearest(claims) for claims in found.values()]
+    return [_clearest(claims) for claims in found.values()], unseen
 
 
 def _clearest(claims: list[_Drifting]) -> _Drifting:
@@ -202,14 +210,12 @@ def _clearest(claims: list[_Drifting]) -> _Drifting:
 
 def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> list[_Drifting]:
     found: list[_Drifting] = []
-    # The same latents on both sides pair the samples: outputs of a latent that resemble each other make the
-    # permutation test conservative, and identical ones can never look different.
     for name in sorted(before.levels.keys() & now.levels.keys()):
         levels = [np.array(unpack(look.levels[name], name), dtype=np.float64) for look in (before, now)]
         n = min(map(len, levels))
         unit = max(float(levels[0].std()), LEAST_SPREAD * float(np.abs(levels[0]).max()), 1e-12)
         level = level_drift((levels[1][:n] - levels[0][:n]) / unit, log_needed=log(2 * terms.claims / terms.alpha))
-        drift = _drift(f"level of {name}", tests, level.log_evidence, n)
+        drift = _drift(f"level of {name}", tests, max(0.0, level.log_evidence - log(2)), n)
         found.append(_Drifting(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]

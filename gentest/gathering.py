@@ -16,6 +16,7 @@ from gentest import gate, plugin
 from gentest._settings import Values
 from gentest.comparison import Comparison
 from gentest.engine.context import resolve_device
+from gentest.errors import InvalidArgument
 from gentest.gating import Gating
 from gentest.report import comparison, ranking, terminal
 from gentest.report.document import write_json
@@ -50,6 +51,7 @@ class Gathering:
         self._gating = gating
         self._compared: Comparison | None = None
         self._said: list[str] = []
+        self._skipped: set[str] = set()
         self._reported: dict[tuple[str, str], list[Result]] = {}
 
     @property
@@ -59,6 +61,8 @@ class Gathering:
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped:
+            self._skipped.add(report.nodeid)
         if hasattr(report, REPORTED):
             results = [Result.from_json(value) for value in json.loads(getattr(report, REPORTED))]
             self._reported[report.nodeid, report.location[0]] = results
@@ -67,13 +71,14 @@ class Gathering:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if self.config.getoption("collectonly"):
             return
-        whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldfail
+        stopped = session.shouldfail or session.shouldstop
+        whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
         try:
             self._compared = self._gating.compared(self.results)
             if self._path is not None:
                 write_json(self._path, self._document().to_json())
-            if whole and (said := self._gating.bless(self.results, self._values().seed)):
-                self._said.append(said)
+            if whole:
+                self._bless(session)
         except (OSError, ValueError) as error:
             self._said.append(f"could not write: {error}")
             if exitstatus == pytest.ExitCode.OK:
@@ -83,6 +88,15 @@ class Gathering:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._replayed is not None and not self.results and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+    def _bless(self, session: pytest.Session) -> None:
+        """Writes the baseline that was asked for; a refusal fails the run."""
+        try:
+            said = self._gating.bless(self.results, self._values().seed, skipped=self._skipped)
+        except InvalidArgument as error:
+            said = f"not blessed: {error}"
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._said += [said] if said else []
 
     def _document(self) -> Document:
         """The run as its JSON has it: each property's standing as all claims together left it."""
@@ -116,6 +130,7 @@ class Gathering:
         generators = {result.generator for result in self.results if result.generator}
         return Session(
             checkpoint=", ".join(self._checkpoints()) or None,
+            checkpoints=tuple(self._gating.names),
             generator=generators.pop() if len(generators) == 1 else None,
             clip=values.clip,
             device=str(resolve_device(values.device)),

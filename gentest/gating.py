@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -70,6 +70,16 @@ class Gating:
         """Whether a JSON file is to hold the outcome of each probe."""
         return self._outcomes
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the checkpoints of a run of several."""
+        return checkpoints.names(self.checkpoints) if len(self.checkpoints) > 1 else []
+
+    @property
+    def replays_failures(self) -> bool:
+        """Whether what failed in an earlier run is looked at first: not where the outcome is compared with another."""
+        return self.baseline is None and self._save is None and len(self.checkpoints) < 2
+
     def path_of(self, name: str) -> Path:
         """The checkpoint of that name; the only one where it has none."""
         return dict(zip(checkpoints.names(self.checkpoints), self.checkpoints, strict=True)).get(
@@ -95,7 +105,7 @@ class Gating:
             return question if entry is None else replace(question, against=entry.sample)
         if entry is None:
             n = self._n_probes if self._save is not None or (self._outcomes and self.baseline is None) else 0
-            return replace(question, n_sampled=n)
+            return replace(question, n_sampled=n, blesses=self._save is not None)
         n = len(gate.outcomes(entry.sample)) if self._outcomes else 0
         looks = self.terms.drift != "off"
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
@@ -120,17 +130,16 @@ class Gating:
         """The whole run against the baseline; None where there is none, or a probe is replayed."""
         if self.baseline is None or self._replays:
             return None
-        return gate.decide(results, self.baseline, self.terms)
+        return gate.decide(results, self.baseline, self.terms, checkpoints=self.names)
 
     def refuses(self, comparison: Comparison) -> bool:
         """Whether the run fails by what no single test shows: a late regression, drift, or tests that did not run.
 
         A run of some tests only (`-k`, `-m`, a file, a node id) is not asked about the others.
         """
-        unseen = bool(comparison.missing) and self.terms.undecided == "fail" and not self._narrowed
-        return comparison.refused or unseen
+        return comparison.refused or (bool(comparison.missing) and not self._narrowed)
 
-    def bless(self, results: Sequence[Result], seed: int) -> str:
+    def bless(self, results: Sequence[Result], seed: int, *, skipped: Collection[str]) -> str:
         """Writes the baseline that was asked for, and says so. Raises `InvalidArgument` or `OSError`."""
         if self._save is None:
             return ""
@@ -138,17 +147,26 @@ class Gating:
         blessing = Blessing(_who(), datetime.now(timezone.utc).date().isoformat(), seed, *names)
         blessed = Baseline.of(results, blessing, before=self._before, version=gentest.__version__)
         lost = [] if self._before is None else [key for key in self._before.entries if key not in blessed.entries]
-        if lost and self._narrowed:
-            raise InvalidArgument(f"{self._save} would lose {', '.join(lost)}: bless all of its tests at once")
+        unasked = [key for key in lost if any(key.startswith(f"{test} ") for test in skipped)]
+        if unasked or (lost and self._narrowed):
+            raise InvalidArgument(
+                f"{self._save} would lose {', '.join(unasked or lost)}: bless all of its tests at once"
+            )
         blessed.save(self._save)
         n = len(blessed.entries)
-        return f"blessed: {n} {'property' if n == 1 else 'properties'} on {self._n_probes} probes, in {self._save}"
+        said = f"blessed: {n} {'property' if n == 1 else 'properties'} on {self._n_probes} probes, in {self._save}"
+        return said + (f"; no longer in it: {', '.join(lost)}" if lost else "")
+
+
+CHOOSING = ("-k", "-m", "--deselect", "--lf", "--last-failed", "--sw", "--stepwise")
 
 
 def _narrowed(config: pytest.Config) -> bool:
-    """Whether the command line selects some tests of those that there are."""
-    chosen = (config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "lf", "stepwise"))
-    return any(chosen) or any(".py" in argument for argument in config.args)
+    """Whether somebody typed a selection of some tests; what an ini file always leaves out is no selection."""
+    typed = [str(argument) for argument in config.invocation_params.args]
+    paths = [argument.partition("::")[0] for argument in typed if not argument.startswith("-")]
+    nodes = any("::" in argument for argument in typed) or any(path.endswith(".py") for path in paths)
+    return nodes or any(argument.startswith(CHOOSING) for argument in typed)
 
 
 def _who() -> str:

@@ -160,6 +160,8 @@ class Session:
     device: str
     seed: int
     versions: Mapping[str, str]
+    checkpoints: tuple[str, ...] = ()
+    """The names of the checkpoints of a run of several."""
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes."""

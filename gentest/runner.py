@@ -207,8 +207,8 @@ class Runner:
         try:
             values, context = self._context_of(item)
             values = self._gating.values(values, key)
-            # of several checkpoints each is searched, so that what is ranked was looked at alike
-            stored = self._failures.of(item, label) if values.replay_failures and not checkpoint else ()
+            replays = values.replay_failures and self._gating.replays_failures
+            stored = self._failures.of(item, label) if replays else ()
             replay = self._replay[1] if self._replay else None
             question = Question(property.definition, test, label, stored, replay)
         except InvalidArgument as error:

@@ -91,7 +91,7 @@ def misuse(said: tuple[int, str, str], *words: str) -> None:
         ([DRIFTED], ["--drift", "fail", "--undecided", "warn"], 1, "1 drifted"),
         ([DRIFTED], ["--drift", "off"], 0, "gate: held (1 held; tolerance 0.05, 1 claim)"),
         ([HELD], ["--drift", "fail"], 0, "no drift   in level of brightness(), distribution in pixels()"),
-        ([BROKEN], [], 3, "the check of the candidate failed"),
+        ([BROKEN], [], 1, "the check of the candidate failed"),
         ([], [], 3, "1 not looked at"),
     ],
 )
@@ -113,7 +113,7 @@ def test_gate_shows_the_evidence(run: Run) -> None:
 def test_what_failed_cannot_be_waved_through(run: Run) -> None:
     """A candidate whose check failed is not excused by `--undecided warn`: nothing of it was compared."""
     status, out, _ = gated(run, [BROKEN], "--undecided", "warn")
-    assert status == 3
+    assert status == 1
     assert "the check of the candidate failed" in out
 
 
@@ -409,17 +409,17 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_blessing_twice_rotates_the_seed(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The first blessing is of seed 0, the next of seed 1; who and why are kept, newest first."""
+    """The first blessing is of seed 1, which no run uses unasked, the next of seed 2; newest first."""
     assert cli.main(["bless", "blessed.json", "--by", "ann", *FLAGS]) == 0
     assert "blessed.json: gan.pt blessed by ann on 20" in capfd.readouterr().out
     assert cli.main(["bless", "blessed.json", "--by", "bob", "--note", "better skin", *FLAGS]) == 0
-    assert "seed 1: better skin" in capfd.readouterr().out
+    assert "seed 2: better skin" in capfd.readouterr().out
     blessed = Baseline.load(repository / "blessed.json")
     assert [(b.by, b.seed, b.note, b.checkpoint) for b in blessed.blessings] == [
-        ("bob", 1, "better skin", "gan.pt"),
-        ("ann", 0, "", "gan.pt"),
+        ("bob", 2, "better skin", "gan.pt"),
+        ("ann", 1, "", "gan.pt"),
     ]
-    assert {entry.sample.seed for entry in blessed.entries.values()} == {1}
+    assert {entry.sample.seed for entry in blessed.entries.values()} == {2}
     before = (repository / "blessed.json").read_bytes()
     (repository / "conftest.py").write_text(CONFTEST.replace("slope = float", "slope = 1 / 0 + float"))
     assert cli.main(["bless", "blessed.json", "--by", "eve", *FLAGS]) == 2

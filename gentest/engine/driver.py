@@ -64,6 +64,8 @@ class Question:
     terms: Terms = field(default_factory=Terms)
     looks: bool = True
     """Whether a sample holds what the outputs were like."""
+    blesses: bool = False
+    """Whether the sample is to be a baseline's, and not a candidate's."""
 
 
 def check(
@@ -209,7 +211,14 @@ class _Check:
     def _look(self, evidence: Observed, seed: int) -> Look | None:
         """What the outputs are like; None where a property that judges broken outputs has found that they are none."""
         with suppress(*((GeneratorError,) if self.definition.total else ())):
-            return look(self.context, self.subject, evidence.attributes, evidence.named_features, seed)
+            return look(
+                self.context,
+                self.subject,
+                evidence.attributes,
+                evidence.named_features,
+                seed,
+                blesses=self.question.blesses,
+            )
         return None
 
     def _examine(self) -> None:

@@ -90,6 +90,7 @@ class Observed:
         self.named_features: dict[str, Feature] = {}
         self.spreads: dict[str, float] = {}
         """The standard deviations that `gentest.sd(x)` stood for, by what they are of."""
+        self._measured_in: dict[str, Attribute | Feature] = {}
         self._others: dict[Space, Observed] = {}
 
     @property
@@ -195,7 +196,8 @@ class Observed:
     def in_units(self, tolerance: Tolerance, of: Attribute | Feature) -> float:
         if not isinstance(tolerance, StandardDeviations):
             return float(tolerance)
-        name = describe(of)
+        name = _name(of, self._measured_in)
+        self._measured_in.setdefault(name, of)
         self.spreads[name] = self._context.spread(of, self._yardstick, name)
         return tolerance.multiple * self.spreads[name]
 

@@ -7,7 +7,7 @@ were like. Embeddings are projected to a few dimensions by random signs, which k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +17,7 @@ from gentest.attributes import Attribute, Feature, Readout
 from gentest.attributes.attribute import Bindable, describe, fingerprint
 from gentest.comparison import Embedded, Look
 from gentest.engine.context import Context
-from gentest.engine.evidence import Subject
+from gentest.engine.evidence import Observed, Subject
 from gentest.probes import independent, points
 from gentest.records import pack, pack_bytes
 from gentest.spaces.space import Array
@@ -38,23 +38,43 @@ def thumbnails(images: Tensor) -> Tensor:
 
 
 def look(
-    context: Context, subject: Subject, attributes: Mapping[str, Attribute], features: Mapping[str, Feature], seed: int
+    context: Context,
+    subject: Subject,
+    attributes: Mapping[str, Attribute],
+    features: Mapping[str, Feature],
+    seed: int,
+    *,
+    blesses: bool,
 ) -> Look:
-    """What the first outputs of a seed are like, in the attributes and features that a property measured."""
+    """What the first outputs of a seed are like, in the attributes and features that a property measured.
+
+    Levels are of the same latents in every checkpoint, since they are compared latent by latent. Embeddings are of
+    other latents in a candidate than in the checkpoint that is blessed: they are compared as two independent samples,
+    and a permutation test sees next to nothing where the outputs of one latent resemble each other.
+    """
+    bound = {name: context.bound(attribute) for name, attribute in attributes.items()}
     feature = _embedding(context, attributes, features)
     scores: dict[str, list[float]] = {name: [] for name in attributes}
-    rows: list[Array] = []
-    for start in range(0, LATENTS, context.batch_size):
-        probes = independent(seed, start, min(context.batch_size, LATENTS - start))
-        evidence = context.evidence(subject, points(), probes)
-        for name, attribute in attributes.items():
-            measured = evidence.measured(context.bound(attribute), scalar=True)
-            scores[name] += measured[:, 0].double().cpu().tolist()
-        rows.append(evidence.measured(feature, scalar=False)[:, 0].double().cpu().numpy())
+    for evidence in _outputs(context, subject, seed, 0):
+        for name, attribute in bound.items():
+            scores[name] += evidence.measured(attribute, scalar=True)[:, 0].double().cpu().tolist()
+    rows = [
+        evidence.measured(feature, scalar=False)[:, 0].double().cpu().numpy()
+        for evidence in _outputs(context, subject, seed, 0 if blesses else LATENTS)
+    ]
     return Look(
         levels={name: pack(values) for name, values in scores.items()},
         embeddings={describe(feature): _packed(np.concatenate(rows), fingerprint(feature))},
     )
+
+
+def _outputs(context: Context, subject: Subject, seed: int, start: int) -> Iterator[Observed]:
+    """Blocks of the outputs of a seed's latents from `start` on; one that ran out of memory leaves smaller ones."""
+    taken = 0
+    while taken < LATENTS:
+        n = min(context.batch_size, LATENTS - taken)
+        yield context.evidence(subject, points(), independent(seed, start + taken, n))
+        taken += n
 
 
 def _embedding(context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature]) -> Feature:

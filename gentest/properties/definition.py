@@ -73,6 +73,7 @@ class AtRate:
                 raise InvalidArgument.expected("a number above 0 and below 1", name, value, hint=hint)
         if self.slack is not None and not 0.0 <= as_number(self.slack) < self.p0:
             raise InvalidArgument.expected("a number >= 0 and below p0", "slack", self.slack)
+        _ = self.test  # which refuses what is too near to 0 or 1
 
     @property
     def test(self) -> RateTest:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from math import exp
+
 from gentest.comparison import Comparison, Drift, Gate, Standing
 from gentest.report.numbers import odds, percent
 
+SHOWN = 3
+
 
 def lines(comparison: Comparison) -> list[str]:
-    """What a run against a baseline came to. Properties that held are counted, all others shown."""
+    """What a run against a baseline came to: each property, each drift that is certain, and what was not looked at."""
     found = [f"against {comparison.baseline} ({comparison.blessed})"]
     width = max(len(standing.value) for standing in Standing)
     for compared in comparison.properties:
@@ -18,8 +22,9 @@ def lines(comparison: Comparison) -> list[str]:
     found += [f"{'drift':<{width}}  {describe(drift)}" for drift in drifted]
     if comparison.drifts and not drifted:
         found.append(f"{'no drift':<{width}}  in {', '.join(dict.fromkeys(d.what for d in comparison.drifts))}")
-    if comparison.missing:
-        found.append(f"{'not seen':<{width}}  {', '.join(comparison.missing)}")
+    for word, names in (("not seen", comparison.missing), ("unseen", comparison.uncompared)):
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        found += [f"{word:<{width}}  {', '.join(names[:SHOWN])}{more}"] if names else []
     return [*found, total(comparison)]
 
 
@@ -29,6 +34,7 @@ def total(comparison: Comparison) -> str:
     counts = {s.value: standings.count(s) for s in Standing if s in standings}
     counts["not looked at"] = len(comparison.missing)
     counts["drifted"] = len(comparison.drifted)
+    counts["drift not comparable"] = len(comparison.uncompared)
     said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
     claims = comparison.terms.claims
     drifts = comparison.refused and comparison.standing is not Standing.REGRESSED
@@ -49,6 +55,8 @@ def figures(gate: Gate) -> str:
         evidence = f"evidence {odds(gate.log_held)}"
     else:
         evidence = f"evidence {odds(gate.log_regressed)} that it is worse, needs {odds(gate.needed)}"
+        if gate.standing is Standing.UNDECIDED:
+            evidence += f"; {odds(gate.log_held)} that it is not worse by the tolerance"
     before, now = (percent(n / gate.probes) for n in (gate.baseline_passes, gate.candidate_passes))
     spent = " (all there are)" if gate.probes == gate.stored else ""
     return (
@@ -62,6 +70,8 @@ def describe(drift: Drift) -> str:
     """What drifted, how far, and the evidence."""
     by = "" if drift.mean is None else f" by {drift.mean:+.2f} of the baseline's sd"
     evidence = f"evidence {odds(drift.log_evidence)}, needs {odds(drift.needed)}"
+    if drift.mean is None:
+        evidence = f"p = {exp(-drift.log_evidence):.2g}, needs {exp(-drift.needed):.2g}"
     if drift.certain_at:
         evidence += f", certain after {drift.certain_at}"
     more = f" and {len(drift.tests) - 1} more" if len(drift.tests) > 1 else ""

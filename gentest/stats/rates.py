@@ -41,12 +41,12 @@ _TINY = 1e-300
 
 
 def default_slack(p0: float) -> float:
-    """How far below `p0` a rate is certified where nothing else is asked for: 0.4 (1 - p0).
+    """How far below `p0` a rate is certified where nothing else is asked for: 0.4 (1 - p0), or 0.4 p0 if that is less.
 
-    >>> round(default_slack(0.95), 6), round(default_slack(0.99), 6)
-    (0.02, 0.004)
+    >>> round(default_slack(0.95), 6), round(default_slack(0.99), 6), round(default_slack(0.3), 6)
+    (0.02, 0.004, 0.12)
     """
-    return 0.4 * (1.0 - p0)
+    return 0.4 * min(p0, 1.0 - p0)
 
 
 @dataclass(frozen=True)

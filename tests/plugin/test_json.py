@@ -40,7 +40,7 @@ def check_schema(document: dict[str, Any]) -> None:
     assert list(document) == ["schema", "gentest", "session", "results", "gate"]
     assert (document["schema"], document["gentest"]) == (2, gentest.__version__)
     session = document["session"]
-    assert set(session) == {"checkpoint", "generator", "clip", "device", "seed", "versions"}
+    assert set(session) == {"checkpoint", "checkpoints", "generator", "clip", "device", "seed", "versions"}
     assert {"python", "torch", "hypothesis", "numpy", "open_clip_torch", "pytest"} <= set(session["versions"])
     for result in document["results"]:
         kinds = {
