@@ -260,3 +260,10 @@ def test_a_page_lists_how_to_replay_what_failed() -> None:
     bad = replace(checked("", "t", 3), counterexample=found, worst=found)
     out = markdown.page(Document(handmade.SESSION, (bad,)))
     assert out.splitlines()[-1].endswith("`--gentest-replay p:1f<b> # x`")
+
+
+def test_a_violation_that_the_baseline_has_is_called_known() -> None:
+    """The table says which violation fails nobody, and only of that one."""
+    known = Gate(Standing.HELD, baseline_verdict="violated")
+    lines = terminal.table([replace(checked("", "t", 3), gate=known), checked("", "u", 3)])
+    assert [line.split("  ")[0] for line in lines] == ["violated (known)", "violated"]

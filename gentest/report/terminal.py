@@ -103,8 +103,9 @@ def table(results: Sequence[Result]) -> list[str]:
     """One line a result, and none for what the others say already."""
     if not results:
         return []
-    width = max(len(WORDS[r.verdict]) for r in results)
-    return [f"{WORDS[r.verdict]:<{width}}  {r.test}  {_figures(r)}" for r in results]
+    words = [WORDS[r.verdict] + (" (known)" if r.known else "") for r in results]
+    width = max(map(len, words))
+    return [f"{word:<{width}}  {r.test}  {_figures(r)}" for word, r in zip(words, results, strict=True)]
 
 
 def totals(results: Sequence[Result]) -> str:
