@@ -22,10 +22,10 @@ from gentest.engine.evidence import Observed, Subject
 from gentest.engine.explain import explain, observed
 from gentest.engine.look import look
 from gentest.engine.margins import Judge
-from gentest.engine.stream import Stream
+from gentest.engine.stream import Stream, fits, real
 from gentest.errors import GeneratorError, GentestError, InvalidArgument
 from gentest.generators import TANH, Generator
-from gentest.probes import Probe, independent, moves, points
+from gentest.probes import Probe, independent, points
 from gentest.properties.definition import Definition
 from gentest.records import pack
 from gentest.result import Margins, Result, Verdict
@@ -256,25 +256,12 @@ class _Check:
         return probes
 
     def _real(self, probes: Sequence[Probe]) -> list[Probe]:
-        """The probes that are not degenerate; a continuous part always moves."""
-        if not probes or any(part.n_groups > 1 for part in self.space.parts.values()):
-            return list(probes)
-        real = moves(self.definition.probes.place(self.space, probes))
-        return [probe for probe, is_real in zip(probes, real, strict=True) if is_real]
+        """The probes that are not degenerate."""
+        return real(self.definition.probes, self.space, probes)
 
     def _fitting(self, probes: Sequence[Probe]) -> list[Probe]:
         """Of probes from elsewhere, those that the space can place."""
-        return self._real(
-            [
-                probe
-                for probe in probes
-                if not probe.choices
-                or (
-                    len(probe.choices) == len(self.space.supports)
-                    and all(c in support for c, support in zip(probe.choices, self.space.supports, strict=True))
-                )
-            ]
-        )
+        return self._real([probe for probe in probes if fits(self.space, probe)])
 
     def _replayed(self, result: Result, probe: Probe) -> Result:
         if not self._fitting([probe]):

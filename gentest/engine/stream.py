@@ -1,7 +1,8 @@
-"""The independent probes of a seed, in their order: what rates, baselines and gates look at, and searches never do.
+"""Which probes are worth a look in a space, and the independent ones of a seed in their order.
 
-Each probe has a seed of its own from the stream of the master seed, so no two share a latent; a probe on which nothing
-moves is left out. An index says which probe it is, for ever, on any machine.
+The independent probes are what rates, baselines and gates look at, and searches never do. Each has a seed of its own
+from the stream of the master seed, so no two share a latent; one on which nothing moves is left out. An index says
+which probe it is, for ever, on any machine.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe, independent
+from gentest.probes import Probe, Probes, independent, moves
+from gentest.spaces import Space
 
 CHUNK = 256
 BARREN = 64
@@ -36,3 +38,20 @@ class Stream:
             if barren == BARREN:
                 raise InvalidArgument("no independent probe moves in this latent space: there is nothing to compare")
         return self._probes[start : start + n]
+
+
+def real(family: Probes, space: Space, probes: Sequence[Probe]) -> list[Probe]:
+    """The probes that are not degenerate; a continuous part always moves."""
+    if not probes or any(part.n_groups > 1 for part in space.parts.values()):
+        return list(probes)
+    moving = moves(family.place(space, probes))
+    return [probe for probe, is_real in zip(probes, moving, strict=True) if is_real]
+
+
+def fits(space: Space, probe: Probe) -> bool:
+    """Whether a space has the choices that a probe from elsewhere makes."""
+    supports = space.supports
+    return not probe.choices or (
+        len(probe.choices) == len(supports)
+        and all(choice in support for choice, support in zip(probe.choices, supports, strict=True))
+    )
