@@ -10,7 +10,7 @@ import hashlib
 import pytest
 
 from gentest.probes import Probe
-from gentest.result import Result
+from gentest.result import Result, Verdict
 
 KEPT = 4
 """Probes of one property that are read back at most."""
@@ -33,10 +33,14 @@ class Failures:
             return ()
 
     def keep(self, item: pytest.Item, label: str, result: Result) -> None:
-        """Remember a result's counterexamples, and forget those of before where it has none."""
+        """Remember the counterexamples of a property that is violated, and forget those of before where it is not.
+
+        A rate that holds has counterexamples too: they are no failures, and the next run searches anew.
+        """
         if self._cache is None:
             return
-        found = [c for c in (result.counterexample, result.worst) if c is not None]
+        violated = result.verdict is Verdict.VIOLATED
+        found = [c for c in (result.counterexample, result.worst) if c is not None and violated]
         probes = list(dict.fromkeys(str(Probe.from_json(c.probe)) for c in found))
         key = _key(item, label)
         if probes or self._cache.get(key, None):

@@ -269,3 +269,19 @@ def test_a_generator_that_breaks_on_a_rates_probe_is_an_error(repository: Reposi
     result, one = found(repository, "--gentest-examples", "1", "--gentest-seed", "3")
     result.assert_outcomes(failed=1)
     assert (one["verdict"], one["rate"]) == ("error", None)
+
+
+def test_a_rate_that_holds_is_searched_anew(repository: Repository) -> None:
+    """A counterexample beside a rate that holds is no failure to look at first: two runs say the same."""
+    repository.write("@gentest.responsive(at_least=0.2).at_rate(0.5)\ndef test_it(generator):\n    return generator\n")
+    found = []
+    for _ in range(2):
+        repository.check("--gentest-json", "results.json", "--gentest-examples", "100")
+        (result,) = repository.document()["results"]
+        found.append(
+            {name: result[name] for name in ("verdict", "rate", "examples", "violations", "worst", "replayed")}
+        )
+    assert found[0] == found[1]
+    assert found[0]["verdict"] == "holds"
+    assert found[0]["violations"] > 0
+    assert not found[0]["replayed"]
