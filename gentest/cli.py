@@ -24,7 +24,7 @@ from gentest.baseline import Baseline
 from gentest.comparison import Comparison, Standing, Terms
 from gentest.errors import InvalidArgument
 from gentest.report import comparison, markdown, ranking, terminal
-from gentest.result import Document, Verdict
+from gentest.result import Document, Result, Verdict
 
 HELD, REGRESSED, MISUSE, UNDECIDED = 0, 1, 2, 3
 MAX_BYTES = 256 * 2**20
@@ -88,9 +88,7 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
         sys.stdout.write(markdown.page(document))
     else:
         failed = [r for r in document.results if not r.passed]
-        blocks = [
-            line for r in failed for line in (r.test, *terminal.failure(r, _replay(r.counterexample)).splitlines())
-        ]
+        blocks = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r)).splitlines())]
         compared = comparison.lines(document.gate) if document.gate is not None else []
         results = document.results
         _print([*blocks, *terminal.table(results), terminal.totals(results), *ranking.table(results), *compared])
@@ -139,7 +137,7 @@ def _bless(given: argparse.Namespace, rest: Sequence[str]) -> int:
     last = replace(blessed.blessings[0], by=given.by, note=given.note)
     blessed = replace(blessed, blessings=(last, *blessed.blessings[1:]))
     blessed.save(given.file)
-    known = [key for key, entry in blessed.entries.items() if entry.verdict in (Verdict.VIOLATED.value, "undecided")]
+    known = [key for key, entry in blessed.entries.items() if entry.verdict in (Verdict.VIOLATED, Verdict.UNDECIDED)]
     _print(
         [f"{given.file}: {blessed.blessed}", *(f"does not hold on it, and is known from now on: {k}" for k in known)]
     )
@@ -153,8 +151,8 @@ def _status(found: Comparison) -> int:
     return HELD if found.standing is Standing.HELD or excused else UNDECIDED
 
 
-def _replay(found: object) -> str:
-    return f"--gentest-replay {getattr(found, 'replay', '')}"
+def _replay(result: Result) -> str:
+    return "" if result.counterexample is None else f"--gentest-replay {result.counterexample.replay}"
 
 
 def _read(path: Path) -> object:

@@ -1,9 +1,10 @@
 """The gate: a candidate's results against a baseline, claim by claim, and all claims weighed together.
 
 Per property, outcomes on the same probes are compared by two e-processes: one against "no worse", one against "worse
-by the tolerance" (`gentest.stats.paired`). Levels and embeddings of outputs are compared on the same latents. Whatever
-would refuse a candidate is a claim, and Holm's procedure on the evidence of all claims keeps the probability of
-refusing one that is no worse at alpha. HELD needs no such care, since all must hold (Berger 1982).
+by the tolerance" (`gentest.stats.paired`). Levels of outputs are compared on the same latents, embeddings as two
+independent samples. Whatever would refuse a candidate is a claim, and Holm's procedure on the evidence of all claims
+keeps the probability of refusing one that is no worse at alpha. HELD needs no such care, since all must hold (Berger
+1982). A new counterexample to a property without a rate fails a run by itself, and is none of these claims.
 
 It reads results and baselines only: the same decision in the run and, later, from files alone.
 """
