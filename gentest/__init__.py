@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from gentest.decorators import Property as Property
     from gentest.decorators import between as between
     from gentest.decorators import continuous as continuous
+    from gentest.decorators import holds_within as holds_within
+    from gentest.decorators import matches as matches
     from gentest.decorators import monotone as monotone
     from gentest.decorators import prior_invariant as prior_invariant
     from gentest.decorators import property as property
@@ -73,8 +75,8 @@ _ROOMS = {
     "attributes.clip": ("clip", "clip_embedding"),
     "attributes.pixels": ("brightness", "colorfulness", "contrast", "pixels", "saturation", "sharpness"),
     "decorators": (
-        "Property", "between", "continuous", "monotone", "prior_invariant", "property", "reproducible",
-        "responsive", "well_formed",
+        "Property", "between", "continuous", "holds_within", "matches", "monotone", "prior_invariant", "property",
+        "reproducible", "responsive", "well_formed",
     ),
     "errors": (
         "AttributeFailed", "ClipError", "GeneratorError", "GentestError", "InvalidArgument", "NotChecked",

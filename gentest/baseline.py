@@ -142,7 +142,7 @@ class Baseline:
         for key, said in body["properties"].items():
             names = ("seed", "generator", "space", "measures", "spreads")
             sample = read_record(Sample, {**{n: said[n] for n in names}, "margins": blocks["margins"][key]})
-            if not unpack(sample.margins, f"the margins of {key}"):
+            if not unpack(sample.margins, f"the margins of {key}") and "margin" in said:
                 raise InvalidArgument(f"{key} has no outcomes")
             if said["verdict"] not in [verdict.value for verdict in Verdict]:
                 raise InvalidArgument(f"{key} has the verdict {said['verdict']!r}")
@@ -158,7 +158,7 @@ class Baseline:
 def _verdict(result: Result, sample: Sample) -> Verdict:
     """What is known of a property once blessed: a probe of the sample refutes "always" as one of a search does."""
     clean = result.verdict is Verdict.NO_COUNTEREXAMPLE
-    return Verdict.VIOLATED if clean and min(unpack(sample.margins, "margins")) < 0 else result.verdict
+    return Verdict.VIOLATED if clean and min(unpack(sample.margins, "margins"), default=0) < 0 else result.verdict
 
 
 def keys(test: str, properties: Sequence[str]) -> list[str]:
@@ -232,10 +232,15 @@ def _summary(entry: Entry) -> dict[str, Any]:
     margins = unpack(sample.margins, "margins")
     passes = sum(margin >= 0 for margin in margins)
     look = sample.look or Look({}, {})
+    figures = {"holds": "of all outputs together"}
+    if margins:
+        figures = {
+            "holds": f"{passes} of {len(margins)}, {passes / len(margins):.2%}",
+            "margin": f"{min(margins):.4g} at the least, {median(margins):.4g} in the median",
+        }
     return {
         "verdict": entry.verdict,
-        "holds": f"{passes} of {len(margins)}, {passes / len(margins):.2%}",
-        "margin": f"{min(margins):.4g} at the least, {median(margins):.4g} in the median",
+        **figures,
         "seed": sample.seed,
         "generator": sample.generator,
         "space": sample.space,

@@ -21,9 +21,9 @@ from gentest.engine.driver import Question, check
 from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes
-from gentest.properties import outputs, paths
+from gentest.properties import distribution, outputs, paths
+from gentest.properties import priors as priors_
 from gentest.properties.definition import AtRate, Definition, Evidence
-from gentest.properties.priors import prior_invariant as define_prior_invariant
 from gentest.result import Result
 from gentest.spaces import Space
 
@@ -74,7 +74,7 @@ class Property:
         """The property's name: `between`."""
         return self._name if isinstance(self._definition, InvalidArgument) else self._definition.name
 
-    def at_rate(self, p0: float, *, confidence: float = 0.99, slack: float | None = None) -> Property:
+    def at_rate(self, p0: float, *, confidence: float = 0.99, slack: float | None = None, each: str = "") -> Property:
         """The property for at least `p0` of the prior's probes, instead of for all of them.
 
         It is decided by a sequential test on fresh independent probes, of which `settings(budget=...)` may be used.
@@ -84,6 +84,10 @@ class Property:
         search for a counterexample goes on beside it and counts in no rate. `p0` and `confidence` lie in (0, 1),
         0 <= slack < p0.
 
+        `each="label"` asks it of every value of the space's discrete part `label`, instead of the prior's mixture of
+        them: it holds where the rate of each value does, and one that is refuted (at a confidence that all share)
+        refutes the whole.
+
         >>> import gentest
         >>> gentest.between(gentest.brightness(), tolerance=0.05).at_rate(0.95)
         between(brightness(), tolerance=0.05).at_rate(0.95)
@@ -92,7 +96,7 @@ class Property:
         def define() -> Definition:
             if self.definition.rate is not None:
                 raise InvalidArgument(f"{self!r} has a rate already")
-            return replace(self.definition, rate=AtRate(p0, confidence, slack))
+            return replace(self.definition, rate=AtRate(p0, confidence, slack, each))
 
         return self if isinstance(self._definition, InvalidArgument) else _property(f"{self.name}.at_rate", define)
 
@@ -206,25 +210,55 @@ continuous = _public(paths.continuous)
 responsive = _public(outputs.responsive)
 well_formed = _public(outputs.well_formed)
 reproducible = _public(outputs.reproducible)
+matches = _public(distribution.matches)
 
 
-def prior_invariant(property: Property, *, priors: Sequence[Space]) -> Property:
+def prior_invariant(property: Property, *, priors: Sequence[Space], delta: float = 0.05) -> Property:
     """A property holds under the generator's own prior and under each of `priors`, which have its shape.
 
     The priors are coupled: a probe draws from the same uniforms under each. A truncation and choices stay, and
     `gentest.sd(x)` is measured under the generator's own prior. Margin: the property's smallest margin over the priors.
 
+    At a rate there are two statements, since not to be found different is not to be invariant: each prior's own rate,
+    and whether the rates differ by less than `delta` (0 < delta < 1) between the own prior and each other. It holds
+    where every rate does and every difference is certified to be smaller; it is violated where a rate is refuted, or
+    where rates differ before they are certified not to.
+
     >>> import gentest
     >>> gentest.prior_invariant(gentest.between(gentest.brightness(), tolerance=0.1), priors=[gentest.Uniform(8)])
     prior_invariant(between(brightness(), tolerance=0.1), priors=[Uniform(8)])
     """
+    return _about(property, "prior_invariant", lambda inner: priors_.prior_invariant(inner, priors=priors, delta=delta))
 
-    def define() -> Definition:
+
+def holds_within(property: Property, radius: float, *, places: int = 4) -> Property:
+    """A property holds within a radius around the middle of the latent space; further out it need not.
+
+    Radius 1 is where samples lie: norm sqrt(d) of a `Normal`, the sphere of a `Sphere`, the faces of the box of a
+    `Uniform` or `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical`; of a truncated
+    generator, where its own samples lie. Every probe of the property is looked at in `places` places along its ray, at
+    radius / places, ..., radius, where each sample is moved along its ray from the mean to exactly that radius.
+    Margin: the property's smallest margin over the places.
+
+    At a rate, a result that does not hold says how far it does: the largest of 31 radii up to `radius` that rays
+    certify (256 of them, or as many as the rate needs), and whether fresh rays confirm it (`Result.radius`).
+
+    >>> import gentest
+    >>> gentest.holds_within(gentest.between(gentest.brightness(), tolerance=0.1), radius=0.7)
+    holds_within(between(brightness(), tolerance=0.1), radius=0.7)
+    """
+    return _about(property, "holds_within", lambda inner: priors_.holds_within(inner, radius, places=places))
+
+
+def _about(property: Property, name: str, define: Callable[[Definition], Definition]) -> Property:
+    """A property about another one."""
+
+    def checked() -> Definition:
         if not isinstance(property, Property):
             raise InvalidArgument.expected("a property such as gentest.between(...)", "property", property)
-        return define_prior_invariant(property.definition, priors=priors)
+        return define(property.definition)
 
-    return _property("prior_invariant", define)
+    return _property(name, checked)
 
 
 def property(

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.baseline import Baseline, Entry, check_look, keyed, look_key, merged_looks
-from gentest.comparison import Compared, Comparison, Drift, Embedded, Gate, Look, Sample, Standing, Terms
+from gentest.comparison import Compared, Comparison, Drift, Gate, Look, Sample, Standing, Terms
+from gentest.embedded import unpacked
 from gentest.errors import InvalidArgument
-from gentest.records import unpack, unpack_bytes
-from gentest.result import Result, Verdict
+from gentest.records import unpack
+from gentest.result import Distribution, Result, Verdict
 from gentest.stats.drift import level_drift
 from gentest.stats.multiplicity import holm
 from gentest.stats.paired import compare, difference_bounds
@@ -86,6 +87,8 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         return replace(known, message="the results have no outcomes: make them with --gentest-outcomes")
     if wrong := misfit(entry.sample, result.sample):
         raise InvalidArgument(f"{result.test} {result.property}: {wrong}; or bless the checkpoint again")
+    if result.distribution is not None:
+        return _weigh_distribution(result, result.distribution, known, terms)
     before, now = outcomes(entry.sample), outcomes(result.sample)
     paired = compare(before, now[: len(before)], tolerance=terms.tolerance, alpha=terms.alpha, claims=terms.claims)
     n = paired.probes
@@ -106,6 +109,21 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         low=low,
         high=high,
     )
+
+
+def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms: Terms) -> Gate:
+    """Whether outputs are further from a reference than the baseline's: what a candidate that is no worse is not.
+
+    It has held where that was not found; and where a closeness was declared, only if it is certified now.
+    """
+    p = 1.0 if found.p_further is None else found.p_further
+    needed = log(terms.claims / terms.alpha)
+    standing = Standing.REGRESSED if -log(p) >= needed else Standing.HELD
+    if standing is Standing.HELD and found.tolerance is not None and result.verdict is not Verdict.HOLDS:
+        standing = Standing.UNDECIDED
+    moved = "" if found.further is None else f"MMD^2 to the reference {found.further:+.3g} against the baseline's, "
+    message = f"{moved}p = {p:.2g} of being no further, needs {terms.alpha / terms.claims:.2g}"
+    return replace(known, standing=standing, message=message, log_regressed=-log(p), needed=needed)
 
 
 def decide(
@@ -164,7 +182,8 @@ def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
 def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # noqa: FBT001 - two columns of Holm's
     """A property's standing once all claims are weighed: others that were refused lower what it needs."""
     gate = replace(compared.gate, needed=needed)
-    if rejected and gate.standing is Standing.UNDECIDED:
+    certified = gate.standing is Standing.HELD and gate.log_held > 0.0  # a distribution is only not found further
+    if rejected and not certified:
         gate = replace(gate, standing=Standing.REGRESSED)
     return replace(compared, gate=gate)
 
@@ -220,7 +239,7 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> l
         found.append(_Drifting(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]
-        x, y = _rows(theirs), _rows(ours)
+        x, y = unpacked(theirs), unpacked(ours)
         same = x.shape == y.shape and bool((x == y).all())
         p = 1.0 if same else mmd_test(x, y, permutations=max(PERMUTATIONS, ceil(2 * terms.claims / terms.alpha))).p
         found.append(_Drifting(_drift(f"distribution in {name}", tests, -log(p), len(x)), p))
@@ -230,8 +249,3 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> l
 def _drift(what: str, tests: tuple[str, ...], log_evidence: float, probes: int) -> Drift:
     """A drift before it is weighed with the other claims."""
     return Drift(what, tests, drifted=False, log_evidence=log_evidence, needed=0.0, probes=probes)
-
-
-def _rows(embedded: Embedded) -> NDArray[np.float64]:
-    raw = np.frombuffer(unpack_bytes(embedded.rows, "embeddings"), dtype=np.int8)
-    return np.asarray(raw.reshape(-1, embedded.dim).astype(np.float64) * embedded.scale)

@@ -62,6 +62,70 @@ class Rate:
     high: float
     log_holds: float
     log_violated: float
+    arm: str = ""
+    """Which of several rates it is: under one prior, or for one value of a label."""
+    arms: tuple[Rate, ...] = ()
+    """All of them, where there are several: the figures above are then of the one that holds least."""
+    invariant: tuple[Invariant, ...] = ()
+    """Whether the rates differ between priors, each against the first."""
+    overall: float | None = None
+    """The rate of the whole prior, estimated from those of each label and how often each is drawn."""
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """Whether a property's rate under another prior differs from that under the generator's own.
+
+    HOLDS: they differ by less than `delta`, certified. VIOLATED: they differ, and nothing certified before that the
+    difference is so small. `wins` of `probes` hold under `arm` alone, `losses` under the generator's own alone; `low`
+    and `high` bound the difference of the rates.
+    """
+
+    verdict: Verdict
+    arm: str
+    delta: float
+    probes: int
+    wins: int
+    losses: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Radius:
+    """Up to which distance from the middle of the latent space a property holds at its rate.
+
+    `certified` is the largest of a grid of radii, up to the one `asked`, up to which at least p0 of the rays hold;
+    wrong with a probability of at most 1 - confidence where what fails on a ray fails further out too; 0 where none is.
+    `confirmed` is the rate of the property within that radius on fresh rays, which assumes nothing of the kind.
+    """
+
+    asked: float
+    certified: float
+    rays: int
+    confirmed: Rate | None
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Outputs against a reference, as two samples of `n` and `n_reference`: `mmd2` is the unbiased squared distance.
+
+    `p` is the probability of so large a distance where there is none; `bound` lies above the true one with probability
+    1 - alpha, and is compared with the `tolerance` that was declared.
+    """
+
+    reference: str
+    mmd2: float
+    p: float
+    bound: float
+    alpha: float
+    n: int
+    n_reference: int
+    tolerance: float | None = None
+    further: float | None = None
+    """Against a baseline: how much further from the reference the outputs are than the baseline's, ..."""
+    p_further: float | None = None
+    """... and the p-value of their being no further."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +146,8 @@ class Counterexample:
     n_coordinates: int
     typicality: float | None
     replay: str
+    under: str = ""
+    """Under which prior, or at which radius, it violates most, where a property looks at several."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +176,10 @@ class Result:
     generator: str = ""
     replayed: bool = False
     rate: Rate | None = None
+    radius: Radius | None = None
+    """Of `holds_within` at a rate: how far it holds."""
+    distribution: Distribution | None = None
+    """Of `matches`: the outputs against the reference."""
     gate: Gate | None = None
     sample: Sample | None = None
     """Its outcomes probe by probe: kept for a baseline, and in a JSON where asked for."""

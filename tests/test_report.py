@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
-from gentest.report import comparison, markdown, ranking, terminal
+from gentest.report import comparison, markdown, ranking, rates, terminal
 from gentest.report.numbers import interval, odds, percent, threshold
 from gentest.result import Counterexample, Document, Margins, Rate, Result, Verdict
 
@@ -89,11 +89,9 @@ RATE = Rate(Verdict.HOLDS, 0.999, 0.0004, 0.99, 4000, 4000, 4096, 0.998, 1.0, 4.
 
 def test_a_rate_says_both_thresholds() -> None:
     """HOLDS says what it certifies, VIOLATED what it refutes, UNDECIDED both, and the evidence that each has."""
-    assert terminal.rate(RATE).startswith(
-        "holds for at least 99.86 % of probes (0.999 less slack 0.0004): 4000 of 4000"
-    )
-    assert terminal.rate(replace(RATE, verdict=Verdict.VIOLATED)).startswith("holds for fewer than 99.9 % of probes")
-    said = terminal.rate(replace(RATE, verdict=Verdict.UNDECIDED))
+    assert rates.rate(RATE).startswith("holds for at least 99.86 % of probes (0.999 less slack 0.0004): 4000 of 4000")
+    assert rates.rate(replace(RATE, verdict=Verdict.VIOLATED)).startswith("holds for fewer than 99.9 % of probes")
+    said = rates.rate(replace(RATE, verdict=Verdict.UNDECIDED))
     assert said.startswith("undecided between at least 99.86 % and fewer than 99.9 % of probes: ")
     assert said.endswith("evidence 110 : 1 and 0.041 : 1, needs 100 : 1 (budget 4096 probes)")
 

@@ -16,17 +16,19 @@ import torch
 from gentest._settings import Values
 from gentest.attributes.attribute import fingerprint
 from gentest.comparison import Look, Sample, Terms
-from gentest.engine import rate, reduce, sampling, search
+from gentest.engine import reduce, sampling, search
 from gentest.engine.context import PILOT_SEED, Context
+from gentest.engine.distribution import AgainstReference
 from gentest.engine.evidence import Observed, Subject
 from gentest.engine.explain import explain, observed
 from gentest.engine.look import look
 from gentest.engine.margins import Judge
+from gentest.engine.rated import Rating
 from gentest.engine.stream import Stream, fits, real
 from gentest.errors import GeneratorError, GentestError, InvalidArgument
 from gentest.generators import TANH, Generator
 from gentest.probes import Probe, independent, points
-from gentest.properties.definition import Definition
+from gentest.properties.definition import AtRate, Definition, Matches
 from gentest.records import pack
 from gentest.result import Margins, Result, Verdict
 
@@ -127,12 +129,14 @@ class _Check:
     def run(self, result: Result) -> Result:
         if not self.definition.total:
             self._examine()
+        if isinstance(self.definition.states, Matches):
+            return self._compared(self.definition.states, result)
         if self.question.replay is not None:
             return self._replayed(result, self.question.replay)
         failing, result = self._looked_for(result)
         if self.definition.rate is not None:
-            result, failed = self._rated(result)
-            failing = failing or failed
+            result, refuting = self._rated(self.definition.rate, result)
+            failing = failing or refuting
         if failing:
             result = self._shown(result, failing)
         if self.definition.rate is None:
@@ -142,7 +146,23 @@ class _Check:
             result = replace(result, sample=self._sampled())
         return result
 
-    def _looked_for(self, result: Result) -> tuple[list[Probe], Result]:
+    def _compared(self, matches: Matches, result: Result) -> Result:
+        """With how all outputs together compare with a reference."""
+        if self.question.replay is not None:
+            raise InvalidArgument(f"{self.definition} speaks of all outputs together: no probe of it can be replayed")
+        against, keeps = self.question.against, self.question.n_sampled or self.question.against is not None
+        compared = AgainstReference(self.context, self.subject, matches, self.values.seed)
+        found, verdict = compared.decide(against)
+        looks, blesses = self.question.looks, self.question.blesses
+        sample = compared.sample(self._space, looks=looks, blesses=blesses) if keeps else None
+        return replace(result, verdict=verdict, distribution=found, sample=sample)
+
+    @property
+    def _space(self) -> str:
+        """The latent space as a baseline names it."""
+        return DIGEST.sub("", repr(self.space))
+
+    def _looked_for(self, result: Result) -> tuple[Sequence[Probe], Result]:
         """Probes that violate the property: those of the run before that still do, or else those of a search.
 
         While one of the run before violates, nothing is searched anew, so a failing test fails quickly and alike.
@@ -159,26 +179,19 @@ class _Check:
         failing = [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
         return failing, self._looked(result, margins)
 
-    def _rated(self, result: Result) -> tuple[Result, list[Probe]]:
+    def _rated(self, goal: AtRate, result: Result) -> tuple[Result, Sequence[Probe]]:
         """With the rate's verdict; and where it was refuted, the probes that refuted it."""
-        assert self.definition.rate is not None
-        take = self._stream(self.values.seed)
-        decided = rate.decide(
-            self.definition.rate,
-            lambda start, n: [margin >= 0 for margin in take(start, n)],
-            budget=self.values.budget,
-            block=self.block,
-        )
-        result = replace(result, rate=decided, verdict=decided.verdict)
-        if decided.verdict is not Verdict.VIOLATED:
-            return result, []
-        probes = self.streams[self.values.seed].probes(0, decided.probes)
-        margins = self.judge.margins(probes)
-        return result, [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
+        stream = self._stream_of(self.values.seed)
+        rating = Rating(self.judge, stream, budget=self.values.budget, block=self.block, watch=self.watch)
+        found = rating.decide(goal)
+        return replace(result, rate=found.rate, radius=found.radius, verdict=found.rate.verdict), found.failing
+
+    def _stream_of(self, seed: int) -> Stream:
+        return self.streams.setdefault(seed, Stream(seed, self._real))
 
     def _stream(self, seed: int) -> Callable[[int, int], list[float]]:
         """The margins of a seed's independent probes, by index."""
-        stream = self.streams.setdefault(seed, Stream(seed, self._real))
+        stream = self._stream_of(seed)
 
         def take(start: int, n: int) -> list[float]:
             margins = self.judge.margins(stream.probes(start, n))
@@ -201,7 +214,7 @@ class _Check:
         return Sample(
             seed=seed,
             generator=self.subject.fingerprint,
-            space=DIGEST.sub("", repr(self.space)),
+            space=self._space,
             margins=pack(margins),
             measures={name: fingerprint(self.context.bound(thing)) for name, thing in things.items()},
             spreads=dict(evidence.spreads),

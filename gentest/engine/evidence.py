@@ -99,6 +99,11 @@ class Observed:
         return len(self.probes), self._family.n_points
 
     @property
+    def space(self) -> Space:
+        """The prior that the latents are of."""
+        return self._subject.generator.latent
+
+    @property
     def n_bytes(self) -> int:
         """What is kept here takes so much."""
         kept = [*self._measured.values()] + ([] if self._outputs is None else [self._outputs])

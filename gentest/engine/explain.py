@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 
@@ -11,11 +9,11 @@ from gentest.engine.evidence import Observed
 from gentest.engine.margins import Judge
 from gentest.probes import FULL_MASK, Probe, active_groups
 from gentest.result import Counterexample
-from gentest.spaces import Part
 
 
 def explain(judge: Judge, probe: Probe, label: str) -> Counterexample:
     """A probe's margin, scores, coordinate groups, typicality and replay string; `label` names the property in it."""
+    under = judge.weakest(probe)
     evidence = observed(judge, probe)
     space = judge.subject.generator.latent
     groups = space.groups
@@ -28,14 +26,15 @@ def explain(judge: Judge, probe: Probe, label: str) -> Counterexample:
         groups=tuple(str(groups[g]) for g in active),
         n_groups=len(groups),
         n_coordinates=sum(part.dim for part in space.parts.values() if part.n_groups),
-        typicality=_typicality(evidence, space.parts),
+        typicality=_typicality(evidence),
         replay=f"{label}:{probe}",
+        under=under.name,
     )
 
 
 def observed(judge: Judge, probe: Probe) -> Observed:
-    """The evidence of a probe alone, once the property's margin has measured in it whatever it measures."""
-    evidence = judge.context.evidence(judge.subject, judge.definition.probes, [probe], alone=True)
+    """The evidence of a probe alone, under the prior where it holds least, once the margin has measured in it."""
+    evidence = judge.evidence([probe], judge.weakest(probe), alone=True)
     with torch.no_grad():
         judge.definition.margin(evidence)
     return evidence
@@ -52,9 +51,9 @@ def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
     return curves
 
 
-def _typicality(evidence: Observed, parts: Mapping[str, Part]) -> float | None:
+def _typicality(evidence: Observed) -> float | None:
     """The prior's quantile of the latent that lies furthest from typical; None where the prior cannot tell."""
-    quantiles = [part.typicality(evidence.placed[name][0]) for name, part in parts.items()]
+    quantiles = [part.typicality(evidence.placed[name][0]) for name, part in evidence.space.parts.items()]
     known = np.concatenate(quantiles)
     known = known[np.isfinite(known)]
     return float(known[np.abs(known - 0.5).argmax()]) if known.size else None

@@ -1,8 +1,7 @@
 """A look at outputs themselves: the level of each attribute in use, and an embedding, on the same latents every time.
 
 Interpolation properties judge the shape of f, and a checkpoint can go bad and keep it; so a baseline keeps what outputs
-were like. Embeddings are projected to a few dimensions by random signs, which keeps distances between outputs
-(Achlioptas 2003, "Database-friendly random projections"), and rounded to 8 bits.
+were like.
 """
 
 from __future__ import annotations
@@ -15,19 +14,16 @@ from torch.nn import functional as F
 
 from gentest.attributes import Attribute, Feature, Readout
 from gentest.attributes.attribute import Bindable, describe, fingerprint
-from gentest.comparison import Embedded, Look
+from gentest.comparison import Look
+from gentest.embedded import packed
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed, Subject
 from gentest.probes import independent, points
-from gentest.records import pack, pack_bytes
-from gentest.spaces.space import Array
+from gentest.records import pack
 
 LATENTS = 512
 """Outputs that are looked at: a two-sample test on fewer sees little."""
 SIDE = 16
-DIMENSIONS = 48
-PROJECTION_SEED = 0x70726F6A656374
-BYTE = 127
 
 
 def thumbnails(images: Tensor) -> Tensor:
@@ -64,7 +60,7 @@ def look(
     ]
     return Look(
         levels={name: pack(values) for name, values in scores.items()},
-        embeddings={describe(feature): _packed(np.concatenate(rows), fingerprint(feature))},
+        embeddings={describe(feature): packed(np.concatenate(rows), fingerprint(feature))},
     )
 
 
@@ -88,17 +84,3 @@ def _embedding(context: Context, attributes: Mapping[str, Attribute], features: 
             embedding: Feature = context.bound(feature)
             return embedding
     return thumbnails
-
-
-def _packed(rows: Array, clip: str) -> Embedded:
-    """Rows [n, D] in at most 48 dimensions, as int8 and their scale."""
-    if rows.shape[1] > DIMENSIONS:
-        rows = rows @ _signs(rows.shape[1]) / DIMENSIONS**0.5
-    scale = float(np.abs(rows).max()) / BYTE or 1.0
-    return Embedded(pack_bytes(np.round(rows / scale).astype(np.int8).tobytes()), rows.shape[1], scale, clip)
-
-
-def _signs(dim: int) -> Array:
-    """Random signs [dim, 48], the same for ever."""
-    raw = np.random.Philox(key=np.array([PROJECTION_SEED, dim], dtype=np.uint64)).random_raw(dim * DIMENSIONS)
-    return np.where(raw >> np.uint64(63), 1.0, -1.0).reshape(dim, DIMENSIONS)

@@ -18,7 +18,8 @@ from gentest.engine.context import CACHE_BYTES, Context
 from gentest.engine.evidence import Observed, Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed
 from gentest.probes import Probe
-from gentest.properties.definition import Definition
+from gentest.properties.definition import Definition, Under
+from gentest.spaces import Space
 
 FIRST = 16
 """Probes of the first block where the size of an output is not known yet."""
@@ -33,25 +34,56 @@ CLOSE = 32
 
 
 class Judge:
-    """The margins of one property on one generator; each probe is evaluated once and its margin kept."""
+    """The margins of one property on one generator; each probe is evaluated once and its margins kept.
 
-    def __init__(self, context: Context, subject: Subject, definition: Definition) -> None:
+    A probe has a margin under each prior that the property names, and the smallest is its margin. `prior` stands in for
+    the generator's own; standard deviations are measured under the generator's own all the same.
+    """
+
+    def __init__(self, context: Context, subject: Subject, definition: Definition, prior: Space | None = None) -> None:
         self.context = context
         self.subject = subject
         self.definition = definition
+        self.under = definition.under(subject.generator.base if prior is None else prior)
         self.band: float | None = None
-        self._margins: dict[Probe, float] = {}
-        self._alone: dict[Probe, float] = {}
+        self._margins: dict[Probe, tuple[float, ...]] = {}
+        self._alone: dict[Probe, tuple[float, ...]] = {}
 
     def margins(self, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe, evaluated in full batches, the sign of each beyond rounding."""
+        return [min(margins) for margins in self._by_prior(probes)]
+
+    @property
+    def arms(self) -> list[str]:
+        """What has a rate of its own, in the property's order."""
+        return list(dict.fromkeys(u.arm for u in self.under))
+
+    def arm(self, name: str, probes: Sequence[Probe]) -> list[float]:
+        """The margin of each probe under the priors of one arm."""
+        mine = [i for i, u in enumerate(self.under) if u.arm == name]
+        return [min(margins[i] for i in mine) for margins in self._by_prior(probes)]
+
+    def alone(self, probe: Probe) -> float:
+        """The probe's margin evaluated by itself: the one that is reported and replayed."""
+        return min(self._by_prior_alone(probe))
+
+    def weakest(self, probe: Probe) -> Under:
+        """The prior under which the probe's margin is smallest, alone."""
+        margins = self._by_prior_alone(probe)
+        return self.under[margins.index(min(margins))]
+
+    def evidence(self, probes: Sequence[Probe], under: Under, *, alone: bool = False) -> Observed:
+        """What some probes show under one prior."""
+        own = self.context.evidence(self.subject, self.definition.probes, probes, alone=alone)
+        return own if under.space == self.subject.generator.base else own.under(under.space)
+
+    def _by_prior(self, probes: Sequence[Probe]) -> list[tuple[float, ...]]:
         fresh = [probe for probe in dict.fromkeys(probes) if probe not in self._margins]
         for block in self._blocks(fresh):
             self._margins.update(zip(block, self._decided(block), strict=True))
         return [self._margins[probe] for probe in probes]
 
-    def alone(self, probe: Probe) -> float:
-        """The probe's margin evaluated by itself: the one that is reported and replayed."""
+    def _by_prior_alone(self, probe: Probe) -> tuple[float, ...]:
         if probe not in self._alone:
             with _full_precision(self.context.device):
                 (self._alone[probe],) = self._evaluate([probe], alone=True)
@@ -74,26 +106,28 @@ class Judge:
             if not self.context.image_bytes:
                 size = min(size, FIRST)
             else:
-                room = CACHE_BYTES // 2 // (self.context.image_bytes * self.definition.probes.n_points)
+                latents = self.definition.probes.n_points * len(self.under)
+                room = CACHE_BYTES // 2 // (self.context.image_bytes * latents)
                 size = max(1, min(size, room))
             yield list(probes[start : start + size])
             start += size
 
-    def _decided(self, block: list[Probe]) -> list[float]:
+    def _decided(self, block: list[Probe]) -> list[tuple[float, ...]]:
         margins = self._evaluate(block)
         if self.band is None:
-            alone = [self.alone(probe) for probe in block[:BAND_PROBES]]
-            difference = max(abs(a - b) for a, b in zip(alone, margins, strict=False))
-            self.band = BAND_FACTOR * difference + BAND_FLOOR * max(abs(m) for m in margins)
+            alone = [self._by_prior_alone(probe) for probe in block[:BAND_PROBES]]
+            pairs = [zip(one, row, strict=True) for one, row in zip(alone, margins, strict=False)]
+            difference = max(abs(a - b) for pair in pairs for a, b in pair)
+            self.band = BAND_FACTOR * difference + BAND_FLOOR * max(abs(m) for row in margins for m in row)
         return [
-            self.alone(probe) if abs(margin) <= self.band else margin
-            for probe, margin in zip(block, margins, strict=True)
+            self._by_prior_alone(probe) if min(map(abs, row)) <= self.band else row
+            for probe, row in zip(block, margins, strict=True)
         ]
 
-    def _evaluate(self, block: list[Probe], *, alone: bool = False) -> list[float]:
+    def _evaluate(self, block: list[Probe], *, alone: bool = False) -> list[tuple[float, ...]]:
         try:
-            evidence = self.context.evidence(self.subject, self.definition.probes, block, alone=alone)
-            return self._margins_of(evidence)
+            rows = [self._margins_of(self.evidence(block, under, alone=alone)) for under in self.under]
+            return list(zip(*rows, strict=True))
         except GeneratorError as error:
             if error.probe is None:
                 self._name_the_probe(block, error, alone=alone)

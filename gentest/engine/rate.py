@@ -2,46 +2,123 @@
 
 Probes come in blocks that fill batches, and the test looks at them at places of its own (`gentest.stats.rates.LOOK`),
 so that verdict and figures are the same at any batch size. Where it stopped within a block, the rest does not count.
+
+Where a property has several rates (one a prior, one a label), each *arm* is decided by itself, and the whole holds
+where all of them do. Arms that share their probes are also compared: whether their rates differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gentest.properties.definition import AtRate
-from gentest.result import Rate, Verdict
-from gentest.stats.rates import RateDecision
+from gentest.properties.definition import AtRate, Invariance
+from gentest.result import Invariant, Rate, Verdict
+from gentest.stats.invariance import compare_priors
+from gentest.stats.rates import RateDecision, RateTest
+
+Outcomes = Callable[[int, int], list[bool]]
+"""Whether probes `start` to `start + n` hold."""
 
 WORDS = {True: Verdict.HOLDS, False: Verdict.VIOLATED, None: Verdict.UNDECIDED}
+FIRED = {"invariant": Verdict.HOLDS, "different": Verdict.VIOLATED}
+WORST_FIRST = (Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS)
 
 
-def decide(goal: AtRate, holds: Callable[[int, int], list[bool]], *, budget: int, block: int) -> Rate:
-    """The rate's verdict; `holds` says whether probes `start` to `start + n` hold, and is asked `block` at a time."""
-    test, decision, drawn = goal.test, RateDecision(None, 0, 0), 0
-    waiting = np.empty(0, dtype=np.bool_)  # outcomes that no look has counted yet
-    while decision.holds is None and drawn < budget:
-        fresh = holds(drawn, min(block, budget - drawn))
-        drawn += len(fresh)
-        waiting = np.concatenate([waiting, np.array(fresh, dtype=np.bool_)])
-        looked = decision.probes
-        decision = test.first_decision(waiting, after=decision)
-        waiting = waiting[decision.probes - looked :]
-    passes, probes = decision.passes, decision.probes
-    if decision.holds is None:
-        passes, probes = passes + int(waiting.sum()), drawn
-    low, high = test.interval(passes, probes)
-    return Rate(
-        verdict=WORDS[decision.holds],
-        p0=test.p0,
-        slack=test.slack,
-        confidence=goal.confidence,
-        passes=passes,
-        probes=probes,
-        budget=budget,
-        low=low,
-        high=high,
-        log_holds=float(test.log_holds(passes, probes)),
-        log_violated=float(test.log_violated(passes, probes)),
-    )
+def decide(
+    goal: AtRate, arms: Mapping[str, Outcomes], *, budget: int, block: int, invariance: Invariance | None = None
+) -> Rate:
+    """The rate's verdict, of one arm or of several; each is asked `block` probes at a time, `budget` at the most.
+
+    Where `invariance` is asked for, the arms share their probes, and each is compared with the first until it is known
+    whether their rates differ.
+    """
+    test = goal.test_among(len(arms))
+    walks = {name: _Walk(test, holds) for name, holds in arms.items()}
+    compared: dict[str, Invariant] = {}
+    while True:
+        if invariance is not None:
+            compared = _compared(walks, invariance, goal, compared)
+        open_pairs = any(c.verdict is Verdict.UNDECIDED for c in compared.values())
+        asked = [walk for walk in walks.values() if open_pairs or walk.decision.holds is None]
+        drawn = max((walk.drawn for walk in asked), default=budget)
+        if drawn >= budget:
+            break
+        for walk in asked:
+            walk.take(min(block, budget - walk.drawn))
+    rates = [walk.rate(name, goal, budget) for name, walk in walks.items()]
+    whole = min(rates, key=lambda rate: (WORST_FIRST.index(rate.verdict), rate.passes / max(rate.probes, 1)))
+    if len(rates) == 1:
+        return whole
+    verdicts = [whole.verdict, *(c.verdict for c in compared.values())]
+    verdict = min(verdicts, key=WORST_FIRST.index)
+    return replace(whole, verdict=verdict, arms=tuple(rates), invariant=tuple(compared.values()))
+
+
+def _compared(
+    walks: Mapping[str, _Walk], invariance: Invariance, goal: AtRate, before: Mapping[str, Invariant]
+) -> dict[str, Invariant]:
+    """Each arm after the first against the first, as far as both have been looked at; what is decided stays."""
+    own, found = next(iter(walks.values())), {}
+    alpha = 1.0 - goal.confidence
+    for name, walk in islice(walks.items(), 1, None):
+        if name in before and before[name].verdict is not Verdict.UNDECIDED:
+            found[name] = before[name]
+            continue
+        pair = compare_priors(own.outcomes, walk.outcomes, delta=invariance.delta, alpha=alpha, claims=len(walks) - 1)
+        verdict = FIRED.get(pair.fired, Verdict.UNDECIDED)
+        found[name] = Invariant(
+            verdict, name, invariance.delta, pair.probes, pair.wins, pair.losses, pair.low, pair.high
+        )
+    return found
+
+
+class _Walk:
+    """One arm's outcomes as they come, and its test, which looks at places of its own."""
+
+    def __init__(self, test: RateTest, holds: Outcomes) -> None:
+        self.decision = RateDecision(None, 0, 0)
+        self._test = test
+        self._holds = holds
+        self._outcomes: list[NDArray[np.bool_]] = []
+
+    @property
+    def outcomes(self) -> NDArray[np.bool_]:
+        """All outcomes so far."""
+        return np.concatenate([np.empty(0, dtype=np.bool_), *self._outcomes])
+
+    @property
+    def drawn(self) -> int:
+        """How many probes were asked about."""
+        return sum(map(len, self._outcomes))
+
+    def take(self, n: int) -> None:
+        """Asks about `n` more probes, and looks."""
+        self._outcomes.append(np.array(self._holds(self.drawn, n), dtype=np.bool_))
+        if self.decision.holds is None:
+            self.decision = self._test.first_decision(self.outcomes[self.decision.probes :], after=self.decision)
+
+    def rate(self, name: str, goal: AtRate, budget: int) -> Rate:
+        """What the arm came to."""
+        passes, probes = self.decision.passes, self.decision.probes
+        if self.decision.holds is None:
+            passes, probes = int(self.outcomes.sum()), self.drawn
+        low, high = self._test.interval(passes, probes)
+        return Rate(
+            verdict=WORDS[self.decision.holds],
+            p0=self._test.p0,
+            slack=self._test.slack,
+            confidence=goal.confidence,
+            passes=passes,
+            probes=probes,
+            budget=budget,
+            low=low,
+            high=high,
+            log_holds=float(self._test.log_holds(passes, probes)),
+            log_violated=float(self._test.log_violated(passes, probes)),
+            arm=name,
+        )

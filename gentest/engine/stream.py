@@ -27,6 +27,10 @@ class Stream:
         self._probes: list[Probe] = []
         self._drawn = 0
 
+    def other(self, bit: int) -> Stream:
+        """Another stream, of the seed with a bit of it changed."""
+        return Stream(self.seed ^ bit, self._real)
+
     def probes(self, start: int, n: int) -> list[Probe]:
         """Probes `start` to `start + n` of the stream."""
         barren = 0

@@ -14,6 +14,7 @@ from gentest.attributes import Attribute, Feature
 from gentest.attributes.attribute import describe
 from gentest.errors import InvalidArgument
 from gentest.probes import Probes
+from gentest.references import Reference
 from gentest.spaces import Space
 from gentest.spaces.space import as_number
 from gentest.stats.rates import RateTest, default_slack
@@ -65,8 +66,12 @@ class AtRate:
     p0: float
     confidence: float = 0.99
     slack: float | None = None
+    each: str = ""
+    """The discrete part of the space for each of whose values the rate is to hold."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.each, str):
+            raise InvalidArgument.expected("the name of a discrete part, such as 'label'", "each", self.each)
         for name, value in (("p0", self.p0), ("confidence", self.confidence)):
             if not 0.0 < as_number(value) < 1.0:
                 hint = "a property that is to hold on every probe has no rate" if name == "p0" else ""
@@ -78,20 +83,68 @@ class AtRate:
     @property
     def test(self) -> RateTest:
         """The sequential test of this rate."""
+        return self.test_among(1)
+
+    def test_among(self, n: int) -> RateTest:
+        """The sequential test of each of `n` rates, all of which are to hold: refuting any refutes the whole."""
         slack = default_slack(self.p0) if self.slack is None else float(self.slack)
-        return RateTest(float(self.p0), slack, 1.0 - self.confidence)
+        return RateTest(float(self.p0), slack, 1.0 - self.confidence, n)
 
     def __str__(self) -> str:
         words = [f"{self.p0!r}"]
         words += [] if self.confidence == AtRate.confidence else [f"confidence={self.confidence!r}"]
         words += [] if self.slack is None else [f"slack={self.slack!r}"]
+        words += [f"each={self.each!r}"] if self.each else []
         return f".at_rate({', '.join(words)})"
 
 
-SUBJECTS = ("attribute", "feature", "property")
+SUBJECTS = ("attribute", "feature", "property", "reference")
 """Arguments that are what a property speaks of: written without their names, as they are given."""
 
 Margin: TypeAlias = Callable[[Evidence], Tensor]
+
+
+@dataclass(frozen=True)
+class Under:
+    """A prior that a margin is taken under, and how a report calls it; at a rate each arm has a rate of its own."""
+
+    space: Space
+    arm: str = ""
+    name: str = ""
+
+
+Unders: TypeAlias = Callable[[Space], tuple[Under, ...]]
+"""Under which priors a property's margin is taken, given the generator's own."""
+
+
+def its_own(space: Space) -> tuple[Under, ...]:
+    """The generator's own prior alone."""
+    return (Under(space),)
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """The second statement of `prior_invariant` at a rate: that rates differ by less than `delta` between priors."""
+
+    delta: float
+
+
+@dataclass(frozen=True)
+class Within:
+    """What `holds_within` says besides its margin: up to which radius the inner property holds."""
+
+    inner: Definition
+    radius: float
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What `matches` says, of all outputs together: `n` of them are distributed as the reference is."""
+
+    reference: Reference
+    feature: Feature
+    tolerance: float | None
+    n: int
 
 
 @dataclass(frozen=True)
@@ -102,7 +155,8 @@ class Definition:
     judges outputs that other properties take for granted (finite, in range, a function of the latent alone).
     `reducible` says that a probe whose ends differ in fewer coordinates is as fair a test; where it is not, as for a
     property that asks for a change, a counterexample keeps all of its coordinates. With a `rate` the verdict is on how
-    often the property holds.
+    often the property holds. The margin is taken under each prior that `under` gives, and the smallest counts; `states`
+    is what the property states besides, or instead.
     """
 
     name: str
@@ -112,12 +166,16 @@ class Definition:
     total: bool = False
     reducible: bool = True
     rate: AtRate | None = None
+    under: Unders = its_own
+    states: Invariance | Within | Matches | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.probes, Probes):
             raise InvalidArgument.expected(
                 "gentest.points(), .segments() or .neighbours()", f"{self.name}(probes)", self.probes
             )
+        if self.rate is not None and isinstance(self.states, Matches):
+            raise InvalidArgument(f"{self.name} speaks of all outputs together: it has no rate")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
 
     def __str__(self) -> str:

@@ -1,29 +1,70 @@
-"""Meaning belongs to f and not to p(z): what holds under one prior holds under another."""
+"""Where a property holds: under which priors, as meaning belongs to f and not to p(z), and how far from the middle."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from gentest.errors import InvalidArgument
-from gentest.properties.definition import Definition, Evidence
-from gentest.spaces import Space
+from gentest.properties.definition import Definition, Invariance, Matches, Under, Within
+from gentest.spaces import Space, at_radius
+from gentest.spaces.space import as_number, check_radius
 
 
-def prior_invariant(inner: Definition, *, priors: Sequence[Space]) -> Definition:
+def prior_invariant(inner: Definition, *, priors: Sequence[Space], delta: float = 0.05) -> Definition:
     """`gentest.prior_invariant`, of a property's definition."""
     priors = tuple(priors) if isinstance(priors, (list, tuple)) else priors
     if not isinstance(priors, tuple) or not priors or not all(isinstance(p, Space) for p in priors):
         raise InvalidArgument.expected("a list of latent spaces such as [gentest.Uniform(128)]", "priors", priors)
+    if not 0.0 < as_number(delta) < 1.0:
+        raise InvalidArgument.expected("a difference of rates above 0 and below 1", "delta", delta)
+    _check_pointwise(inner, f"prior_invariant(..., priors=[...]){inner.rate}")
 
+    def under(own: Space) -> tuple[Under, ...]:
+        return tuple(
+            Under(u.space, _joined(repr(prior), u.arm), _joined(f"under {prior!r}", u.name))
+            for prior in (own, *priors)
+            for u in inner.under(prior)
+        )
+
+    arguments = {"property": inner, "priors": priors, **({} if delta == 0.05 else {"delta": delta})}
+    return Definition(
+        "prior_invariant", inner.probes, inner.margin, arguments, inner.total, inner.reducible, None, under,
+        Invariance(float(delta)),
+    )  # fmt: skip
+
+
+PLACES = 4
+"""A ray is looked at in so many places."""
+
+
+def holds_within(inner: Definition, radius: float, *, places: int = PLACES) -> Definition:
+    """`gentest.holds_within`, of a property's definition."""
+    reach = check_radius("radius", radius)
+    if not isinstance(places, int) or isinstance(places, bool) or places < 1:
+        raise InvalidArgument.expected("a number of places >= 1", "places", places)
+    _check_pointwise(inner, f"holds_within(..., radius={radius!r}){inner.rate}")
+    radii = [reach * k / places for k in range(1, places + 1)]
+
+    def under(own: Space) -> tuple[Under, ...]:
+        return tuple(
+            Under(at_radius(u.space, r), u.arm, _joined(u.name, f"at radius {r:.4g}"))
+            for u in inner.under(own)
+            for r in radii
+        )
+
+    arguments = {"property": inner, "radius": radius, **({} if places == PLACES else {"places": places})}
+    return Definition(
+        "holds_within", inner.probes, inner.margin, arguments, inner.total, inner.reducible, None, under,
+        Within(inner, reach),
+    )  # fmt: skip
+
+
+def _check_pointwise(inner: Definition, instead: str) -> None:
     if inner.rate is not None:
-        raise InvalidArgument(f"give the rate to the whole: prior_invariant(..., priors=[...]){inner.rate}")
+        raise InvalidArgument(f"give the rate to the whole: {instead}")
+    if isinstance(inner.states, Matches):
+        raise InvalidArgument(f"{inner.name} speaks of all outputs together: compare .under(prior) of the generator")
 
-    def margin(evidence: Evidence) -> Tensor:
-        margins = [inner.margin(evidence), *(inner.margin(evidence.under(prior)) for prior in priors)]
-        return torch.stack(margins).amin(0)
 
-    arguments = {"property": inner, "priors": priors}
-    return Definition("prior_invariant", inner.probes, margin, arguments, inner.total, inner.reducible)
+def _joined(*names: str) -> str:
+    return ", ".join(name for name in names if name)

@@ -41,7 +41,12 @@ def table(results: Sequence[Result]) -> list[str]:
 
 
 def share(result: Result) -> float:
-    """The share of probes that hold: of independent ones where there is a rate, else of those the search drew."""
+    """The share of probes that hold: of independent ones where there is a rate, else of those the search drew.
+
+    Of a distribution, 1 less its distance from the reference: what is nearer ranks higher.
+    """
+    if result.distribution is not None:
+        return 1.0 - result.distribution.mmd2
     if result.rate is not None and result.rate.probes:
         return result.rate.passes / result.rate.probes
     return 1.0 - result.violations / result.examples if result.examples else 0.0
@@ -67,5 +72,7 @@ def _figures(result: Result | None) -> str:
     if result.verdict is Verdict.ERROR:
         return "error"
     words = result.verdict.value.replace("_", " ")
+    if result.distribution is not None:
+        return f"MMD^2 {result.distribution.mmd2:.4g}  {words}"
     median = "" if result.margin is None else f", median margin {result.margin.median:.4g}"
     return f"{percent(share(result))}  {words}{median}"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from math import log
 
 from gentest.comparison import Standing
-from gentest.report import comparison
-from gentest.report.numbers import interval, odds, threshold
-from gentest.result import Counterexample, Rate, Result, Verdict
+from gentest.report import comparison, rates
+from gentest.result import Counterexample, Result, Verdict
 
 BARS = "▁▂▃▄▅▆▇█"
 WORDS = {
@@ -30,8 +28,10 @@ def headline(result: Result) -> str:
     """
     if result.verdict is Verdict.ERROR:
         return f"{result.property}: error: {result.message}"
+    if result.distribution is not None:
+        return f"{result.property}: {rates.distribution(result.distribution, result.verdict)}"
     if result.rate is not None:
-        return f"{result.property}: {rate(result.rate)}"
+        return f"{result.property}: {rates.rate(result.rate)}"
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
         again = "the replayed probe" if result.replayed else f"{result.examples} probes"
         return f"{result.property}: no counterexample in {again}"
@@ -40,25 +40,6 @@ def headline(result: Result) -> str:
     return (
         f"{result.property}: violated by {result.violations} of {result.examples} probes, "
         f"worst margin {_worst(result):.4g}"
-    )
-
-
-def rate(rate: Rate) -> str:
-    """What was decided of a rate, with what that certifies, and both thresholds.
-
-    >>> rate(Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2))
-    'holds for at least 93 % of probes (0.95 less slack 0.02): 80 of 80 pass, 100 % [93 %, 100 %]'
-    """
-    found = f"{rate.passes} of {rate.probes} pass, {interval(rate.passes, rate.probes, rate.low, rate.high)}"
-    certified = threshold(rate.p0 - rate.slack)
-    if rate.verdict is Verdict.HOLDS:
-        return f"holds for at least {certified} of probes ({rate.p0:g} less slack {rate.slack:g}): {found}"
-    if rate.verdict is Verdict.VIOLATED:
-        return f"holds for fewer than {threshold(rate.p0)} of probes (certified at {certified}): {found}"
-    needs = odds(-log(1.0 - rate.confidence))
-    return (
-        f"undecided between at least {certified} and fewer than {threshold(rate.p0)} of probes: {found}; "
-        f"evidence {odds(rate.log_holds)} and {odds(rate.log_violated)}, needs {needs} (budget {rate.budget} probes)"
     )
 
 
@@ -72,6 +53,8 @@ def undecided(result: Result) -> str:
 def failure(result: Result, command: str) -> str:
     """The whole block on a result that fails a test; `command` replays its minimal counterexample."""
     lines = [headline(result)]
+    lines += [f"  {line}" for line in rates.arms(result.rate)] if result.rate is not None else []
+    lines += [f"  radius   {rates.radius(result.radius)}"] if result.radius is not None else []
     if result.gate is not None:
         standing = result.gate.standing.value
         lines.append(f"  {standing:<8} {comparison.figures(result.gate)}")
@@ -119,21 +102,22 @@ def totals(results: Sequence[Result]) -> str:
 
 
 def _figures(result: Result) -> str:
+    on = f" on {result.checkpoint}" if result.checkpoint else ""
     if result.verdict is Verdict.ERROR:
         return result.property
+    if result.distribution is not None:
+        compared = rates.distribution(result.distribution, result.verdict)
+        return f"{result.property}{on}  [{compared}, {result.seconds:.1f} s]"
     smallest = f", smallest margin {result.margin.min:.4g}" if result.margin else ""
     probes = "1 probe" if result.examples == 1 else f"{result.examples} probes"
     said = ""
     if result.rate is not None:
-        low, high = result.rate.low, result.rate.high
-        certified = threshold(result.rate.p0 - result.rate.slack)
-        said = f"{interval(result.rate.passes, result.rate.probes, low, high)} of {result.rate.probes}, "
-        said += f"certified at {certified}, refuted below {threshold(result.rate.p0)}; "
+        said = f"{rates.brief(result.rate)}; "
+        said += f"{rates.radius(result.radius)}; " if result.radius is not None else ""
         found = (
             "no counterexample" if result.counterexample is None else f"counterexample {result.counterexample.replay}"
         )
         probes = f"{found} in {probes}"
-    on = f" on {result.checkpoint}" if result.checkpoint else ""
     return f"{result.property}{on}  [{said}{probes}{smallest}, {result.seconds:.1f} s]"
 
 
@@ -155,7 +139,7 @@ def _found(word: str, found: Counterexample) -> list[str]:
 
 
 def _where(found: Counterexample) -> str:
-    said = ""
+    said = f", {found.under}" if found.under else ""
     if len(found.t) > 1 and (found.t[0], found.t[-1]) != (0.0, 1.0):
         said += f", from {found.t[0]:.2f} to {found.t[-1]:.2f} of the way"
     if choices := found.probe.get("choices"):

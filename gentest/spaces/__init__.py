@@ -10,9 +10,11 @@ lies on a shell, straight lines elsewhere.
 """
 
 from gentest.spaces.priors import Categorical, Empirical, Normal, Sphere, TruncatedNormal, Uniform
+from gentest.spaces.radius import AtRadius, at_radius
 from gentest.spaces.space import Choice, Fixed, Group, Joint, Part, Space, Truncated
 
 __all__ = [
+    "AtRadius",
     "Categorical",
     "Choice",
     "Empirical",
@@ -26,4 +28,5 @@ __all__ = [
     "Truncated",
     "TruncatedNormal",
     "Uniform",
+    "at_radius",
 ]

@@ -99,6 +99,9 @@ class Uniform(Part):
     def mean(self) -> Floats:
         return np.full(self.shape, (self.low + self.high) / 2)
 
+    def radii(self, latents: Array) -> Floats:
+        return _to_the_face(latents - self.mean(), (self.high - self.low) / 2)
+
 
 @dataclass(frozen=True, init=False)
 class TruncatedNormal(Part):
@@ -123,6 +126,9 @@ class TruncatedNormal(Part):
 
     def mean(self) -> Floats:
         return np.zeros(self.shape)
+
+    def radii(self, latents: Array) -> Floats:
+        return _to_the_face(latents, self.bound)
 
 
 @dataclass(frozen=True, init=False)
@@ -154,6 +160,9 @@ class Sphere(_Shell):
 
     def mean(self) -> Floats:
         return np.zeros(self.shape)
+
+    def reach(self) -> float:
+        return self.radius
 
 
 @dataclass(frozen=True, init=False)
@@ -241,6 +250,15 @@ class Empirical(Part):
 
     def mean(self) -> Floats:
         return np.asarray(self.bank.mean(axis=0, dtype=np.float64))
+
+    def reach(self) -> float:
+        variance = self.bank.var(axis=0, dtype=np.float64).sum()
+        return float(sqrt(variance)) or 1.0
+
+
+def _to_the_face(away: Array, half_width: float) -> Floats:
+    """How far [N] a latent lies from the middle of a box toward its faces, by its largest coordinate."""
+    return np.asarray(np.abs(away).reshape(len(away), -1).max(axis=1) / half_width)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -117,8 +117,24 @@ class Part(Space):
         """How far out each latent lies, as the prior's own quantile in (0, 1); 0.5 is typical. NaN where unknown."""
         return np.full(len(latents), np.nan)
 
+    def radii(self, latents: Array) -> Floats:
+        """How far out each latent lies from the mean, [N], as a multiple of where samples lie: see `at_radius`."""
+        away = (latents - self.mean()).reshape(len(latents), -1)
+        return np.asarray(np.linalg.norm(away, axis=1) / self.reach())
+
+    def reach(self) -> float:
+        """The distance from the mean at which samples lie: the square root of the variances' sum."""
+        return float(prod(self.shape) ** 0.5)
+
     def truncated(self, psi: float) -> Part:
         return Truncated(self, check_psi(psi))
+
+
+def check_radius(name: str, radius: object) -> float:
+    """A radius, checked: a finite number > 0."""
+    if not 0.0 < as_number(radius) < inf:
+        raise InvalidArgument.expected("a radius > 0", name, radius)
+    return as_number(radius)
 
 
 def check_psi(psi: float) -> float:
@@ -177,6 +193,9 @@ class Truncated(Part):
 
     def typicality(self, latents: Array) -> Floats:
         return self.part.typicality(self._from_mean(latents))
+
+    def radii(self, latents: Array) -> Floats:
+        return self.part.radii(self._from_mean(latents))
 
     def truncated(self, psi: float) -> Part:
         return replace(self, psi=self.psi * check_psi(psi))

@@ -73,6 +73,9 @@ class RateTest:
     p0: float
     slack: float
     alpha: float
+    claims: int = 1
+    """How many rates are looked at of which one refuted is a violation of the whole: they share alpha (Bonferroni).
+    That all of them hold needs no such care (Berger 1982)."""
 
     def __post_init__(self) -> None:
         if not _is_number(self.p0) or not EDGE <= self.p0 <= 1.0 - EDGE:
@@ -80,6 +83,8 @@ class RateTest:
             raise InvalidArgument.expected(f"a rate in [{EDGE:g}, 1 - {EDGE:g}]", "p0", self.p0, hint=hint)
         if not _is_number(self.slack) or not 0.0 <= self.slack < self.p0:
             raise InvalidArgument.expected("a slack in [0, p0)", "slack", self.slack)
+        if not isinstance(self.claims, int) or self.claims < 1:
+            raise InvalidArgument.expected("a number of claims >= 1", "claims", self.claims)
         if not _is_number(self.alpha) or not 0.0 < self.alpha < 1.0:
             raise InvalidArgument.expected("a probability in (0, 1)", "alpha", self.alpha)
 
@@ -90,8 +95,13 @@ class RateTest:
 
     @property
     def threshold(self) -> float:
-        """The log evidence that decides, ln(1 / alpha)."""
+        """The log evidence with which it holds, ln(1 / alpha)."""
         return -math.log(self.alpha)
+
+    @property
+    def refuting(self) -> float:
+        """The log evidence with which it is violated, ln(claims / alpha)."""
+        return math.log(self.claims) - math.log(self.alpha)
 
     def log_holds(self, passes: ArrayLike, n: ArrayLike) -> Floats:
         """Log evidence that the rate is above `certified`, of counts or arrays of them that broadcast.
@@ -112,7 +122,7 @@ class RateTest:
         """
         if not 0 <= passes <= n:
             raise InvalidArgument.expected(f"a count from 0 to n={n}", "passes", passes)
-        if self.log_violated(passes, n) >= self.threshold:
+        if self.log_violated(passes, n) >= self.refuting:
             return False
         return True if self.log_holds(passes, n) >= self.threshold else None
 
@@ -134,7 +144,7 @@ class RateTest:
             return before
         n = before.probes + looks
         passes = before.passes + np.cumsum(outcomes, dtype=np.int64)[looks - 1]
-        violated = self.log_violated(passes, n) >= self.threshold
+        violated = self.log_violated(passes, n) >= self.refuting
         decided = violated | (self.log_holds(passes, n) >= self.threshold)
         look = int(decided.argmax()) if decided.any() else len(n) - 1
         holds = not violated[look] if decided[look] else None

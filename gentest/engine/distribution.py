@@ -1,0 +1,116 @@
+"""Whether outputs are distributed as a reference is, by two samples of their embeddings (`gentest.stats.two_sample`).
+
+The outputs are of independent latents of the seed, in their order: the first are compared with the reference. A
+candidate's next ones are compared with those that the baseline keeps, since samples of the same latents are not
+independent; a reference that is a generator is asked for later ones still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gentest.attributes.attribute import describe, embed, fingerprint
+from gentest.comparison import Look, Sample
+from gentest.embedded import packed, projected, unpacked
+from gentest.engine.context import Context
+from gentest.engine.evidence import Observed, Subject
+from gentest.errors import InvalidArgument
+from gentest.generators import Generator
+from gentest.probes import independent, points
+from gentest.properties.definition import Matches
+from gentest.records import pack
+from gentest.references import check_unit_range, chosen
+from gentest.result import Distribution, Verdict
+from gentest.stats.two_sample import closeness, further, mmd_test
+
+ALPHA = 0.01
+READ = 64
+"""Images of a reference that are read at once."""
+
+
+class AgainstReference:
+    """The outputs of one generator against one reference."""
+
+    def __init__(self, context: Context, subject: Subject, matches: Matches, seed: int) -> None:
+        self._context = context
+        self._subject = subject
+        self._matches = matches
+        self._seed = seed
+        self._bound = context.bound(matches.feature)
+        self._own = self._rows(subject, 0)
+        self._theirs = self._reference()
+
+    def decide(self, against: Sample | None) -> tuple[Distribution, Verdict]:
+        """How far apart they are, and what that comes to; `against` is what a baseline has of it."""
+        asked, seed = self._matches, self._seed
+        found = mmd_test(self._own, self._theirs, seed=seed)
+        bound = closeness(self._own, self._theirs, alpha=ALPHA, seed=seed)
+        verdict = Verdict.NO_COUNTEREXAMPLE if asked.tolerance is None else Verdict.UNDECIDED
+        if asked.tolerance is not None and bound < asked.tolerance:
+            verdict = Verdict.HOLDS
+        elif found.p <= ALPHA:
+            verdict = Verdict.VIOLATED
+        moved = self._further(against)
+        return Distribution(
+            repr(asked.reference), found.mmd2, found.p, bound, ALPHA, len(self._own), len(self._theirs),
+            asked.tolerance, *moved,
+        ), verdict  # fmt: skip
+
+    def sample(self, space: str, *, looks: bool, blesses: bool) -> Sample:
+        """What a baseline keeps, or a candidate is compared by: embeddings, and no margins."""
+        name, clip, look = describe(self._matches.feature), fingerprint(self._bound), None
+        if looks or blesses:
+            look = Look(levels={}, embeddings={name: packed(self._own if blesses else self._fresh, clip)})
+        return Sample(self._seed, self._subject.fingerprint, space, pack([]), {name: clip}, look=look)
+
+    @property
+    def _fresh(self) -> NDArray[np.float64]:
+        """The outputs of the next latents: independent of those that a baseline keeps."""
+        return self._rows(self._subject, self._matches.n)
+
+    def _further(self, against: Sample | None) -> tuple[float | None, float | None]:
+        """How much further from the reference than the baseline's outputs, and the p-value of its being no further."""
+        kept = None if against is None or against.look is None else against.look.embeddings
+        before = None if kept is None else kept.get(describe(self._matches.feature))
+        if before is None or before.clip != fingerprint(self._bound):
+            return None, None
+        now, reference = projected(self._fresh), projected(self._theirs)
+        if before.dim != now.shape[1]:
+            return None, None
+        found = further(now, unpacked(before), reference, seed=self._seed)
+        return found.difference, found.p
+
+    def _rows(self, subject: Subject, start: int) -> NDArray[np.float64]:
+        """The embeddings [n, D] of outputs of independent latents from `start` on."""
+        rows = [evidence.measured(self._bound, scalar=False)[:, 0] for evidence in self._outputs(subject, start)]
+        return np.asarray(torch.cat([row.double().cpu() for row in rows]).numpy())
+
+    def _outputs(self, subject: Subject, start: int) -> Iterator[Observed]:
+        taken, n = 0, self._matches.n
+        while taken < n:
+            size = min(self._context.batch_size, n - taken)
+            yield self._context.evidence(subject, points(), independent(self._seed, start + taken, size))
+            taken += size
+
+    def _reference(self) -> NDArray[np.float64]:
+        reference, n = self._matches.reference, self._matches.n
+        if isinstance(reference, Generator):
+            reference.to(self._context.device)
+            return self._rows(Subject.of(reference), 2 * n)
+        shape = next(self._outputs(self._subject, 0)).images.shape[2:]
+        order, rows = chosen(reference, n, self._seed), []
+        for at in range(0, len(order), READ):
+            images: Tensor = reference.fitted(order[at : at + READ], shape)
+            if images.ndim == 4:
+                check_unit_range(images)
+            with torch.no_grad():
+                rows.append(embed(self._bound, images.to(self._context.device)).double().cpu())
+        found = torch.cat(rows)
+        if not found.isfinite().all():
+            raise InvalidArgument(f"{describe(self._matches.feature)} of {reference!r} is not finite")
+        return np.asarray(found.numpy())

@@ -1,0 +1,153 @@
+"""What a distribution of outputs is compared with: images in a folder, an array, or another generator.
+
+Images are fitted to the outputs they are compared with: cut to their shape from the middle, resized with antialiasing,
+grey made RGB or RGB grey. Otherwise a difference in resolution would be all that there is to see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gentest.attributes.pixels import REC_601
+from gentest.errors import InvalidArgument
+from gentest.generators import Generator
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_CHOICE = 1 << 33  # the stream of Philox that a reference's images are chosen from
+
+Reference: TypeAlias = "Folder | Stored | Generator"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Image files of a folder and those in it, in the order of their paths."""
+
+    path: str
+    files: tuple[Path, ...] = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"images in {self.path}"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def fitted(self, indices: Sequence[int], shape: Sequence[int]) -> Tensor:
+        """The images at `indices`, as floats [n, *shape] in [0, 1]."""
+        return torch.cat([fitted(_read(self.files[i]), shape) for i in indices])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Outputs in memory: images [M, C, H, W] in [0, 1], or what else a generator makes, [M, ...]."""
+
+    values: Tensor = field(repr=False, compare=False)
+    digest: str
+
+    def __repr__(self) -> str:
+        return f"{len(self)} of {tuple(self.values.shape[1:])}, {self.digest}"
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def fitted(self, indices: Sequence[int], shape: Sequence[int]) -> Tensor:
+        """The outputs at `indices`, as floats [n, *shape]."""
+        values = self.values[torch.as_tensor(indices)]
+        return values if values.shape[1:] == torch.Size(shape) else fitted(values, shape)
+
+
+def reference_of(value: object) -> Reference:
+    """A reference, checked: a generator, a folder's path, or an array or tensor of outputs."""
+    if isinstance(value, Generator):
+        return value
+    if isinstance(value, (str, PathLike)):
+        return _folder(Path(value))
+    if isinstance(value, (np.ndarray, Tensor)):
+        return _stored(value)
+    what = "a folder of images, an array or tensor of outputs [M, C, H, W], or a gentest.Generator"
+    raise InvalidArgument.expected(what, "reference", value)
+
+
+def chosen(reference: Folder | Stored, n: int, seed: int) -> list[int]:
+    """Which `n` of a reference are looked at: the same for a seed, all where there are no more."""
+    key = np.array([seed, _CHOICE], dtype=np.uint64)
+    order = np.argsort(np.random.Philox(key=key).random_raw(len(reference)), kind="stable")
+    return [int(i) for i in order[:n]]
+
+
+def fitted(images: Tensor, shape: Sequence[int]) -> Tensor:
+    """Images [n, C, H, W] in [0, 1] as [n, *shape]: from the middle, as large a cut as there is, resized.
+
+    >>> fitted(torch.rand(2, 1, 100, 60), (3, 32, 32)).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    if images.ndim != 4 or len(shape) != 3 or images.shape[1] not in (1, 3):
+        raise InvalidArgument(f"Expected a reference of outputs {tuple(shape)} but got {tuple(images.shape[1:])}")
+    channels, height, width = shape
+    if channels == 1 and images.shape[1] == 3:
+        images = torch.einsum("bchw,c->bhw", images, images.new_tensor(REC_601))[:, None]
+    images = images.expand(-1, channels, -1, -1)
+    h, w = images.shape[2:]
+    scale = min(h / height, w / width)
+    cut = max(1, round(scale * height)), max(1, round(scale * width))
+    top, left = (h - cut[0]) // 2, (w - cut[1]) // 2
+    images = images[:, :, top : top + cut[0], left : left + cut[1]]
+    if cut == (height, width):
+        return images
+    return F.interpolate(images, (height, width), mode="bicubic", antialias=True).clamp(0.0, 1.0)
+
+
+def _folder(path: Path) -> Folder:
+    if not path.is_dir():
+        raise InvalidArgument.expected("a folder that is there", "reference", str(path))
+    files = tuple(sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES))
+    if not files:
+        raise InvalidArgument(f"Expected images ({', '.join(SUFFIXES)}) in reference={str(path)!r} but found none")
+    return Folder(path.as_posix(), files)
+
+
+def _read(path: Path) -> Tensor:
+    """An image file, [1, C, H, W] in [0, 1]."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            rgb = image.convert("L" if image.mode in ("1", "L") else "RGB")
+            pixels = torch.from_numpy(np.array(rgb, dtype=np.float32) / 255.0)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"{path} is no image that can be read: {error}") from error
+    return pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
+
+
+def _stored(value: np.ndarray[Any, Any] | Tensor) -> Stored:
+    values = torch.as_tensor(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value.detach().cpu()
+    if values.ndim < 2 or values.dtype == torch.bool or values.is_complex():
+        raise InvalidArgument(f"Expected outputs [M, C, H, W] but got reference of shape {tuple(values.shape)}")
+    whole = values.dtype == torch.uint8
+    values = values.float() / 255.0 if whole else values.float()
+    if values.ndim == 3 and whole:
+        values = values[:, None]
+    if values.ndim == 4 and values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
+        values = values.permute(0, 3, 1, 2).contiguous()
+    if not values.isfinite().all():
+        raise InvalidArgument("Expected finite outputs in reference but some are not")
+    digest = hashlib.sha256(repr(tuple(values.shape)).encode() + values.numpy().tobytes()).hexdigest()[:16]
+    return Stored(values, digest)
+
+
+def check_unit_range(values: Tensor) -> None:
+    """Images of an array, checked to be in [0, 1] as outputs are measured."""
+    low, high = values.min().item(), values.max().item()
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise InvalidArgument(
+            f"Expected reference images in [0, 1] (or uint8) but got values from {low:.3g} to {high:.3g}"
+        )

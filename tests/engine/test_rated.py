@@ -1,0 +1,257 @@
+"""Several rates of one property, and how far one holds: by prior, by label, by radius."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+import zoo
+from torch import Tensor
+
+import gentest
+from gentest import Result, Verdict, settings
+
+level = gentest.brightness()
+HOLDS, VIOLATED, UNDECIDED = Verdict.HOLDS, Verdict.VIOLATED, Verdict.UNDECIDED
+BOX, NORMAL = gentest.Uniform(4), gentest.Normal(4)
+QUICK = settings(examples=40)
+
+
+def slope(z: Tensor) -> Tensor:
+    """A level that is linear in z, small enough for any prior."""
+    return 0.5 + 0.02 * z[:, 0].clamp(-5, 5)
+
+
+def edge(z: Tensor) -> Tensor:
+    """A slope, and a step where a coordinate passes 1.8, where no box of the normal's variance reaches."""
+    return slope(z) + 0.3 * (z.abs().amax(1) > 1.8)
+
+
+def of_labels(z: Tensor, label: Tensor) -> Tensor:
+    """Images whose level folds for label 3 alone."""
+    return zoo.images(torch.where(label == 3, 0.5 + 0.1 * z[:, 0].abs().clamp(max=4), slope(z)))
+
+
+LABELLED = gentest.Generator(
+    of_labels, latent=gentest.Joint(z=BOX, label=gentest.Categorical(5)), output_range=zoo.UNIT
+)
+between = gentest.between(level, tolerance=0.02)
+
+
+def same(result: Result) -> Result:
+    """A result without what may differ between runs: time, and how many images a batch size takes."""
+    return replace(result, seconds=0.0, images=0, generator_calls=0)
+
+
+def test_each_prior_has_its_own_rate() -> None:
+    """Under one prior it holds and under the other it is refuted, and the rates differ: said of each."""
+    property = gentest.prior_invariant(gentest.between(level, tolerance=0.1), priors=[NORMAL])
+    result = property.at_rate(0.95).check(zoo.generator(edge, BOX), settings=QUICK)
+    assert result.verdict is VIOLATED
+    assert result.rate is not None
+    assert [(arm.arm, arm.verdict) for arm in result.rate.arms] == [(repr(BOX), HOLDS), (repr(NORMAL), VIOLATED)]
+    assert [found.verdict for found in result.rate.invariant] == [VIOLATED]
+    assert result.rate.arm == repr(NORMAL)
+    assert result.counterexample is not None
+    assert result.counterexample.under == f"under {NORMAL!r}"
+
+
+def test_rates_that_hold_are_certified_not_to_differ() -> None:
+    """Where both hold, it takes the second statement too: the difference is below delta."""
+    property = gentest.prior_invariant(between, priors=[NORMAL], delta=0.1)
+    result = property.at_rate(0.9).check(zoo.generator(slope, BOX), settings=QUICK)
+    assert result.verdict is HOLDS
+    assert result.rate is not None
+    (found,) = result.rate.invariant
+    assert found.verdict is HOLDS
+    assert found.low > -0.1
+    assert found.high < 0.1
+
+
+def test_the_second_statement_may_stay_open() -> None:
+    """A budget that decides both rates and not their difference leaves the whole undecided."""
+    property = gentest.prior_invariant(between, priors=[NORMAL], delta=0.01)
+    result = property.at_rate(0.9).check(zoo.generator(slope, BOX), settings=settings(examples=20, budget=200))
+    assert result.rate is not None
+    assert {arm.verdict for arm in result.rate.arms} == {HOLDS}
+    assert result.rate.invariant[0].verdict is UNDECIDED
+    assert result.verdict is UNDECIDED
+
+
+def test_each_label_has_its_own_rate() -> None:
+    """One label of five breaks the property: the mixture of all holds at 0.7, and each of them does not."""
+    mixed = between.at_rate(0.7).check(LABELLED, settings=QUICK)
+    each = between.at_rate(0.7, each="label").check(LABELLED, settings=QUICK)
+    assert mixed.verdict is HOLDS
+    assert each.verdict is VIOLATED
+    assert each.rate is not None
+    assert {arm.arm: arm.verdict for arm in each.rate.arms} == {
+        f"label={n}": VIOLATED if n == 3 else HOLDS for n in range(5)
+    }
+    assert each.rate.overall == pytest.approx(0.8 + 0.2 * each.rate.arms[3].passes / each.rate.arms[3].probes, abs=1e-3)
+    assert each.counterexample is not None
+    assert each.counterexample.probe["choices"] == [3]
+
+
+def test_labels_are_weighed_as_they_are_drawn() -> None:
+    """The overall rate weighs each label by its probability, and labels that are never drawn have no rate."""
+    space = gentest.Joint(z=BOX, label=gentest.Categorical(5, probabilities=[0.25, 0, 0.25, 0.5, 0]))
+    generator = gentest.Generator(of_labels, latent=space, output_range=zoo.UNIT)
+    result = between.at_rate(0.7, each="label").check(generator, settings=QUICK)
+    assert result.rate is not None
+    assert [arm.arm for arm in result.rate.arms] == ["label=0", "label=2", "label=3"]
+    broken = result.rate.arms[2]
+    assert result.rate.overall == pytest.approx(0.5 + 0.5 * broken.passes / broken.probes, abs=1e-3)
+
+
+def test_other_choices_stay_the_probes_own() -> None:
+    """With two discrete parts, each value of one is looked at with the other as it was drawn."""
+    seen: set[tuple[int, int]] = set()
+
+    def draw(z: Tensor, label: Tensor, style: Tensor) -> Tensor:
+        seen.update(zip(label.tolist(), style.tolist(), strict=True))
+        return zoo.images(slope(z))
+
+    space = gentest.Joint(z=BOX, label=gentest.Categorical(3), style=gentest.Categorical(2))
+    generator = gentest.Generator(draw, latent=space, output_range=zoo.UNIT)
+    result = between.at_rate(0.7, each="style").check(generator, settings=QUICK)
+    assert result.verdict is HOLDS
+    assert result.rate is not None
+    assert [arm.arm for arm in result.rate.arms] == ["style=0", "style=1"]
+    assert len(seen) == 6
+
+
+@pytest.mark.parametrize(
+    ("generator", "property", "words"),
+    [
+        (LABELLED, between.at_rate(0.9, each="z"), "those of .* are label"),
+        (LABELLED.given(label=1), between.at_rate(0.9, each="label"), "has none to choose from"),
+        (
+            LABELLED,
+            gentest.prior_invariant(
+                between, priors=[gentest.Joint(z=NORMAL, label=gentest.Categorical(5))]
+            ).at_rate(0.9, each="label"),
+            "has a rate for each prior already",
+        ),
+    ],
+)  # fmt: skip
+def test_what_each_may_not_be(generator: gentest.Generator, property: gentest.Property, words: str) -> None:
+    """A part that is no choice, a choice that is made, and a property that has several rates already, are refused."""
+    result = property.check(generator, settings=QUICK)
+    assert result.verdict is Verdict.ERROR
+    assert re.search(words, result.message), result.message
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 500])
+def test_several_rates_are_the_same_in_any_batch(batch_size: int) -> None:
+    """Every figure, and the counterexample, of rates by prior, by label and within a radius."""
+    cases = [
+        (gentest.prior_invariant(between, priors=[NORMAL]).at_rate(0.9), zoo.generator(edge, BOX)),
+        (between.at_rate(0.8, each="label"), LABELLED),
+        (gentest.holds_within(between, 2.0).at_rate(0.9), zoo.generator(ring, gentest.Normal(6))),
+    ]
+    for property, generator in cases:
+        usual, other = (
+            property.check(generator, settings=settings(examples=20, budget=300, batch_size=size))
+            for size in (64, batch_size)
+        )
+        assert same(usual) == same(other)
+
+
+def ring(z: Tensor) -> Tensor:
+    """A slope within 1.5 times the radius where samples of the normal lie, stripes further out."""
+    far = z.norm(dim=1) > 1.5 * z.shape[1] ** 0.5
+    return slope(z) + 0.3 * (far & (torch.sin(40 * z[:, 1]) > 0))
+
+
+def test_the_largest_radius_is_certified_and_confirmed() -> None:
+    """Asked within 2, it holds within 1.5: the largest radius of the grid below it is certified, fresh rays confirm."""
+    generator = zoo.generator(ring, gentest.Normal(32))
+    result = gentest.holds_within(between, 2.0).at_rate(0.95).check(generator, settings=QUICK)
+    assert result.verdict is VIOLATED
+    found = result.radius
+    assert found is not None
+    assert 1.5 - 2 * 2.0 / 31 < found.certified <= 1.5
+    assert found.confirmed is not None
+    assert found.confirmed.verdict is HOLDS
+    assert result.counterexample is not None
+    assert result.counterexample.under in ("at radius 1.5", "at radius 2")
+
+
+def test_what_holds_as_far_as_was_asked_needs_no_rays() -> None:
+    """Within 1.4 the property holds at its rate: that is the radius."""
+    result = gentest.holds_within(between, 1.4).at_rate(0.95).check(zoo.generator(ring, gentest.Normal(32)))
+    assert result.verdict is HOLDS
+    assert result.radius is not None
+    assert (result.radius.certified, result.radius.confirmed) == (1.4, result.rate)
+
+
+def test_no_radius_may_be_certified() -> None:
+    """Where it fails near the middle as well, no radius is."""
+    result = gentest.holds_within(between, 1.0).at_rate(0.95).check(
+        zoo.generator(lambda z: 0.5 + 0.2 * torch.sin(1e4 * z[:, 0]), NORMAL), settings=QUICK
+    )  # fmt: skip
+    assert result.radius is not None
+    assert (result.radius.certified, result.radius.confirmed) == (0.0, None)
+
+
+def test_a_failure_nearer_than_the_radius_is_found() -> None:
+    """What fails in a shell inside and holds further out is found in the place of the ray that lies there."""
+
+    def shell(z: Tensor) -> Tensor:
+        r = z.norm(dim=1) / z.shape[1] ** 0.5
+        return slope(z) + 0.3 * ((r > 0.47) & (r < 0.53) & (torch.sin(40 * z[:, 1]) > 0))
+
+    generator = zoo.generator(shell, gentest.Normal(32))
+    result = gentest.holds_within(between, 1.0).at_rate(0.95).check(generator, settings=QUICK)
+    assert result.verdict is VIOLATED
+    assert result.counterexample is not None
+    assert result.counterexample.under == "at radius 0.5"
+
+
+def test_a_radius_replays() -> None:
+    """The replay string of a counterexample at a radius gives its margin again."""
+    generator = zoo.generator(ring, gentest.Normal(6))
+    property = gentest.holds_within(between, 2.0)
+    found = property.check(generator, settings=QUICK).counterexample
+    assert found is not None
+    again = property.replay(generator, found.replay).counterexample
+    assert again is not None
+    assert math.isclose(again.margin, found.margin)
+    assert again.under == found.under
+
+
+def test_a_radius_of_a_prior_and_a_prior_of_a_radius() -> None:
+    """The two nest: within a radius under each prior, with a rate for each."""
+    inner = gentest.holds_within(between, 0.5)
+    result = (
+        gentest.prior_invariant(inner, priors=[NORMAL]).at_rate(0.9).check(zoo.generator(edge, BOX), settings=QUICK)
+    )
+    assert result.verdict is HOLDS
+    assert result.rate is not None
+    assert [arm.arm for arm in result.rate.arms] == [repr(BOX), repr(NORMAL)]
+    other = gentest.holds_within(gentest.prior_invariant(between, priors=[NORMAL]), 3.0)
+    found = other.check(zoo.generator(edge, BOX), settings=QUICK).counterexample
+    assert found is not None
+    assert found.under.startswith("under ")
+    assert "at radius" in found.under
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: gentest.holds_within(between.at_rate(0.9), 1.0), "give the rate to the whole"),
+        (lambda: gentest.holds_within(between, 0), "radius"),
+        (lambda: gentest.holds_within(between, 1.0, places=0), "places"),
+        (lambda: gentest.holds_within("between", 1.0), "property"),
+        (lambda: gentest.prior_invariant(between, priors=[NORMAL], delta=0), "delta"),
+        (lambda: between.at_rate(0.9, each=3), "each"),
+    ],
+)
+def test_wrong_arguments_are_named(make: object, words: str) -> None:
+    """In one line, where the property is checked."""
+    with pytest.raises(gentest.InvalidArgument, match=words):
+        make().check(LABELLED)  # type: ignore[operator]

@@ -1,0 +1,83 @@
+"""A prior pulled to one radius: the same rays, exactly that far out, for every space."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gentest
+from gentest.errors import InvalidArgument
+from gentest.probes import independent, points, segments
+from gentest.spaces import Space, at_radius
+
+BANK = np.random.default_rng(3).normal(2.0, 1.0, (40, 6))
+SPACES = [
+    gentest.Normal(8),
+    gentest.Normal((2, 3)),
+    gentest.Uniform(8),
+    gentest.Uniform(3, low=-1, high=4),
+    gentest.TruncatedNormal(8),
+    gentest.Sphere(8, radius=2),
+    gentest.Empirical(BANK),
+    gentest.Normal(8).truncated(0.5),
+]
+
+
+def flat(space: Space, n: int = 50) -> np.ndarray:
+    """Samples [n, d] of a space, float64."""
+    return points().place(space, independent(1, 0, n))[""][:, 0].reshape(n, -1).astype(np.float64)
+
+
+@pytest.mark.parametrize("radius", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("space", SPACES, ids=repr)
+def test_samples_lie_on_their_rays_at_the_radius(space: gentest.Space, radius: float) -> None:
+    """Every sample keeps its direction from the mean, and lies exactly at the radius."""
+    (part,) = space.parts.values()
+    pulled = at_radius(space, radius)
+    mean = part.mean().reshape(-1)
+    before, after = flat(space) - mean, flat(pulled) - mean
+    cosine = (before * after).sum(1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
+    np.testing.assert_allclose(cosine, 1.0, atol=1e-5)
+    latents = points().place(pulled, independent(1, 0, 50))[""][:, 0].astype(np.float64)
+    np.testing.assert_allclose(part.radii(latents), radius, rtol=1e-5)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=repr)
+def test_radius_one_is_where_samples_lie(space: gentest.Space) -> None:
+    """A space's samples are near its radius 1 in the root mean square, and a box's never outside of it."""
+    (part,) = space.parts.values()
+    radii = part.radii(points().place(space, independent(2, 0, 500))[""][:, 0].astype(np.float64))
+    boxed = type(part) in (gentest.Uniform, gentest.TruncatedNormal)
+    assert radii.max() <= 1.0 + 1e-6 if boxed else 0.9 < np.sqrt(np.square(radii).mean()) < 1.1
+
+
+def test_paths_of_a_shell_stay_on_it() -> None:
+    """Great circles between two samples at a radius stay there; straight lines in a box stay within it."""
+    probes = independent(4, 0, 50)
+    on_shell = segments().place(at_radius(gentest.Normal(8), 0.5), probes)[""].astype(np.float64)
+    np.testing.assert_allclose(np.linalg.norm(on_shell, axis=2), 0.5 * 8**0.5, rtol=1e-5)
+    in_box = segments().place(at_radius(gentest.Uniform(8), 0.5), probes)[""]
+    assert np.abs(in_box).max() <= 0.5 * 3**0.5 + 1e-6
+
+
+def test_choices_stay_and_parts_are_pulled_one_by_one() -> None:
+    """In a `Joint` each continuous part lies at the radius, and a label is left alone."""
+    space = gentest.Joint(z=gentest.Normal(8), label=gentest.Categorical(10), w=gentest.Empirical(BANK))
+    probes = independent(5, 0, 20)
+    before, after = (points().place(s, probes) for s in (space, at_radius(space, 0.5)))
+    np.testing.assert_array_equal(before["label"], after["label"])
+    for name in ("z", "w"):
+        radii = space.parts[name].radii(after[name][:, 0].astype(np.float64))
+        np.testing.assert_allclose(radii, 0.5, rtol=1e-5)
+
+
+def test_a_single_latent_has_no_ray() -> None:
+    """A bank of one latent is its own mean: it stays there, finite."""
+    assert flat(at_radius(gentest.Empirical([[1.0, 2.0]]), 2.0), 3).tolist() == [[1.0, 2.0]] * 3
+
+
+@pytest.mark.parametrize("radius", [0, -1, float("nan"), float("inf"), "1", True, None])
+def test_a_radius_is_a_number_above_zero(radius: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(InvalidArgument, match=r"Expected a radius > 0 but got radius="):
+        at_radius(gentest.Normal(2), radius)  # type: ignore[arg-type]
