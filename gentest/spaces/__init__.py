@@ -9,12 +9,14 @@ Paths follow what the prior allows: great circles (slerp, Shoemake 1985; White 2
 lies on a shell, straight lines elsewhere.
 """
 
+from gentest.spaces.direction import Direction
 from gentest.spaces.priors import Categorical, Empirical, Normal, Sphere, TruncatedNormal, Uniform
 from gentest.spaces.space import Choice, Fixed, Group, Joint, Part, Space, Truncated
 
 __all__ = [
     "Categorical",
     "Choice",
+    "Direction",
     "Empirical",
     "Fixed",
     "Group",
