@@ -88,7 +88,7 @@ class AtRate:
         return f".at_rate({', '.join(words)})"
 
 
-SUBJECTS = ("attribute", "feature", "property")
+SUBJECTS = ("attribute", "feature", "property", "classifier")
 """Arguments that are what a property speaks of: written without their names, as they are given."""
 
 Margin: TypeAlias = Callable[[Evidence], Tensor]
