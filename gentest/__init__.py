@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gentest.attributes import Feature as Feature
     from gentest.attributes.clip import clip as clip
     from gentest.attributes.clip import clip_embedding as clip_embedding
+    from gentest.attributes.clip_classes import clip_classes as clip_classes
     from gentest.attributes.pixels import brightness as brightness
     from gentest.attributes.pixels import colorfulness as colorfulness
     from gentest.attributes.pixels import contrast as contrast
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from gentest.decorators import Property as Property
     from gentest.decorators import between as between
     from gentest.decorators import continuous as continuous
+    from gentest.decorators import diverse as diverse
+    from gentest.decorators import follows_label as follows_label
     from gentest.decorators import holds_within as holds_within
     from gentest.decorators import matches as matches
     from gentest.decorators import monotone as monotone
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
     from gentest.decorators import property as property
     from gentest.decorators import reproducible as reproducible
     from gentest.decorators import responsive as responsive
+    from gentest.decorators import steers as steers
     from gentest.decorators import well_formed as well_formed
+    from gentest.directions import find_direction as find_direction
     from gentest.errors import AttributeFailed as AttributeFailed
     from gentest.errors import ClipError as ClipError
     from gentest.errors import GeneratorError as GeneratorError
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
     from gentest.result import Result as Result
     from gentest.result import Verdict as Verdict
     from gentest.spaces import Categorical as Categorical
+    from gentest.spaces import Direction as Direction
     from gentest.spaces import Empirical as Empirical
     from gentest.spaces import Joint as Joint
     from gentest.spaces import Normal as Normal
@@ -67,17 +73,20 @@ if TYPE_CHECKING:
     from gentest.spaces import Uniform as Uniform
     from gentest.tolerances import Tolerance as Tolerance
     from gentest.tolerances import sd as sd
+    from gentest.ways import along as along
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "attributes": ("Attribute", "Feature"),
     "attributes.clip": ("clip", "clip_embedding"),
+    "attributes.clip_classes": ("clip_classes",),
     "attributes.pixels": ("brightness", "colorfulness", "contrast", "pixels", "saturation", "sharpness"),
     "decorators": (
-        "Property", "between", "continuous", "holds_within", "matches", "monotone", "prior_invariant", "property",
-        "reproducible", "responsive", "well_formed",
+        "Property", "between", "continuous", "diverse", "follows_label", "holds_within", "matches", "monotone",
+        "prior_invariant", "property", "reproducible", "responsive", "steers", "well_formed",
     ),
+    "directions": ("find_direction",),
     "errors": (
         "AttributeFailed", "ClipError", "GeneratorError", "GentestError", "InvalidArgument", "NotChecked",
         "PropertyFailed", "Violation",
@@ -87,8 +96,11 @@ _ROOMS = {
     "properties.definition": ("Evidence",),
     "result": ("Counterexample", "Result", "Verdict"),
     "_settings": ("settings",),
-    "spaces": ("Categorical", "Empirical", "Joint", "Normal", "Space", "Sphere", "TruncatedNormal", "Uniform"),
+    "spaces": (
+        "Categorical", "Direction", "Empirical", "Joint", "Normal", "Space", "Sphere", "TruncatedNormal", "Uniform",
+    ),
     "tolerances": ("Tolerance", "sd"),
+    "ways": ("along",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

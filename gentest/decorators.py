@@ -21,7 +21,7 @@ from gentest.engine.driver import Question, check
 from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes
-from gentest.properties import distribution, outputs, paths
+from gentest.properties import conditions, directions, distribution, outputs, paths
 from gentest.properties import priors as priors_
 from gentest.properties.definition import AtRate, Definition, Evidence
 from gentest.result import Result
@@ -207,7 +207,10 @@ def _public(define: Callable[P, Definition]) -> Callable[P, Property]:
 between = _public(paths.between)
 monotone = _public(paths.monotone)
 continuous = _public(paths.continuous)
+steers = _public(directions.steers)
 responsive = _public(outputs.responsive)
+diverse = _public(outputs.diverse)
+follows_label = _public(conditions.follows_label)
 well_formed = _public(outputs.well_formed)
 reproducible = _public(outputs.reproducible)
 matches = _public(distribution.matches)

@@ -67,3 +67,62 @@ def planted(index: int, *, height: float = 0.3) -> Callable[[Tensor], Tensor]:
         return background + height * ((z[:, index] - 1.2).abs() < 0.05)
 
     return level
+
+
+def modes(n: int) -> Callable[[Tensor], Tensor]:
+    """Collapsed to `n` levels, 1 / n apart and equally likely in the box."""
+
+    def level(z: Tensor) -> Tensor:
+        place = ((z[:, 0] / 3**0.5 + 1) / 2 * n).floor().clamp(0, n - 1)
+        return (place + 0.5) / n
+
+    return level
+
+
+@dataclass
+class Colours:
+    """Images [B, 3, 2, 2] whose red and green are 0.5 + 0.03 w z, for the rows of `weights` [2, d]; blue is 0.5."""
+
+    weights: Tensor
+    dead: bool = False
+    """Whether red stays where it is in half of the space: where z_0 > 0."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        red, green = (0.5 + 0.03 * z.flatten(1) @ self.weights.T).unbind(1)
+        if self.dead:
+            red = torch.where(z.flatten(1)[:, 0] > 0, 0.5, red)
+        return torch.stack([red, green, torch.full_like(red, 0.5)], 1)[:, :, None, None].expand(-1, 3, 2, 2)
+
+
+def entangled(dim: int, cosine: float) -> Tensor:
+    """Two random unit directions [2, dim] at an angle of this cosine."""
+    first, other = torch.randn(2, dim, generator=torch.Generator().manual_seed(5))
+    first = first / first.norm()
+    other = other - (other @ first) * first
+    return torch.stack([first, cosine * first + (1 - cosine**2) ** 0.5 * other / other.norm()])
+
+
+def red(images: Tensor) -> Tensor:
+    """The level of red [B]."""
+    return images[:, 0].mean((1, 2))
+
+
+def green(images: Tensor) -> Tensor:
+    """The level of green [B]."""
+    return images[:, 1].mean((1, 2))
+
+
+@dataclass
+class Labelled:
+    """Grey images of level (label + 0.5) / 10, give or take 0.02; of label `wrong`, those of the next."""
+
+    wrong: int | None = None
+
+    def __call__(self, z: Tensor, label: Tensor) -> Tensor:
+        shown = torch.where(label == self.wrong, label + 1, label) if self.wrong is not None else label
+        return images((shown + 0.5) / 10 + 0.02 * z[:, 0].tanh())
+
+
+def by_level(n: int) -> Callable[[Tensor], Tensor]:
+    """A classifier [B, n] of the images of `Labelled`: class k is nearest to its level."""
+    return lambda images: -((images.mean((1, 2, 3))[:, None] * 10 - 0.5 - torch.arange(n)) ** 2)

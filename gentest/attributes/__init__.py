@@ -12,9 +12,11 @@ from gentest.attributes.attribute import (
     describe,
     embed,
     read,
+    read_rows,
     score,
 )
 from gentest.attributes.clip import clip, clip_embedding
+from gentest.attributes.clip_classes import clip_classes
 from gentest.attributes.pixels import brightness, colorfulness, contrast, pixels, saturation, sharpness
 from gentest.attributes.prompts import PromptCache
 
@@ -28,6 +30,7 @@ __all__ = [
     "bind",
     "brightness",
     "clip",
+    "clip_classes",
     "clip_embedding",
     "colorfulness",
     "contrast",
@@ -35,6 +38,7 @@ __all__ = [
     "embed",
     "pixels",
     "read",
+    "read_rows",
     "saturation",
     "score",
     "sharpness",

@@ -37,7 +37,8 @@ class Feature(Protocol):
 class Readout(Protocol):
     """An attribute that is read out of a feature: `attribute(images)` is `attribute.read(attribute.feature(images))`.
 
-    Attributes whose features compare equal share one embedding of each image.
+    Attributes whose features compare equal share one embedding of each image. A feature may be read out of another in
+    the same way: its `read` then gives rows [B, K].
     """
 
     @property
@@ -126,22 +127,37 @@ def embed(feature: Feature, images: Tensor) -> Tensor:
     torch.Size([2, 12])
     """
     rows = _numbers(feature, _call(feature, images), images.device)
-    if rows.ndim < 2 or len(rows) != len(images):
-        raise AttributeFailed(
-            f"feature {describe(feature)} gave shape {tuple(rows.shape)} for images {tuple(images.shape)}; "
-            f"expected one row for each image: ({len(images)}, D)"
-        )
-    return rows.flatten(1)
+    return _check_rows(feature, rows, len(images), f"images {tuple(images.shape)}")
 
 
 def read(attribute: Readout, embedding: Tensor) -> Tensor:
     """Scores [B], float32, read out of rows [B, D] of the attribute's feature; checked as `score` checks."""
-    shape = f"rows {tuple(embedding.shape)} of {describe(attribute.feature)}"
+    result, given = _read(attribute, embedding)
+    return check_scores(attribute, result, len(embedding), given)
+
+
+def read_rows(feature: Readout, embedding: Tensor) -> Tensor:
+    """Rows [B, K], float32, of a feature that is read out of rows [B, D] of another; checked as `embed` checks."""
+    result, given = _read(feature, embedding)
+    return _check_rows(feature, _numbers(feature, result, embedding.device), len(embedding), given)
+
+
+def _read(thing: Readout, embedding: Tensor) -> tuple[object, str]:
+    """What a readout gives, and of what."""
+    given = f"rows {tuple(embedding.shape)} of {describe(thing.feature)}"
     try:
-        result = attribute.read(embedding)
+        return thing.read(embedding), given
     except Exception as error:
-        raise _failed(attribute, shape, error) from error
-    return check_scores(attribute, result, len(embedding), shape)
+        raise _failed(thing, given, error) from error
+
+
+def _check_rows(feature: object, rows: Tensor, n_images: int, given: str) -> Tensor:
+    if rows.ndim < 2 or len(rows) != n_images:
+        raise AttributeFailed(
+            f"feature {describe(feature)} gave shape {tuple(rows.shape)} for {given}; "
+            f"expected one row for each image: ({n_images}, D)"
+        )
+    return rows.flatten(1)
 
 
 def check_scores(attribute: object, result: object, n_images: int, given: str) -> Tensor:

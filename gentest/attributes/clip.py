@@ -28,7 +28,7 @@ class ClipEmbedding:
 
     def bind(self, setup: Setup) -> BoundEmbedding:
         """With the model loaded on the session's device, once for the whole process."""
-        return BoundEmbedding(_load(self.model, setup, text=False), self)
+        return BoundEmbedding(load_chosen(self.model, setup, text=False), self)
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.bind(Setup(images.device))(images)
@@ -78,9 +78,9 @@ class ClipAttribute:
 
     def bind(self, setup: Setup) -> BoundClip:
         """With the model loaded on the session's device and its prompts embedded. Raises `ClipError`."""
-        model = _load(self.model, setup, text=setup.prompts is None)
+        model = load_chosen(self.model, setup, text=setup.prompts is None)
         vectors = model.text_vectors(self.prompts, setup.prompts)
-        text, against = (_ensemble(half) for half in vectors.chunk(2))
+        text, against = (ensemble(half) for half in vectors.chunk(2))
         return BoundClip(self, BoundEmbedding(model, ClipEmbedding(self.model)), model.logit_scale * (text - against))
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -139,16 +139,16 @@ def clip(
     >>> clip("cat", templates=["a photo of a {}", "a drawing of a {}"]).prompts
     ('a photo of a cat', 'a drawing of a cat', 'a photo of a thing', 'a drawing of a thing')
     """
-    _check_text("text", text)
+    check_text("text", text)
     if against is not None:
-        _check_text("against", against)
+        check_text("against", against)
     if isinstance(templates, str):
         raise InvalidArgument.expected("a list of templates", "templates", templates)
     for template in templates:
         if not isinstance(template, str) or "{}" not in template:
             raise InvalidArgument.expected("a text with {} where the prompt goes", "template", template)
     if model is not None:
-        _check_text("model", model)
+        check_text("model", model)
     attribute = ClipAttribute(text, against, tuple(templates), model, probability)
     if set(attribute.prompts[: len(attribute.prompts) // 2]) == set(attribute.prompts[len(attribute.prompts) // 2 :]):
         raise InvalidArgument.expected("another text than the one it is measured against", "text", text)
@@ -164,16 +164,18 @@ def clip_embedding(model: str | None = None) -> ClipEmbedding:
     clip_embedding('ViT-B-32:laion2b_s34b_b79k')
     """
     if model is not None:
-        _check_text("model", model)
+        check_text("model", model)
     return ClipEmbedding(model)
 
 
-def _check_text(name: str, value: object) -> None:
+def check_text(name: str, value: object) -> None:
+    """A text that says something, checked."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidArgument.expected("a text", name, value)
 
 
-def _load(model: str | None, setup: Setup, *, text: bool) -> ClipModel:
+def load_chosen(model: str | None, setup: Setup, *, text: bool) -> ClipModel:
+    """The CLIP of that name, or the session's where it has none. Raises `ClipError`."""
     spec = model or setup.clip
     if spec is None:
         raise ClipError(
@@ -183,6 +185,6 @@ def _load(model: str | None, setup: Setup, *, text: bool) -> ClipModel:
     return load_clip(spec, setup.device, text=text)
 
 
-def _ensemble(vectors: Tensor) -> Tensor:
+def ensemble(vectors: Tensor) -> Tensor:
     """One text embedding [D] of unit length, from those of its templates [n, D]."""
     return F.normalize(vectors.mean(0), dim=0)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gentest.attributes import Attribute, Feature
-from gentest.attributes.attribute import Readout, describe, embed, read, score
+from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
 from gentest.errors import AttributeFailed, GeneratorError
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes, independent, noise
@@ -178,7 +178,10 @@ class Observed:
         key = (thing_key(thing), scalar)
         if key not in self._measured:
             if isinstance(thing, Readout):
-                rows = read(thing, self.measured(thing.feature, scalar=False).flatten(0, 1))
+                embedding = self.measured(thing.feature, scalar=False).flatten(0, 1)
+                if scalar is None:
+                    scalar = getattr(thing.read(embedding[:1]), "ndim", 1) <= 1
+                rows = (read if scalar else read_rows)(thing, embedding)
             else:
                 rows = self._measure(thing, scalar=scalar)
             finite = rows.isfinite().flatten(1).all(1) if rows.ndim > 1 else rows.isfinite()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from gentest.attributes import Feature
 from gentest.engine.evidence import Observed
 from gentest.engine.margins import Judge
 from gentest.probes import FULL_MASK, Probe, active_groups
 from gentest.result import Counterexample
+
+READABLE = 16
+"""A feature of one output is shown whole where it has no more numbers."""
 
 
 def explain(judge: Judge, probe: Probe, label: str) -> Counterexample:
@@ -46,9 +50,21 @@ def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
         name: tuple(float(v) for v in evidence.scores(attribute)[0]) for name, attribute in evidence.attributes.items()
     }
     for name, feature in evidence.named_features.items():
-        steps = evidence.features(feature)[0].diff(dim=0).norm(dim=-1)
-        curves[f"step in {name}"] = tuple(float(v) for v in steps)
+        rows = evidence.features(feature)[0]  # [P, D]
+        if len(rows) == 1:
+            curves |= _components(name, feature, rows[0].tolist())
+        else:
+            curves[f"step in {name}"] = tuple(float(v) for v in rows.diff(dim=0).norm(dim=-1))
     return curves
+
+
+def _components(name: str, feature: Feature, row: list[float]) -> dict[str, tuple[float, ...]]:
+    """A feature of one output, number by number, by the names that it gives them: where they are few enough to read."""
+    if len(row) > READABLE:
+        return {}
+    given = getattr(feature, "names", ())
+    names = given if len(given) == len(row) else [f"{name}[{k}]" for k in range(len(row))]
+    return {str(key): (value,) for key, value in zip(names, row, strict=True)}
 
 
 def _typicality(evidence: Observed) -> float | None:

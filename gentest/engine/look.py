@@ -75,8 +75,8 @@ def _outputs(context: Context, subject: Subject, seed: int, start: int) -> Itera
 
 def _embedding(context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature]) -> Feature:
     """CLIP's embedding, or whatever model's, where the property uses one; small images otherwise."""
-    for attribute in attributes.values():
-        bound = context.bound(attribute)
+    for thing in (*attributes.values(), *features.values()):
+        bound = context.bound(thing)
         if isinstance(bound, Readout):
             return bound.feature
     for feature in features.values():

@@ -98,7 +98,7 @@ class AtRate:
         return f".at_rate({', '.join(words)})"
 
 
-SUBJECTS = ("attribute", "feature", "property", "reference")
+SUBJECTS = ("attribute", "feature", "property", "reference", "classifier")
 """Arguments that are what a property speaks of: written without their names, as they are given."""
 
 Margin: TypeAlias = Callable[[Evidence], Tensor]

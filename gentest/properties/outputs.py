@@ -40,6 +40,46 @@ def responsive(feature: Feature | None = None, *, at_least: float, step: float =
     return Definition("responsive", neighbours(step=step), margin, arguments, reducible=False)
 
 
+def diverse(feature: Feature | None = None, *, at_least: float, among: int = 16) -> Definition:
+    """No mode collapse: of `among` independent samples no two give nearly the same output.
+
+    The birthday paradox turned into a test (Arora and Zhang 2017, arXiv:1706.08224): where f has only m outputs that
+    differ, all equally likely, s samples have no duplicate with probability of about exp(-s (s - 1) / (2 m)), and
+    unequal ones make duplicates likelier. So that it holds `.at_rate(p0)` speaks for a support of at least
+    s (s - 1) / (2 ln(1 / p0)) outputs, as many as are likely: 2,340 at 16 samples and 0.95; a rate certifies p0 less
+    its slack, so 1,650 with the default of 0.02. `responsive(step=1)` compares two: of a thousand modes one in a
+    thousand of its probes speaks, and one in nine of these.
+
+    `at_least` > 0 is the distance below which two outputs are one, in the feature's units (`gentest.pixels()` by
+    default: root-mean-square difference in [0, 1]; `gentest.clip_embedding()` for what a person would call the same);
+    not `gentest.sd(x)`, since a generator that collapses would lower its own bar. `among` >= 2. All samples of a probe
+    have the same choices: in a `Joint` with a label this is diversity within a label. An `Empirical` bank of m entries
+    repeats itself as m outputs do.
+
+    Margin: the smallest distance of two of the outputs less `at_least`.
+
+    >>> import gentest
+    >>> gentest.diverse(at_least=0.01).at_rate(0.95)
+    diverse(pixels(), at_least=0.01).at_rate(0.95)
+    """
+    feature = pixels() if feature is None else feature
+    check_callable("feature", feature)
+    floor = check_number("at_least", at_least, positive=True)
+    if not isinstance(among, int) or isinstance(among, bool) or among < 2:
+        raise InvalidArgument.expected("a number of samples >= 2", "among", among)
+    samples = neighbours(step=1.0, count=among - 1)
+
+    def margin(evidence: Evidence) -> Tensor:
+        x = evidence.features(feature)  # [N, S, D]
+        # by way of products, as it would for many rows, duplicates come out up to 1e-3 apart
+        distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # [N, S, S]
+        first, second = torch.triu_indices(among, among, offset=1)
+        return distances[:, first, second].amin(1) - floor
+
+    arguments = {"feature": feature, "at_least": at_least, **({} if among == 16 else {"among": among})}
+    return Definition("diverse", samples, margin, arguments, reducible=False)
+
+
 def well_formed(*, tolerance: float = 1e-3) -> Definition:
     """Every output is finite and within the declared output range.
 

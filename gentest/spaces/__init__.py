@@ -9,6 +9,7 @@ Paths follow what the prior allows: great circles (slerp, Shoemake 1985; White 2
 lies on a shell, straight lines elsewhere.
 """
 
+from gentest.spaces.direction import Direction
 from gentest.spaces.priors import Categorical, Empirical, Normal, Sphere, TruncatedNormal, Uniform
 from gentest.spaces.radius import AtRadius, at_radius
 from gentest.spaces.space import Choice, Fixed, Group, Joint, Part, Space, Truncated
@@ -17,6 +18,7 @@ __all__ = [
     "AtRadius",
     "Categorical",
     "Choice",
+    "Direction",
     "Empirical",
     "Fixed",
     "Group",

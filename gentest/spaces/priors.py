@@ -54,7 +54,7 @@ class Normal(_Shell):
         object.__setattr__(self, "shape", check_shape(shape))
 
     def __repr__(self) -> str:
-        return f"Normal({_shape(self.shape)})"
+        return f"Normal({shape_word(self.shape)})"
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         return np.asarray(ndtri(uniforms)).reshape(-1, *self.shape)
@@ -91,7 +91,7 @@ class Uniform(Part):
 
     def __repr__(self) -> str:
         bounds = "" if (self.low, self.high) == (-sqrt(3), sqrt(3)) else f", low={self.low}, high={self.high}"
-        return f"Uniform({_shape(self.shape)}{bounds})"
+        return f"Uniform({shape_word(self.shape)}{bounds})"
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         return (self.low + uniforms * (self.high - self.low)).reshape(-1, *self.shape)
@@ -101,6 +101,9 @@ class Uniform(Part):
 
     def radii(self, latents: Array) -> Floats:
         return _to_the_face(latents - self.mean(), (self.high - self.low) / 2)
+
+    def shifted(self, latents: Array, by: Array) -> Array:
+        return np.asarray(np.clip(latents + by, self.low, self.high))
 
 
 @dataclass(frozen=True, init=False)
@@ -117,7 +120,7 @@ class TruncatedNormal(Part):
         object.__setattr__(self, "bound", float(bound))
 
     def __repr__(self) -> str:
-        return f"TruncatedNormal({_shape(self.shape)}, bound={self.bound})"
+        return f"TruncatedNormal({shape_word(self.shape)}, bound={self.bound})"
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         low = ndtr(-self.bound)
@@ -129,6 +132,9 @@ class TruncatedNormal(Part):
 
     def radii(self, latents: Array) -> Floats:
         return _to_the_face(latents, self.bound)
+
+    def shifted(self, latents: Array, by: Array) -> Array:
+        return np.asarray(np.clip(latents + by, -self.bound, self.bound))
 
 
 @dataclass(frozen=True, init=False)
@@ -151,18 +157,25 @@ class Sphere(_Shell):
 
     def __repr__(self) -> str:
         usual = self.radius == sqrt(self.dim)
-        return f"Sphere({_shape(self.shape)}{'' if usual else f', radius={self.radius}'})"
+        return f"Sphere({shape_word(self.shape)}{'' if usual else f', radius={self.radius}'})"
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         z: Floats = np.asarray(ndtri(uniforms))
-        z = z * (self.radius / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-300))
-        return np.reshape(z, (-1, *self.shape))
+        return self._onto(z).reshape(-1, *self.shape)
 
     def mean(self) -> Floats:
         return np.zeros(self.shape)
 
     def reach(self) -> float:
         return self.radius
+
+    def shifted(self, latents: Array, by: Array) -> Array:
+        moved = latents + by
+        return self._onto(moved.reshape(*moved.shape[: -len(self.shape)], -1)).reshape(moved.shape)
+
+    def _onto(self, flat: Floats) -> Floats:
+        """Flat latents [..., d] from the centre onto the sphere."""
+        return np.asarray(flat * (self.radius / np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1e-300)))
 
 
 @dataclass(frozen=True, init=False)
@@ -230,7 +243,7 @@ class Empirical(Part):
         )
 
     def __repr__(self) -> str:
-        return f"Empirical({len(self.bank)} of {_shape(self.shape)}, {self.digest})"
+        return f"Empirical({len(self.bank)} of {shape_word(self.shape)}, {self.digest})"
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -261,5 +274,6 @@ def _to_the_face(away: Array, half_width: float) -> Floats:
     return np.asarray(np.abs(away).reshape(len(away), -1).max(axis=1) / half_width)
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def shape_word(shape: tuple[int, ...]) -> str:
+    """A shape as a space's first argument: `128` for (128,)."""
     return str(shape[0]) if len(shape) == 1 else str(shape)

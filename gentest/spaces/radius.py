@@ -52,6 +52,9 @@ class AtRadius(Part):
     def radii(self, latents: Array) -> Floats:
         return self.part.radii(latents)
 
+    def shifted(self, latents: Array, by: Array) -> Array:
+        return self.part.shifted(latents, by)
+
 
 def at_radius(space: Space, radius: float) -> Space:
     """The space with every sample at one radius (> 0) on its ray from the mean; choices stay as they are.

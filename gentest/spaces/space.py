@@ -113,6 +113,14 @@ class Part(Space):
         t = t.reshape(*t.shape, *(1,) * len(self.shape))
         return np.asarray(near[:, None] * (1.0 - t) + far[:, None] * t)
 
+    def shifted(self, latents: Array, by: Array) -> Array:
+        """Latents [..., *shape] moved by `by`, of a shape that broadcasts, and no further than the prior reaches.
+
+        Straight on where the prior has no border; back onto a sphere; no further than the side of a box. A truncated
+        part moves as the latents do that it draws toward its mean, so `psi` times as far.
+        """
+        return np.asarray(latents + by)
+
     def typicality(self, latents: Array) -> Floats:
         """How far out each latent lies, as the prior's own quantile in (0, 1); 0.5 is typical. NaN where unknown."""
         return np.full(len(latents), np.nan)
@@ -191,6 +199,9 @@ class Truncated(Part):
     def path(self, near: Array, far: Array, t: Floats) -> Array:
         return self._toward_mean(self.part.path(self._from_mean(near), self._from_mean(far), t))
 
+    def shifted(self, latents: Array, by: Array) -> Array:
+        return self._toward_mean(self.part.shifted(self._from_mean(latents), by))
+
     def typicality(self, latents: Array) -> Floats:
         return self.part.typicality(self._from_mean(latents))
 
@@ -225,6 +236,9 @@ class Choice(Part):
 
     def path(self, near: Array, far: Array, t: Floats) -> Array:
         return np.array(np.broadcast_to(near[:, None], t.shape))
+
+    def shifted(self, latents: Array, by: Array) -> Array:
+        return latents
 
     def truncated(self, psi: float) -> Part:
         check_psi(psi)

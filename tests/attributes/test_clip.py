@@ -19,7 +19,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gentest.attributes import PromptCache, Readout, Setup, bind, clip, clip_embedding, embed, score
+import gentest
+from gentest.attributes import PromptCache, Readout, Setup, bind, clip, clip_classes, clip_embedding, embed, score
 from gentest.attributes.clip_loading import TEXT_STUB, find
 from gentest.attributes.clip_model import load_clip
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
@@ -200,6 +201,90 @@ def test_a_wrong_image_is_named_with_the_attribute(setup: Setup) -> None:
 
 def test_grey_images_are_taken(setup: Setup) -> None:
     assert score(bind(clip("a cat"), setup), torch.rand(2, 1, 28, 28)).shape == (2,)
+
+
+# Classes
+
+
+def test_classes_are_read_out_of_the_same_embedding(setup: Setup) -> None:
+    """A row of logits is logit scale x cosine, and their differences are the log-odds that `clip` gives."""
+    bound = bind(clip_classes("a photo of a {}", ["cat", "dog", "bird"]), setup)
+    assert isinstance(bound, Readout)
+    assert bound.feature == bind(clip_embedding(), setup)
+    logits = embed(bound, images())
+    assert logits.shape == (3, 3)
+    pair = score(bind(clip("a photo of a cat", "a photo of a dog"), setup), images())
+    torch.testing.assert_close(logits[:, 0] - logits[:, 1], pair)
+    torch.testing.assert_close(bound.read(bound.feature(images())), logits)
+    assert eval(repr(bound)) == clip_classes("a photo of a {}", ["cat", "dog", "bird"])
+
+
+def test_templates_of_a_class_are_averaged(setup: Setup) -> None:
+    """As those of a text are."""
+    both = embed(bind(clip_classes(["a {}", "my {} there"], ["cat", "dog"]), setup), images())
+    pair = score(bind(clip("cat", "dog", templates=["a {}", "my {} there"]), setup), images())
+    torch.testing.assert_close(both[:, 0] - both[:, 1], pair)
+
+
+def test_classes_run_without_a_text_tower_where_prompts_are_stored(copy: Path, tmp_path: Path) -> None:
+    """The prompt file holds one embedding a class; a missing one is named."""
+    classes = clip_classes("a {}", ["cat", "dog"])
+    filled = PromptCache(tmp_path / "prompts.json", update=True)
+    expected = embed(bind(classes, setup_of(copy, filled)), images())
+    stored = setup_of(copy, PromptCache.load(tmp_path / "prompts.json"))
+    assert torch.equal(embed(bind(classes, stored), images()), expected)
+    with pytest.raises(ClipError, match="no embedding of 'a bird'"):
+        bind(clip_classes("a {}", ["cat", "bird"]), stored)
+
+
+def test_a_property_reads_classes_once_an_image(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`follows_label` and an attribute of the same CLIP share one embedding of each output, and names are shown."""
+    generator = gentest.Generator(
+        lambda z, label: z[:, :, None, None].tanh().expand(-1, 3, 24, 24) + 0 * label[:, None, None, None],
+        latent=gentest.Joint(z=gentest.Normal(3), label=gentest.Categorical(2)),
+    )
+    embedded: list[int] = []
+    model = load_clip(str(setup.clip), CPU)
+    whole = model.embed
+    monkeypatch.setattr(model, "embed", lambda images: (embedded.append(len(images)), whole(images))[1])
+    few = gentest.settings(examples=20, clip=setup.clip)
+    classes = gentest.clip_classes("a {}", ["cat", "dog"])
+
+    @gentest.property(probes=gentest.points())
+    def both(evidence: gentest.Evidence) -> Tensor:
+        return evidence.features(classes)[:, 0, 0] + 100 + 0 * evidence.scores(gentest.clip("a cat"))[:, 0]
+
+    assert both().check(generator, settings=few).verdict.value == "no_counterexample"
+    assert sum(embedded) == 20 + 4  # each probe once in a batch, and four alone
+    result = gentest.follows_label(classes).check(generator, settings=few)
+    assert result.counterexample is not None
+    assert list(result.counterexample.scores) == ["cat", "dog"]
+
+
+def test_classes_have_a_spread_in_standard_deviations(setup: Setup) -> None:
+    """`gentest.sd(x)` of a classifier is the spread of its rows, as of any feature."""
+    generator = gentest.Generator(lambda z: z[:, :, None, None].tanh().expand(-1, 3, 24, 24), latent=gentest.Normal(3))
+    property = gentest.continuous(gentest.clip_classes("a {}", ["cat", "dog"]), tolerance=gentest.sd(100))
+    result = property.check(generator, settings=gentest.settings(examples=5, clip=setup.clip))
+    assert result.verdict.value == "no_counterexample", result.message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a photo", ["a", "b"]), "with {} where the name goes"),
+        (([], ["a", "b"]), "a template, or a list of them"),
+        ((3, ["a", "b"]), "template=3"),
+        (("a {}", "ab"), "a list of two names or more"),
+        (("a {}", ["a"]), "a list of two names or more"),
+        (("a {}", ["a", " "]), "name=' '"),
+        (("a {}", ["a", "a"]), "names that differ"),
+        (("a {}", ["a", 3]), "name=3"),
+    ],
+)
+def test_misused_classes_are_refused_where_they_are_written(arguments: Any, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        clip_classes(*arguments)
 
 
 # Loading

@@ -1,0 +1,87 @@
+"""What must hold of a conditional generator: what it makes is what it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gentest.attributes import Feature
+from gentest.attributes.attribute import describe
+from gentest.errors import AttributeFailed, InvalidArgument
+from gentest.probes import points
+from gentest.properties.definition import Definition, Evidence, check_callable
+
+
+def follows_label(
+    classifier: Feature, *, part: str | None = None, classes: Mapping[int, int] | None = None
+) -> Definition:
+    """A conditional generator obeys its condition: a classifier takes each output for what its label asked for.
+
+    `classifier` maps images to a logit for each class, [B, K], K >= 2: any callable, or `gentest.clip_classes`. `part`
+    is the discrete part of the space that is the label; it need not be said where there is only one. `classes` maps
+    label values to class indices where they differ; two labels may mean one class.
+
+    It judges two models at once: at a rate, give one that the classifier reaches on real images. A label that is given
+    (`generator.given(label=3)`) is judged alone.
+
+    Margin: the logit of the label's class less the largest of the others, in the classifier's units (log-odds).
+
+    >>> import gentest
+    >>> gentest.follows_label(gentest.clip_classes("a photo of a {}", ["cat", "dog"])).at_rate(0.9)
+    follows_label(clip_classes('a photo of a {}', ['cat', 'dog'])).at_rate(0.9)
+    """
+    check_callable("classifier", classifier)
+    if part is not None and not isinstance(part, str):
+        raise InvalidArgument.expected("the name of a discrete part", "part", part)
+    _check_classes(classes)
+
+    def margin(evidence: Evidence) -> Tensor:
+        labels = _labels(evidence.latents, part)  # [N]
+        logits = evidence.features(classifier)[:, 0]  # [N, K]
+        if logits.shape[1] < 2:
+            raise InvalidArgument(f"{describe(classifier)} gives one number an image; expected a logit for each class")
+        if bool((logits == logits[:, :1]).all(1).any()):
+            raise AttributeFailed(f"{describe(classifier)} gives all classes the same logit: it tells none apart")
+        of_label = {value: _class_of(value, classes, logits.shape[1]) for value in set(labels.tolist())}
+        index = torch.tensor([[of_label[value]] for value in labels.tolist()], device=logits.device)  # [N, 1]
+        others = logits.scatter(1, index, -torch.inf).amax(1)
+        return logits.gather(1, index)[:, 0] - others
+
+    arguments = {"classifier": classifier, "part": part, "classes": None if classes is None else dict(classes)}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return Definition("follows_label", points(), margin, given)
+
+
+def _labels(latents: Tensor | Mapping[str, Tensor], part: str | None) -> Tensor:
+    """The label of each probe [N]: the values of the discrete part of that name, or of the only one."""
+    parts = latents if isinstance(latents, Mapping) else {"": latents}
+    discrete = {name: z for name, z in parts.items() if not z.is_floating_point()}
+    if not discrete:
+        hint = "gentest.Joint(z=..., label=gentest.Categorical(10))"
+        raise InvalidArgument(f"follows_label() needs a latent space with a discrete part, such as {hint}")
+    if part is None and len(discrete) > 1:
+        raise InvalidArgument(f"follows_label() needs part=, one of {', '.join(map(repr, discrete))}")
+    name = next(iter(discrete)) if part is None else part
+    if name not in discrete:
+        raise InvalidArgument.expected(f"one of the discrete parts {', '.join(map(repr, discrete))}", "part", part)
+    return discrete[name][:, 0]
+
+
+def _class_of(label: int, classes: Mapping[int, int] | None, n: int) -> int:
+    """The class index of a label among `n`."""
+    if classes is not None and label not in classes:
+        raise InvalidArgument(f"classes={dict(classes)} has no class for the label {label}")
+    index = label if classes is None else classes[label]
+    if index >= n:
+        raise InvalidArgument(f"the label {label} is class {index}, and the classifier gives {n} logits: say classes=")
+    return index
+
+
+def _check_classes(classes: object) -> None:
+    if classes is None:
+        return
+    good = isinstance(classes, Mapping) and len(classes) > 0
+    if not good or any(type(n) is not int or n < 0 for pair in classes.items() for n in pair):  # type: ignore[attr-defined]
+        raise InvalidArgument.expected("class indices by label, such as {0: 7, 1: 3}", "classes", classes)

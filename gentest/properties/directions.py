@@ -1,0 +1,111 @@
+"""What must hold along a direction of the latent space: it moves what it is said to move, and leaves the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gentest.attributes import Attribute
+from gentest.errors import InvalidArgument
+from gentest.properties.definition import Definition, Evidence, check_callable
+from gentest.spaces import Direction
+from gentest.tolerances import StandardDeviations, Tolerance, check_number
+from gentest.ways import Along
+
+AnyDirection: TypeAlias = Direction | ArrayLike | Mapping[str, ArrayLike]
+"""A direction, an array or tensor of the latent's shape, or one such by the name of its part in a `Joint`."""
+
+
+def steers(
+    attribute: Attribute,
+    *,
+    along: AnyDirection,
+    at_least: Tolerance,
+    keeps: Sequence[Attribute] = (),
+    tolerance: Tolerance | None = None,
+    reach: float = 3.0,
+    points: int = 5,
+) -> Definition:
+    """A direction of the latent space moves an attribute up, from any sample, and leaves others as they are.
+
+    Looks at a sample of the prior and `points` >= 2 places on the way from it, to `reach` along the unit direction, in
+    the latent's own units (standard deviations of a `Normal`). The way stays where the prior does: it is clamped to a
+    box and goes round a sphere; choices stay. `along` is an array or tensor of the latent's shape, of any length but 0;
+    a `gentest.Direction`, as `gentest.find_direction` gives; in a `Joint` with several parts that move `{part: array}`.
+    For what lowers an attribute say `along=-direction`.
+
+    `at_least` > 0 is the least rise from the sample to the far end. Each attribute of `keeps` may move by `tolerance`
+    > 0, up or down, anywhere on the way. Both are numbers in the attribute's units, or `gentest.sd(x)`, which suits
+    several attributes of different units; for a tolerance to each, stack decorators.
+
+    Margin: dimensionless, the smaller of rise / at_least - 1 and, over `keeps`, 1 - largest move / tolerance.
+
+    `monotone` and `between` speak of paths between any two samples: whatever the ends are, the attribute does not come
+    back, or leave their range. They name no direction, no way up, and hold where nothing changes at all. `steers`
+    names all three: this direction, upward, this far; how it goes between the ends it leaves to them.
+
+    >>> import gentest
+    >>> gentest.steers(gentest.brightness(), along=[1.0, 0.0], at_least=0.1, keeps=[gentest.contrast()], tolerance=0.05)
+    steers(brightness(), along=Direction(2, 061667be4a27a47b), at_least=0.1, keeps=[contrast()], tolerance=0.05)
+    """
+    check_callable("attribute", attribute)
+    direction = as_direction(along)
+    _check_positive("at_least", at_least)
+    kept = _check_keeps(attribute, keeps)
+    if kept and tolerance is None:
+        raise InvalidArgument.expected("a tolerance for what it keeps", "tolerance", tolerance)
+    if tolerance is not None:
+        _check_positive("tolerance", tolerance)
+        if not kept:
+            raise InvalidArgument(f"tolerance={tolerance!r} is for keeps=[...], and it keeps nothing")
+
+    def margin(evidence: Evidence) -> Tensor:
+        a = evidence.scores(attribute)  # [N, P]
+        margins = [(a[:, -1] - a[:, 0]) / evidence.in_units(at_least, attribute) - 1.0]
+        for other in kept:
+            b = evidence.scores(other)
+            moved = (b - b[:, :1]).abs().amax(1)
+            margins.append(1.0 - moved / evidence.in_units(tolerance or 0.0, other))
+        return torch.stack(margins).amin(0)
+
+    arguments: dict[str, object] = {"attribute": attribute, "along": direction, "at_least": at_least}
+    arguments |= {"keeps": kept, "tolerance": tolerance} if kept else {}
+    probes = Along(direction, reach, points)
+    arguments |= {} if probes.reach == 3.0 else {"reach": reach}
+    arguments |= {} if points == 5 else {"points": points}
+    # without some of its coordinates it is another direction, that nobody said would steer
+    return Definition("steers", probes, margin, arguments, reducible=False)
+
+
+def as_direction(along: AnyDirection) -> Direction:
+    """A direction of an array, a tensor or `{part: array}`. Raises `InvalidArgument`."""
+    if isinstance(along, Direction):
+        return along
+    if isinstance(along, Mapping):
+        if len(along) != 1:
+            raise InvalidArgument.expected("the direction of one part", "along", along)
+        ((part, vector),) = along.items()
+        return Direction(vector, part=part)
+    return Direction(along)
+
+
+def _check_positive(name: str, value: object) -> None:
+    if isinstance(value, StandardDeviations):
+        if value.multiple == 0.0:
+            raise InvalidArgument.expected("a number or gentest.sd(x) > 0", name, value)
+        return
+    check_number(name, value, positive=True)
+
+
+def _check_keeps(attribute: Attribute, keeps: object) -> tuple[Attribute, ...]:
+    if not isinstance(keeps, (list, tuple)):
+        raise InvalidArgument.expected("a list of attributes", "keeps", keeps)
+    for number, other in enumerate(keeps):
+        check_callable(f"keeps[{number}]", other)
+        if other is attribute or other == attribute:
+            raise InvalidArgument.expected("other attributes than the one it moves", f"keeps[{number}]", other)
+    return tuple(keeps)

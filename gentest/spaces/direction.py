@@ -1,0 +1,164 @@
+"""A direction of a latent space, as a value: found once, kept in a small file, and named by what it is.
+
+Properties that move along it write it in their own names, which baselines are keyed by: so it is known by a digest of
+its values, the same in every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gentest.errors import InvalidArgument
+from gentest.files import write_whole
+from gentest.records import pack, read_record, unpack
+from gentest.spaces.priors import shape_word
+from gentest.spaces.space import Array, Space, as_number
+
+SCHEMA = 1
+UNIT = 1e-6
+"""A vector whose length is this near to 1 is kept as it is, so that a stored one stays the same to the bit."""
+
+
+@dataclass(frozen=True, init=False)
+class Direction:
+    """A unit vector [*shape] of a latent space, float32: of a `Joint`, of the part that it names.
+
+    `vector` may have any length but 0. `attribute` says in words what rises along it, and `accuracy` in [0, 1] how well
+    it told high from low on latents it had not seen (`gentest.find_direction` fills in both). Two directions are equal
+    where they move latents alike. `-direction` is the way back.
+
+    >>> up = Direction([3.0, 4.0])
+    >>> up.vector.tolist(), (-up).vector.tolist()
+    ([0.6000000238418579, 0.800000011920929], [-0.6000000238418579, -0.800000011920929])
+    >>> up
+    Direction(2, 4f07a8a607ca877d)
+    """
+
+    vector: Array = field(compare=False)
+    part: str
+    digest: str
+    attribute: str = field(compare=False)
+    accuracy: float | None = field(compare=False)
+
+    def __init__(
+        self, vector: ArrayLike, *, part: str = "", attribute: str = "", accuracy: float | None = None
+    ) -> None:
+        for name, text in (("part", part), ("attribute", attribute)):
+            if not isinstance(text, str):
+                raise InvalidArgument.expected("a text", name, text)
+        if accuracy is not None and not 0.0 <= as_number(accuracy) <= 1.0:
+            raise InvalidArgument.expected("a share in [0, 1] or None", "accuracy", accuracy)
+        unit = _unit(vector)
+        unit.setflags(write=False)
+        digest = hashlib.sha256(repr(unit.shape).encode() + unit.astype("<f4").tobytes()).hexdigest()[:16]
+        values = {"vector": unit, "part": part, "digest": digest, "attribute": attribute, "accuracy": accuracy}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        part = f"part={self.part!r}, " if self.part else ""
+        return f"Direction({shape_word(self.vector.shape)}, {part}{self.digest})"
+
+    def __neg__(self) -> Direction:
+        attribute = self.attribute[1:] if self.attribute.startswith("-") else f"-{self.attribute}"
+        return Direction(
+            -self.vector, part=self.part, attribute=attribute if self.attribute else "", accuracy=self.accuracy
+        )
+
+    def part_of(self, space: Space) -> str:
+        """The name of the part of a space that it moves: the one it names, or the only one that moves at all.
+
+        Raises `InvalidArgument` where there is none, or where its shape is another.
+        """
+        moving = [name for name, part in space.parts.items() if part.n_groups]
+        name = moving[0] if not self.part and len(moving) == 1 else self.part
+        if name not in moving:
+            has = f"moving parts: {', '.join(map(repr, moving)) or 'none'}"
+            what = f"{self!r} names no part" if not self.part else f"{self!r} is of no part"
+            raise InvalidArgument(f"{what} that moves in {space!r} ({has}); give along={{part: array}}")
+        if space.parts[name].shape != self.vector.shape:
+            raise InvalidArgument(
+                f"Expected a direction of shape {space.parts[name].shape} for {space!r} "
+                f"but got {self!r} of shape {self.vector.shape}"
+            )
+        return name
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON that `from_json` reads; the vector as base64 of little-endian float32."""
+        return asdict(
+            _Stored(
+                schema=SCHEMA,
+                shape=self.vector.shape,
+                part=self.part,
+                attribute=self.attribute,
+                accuracy=self.accuracy,
+                digest=self.digest,
+                vector=pack(self.vector.ravel().tolist()),
+            )
+        )
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Direction:
+        """The direction of `to_json`. Raises `InvalidArgument` for anything else."""
+        stored: _Stored = read_record(_Stored, value)
+        if stored.schema != SCHEMA:
+            raise InvalidArgument.expected(f"a direction of schema {SCHEMA}", "schema", stored.schema)
+        values = np.array(unpack(stored.vector, "vector"), np.float32)
+        if any(size < 1 for size in stored.shape) or prod(stored.shape) != values.size:
+            raise InvalidArgument(f"a direction of shape {stored.shape} has not {values.size} values")
+        read = cls(values.reshape(stored.shape), part=stored.part, attribute=stored.attribute, accuracy=stored.accuracy)
+        if read.digest != stored.digest:
+            raise InvalidArgument(f"the direction's digest is {read.digest}, not {stored.digest}: it was edited")
+        return read
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes it to a JSON file, for a repository to keep: 5.5 bytes a dimension."""
+        write_whole(Path(path), json.dumps(self.to_json(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Direction:
+        """Reads what `save` wrote. Raises `InvalidArgument`, which names the file, for anything else."""
+        try:
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError) as error:  # an InvalidArgument is a ValueError
+            raise InvalidArgument(f"{path}: no direction that gentest saved: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A direction's file."""
+
+    schema: int
+    shape: tuple[int, ...]
+    part: str
+    attribute: str
+    accuracy: float | None
+    digest: str
+    vector: str
+
+
+def _unit(vector: Any) -> Array:
+    """A vector of any length but 0 as a unit vector, float32, without negative zeros. Raises `InvalidArgument`."""
+    try:
+        values = np.array(vector.detach().cpu().double().numpy() if hasattr(vector, "detach") else vector, np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidArgument(f"Expected a direction as numbers [*shape]: {error}") from error
+    size = float(np.abs(values).max()) if values.size else 0.0
+    if values.ndim < 1 or not 0.0 < size < np.inf:  # NaN is not above 0 either
+        raise InvalidArgument(
+            f"Expected a direction [*shape] of finite numbers, not all 0, but got one of shape {values.shape} "
+            f"whose largest is {size:g}"
+        )
+    length = float(np.linalg.norm(values / size)) * size
+    unit = values if abs(length - 1.0) <= UNIT else values / size / (length / size)
+    return np.asarray(unit + 0.0, np.float32)

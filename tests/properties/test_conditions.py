@@ -1,0 +1,130 @@
+"""`follows_label` on a conditional generator whose labels are known, and one that gets one of them wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+import zoo
+
+import gentest
+from gentest import settings
+from gentest.report import terminal
+from gentest.result import Result, Verdict
+
+SPACE = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(5))
+FEW = settings(examples=60)
+
+
+def labelled(wrong: int | None = None, space: gentest.Space = SPACE) -> gentest.Generator:
+    return gentest.Generator(zoo.Labelled(wrong), latent=space, output_range=(0, 1))
+
+
+@pytest.mark.parametrize("wrong", [None, 0, 3])
+def test_a_wrong_label_is_found_and_named(wrong: int | None) -> None:
+    """Only the label that is wrong violates, and the counterexample shows what the output was taken for."""
+    property = gentest.follows_label(zoo.by_level(6))
+    result = property.check(labelled(wrong), settings=FEW)
+    assert result.verdict is (Verdict.NO_COUNTEREXAMPLE if wrong is None else Verdict.VIOLATED)
+    for label in range(5):
+        alone = property.check(labelled(wrong).given(label=label), settings=settings(examples=20))
+        assert alone.violations == (20 if label == wrong else 0)
+    if wrong is not None:
+        found = result.counterexample
+        assert found is not None
+        assert found.probe["choices"] == [wrong]
+        logits = [value for (value,) in found.scores.values()]
+        assert logits.index(max(logits)) == wrong + 1
+        assert found.margin == pytest.approx(logits[wrong] - logits[wrong + 1])
+        assert property.replay(labelled(wrong), found.replay).counterexample == found
+        assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+        assert f"choice {wrong}" in terminal.failure(result, "")
+
+
+def test_a_rate() -> None:
+    """One label wrong of five, and it is followed four times in five."""
+    for p0, wrong, verdict in ((0.95, None, Verdict.HOLDS), (0.6, 2, Verdict.HOLDS), (0.95, 2, Verdict.VIOLATED)):
+        result = gentest.follows_label(zoo.by_level(6)).at_rate(p0).check(labelled(wrong), settings=FEW)
+        assert result.verdict is verdict
+
+
+def test_labels_may_be_other_classes() -> None:
+    """`classes` maps label values to class indices, several to one where that is meant."""
+    backwards = {label: 5 - label for label in range(5)}
+
+    def classifier(images: torch.Tensor) -> torch.Tensor:
+        return zoo.by_level(6)(images).flip(1)
+
+    for classes, verdict in ((backwards, Verdict.NO_COUNTEREXAMPLE), (None, Verdict.VIOLATED)):
+        assert gentest.follows_label(classifier, classes=classes).check(labelled(), settings=FEW).verdict is verdict
+    coarse = gentest.follows_label(lambda x: torch.stack([-x.mean((1, 2, 3)), x.mean((1, 2, 3)) - 0.6], 1), classes={
+        0: 0, 1: 0, 2: 0, 3: 1, 4: 1,
+    })  # fmt: skip
+    assert coarse.check(labelled(), settings=FEW).verdict is Verdict.NO_COUNTEREXAMPLE
+
+
+def test_the_part_is_found_or_named() -> None:
+    """With several discrete parts one is named; a space that is a choice alone is its own label."""
+
+    def made(z: Any, style: Any, label: Any) -> Any:
+        return zoo.Labelled()(z, label) + 0 * style[:, None, None, None]
+
+    space = gentest.Joint(z=gentest.Normal(4), style=gentest.Categorical(2), label=gentest.Categorical(5))
+    generator = gentest.Generator(made, latent=space, output_range=(0, 1))
+    property = gentest.follows_label(zoo.by_level(6), part="label")
+    assert property.check(generator, settings=FEW).verdict is Verdict.NO_COUNTEREXAMPLE
+    only = gentest.Generator(lambda n: zoo.images((n + 0.5) / 10), latent=gentest.Categorical(5), output_range=(0, 1))
+    result = gentest.follows_label(zoo.by_level(6)).check(only, settings=FEW)
+    assert result.verdict is Verdict.NO_COUNTEREXAMPLE
+    for part, message in ((None, "one of 'style', 'label'"), ("z", "'style', 'label' but got part='z'")):
+        result = gentest.follows_label(zoo.by_level(6), part=part).check(generator, settings=FEW)
+        assert result.verdict is Verdict.ERROR
+        assert message in result.message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "space", "message"),
+    [
+        ({"classifier": zoo.by_level(6)}, gentest.Normal(4), "needs a latent space with a discrete part"),
+        ({"classifier": zoo.by_level(3)}, SPACE, "gives 3 logits"),
+        ({"classifier": zoo.by_level(1)}, SPACE, "a logit for each class"),
+        ({"classifier": lambda x: x.mean((1, 2, 3))}, SPACE, "one row for each image"),
+        ({"classifier": lambda x: torch.zeros(len(x), 6)}, SPACE, "the same logit"),
+        ({"classifier": lambda x: torch.full((len(x), 6), torch.nan)}, SPACE, "expected finite values"),
+        ({"classifier": zoo.by_level(6), "classes": {0: 0}}, SPACE, "has no class for the label"),
+        ({"classifier": zoo.by_level(6), "classes": {n: 7 for n in range(5)}}, SPACE, "is class 7"),
+    ],
+)
+def test_what_cannot_be_judged_is_an_error(arguments: dict[str, Any], space: gentest.Space, message: str) -> None:
+    """It never passes: no discrete part, a label without a class, a classifier that tells nothing."""
+    function = zoo.Labelled() if isinstance(space, gentest.Joint) else zoo.Counted(lambda z: 0.5 + 0 * z[:, 0])
+    generator = gentest.Generator(function, latent=space, output_range=(0, 1))
+    result = gentest.follows_label(**arguments).check(generator, settings=FEW)
+    assert result.verdict is Verdict.ERROR
+    assert message in result.message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"classifier": "cat"},
+        {"part": 3},
+        {"classes": {}},
+        {"classes": [0, 1]},
+        {"classes": {0: -1}},
+        {"classes": {"cat": 1}},
+        {"classes": {True: 1}},
+    ],
+)
+def test_misuse_is_refused(arguments: dict[str, Any]) -> None:
+    """Where it is written."""
+    with pytest.raises(gentest.InvalidArgument, match=r"^follows_label: Expected"):
+        _ = gentest.follows_label(**{"classifier": zoo.by_level(6), **arguments}).definition
+
+
+def test_a_property_says_what_it_is_of() -> None:
+    """Classifier first, without its name; the rest only where it is given."""
+    property = gentest.follows_label(torch.nn.Identity(), part="label", classes={0: 1})
+    assert repr(property) == "follows_label(Identity, part='label', classes={0: 1})"

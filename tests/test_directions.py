@@ -1,0 +1,246 @@
+"""Directions: values that a repository can keep, and finding them on generators whose truth is known."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import zoo
+from torch import Tensor
+from zoo import green, red
+
+import gentest
+from gentest.errors import AttributeFailed, InvalidArgument
+from gentest.properties.definition import Definition
+from gentest.result import Verdict
+
+DIM = 64
+WEIGHTS = zoo.entangled(DIM, 0.6)
+
+
+def colours(weights: Tensor = WEIGHTS, latent: gentest.Space | None = None) -> gentest.Generator:
+    return gentest.Generator(zoo.Colours(weights), latent=latent or gentest.Normal(DIM), output_range=(0, 1))
+
+
+def cosine(direction: gentest.Direction, truth: Tensor) -> float:
+    flat = torch.from_numpy(direction.vector.copy()).flatten().double()
+    return float(flat @ truth.double() / truth.double().norm())
+
+
+# --- the value
+
+
+def test_a_direction_is_a_unit_vector_of_any_number_type() -> None:
+    """Lists, arrays and tensors of any length and type give the same direction."""
+    tiny = torch.tensor([3e-3, 4e-3], dtype=torch.float64)
+    given: list[Any] = [[3, 4], np.array([3e300, 4e300]), tiny, torch.tensor([3, 4]).bfloat16()]
+    found = {gentest.Direction(vector) for vector in (*given, torch.nn.Parameter(torch.tensor([6.0, 8.0])))}
+    assert len(found) == 1
+    np.testing.assert_allclose(next(iter(found)).vector, [0.6, 0.8], rtol=1e-6)
+    assert not next(iter(found)).vector.flags.writeable
+
+
+def test_its_name_tells_directions_apart_and_is_stable() -> None:
+    """The digest is of shape and values; a negative zero is a zero; what it is for does not count."""
+    assert repr(gentest.Direction([1.0, 0.0])) == "Direction(2, 061667be4a27a47b)"
+    assert repr(gentest.Direction([[1.0], [0.0]], part="w")).startswith("Direction((2, 1), part='w', ")
+    others = [gentest.Direction(v) for v in ([1, 0], [0, 1], [-1, 0], [1, 1e-3], [[1, 0]])]
+    assert len({repr(d) for d in others}) == len(set(others)) == 5
+    assert gentest.Direction([-1, -0.0]) == -others[0] == others[2]
+    back = -others[3]
+    assert -back == others[3] != back
+    named = gentest.Direction([1, 0], attribute="smile", accuracy=0.5)
+    down = -named
+    assert named == others[0] != gentest.Direction([1, 0], part="z")
+    assert (down.attribute, (-down).attribute, down.accuracy) == ("-smile", "smile", 0.5)
+
+
+def test_it_is_kept_in_a_file_to_the_bit(tmp_path: Path) -> None:
+    """What `load` reads has the same bits, so the same name, and says the same of itself."""
+    rng = np.random.default_rng(0)
+    for shape in ((1,), (512,), (4, 8, 8)):
+        saved = gentest.Direction(rng.normal(size=shape), part="z", attribute="clip('a smile')", accuracy=0.93)
+        saved.save(tmp_path / "direction.json")
+        read = gentest.Direction.load(tmp_path / "direction.json")
+        assert read == saved == gentest.Direction(saved.vector, part="z") == pickle.loads(pickle.dumps(saved))
+        assert read.vector.tobytes() == saved.vector.tobytes()
+        assert (read.attribute, read.accuracy, read.part) == ("clip('a smile')", 0.93, "z")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "schema 1"),
+        ({"shape": [3]}, "has not 2 values"),
+        ({"shape": [-1, -2]}, "has not 2 values"),
+        ({"digest": "0" * 16}, "it was edited"),
+        ({"vector": "?"}, "not base64"),
+        ({"accuracy": 2.0}, "accuracy=2.0"),
+        ({"more": 1}, "no field 'more'"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    """With its name and what is wrong."""
+    path = tmp_path / "direction.json"
+    path.write_text(json.dumps({**gentest.Direction([3.0, 4.0]).to_json(), **change}))
+    with pytest.raises(InvalidArgument, match=message) as caught:
+        gentest.Direction.load(path)
+    assert "direction.json: no direction" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path: Path) -> None:
+    """As a broken one is."""
+    for text in (None, "{", "[]", '{"schema": 1}'):
+        if text is not None:
+            (tmp_path / "d.json").write_text(text)
+        with pytest.raises(InvalidArgument, match=r"d\.json: no direction that gentest saved"):
+            gentest.Direction.load(tmp_path / "d.json")
+
+
+@pytest.mark.parametrize("vector", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0], 3.0, [], "up", None, [[1.0], [1.0, 2.0]]])
+def test_what_is_no_direction_is_refused(vector: Any) -> None:
+    """In one line."""
+    with pytest.raises(InvalidArgument, match=r"Expected a direction") as caught:
+        gentest.Direction(vector)
+    assert "\n" not in str(caught.value)
+
+
+# --- finding one
+
+
+def test_the_direction_of_a_linear_attribute_is_found() -> None:
+    """In 64 dimensions, of 2,048 samples, with a cosine of at least 0.95, and all fresh samples told apart."""
+    found = gentest.find_direction(colours(), red)
+    assert cosine(found, WEIGHTS[0]) >= 0.95
+    assert found.accuracy is not None
+    assert found.accuracy >= 0.98
+    assert found.attribute == "red"
+
+
+def test_what_is_kept_is_projected_out() -> None:
+    """The conditional direction is orthogonal to the other attribute's, and `steers` holds along it alone."""
+    found, kept = (gentest.find_direction(colours(), red, keeps=keeps) for keeps in ((), [green]))
+    truth = WEIGHTS[0] - (WEIGHTS[0] @ WEIGHTS[1]) * WEIGHTS[1]
+    assert cosine(kept, truth) >= 0.95
+    assert abs(cosine(kept, WEIGHTS[1])) < 0.1 < cosine(found, WEIGHTS[1])
+    assert kept.accuracy is not None
+    assert kept.accuracy < 1.0  # what green told of red is gone
+
+    def along(direction: gentest.Direction) -> gentest.Property:
+        return gentest.steers(red, along=direction, at_least=gentest.sd(1), keeps=[green], tolerance=gentest.sd(1))
+
+    assert along(kept).check(colours()).verdict is Verdict.NO_COUNTEREXAMPLE
+    assert along(kept).at_rate(0.95).check(colours()).verdict is Verdict.HOLDS
+    assert along(found).check(colours()).verdict is Verdict.VIOLATED
+    assert along(-kept).check(colours()).verdict is Verdict.VIOLATED
+
+
+def test_several_attributes_are_kept_at_once() -> None:
+    """The direction left is orthogonal to the span of all that is kept, though these are not orthogonal."""
+    third = WEIGHTS.sum(0) + torch.randn(DIM, generator=torch.Generator().manual_seed(6)) / 4
+    weights = torch.cat([WEIGHTS, third[None] / third.norm()])
+
+    def made(z: Tensor) -> Tensor:
+        return (0.5 + 0.03 * z @ weights.T)[:, :, None, None].expand(-1, 3, 2, 2)
+
+    generator = gentest.Generator(made, latent=gentest.Normal(DIM), output_range=(0, 1))
+    found = gentest.find_direction(generator, red, keeps=[green, lambda x: x[:, 2].mean((1, 2))])
+    assert abs(cosine(found, weights[1])) < 0.1
+    assert abs(cosine(found, weights[2])) < 0.1
+    assert cosine(found, weights[0]) > 0.5
+
+
+def test_the_same_seed_gives_the_same_direction_at_any_batch_size() -> None:
+    """Another seed another one, of other samples."""
+    generator = colours()
+    found = [
+        gentest.find_direction(generator, red, n=256, settings=gentest.settings(batch_size=size)) for size in (1, 100)
+    ]
+    np.testing.assert_allclose(found[0].vector, found[1].vector, atol=1e-5)
+    assert found[1] == gentest.find_direction(generator, red, n=256, settings=gentest.settings(batch_size=100))
+    assert found[1] != gentest.find_direction(generator, red, n=256, seed=1)
+
+
+def test_a_part_of_a_joint_is_found_in() -> None:
+    """The part that moves, or the one that is named, with its shape."""
+
+    def made(z: Tensor, w: Tensor, label: Tensor) -> Tensor:
+        return zoo.Colours(WEIGHTS[:, :8])(w) + 0.01 * label[:, None, None, None] + 0.0 * z[:, :1, None, None]
+
+    space = gentest.Joint(z=gentest.Normal(3), w=gentest.Uniform((2, 4)), label=gentest.Categorical(3))
+    generator = gentest.Generator(made, latent=space, output_range=(0, 1))
+    found = gentest.find_direction(generator, red, part="w", n=1024)
+    assert (found.part, found.vector.shape) == ("w", (2, 4))
+    assert cosine(found, WEIGHTS[0, :8]) >= 0.95
+    for part in (None, "label", "v", 3):
+        with pytest.raises(InvalidArgument, match="a part that moves"):
+            gentest.find_direction(generator, red, part=part)  # type: ignore[arg-type]
+
+
+def test_chance_is_told_from_a_direction() -> None:
+    """Of an attribute with no direction, held-out accuracy is near one half."""
+    found = gentest.find_direction(colours(), lambda x: ((x[:, 0] - 0.5) ** 2).mean((1, 2)))
+    assert found.accuracy is not None
+    assert 0.35 < found.accuracy < 0.65
+
+
+def test_what_has_no_direction_is_an_error() -> None:
+    """An attribute that does not vary, or that is itself among what is kept."""
+    with pytest.raises(AttributeFailed, match=r"does not tell \d+ of 256 samples from"):
+        gentest.find_direction(colours(), lambda x: x[:, 2].mean((1, 2)), n=256)
+    with pytest.raises(InvalidArgument, match="nothing is left"):
+        gentest.find_direction(colours(), red, keeps=[lambda x: red(x) * 2], n=256)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"generator": 3}, r"a gentest\.Generator"),
+        ({"attribute": "smile"}, "attribute='smile'"),
+        ({"attribute": gentest.brightness}, "call it first"),
+        ({"keeps": red}, "a list of attributes"),
+        ({"keeps": [3]}, r"keeps\[0\]"),
+        ({"n": 3}, "n \\* share >= 8"),
+        ({"n": 100.0}, "n=100.0"),
+        ({"share": 0.6}, "share=0.6"),
+        ({"share": float("nan")}, "share=nan"),
+        ({"seed": -1}, "seed=-1"),
+        ({"settings": 3}, r"gentest\.settings"),
+    ],
+)
+def test_misuse_is_refused(arguments: dict[str, Any], message: str) -> None:
+    """Before anything is generated."""
+    with pytest.raises(InvalidArgument, match=message):
+        gentest.find_direction(**{"generator": colours(), "attribute": red, **arguments})
+
+
+def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the distribution's own name."""
+    monkeypatch.setitem(sys.modules, "sklearn.svm", None)
+    with pytest.raises(InvalidArgument, match=r"pip install 'pytest-gentest\[directions\]'"):
+        gentest.find_direction(colours(), red)
+
+
+def test_its_samples_are_none_that_a_rate_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A direction is not judged on what it was fitted to: the seeds are of another stream."""
+    from gentest import directions
+    from gentest.probes import independent
+
+    drawn: list[object] = []
+    monkeypatch.setattr(directions, "independent", lambda *at: drawn.extend(independent(*at)) or independent(*at))
+    gentest.find_direction(colours(), red, n=256)
+    assert len(drawn) == 256 + 64
+    assert not set(drawn) & set(independent(0, 0, 5000))
+
+
+def test_a_direction_stands_in_a_propertys_own_words() -> None:
+    """Baselines are keyed by them."""
+    definition: Definition = gentest.steers(red, along={"z": [0.0, 2.0]}, at_least=gentest.sd(1), reach=2).definition
+    direction = gentest.Direction([0, 1], part="z")
+    assert str(definition) == f"steers(red, along={direction!r}, at_least=sd(1), reach=2)"
