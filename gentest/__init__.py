@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gentest.attributes import Feature as Feature
     from gentest.attributes.clip import clip as clip
     from gentest.attributes.clip import clip_embedding as clip_embedding
+    from gentest.attributes.distances import Distance as Distance
+    from gentest.attributes.distances import distance as distance
+    from gentest.attributes.distances import lpips as lpips
     from gentest.attributes.pixels import brightness as brightness
     from gentest.attributes.pixels import colorfulness as colorfulness
     from gentest.attributes.pixels import contrast as contrast
@@ -32,11 +35,14 @@ if TYPE_CHECKING:
     from gentest.decorators import between as between
     from gentest.decorators import continuous as continuous
     from gentest.decorators import monotone as monotone
+    from gentest.decorators import path_length as path_length
     from gentest.decorators import prior_invariant as prior_invariant
     from gentest.decorators import property as property
     from gentest.decorators import reproducible as reproducible
     from gentest.decorators import responsive as responsive
     from gentest.decorators import well_formed as well_formed
+    from gentest.engine.path_length import PathLength as PathLength
+    from gentest.engine.path_length import perceptual_path_length as perceptual_path_length
     from gentest.errors import AttributeFailed as AttributeFailed
     from gentest.errors import ClipError as ClipError
     from gentest.errors import GeneratorError as GeneratorError
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
     from gentest.probes import neighbours as neighbours
     from gentest.probes import points as points
     from gentest.probes import segments as segments
+    from gentest.probes import steps as steps
     from gentest.properties.definition import Evidence as Evidence
     from gentest.result import Counterexample as Counterexample
     from gentest.result import Result as Result
@@ -71,17 +78,19 @@ __version__ = "0.1.0"
 _ROOMS = {
     "attributes": ("Attribute", "Feature"),
     "attributes.clip": ("clip", "clip_embedding"),
+    "attributes.distances": ("Distance", "distance", "lpips"),
     "attributes.pixels": ("brightness", "colorfulness", "contrast", "pixels", "saturation", "sharpness"),
     "decorators": (
-        "Property", "between", "continuous", "monotone", "prior_invariant", "property", "reproducible",
+        "Property", "between", "continuous", "monotone", "path_length", "prior_invariant", "property", "reproducible",
         "responsive", "well_formed",
     ),
+    "engine.path_length": ("PathLength", "perceptual_path_length"),
     "errors": (
         "AttributeFailed", "ClipError", "GeneratorError", "GentestError", "InvalidArgument", "NotChecked",
         "PropertyFailed", "Violation",
     ),
     "generators": ("Generator",),
-    "probes": ("Probe", "Probes", "neighbours", "points", "segments"),
+    "probes": ("Probe", "Probes", "neighbours", "points", "segments", "steps"),
     "properties.definition": ("Evidence",),
     "result": ("Counterexample", "Result", "Verdict"),
     "_settings": ("settings",),

@@ -203,6 +203,7 @@ def _public(define: Callable[P, Definition]) -> Callable[P, Property]:
 between = _public(paths.between)
 monotone = _public(paths.monotone)
 continuous = _public(paths.continuous)
+path_length = _public(paths.path_length)
 responsive = _public(outputs.responsive)
 well_formed = _public(outputs.well_formed)
 reproducible = _public(outputs.reproducible)
@@ -266,5 +267,5 @@ def property(
         return make
 
     if not isinstance(probes, Probes):
-        raise InvalidArgument.expected("gentest.points(), .segments() or .neighbours()", "probes", probes)
+        raise InvalidArgument.expected("gentest.points(), .segments(), .neighbours() or .steps()", "probes", probes)
     return decorate

@@ -5,36 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gentest.attributes import Feature
+from gentest.attributes import Distance, Feature
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
 from gentest.probes import neighbours, points
-from gentest.properties.definition import Definition, Evidence, check_callable
+from gentest.properties.definition import Definition, Evidence, check_measure
 from gentest.tolerances import check_number
 
 
-def responsive(feature: Feature | None = None, *, at_least: float, step: float = 1.0) -> Definition:
+def responsive(feature: Feature | Distance | None = None, *, at_least: float, step: float = 1.0) -> Definition:
     """A change of z gives a change of x: between a sample and another `step` of the way to an independent one.
 
-    `at_least` > 0 is the smallest change allowed, in the feature's units (`gentest.pixels()` by default:
-    root-mean-square difference in [0, 1]); not `gentest.sd(x)`, since a generator that collapses would lower its own
-    bar. `step` in (0, 1], where 1 compares independent samples (mode collapse) and a small one neighbours (a dead
-    region).
+    `at_least` > 0 is the smallest change allowed, in the units of the feature or distance (`gentest.pixels()` by
+    default: root-mean-square difference in [0, 1]); not `gentest.sd(x)`, since a generator that collapses would lower
+    its own bar. `step` in (0, 1], where 1 compares independent samples (mode collapse) and a small one neighbours (a
+    dead region).
 
-    Margin: the distance of the two outputs in feature space less `at_least`.
+    Margin: the distance of the two outputs, in feature space or by the distance given, less `at_least`.
 
     >>> import gentest
     >>> gentest.responsive(at_least=0.01, step=0.5)
     responsive(pixels(), at_least=0.01, step=0.5)
     """
     feature = pixels() if feature is None else feature
-    check_callable("feature", feature)
+    check_measure("feature", feature)
     floor = check_number("at_least", at_least, positive=True)
 
     def margin(evidence: Evidence) -> Tensor:
-        x = evidence.features(feature)  # [N, 2, D]
-        change: Tensor = (x[:, 1] - x[:, 0]).norm(dim=-1)
-        return change - floor
+        return evidence.distances(feature, [0], [1])[:, 0] - floor
 
     arguments = {"feature": feature, "at_least": at_least, **({} if step == 1.0 else {"step": step})}
     return Definition("responsive", neighbours(step=step), margin, arguments, reducible=False)

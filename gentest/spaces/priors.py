@@ -14,7 +14,6 @@ from scipy.special import chdtr, ndtr, ndtri
 from gentest.errors import InvalidArgument
 from gentest.spaces.space import Array, Choice, Floats, Part, as_number, check_shape
 
-
 NARROW = 1e-7
 """Directions whose angle has a smaller sine count as parallel or opposite."""
 ORIGIN = 1e-150
@@ -22,9 +21,10 @@ ORIGIN = 1e-150
 
 
 def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
-    """Slerp of flat latents near, far [N, d] at t [N, P] in [0, 1]: the direction turns at a constant rate, and the
-    length goes evenly from one end's to the other's (Shoemake 1985, "Animating rotation with quaternion curves", of
-    unit vectors). The two apart, since slerp of ends of unequal length leaves every bound where they are nearly opposite.
+    """Slerp of flat latents near, far [N, d] at t [N, P] in [0, 1]: the direction turns and the length changes evenly.
+
+    The direction as Shoemake 1985, "Animating rotation with quaternion curves", and the length apart from it: his
+    formula applied to ends of unequal length leaves every bound where they are nearly opposite.
 
     Ends that are parallel, an end at the origin, and latents of one coordinate are joined by a straight line; exactly
     opposite ends by the half circle through the coordinate axis that lies furthest from them.
