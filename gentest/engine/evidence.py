@@ -106,6 +106,7 @@ class Observed:
         space = subject.generator.latent
         self._placed = family.place(space, self.probes)
         self._outputs: Tensor | None = None
+        self._images: Tensor | None = None
         self._measured: dict[Hashable, Tensor] = {}
         self.attributes: dict[str, Attribute] = {}
         self.named_features: dict[str, Feature] = {}
@@ -123,8 +124,8 @@ class Observed:
     @property
     def n_bytes(self) -> int:
         """What is kept here takes so much."""
-        kept = [*self._measured.values()] + ([] if self._outputs is None else [self._outputs])
-        return sum(tensor.numel() * 4 for tensor in kept)
+        kept = {id(tensor): tensor for tensor in (*self._measured.values(), self._outputs, self._images)}
+        return sum(tensor.numel() * 4 for tensor in kept.values() if tensor is not None)
 
     @property
     def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
@@ -156,7 +157,18 @@ class Observed:
 
     @property
     def images(self) -> Tensor:
-        x = self._made
+        return self._shown.clone()
+
+    @property
+    def _shown(self) -> Tensor:
+        """The outputs, checked, in [0, 1]; not to be written in."""
+        if self._images is None:
+            x = self._made
+            low, high = x.aminmax()  # of which one is NaN where any value is
+            self._images = x if bool((low >= 0.0) & (high <= 1.0)) else self._clamped(x)
+        return self._images
+
+    def _clamped(self, x: Tensor) -> Tensor:
         bad = ~x.isfinite().flatten(2).all(-1)
         if bad.any():
             self._refuse("returned values that are not finite", bad)
@@ -205,22 +217,23 @@ class Observed:
         """A bound distance [N, K] of the outputs at K pairs of places, as many pairs at once as fill a batch."""
         key = (thing_key(distance), first, second)
         if key not in self._measured:
-            images = self.images  # [N, P, C, H, W]
-            probe = torch.arange(len(images), device=images.device).repeat_interleave(len(first))
-            one, other = (torch.tensor(ends, device=images.device).repeat(len(images)) for ends in (first, second))
+            images = self._shown.flatten(0, 1)  # [N * P, C, H, W]
+            start = torch.arange(len(self.probes), device=images.device)[:, None] * self._family.n_points
+            one, other = ((start + torch.tensor(ends, device=images.device)).flatten() for ends in (first, second))
             at_once, found = max(self._batch_size // 2, 1), [images.new_zeros(0)]
             with torch.no_grad():
-                for start in range(0, len(probe), at_once):
-                    n, i, j = (index[start : start + at_once] for index in (probe, one, other))
-                    found.append(apart(distance, images[n, i], images[n, j]).to(images.device))
+                for at in range(0, len(one), at_once):
+                    pair = (images.index_select(0, rows[at : at + at_once]) for rows in (one, other))
+                    found.append(apart(distance, *pair).to(images.device))
             pairs = torch.cat(found)
             if not (finite := pairs.isfinite()).all():
                 where = int((~finite).nonzero()[0].item())
+                n, k = divmod(where, len(first))
                 raise AttributeFailed(
-                    f"{describe(distance)} is {pairs[where].item()} between latents {int(one[where])} and "
-                    f"{int(other[where])} of probe {self.probes[int(probe[where])]}; expected finite distances"
+                    f"{describe(distance)} is {pairs[where].item()} between latents {first[k]} and {second[k]} of "
+                    f"probe {self.probes[n]}; expected finite distances"
                 )
-            self._measured[key] = pairs.reshape(len(images), len(first))
+            self._measured[key] = pairs.reshape(len(self.probes), len(first))
         return self._measured[key]
 
     def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
@@ -299,7 +312,7 @@ class Observed:
         sizes = sorted({tuple(x.shape[1:]) for x in made})
         if len(sizes) > 1:
             raise GeneratorError(f"the generator returned images of several sizes: {sizes}")
-        return torch.cat(made)
+        return torch.cat(made) if len(made) > 1 else made[0]
 
     def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0) -> Tensor:
         device = self._context.device

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/path_length.py [ROUNDS [PATHS [DEVICE]]]
 
-The same generator, distance and number of paths, as many images to the generator at once. Processor time on a CPU, whose
-speed others share; the clock on a GPU. Each goes first in every third round, so that a machine whose speed drifts drifts
-for all. torchmetrics and torch-fidelity are given a distance without their own resizing and rounding.
+The same generator, distance and number of paths, as many images to the generator at once. Processor time on a CPU,
+whose speed others share; the clock on a GPU. Each goes first in every third round, so that a machine whose speed drifts
+drifts for all. torchmetrics and torch-fidelity are given a distance without their own resizing and rounding.
 """
 
 # ruff: noqa: T201 - it prints a table
@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -33,7 +34,7 @@ def decoder(channels: int) -> nn.Module:
     """Latents [B, 128] to images [B, 3, 64, 64]: a DCGAN of random weights."""
     sizes = [channels * 8, channels * 4, channels * 2, channels]
     layers: list[nn.Module] = [nn.Unflatten(1, (DIM, 1, 1)), nn.ConvTranspose2d(DIM, sizes[0], 4), nn.ReLU()]
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers, nn.ConvTranspose2d(sizes[-1], 3, 4, 2, 1), nn.Tanh()).eval()
 
