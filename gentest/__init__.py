@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from gentest.attributes.clip import clip as clip
     from gentest.attributes.clip import clip_embedding as clip_embedding
     from gentest.attributes.clip_classes import clip_classes as clip_classes
+    from gentest.attributes.distances import Distance as Distance
+    from gentest.attributes.distances import distance as distance
+    from gentest.attributes.distances import lpips as lpips
     from gentest.attributes.pixels import brightness as brightness
     from gentest.attributes.pixels import colorfulness as colorfulness
     from gentest.attributes.pixels import contrast as contrast
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from gentest.decorators import holds_within as holds_within
     from gentest.decorators import matches as matches
     from gentest.decorators import monotone as monotone
+    from gentest.decorators import path_length as path_length
     from gentest.decorators import prior_invariant as prior_invariant
     from gentest.decorators import property as property
     from gentest.decorators import reproducible as reproducible
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from gentest.decorators import steers as steers
     from gentest.decorators import well_formed as well_formed
     from gentest.directions import find_direction as find_direction
+    from gentest.engine.path_length import PathLength as PathLength
+    from gentest.engine.path_length import perceptual_path_length as perceptual_path_length
     from gentest.errors import AttributeFailed as AttributeFailed
     from gentest.errors import ClipError as ClipError
     from gentest.errors import GeneratorError as GeneratorError
@@ -58,6 +64,7 @@ if TYPE_CHECKING:
     from gentest.probes import neighbours as neighbours
     from gentest.probes import points as points
     from gentest.probes import segments as segments
+    from gentest.probes import steps as steps
     from gentest.properties.definition import Evidence as Evidence
     from gentest.result import Counterexample as Counterexample
     from gentest.result import Result as Result
@@ -81,18 +88,20 @@ _ROOMS = {
     "attributes": ("Attribute", "Feature"),
     "attributes.clip": ("clip", "clip_embedding"),
     "attributes.clip_classes": ("clip_classes",),
+    "attributes.distances": ("Distance", "distance", "lpips"),
     "attributes.pixels": ("brightness", "colorfulness", "contrast", "pixels", "saturation", "sharpness"),
     "decorators": (
         "Property", "between", "continuous", "diverse", "follows_label", "holds_within", "matches", "monotone",
-        "prior_invariant", "property", "reproducible", "responsive", "steers", "well_formed",
+        "path_length", "prior_invariant", "property", "reproducible", "responsive", "steers", "well_formed",
     ),
     "directions": ("find_direction",),
+    "engine.path_length": ("PathLength", "perceptual_path_length"),
     "errors": (
         "AttributeFailed", "ClipError", "GeneratorError", "GentestError", "InvalidArgument", "NotChecked",
         "PropertyFailed", "Violation",
     ),
     "generators": ("Generator",),
-    "probes": ("Probe", "Probes", "neighbours", "points", "segments"),
+    "probes": ("Probe", "Probes", "neighbours", "points", "segments", "steps"),
     "properties.definition": ("Evidence",),
     "result": ("Counterexample", "Result", "Verdict"),
     "_settings": ("settings",),

@@ -208,6 +208,7 @@ between = _public(paths.between)
 monotone = _public(paths.monotone)
 continuous = _public(paths.continuous)
 steers = _public(directions.steers)
+path_length = _public(paths.path_length)
 responsive = _public(outputs.responsive)
 diverse = _public(outputs.diverse)
 follows_label = _public(conditions.follows_label)
@@ -303,5 +304,5 @@ def property(
         return make
 
     if not isinstance(probes, Probes):
-        raise InvalidArgument.expected("gentest.points(), .segments() or .neighbours()", "probes", probes)
+        raise InvalidArgument.expected("gentest.points(), .segments(), .neighbours() or .steps()", "probes", probes)
     return decorate

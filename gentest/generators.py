@@ -233,7 +233,7 @@ class Generator:
         if raw.is_complex():
             raise GeneratorError("the generator returned complex values; expected real images")
         low, high = self.output_range or TANH
-        return (raw.to(torch.float32) - low) / (high - low)
+        return (raw.to(torch.float32) - low).div_(high - low)
 
 
 @dataclass(frozen=True)

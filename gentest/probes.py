@@ -1,11 +1,11 @@
 """Probes: what is looked at once, as small values of integers that anybody can replay anywhere.
 
-A probe is one seed and its structure. The seed is a latent, for ever: uniforms come from the raw bits of the
-counter-based generator Philox-4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), one stream
-for each end of the probe, and the space maps them through the prior's inverse CDF. The mask says in which coordinate
-groups the far end differs from the near one, spliced in the uniforms, so that every end is a sample of the prior.
+A probe is one seed and its structure. The seed is a latent, for ever: each end of the probe is a stream of uniforms of
+its own (`gentest.spaces.streams`), which the space maps through the prior's inverse CDF. The mask says in which
+coordinate groups the far end differs from the near one, spliced in the uniforms, so that every end is a sample of the
+prior.
 
-A *family* of probes (`points`, `segments`, `neighbours`) says how a probe becomes latents [N, P, *shape].
+A *family* of probes (`points`, `segments`, `neighbours`, `steps`) says how a probe becomes latents [N, P, *shape].
 """
 
 from __future__ import annotations
@@ -14,44 +14,22 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from gentest.errors import InvalidArgument
 from gentest.spaces import Part, Space
-from gentest.spaces.space import MAX_GROUPS, Array, Floats
+from gentest.spaces.space import MAX_GROUPS, Array, Floats, as_number
+from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, independent_seeds, uniforms_of
 
 FULL_MASK = (1 << MAX_GROUPS) - 1
 FULL_WINDOW = (0, 64)
 SEED_BITS = 64
 
-NEAR, FAR, NOISE = 0, 1, 1 << 16  # streams; further ends follow FAR
-_INDEPENDENT = 1 << 31  # the stream that independent probes' seeds are drawn from
-
+Where: TypeAlias = Literal["path", "ends"]
 Latents: TypeAlias = Mapping[str, Array]
 """Latents by part, each [N, P, *shape], float32 (int64 for a choice)."""
-
-
-def uniforms(seed: int, stream: int, part: int, n: int) -> Floats:
-    """The first `n` uniforms in (0, 1) of one stream of a seed: 53 of Philox's 64 bits, at the middle of their cell.
-
-    From 1/2 upwards a float64 cannot hold the middle of a cell, and the nearest number it can is taken, never 1.
-
-    >>> uniforms(7, 0, 0, 2).round(6).tolist()
-    [0.872073, 0.295365]
-    """
-    key = np.array([seed, (stream << 32) | part], dtype=np.uint64)
-    raw = np.random.Philox(key=key).random_raw(n)
-    middles = ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return np.asarray(np.minimum(middles, 1.0 - 2.0**-53))
-
-
-def independent_seeds(master: int, start: int, n: int) -> list[int]:
-    """Seeds `start` to `start + n` of the stream that belongs to `master`: independent draws, replayable by index."""
-    key = np.array([master, _INDEPENDENT], dtype=np.uint64)
-    bits = np.random.Philox(key=key, counter=start // 4).random_raw(n + start % 4)  # a step of the counter is 4 numbers
-    return [int(b) for b in bits[start % 4 :]]
 
 
 @dataclass(frozen=True, order=True)
@@ -161,8 +139,8 @@ class Points(Probes):
         return np.zeros((len(probes), 1))
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
-        ends = _ends(space, probes, [FAR])
-        return {name: _rounded(end[FAR])[:, None] for name, end in ends.items()}
+        ends = ends_of(space, probes, [FAR])
+        return {name: rounded(end[FAR])[:, None] for name, end in ends.items()}
 
 
 @dataclass(frozen=True)
@@ -192,8 +170,8 @@ class Segments(Probes):
         return np.asarray(window[:, :1] * (1.0 - step) + window[:, 1:] * step)
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
-        ends, t = _ends(space, probes, [NEAR, FAR]), self.t(probes)
-        return {name: _rounded(space.parts[name].path(end[NEAR], end[FAR], t)) for name, end in ends.items()}
+        ends, t = ends_of(space, probes, [NEAR, FAR]), self.t(probes)
+        return {name: rounded(space.parts[name].path(end[NEAR], end[FAR], t)) for name, end in ends.items()}
 
 
 @dataclass(frozen=True)
@@ -221,13 +199,48 @@ class Neighbours(Probes):
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
         streams = [FAR + i for i in range(self.count)]
-        ends = _ends(space, probes, [NEAR, *streams])
+        ends = ends_of(space, probes, [NEAR, *streams])
         t = np.array([[0.0, self.step]])
         latents = {}
         for name, end in ends.items():
             pairs = [space.parts[name].path(end[NEAR], end[stream], t.repeat(len(probes), 0)) for stream in streams]
-            latents[name] = _rounded(np.concatenate([pairs[0][:, :1], *(pair[:, 1:] for pair in pairs)], axis=1))
+            latents[name] = rounded(np.concatenate([pairs[0][:, :1], *(pair[:, 1:] for pair in pairs)], axis=1))
         return latents
+
+
+@dataclass(frozen=True)
+class Steps(Probes):
+    """A step of `epsilon` of the way between two independent samples, from one of them or from a random place on."""
+
+    epsilon: float = 1e-4
+    at: Where = "path"
+    straight: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 < as_number(self.epsilon) <= 1 / FULL_WINDOW[1]:
+            raise InvalidArgument.expected("a step > 0 and <= 1/64", "epsilon", self.epsilon)
+        if self.at not in get_args(Where):
+            raise InvalidArgument.expected("'path' or 'ends'", "at", self.at)
+        if not isinstance(self.straight, bool):
+            raise InvalidArgument.expected("True or False", "straight", self.straight)
+
+    def __repr__(self) -> str:
+        return f"steps(epsilon={self.epsilon:g}, at={self.at!r}, straight={self.straight})"
+
+    @property
+    def n_points(self) -> int:
+        return 2
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        low, high = np.array([probe.window for probe in probes], dtype=np.float64).reshape(-1, 2).T / FULL_WINDOW[1]
+        if self.at == "path":
+            low = low + (high - low - self.epsilon) * uniforms_of([probe.seed for probe in probes], PLACE, 0, 1)[:, 0]
+        return np.stack([low, low + self.epsilon], axis=1)
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        ends, t = ends_of(space, probes, [NEAR, FAR]), self.t(probes)
+        paths = {name: part.straight if self.straight else part.path for name, part in space.parts.items()}
+        return {name: rounded(paths[name](end[NEAR], end[FAR], t)) for name, end in ends.items()}
 
 
 def points() -> Points:
@@ -245,12 +258,18 @@ def neighbours(step: float = 0.1, count: int = 1) -> Neighbours:
     return Neighbours(step, count)
 
 
+def steps(epsilon: float = 1e-4, *, at: Where = "path", straight: bool = False) -> Steps:
+    """A sample and one `epsilon` of the way on to another, in (0, 1/64]: from the first of them, `at="ends"`, or from a
+    place on the path that the probe's seed draws. `straight` lines instead of the paths that the prior has."""
+    return Steps(epsilon, at, straight)
+
+
 def noise(spaces: Mapping[str, Part], probes: Sequence[Probe], n_points: int) -> dict[str, Array]:
     """A stochastic generator's noise inputs [N, P, *shape], from each probe's seed: the same for all its latents."""
-    drawn = {}
+    drawn, seeds = {}, [probe.seed for probe in probes]
     for index, (name, part) in enumerate(spaces.items()):
-        values = part.from_uniforms(np.stack([uniforms(probe.seed, NOISE, index, part.dim) for probe in probes]))
-        drawn[name] = _rounded(values)[:, None].repeat(n_points, axis=1)
+        values = part.from_uniforms(uniforms_of(seeds, NOISE, index, part.dim))
+        drawn[name] = rounded(values)[:, None].repeat(n_points, axis=1)
     return drawn
 
 
@@ -278,12 +297,12 @@ def active_groups(probe: Probe, n_groups: int) -> tuple[int, ...]:
     return tuple(g for g in range(n_groups) if probe.mask >> g & 1)
 
 
-def _ends(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> dict[str, dict[int, Array]]:
+def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> dict[str, dict[int, Array]]:
     """Each part's latent at each end, float64 [N, *shape], the far ends spliced into the near one by the mask."""
     spliced: dict[str, dict[int, Array]] = {}
-    choice = 0
+    choice, seeds = 0, [probe.seed for probe in probes]
     for index, (name, part) in enumerate(space.parts.items()):
-        near = np.stack([uniforms(probe.seed, NEAR, index, part.dim) for probe in probes])
+        near = uniforms_of(seeds, NEAR, index, part.dim)
         if part.n_groups == 0:
             values = part.from_uniforms(near)
             if part.n_choices:
@@ -293,18 +312,18 @@ def _ends(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> dict
                 choice += 1
             spliced[name] = dict.fromkeys(streams, values)
             continue
-        keep = _kept(space, name, part.dim, probes)
+        keep = kept(space, name, part.dim, probes)
         spliced[name] = {}
         for stream in streams:
             ends = near
             if stream != NEAR:
-                far = np.stack([uniforms(probe.seed, stream, index, part.dim) for probe in probes])
+                far = uniforms_of(seeds, stream, index, part.dim)
                 ends = np.where(keep, far, near)
             spliced[name][stream] = part.from_uniforms(ends)
     return spliced
 
 
-def _kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which coordinates take the far end's uniforms, [N, dim]."""
     keep = np.ones((len(probes), dim), dtype=bool)
     for row, probe in enumerate(probes):
@@ -315,5 +334,6 @@ def _kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndar
     return keep
 
 
-def _rounded(values: Array) -> Array:
+def rounded(values: Array) -> Array:
+    """Latents as a generator is given them: float32, but for choices."""
     return values if values.dtype == np.int64 else values.astype(np.float32)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gentest import probes as families
 from gentest.errors import InvalidArgument
-from gentest.probes import SEED_BITS, Probe, Probes
+from gentest.probes import SEED_BITS, Probe, Probes, Where
 from gentest.spaces import Space
 
 
@@ -61,6 +61,13 @@ def segments(space: Space, *, points: int = 9) -> st.SearchStrategy[Drawn]:
 def neighbours(space: Space, *, step: float = 0.1, count: int = 1) -> st.SearchStrategy[Drawn]:
     """A sample and `count` neighbours, each `step` of the way to another sample."""
     return _drawn(space, families.neighbours(step, count))
+
+
+def steps(
+    space: Space, *, epsilon: float = 1e-4, at: Where = "path", straight: bool = False
+) -> st.SearchStrategy[Drawn]:
+    """A sample, or a place on the way between two, and the latent `epsilon` of that way further on."""
+    return _drawn(space, families.steps(epsilon, at=at, straight=straight))
 
 
 def _drawn(space: Space, family: Probes) -> st.SearchStrategy[Drawn]:

@@ -12,9 +12,10 @@ from math import inf
 import numpy as np
 
 from gentest.errors import InvalidArgument
-from gentest.probes import NEAR, Probe, Probes, Segments, _ends, _kept, _rounded
+from gentest.probes import Probe, Probes, Segments, ends_of, kept, rounded
 from gentest.spaces import Direction, Space
 from gentest.spaces.space import Array, Floats, as_number
+from gentest.spaces.streams import NEAR
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ class Along(Probes):
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
         moved = self.direction.part_of(space)
         latents = {}
-        for name, end in _ends(space, probes, [NEAR]).items():
+        for name, end in ends_of(space, probes, [NEAR]).items():
             z, part = end[NEAR][:, None].repeat(self.points, axis=1), space.parts[name]  # [N, P, *shape]
             if name == moved:
-                keep = _kept(space, name, part.dim, probes)  # [N, dim]: of a bank, whose entries are whole, [N, 1]
+                keep = kept(space, name, part.dim, probes)  # [N, dim]: of a bank, whose entries are whole, [N, 1]
                 keep = keep.reshape(-1, 1, *(part.shape if part.dim == self.direction.vector.size else (1,)))
                 t = self.t(probes).reshape(*z.shape[:2], *(1,) * len(part.shape))
                 z = part.shifted(z, self.reach * t * keep * self.direction.vector)
-            latents[name] = _rounded(z)
+            latents[name] = rounded(z)
         return latents
 
 

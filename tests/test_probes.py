@@ -27,16 +27,16 @@ from gentest.probes import (
     Probes,
     active_groups,
     independent,
-    independent_seeds,
     moves,
     neighbours,
     noise,
     points,
     segments,
-    uniforms,
+    steps,
     without_groups,
 )
 from gentest.spaces import Space
+from gentest.spaces.streams import independent_seeds, uniforms, uniforms_of
 
 ALARM = 1e-6
 BANK = np.arange(12.0).reshape(6, 2)
@@ -49,7 +49,7 @@ SPACES = [
     gentest.Normal(33).truncated(0.5),
     gentest.Joint(z=gentest.Normal(17), label=gentest.Categorical(10), w=gentest.Empirical(BANK)),
 ]
-FAMILIES = [points(), segments(9), segments(2), neighbours(0.1, 3)]
+FAMILIES = [points(), segments(9), segments(2), neighbours(0.1, 3), steps(), steps(1e-3, at="ends", straight=True)]
 
 
 @st.composite
@@ -102,6 +102,16 @@ def test_fewer_uniforms_are_the_first_of_more() -> None:
         assert (uniforms(3, 1, 2, n) == more[:n]).all()
 
 
+def test_uniforms_of_several_seeds_are_those_of_each() -> None:
+    """Rows asked for together are the bits of a Philox that is made anew for each."""
+    seeds = [0, 7, 2**63, 2**64 - 1]
+    together = uniforms_of(seeds, 1, 3, 70)
+    for seed, row in zip(seeds, together, strict=True):
+        raw = np.random.Philox(key=np.array([seed, (1 << 32) | 3], dtype=np.uint64)).random_raw(70)
+        assert (row == np.minimum(((raw >> np.uint64(11)).astype(float) + 0.5) * 2.0**-53, 1 - 2.0**-53)).all()
+    assert uniforms_of([], 1, 3, 70).shape == (0, 70)
+
+
 def test_uniforms_are_uniform_and_never_0_or_1() -> None:
     """20,000 uniforms are uniform (Kolmogorov-Smirnov) and strictly inside (0, 1)."""
     u = uniforms(123, 0, 0, 20_000)
@@ -114,7 +124,7 @@ def test_the_largest_bits_do_not_make_a_1(monkeypatch: pytest.MonkeyPatch) -> No
 
     class AtTheEnds:
         def __init__(self, key: Any) -> None:
-            pass
+            self.state = {"state": {"key": np.zeros(2, np.uint64)}}
 
         def random_raw(self, n: int) -> Any:
             return np.array([0, 2**64 - 1] * n, dtype=np.uint64)[:n]
@@ -354,6 +364,58 @@ def test_neighbours_share_a_sample_and_step_toward_others() -> None:
     assert neighbours(0.25, 3).t([Probe(9)]).tolist() == [[0.0, 0.25, 0.25, 0.25]]
 
 
+def test_a_step_is_a_small_part_of_the_path_from_a_place_of_the_seeds_own() -> None:
+    """Its two latents are those of the whole path at t and t + epsilon, t uniform and never beyond the path's end."""
+    probes = independent(19, 0, 2000)
+    t = steps(1 / 64).t(probes)
+    assert stats.kstest(t[:, 0] * 64 / 63, "uniform").pvalue > ALARM
+    assert t.min() >= 0
+    assert t.max() <= 1
+    space = gentest.Normal(16)
+    placed = steps(1 / 64).place(space, probes[:50])[""]
+    ends = segments(2).place(space, probes[:50])[""].astype(float)
+    np.testing.assert_allclose(placed, space.path(ends[:, 0], ends[:, 1], t[:50]), rtol=0, atol=2e-6)
+    assert stats.pearsonr(t[:, 0], first_uniform(probes)).pvalue > ALARM
+
+
+def first_uniform(probes: list[Probe]) -> Any:
+    """The first coordinate of each probe's near end, as a uniform: what its place must not depend on."""
+    return segments(2).place(gentest.Uniform(1), probes)[""][:, 0, 0]
+
+
+def test_a_step_from_the_ends_starts_at_a_sample() -> None:
+    """`at="ends"` is the path's first latent and epsilon on; under a window, the window's first."""
+    family = steps(1e-3, at="ends")
+    assert family.t([Probe(9), Probe(9, window=(16, 32))]).tolist() == [[0.0, 0.001], [0.25, 0.251]]
+    space = gentest.Sphere(8)
+    near = segments(2).place(space, [Probe(9)])[""][0, 0]
+    z = family.place(space, [Probe(9)])[""][0]
+    assert (z[0] == near).all()
+    assert 0 < np.linalg.norm(z[1] - z[0]) < 1e-3 * np.pi * space.radius
+
+
+def test_a_window_and_a_mask_limit_a_step() -> None:
+    """A step lies within its window, and moves in the groups of its mask alone (of a straight line)."""
+    probes = [Probe(seed, window=(16, 17)) for seed in range(300)]
+    t = steps(1e-3).t(probes)
+    assert t.min() >= 16 / 64
+    assert t.max() <= 17 / 64
+    z = steps(1e-3, straight=True).place(gentest.Normal(8), [Probe(9, mask=0b101)])[""][0]
+    assert (z[0] != z[1]).nonzero()[0].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("space", [gentest.Normal(16), gentest.Sphere(16), gentest.Normal(16).truncated(0.5)], ids=repr)
+def test_a_straight_step_is_on_the_line_between_the_ends(space: Space) -> None:
+    """`straight` takes lines where the prior has great circles, and leaves a label as it is."""
+    joint = gentest.Joint(z=space.parts[""], label=gentest.Categorical(10))
+    probes = independent(20, 0, 50)
+    placed, ends = steps(1 / 64, straight=True).place(joint, probes), segments(2).place(joint, probes)
+    t = steps(1 / 64).t(probes)[..., None]
+    line = ends["z"][:, :1] * (1 - t) + ends["z"][:, 1:] * t
+    np.testing.assert_allclose(placed["z"], line, rtol=0, atol=2e-6)
+    assert (placed["label"] == ends["label"]).all()
+
+
 def test_choices_of_a_probe_win_over_its_seed() -> None:
     """Choices go to the discrete parts in their order; without them the seed decides."""
     space = gentest.Joint(a=gentest.Categorical(10), z=gentest.Normal(2), b=gentest.Categorical(10))
@@ -404,6 +466,12 @@ def test_groups_are_taken_away_once(probe: Probe, groups: set[int]) -> None:
         (lambda: neighbours(float("nan")), "step=nan"),
         (lambda: neighbours(0.1, 0), "count=0"),
         (lambda: neighbours(0.1, 1 << 16), "count=65536"),
+        (lambda: steps(0.0), "a step > 0 and <= 1/64 but got epsilon=0.0"),
+        (lambda: steps(0.1), "epsilon=0.1"),
+        (lambda: steps(float("nan")), "epsilon=nan"),
+        (lambda: steps("x"), "epsilon='x'"),  # type: ignore[arg-type]
+        (lambda: steps(at="start"), "'path' or 'ends' but got at='start'"),  # type: ignore[arg-type]
+        (lambda: steps(straight=1), "True or False but got straight=1"),  # type: ignore[arg-type]
     ],
 )
 def test_families_check_their_arguments(make: Any, message: str) -> None:

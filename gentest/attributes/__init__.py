@@ -1,6 +1,7 @@
-"""What is measured on outputs: attributes (a score for each image) and features (an embedding for each image).
+"""What is measured on outputs: attributes (a score for each image), features (an embedding for each image), and
+distances of two images.
 
-Any callable will do. Here are those that need no model, and those that CLIP gives."""
+Any callable will do. Here are those that need no model, and those that CLIP and LPIPS give."""
 
 from gentest.attributes.attribute import (
     Attribute,
@@ -17,16 +18,19 @@ from gentest.attributes.attribute import (
 )
 from gentest.attributes.clip import clip, clip_embedding
 from gentest.attributes.clip_classes import clip_classes
+from gentest.attributes.distances import Distance, apart, distance, lpips
 from gentest.attributes.pixels import brightness, colorfulness, contrast, pixels, saturation, sharpness
 from gentest.attributes.prompts import PromptCache
 
 __all__ = [
     "Attribute",
     "Bindable",
+    "Distance",
     "Feature",
     "PromptCache",
     "Readout",
     "Setup",
+    "apart",
     "bind",
     "brightness",
     "clip",
@@ -35,7 +39,9 @@ __all__ = [
     "colorfulness",
     "contrast",
     "describe",
+    "distance",
     "embed",
+    "lpips",
     "pixels",
     "read",
     "read_rows",

@@ -6,6 +6,7 @@ device, which CLIP, which cached prompts)."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gentest.errors import AttributeFailed, InvalidArgument
 
@@ -64,13 +65,13 @@ class Setup:
 
 @runtime_checkable
 class Bindable(Protocol):
-    """An attribute or feature that needs the session's device, CLIP or prompts before it can run."""
+    """An attribute, feature or distance that needs the session's device, CLIP or prompts before it can run."""
 
-    def bind(self, setup: Setup, /) -> Attribute: ...
+    def bind(self, setup: Setup, /) -> object: ...
 
 
-def bind(thing: Attribute, setup: Setup) -> Attribute:
-    """The attribute or feature, ready to run: what its `bind` gives, or itself where it has none."""
+def bind(thing: object, setup: Setup) -> object:
+    """The attribute, feature or distance, ready to run: what its `bind` gives, or itself where it has none."""
     return thing.bind(setup) if isinstance(thing, Bindable) else thing
 
 
@@ -94,6 +95,15 @@ def fingerprint(thing: object) -> str:
     """Which model a bound attribute or feature asks, as 16 hexadecimal digits; empty for one that asks none."""
     found = getattr(getattr(thing, "feature", thing), "fingerprint", "")
     return found if isinstance(found, str) else ""
+
+
+def weights_fingerprint(module: nn.Module) -> str:
+    """16 hexadecimal digits of the SHA-256 of a module's state: each tensor's name, shape and float32 values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.float().contiguous().cpu().numpy().astype("<f4", copy=False))
+    return digest.hexdigest()[:16]
 
 
 def check_images(images: Tensor, channels: tuple[int, ...] = (1, 3)) -> Tensor:
@@ -169,6 +179,25 @@ def check_scores(attribute: object, result: object, n_images: int, given: str) -
             f"expected one score for each image: ({n_images},)"
         )
     return scores
+
+
+NEGATIVE = 1e-5
+"""How far below 0 rounding may take the distance of equal images."""
+
+
+def check_pairs(distance: object, result: object, n_pairs: int, given: str) -> Tensor:
+    """What a distance returned, as float32 distances [n_pairs] >= 0; `given` says for what it was called."""
+    distances = _numbers(distance, result, None)
+    if distances.ndim == 0 or len(distances) != n_pairs or distances.numel() != n_pairs:
+        raise AttributeFailed(
+            f"{describe(distance)} gave shape {tuple(distances.shape)} for {given}; "
+            f"expected one distance for each pair of images: ({n_pairs},)"
+        )
+    if bool((distances < -NEGATIVE).any()):
+        raise AttributeFailed(
+            f"{describe(distance)} gave {distances.min().item():.4g} for {given}; expected distances >= 0"
+        )
+    return distances.reshape(n_pairs).clamp(min=0.0)
 
 
 def _call(thing: Attribute, images: Tensor) -> object:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from threading import RLock
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from gentest.attributes.attribute import weights_fingerprint
 from gentest.attributes.clip_loading import ClipSource, find, load
 from gentest.attributes.prompts import PromptCache, Vector
 from gentest.errors import ClipError
@@ -31,7 +31,7 @@ class ClipModel:
         towers = load(source, text=text)
         self.name, self.logit_scale = source.name, towers.logit_scale
         self.preprocess = towers.preprocess
-        self.fingerprint = _fingerprint(towers.visual)
+        self.fingerprint = weights_fingerprint(towers.visual)
         self._visual = towers.visual.to(device)
         self._text = towers.text
         self._vectors: dict[str, Vector] = {}
@@ -118,11 +118,3 @@ def load_clip(spec: str, device: torch.device, *, text: bool = True) -> ClipMode
         if key not in _models:
             _models[key] = ClipModel(source, device, text=text)
         return _models[key]
-
-
-def _fingerprint(visual: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(visual.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.float().contiguous().numpy().astype("<f4", copy=False))
-    return digest.hexdigest()[:16]

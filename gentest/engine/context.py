@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gentest._settings import Values
-from gentest.attributes import Attribute, Feature
+from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Setup, bind, describe
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.evidence import Observed, Subject, thing_key
@@ -78,8 +78,8 @@ class Context:
         if self._watch is not None:
             self._watch(images)
 
-    def bound(self, thing: Attribute | Feature) -> Any:
-        """An attribute or feature, ready to run on the device."""
+    def bound(self, thing: Attribute | Feature | Distance) -> Any:
+        """An attribute, feature or distance, ready to run on the device."""
         key = thing_key(thing)
         if key not in self._bound:
             self._bound[key] = (bind(thing, self.setup), thing)  # kept alive: an id may be its key

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.attributes import Attribute, Feature
+from gentest.attributes import Attribute, Distance, Feature, apart
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
-from gentest.errors import AttributeFailed, GeneratorError
+from gentest.attributes.distances import NO_SPREAD
+from gentest.errors import AttributeFailed, GeneratorError, InvalidArgument
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes, independent, noise
 from gentest.spaces import Space
@@ -44,6 +45,26 @@ def thing_key(thing: Any) -> Hashable:
     except TypeError:
         return ("id", id(thing))
     return (type(thing), thing)
+
+
+def _check_of_one(thing: object) -> None:
+    if isinstance(thing, Distance):
+        raise InvalidArgument(f"{describe(thing)} is a distance of two images: ask evidence.distances(...)")
+
+
+def _checked_places(first: Sequence[int], second: Sequence[int], n_points: int) -> tuple[tuple[int, ...], ...]:
+    """Pairs of places of a probe, checked: as many firsts as seconds, each from 0 to P - 1."""
+    ends = []
+    for name, places in (("first", first), ("second", second)):
+        if not isinstance(places, Sequence) or any(type(p) is not int or not 0 <= p < n_points for p in places):
+            what = f"a list of places from 0 to {n_points - 1}, as the probe has {n_points} latents"
+            raise InvalidArgument.expected(what, name, places)
+        ends.append(tuple(places))
+    if len(ends[0]) != len(ends[1]):
+        raise InvalidArgument(
+            f"Expected as many places in first as in second but got {len(ends[0])} and {len(ends[1])}"
+        )
+    return tuple(ends)
 
 
 @dataclass(frozen=True)
@@ -85,12 +106,14 @@ class Observed:
         space = subject.generator.latent
         self._placed = family.place(space, self.probes)
         self._outputs: Tensor | None = None
+        self._images: Tensor | None = None
         self._measured: dict[Hashable, Tensor] = {}
         self.attributes: dict[str, Attribute] = {}
         self.named_features: dict[str, Feature] = {}
+        self.named_distances: dict[str, Distance] = {}
         self.spreads: dict[str, float] = {}
         """The standard deviations that `gentest.sd(x)` stood for, by what they are of."""
-        self._measured_in: dict[str, Attribute | Feature] = {}
+        self._measured_in: dict[str, Attribute | Feature | Distance] = {}
         self._others: dict[Space, Observed] = {}
 
     @property
@@ -106,8 +129,8 @@ class Observed:
     @property
     def n_bytes(self) -> int:
         """What is kept here takes so much."""
-        kept = [*self._measured.values()] + ([] if self._outputs is None else [self._outputs])
-        return sum(tensor.numel() * 4 for tensor in kept)
+        kept = {id(tensor): tensor for tensor in (*self._measured.values(), self._outputs, self._images)}
+        return sum(tensor.numel() * 4 for tensor in kept.values() if tensor is not None)
 
     @property
     def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
@@ -139,7 +162,18 @@ class Observed:
 
     @property
     def images(self) -> Tensor:
-        x = self._made
+        return self._shown.clone()
+
+    @property
+    def _shown(self) -> Tensor:
+        """The outputs, checked, in [0, 1]; not to be written in."""
+        if self._images is None:
+            x = self._made
+            low, high = x.aminmax()  # of which one is NaN where any value is
+            self._images = x if bool((low >= 0.0) & (high <= 1.0)) else self._clamped(x)
+        return self._images
+
+    def _clamped(self, x: Tensor) -> Tensor:
         bad = ~x.isfinite().flatten(2).all(-1)
         if bad.any():
             self._refuse("returned values that are not finite", bad)
@@ -166,12 +200,46 @@ class Observed:
         raise error
 
     def scores(self, attribute: Attribute) -> Tensor:
+        _check_of_one(attribute)
         self.attributes.setdefault(_name(attribute, self.attributes), attribute)
         return self.measured(self._context.bound(attribute), scalar=True).clone()  # a margin may write in it
 
     def features(self, feature: Feature) -> Tensor:
+        _check_of_one(feature)
         self.named_features.setdefault(_name(feature, self.named_features), feature)
         return self.measured(self._context.bound(feature), scalar=False).clone()
+
+    def distances(self, thing: Feature | Distance, first: Sequence[int], second: Sequence[int]) -> Tensor:
+        ends = _checked_places(first, second, self._family.n_points)
+        if not isinstance(thing, Distance):
+            rows = self.features(thing)
+            norms: Tensor = torch.linalg.vector_norm(rows[:, ends[1]] - rows[:, ends[0]], dim=-1)
+            return norms
+        self.named_distances.setdefault(_name(thing, self.named_distances), thing)
+        return self._apart(self._context.bound(thing), *ends).clone()
+
+    def _apart(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
+        """A bound distance [N, K] of the outputs at K pairs of places, as many pairs at once as fill a batch."""
+        key = (thing_key(distance), first, second)
+        if key not in self._measured:
+            images = self._shown.flatten(0, 1)  # [N * P, C, H, W]
+            start = torch.arange(len(self.probes), device=images.device)[:, None] * self._family.n_points
+            one, other = ((start + torch.tensor(ends, device=images.device)).flatten() for ends in (first, second))
+            at_once, found = max(self._batch_size // 2, 1), [images.new_zeros(0)]
+            with torch.no_grad():
+                for at in range(0, len(one), at_once):
+                    pair = (images.index_select(0, rows[at : at + at_once]) for rows in (one, other))
+                    found.append(apart(distance, *pair).to(images.device))
+            pairs = torch.cat(found)
+            if not (finite := pairs.isfinite()).all():
+                where = int((~finite).nonzero()[0].item())
+                n, k = divmod(where, len(first))
+                raise AttributeFailed(
+                    f"{describe(distance)} is {pairs[where].item()} between latents {first[k]} and {second[k]} of "
+                    f"probe {self.probes[n]}; expected finite distances"
+                )
+            self._measured[key] = pairs.reshape(len(self.probes), len(first))
+        return self._measured[key]
 
     def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
         """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar` None takes either."""
@@ -201,9 +269,11 @@ class Observed:
         with torch.no_grad():
             return torch.cat([measure(thing, chunk) for chunk in torch.split(images, self._batch_size)])
 
-    def in_units(self, tolerance: Tolerance, of: Attribute | Feature) -> float:
+    def in_units(self, tolerance: Tolerance, of: Attribute | Feature | Distance) -> float:
         if not isinstance(tolerance, StandardDeviations):
             return float(tolerance)
+        if isinstance(of, Distance):
+            raise InvalidArgument.expected(NO_SPREAD, "tolerance", tolerance)
         name = _name(of, self._measured_in)
         self._measured_in.setdefault(name, of)
         self.spreads[name] = self._context.spread(of, self._yardstick, name)
@@ -250,7 +320,7 @@ class Observed:
         sizes = sorted({tuple(x.shape[1:]) for x in made})
         if len(sizes) > 1:
             raise GeneratorError(f"the generator returned images of several sizes: {sizes}")
-        return torch.cat(made)
+        return torch.cat(made) if len(made) > 1 else made[0]
 
     def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0) -> Tensor:
         device = self._context.device

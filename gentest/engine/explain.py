@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gentest.attributes import Feature
+from gentest.attributes import Distance, Feature
 from gentest.engine.evidence import Observed
 from gentest.engine.margins import Judge
 from gentest.probes import FULL_MASK, Probe, active_groups
@@ -45,16 +45,19 @@ def observed(judge: Judge, probe: Probe) -> Observed:
 
 
 def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
-    """What was measured along one probe: each attribute, and the steps of each feature between neighbours."""
+    """What was measured along one probe: each attribute, and the steps of features and distances between neighbours."""
     curves = {
         name: tuple(float(v) for v in evidence.scores(attribute)[0]) for name, attribute in evidence.attributes.items()
     }
-    for name, feature in evidence.named_features.items():
-        rows = evidence.features(feature)[0]  # [P, D]
-        if len(rows) == 1:
-            curves |= _components(name, feature, rows[0].tolist())
-        else:
-            curves[f"step in {name}"] = tuple(float(v) for v in rows.diff(dim=0).norm(dim=-1))
+    last = evidence.shape[1] - 1
+    if not last:
+        for name, feature in evidence.named_features.items():
+            curves |= _components(name, feature, evidence.features(feature)[0, 0].tolist())
+        return curves
+    walked: dict[str, Feature | Distance] = {**evidence.named_features, **evidence.named_distances}
+    for name, thing in walked.items():
+        steps = evidence.distances(thing, range(last), range(1, last + 1))[0]
+        curves[f"step in {name}"] = tuple(float(v) for v in steps)
     return curves
 
 

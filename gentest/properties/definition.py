@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import isroutine
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor
 
-from gentest.attributes import Attribute, Feature
+from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
 from gentest.errors import InvalidArgument
 from gentest.probes import Probes
@@ -46,7 +46,14 @@ class Evidence(Protocol):
     def features(self, feature: Feature) -> Tensor:
         """A feature of every output, float32 [N, P, D]."""
 
-    def in_units(self, tolerance: Tolerance, of: Attribute | Feature) -> float:
+    def distances(self, thing: Feature | Distance, first: Sequence[int], second: Sequence[int]) -> Tensor:
+        """How far each probe's latents at places `first` are from those at `second` in their outputs, float32 [N, K].
+
+        `first` and `second` are K places of a probe each, from 0 to P - 1. A feature's distance is the L2 norm of the
+        difference of its rows.
+        """
+
+    def in_units(self, tolerance: Tolerance, of: Attribute | Feature | Distance) -> float:
         """A tolerance as a number: `gentest.sd(x)` times the spread of an attribute or feature under the prior."""
 
     def under(self, prior: Space) -> Evidence:
@@ -98,7 +105,7 @@ class AtRate:
         return f".at_rate({', '.join(words)})"
 
 
-SUBJECTS = ("attribute", "feature", "property", "reference", "classifier")
+SUBJECTS = ("attribute", "feature", "distance", "property", "reference", "classifier")
 """Arguments that are what a property speaks of: written without their names, as they are given."""
 
 Margin: TypeAlias = Callable[[Evidence], Tensor]
@@ -172,7 +179,7 @@ class Definition:
     def __post_init__(self) -> None:
         if not isinstance(self.probes, Probes):
             raise InvalidArgument.expected(
-                "gentest.points(), .segments() or .neighbours()", f"{self.name}(probes)", self.probes
+                "gentest.points(), .segments(), .neighbours() or .steps()", f"{self.name}(probes)", self.probes
             )
         if self.rate is not None and isinstance(self.states, Matches):
             raise InvalidArgument(f"{self.name} speaks of all outputs together: it has no rate")
@@ -194,3 +201,11 @@ def check_callable(name: str, value: Any) -> None:
     if not callable(value) or uncalled:
         hint = f"call it first: {getattr(value, '__name__', '')}()" if uncalled else ""
         raise InvalidArgument.expected("a callable on images [B, C, H, W]", name, value, hint=hint)
+    if isinstance(value, Distance):
+        raise InvalidArgument.expected("a callable on one batch of images, not a distance of two", name, value)
+
+
+def check_measure(name: str, value: Any) -> None:
+    """A feature or a distance, checked."""
+    if not isinstance(value, Distance):
+        check_callable(name, value)

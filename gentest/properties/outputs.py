@@ -5,42 +5,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gentest.attributes import Feature
+from gentest.attributes import Distance, Feature
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
 from gentest.probes import neighbours, points
-from gentest.properties.definition import Definition, Evidence, check_callable
+from gentest.properties.definition import Definition, Evidence, check_measure
 from gentest.tolerances import check_number
 
 
-def responsive(feature: Feature | None = None, *, at_least: float, step: float = 1.0) -> Definition:
+def responsive(feature: Feature | Distance | None = None, *, at_least: float, step: float = 1.0) -> Definition:
     """A change of z gives a change of x: between a sample and another `step` of the way to an independent one.
 
-    `at_least` > 0 is the smallest change allowed, in the feature's units (`gentest.pixels()` by default:
-    root-mean-square difference in [0, 1]); not `gentest.sd(x)`, since a generator that collapses would lower its own
-    bar. `step` in (0, 1], where 1 compares independent samples (mode collapse) and a small one neighbours (a dead
-    region).
+    `at_least` > 0 is the smallest change allowed, in the units of the feature or distance (`gentest.pixels()` by
+    default: root-mean-square difference in [0, 1]); not `gentest.sd(x)`, since a generator that collapses would lower
+    its own bar. `step` in (0, 1], where 1 compares independent samples (mode collapse) and a small one neighbours (a
+    dead region).
 
-    Margin: the distance of the two outputs in feature space less `at_least`.
+    Margin: the distance of the two outputs, in feature space or by the distance given, less `at_least`.
 
     >>> import gentest
     >>> gentest.responsive(at_least=0.01, step=0.5)
     responsive(pixels(), at_least=0.01, step=0.5)
     """
     feature = pixels() if feature is None else feature
-    check_callable("feature", feature)
+    check_measure("feature", feature)
     floor = check_number("at_least", at_least, positive=True)
 
     def margin(evidence: Evidence) -> Tensor:
-        x = evidence.features(feature)  # [N, 2, D]
-        change: Tensor = (x[:, 1] - x[:, 0]).norm(dim=-1)
-        return change - floor
+        return evidence.distances(feature, [0], [1])[:, 0] - floor
 
     arguments = {"feature": feature, "at_least": at_least, **({} if step == 1.0 else {"step": step})}
     return Definition("responsive", neighbours(step=step), margin, arguments, reducible=False)
 
 
-def diverse(feature: Feature | None = None, *, at_least: float, among: int = 16) -> Definition:
+def diverse(feature: Feature | Distance | None = None, *, at_least: float, among: int = 16) -> Definition:
     """No mode collapse: of `among` independent samples no two give nearly the same output.
 
     The birthday paradox turned into a test (Arora and Zhang 2017, arXiv:1706.08224): where f has only m outputs that
@@ -50,11 +48,11 @@ def diverse(feature: Feature | None = None, *, at_least: float, among: int = 16)
     its slack, so 1,650 with the default of 0.02. `responsive(step=1)` compares two: of a thousand modes one in a
     thousand of its probes speaks, and one in nine of these.
 
-    `at_least` > 0 is the distance below which two outputs are one, in the feature's units (`gentest.pixels()` by
-    default: root-mean-square difference in [0, 1]; `gentest.clip_embedding()` for what a person would call the same);
-    not `gentest.sd(x)`, since a generator that collapses would lower its own bar. `among` >= 2. All samples of a probe
-    have the same choices: in a `Joint` with a label this is diversity within a label. An `Empirical` bank of m entries
-    repeats itself as m outputs do.
+    `at_least` > 0 is the distance below which two outputs are one, in the units of the feature or distance
+    (`gentest.pixels()` by default: root-mean-square difference in [0, 1]; `gentest.clip_embedding()` for what a person
+    would call the same); not `gentest.sd(x)`, since a generator that collapses would lower its own bar. `among` >= 2.
+    All samples of a probe have the same choices: in a `Joint` with a label this is diversity within a label. An
+    `Empirical` bank of m entries repeats itself as m outputs do.
 
     Margin: the smallest distance of two of the outputs less `at_least`.
 
@@ -63,17 +61,19 @@ def diverse(feature: Feature | None = None, *, at_least: float, among: int = 16)
     diverse(pixels(), at_least=0.01).at_rate(0.95)
     """
     feature = pixels() if feature is None else feature
-    check_callable("feature", feature)
+    check_measure("feature", feature)
     floor = check_number("at_least", at_least, positive=True)
     if not isinstance(among, int) or isinstance(among, bool) or among < 2:
         raise InvalidArgument.expected("a number of samples >= 2", "among", among)
     samples = neighbours(step=1.0, count=among - 1)
 
     def margin(evidence: Evidence) -> Tensor:
+        first, second = torch.triu_indices(among, among, offset=1)
+        if isinstance(feature, Distance):
+            return evidence.distances(feature, first.tolist(), second.tolist()).amin(1) - floor
         x = evidence.features(feature)  # [N, S, D]
         # by way of products, as it would for many rows, duplicates come out up to 1e-3 apart
         distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # [N, S, S]
-        first, second = torch.triu_indices(among, among, offset=1)
         return distances[:, first, second].amin(1) - floor
 
     arguments = {"feature": feature, "at_least": at_least, **({} if among == 16 else {"among": among})}

@@ -1,16 +1,17 @@
-"""What must hold along a path: an attribute lies between its ends, moves one way, and nothing jumps."""
+"""What must hold along a path: an attribute lies between its ends, moves one way, nothing jumps, no way is too long."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from gentest.attributes import Attribute, Feature
+from gentest.attributes import Attribute, Distance, Feature
+from gentest.attributes.distances import NO_SPREAD
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
-from gentest.probes import segments
-from gentest.properties.definition import Definition, Evidence, check_callable
-from gentest.tolerances import Tolerance, check_number, check_tolerance
+from gentest.probes import Where, segments, steps
+from gentest.properties.definition import Definition, Evidence, check_callable, check_measure
+from gentest.tolerances import StandardDeviations, Tolerance, check_number, check_tolerance
 
 
 def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:
@@ -67,13 +68,18 @@ STILL = 1e-6
 
 
 def continuous(
-    feature: Feature | None = None, *, tolerance: Tolerance | None = None, ratio: float | None = None, points: int = 9
+    feature: Feature | Distance | None = None,
+    *,
+    tolerance: Tolerance | None = None,
+    ratio: float | None = None,
+    points: int = 9,
 ) -> Definition:
     """Nothing jumps: no step along a path is too long, in a feature's own units or against the path's mean step.
 
     `feature` maps images to vectors (`gentest.pixels()` by default, whose distance is the root-mean-square difference
-    in [0, 1]; `gentest.clip_embedding()` for CLIP's space). Give one of `tolerance`, the longest step allowed, in the
-    feature's units or as `gentest.sd(x)`; or `ratio` >= 1, the scale-free form: the longest step over the mean one.
+    in [0, 1]; `gentest.clip_embedding()` for CLIP's space), or is a distance of two images, such as `gentest.lpips()`.
+    Give one of `tolerance`, the longest step allowed, in the units of the feature or distance or, of a feature, as
+    `gentest.sd(x)`; or `ratio` >= 1, the scale-free form: the longest step over the mean one.
     A larger number of points makes both stricter against jumps.
 
     Margin: the tolerance less the longest step, or the ratio less the longest step over the mean step.
@@ -83,30 +89,75 @@ def continuous(
     continuous(pixels(), ratio=4)
     """
     feature = pixels() if feature is None else feature
-    check_callable("feature", feature)
+    check_measure("feature", feature)
     if (tolerance is None) == (ratio is None):
         raise InvalidArgument(
             f"continuous() takes one of tolerance= and ratio= but got tolerance={tolerance!r}, ratio={ratio!r}"
         )
     if tolerance is not None:
         check_tolerance(tolerance)
+    if isinstance(feature, Distance) and isinstance(tolerance, StandardDeviations):
+        raise InvalidArgument.expected(NO_SPREAD, "tolerance", tolerance)
     _check_interior(points)
     if tolerance is None and not 1 <= check_number("ratio", ratio) < points - 1:
         what = f"a ratio >= 1 and < points - 1 = {points - 1}, which no path of {points} points exceeds"
         raise InvalidArgument.expected(what, "ratio", ratio)
 
     def margin(evidence: Evidence) -> Tensor:
-        steps = evidence.features(feature).diff(dim=1).norm(dim=-1)  # [N, P - 1]
+        walked = evidence.distances(feature, range(points - 1), range(1, points))  # [N, P - 1]
         if tolerance is None:
-            mean, limit = steps.mean(1), ratio or 0.0
-            longest = torch.where(mean > STILL, steps.amax(1) / mean.clamp(min=STILL), torch.ones_like(mean))
+            mean, limit = walked.mean(1), ratio or 0.0
+            longest = torch.where(mean > STILL, walked.amax(1) / mean.clamp(min=STILL), torch.ones_like(mean))
         else:
-            longest, limit = steps.amax(1), evidence.in_units(tolerance, feature)
+            longest, limit = walked.amax(1), evidence.in_units(tolerance, feature)
         held: Tensor = limit - longest
         return held
 
     bound = {"ratio": ratio} if tolerance is None else {"tolerance": tolerance}
     return Definition("continuous", segments(points), margin, {"feature": feature, **bound, **_points(points)})
+
+
+def path_length(
+    distance: Feature | Distance | None = None,
+    *,
+    at_most: float,
+    epsilon: float = 1e-4,
+    at: Where = "path",
+    straight: bool = False,
+) -> Definition:
+    """No stretch of latent space is too long: how much an output changes for a small step of the latent is bounded.
+
+    Karras et al. 2019, "A style-based generator architecture for generative adversarial networks", arXiv:1812.04948,
+    section 4.1: d(f(z(t)), f(z(t + epsilon))) / epsilon^2 on the path z between two independent samples. `distance` is
+    a squared distance of two images, as `gentest.lpips()` is, and is divided by epsilon^2 as it is; or a feature
+    (`gentest.pixels()` by default), whose L2 distance is squared first. A `gentest.distance` that is not a squared one
+    grows without bound as epsilon shrinks. `epsilon` lies in (0, 1/64]; `at="path"` draws t uniformly from the probe's
+    own seed, and `at="ends"` steps off from a sample; `straight` walks lines instead of the prior's paths.
+
+    Margin: `at_most` >= 0 less that length. `gentest.perceptual_path_length` measures the mean of the lengths.
+
+    >>> import gentest
+    >>> gentest.path_length(at_most=0.5)
+    path_length(pixels(), at_most=0.5)
+    """
+    distance = pixels() if distance is None else distance
+    check_measure("distance", distance)
+    limit = check_number("at_most", at_most)
+    family = steps(epsilon, at=at, straight=straight)
+
+    def margin(evidence: Evidence) -> Tensor:
+        return limit - lengths(evidence, distance, epsilon)
+
+    usual = steps()
+    changed = {name: getattr(family, name) for name in ("epsilon", "at", "straight")}
+    changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
+    return Definition("path_length", family, margin, {"distance": distance, "at_most": at_most, **changed})
+
+
+def lengths(evidence: Evidence, distance: Feature | Distance, epsilon: float) -> Tensor:
+    """The length [N] of each step of `gentest.steps(epsilon)`: the squared distance of its ends over epsilon^2."""
+    d = evidence.distances(distance, [0], [1])[:, 0]
+    return (d if isinstance(distance, Distance) else d.square()) / epsilon**2
 
 
 def _check_interior(points: object) -> None:

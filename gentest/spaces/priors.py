@@ -14,19 +14,58 @@ from scipy.special import chdtr, ndtr, ndtri
 from gentest.errors import InvalidArgument
 from gentest.spaces.space import Array, Choice, Floats, Part, as_number, check_shape
 
+NARROW = 1e-7
+"""Directions whose angle has a smaller sine count as parallel or opposite."""
+ORIGIN = 1e-150
+"""A latent no longer than this has no direction: its square is lost in float64."""
+
 
 def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
-    """Slerp of flat latents near, far [N, d] at t [N, P]; a straight line where the two are parallel or opposite."""
-    cosine = np.einsum("nd,nd->n", near, far) / np.maximum(
-        np.linalg.norm(near, axis=1) * np.linalg.norm(far, axis=1), 1e-300
+    """Slerp of flat latents near, far [N, d] at t [N, P] in [0, 1]: the direction turns and the length changes evenly.
+
+    The direction as Shoemake 1985, "Animating rotation with quaternion curves", and the length apart from it: his
+    formula applied to ends of unequal length leaves every bound where they are nearly opposite.
+
+    Ends that are parallel, an end at the origin, and latents of one coordinate are joined by a straight line; exactly
+    opposite ends by the half circle through the coordinate axis that lies furthest from them.
+    """
+    near_length, far_length = _lengths(near), _lengths(far)  # [N, 1]
+    u, v = near / near_length, far / far_length
+    cosine = np.einsum("nd,nd->n", u, v)[:, None]
+    across = np.linalg.norm(v - cosine * u, axis=1)[:, None]
+    angle = np.arctan2(across, cosine)  # an arc cosine is off by 1e-8 where the ends are nearly opposite
+    narrow = (across < NARROW) | (np.minimum(near_length, far_length) <= ORIGIN)
+    sine = np.where(narrow, 1.0, np.sin(angle))
+    length = near_length * (1.0 - t) + far_length * t  # [N, P]
+    a = np.where(narrow, 1.0 - t, np.sin((1.0 - t) * angle) / sine * (length / near_length))
+    b = np.where(narrow, t, np.sin(t * angle) / sine * (length / far_length))
+    path = near[:, None] * a[..., None] + far[:, None] * b[..., None]
+    opposite = ((across < NARROW) & (cosine < -0.5))[:, 0]
+    if opposite.any() and near.shape[1] > 1:
+        path[opposite] = _half_circle(near[opposite], far[opposite], t[opposite])
+    return np.asarray(path)
+
+
+def _half_circle(near: Floats, far: Floats, t: Floats) -> Floats:
+    """Great circles of opposite latents near, far [N, d], each by the axis that lies furthest from both."""
+    near_length, far_length = _lengths(near), _lengths(far)
+    u, rows = near / near_length, np.arange(len(near))
+    axis = np.abs(u).argmin(axis=1)
+    aside = -u[rows, axis][:, None] * u
+    aside[rows, axis] += 1.0
+    aside /= _lengths(aside)
+    length, along = near_length * (1.0 - t) + far_length * t, np.cos(np.pi * t)  # [N, P]
+    parts = (
+        (near, np.maximum(along, 0.0) * (length / near_length)),
+        (far, np.maximum(-along, 0.0) * (length / far_length)),
+        (aside, np.sin(np.pi * np.minimum(t, 1.0 - t)) * length),
     )
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))[:, None]  # [N, 1]
-    sine = np.sin(angle)
-    flat = sine < 1e-7
-    safe = np.where(flat, 1.0, sine)
-    a = np.where(flat, 1.0 - t, np.sin((1.0 - t) * angle) / safe)  # [N, P]
-    b = np.where(flat, t, np.sin(t * angle) / safe)
-    return np.asarray(near[:, None] * a[..., None] + far[:, None] * b[..., None])
+    return np.asarray(sum(part[:, None] * weight[..., None] for part, weight in parts))
+
+
+def _lengths(latents: Floats) -> Floats:
+    """Lengths [N, 1] of latents [N, d], none less than `ORIGIN`."""
+    return np.asarray(np.maximum(np.linalg.norm(latents, axis=1, keepdims=True), ORIGIN))
 
 
 class _Shell(Part):

@@ -109,7 +109,11 @@ class Part(Space):
         """The prior's mean, of the latent's shape: where truncation draws to."""
 
     def path(self, near: Array, far: Array, t: Floats) -> Array:
-        """Latents [N, P, *shape] at the fractions t [N, P] of the way from near [N, *shape] to far: a straight line."""
+        """Latents [N, P, *shape] at the fractions t [N, P] of the prior's way from near [N, *shape] to far."""
+        return self.straight(near, far, t)
+
+    def straight(self, near: Array, far: Array, t: Floats) -> Array:
+        """Latents [N, P, *shape] at the fractions t [N, P] of the straight line from near [N, *shape] to far."""
         t = t.reshape(*t.shape, *(1,) * len(self.shape))
         return np.asarray(near[:, None] * (1.0 - t) + far[:, None] * t)
 
@@ -234,7 +238,7 @@ class Choice(Part):
     def mean(self) -> Floats:
         raise InvalidArgument(f"{self!r} is a choice: it has no mean to be truncated toward")
 
-    def path(self, near: Array, far: Array, t: Floats) -> Array:
+    def straight(self, near: Array, far: Array, t: Floats) -> Array:
         return np.array(np.broadcast_to(near[:, None], t.shape))
 
     def shifted(self, latents: Array, by: Array) -> Array:

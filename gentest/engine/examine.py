@@ -1,0 +1,40 @@
+"""A generator is examined before any margin of it is believed: what no property could judge is said in one line."""
+
+from __future__ import annotations
+
+from gentest.engine.context import PILOT_SEED, Context
+from gentest.engine.evidence import Subject
+from gentest.errors import GeneratorError
+from gentest.generators import TANH
+from gentest.probes import independent, points
+
+EXAMINED = 16
+"""Samples on which a generator is examined before a property is looked at."""
+ALONE = 4
+"""Of these, so many once more alone."""
+SAME = 1 / 32
+"""How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
+
+
+def examine(context: Context, subject: Subject) -> None:
+    """Looks at a few samples in a batch and alone, once a session. Raises `GeneratorError` for what it finds."""
+    if subject.key in context.examined:
+        return
+    samples = independent(PILOT_SEED, 0, EXAMINED)
+    together = context.evidence(subject, points(), samples)
+    images = together.images
+    if subject.generator.output_range is None and bool((together.outputs >= 0.5).all()):
+        low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
+        raise GeneratorError(
+            f"no output is negative (values from {low:.3g} to {high:.3g}); "
+            "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) where that is meant"
+        )
+    alone = context.evidence(subject, points(), samples[-ALONE:], alone=True).again(0, chance=1)
+    same_size = alone.shape == images[-ALONE:].shape
+    difference = (alone - images[-ALONE:]).abs().max().item() if same_size else 1.0
+    if difference > SAME:
+        raise GeneratorError(
+            f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
+            "train mode, or noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
+        )
+    context.examined.add(subject.key)
