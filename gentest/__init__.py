@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from gentest.spaces import Categorical as Categorical
     from gentest.spaces import Empirical as Empirical
     from gentest.spaces import Joint as Joint
+    from gentest.spaces import Mapped as Mapped
     from gentest.spaces import Normal as Normal
     from gentest.spaces import Space as Space
     from gentest.spaces import Sphere as Sphere
@@ -85,7 +86,9 @@ _ROOMS = {
     "properties.definition": ("Evidence",),
     "result": ("Counterexample", "Result", "Verdict"),
     "_settings": ("settings",),
-    "spaces": ("Categorical", "Empirical", "Joint", "Normal", "Space", "Sphere", "TruncatedNormal", "Uniform"),
+    "spaces": (
+        "Categorical", "Empirical", "Joint", "Mapped", "Normal", "Space", "Sphere", "TruncatedNormal", "Uniform",
+    ),
     "tolerances": ("Tolerance", "sd"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

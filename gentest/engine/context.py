@@ -117,6 +117,21 @@ class Context:
             self._spreads[key] = self._spread(of, subject)
         return self._spreads[key]
 
+    def unit(self, subject: Subject) -> float:
+        """The range of the values that the first samples of the pilot have: 1 where they have one value alone."""
+        key = (subject.key, "unit")
+        if key not in self._spreads:
+            size = min(PILOT_BATCH, self.batch_size)
+            made = []
+            for start in range(0, PILOT_BATCH, size):
+                probes = independent(PILOT_SEED, start, min(size, PILOT_BATCH - start))
+                made.append(self.evidence(subject, points(), probes, batch_size=size).outputs.flatten())
+            values = torch.cat(made)
+            values = values[values.isfinite()]
+            span = (values.max() - values.min()).item() if len(values) else 0.0
+            self._spreads[key] = float(f"{span:.4g}") or 1.0
+        return self._spreads[key]
+
     @contextmanager
     def measured_by(self, spreads: Mapping[str, float]) -> Iterator[None]:
         """While it lasts, these are the standard deviations: a candidate is not to loosen its own tolerance."""

@@ -228,7 +228,8 @@ class _Check:
         samples = independent(PILOT_SEED, 0, EXAMINED)
         together = self.context.evidence(self.subject, points(), samples)
         images = together.images
-        if self.subject.generator.output_range is None and bool((together.outputs >= 0.5).all()):
+        generator = self.subject.generator
+        if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
             low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
             raise GeneratorError(
                 f"no output is negative (values from {low:.3g} to {high:.3g}); "
@@ -236,7 +237,7 @@ class _Check:
             )
         alone = self.context.evidence(self.subject, points(), samples[-ALONE:], alone=True).again(0, chance=1)
         same_size = alone.shape == images[-ALONE:].shape
-        difference = (alone - images[-ALONE:]).abs().max().item() if same_size else 1.0
+        difference = (alone - images[-ALONE:]).abs().max().item() / together.unit if same_size else 1.0
         if difference > SAME:
             raise GeneratorError(
                 f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "

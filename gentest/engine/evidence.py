@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gentest.attributes import Attribute, Feature
 from gentest.attributes.attribute import Readout, describe, embed, read, score
+from gentest.attributes.pixels import Pixels
 from gentest.errors import AttributeFailed, GeneratorError
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes, independent, noise
@@ -35,6 +36,16 @@ def _name(thing: Any, named: Mapping[str, Any]) -> str:
         n += 1
         name = f"{describe(thing)} ({n})"
     return name
+
+
+def _of_any_outputs(measure: Pixels, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """What measures outputs that are no images as a measure of pixels does images, where that means something."""
+    if measure.of_images:
+        raise AttributeFailed(
+            f"{describe(measure)} is of images, and these outputs {list(shape)} are none (images=False): "
+            "pass a callable on outputs [B, ...]"
+        )
+    return measure.measure
 
 
 def thing_key(thing: Any) -> Hashable:
@@ -62,7 +73,8 @@ class Subject:
     @classmethod
     def _of(cls, generator: Generator, fingerprint: str) -> Subject:
         function = thing_key(generator.function)
-        key = (fingerprint, function, repr(generator.latent), generator.output_range, repr(generator.noise))
+        values = (generator.output_range, generator.images)
+        key = (fingerprint, function, repr(generator.latent), values, repr(generator.noise))
         return cls(generator, key, fingerprint)
 
     def under(self, prior: Space) -> Subject:
@@ -138,6 +150,8 @@ class Observed:
         bad = ~x.isfinite().flatten(2).all(-1)
         if bad.any():
             self._refuse("returned values that are not finite", bad)
+        if not self.bounded:
+            return x.clone()
         low, high = self._subject.generator.output_range or (-1.0, 1.0)
         out = ((x < -SLACK) | (x > 1 + SLACK)).flatten(2).any(-1)
         if out.any():
@@ -150,6 +164,14 @@ class Observed:
                 out,
             )
         return x.clamp(0.0, 1.0)
+
+    @property
+    def bounded(self) -> bool:
+        return self._subject.generator.images or self._subject.generator.output_range is not None
+
+    @property
+    def unit(self) -> float:
+        return 1.0 if self.bounded else self._context.unit(self._subject)
 
     def _refuse(self, what: str, bad: Tensor) -> None:
         n, p = (int(i) for i in bad.nonzero()[0])
@@ -186,6 +208,8 @@ class Observed:
 
     def _measure(self, thing: Any, *, scalar: bool | None) -> Tensor:
         images = self.images.flatten(0, 1)
+        if isinstance(thing, Pixels) and not self._subject.generator.images:
+            thing = _of_any_outputs(thing, tuple(images.shape[1:]))
         if scalar is None:
             result = thing(images[:1])
             scalar = getattr(result, "ndim", 1) <= 1
@@ -241,7 +265,7 @@ class Observed:
             start = rows.stop
         sizes = sorted({tuple(x.shape[1:]) for x in made})
         if len(sizes) > 1:
-            raise GeneratorError(f"the generator returned images of several sizes: {sizes}")
+            raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
         return torch.cat(made)
 
     def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0) -> Tensor:

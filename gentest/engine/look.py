@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,9 +26,25 @@ from gentest.spaces.space import Array
 LATENTS = 512
 """Outputs that are looked at: a two-sample test on fewer sees little."""
 SIDE = 16
+FOLDED = 256
 DIMENSIONS = 48
 PROJECTION_SEED = 0x70726F6A656374
 BYTE = 127
+
+
+def sketch(outputs: Tensor) -> Tensor:
+    """Outputs that are no images, as rows [B, D <= 256] divided by the square root of how many values they have.
+
+    Where there are more, they are added up with random signs, which keeps distances (Charikar et al. 2002, "Finding
+    frequent items in data streams").
+    """
+    flat = outputs.flatten(1)
+    n = flat.shape[1]
+    if n > FOLDED:
+        signs = torch.from_numpy(_random_signs(n, n)).to(flat)
+        flat = F.pad(flat * signs, (0, -n % FOLDED)).reshape(len(flat), -1, FOLDED).sum(1)
+    rows: Tensor = flat / n**0.5
+    return rows
 
 
 def thumbnails(images: Tensor) -> Tensor:
@@ -53,7 +70,7 @@ def look(
     and a permutation test sees next to nothing where the outputs of one latent resemble each other.
     """
     bound = {name: context.bound(attribute) for name, attribute in attributes.items()}
-    feature = _embedding(context, attributes, features)
+    feature = _embedding(context, attributes, features, images=subject.generator.images)
     scores: dict[str, list[float]] = {name: [] for name in attributes}
     for evidence in _outputs(context, subject, seed, 0):
         for name, attribute in bound.items():
@@ -77,8 +94,10 @@ def _outputs(context: Context, subject: Subject, seed: int, start: int) -> Itera
         taken += n
 
 
-def _embedding(context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature]) -> Feature:
-    """CLIP's embedding, or whatever model's, where the property uses one; small images otherwise."""
+def _embedding(
+    context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature], *, images: bool
+) -> Feature:
+    """CLIP's embedding, or whatever model's, where the property uses one; small images, or a sketch, otherwise."""
     for attribute in attributes.values():
         bound = context.bound(attribute)
         if isinstance(bound, Readout):
@@ -87,7 +106,7 @@ def _embedding(context: Context, attributes: Mapping[str, Attribute], features: 
         if isinstance(feature, Bindable):
             embedding: Feature = context.bound(feature)
             return embedding
-    return thumbnails
+    return thumbnails if images else sketch
 
 
 def _packed(rows: Array, clip: str) -> Embedded:
@@ -100,5 +119,9 @@ def _packed(rows: Array, clip: str) -> Embedded:
 
 def _signs(dim: int) -> Array:
     """Random signs [dim, 48], the same for ever."""
-    raw = np.random.Philox(key=np.array([PROJECTION_SEED, dim], dtype=np.uint64)).random_raw(dim * DIMENSIONS)
-    return np.where(raw >> np.uint64(63), 1.0, -1.0).reshape(dim, DIMENSIONS)
+    return _random_signs(dim, dim * DIMENSIONS).reshape(dim, DIMENSIONS)
+
+
+def _random_signs(stream: int, n: int) -> Array:
+    raw = np.random.Philox(key=np.array([PROJECTION_SEED, stream], dtype=np.uint64)).random_raw(n)
+    return np.where(raw >> np.uint64(63), 1.0, -1.0)

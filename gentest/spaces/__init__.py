@@ -9,6 +9,7 @@ Paths follow what the prior allows: great circles (slerp, Shoemake 1985; White 2
 lies on a shell, straight lines elsewhere.
 """
 
+from gentest.spaces.mapped import Mapped
 from gentest.spaces.priors import Categorical, Empirical, Normal, Sphere, TruncatedNormal, Uniform
 from gentest.spaces.space import Choice, Fixed, Group, Joint, Part, Space, Truncated
 
@@ -19,6 +20,7 @@ __all__ = [
     "Fixed",
     "Group",
     "Joint",
+    "Mapped",
     "Normal",
     "Part",
     "Space",
