@@ -65,6 +65,8 @@ def fingerprint(function: object, *, code_of: object) -> str:
             digest.update(thing.encode())
             continue
         state = thing.state_dict() if isinstance(thing, nn.Module) else {"": thing}
+        if isinstance(thing, torch.jit.ScriptModule) and not state:  # frozen: its weights are constants of its code
+            digest.update(thing.save_to_buffer())
         for name, weight in sorted(state.items()):
             tensor = torch.from_numpy(weight.copy()) if isinstance(weight, np.ndarray) else weight
             if isinstance(tensor, Tensor):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -64,8 +65,8 @@ class Pipeline(Holder):
         components = self.pipeline.components
         modules = [part for _, part in sorted(components.items()) if isinstance(part, nn.Module)]
         scheduler = components.get("scheduler")
-        told = {name: value for name, value in self.arguments.items() if not isinstance(value, Tensor)}
-        words = f"{type(scheduler).__name__} {sorted(getattr(scheduler, 'config', {}).items(), key=str)} {told}"
+        config = {name: value for name, value in getattr(scheduler, "config", {}).items() if not name.startswith("_")}
+        words = f"{type(scheduler).__name__} {_words(config)} {_words(self.arguments)}"
         return [*modules, *(value for value in self.arguments.values() if isinstance(value, Tensor)), words]
 
     def __call__(self, *noise: Tensor, **named: Tensor) -> Tensor:
@@ -89,6 +90,8 @@ class Pipeline(Holder):
                     "does the latent space fit?"
                 )
         first = made if isinstance(made, Tensor) else made[0]
+        if isinstance(first, np.ndarray) and first.ndim == 4:  # what pipelines that know no "pt" make of it
+            first = torch.from_numpy(first).permute(0, 3, 1, 2)
         if not isinstance(first, Tensor):
             raise GeneratorError(f"{type(self.pipeline).__name__} gave a {type(first).__name__}; expected a tensor")
         return first
@@ -124,6 +127,15 @@ def check_noise(latent: Space) -> None:
     """Refuses a space in which no part is the noise."""
     if isinstance(latent, Joint) and LATENTS not in latent.parts:
         raise InvalidArgument.expected(f"a part named {LATENTS!r} that is the initial noise", "latent", latent)
+
+
+def _words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Settings in words that are the same in every process: tensors are weights, other objects tell their type."""
+    plain = (str, int, float, list, tuple, dict, type(None))
+    told = {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+    return sorted(
+        (name, repr(value) if isinstance(value, plain) else type(value).__name__) for name, value in told.items()
+    )
 
 
 class _StartingFrom(TorchFunctionMode):

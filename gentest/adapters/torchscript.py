@@ -7,7 +7,6 @@ it was exported, and computes for the one size of batch that it was exported wit
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Sequence
@@ -31,21 +30,7 @@ def is_path(value: object) -> bool:
     return isinstance(value, (str, os.PathLike))
 
 
-@dataclass(frozen=True, eq=False)
-class Frozen(Holder):
-    """A TorchScript module that was frozen: its weights are constants of its code, which is what tells it apart."""
-
-    module: torch.jit.ScriptModule
-
-    @property
-    def weights(self) -> Sequence[Weight | str]:
-        return self.module, hashlib.sha256(self.module.save_to_buffer()).hexdigest()
-
-    def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
-        return self.module(*latents, **named)
-
-
-def scripted(model: object) -> nn.Module | Frozen:
+def scripted(model: object) -> nn.Module:
     """A TorchScript module, of a file or as it is."""
     if is_path(model):
         try:
@@ -59,7 +44,7 @@ def scripted(model: object) -> nn.Module | Frozen:
         raise InvalidArgument(
             f"Expected a TorchScript module or the path of one but got a {type(model).__name__}{hint}"
         )
-    return model if model.state_dict() else Frozen(model)
+    return model
 
 
 @dataclass(frozen=True, eq=False)

@@ -118,15 +118,11 @@ class Context:
         return self._spreads[key]
 
     def unit(self, subject: Subject) -> float:
-        """The range of the values that the first samples of the pilot have: 1 where they have one value alone."""
+        """The range of the values that 16 samples have, each made alone: 1 where they have one value alone."""
         key = (subject.key, "unit")
         if key not in self._spreads:
-            size = min(PILOT_BATCH, self.batch_size)
-            made = []
-            for start in range(0, PILOT_BATCH, size):
-                probes = independent(PILOT_SEED, start, min(size, PILOT_BATCH - start))
-                made.append(self.evidence(subject, points(), probes, batch_size=size).outputs.flatten())
-            values = torch.cat(made)
+            samples = independent(PILOT_SEED, 0, PILOT_BATCH)
+            values = self.evidence(subject, points(), samples, alone=True).outputs
             values = values[values.isfinite()]
             span = (values.max() - values.min()).item() if len(values) else 0.0
             self._spreads[key] = float(f"{span:.4g}") or 1.0

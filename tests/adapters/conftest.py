@@ -22,7 +22,7 @@ def checked() -> Checked:
     def check(generator: gentest.Generator) -> gentest.Result:
         results = []
         for batch_size in (1, 64):
-            conditions = settings(examples=12, batch_size=batch_size, device="cpu", reduce=16)
+            conditions = settings(examples=8, batch_size=batch_size, device="cpu", reduce=8)
             result = gentest.between(gentest.brightness(), tolerance=0.001, points=5).check(
                 generator, settings=conditions
             )

@@ -217,3 +217,40 @@ def test_noise_of_another_shape_is_told() -> None:
     generator = Generator.from_diffusers(ddim(), latent=gentest.Normal((3, 8, 8)), steps=2)
     with pytest.raises(GeneratorError, match=r"DDIMPipeline drew no noise of shape \(3, 8, 8\) to start from"):
         generator.outputs({"": torch.zeros(2, 3, 8, 8)})
+
+
+class Older:
+    """A pipeline of an older diffusers: it knows no "pt", and gives arrays [B, H, W, C]."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Any] = {"unet": torch.nn.Conv2d(3, 3, 1)}
+
+    def set_progress_bar_config(self, **config: Any) -> None:
+        assert config == {"disable": True}
+
+    def __call__(self, prompt: Any, latents: Any = None, generator: Any = None, output_type: str = "pil") -> Any:
+        assert prompt == ["a cat"] * len(latents)
+        assert len(generator) == len(latents)
+        return [latents.sigmoid().permute(0, 2, 3, 1).numpy()]
+
+
+def test_arrays_become_tensors_and_a_prompt_is_repeated() -> None:
+    """Where a pipeline gives float arrays with channels last, they become images; a prompt is one for each image."""
+    made = Generator.from_diffusers(Older(), latent=NOISE, prompt="a cat").outputs({"": Z})
+    torch.testing.assert_close(made, Z.sigmoid())
+    with pytest.raises(InvalidArgument, match=r"say latent=gentest.Normal\(\(channels, height, width\)\)"):
+        Generator.from_diffusers(Older(), prompt="a cat")
+
+
+def test_a_fingerprint_is_the_same_in_every_process() -> None:
+    """What a scheduler keeps as a set, and the addresses of objects, do not enter the fingerprint."""
+    prints = []
+    for order in (["eta", "steps"], ["steps", "eta"]):
+        pipeline = Older()
+        pipeline.components["scheduler"] = DDIMScheduler(num_train_timesteps=10)
+        pipeline.components["scheduler"].register_to_config(_use_default_values=order)
+        torch.nn.init.zeros_(pipeline.components["unet"].weight)
+        torch.nn.init.zeros_(pipeline.components["unet"].bias)
+        g = Generator.from_diffusers(pipeline, latent=NOISE, prompt=object())
+        prints.append(g.fingerprint())
+    assert prints[0] == prints[1]

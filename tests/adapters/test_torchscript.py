@@ -105,6 +105,7 @@ def test_a_frozen_module_is_told_by_its_constants(net: Net, tmp_path: Path) -> N
             saved(frozen, path)
         generator = Generator.from_torchscript(path, latent=NORMAL)
         assert out(generator).shape == (5, 1, 2, 2)
+        assert generator.fingerprint() == Generator(generator.function, latent=NORMAL).fingerprint()
         prints.append(generator.fingerprint())
     assert prints[0] == prints[1] != prints[2]
 
