@@ -81,6 +81,9 @@ class OnnxModel(Holder):
             raise InvalidArgument(
                 f"an ONNX model needs onnxruntime: pip install 'pytest-gentest[onnx]' ({error})"
             ) from error
+        known = onnxruntime.get_available_providers()  # of another, onnxruntime takes the CPU and says so aside
+        if isinstance(providers, str) or not set(() if providers is None else providers) <= set(known):
+            raise InvalidArgument.expected(f"a list of {', '.join(known)}", "providers", providers)
         self._runtime = onnxruntime
         self._model = model if isinstance(model, bytes) else os.fspath(model)
         self._providers = None if providers is None else list(providers)
@@ -120,7 +123,8 @@ class OnnxModel(Holder):
             declared = names[name].shape
             if declared and not _fits(declared, (None, *part.shape)):
                 raise InvalidArgument(
-                    f"the model takes {names[name]}, and {part!r} gives {_sizes((None, *part.shape))}"
+                    f"the model takes {names[name]}, and {part!r} gives {_sizes((None, *part.shape))}; "
+                    "to give it otherwise, wrap gentest.adapters.onnx.OnnxModel in a function"
                 )
 
     def __call__(self, *latents: Tensor, **named: Tensor) -> Tensor:

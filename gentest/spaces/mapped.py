@@ -115,7 +115,9 @@ class _OfModule:
     def __init__(self, network: Callable[..., Any]) -> None:
         self.network = copy.deepcopy(network)
         self.module: Any = _module_of(self.network)
-        self.module.double().cpu().requires_grad_(requires_grad=False)
+        for weight in self.module.parameters():
+            weight.detach_()  # no gradient, of a TorchScript module's copies either
+        self.module.double().cpu()
         with suppress(NotImplementedError):  # a program of torch.export, which has no modes
             self.module.eval()
         self.state = dict(sorted(self.module.state_dict().items()))
@@ -139,4 +141,4 @@ class _OfModule:
 def _module_of(network: Any) -> Any:
     """The `nn.Module` that a network is, or is a partial over; None for another callable."""
     inner = network.func if isinstance(network, partial) else network
-    return inner if all(hasattr(inner, name) for name in ("state_dict", "double", "requires_grad_")) else None
+    return inner if all(hasattr(inner, name) for name in ("state_dict", "double", "parameters")) else None

@@ -157,6 +157,19 @@ def test_further_inputs_are_given_by_a_partial() -> None:
     assert np.array_equal(space.from_uniforms(u), Mapped(Normal(16), Mapping()).from_uniforms(u))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:FutureWarning")
+def test_networks_that_were_exported_map_as_well() -> None:
+    """A TorchScript module, and a program of `torch.export` in double precision, are modules too."""
+    network = nn.Sequential(nn.Linear(2, 3), nn.Tanh()).double().eval()
+    dynamic = ({0: torch.export.Dim.DYNAMIC},)
+    program = torch.export.export(network, (torch.zeros(2, 2, dtype=torch.float64),), dynamic_shapes=dynamic)
+    expected = Mapped(Normal(2), network)
+    for other in (torch.jit.script(network), program.module()):
+        space = Mapped(Normal(2), other)
+        assert space == expected
+        assert np.array_equal(space.mean(), expected.mean())
+
+
 def test_a_whole_check_in_w() -> None:
     """A synthesis network on its w is checked, with the same outcome at any batch size, truncated too."""
     torch.manual_seed(1)

@@ -186,6 +186,7 @@ def test_a_fingerprint_sees_weights_in_files_beside_the_model(tmp_path: Path) ->
     [
         ({}, {"latent": gentest.Normal(4)}, r"takes 'z' \(float32 \[\?, 3\]\), and Normal\(4\) gives \[\?, 4\]"),
         ({}, {"latent": gentest.Normal((3, 1))}, r"and Normal\(\(3, 1\)\) gives \[\?, 3, 1\]"),
+        ({"label": FLOAT}, {"latent": LABELLED}, r"Categorical\(4\) gives \[\?\]; to give it otherwise, wrap"),
         ({}, {"latent": LABELLED}, r"takes 'z' \(float32 \[\?, 3\]\), and that is not Joint"),
         ({"label": INT64}, {"latent": NORMAL}, r"name each input, as in gentest.Joint\(z=..., label=...\)"),
         ({}, {"latent": NORMAL, "noise": {"eps": NORMAL}}, "and that is not Normal.3. and noise 'eps'"),
@@ -198,6 +199,15 @@ def test_a_space_that_does_not_fit_is_refused(options: Any, arguments: Any, mess
     with pytest.raises(InvalidArgument, match=message) as caught:
         Generator.from_onnx(content(**options), **arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("providers", ["CPUExecutionProvider", ["Nope"], [3]])
+def test_providers_that_are_not_there_are_refused(providers: Any) -> None:
+    """What onnxruntime cannot run on is an error, where onnxruntime itself would take the CPU."""
+    with pytest.raises(InvalidArgument, match=r"a list of .*CPUExecutionProvider.* but got providers="):
+        Generator.from_onnx(content(), latent=NORMAL, providers=providers)
+    named = Generator.from_onnx(content(), latent=NORMAL, providers=["CPUExecutionProvider"])
+    torch.testing.assert_close(named.outputs({"": Z}), expected(Z), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("model", ["missing.onnx", b"junk", b"", 3, None, Path("missing.onnx")])
