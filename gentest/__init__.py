@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from gentest.spaces import Direction as Direction
     from gentest.spaces import Empirical as Empirical
     from gentest.spaces import Joint as Joint
+    from gentest.spaces import Mapped as Mapped
     from gentest.spaces import Normal as Normal
     from gentest.spaces import Space as Space
     from gentest.spaces import Sphere as Sphere
@@ -106,7 +107,8 @@ _ROOMS = {
     "result": ("Counterexample", "Result", "Verdict"),
     "_settings": ("settings",),
     "spaces": (
-        "Categorical", "Direction", "Empirical", "Joint", "Normal", "Space", "Sphere", "TruncatedNormal", "Uniform",
+        "Categorical", "Direction", "Empirical", "Joint", "Mapped", "Normal", "Space", "Sphere", "TruncatedNormal",
+        "Uniform",
     ),
     "tolerances": ("Tolerance", "sd"),
     "ways": ("along",),

@@ -17,7 +17,7 @@ from gentest._settings import settings
 from gentest.attributes import Attribute
 from gentest.attributes.attribute import describe
 from gentest.engine.context import Context
-from gentest.engine.evidence import Subject
+from gentest.engine.subject import Subject
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators import Generator
 from gentest.probes import independent, points

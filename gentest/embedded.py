@@ -35,6 +35,11 @@ def projected(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     if rows.shape[1] <= DIMENSIONS:
         return rows
     dim = rows.shape[1]
-    raw = np.random.Philox(key=np.array([PROJECTION_SEED, dim], dtype=np.uint64)).random_raw(dim * DIMENSIONS)
-    signs = np.where(raw >> np.uint64(63), 1.0, -1.0).reshape(dim, DIMENSIONS)
+    signs = random_signs(dim, dim * DIMENSIONS).reshape(dim, DIMENSIONS)
     return np.asarray(rows @ signs / DIMENSIONS**0.5)
+
+
+def random_signs(stream: int, n: int) -> NDArray[np.float64]:
+    """The first `n` signs, 1 or -1, of one of the streams of signs, the same for ever."""
+    raw = np.random.Philox(key=np.array([PROJECTION_SEED, stream], dtype=np.uint64)).random_raw(n)
+    return np.where(raw >> np.uint64(63), 1.0, -1.0)

@@ -6,28 +6,30 @@ A `Generator` is a value: `.truncated(psi)`, `.given(label=3)` and `.under(prior
 from __future__ import annotations
 
 import functools
-import hashlib
-import inspect
-import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from types import CodeType, MappingProxyType, ModuleType
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gentest.adapters.arrays import OnArrays
+from gentest.adapters.returned import TANH as TANH
+from gentest.adapters.returned import as_images, as_values
 from gentest.errors import GeneratorError, InvalidArgument
+from gentest.randomness import pinned_rng
 from gentest.spaces import Joint, Part, Space
 from gentest.spaces.space import check_psi
+from gentest.weights import fingerprint, held, to_eval_mode
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 Batch = Mapping[str, Tensor]
 """Latents by part, each [B, *shape]."""
-
-TANH = (-1.0, 1.0)
 
 
 @dataclass(frozen=True, init=False)
@@ -40,19 +42,26 @@ class Generator:
     that a stochastic generator draws by itself otherwise: `noise={"noise": gentest.Normal((1, 64, 64))}` calls
     `f(z, noise=...)` with values drawn from the probe's seed, so that it becomes a function.
 
+    With `images=False` outputs are anything [B, ...]: audio [B, T] or [B, C, T], the rows of a table [B, F]. They keep
+    their units unless an `output_range` is given, and attributes and features are callables on them.
+
     A module, and any module that a method, partial, closure or object holds, is put in eval mode and, by the engine,
-    on the device.
+    on the device. Labels come as int64 [B]; where f wants them one-hot, wrap it:
 
     >>> import gentest, torch
-    >>> g = gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
-    >>> g.outputs({"": torch.zeros(2, 3)}).shape
-    torch.Size([2, 3, 1, 1])
+    >>> one_hot = torch.nn.functional.one_hot
+    >>> f = lambda z, hot: (z @ torch.ones(3, 2) * hot).tanh()[:, None, None]
+    >>> space = gentest.Joint(z=gentest.Normal(3), label=gentest.Categorical(2))
+    >>> g = gentest.Generator(lambda z, label: f(z, one_hot(label, 2)), latent=space)
+    >>> g.outputs({"z": torch.zeros(4, 3), "label": torch.tensor([0, 1, 1, 0])}).shape
+    torch.Size([4, 1, 1, 2])
     """
 
     function: Callable[..., Any]
     base: Space
     output_range: tuple[float, float] | None
     noise: Mapping[str, Part]
+    images: bool
     psi: float
     choices: Mapping[str, int]
 
@@ -63,6 +72,7 @@ class Generator:
         latent: Space,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
+        images: bool = True,
     ) -> None:
         if not callable(function) or isinstance(function, type):
             hint = "make an instance of it first" if isinstance(function, type) else ""
@@ -77,16 +87,19 @@ class Generator:
                 raise InvalidArgument.expected("a space such as gentest.Normal((1, 64, 64))", f"noise[{name!r}]", part)
             if name in latent.parts:
                 raise InvalidArgument(f"{name!r} names both a part of {latent!r} and a noise input")
+        if not isinstance(images, bool):
+            raise InvalidArgument.expected("True, or False for outputs that are none", "images", images)
         self._set(
             function=function,
             base=latent,
             output_range=None if output_range is None else _checked_range(output_range),
             noise=MappingProxyType(dict(noise)),
+            images=images,
             psi=1.0,
             choices=MappingProxyType({}),
         )
         for module in self.modules:
-            module.eval()
+            to_eval_mode(module)
 
     @classmethod
     def from_numpy(
@@ -96,11 +109,119 @@ class Generator:
         latent: Space,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
+        images: bool = True,
     ) -> Generator:
         """A generator that takes and returns NumPy arrays."""
         if not callable(function):
             raise InvalidArgument.expected("a callable", "function", function)
-        return cls(_OnArrays(function), latent=latent, output_range=output_range, noise=noise)
+        return cls(OnArrays(function), latent=latent, output_range=output_range, noise=noise, images=images)
+
+    @classmethod
+    def from_torchscript(
+        cls,
+        model: str | os.PathLike[str] | torch.jit.ScriptModule,
+        *,
+        latent: Space,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+        images: bool = True,
+    ) -> Generator:
+        """A TorchScript module, or the file that `torch.jit.save` wrote of one."""
+        from gentest.adapters.torchscript import scripted
+
+        return cls(scripted(model), latent=latent, output_range=output_range, noise=noise, images=images)
+
+    @classmethod
+    def from_exported(
+        cls,
+        model: str | os.PathLike[str] | ExportedProgram,
+        *,
+        latent: Space,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+        images: bool = True,
+    ) -> Generator:
+        """A program of `torch.export.export`, or the .pt2 file that `torch.export.save` wrote of one.
+
+        It stays in the mode that it was exported in: call `.eval()` before exporting. One of a fixed batch size is
+        called as often as it takes.
+        """
+        from gentest.adapters.torchscript import exported
+
+        return cls(exported(model), latent=latent, output_range=output_range, noise=noise, images=images)
+
+    @classmethod
+    def from_onnx(
+        cls,
+        model: str | os.PathLike[str] | bytes,
+        *,
+        latent: Space,
+        output: str | None = None,
+        providers: Sequence[str] | None = None,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+        images: bool = True,
+    ) -> Generator:
+        """An ONNX graph, of a file or its bytes, run by onnxruntime (`pip install 'pytest-gentest[onnx]'`).
+
+        Its inputs are the parts of the latent space and the noise, by name; a space of one part is the input that
+        remains. `output` names which output is looked at, the first unless said, `providers` what onnxruntime is to
+        run on. See `gentest.adapters.onnx.OnnxModel` for the callable itself, to wrap it.
+        """
+        from gentest.adapters.onnx import OnnxModel
+
+        function = OnnxModel(model, output=output, providers=providers)
+        made = cls(function, latent=latent, output_range=output_range, noise=noise, images=images)
+        function.check(made.base, made.noise)
+        return made
+
+    @classmethod
+    def from_diffusers(
+        cls,
+        pipeline: Any,
+        *,
+        latent: Space | None = None,
+        steps: int | None = None,
+        output_range: tuple[float, float] | None = (0.0, 1.0),
+        images: bool = True,
+        **call_arguments: Any,
+    ) -> Generator:
+        """A diffusers pipeline as a function of its initial noise (`pip install 'pytest-gentest[diffusers]'`).
+
+        `latent` is the space of that noise, normal and of the shape that the pipeline's denoiser was made for unless
+        said; where it is a `Joint`, the noise is its part `latents`, and the other parts are given to the call by name
+        (`class_labels`). `steps` is how many denoising steps are made, `call_arguments` whatever else the pipeline's
+        call takes. Noise that a scheduler draws later is the same for every image: declared, it would be latent too.
+        """
+        from gentest.adapters.diffusers import Pipeline, check_noise, initial_noise
+
+        function = Pipeline(pipeline, steps, call_arguments)
+        space = initial_noise(pipeline) if latent is None else latent
+        made = cls(function, latent=space, output_range=output_range, images=images)
+        check_noise(made.base)
+        return made
+
+    @classmethod
+    def from_autoencoder(
+        cls,
+        decoder: Any,
+        *,
+        data: Any,
+        encoder: Any = None,
+        batch_size: int = 64,
+        output_range: tuple[float, float] | None = None,
+        images: bool = True,
+    ) -> Generator:
+        """An autoencoder's decoder, on an `Empirical` bank of what its encoder makes of `data`.
+
+        `data` are images [M, C, H, W] as the encoder takes them, or batches of them, as a data loader gives. Of an
+        encoder that gives a distribution (`.latent_dist`, (mu, logvar), or one of torch) the mean is taken. Where no
+        encoder is given, `decoder` is the whole autoencoder, with `encode` and `decode`.
+        """
+        from gentest.adapters.autoencoder import autoencoder
+
+        made = autoencoder(decoder, encoder, data, batch_size)
+        return cls(made.decode, latent=made.bank, output_range=output_range, images=images)
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -155,12 +276,12 @@ class Generator:
     @functools.cached_property
     def modules(self) -> tuple[nn.Module, ...]:
         """The modules that f is, or holds."""
-        return tuple(thing for thing in _held(self.function) if isinstance(thing, nn.Module))
+        return tuple(thing for thing in held(self.function) if isinstance(thing, nn.Module))
 
     def to(self, device: torch.device) -> None:
         """Put f's modules in eval mode and on the device."""
         for module in self.modules:
-            module.eval().to(device)
+            to_eval_mode(module).to(device)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the weights: names, dtypes, shapes and values.
@@ -169,35 +290,23 @@ class Generator:
         tensors and arrays that it holds; where there are no modules, its code counts too. Computed anew at each call,
         since weights can be changed in place.
         """
-        digest = hashlib.sha256()
-        for thing in _held(self.function):
-            state = thing.state_dict() if isinstance(thing, nn.Module) else {"": thing}
-            for name, weight in sorted(state.items()):
-                tensor = torch.from_numpy(weight.copy()) if isinstance(weight, np.ndarray) else weight
-                if isinstance(tensor, Tensor):
-                    values = tensor.detach().cpu().contiguous()
-                    digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-                    digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-        if not self.modules:
-            function = self.function.function if isinstance(self.function, _OnArrays) else self.function
-            digest.update(getattr(function, "__qualname__", type(function).__qualname__).encode())
-            code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
-            digest.update(repr(_constant(code)).encode())
-        return digest.hexdigest()[:16]
+        plain = self.function.function if isinstance(self.function, OnArrays) else self.function
+        return fingerprint(self.function, code_of=plain)
 
     def outputs(self, latents: Batch, noise: Batch | None = None, *, chance: int = 0) -> Tensor:
         """What f returns for a batch, as float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
 
-        Random numbers that f draws by itself, from torch, NumPy or `random`, come from a state that `chance` seeds, the
-        same at every call, and that is restored after it. f is given copies of the latents, which it may change.
-        Raises `GeneratorError`, with the cause, where f raises or returns something else than B images.
+        Outputs that are no images are [B, ...], mapped where a range is declared. Random numbers that f draws by
+        itself, from torch, NumPy or `random`, come from a state that `chance` seeds, the same at every call, and that
+        is restored after it. f is given copies of the latents, which it may change. Raises `GeneratorError`, with the
+        cause, where f raises or returns something else than B outputs.
         """
         sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
         n = next(iter(latents.values())).shape[0]
         latents = {name: z.clone() for name, z in latents.items()}
         noise = {name: z.clone() for name, z in (noise or {}).items()}
         try:
-            with _pinned_rng(next(iter(latents.values())).device, chance):
+            with pinned_rng(next(iter(latents.values())).device, chance):
                 if list(latents) == [""]:
                     raw = self.function(latents[""], **noise)
                 else:
@@ -209,74 +318,9 @@ class Generator:
                 f"the generator raised {': '.join([type(error).__name__, *str(error).splitlines()[:1]])} "
                 f"(latents {sizes} from {self.latent!r}: does the space fit?)"
             ) from error
-        return self._as_images(raw, n, sizes)
-
-    def _as_images(self, raw: object, n: int, sizes: Mapping[str, tuple[int, ...]]) -> Tensor:
-        if isinstance(raw, np.ndarray):
-            raw = _as_tensor(raw)
-        if not isinstance(raw, Tensor):
-            raise GeneratorError(f"the generator returned a {type(raw).__name__}; expected a tensor or array of images")
-        if raw.ndim == 3:
-            raw = raw[:, None]
-        if raw.ndim != 4 or raw.shape[0] != n:
-            raise GeneratorError(
-                f"the generator returned shape {tuple(raw.shape)} for latents {sizes}; "
-                f"expected [{n}, C, H, W] or [{n}, H, W]"
-            )
-        if raw.shape[1] > 4 and raw.shape[3] in (1, 3):
-            raise GeneratorError(
-                f"the generator returned shape {tuple(raw.shape)}, channels last; expected [{n}, C, H, W]: "
-                "return x.permute(0, 3, 1, 2)"
-            )
-        if raw.dtype == torch.uint8 and self.output_range is None:
-            raise GeneratorError("the generator returned uint8 values; say Generator(..., output_range=(0, 255))")
-        if raw.is_complex():
-            raise GeneratorError("the generator returned complex values; expected real images")
-        low, high = self.output_range or TANH
-        return (raw.to(torch.float32) - low).div_(high - low)
-
-
-@dataclass(frozen=True)
-class _OnArrays:
-    """A NumPy function that takes and returns tensors."""
-
-    function: Callable[..., Any]
-
-    def __call__(self, *latents: Tensor, **named: Tensor) -> Tensor:
-        arrays = [z.cpu().numpy() for z in latents]
-        result = self.function(*arrays, **{name: z.cpu().numpy() for name, z in named.items()})
-        return _as_tensor(np.asarray(result))
-
-
-def _as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
-    """An array as a tensor; a copy where torch takes no view (reversed axes, bytes) or warns of one (read-only)."""
-    if not (array.flags.carray and array.dtype.isnative):
-        array = array.astype(array.dtype.newbyteorder("="), order="C")
-    try:
-        return torch.from_numpy(array)
-    except (TypeError, ValueError) as error:
-        raise GeneratorError(f"the generator returned an array of {array.dtype}; expected numbers") from error
-
-
-@contextmanager
-def _pinned_rng(device: torch.device, seed: int) -> Iterator[None]:
-    """The same random state of torch, NumPy and `random` at every entry, restored on leaving."""
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
-    states = [(generator, generator.get_state()) for generator in generators]
-    legacy, plain = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002 - the global one is meant
-    try:
-        for generator in generators:
-            generator.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        random.seed(seed)
-        yield
-    finally:
-        np.random.set_state(legacy)  # noqa: NPY002
-        random.setstate(plain)
-        for generator, state in states:
-            generator.set_state(state)
+        if self.images:
+            return as_images(raw, n, sizes, self.output_range)
+        return as_values(raw, n, sizes, self.output_range)
 
 
 def _checked_range(output_range: object) -> tuple[float, float]:
@@ -287,55 +331,3 @@ def _checked_range(output_range: object) -> tuple[float, float]:
     if not (isfinite(low) and isfinite(high) and low < high):
         raise InvalidArgument.expected("a range (low, high) with low < high", "output_range", output_range)
     return low, high
-
-
-LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype)
-REACH, MOST = 6, 10_000
-"""How many references away from a callable, and among how many objects, its weights are looked for."""
-
-
-def _held(function: object) -> list[nn.Module | Tensor | np.ndarray[Any, Any]]:
-    """The modules, tensors and arrays that a callable is or holds, through methods, partials, closures and globals that
-    it names, fields, lists and dictionaries; what belongs to a module counts as the module."""
-    found: list[nn.Module | Tensor | np.ndarray[Any, Any]] = []
-    seen: set[int] = set()
-    level: list[object] = [function]
-    for _ in range(REACH):
-        if len(seen) > MOST:
-            break
-        fresh = [thing for thing in level if id(thing) not in seen and not isinstance(thing, LEAVES)]
-        seen.update(map(id, level))
-        level = []
-        for thing in {id(thing): thing for thing in fresh}.values():
-            if isinstance(thing, (nn.Module, Tensor, np.ndarray)):
-                found.append(thing)
-            else:
-                level += _references(thing)
-    return found
-
-
-def _references(thing: object) -> list[object]:
-    """What an object refers to, one step away."""
-    if isinstance(thing, functools.partial):
-        return [thing.func, *thing.args, *thing.keywords.values()]
-    if inspect.ismethod(thing):
-        return [thing.__self__, thing.__func__]
-    if inspect.isfunction(thing):
-        with suppress(ValueError):  # a name that is not bound yet
-            used = inspect.getclosurevars(thing)
-            return [*used.nonlocals.values(), *used.globals.values()]
-        return []
-    if isinstance(thing, (list, tuple)):
-        return list(thing)
-    if isinstance(thing, dict):
-        return list(thing.values())
-    return list(vars(thing).values()) if hasattr(thing, "__dict__") else []
-
-
-def _constant(value: object) -> object:
-    """What a constant or a code object says, without addresses and orders that change from one process to the next."""
-    if isinstance(value, CodeType):
-        return value.co_code, value.co_names, [_constant(c) for c in value.co_consts]
-    if isinstance(value, frozenset):
-        return sorted(map(repr, value))
-    return value

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import gentest
+from gentest import weights
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.probes import independent, noise
 
@@ -575,3 +576,57 @@ def test_a_module_behind_a_global_name_is_found() -> None:
     assert set(generator.modules) == {GLOBAL, models[0]}
     assert not GLOBAL.training
     assert not models[0].training
+
+
+class Told(weights.Holder):
+    """A callable whose module counts its own calls, which is no weight."""
+
+    def __init__(self, word: str) -> None:
+        self.module = Decoder()
+        self.calls = torch.zeros(1)
+        self.word = word
+
+    @property
+    def weights(self) -> tuple[nn.Module, str]:
+        return self.module, self.word
+
+    def __call__(self, z: Tensor) -> Tensor:
+        self.calls += 1
+        return self.module(z)
+
+
+def test_a_holder_says_itself_what_its_weights_are() -> None:
+    """Its modules are found as any, what it does not name is no weight, and its words tell it from another."""
+    told, other = Told("a"), Told("b")
+    other.module.load_state_dict(told.module.state_dict())
+    g = generator(closure(told))
+    assert g.modules == (told.module,)
+    before = generator(told).fingerprint()
+    assert called(generator(told)).shape == (2, 1, 2, 2)
+    assert told.calls == 1
+    assert generator(told).fingerprint() == before
+    assert generator(other).fingerprint() != before
+    other.word = "a"
+    assert generator(other).fingerprint() == before == g.fingerprint()
+
+
+def test_a_numpy_function_with_labels_is_checked() -> None:
+    """A conditional generator in NumPy, of labels in a joint space, passes through a whole check at any batch size."""
+    table = np.linspace(0, 1, 12).reshape(4, 3)
+
+    def f(z: Any, label: Any) -> Any:
+        assert label.dtype == np.int64
+        hot = np.eye(4)[label]  # one-hot
+        return np.tanh(z + hot @ table)[:, None, None]
+
+    g = gentest.Generator.from_numpy(f, latent=LABELLED)
+    results = [
+        gentest.between(gentest.brightness(), tolerance=0.01).check(
+            given, settings=gentest.settings(examples=20, batch_size=size, device="cpu")
+        )
+        for size in (1, 64)
+        for given in (g, g.given(label=2))
+    ]
+    assert {result.verdict for result in results} == {gentest.Verdict.VIOLATED}
+    assert results[0].counterexample == results[2].counterexample
+    assert results[1].counterexample == results[3].counterexample

@@ -26,6 +26,8 @@ class Pixels:
 
     name: str
     measure: Callable[[Tensor], Tensor]
+    of_images: bool = True
+    """Whether it means something of images alone; where not, `measure` takes any outputs [B, ...]."""
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.measure(check_images(images))
@@ -91,13 +93,14 @@ def sharpness() -> Pixels:
 def pixels() -> Pixels:
     """The pixels as a feature [B, C * H * W], each divided by sqrt(C * H * W).
 
-    So the L2 distance of two images is the root mean square of their difference, in [0, 1].
+    So the L2 distance of two images is the root mean square of their difference, in [0, 1]. Of outputs that are no
+    images it is the values [B, ...] as a feature, and the distance is in their units.
 
     >>> black, white = pixels()(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 8, 8))
     >>> torch.dist(black, white)
     tensor(1.)
     """
-    return Pixels("pixels", _pixels)
+    return Pixels("pixels", _pixels, of_images=False)
 
 
 def _brightness(images: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from gentest._settings import Values
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Setup, bind, describe
 from gentest.attributes.prompts import PromptCache
-from gentest.engine.evidence import Observed, Subject, thing_key
+from gentest.engine.evidence import Observed
+from gentest.engine.subject import Subject, thing_key
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.probes import Probe, Probes, independent, points
 
@@ -115,6 +116,17 @@ class Context:
         key = (subject.key, thing_key(of))
         if key not in self._spreads:
             self._spreads[key] = self._spread(of, subject)
+        return self._spreads[key]
+
+    def unit(self, subject: Subject) -> float:
+        """The range of the values that 16 samples have, each made alone: 1 where they have one value alone."""
+        key = (subject.key, "unit")
+        if key not in self._spreads:
+            samples = independent(PILOT_SEED, 0, PILOT_BATCH)
+            values = self.evidence(subject, points(), samples, alone=True).outputs
+            values = values[values.isfinite()]
+            span = (values.max() - values.min()).item() if len(values) else 0.0
+            self._spreads[key] = float(f"{span:.4g}") or 1.0
         return self._spreads[key]
 
     @contextmanager

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gentest.attributes.attribute import describe, embed, fingerprint
+from gentest.attributes.pixels import Pixels
 from gentest.comparison import Look, Sample
 from gentest.embedded import packed, projected, unpacked
 from gentest.engine.context import Context
-from gentest.engine.evidence import Observed, Subject
+from gentest.engine.evidence import Observed
+from gentest.engine.subject import Subject, of_any_outputs
 from gentest.errors import InvalidArgument
 from gentest.generators import Generator
 from gentest.probes import independent, points
@@ -103,13 +105,16 @@ class AgainstReference:
             reference.to(self._context.device)
             return self._rows(Subject.of(reference), 2 * n)
         shape = next(self._outputs(self._subject, 0)).images.shape[2:]
+        images_only = self._subject.generator.images
+        of_values = isinstance(self._bound, Pixels) and not images_only
+        measure = of_any_outputs(self._bound, tuple(shape)) if of_values else self._bound
         order, rows = chosen(reference, n, self._seed), []
         for at in range(0, len(order), READ):
-            images: Tensor = reference.fitted(order[at : at + READ], shape)
-            if images.ndim == 4:
-                check_unit_range(images)
+            outputs: Tensor = reference.fitted(order[at : at + READ], shape)
+            if images_only:
+                check_unit_range(outputs)
             with torch.no_grad():
-                rows.append(embed(self._bound, images.to(self._context.device)).double().cpu())
+                rows.append(embed(measure, outputs.to(self._context.device)).double().cpu())
         found = torch.cat(rows)
         if not found.isfinite().all():
             raise InvalidArgument(f"{describe(self._matches.feature)} of {reference!r} is not finite")

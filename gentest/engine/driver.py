@@ -20,13 +20,14 @@ from gentest.comparison import Look, Sample, Terms
 from gentest.engine import reduce, sampling, search
 from gentest.engine.context import Context
 from gentest.engine.distribution import AgainstReference
-from gentest.engine.evidence import Observed, Subject
+from gentest.engine.evidence import Observed
 from gentest.engine.examine import examine
 from gentest.engine.explain import explain, observed
 from gentest.engine.look import look
 from gentest.engine.margins import Judge
 from gentest.engine.rated import Rating
 from gentest.engine.stream import Stream, fits, real
+from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, InvalidArgument
 from gentest.generators import Generator
 from gentest.probes import Probe

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from torch import Tensor
 from gentest.attributes import Attribute, Distance, Feature, apart
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
 from gentest.attributes.distances import NO_SPREAD
+from gentest.attributes.pixels import Pixels
+from gentest.engine.subject import Subject, of_any_outputs, thing_key
 from gentest.errors import AttributeFailed, GeneratorError, InvalidArgument
-from gentest.generators import Generator
 from gentest.probes import Probe, Probes, independent, noise
 from gentest.spaces import Space
 from gentest.tolerances import StandardDeviations, Tolerance
@@ -38,15 +38,6 @@ def _name(thing: Any, named: Mapping[str, Any]) -> str:
     return name
 
 
-def thing_key(thing: Any) -> Hashable:
-    """What tells two callables apart: their value where they have one, else which object it is."""
-    try:
-        hash(thing)
-    except TypeError:
-        return ("id", id(thing))
-    return (type(thing), thing)
-
-
 def _check_of_one(thing: object) -> None:
     if isinstance(thing, Distance):
         raise InvalidArgument(f"{describe(thing)} is a distance of two images: ask evidence.distances(...)")
@@ -65,30 +56,6 @@ def _checked_places(first: Sequence[int], second: Sequence[int], n_points: int) 
             f"Expected as many places in first as in second but got {len(ends[0])} and {len(ends[1])}"
         )
     return tuple(ends)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A generator and what tells its outputs apart from another's: its weights now, the object, and its space."""
-
-    generator: Generator
-    key: Hashable
-    fingerprint: str
-
-    @classmethod
-    def of(cls, generator: Generator) -> Subject:
-        """The generator as its weights are now."""
-        return cls._of(generator, generator.fingerprint())
-
-    @classmethod
-    def _of(cls, generator: Generator, fingerprint: str) -> Subject:
-        function = thing_key(generator.function)
-        key = (fingerprint, function, repr(generator.latent), generator.output_range, repr(generator.noise))
-        return cls(generator, key, fingerprint)
-
-    def under(self, prior: Space) -> Subject:
-        """The same generator under another prior."""
-        return self._of(self.generator.under(prior), self.fingerprint)
 
 
 class Observed:
@@ -177,6 +144,8 @@ class Observed:
         bad = ~x.isfinite().flatten(2).all(-1)
         if bad.any():
             self._refuse("returned values that are not finite", bad)
+        if not self.bounded:
+            return x
         low, high = self._subject.generator.output_range or (-1.0, 1.0)
         out = ((x < -SLACK) | (x > 1 + SLACK)).flatten(2).any(-1)
         if out.any():
@@ -189,6 +158,14 @@ class Observed:
                 out,
             )
         return x.clamp(0.0, 1.0)
+
+    @property
+    def bounded(self) -> bool:
+        return self._subject.generator.images or self._subject.generator.output_range is not None
+
+    @property
+    def unit(self) -> float:
+        return 1.0 if self.bounded else self._context.unit(self._subject)
 
     def _refuse(self, what: str, bad: Tensor) -> None:
         n, p = (int(i) for i in bad.nonzero()[0])
@@ -262,6 +239,8 @@ class Observed:
 
     def _measure(self, thing: Any, *, scalar: bool | None) -> Tensor:
         images = self.images.flatten(0, 1)
+        if isinstance(thing, Pixels) and not self._subject.generator.images:
+            thing = of_any_outputs(thing, tuple(images.shape[1:]))
         if scalar is None:
             result = thing(images[:1])
             scalar = getattr(result, "ndim", 1) <= 1
@@ -319,7 +298,7 @@ class Observed:
             start = rows.stop
         sizes = sorted({tuple(x.shape[1:]) for x in made})
         if len(sizes) > 1:
-            raise GeneratorError(f"the generator returned images of several sizes: {sizes}")
+            raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
         return torch.cat(made) if len(made) > 1 else made[0]
 
     def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gentest.engine.context import PILOT_SEED, Context
-from gentest.engine.evidence import Subject
+from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError
 from gentest.generators import TANH
 from gentest.probes import independent, points
@@ -23,7 +23,8 @@ def examine(context: Context, subject: Subject) -> None:
     samples = independent(PILOT_SEED, 0, EXAMINED)
     together = context.evidence(subject, points(), samples)
     images = together.images
-    if subject.generator.output_range is None and bool((together.outputs >= 0.5).all()):
+    generator = subject.generator
+    if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
         low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
         raise GeneratorError(
             f"no output is negative (values from {low:.3g} to {high:.3g}); "
@@ -31,7 +32,7 @@ def examine(context: Context, subject: Subject) -> None:
         )
     alone = context.evidence(subject, points(), samples[-ALONE:], alone=True).again(0, chance=1)
     same_size = alone.shape == images[-ALONE:].shape
-    difference = (alone - images[-ALONE:]).abs().max().item() if same_size else 1.0
+    difference = (alone - images[-ALONE:]).abs().max().item() / together.unit if same_size else 1.0
     if difference > SAME:
         raise GeneratorError(
             f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "

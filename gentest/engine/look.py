@@ -9,21 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gentest.attributes import Attribute, Feature, Readout
 from gentest.attributes.attribute import Bindable, describe, fingerprint
 from gentest.comparison import Look
-from gentest.embedded import packed
+from gentest.embedded import packed, random_signs
 from gentest.engine.context import Context
-from gentest.engine.evidence import Observed, Subject
+from gentest.engine.evidence import Observed
+from gentest.engine.subject import Subject
 from gentest.probes import independent, points
 from gentest.records import pack
 
 LATENTS = 512
 """Outputs that are looked at: a two-sample test on fewer sees little."""
 SIDE = 16
+FOLDED = 256
+
+
+def sketch(outputs: Tensor) -> Tensor:
+    """Outputs that are no images, as rows [B, D <= 256] divided by the square root of how many values they have.
+
+    Where there are more, they are added up with random signs, which keeps distances (Charikar et al. 2002, "Finding
+    frequent items in data streams").
+    """
+    flat = outputs.flatten(1)
+    n = flat.shape[1]
+    if n > FOLDED:
+        signs = torch.from_numpy(random_signs(n, n)).to(flat)
+        flat = F.pad(flat * signs, (0, -n % FOLDED)).reshape(len(flat), -1, FOLDED).sum(1)
+    rows: Tensor = flat / n**0.5
+    return rows
 
 
 def thumbnails(images: Tensor) -> Tensor:
@@ -49,7 +67,7 @@ def look(
     and a permutation test sees next to nothing where the outputs of one latent resemble each other.
     """
     bound = {name: context.bound(attribute) for name, attribute in attributes.items()}
-    feature = _embedding(context, attributes, features)
+    feature = _embedding(context, attributes, features, images=subject.generator.images)
     scores: dict[str, list[float]] = {name: [] for name in attributes}
     for evidence in _outputs(context, subject, seed, 0):
         for name, attribute in bound.items():
@@ -73,8 +91,10 @@ def _outputs(context: Context, subject: Subject, seed: int, start: int) -> Itera
         taken += n
 
 
-def _embedding(context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature]) -> Feature:
-    """CLIP's embedding, or whatever model's, where the property uses one; small images otherwise."""
+def _embedding(
+    context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature], *, images: bool
+) -> Feature:
+    """CLIP's embedding, or whatever model's, where the property uses one; small images, or a sketch, otherwise."""
     for thing in (*attributes.values(), *features.values()):
         bound = context.bound(thing)
         if isinstance(bound, Readout):
@@ -83,4 +103,4 @@ def _embedding(context: Context, attributes: Mapping[str, Attribute], features: 
         if isinstance(feature, Bindable):
             embedding: Feature = context.bound(feature)
             return embedding
-    return thumbnails
+    return thumbnails if images else sketch

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from gentest.engine.context import CACHE_BYTES, Context
-from gentest.engine.evidence import Observed, Subject
+from gentest.engine.evidence import Observed
+from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed
 from gentest.probes import Probe
 from gentest.properties.definition import Definition, Under

@@ -16,9 +16,10 @@ import torch
 from gentest._settings import settings as Settings
 from gentest.attributes import Distance, Feature, lpips
 from gentest.engine.context import Context
-from gentest.engine.evidence import Observed, Subject
+from gentest.engine.evidence import Observed
 from gentest.engine.examine import examine
 from gentest.engine.stream import Stream, real
+from gentest.engine.subject import Subject
 from gentest.errors import InvalidArgument
 from gentest.generators import Generator
 from gentest.probes import Probe, Where, steps

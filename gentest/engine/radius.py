@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.engine.context import Context
-from gentest.engine.evidence import Subject
 from gentest.engine.margins import Judge
 from gentest.engine.stream import Stream
+from gentest.engine.subject import Subject
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Within
 from gentest.spaces import at_radius

@@ -40,6 +40,14 @@ class Evidence(Protocol):
     def outputs(self) -> Tensor:
         """Outputs [N, P, C, H, W] as they came, with the output range mapped to [0, 1]: neither checked nor clamped."""
 
+    @property
+    def bounded(self) -> bool:
+        """Whether the outputs have a range, which is mapped to [0, 1]: images always, others where it is declared."""
+
+    @property
+    def unit(self) -> float:
+        """What a difference of outputs is a share of: 1, or the range of some samples where none is declared."""
+
     def scores(self, attribute: Attribute) -> Tensor:
         """An attribute of every output, float32 [N, P]."""
 

@@ -81,7 +81,7 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
 
 
 def well_formed(*, tolerance: float = 1e-3) -> Definition:
-    """Every output is finite and within the declared output range.
+    """Every output is finite and within the declared output range; of outputs that have none, that they are finite.
 
     Margin: `tolerance` less the most by which a value leaves the range, as a share of its width; -1 less the share of
     values that are not finite, where some are not.
@@ -96,6 +96,7 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
         x = evidence.outputs.flatten(1)  # [N, P * C * H * W]
         finite = x.isfinite()
         excess = torch.maximum(x - 1.0, -x).nan_to_num(0.0, 0.0, 0.0).amax(1).clamp(min=0.0)
+        excess = excess if evidence.bounded else torch.zeros_like(excess)
         return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
 
     return Definition("well_formed", points(), margin, {"tolerance": tolerance}, total=True)
@@ -104,8 +105,9 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
 def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
     """The same latent gives the same output: alone, and made once more behind `company` other samples in a batch.
 
-    Margin: `tolerance` less the largest difference of two values, as a share of the output range. What differs by
-    rounding alone is 1e-6 to 1e-4 in float32; batch norm in train mode or undeclared noise is a thousand times that.
+    Margin: `tolerance` less the largest difference of two values, as a share of the output range (where none is
+    declared, of the range of 16 samples' values). What differs by rounding alone is 1e-6 to 1e-4 in float32; batch norm
+    in train mode or undeclared noise is a thousand times that.
 
     >>> import gentest
     >>> gentest.reproducible()
@@ -117,7 +119,7 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
 
     def margin(evidence: Evidence) -> Tensor:
         difference = (evidence.again(company, chance=1) - evidence.again(0)).abs().flatten(1).amax(1)
-        held: Tensor = allowed - difference
+        held: Tensor = allowed - difference / evidence.unit
         return held
 
     arguments = {"tolerance": tolerance, **({} if company == 3 else {"company": company})}

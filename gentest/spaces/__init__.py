@@ -10,6 +10,7 @@ lies on a shell, straight lines elsewhere.
 """
 
 from gentest.spaces.direction import Direction
+from gentest.spaces.mapped import Mapped
 from gentest.spaces.priors import Categorical, Empirical, Normal, Sphere, TruncatedNormal, Uniform
 from gentest.spaces.radius import AtRadius, at_radius
 from gentest.spaces.space import Choice, Fixed, Group, Joint, Part, Space, Truncated
@@ -23,6 +24,7 @@ __all__ = [
     "Fixed",
     "Group",
     "Joint",
+    "Mapped",
     "Normal",
     "Part",
     "Space",

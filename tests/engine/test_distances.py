@@ -12,7 +12,8 @@ from torch import Tensor
 import gentest
 from gentest._settings import Values
 from gentest.engine.context import Context
-from gentest.engine.evidence import Observed, Subject
+from gentest.engine.evidence import Observed
+from gentest.engine.subject import Subject
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.probes import independent, segments
 from gentest.result import Verdict

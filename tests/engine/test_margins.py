@@ -10,8 +10,8 @@ from torch import Tensor
 import gentest
 from gentest._settings import Values
 from gentest.engine.context import Context
-from gentest.engine.evidence import Subject
 from gentest.engine.margins import Judge
+from gentest.engine.subject import Subject
 from gentest.errors import PropertyFailed
 from gentest.probes import independent, points
 from gentest.properties.definition import Definition, Evidence

@@ -17,7 +17,7 @@ import gentest
 from gentest import settings
 from gentest._settings import Values
 from gentest.engine.context import Context
-from gentest.engine.evidence import Subject
+from gentest.engine.subject import Subject
 from gentest.probes import independent
 from gentest.result import Result, Verdict
 

@@ -1,0 +1,5 @@
+"""Adapters: what others made of a generator, as a callable on tensors that `gentest.Generator` takes.
+
+Each is thin and knows one format: `arrays` (NumPy), `onnx`, `torchscript` (and what `torch.export` wrote), `diffusers`
+pipelines, `autoencoder`. None knows `Generator`, whose constructors import them when they are called.
+"""

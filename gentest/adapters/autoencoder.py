@@ -1,0 +1,99 @@
+"""An autoencoder: its decoder as f, and what its encoder makes of images as the latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gentest.adapters.arrays import as_tensor
+from gentest.errors import InvalidArgument
+from gentest.spaces import Empirical
+from gentest.weights import held, to_eval_mode
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A decoder as a callable that gives a tensor: what diffusers gives has it as `.sample`."""
+
+    decode: Callable[..., Any]
+
+    def __call__(self, z: Tensor) -> Any:
+        made = self.decode(z)
+        return made if isinstance(made, (Tensor, np.ndarray)) else getattr(made, "sample", made)
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """A decoder, and the bank of what the encoder made of images."""
+
+    decode: Decoder
+    bank: Empirical
+
+
+def autoencoder(decoder: Any, encoder: Any, images: Any, batch_size: int) -> Autoencoder:
+    """A decoder and its bank; of one object with `encode` and `decode` where no encoder is given."""
+    if encoder is None:
+        encoder, decoder = getattr(decoder, "encode", None), getattr(decoder, "decode", None)
+        if not callable(encoder) or not callable(decoder):
+            raise InvalidArgument("Expected encoder=, or an autoencoder with the methods `encode` and `decode`")
+    for name, function in (("decoder", decoder), ("encoder", encoder)):
+        if not callable(function) or isinstance(function, type):
+            raise InvalidArgument.expected("an nn.Module or a callable", name, function)
+    return Autoencoder(Decoder(decoder), bank(encoder, images, batch_size))
+
+
+def bank(encoder: Callable[..., Any], images: Any, batch_size: int = BATCH) -> Empirical:
+    """Latents of images, encoded in eval mode and without gradients where the encoder's weights are.
+
+    `images` are [M, C, H, W] as the encoder takes them, or batches of them (a data loader's, labels left out). Of an
+    encoder that gives a distribution, as a VAE's does, the mean is taken.
+    """
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise InvalidArgument.expected("a batch size >= 1", "batch_size", batch_size)
+    modules = [to_eval_mode(thing) for thing in held(encoder) if isinstance(thing, nn.Module)]
+    weight = next((tensor for module in modules for tensor in module.state_dict().values()), torch.empty(0))
+    rows = []
+    with torch.no_grad():
+        for batch in _batches(images, batch_size):
+            rows.append(_latents(encoder(batch.to(weight.device)), len(batch)))
+    if not rows:
+        raise InvalidArgument("Expected at least one image to encode but got images=[]")
+    return Empirical(torch.cat(rows))
+
+
+def _batches(images: Any, size: int) -> Iterator[Tensor]:
+    if isinstance(images, (Tensor, np.ndarray)):
+        whole = images if isinstance(images, Tensor) else as_tensor(images)
+        if whole.ndim < 2:
+            raise InvalidArgument(f"Expected images [M, C, H, W] but got shape {tuple(whole.shape)}")
+        yield from torch.split(whole, size) if len(whole) else ()
+        return
+    if not isinstance(images, Iterable) or isinstance(images, (str, bytes)):
+        raise InvalidArgument.expected("images [M, C, H, W], or batches of them", "images", images)
+    for item in images:
+        batch = item[0] if isinstance(item, (tuple, list)) else item
+        if not isinstance(batch, (Tensor, np.ndarray)):
+            raise InvalidArgument.expected("a batch of images [B, C, H, W]", "a batch of images", batch)
+        yield from _batches(batch, size)
+
+
+def _latents(encoded: Any, n: int) -> Tensor:
+    """The latents [n, *shape] in what an encoder gave: a tensor, a distribution's mean, or the first of several."""
+    for name in ("latent_dist", "latents", "latent"):  # diffusers' AutoencoderKL, VQModel, AutoencoderTiny
+        encoded = getattr(encoded, name, encoded)
+    if isinstance(encoded, (tuple, list)) and encoded:
+        encoded = encoded[0]  # (mu, logvar)
+    if not isinstance(encoded, (Tensor, np.ndarray)):
+        encoded = getattr(encoded, "mean", encoded)  # a distribution
+    made = as_tensor(encoded) if isinstance(encoded, np.ndarray) else encoded
+    if not isinstance(made, Tensor) or made.ndim < 2 or len(made) != n:
+        got = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+        raise InvalidArgument(f"the encoder gave {got} for {n} images; expected latents [{n}, *shape], or their mean")
+    return made.detach().float().cpu()

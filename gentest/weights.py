@@ -1,0 +1,117 @@
+"""What a callable computes with: the modules, tensors and arrays that it is or holds, and their fingerprint."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from types import CodeType, ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Weight: TypeAlias = "nn.Module | Tensor | np.ndarray[Any, Any]"
+
+LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype)
+REACH, MOST = 6, 10_000
+"""How many references away from a callable, and among how many objects, its weights are looked for."""
+
+
+class Holder(ABC):
+    """An f that says itself what it computes with: its fields would not show it, or show what changes by itself."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Sequence[Weight | str]:
+        """Its modules, tensors and arrays, and in words whatever else tells it from another f of the same weights."""
+
+
+def held(function: object) -> list[Weight | str]:
+    """The modules, tensors and arrays that a callable is or holds, through methods, partials, closures and globals that
+    it names, fields, lists and dictionaries; what belongs to a module counts as the module, and a `Holder` is asked."""
+    found: list[Weight | str] = []
+    seen: set[int] = set()
+    level: list[object] = [function]
+    for _ in range(REACH):
+        if len(seen) > MOST:
+            break
+        fresh = [thing for thing in level if id(thing) not in seen and not isinstance(thing, LEAVES)]
+        seen.update(map(id, level))
+        level = []
+        for thing in {id(thing): thing for thing in fresh}.values():
+            if isinstance(thing, Holder):
+                found += thing.weights
+            elif isinstance(thing, (nn.Module, Tensor, np.ndarray)):
+                found.append(thing)
+            else:
+                level += _references(thing)
+    return found
+
+
+def fingerprint(function: object, *, code_of: object) -> str:
+    """16 hexadecimal digits of the SHA-256 of what a callable holds: names, dtypes, shapes, values, and what it says.
+
+    Where it holds no module, and does not say itself what it is, the code of `code_of` counts too.
+    """
+    digest = hashlib.sha256()
+    things = held(function)
+    for thing in things:
+        if isinstance(thing, str):
+            digest.update(thing.encode())
+            continue
+        state = thing.state_dict() if isinstance(thing, nn.Module) else {"": thing}
+        if isinstance(thing, torch.jit.ScriptModule) and not state:  # frozen: its weights are constants of its code
+            digest.update(thing.save_to_buffer())
+        for name, weight in sorted(state.items()):
+            tensor = torch.from_numpy(weight.copy()) if isinstance(weight, np.ndarray) else weight
+            if isinstance(tensor, Tensor):
+                values = tensor.detach().cpu().contiguous()
+                digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+                digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    if not isinstance(function, Holder) and not any(isinstance(thing, nn.Module) for thing in things):
+        digest.update(getattr(code_of, "__qualname__", type(code_of).__qualname__).encode())
+        code = getattr(code_of, "__code__", None) or getattr(type(code_of).__call__, "__code__", None)
+        digest.update(repr(_constant(code)).encode())
+    return digest.hexdigest()[:16]
+
+
+def to_eval_mode(module: nn.Module) -> nn.Module:
+    """The module in eval mode; within it a program of `torch.export`, which has no modes, stays as it was exported."""
+    try:
+        module.eval()
+    except NotImplementedError:
+        for part in module.modules():
+            part.training = False
+    return module
+
+
+def _references(thing: object) -> list[object]:
+    """What an object refers to, one step away."""
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if inspect.ismethod(thing):
+        return [thing.__self__, thing.__func__]
+    if inspect.isfunction(thing):
+        with suppress(ValueError):  # a name that is not bound yet
+            used = inspect.getclosurevars(thing)
+            return [*used.nonlocals.values(), *used.globals.values()]
+        return []
+    if isinstance(thing, (list, tuple)):
+        return list(thing)
+    if isinstance(thing, dict):
+        return list(thing.values())
+    return list(vars(thing).values()) if hasattr(thing, "__dict__") else []
+
+
+def _constant(value: object) -> object:
+    """What a constant or a code object says, without addresses and orders that change from one process to the next."""
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, [_constant(c) for c in value.co_consts]
+    if isinstance(value, frozenset):
+        return sorted(map(repr, value))
+    return value

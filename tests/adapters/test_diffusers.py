@@ -1,0 +1,256 @@
+"""Tiny pipelines of diffusers, each a function of the noise that it starts from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    CMStochasticIterativeScheduler,
+    ConsistencyModelPipeline,
+    DDIMPipeline,
+    DDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
+    DiTPipeline,
+    DiTTransformer2DModel,
+    UNet2DModel,
+)
+
+import gentest
+from gentest import Generator
+from gentest.errors import GeneratorError, InvalidArgument
+
+if TYPE_CHECKING:
+    from tests.adapters.conftest import Checked
+
+SIZE = 4
+NOISE = gentest.Normal((3, SIZE, SIZE))
+LABELLED = gentest.Joint(latents=NOISE, class_labels=gentest.Categorical(5))
+
+
+def unet(**options: Any) -> UNet2DModel:
+    torch.manual_seed(0)
+    return UNet2DModel(
+        sample_size=SIZE,
+        in_channels=3,
+        out_channels=3,
+        layers_per_block=1,
+        block_out_channels=(8,),
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
+        add_attention=False,
+        **options,
+    )
+
+
+def ddim() -> Any:
+    return DDIMPipeline(unet(), DDIMScheduler(num_train_timesteps=10))
+
+
+def ddpm() -> Any:
+    return DDPMPipeline(unet(), DDPMScheduler(num_train_timesteps=10))
+
+
+def consistency() -> Any:
+    return ConsistencyModelPipeline(unet(num_class_embeds=5), CMStochasticIterativeScheduler(num_train_timesteps=10))
+
+
+def dit() -> Any:
+    """A latent diffusion: a transformer on latents of 4 channels, and a VAE that makes images of them."""
+    torch.manual_seed(0)
+    transformer = DiTTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=4,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        sample_size=SIZE,
+        patch_size=2,
+        num_embeds_ada_norm=1000,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=4, sample_size=SIZE)
+    return DiTPipeline(transformer, vae, DDIMScheduler(num_train_timesteps=10))
+
+
+Z = torch.linspace(-1, 1, 3 * 3 * SIZE * SIZE).reshape(3, 3, SIZE, SIZE)
+
+
+def test_ddim_is_a_function_of_its_noise(checked: Checked) -> None:
+    """Its outputs are what the scheduler's steps make of the latents, written out here, as floats in [0, 1]."""
+    pipeline = ddim()
+    generator = Generator.from_diffusers(pipeline, steps=2)
+    assert generator.latent == NOISE
+    made = generator.outputs({"": Z})
+    scheduler = DDIMScheduler(num_train_timesteps=10)
+    scheduler.set_timesteps(2)
+    x = Z
+    with torch.no_grad():
+        for t in scheduler.timesteps:
+            x = scheduler.step(pipeline.unet(x, t).sample, t, x, eta=0.0).prev_sample
+    torch.testing.assert_close(made, (x / 2 + 0.5).clamp(0, 1))
+    assert len(made.unique()) > 50
+    checked(generator)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_noise_on_the_way_is_the_same_for_every_image(eta: float) -> None:
+    """With eta 1 noise is added on the way: another result, and still the same alone, in a batch and in any order."""
+    generator = Generator.from_diffusers(ddim(), steps=3, eta=eta)
+    together = generator.outputs({"": Z})
+    torch.testing.assert_close(torch.cat([generator.outputs({"": z[None]}) for z in Z]), together)
+    torch.testing.assert_close(generator.outputs({"": Z.flip(0)}).flip(0), together)
+    torch.testing.assert_close(generator.outputs({"": Z}, chance=1), together)
+    assert eta == 0.0 or not torch.allclose(together, Generator.from_diffusers(ddim(), steps=3).outputs({"": Z}))
+
+
+def test_ddpm_is_a_function_of_its_noise(checked: Checked) -> None:
+    """Ancestral sampling is reproducible, and passes through a whole check."""
+    checked(Generator.from_diffusers(ddpm(), steps=2))
+
+
+def test_a_class_conditional_pipeline_takes_latents_and_labels(checked: Checked) -> None:
+    """`latents=` is what the pipeline starts from, and the other part goes to it by name."""
+    generator = Generator.from_diffusers(consistency(), latent=LABELLED, steps=1)
+    labels = torch.tensor([0, 1, 2])
+    made = generator.outputs({"latents": Z, "class_labels": labels})
+    again = consistency()
+    again.set_progress_bar_config(disable=True)
+    with torch.no_grad():
+        same = again(3, class_labels=labels, latents=Z, num_inference_steps=1, output_type="pt").images
+    torch.testing.assert_close(made, same)
+    other = generator.outputs({"latents": Z, "class_labels": labels.flip(0)})
+    assert not torch.allclose(made[0], other[0])
+    torch.testing.assert_close(made[1], other[1])
+    checked(generator)
+
+
+def test_latent_diffusion_starts_from_latents(checked: Checked) -> None:
+    """A pipeline with a VAE, without `latents=`, whose noise is of its transformer's channels."""
+    space = gentest.Joint(latents=gentest.Normal((4, SIZE, SIZE)), class_labels=gentest.Categorical(5))
+    with pytest.raises(TypeError, match="class_labels"):
+        dit()()
+    generator = Generator.from_diffusers(dit(), latent=space, steps=2, guidance_scale=1.0)
+    assert Generator.from_diffusers(dit(), steps=2).latent == gentest.Normal((4, SIZE, SIZE))
+    batch = {"latents": torch.randn(3, 4, SIZE, SIZE), "class_labels": torch.tensor([0, 1, 2])}
+    made = generator.outputs(batch)
+    assert made.shape[:2] == (3, 3)
+    assert not torch.allclose(made[0], generator.outputs({**batch, "latents": -batch["latents"]})[0])
+    checked(generator)
+
+
+def test_progress_bars_are_off(capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing is printed while images are made."""
+    Generator.from_diffusers(ddim(), steps=2).outputs({"": Z})
+    assert capfd.readouterr() == ("", "")
+
+
+def test_random_numbers_elsewhere_are_left_alone() -> None:
+    """`torch.randn` is as it was after a call, and numbers of another shape are its own during one."""
+    generator = Generator.from_diffusers(ddim(), steps=2)
+    torch.manual_seed(3)
+    before = torch.randn(1, 3, SIZE, SIZE)
+    torch.manual_seed(3)
+    generator.outputs({"": Z})
+    assert torch.equal(torch.randn(1, 3, SIZE, SIZE), before)
+
+
+def test_a_fingerprint_is_of_weights_and_settings() -> None:
+    """The same before and after a call; other weights, steps, arguments or schedulers are another generator."""
+    generator = Generator.from_diffusers(ddim(), steps=2)
+    before = generator.fingerprint()
+    generator.outputs({"": Z})
+    assert generator.fingerprint() == before == Generator.from_diffusers(ddim(), steps=2).fingerprint()
+    changed = ddim()
+    next(changed.unet.parameters()).data += 1e-3
+    others = [
+        Generator.from_diffusers(changed, steps=2),
+        Generator.from_diffusers(ddim(), steps=3),
+        Generator.from_diffusers(ddim(), steps=2, eta=0.5),
+        Generator.from_diffusers(ddpm(), steps=2),
+        Generator.from_diffusers(DDIMPipeline(unet(), DDIMScheduler(num_train_timesteps=11)), steps=2),
+    ]
+    assert len({before, *(other.fingerprint() for other in others)}) == 6
+
+
+def test_modules_are_found_and_put_in_eval_mode() -> None:
+    """The parts of a pipeline that are modules are the generator's."""
+    pipeline = dit()
+    pipeline.vae.train()
+    generator = Generator.from_diffusers(pipeline, steps=2)
+    assert set(generator.modules) == {pipeline.transformer, pipeline.vae}
+    assert not pipeline.vae.training
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (lambda: 3, {}, "Expected a diffusers pipeline but got pipeline=3"),
+        (unet, {}, "a diffusers pipeline but got pipeline="),
+        (lambda: DDIMPipeline, {}, "a diffusers pipeline"),
+        (ddim, {"steps": 0}, "a number of steps >= 1 but got steps=0"),
+        (ddim, {"steps": 2.0}, "steps=2.0"),
+        (ddim, {"prompt": "a cat"}, "DDIMPipeline takes no 'prompt' argument; it takes eta, num_inference_steps"),
+        (ddim, {"output_type": "pil"}, "gives the pipeline its 'output_type' argument itself"),
+        (ddim, {"latent": 3}, "a latent space"),
+        (
+            ddim,
+            {"latent": gentest.Joint(z=NOISE)},
+            "a part named 'latents' that is the initial noise but got latent=Joint",
+        ),
+    ],
+)
+def test_misuse_is_refused(make: Callable[[], Any], arguments: dict[str, Any], message: str) -> None:
+    """What is no pipeline, and arguments that its call does not take, are told when the generator is made."""
+    with pytest.raises(InvalidArgument, match=re.escape(message)):
+        Generator.from_diffusers(make(), **arguments)
+
+
+def test_noise_of_another_shape_is_told() -> None:
+    """A pipeline that never asks for noise of the latent's shape did not start from it: that is an error."""
+    generator = Generator.from_diffusers(ddim(), latent=gentest.Normal((3, 8, 8)), steps=2)
+    with pytest.raises(GeneratorError, match=r"DDIMPipeline drew no noise of shape \(3, 8, 8\) to start from"):
+        generator.outputs({"": torch.zeros(2, 3, 8, 8)})
+
+
+class Older:
+    """A pipeline of an older diffusers: it knows no "pt", and gives arrays [B, H, W, C]."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Any] = {"unet": torch.nn.Conv2d(3, 3, 1)}
+
+    def set_progress_bar_config(self, **config: Any) -> None:
+        assert config == {"disable": True}
+
+    def __call__(self, prompt: Any, latents: Any = None, generator: Any = None, output_type: str = "pil") -> Any:
+        assert prompt == ["a cat"] * len(latents)
+        assert len(generator) == len(latents)
+        return [latents.sigmoid().permute(0, 2, 3, 1).numpy()]
+
+
+def test_arrays_become_tensors_and_a_prompt_is_repeated() -> None:
+    """Where a pipeline gives float arrays with channels last, they become images; a prompt is one for each image."""
+    made = Generator.from_diffusers(Older(), latent=NOISE, prompt="a cat").outputs({"": Z})
+    torch.testing.assert_close(made, Z.sigmoid())
+    with pytest.raises(InvalidArgument, match=r"say latent=gentest.Normal\(\(channels, height, width\)\)"):
+        Generator.from_diffusers(Older(), prompt="a cat")
+
+
+def test_a_fingerprint_is_the_same_in_every_process() -> None:
+    """What a scheduler keeps as a set, and the addresses of objects, do not enter the fingerprint."""
+    prints = []
+    for order in (["eta", "steps"], ["steps", "eta"]):
+        pipeline = Older()
+        pipeline.components["scheduler"] = DDIMScheduler(num_train_timesteps=10)
+        pipeline.components["scheduler"].register_to_config(_use_default_values=order)
+        torch.nn.init.zeros_(pipeline.components["unet"].weight)
+        torch.nn.init.zeros_(pipeline.components["unet"].bias)
+        g = Generator.from_diffusers(pipeline, latent=NOISE, prompt=object())
+        prints.append(g.fingerprint())
+    assert prints[0] == prints[1]
