@@ -14,14 +14,22 @@ from scipy import stats
 
 from gentest.errors import InvalidArgument
 from gentest.stats import two_sample
-from gentest.stats.two_sample import WIDTHS, TwoSample, mmd_test
+from gentest.stats.kernels import N_SCALES, WIDTHS, centred, kernels_by_scale, squared_distances, summed_kernel
+from gentest.stats.two_sample import TwoSample, closeness, further, mmd_test
 
 CENTRES = np.random.default_rng(99).normal(0.0, 1.5, size=(8, 16))
 
 
-def modes(rng: np.random.Generator, n: int, *, spread: float = 1.0) -> NDArray[np.float64]:
-    """Samples [n, 16] of eight modes, each of this spread, that are hardly further apart than they are wide."""
-    return CENTRES[rng.integers(8, size=n)] + spread * rng.standard_normal((n, 16))
+def modes(
+    rng: np.random.Generator, n: int, *, spread: float = 1.0, whole: float = 1.0, apart: float = 1.0
+) -> NDArray[np.float64]:
+    """Samples [n, 16] of eight modes of this spread, their centres `apart` times those that are as wide as apart.
+
+    `whole` is by how much all of it has shrunk towards the middle of the centres, modes and what lies between them.
+    """
+    centres = apart * CENTRES
+    middle = centres.mean(axis=0)
+    return middle + whole * (centres[rng.integers(8, size=n)] + spread * rng.standard_normal((n, 16)) - middle)
 
 
 def test_samples_of_one_distribution_are_seldom_different() -> None:
@@ -39,13 +47,20 @@ def test_a_shift_is_seen() -> None:
         assert mmd_test(rng.standard_normal((256, 16)), rng.standard_normal((256, 16)) + 0.33).p == 0.002
 
 
-def test_a_collapse_within_modes_is_seen() -> None:
-    """Modes that keep their places and weights and lose a third of their spread are seen at 512 a side."""
+@pytest.mark.parametrize("apart", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("shrunk", [{"spread": 0.85}, {"whole": 0.85}], ids=["within", "whole"])
+def test_modes_that_shrank_by_15_percent_are_seen(shrunk: dict[str, float], apart: float) -> None:
+    """Modes of .85 their spread, or everything at .85 its size, is seen at 512 a side whatever lies between modes."""
     rng = np.random.default_rng(3)
-    found = [mmd_test(modes(rng, 512), modes(rng, 512, spread=0.67)).p <= 0.01 for _ in range(10)]
-    same = [mmd_test(modes(rng, 512), modes(rng, 512)).p <= 0.01 for _ in range(10)]
-    assert sum(found) >= 9
-    assert sum(same) <= 1
+    pairs = [(modes(rng, 512, apart=apart), modes(rng, 512, apart=apart, **shrunk)) for _ in range(5)]
+    assert all(mmd_test(*pair, permutations=99, seed=i).p == 0.01 for i, pair in enumerate(pairs))
+
+
+def test_the_same_generator_with_other_seeds_is_seldom_different() -> None:
+    """Of 400 pairs of samples of the same modes, no more are different at .01 than the binomial allows."""
+    rng = np.random.default_rng(13)
+    n_different = sum(mmd_test(modes(rng, 96), modes(rng, 128), permutations=99, seed=i).p <= 0.01 for i in range(400))
+    assert n_different <= stats.binom.ppf(0.99, 400, 0.01)
 
 
 def test_a_lost_mode_is_seen() -> None:
@@ -108,10 +123,154 @@ def test_a_seed_is_a_p_value_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """The permutations follow from the seed alone: a known p, however many are computed at once."""
     x, y = np.linspace(0.0, 1.0, 30)[:, None], np.linspace(0.12, 1.12, 25)[:, None]
     known = mmd_test(x, y, permutations=999, seed=7)
-    assert known == TwoSample(known.mmd2, 0.692)
+    assert known == TwoSample(known.mmd2, 0.619)
     monkeypatch.setattr(two_sample, "_CHUNK", 1)
     assert mmd_test(x, y, permutations=999, seed=7) == known
     assert mmd_test(x, y, permutations=999, seed=8).p != known.p
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (5, 9), (20, 20)])
+def test_a_scale_is_in_standard_deviations_of_its_permutations(n: int, m: int) -> None:
+    """Over permutations, each scale's statistic has mean 0 and variance 1, and is MMD^2 times a number."""
+    rng = np.random.default_rng(14)
+    squared = squared_distances(rng.standard_normal((n + m, 3)))
+    factor = two_sample._deviations_factor(n, m)
+    for kernel in kernels_by_scale(squared):
+        scaled = two_sample._in_deviations(kernel)
+        assert scaled is not None
+        assert scaled.sum(axis=1) == pytest.approx(0.0, abs=1e-12)
+        if n > 5:
+            ratio = []
+            for _ in range(2):
+                order = rng.permutation(n + m)
+                shuffled = kernel[np.ix_(order, order)]
+                ratio.append(two_sample._mmd2(shuffled, n) / scaled[np.ix_(order, order)][:n, :n].sum())
+                assert two_sample._mmd2(centred(shuffled), n) == pytest.approx(two_sample._mmd2(shuffled, n))
+            assert ratio[0] == pytest.approx(ratio[1])
+        members = np.concatenate(list(two_sample._memberships(n, n + m, 20_000, 0)), axis=1)
+        values = factor * np.einsum("ij,ij->j", members, scaled @ members)
+        assert values.mean() == pytest.approx(0.0, abs=0.05)
+        assert values.var() == pytest.approx(1.0, abs=0.15)
+
+
+def test_scales_reach_from_neighbours_to_the_whole() -> None:
+    """Five kernels, from half the distance to the nearest neighbour to twice the median distance."""
+    rows = np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [31.0]])
+    kernels = list(kernels_by_scale(squared_distances(rows)))
+    median = np.median([abs(a - b) for i, a in enumerate(rows[:, 0]) for b in rows[:i, 0]])
+    assert len(kernels) == N_SCALES
+    assert kernels[0][0, 1] == pytest.approx(math.exp(-1.0 / (2.0 * 0.5**2)))
+    assert kernels[-1][0, 5] == pytest.approx(math.exp(-(31.0**2) / (2.0 * (2.0 * median) ** 2)))
+
+
+def gaussian_mmd2(distance: float, spread: float, dimensions: int, median: float) -> float:
+    """MMD^2 of the summed kernel between N(0, 1) and N(distance, spread^2) in closed form, at this median distance."""
+    total = 0.0
+    for width in WIDTHS:
+        wide = (width * median) ** 2
+
+        def mean_kernel(variance: float, apart: float, wide: float = wide) -> float:
+            return (wide / (wide + variance)) ** (dimensions / 2) * math.exp(-(apart**2) / (2.0 * (wide + variance)))
+
+        total += mean_kernel(2.0, 0.0) + mean_kernel(2.0 * spread**2, 0.0)
+        total -= 2.0 * mean_kernel(1.0 + spread**2, distance)
+    return total
+
+
+@pytest.mark.parametrize("sizes", [(64, 64), (48, 96)])
+@pytest.mark.parametrize(
+    ("distance", "spread", "dimensions"),
+    [(0.0, 1.0, 1), (0.3, 1.0, 1), (0.5, 1.0, 1), (0.6, 1.0, 1), (1.0, 1.0, 1), (2.0, 1.0, 1)]
+    + [(0.0, 1.0, 4), (0.7, 1.0, 4), (0.85, 1.0, 4), (1.5, 1.0, 4), (0.0, 0.7, 4), (2.0, 1.0, 32)],
+)
+def test_a_bound_of_mmd_is_seldom_below_it(
+    distance: float, spread: float, dimensions: int, sizes: tuple[int, int]
+) -> None:
+    """Of 300 samples of Gaussians, no more bounds are below the true MMD^2 than a level of alpha allows.
+
+    The truth is in closed form, at the median distance of 3,000 other rows in the same proportions, which is what each
+    sample's own median estimates.
+    """
+    n, m = sizes
+    rng = np.random.default_rng(15)
+
+    def samples(n: int, m: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        y = spread * rng.standard_normal((m, dimensions))
+        y[:, 0] += distance
+        return rng.standard_normal((n, dimensions)), y
+
+    many = squared_distances(np.concatenate(samples(3000 * n // (n + m), 3000 * m // (n + m))))
+    true = gaussian_mmd2(distance, spread, dimensions, math.sqrt(np.median(many)))
+    below = sum(closeness(*samples(n, m), seed=i) < true for i in range(300))
+    assert below <= stats.binom.ppf(0.99, 300, 0.01)
+
+
+def test_a_bound_shrinks_with_the_samples() -> None:
+    """Where nothing differs the bound falls about as one over the size; where something does, it nears the truth."""
+    rng = np.random.default_rng(16)
+    small, large = (closeness(*rng.standard_normal((2, n, 8))) for n in (64, 512))
+    assert 0.0 < large < small / 4.0
+    x, y = rng.standard_normal((2, 512, 8))
+    assert 1.0 < closeness(x, y + 1.0) / mmd_test(x, y + 1.0, permutations=1).mmd2 < 1.2
+
+
+def test_a_bound_is_its_formula() -> None:
+    """The jackknife leaves each row out, own means are taken off, and a higher level is a higher bound."""
+    rng = np.random.default_rng(17)
+    x, y = rng.standard_normal((9, 2)), rng.standard_normal((6, 2)) + 1.0
+    kernel = summed_kernel(squared_distances(np.concatenate([x, y])))
+    for_x = [two_sample._mmd2(np.delete(np.delete(kernel, i, 0), i, 1), 8) for i in range(9)]
+    for_y = [two_sample._mmd2(np.delete(np.delete(kernel, i, 0), i, 1), 9) for i in range(9, 15)]
+    variance = 8.0 * np.var(for_x) + 5.0 * np.var(for_y)
+    assert two_sample._jackknife_variance(kernel, 9) == pytest.approx(variance)
+    own = two_sample._centred_on_own_means(kernel, 9)
+    for block in (own[:9, :9], own[9:, 9:], own[:9, 9:]):
+        assert block.sum(axis=0) == pytest.approx(0.0, abs=1e-12)
+        assert block.sum(axis=1) == pytest.approx(0.0, abs=1e-12)
+    bounds = [closeness(x, y, alpha=alpha) for alpha in (0.1, 0.05, 0.01, 0.001)]
+    assert bounds == sorted(bounds)
+    assert closeness(x, y) == closeness(x, y, seed=0)
+    assert closeness(np.zeros((5, 2)), np.zeros((4, 2))) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("x_at", "y_at"), [(1.0, 1.0), (0.0, 0.0), (0.35, -0.35), (0.5, -0.5), (1.0, -1.0), (3.0, -3.0)]
+)
+def test_two_at_the_same_distance_are_seldom_one_further(x_at: float, y_at: float) -> None:
+    """Of 400 samples at the same distance from the reference, at one place or on both sides, few are further."""
+    rng = np.random.default_rng(18)
+    n_further = 0
+    for i in range(400):
+        x, y, reference = (rng.standard_normal((n, 4)) + at for n, at in ((64, x_at), (48, y_at), (64, 0.0)))
+        n_further += further(x, y, reference, permutations=499, seed=i).p <= 0.05
+    assert n_further <= stats.binom.ppf(0.99, 400, 0.05)
+
+
+@pytest.mark.parametrize("apart", [1.0, 2.0])
+def test_a_candidate_whose_modes_shrank_is_further(apart: float) -> None:
+    """Modes of .85 their spread are further from the reference than the baseline's at 512 rows; not the other way."""
+    rng = np.random.default_rng(19)
+    for i in range(4):
+        shrunk = modes(rng, 512, apart=apart, spread=0.85)
+        baseline, reference = modes(rng, 512, apart=apart), modes(rng, 512, apart=apart)
+        assert further(shrunk, baseline, reference, permutations=999, seed=i).p <= 0.01
+        assert further(baseline, shrunk, reference, permutations=999, seed=i).p > 0.01
+
+
+def test_a_difference_is_that_of_two_estimates() -> None:
+    """Of equal sizes or not, the difference is MMD^2 to the reference, of one kernel, of x less that of y."""
+    rng = np.random.default_rng(20)
+    for n, m in ((9, 9), (9, 6)):
+        x, y, reference = rng.standard_normal((n, 2)) + 1.0, rng.standard_normal((m, 2)), rng.standard_normal((7, 2))
+        kernel = summed_kernel(squared_distances(np.concatenate([x, y, reference])))
+        without_x, without_y = kernel[n:, n:], np.delete(np.delete(kernel, slice(n, n + m), 0), slice(n, n + m), 1)
+        expected = two_sample._mmd2(without_y, n) - two_sample._mmd2(without_x, m)
+        got = further(x, y, reference, permutations=19)
+        assert got.difference == pytest.approx(expected)
+        assert further(y, x, reference, permutations=19).difference == pytest.approx(-expected)
+        assert further(x, y, reference, permutations=19) == got
+    assert further(x, x, reference, permutations=19).p == 1.0
+    assert further(np.zeros((4, 1)), np.zeros((4, 1)), np.zeros((4, 1)), permutations=19).p == 1.0
 
 
 def test_no_global_generator_is_touched() -> None:
@@ -146,3 +305,17 @@ def test_samples_that_make_no_sense_are_refused(
     """Too few rows, rows of different lengths, what is not finite and no permutations are misuse."""
     with pytest.raises(InvalidArgument, match=message):
         mmd_test(x, y, permutations=permutations)
+
+
+def test_terms_that_make_no_sense_are_refused() -> None:
+    """A level out of its range, two rows where one is left out, and rows of another length are misuse."""
+    some = np.zeros((4, 2))
+    for alpha in (0.0, 0.5, 1.0, math.nan):
+        with pytest.raises(InvalidArgument, match="alpha"):
+            closeness(some, some, alpha=alpha)
+    with pytest.raises(InvalidArgument, match=r"y\.shape"):
+        closeness(some, some[:2])
+    with pytest.raises(InvalidArgument, match=r"reference\.shape"):
+        further(some, some, np.zeros((4, 3)))
+    with pytest.raises(InvalidArgument, match="permutations"):
+        further(some, some, some, permutations=0)

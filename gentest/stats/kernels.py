@@ -1,0 +1,89 @@
+"""Gaussian kernels between the rows of samples, at widths that the rows themselves give.
+
+Two sets of widths. Four around the median distance, summed, make one kernel: a scale on which discrepancies are
+numbers that may be compared with a declared one. Five from half the distance to the nearest neighbour to twice the
+median, one kernel each, are for seeing whether anything differs at all: where modes lie several times their own width
+apart, the median is the distance between modes, and what happens within one shows at the distance between neighbours.
+Widths are of all rows together, so that it does not matter to them which sample a row belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist, squareform
+
+from gentest.errors import InvalidArgument
+
+Floats: TypeAlias = NDArray[np.float64]
+
+WIDTHS = (0.25, 0.5, 1.0, 2.0)
+"""The widths of the summed kernel, in median distances."""
+N_SCALES = 5
+"""How many widths there are from detail to the whole, evenly spaced in their logarithms."""
+
+
+def checked_samples(**samples: Floats) -> list[Floats]:
+    """The samples by name, as rows of float64: two rows or more of each, all of one length, every number finite."""
+    checked: list[Floats] = []
+    for name, given in samples.items():
+        rows = np.asarray(given, dtype=np.float64)
+        if rows.ndim != 2 or len(rows) < 2 or rows.shape[1] < 1:
+            raise InvalidArgument.expected("two or more rows of numbers", f"{name}.shape", rows.shape)
+        if not np.isfinite(rows).all():
+            raise InvalidArgument.expected("finite numbers", name, rows)
+        if checked and rows.shape[1] != checked[0].shape[1]:
+            first = next(iter(samples))
+            expected = f"rows of {checked[0].shape[1]} numbers, as {first} has"
+            raise InvalidArgument.expected(expected, f"{name}.shape", rows.shape)
+        checked.append(rows)
+    return checked
+
+
+def squared_distances(rows: Floats) -> Floats:
+    """Between all pairs of `rows` [N, D], condensed: [N (N - 1) / 2]; exactly 0 between rows that are alike."""
+    return np.asarray(pdist(rows, "sqeuclidean"))
+
+
+def summed_kernel(squared: Floats) -> Floats:
+    """The sum of the kernels at `WIDTHS`, in [0, 4], of condensed squared distances: [N, N], with a diagonal of 0."""
+    median = _median(squared)
+    kernel = np.zeros_like(squared)
+    for width in WIDTHS:
+        kernel += np.exp(-squared / (2.0 * width**2 * median))
+    return np.asarray(squareform(kernel))
+
+
+def kernels_by_scale(squared: Floats) -> Iterator[Floats]:
+    """The kernel at each of the `N_SCALES` widths, narrowest first, each [N, N] with a diagonal of 0."""
+    between = squareform(squared)
+    nearest = np.where(between > 0.0, between, np.inf).min(axis=1)
+    nearest = nearest[np.isfinite(nearest)]
+    median = _median(squared)
+    narrowest = np.median(nearest) / 4.0 if len(nearest) else median  # squared, as all distances here
+    for width in np.geomspace(narrowest, 4.0 * median, N_SCALES):
+        kernel = np.exp(between / (-2.0 * width))
+        np.fill_diagonal(kernel, 0.0)
+        yield kernel
+
+
+def centred(kernel: Floats) -> Floats:
+    """A kernel [N, N] of four rows or more whose rows sum to 0, with the same discrepancy between any two samples.
+
+    U-centring (Szekely and Rizzo 2014, "Partial distance correlation with methods for dissimilarities"): a number of
+    each row is taken off its pairs, which the unbiased MMD^2 does not notice, and the diagonal stays 0.
+    """
+    n = len(kernel)
+    by_row = kernel.sum(axis=1) / (n - 2)
+    balanced = kernel - by_row[:, None] - by_row + by_row.sum() / (n - 1)
+    np.fill_diagonal(balanced, 0.0)
+    return np.asarray(balanced)
+
+
+def _median(squared: Floats) -> float:
+    """The median squared distance, of pairs that differ where more than half do not; 1 where no pair does."""
+    apart = squared[squared > 0.0]
+    return float(np.median(squared) or np.median(apart)) if len(apart) else 1.0
