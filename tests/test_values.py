@@ -132,7 +132,7 @@ def test_the_word_is_true_or_false(images: Any) -> None:
         (gentest.reproducible(), lambda z: table(z) * (1 + 1e-6 * torch.randn(len(z), 1)), HOLDS),
         (gentest.prior_invariant(gentest.between(age, tolerance=0.01), priors=[gentest.Uniform(3)]), table, HOLDS),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_properties_work_on_what_is_no_image(property: Any, function: Any, verdict: Verdict) -> None:
     """With callables as attributes and features, or the values themselves, properties give the right verdict."""
