@@ -52,7 +52,7 @@ def test_a_shift_is_seen() -> None:
 def test_modes_that_shrank_by_15_percent_are_seen(shrunk: dict[str, float], apart: float) -> None:
     """Modes of .85 their spread, or everything at .85 its size, is seen at 512 a side whatever lies between modes."""
     rng = np.random.default_rng(3)
-    pairs = [(modes(rng, 512, apart=apart), modes(rng, 512, apart=apart, **shrunk)) for _ in range(5)]
+    pairs = [(modes(rng, 512, apart=apart), modes(rng, 512, apart=apart, **shrunk)) for _ in range(3)]
     assert all(mmd_test(*pair, permutations=99, seed=i).p == 0.01 for i, pair in enumerate(pairs))
 
 
@@ -177,11 +177,20 @@ def gaussian_mmd2(distance: float, spread: float, dimensions: int, median: float
     return total
 
 
-@pytest.mark.parametrize("sizes", [(64, 64), (48, 96)])
 @pytest.mark.parametrize(
-    ("distance", "spread", "dimensions"),
-    [(0.0, 1.0, 1), (0.3, 1.0, 1), (0.5, 1.0, 1), (0.6, 1.0, 1), (1.0, 1.0, 1), (2.0, 1.0, 1)]
-    + [(0.0, 1.0, 4), (0.7, 1.0, 4), (0.85, 1.0, 4), (1.5, 1.0, 4), (0.0, 0.7, 4), (2.0, 1.0, 32)],
+    ("distance", "spread", "dimensions", "sizes"),
+    [
+        (0.0, 1.0, 1, (64, 64)),
+        (0.5, 1.0, 1, (64, 64)),
+        (0.6, 1.0, 1, (48, 96)),
+        (1.0, 1.0, 1, (64, 64)),
+        (2.0, 1.0, 1, (48, 96)),
+        (0.0, 1.0, 4, (48, 96)),
+        (0.7, 1.0, 4, (64, 64)),
+        (0.85, 1.0, 4, (48, 96)),
+        (0.0, 0.7, 4, (64, 64)),
+        (2.0, 1.0, 32, (48, 96)),
+    ],
 )
 def test_a_bound_of_mmd_is_seldom_below_it(
     distance: float, spread: float, dimensions: int, sizes: tuple[int, int]
@@ -233,16 +242,14 @@ def test_a_bound_is_its_formula() -> None:
     assert closeness(np.zeros((5, 2)), np.zeros((4, 2))) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("x_at", "y_at"), [(1.0, 1.0), (0.0, 0.0), (0.35, -0.35), (0.5, -0.5), (1.0, -1.0), (3.0, -3.0)]
-)
+@pytest.mark.parametrize(("x_at", "y_at"), [(1.0, 1.0), (0.35, -0.35), (1.0, -1.0)])
 def test_two_at_the_same_distance_are_seldom_one_further(x_at: float, y_at: float) -> None:
     """Of 400 samples at the same distance from the reference, at one place or on both sides, few are further."""
     rng = np.random.default_rng(18)
     n_further = 0
     for i in range(400):
         x, y, reference = (rng.standard_normal((n, 4)) + at for n, at in ((64, x_at), (48, y_at), (64, 0.0)))
-        n_further += further(x, y, reference, permutations=499, seed=i).p <= 0.05
+        n_further += further(x, y, reference, permutations=199, seed=i).p <= 0.05
     assert n_further <= stats.binom.ppf(0.99, 400, 0.05)
 
 
@@ -250,7 +257,7 @@ def test_two_at_the_same_distance_are_seldom_one_further(x_at: float, y_at: floa
 def test_a_candidate_whose_modes_shrank_is_further(apart: float) -> None:
     """Modes of .85 their spread are further from the reference than the baseline's at 512 rows; not the other way."""
     rng = np.random.default_rng(19)
-    for i in range(4):
+    for i in range(3):
         shrunk = modes(rng, 512, apart=apart, spread=0.85)
         baseline, reference = modes(rng, 512, apart=apart), modes(rng, 512, apart=apart)
         assert further(shrunk, baseline, reference, permutations=999, seed=i).p <= 0.01
