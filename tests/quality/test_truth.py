@@ -147,7 +147,7 @@ DIFFERENT = {"fold", "jump", "dead", "collapsed", "entangled"}
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_distributions_are_told_apart(name: str) -> None:
-    """`matches` finds what is distributed otherwise, and certifies what is close, as two correlated colours still are."""
+    """`matches` finds what is distributed otherwise, and certifies what is close (as correlated colours are)."""
     verdict = Verdict.VIOLATED if name in DIFFERENT else Verdict.NO_COUNTEREXAMPLE
     found = gentest.matches(REFERENCE, feature=gentest.pixels()).check(generator(name))
     assert found.verdict is verdict, found
