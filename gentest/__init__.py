@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from gentest.spaces import Sphere as Sphere
     from gentest.spaces import TruncatedNormal as TruncatedNormal
     from gentest.spaces import Uniform as Uniform
+    from gentest.suggestions import Suggestion as Suggestion
+    from gentest.suggestions import suggest as suggest
     from gentest.tolerances import Tolerance as Tolerance
     from gentest.tolerances import sd as sd
 
@@ -86,6 +88,7 @@ _ROOMS = {
     "result": ("Counterexample", "Result", "Verdict"),
     "_settings": ("settings",),
     "spaces": ("Categorical", "Empirical", "Joint", "Normal", "Space", "Sphere", "TruncatedNormal", "Uniform"),
+    "suggestions": ("Suggestion", "suggest"),
     "tolerances": ("Tolerance", "sd"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -17,32 +17,27 @@ from gentest._settings import Values
 from gentest.attributes.attribute import fingerprint
 from gentest.comparison import Look, Sample, Terms
 from gentest.engine import rate, reduce, sampling, search
-from gentest.engine.context import PILOT_SEED, Context
+from gentest.engine.context import Context
 from gentest.engine.evidence import Observed, Subject
+from gentest.engine.examine import examine
 from gentest.engine.explain import explain, observed
 from gentest.engine.look import look
 from gentest.engine.margins import Judge
 from gentest.engine.stream import Stream, fits, real
 from gentest.errors import GeneratorError, GentestError, InvalidArgument
-from gentest.generators import TANH, Generator
-from gentest.probes import Probe, independent, points
+from gentest.generators import Generator
+from gentest.probes import Probe
 from gentest.properties.definition import Definition
 from gentest.records import pack
 from gentest.result import Margins, Result, Verdict
 
 OURS = Path(__file__).parents[1]
-EXAMINED = 16
-"""Samples on which a generator is examined before a property is looked at."""
-ALONE = 4
-"""Of these, so many once more alone."""
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
 LEAST_BUDGET = 64
 """A reduction asks about no more probes than the search did, or this many after a short search."""
 DIGEST = re.compile(r", [0-9a-f]{16}(?=\))")
 """Which bank an `Empirical` space draws from: another one for every checkpoint that encodes images anew."""
-SAME = 1 / 32
-"""How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ class _Check:
 
     def run(self, result: Result) -> Result:
         if not self.definition.total:
-            self._examine()
+            examine(self.context, self.subject)
         if self.question.replay is not None:
             return self._replayed(result, self.question.replay)
         failing, result = self._looked_for(result)
@@ -220,29 +215,6 @@ class _Check:
                 blesses=self.question.blesses,
             )
         return None
-
-    def _examine(self) -> None:
-        """Looks at a few samples in a batch and alone: what no property could judge is said once, in one line."""
-        if self.subject.key in self.context.examined:
-            return
-        samples = independent(PILOT_SEED, 0, EXAMINED)
-        together = self.context.evidence(self.subject, points(), samples)
-        images = together.images
-        if self.subject.generator.output_range is None and bool((together.outputs >= 0.5).all()):
-            low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
-            raise GeneratorError(
-                f"no output is negative (values from {low:.3g} to {high:.3g}); "
-                "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) where that is meant"
-            )
-        alone = self.context.evidence(self.subject, points(), samples[-ALONE:], alone=True).again(0, chance=1)
-        same_size = alone.shape == images[-ALONE:].shape
-        difference = (alone - images[-ALONE:]).abs().max().item() if same_size else 1.0
-        if difference > SAME:
-            raise GeneratorError(
-                f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
-                "train mode, or noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
-            )
-        self.context.examined.add(self.subject.key)
 
     def _planned(self) -> list[Probe]:
         key = (self.space.supports, self.values.examples, self.values.seed)

@@ -1,0 +1,45 @@
+"""A look at a few samples before any property is judged: what no property could judge is said once, in one line."""
+
+from __future__ import annotations
+
+from gentest.engine.context import PILOT_SEED, Context
+from gentest.engine.evidence import Observed, Subject
+from gentest.errors import GeneratorError
+from gentest.generators import TANH
+from gentest.probes import independent, points
+
+EXAMINED = 16
+"""Samples on which a generator is examined before a property is looked at."""
+ALONE = 4
+"""Of these, so many once more alone."""
+SAME = 1 / 32
+"""How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
+
+
+def samples(context: Context, subject: Subject) -> Observed:
+    """The evidence of the samples that are examined."""
+    return context.evidence(subject, points(), independent(PILOT_SEED, 0, EXAMINED))
+
+
+def examine(context: Context, subject: Subject) -> None:
+    """Looks at the samples in a batch and alone. Raises `GeneratorError` for outputs that are no images in range, or
+    that depend on their batch."""
+    if subject.key in context.examined:
+        return
+    together = samples(context, subject)
+    images = together.images
+    if subject.generator.output_range is None and bool((together.outputs >= 0.5).all()):
+        low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
+        raise GeneratorError(
+            f"no output is negative (values from {low:.3g} to {high:.3g}); "
+            "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) where that is meant"
+        )
+    alone = context.evidence(subject, points(), together.probes[-ALONE:], alone=True).again(0, chance=1)
+    same_size = alone.shape == images[-ALONE:].shape
+    difference = (alone - images[-ALONE:]).abs().max().item() if same_size else 1.0
+    if difference > SAME:
+        raise GeneratorError(
+            f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
+            "train mode, or noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
+        )
+    context.examined.add(subject.key)
