@@ -30,6 +30,7 @@ from gentest.comparison import Comparison, Standing, Terms
 from gentest.errors import InvalidArgument
 from gentest.report import comparison, markdown, ranking, terminal
 from gentest.result import Document, Result, Verdict
+from gentest.stats.quantiles import upper_rank
 
 HELD, REGRESSED, MISUSE, UNDECIDED = 0, 1, 2, 3
 MAX_BYTES = 256 * 2**20
@@ -191,45 +192,56 @@ def _suggest(given: argparse.Namespace, rest: Sequence[str]) -> int:
         raise InvalidArgument.expected("the name of a fixture", "--fixture", given.fixture)
     if given.output is not None and given.output.exists():
         raise InvalidArgument(f"{given.output}: is there already, and is not overwritten")
+    if given.output is not None and not given.output.absolute().parent.is_dir():
+        raise InvalidArgument.expected("a file in a folder that exists", "--output", str(given.output))
+    for name, share in (("--rate", given.rate), ("--confidence", given.confidence)):
+        if not 0.0 < share < 1.0:
+            raise InvalidArgument.expected("a number above 0 and below 1", name, share)
+    if given.seed < 0:
+        raise InvalidArgument.expected("a whole number >= 0", "--seed", given.seed)
+    upper_rank(given.n, given.rate, given.confidence)
     prompts = [[part.strip() for part in text.split("|")] for text in given.clip]
     for text, parts in zip(given.clip, prompts, strict=True):
         if len(parts) > 2 or not all(parts):
             raise InvalidArgument.expected("'a text' or 'a text|another that it is measured against'", "--clip", text)
-    folder = given.folder.resolve()
-    with tempfile.TemporaryDirectory() as scratch:
-        answer = Path(scratch, "answer.json")
-        asked = {"folder": str(folder), "answer": str(answer), "attributes": given.attribute, "prompts": prompts}
-        asked |= {name: getattr(given, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "gentest.suggesting",
-            "--gentest",
-            "-q",
-            "--no-header",
-            "--no-summary",
-        ]
-        command += ["--gentest-suggest", json.dumps(asked), "-k", "", "-m", "", str(folder)]
-        kept = {"cache_dir": f"{scratch}/cache", "gentest_json": "", "gentest_baseline": ""}
-        command += [word for name, value in kept.items() for word in ("-o", f"{name}={value}")]
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COVERAGE_FILE": f"{scratch}/coverage"}
-        done = subprocess.run(
-            [*command, *rest], stdout=subprocess.PIPE, env=environment, encoding="utf-8", errors="replace", check=False
-        )
-        said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {"shown": True}
-    if not said.get("text"):
-        if said["shown"]:
-            sys.stderr.write(done.stdout)
-        raise InvalidArgument(said.get("error") or f"pytest ended with exit status {done.returncode}, nothing measured")
-    sys.stderr.writelines(f"gentest: {note}\n" for note in said["notes"])
+    text, notes = _measured(given, prompts, rest)
+    sys.stderr.write("\n")  # progress ends no line of its own
+    sys.stderr.writelines(f"gentest: {note}\n" for note in notes)
     if given.output is None:
-        sys.stdout.write(said["text"])
+        sys.stdout.write(text)
     else:
         with given.output.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(said["text"])
+            file.write(text)
     return HELD
+
+
+def _measured(given: argparse.Namespace, prompts: list[list[str]], rest: Sequence[str]) -> tuple[str, list[str]]:
+    """The text of a test file, and what there is to say of it."""
+    folder = str(given.folder.resolve())
+    with tempfile.TemporaryDirectory() as scratch:
+        answer = Path(scratch, "answer.json")
+        asked = {"folder": folder, "answer": str(answer), "attributes": given.attribute, "prompts": prompts}
+        asked |= {name: getattr(given, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
+        inis = {"cache_dir": f"{scratch}/cache", "gentest_json": "", "gentest_baseline": ""}
+        written = {"COVERAGE_FILE": f"{scratch}/coverage", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
+        plugins = ["-p", "gentest", "-p", "gentest.suggesting"]
+        command = [sys.executable, "-m", "pytest", *plugins, "--gentest", "--gentest-suggest", json.dumps(asked)]
+        command += ["-q", "--no-header", "--no-summary", "-k", "", "-m", "", folder]
+        command += [word for name, value in inis.items() for word in ("-o", f"{name}={value}")]
+        done = subprocess.run(
+            [*command, *rest],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **written},
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {"shown": True}
+    if said.get("text"):
+        return said["text"], said["notes"]
+    if said["shown"]:
+        sys.stderr.write(done.stdout)
+    raise InvalidArgument(said.get("error") or f"pytest ended with exit status {done.returncode}, nothing measured")
 
 
 def _status(found: Comparison) -> int:

@@ -36,7 +36,8 @@ from gentest.suggestions import Wish, default_attributes, measure
 
 OPTION = "--gentest-suggest"
 MODULE = "gentest_suggests"
-TEST = "suggest"
+NEUTRAL = {"numprocesses": 0, "distload": False, "dist": "no", "tx": [], "xmlpath": None, "collectonly": False}
+"""Options of pytest, its JUnit report and pytest-xdist, as they are where nobody asks for anything."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Iteration[None, Any, Any]:
         except GentestError as error:
             raise pytest.UsageError(str(error)) from None
         config.args[:] = [asked.folder]
-        for name, value in {"numprocesses": 0, "distload": False, "dist": "no", "tx": [], "xmlpath": None}.items():
+        for name, value in NEUTRAL.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
         config.pluginmanager.register(Suggesting(config, asked), "gentest-suggesting")
