@@ -79,6 +79,8 @@ if TYPE_CHECKING:
     from gentest.spaces import Sphere as Sphere
     from gentest.spaces import TruncatedNormal as TruncatedNormal
     from gentest.spaces import Uniform as Uniform
+    from gentest.suggestions import Suggestion as Suggestion
+    from gentest.suggestions import suggest as suggest
     from gentest.tolerances import Tolerance as Tolerance
     from gentest.tolerances import sd as sd
     from gentest.ways import along as along
@@ -110,6 +112,7 @@ _ROOMS = {
         "Categorical", "Direction", "Empirical", "Joint", "Mapped", "Normal", "Space", "Sphere", "TruncatedNormal",
         "Uniform",
     ),
+    "suggestions": ("Suggestion", "suggest"),
     "tolerances": ("Tolerance", "sd"),
     "ways": ("along",),
 }  # fmt: skip

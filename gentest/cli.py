@@ -1,11 +1,12 @@
-"""The command `gentest`: what a run came to, from its files alone, and blessing a checkpoint.
+"""The command `gentest`: what a run came to, from its files alone, blessing a checkpoint, and tests to start from.
 
     gentest show RESULT.json                          what a run or a baseline says
     gentest gate RESULT.json --baseline FILE          the gate's decision, from files alone
     gentest bless FILE --by NAME [PYTEST ARGUMENTS]   take a checkpoint as the measure of those to come
+    gentest suggest [FOLDER] [-- PYTEST ARGUMENTS]    tests to start from, with measured tolerances
 
 Exit status: 0 held (or all passed), 1 regressed (or violated, or drifted where that refuses), 3 undecided, 2 misuse.
-It imports no torch; `bless` starts pytest in a process of its own.
+It imports no torch; `bless` and `suggest` start pytest in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import keyword
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gentest import gate
 from gentest.baseline import Baseline
@@ -25,6 +30,7 @@ from gentest.comparison import Comparison, Standing, Terms
 from gentest.errors import InvalidArgument
 from gentest.report import comparison, markdown, ranking, terminal
 from gentest.result import Document, Result, Verdict
+from gentest.stats.quantiles import upper_rank
 
 HELD, REGRESSED, MISUSE, UNDECIDED = 0, 1, 2, 3
 MAX_BYTES = 256 * 2**20
@@ -36,9 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # names and signs that a terminal cannot show are no errors
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
-    given, rest = parser.parse_known_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    own = words.index("--") if words[:1] == ["suggest"] and "--" in words else len(words)
+    given, rest = parser.parse_known_args(words[:own])
     if rest and given.run is not _bless:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        hint = "; arguments of pytest come after --" if given.run is _suggest else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+    rest += words[own + 1 :]
     try:
         status: int = given.run(given, rest)
     except (InvalidArgument, OSError) as error:
@@ -74,6 +84,36 @@ def _parser() -> argparse.ArgumentParser:
     bless.add_argument("--note", default="", help="why")
     bless.add_argument("--seed", type=int, help="whose probes it keeps (default: the seed after the last one's)")
     bless.set_defaults(run=_bless)
+    suggest = commands.add_parser(
+        "suggest",
+        help="tests to start from: the tolerances at which each property holds",
+        description="Measures on the generator that a fixture gives, and writes a test file. "
+        "Arguments after -- go to pytest: --gentest-checkpoint, --gentest-device, --gentest-clip, and so on.",
+    )
+    suggest.add_argument(
+        "folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="where the fixture is seen (default: .)"
+    )
+    suggest.add_argument("--fixture", default="generator", metavar="NAME", help="that gives the generator (generator)")
+    suggest.add_argument(
+        "--attribute",
+        action="append",
+        default=[],
+        choices=("brightness", "contrast", "saturation", "colorfulness", "sharpness"),
+        help="several may be given (default: those that fit the images)",
+    )
+    suggest.add_argument(
+        "--clip",
+        action="append",
+        default=[],
+        metavar="TEXT[|AGAINST]",
+        help="a CLIP attribute too; several may be given",
+    )
+    suggest.add_argument("--rate", type=float, default=0.95, help="for which share of probes to hold (default: 0.95)")
+    suggest.add_argument("--confidence", type=float, default=0.99, help="how surely (default: 0.99)")
+    suggest.add_argument("--n", type=int, default=1024, metavar="N", help="probes to measure on (default: 1024)")
+    suggest.add_argument("--seed", type=int, default=0, metavar="N", help="whose probes (default: 0)")
+    suggest.add_argument("--output", type=Path, metavar="FILE", help="the new test file (default: standard output)")
+    suggest.set_defaults(run=_suggest)
     return parser
 
 
@@ -142,6 +182,66 @@ def _bless(given: argparse.Namespace, rest: Sequence[str]) -> int:
         [f"{given.file}: {blessed.blessed}", *(f"does not hold on it, and is known from now on: {k}" for k in known)]
     )
     return HELD
+
+
+def _suggest(given: argparse.Namespace, rest: Sequence[str]) -> int:
+    """pytest resolves the fixture in a process of its own, which writes nothing but to a temporary folder."""
+    if not given.folder.is_dir():
+        raise InvalidArgument.expected("a folder", "FOLDER", str(given.folder))
+    if not given.fixture.isidentifier() or keyword.iskeyword(given.fixture):
+        raise InvalidArgument.expected("the name of a fixture", "--fixture", given.fixture)
+    if given.output is not None and given.output.exists():
+        raise InvalidArgument(f"{given.output}: is there already, and is not overwritten")
+    if given.output is not None and not given.output.absolute().parent.is_dir():
+        raise InvalidArgument.expected("a file in a folder that exists", "--output", str(given.output))
+    for name, share in (("--rate", given.rate), ("--confidence", given.confidence)):
+        if not 0.0 < share < 1.0:
+            raise InvalidArgument.expected("a number above 0 and below 1", name, share)
+    if given.seed < 0:
+        raise InvalidArgument.expected("a whole number >= 0", "--seed", given.seed)
+    upper_rank(given.n, given.rate, given.confidence)
+    prompts = [[part.strip() for part in text.split("|")] for text in given.clip]
+    for text, parts in zip(given.clip, prompts, strict=True):
+        if len(parts) > 2 or not all(parts):
+            raise InvalidArgument.expected("'a text' or 'a text|another that it is measured against'", "--clip", text)
+    text, notes = _measured(given, prompts, rest)
+    sys.stderr.write("\n")  # progress ends no line of its own
+    sys.stderr.writelines(f"gentest: {note}\n" for note in notes)
+    if given.output is None:
+        sys.stdout.write(text)
+    else:
+        with given.output.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    return HELD
+
+
+def _measured(given: argparse.Namespace, prompts: list[list[str]], rest: Sequence[str]) -> tuple[str, list[str]]:
+    """The text of a test file, and what there is to say of it."""
+    folder = str(given.folder.resolve())
+    with tempfile.TemporaryDirectory() as scratch:
+        answer = Path(scratch, "answer.json")
+        asked = {"folder": folder, "answer": str(answer), "attributes": given.attribute, "prompts": prompts}
+        asked |= {name: getattr(given, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
+        inis = {"cache_dir": f"{scratch}/cache", "gentest_json": "", "gentest_baseline": ""}
+        written = {"COVERAGE_FILE": f"{scratch}/coverage", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
+        plugins = ["-p", "gentest", "-p", "gentest.suggesting"]
+        command = [sys.executable, "-m", "pytest", *plugins, "--gentest", "--gentest-suggest", json.dumps(asked)]
+        command += ["-q", "--no-header", "--no-summary", "-k", "", "-m", "", folder]
+        command += [word for name, value in inis.items() for word in ("-o", f"{name}={value}")]
+        done = subprocess.run(
+            [*command, *rest],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **written},
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {"shown": True}
+    if said.get("text"):
+        return said["text"], said["notes"]
+    if said["shown"]:
+        sys.stderr.write(done.stdout)
+    raise InvalidArgument(said.get("error") or f"pytest ended with exit status {done.returncode}, nothing measured")
 
 
 def _status(found: Comparison) -> int:

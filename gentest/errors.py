@@ -33,6 +33,10 @@ class AttributeFailed(GentestError):
     """An attribute or feature raised, or returned something that is not one finite score (or row) an output."""
 
 
+class NoSpread(AttributeFailed):
+    """An attribute or feature does not vary under the prior: there is no standard deviation to measure by."""
+
+
 class PropertyFailed(GentestError):
     """A property's own code raised, or returned something that is not one finite margin a probe."""
 

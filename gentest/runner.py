@@ -74,7 +74,7 @@ class Runner:
             resolve_device(self._options["device"])
             replay, _ = plugin.option(config, plugin.REPLAY)
             self._replay = None if replay is None else (replay[0], Probe.parse(replay[1]))
-            self._prompts = self._prompt_cache()
+            self.prompts = self._prompt_cache()
         except (InvalidArgument, ClipError) as error:
             raise pytest.UsageError(f"gentest: {error}") from None
         self._gating = Gating(config)
@@ -229,7 +229,7 @@ class Runner:
         values = self._from_flags.over(values)
         key = Values(device=values.device, batch_size=values.batch_size, clip=values.clip)
         if key not in self._contexts:
-            self._contexts[key] = Context(values, prompts=self._prompts, watch=self._images)
+            self._contexts[key] = Context(values, prompts=self.prompts, watch=self._images)
         return values, self._contexts[key]
 
     def _images(self, n: int) -> None:
@@ -291,10 +291,10 @@ class Runner:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self._prompts is None or not self._prompts.update:
+        if self.prompts is None or not self.prompts.update:
             return
         try:
-            self._prompts.save()
+            self.prompts.save()
         except (OSError, ClipError) as error:
             self._unwritten = f"could not write: {error}"
             if exitstatus == pytest.ExitCode.OK:

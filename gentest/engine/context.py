@@ -16,7 +16,7 @@ from gentest.attributes.attribute import Setup, bind, describe
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject, thing_key
-from gentest.errors import AttributeFailed, InvalidArgument
+from gentest.errors import InvalidArgument, NoSpread
 from gentest.probes import Probe, Probes, independent, points
 
 PILOT_SEED = 0x67656E74657374
@@ -149,7 +149,7 @@ class Context:
         values = torch.cat(rows)  # [PILOT] or [PILOT, D]
         spread = float(f"{values.var(0).sum().item() ** 0.5:.4g}")
         if spread <= LEAST_SPREAD * max(1.0, values.abs().max().item()):
-            raise AttributeFailed(
+            raise NoSpread(
                 f"{describe(of)} does not vary under the prior (standard deviation {spread:.2g}), so sd(x) of it means "
                 "nothing: give a tolerance in its units, or ask whether the generator collapsed"
             )

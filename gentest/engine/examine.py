@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gentest.engine.context import PILOT_SEED, Context
+from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError
 from gentest.generators import TANH
@@ -16,21 +17,24 @@ SAME = 1 / 32
 """How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
 
 
+def samples(context: Context, subject: Subject) -> Observed:
+    """The evidence of the samples that are examined."""
+    return context.evidence(subject, points(), independent(PILOT_SEED, 0, EXAMINED))
+
+
 def examine(context: Context, subject: Subject) -> None:
     """Looks at a few samples in a batch and alone, once a session. Raises `GeneratorError` for what it finds."""
     if subject.key in context.examined:
         return
-    samples = independent(PILOT_SEED, 0, EXAMINED)
-    together = context.evidence(subject, points(), samples)
-    images = together.images
-    generator = subject.generator
+    together = samples(context, subject)
+    images, generator = together.images, subject.generator
     if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
         low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
         raise GeneratorError(
             f"no output is negative (values from {low:.3g} to {high:.3g}); "
             "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) where that is meant"
         )
-    alone = context.evidence(subject, points(), samples[-ALONE:], alone=True).again(0, chance=1)
+    alone = context.evidence(subject, points(), together.probes[-ALONE:], alone=True).again(0, chance=1)
     same_size = alone.shape == images[-ALONE:].shape
     difference = (alone - images[-ALONE:]).abs().max().item() / together.unit if same_size else 1.0
     if difference > SAME:

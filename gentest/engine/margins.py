@@ -99,17 +99,21 @@ class Judge:
             sorted(close, key=lambda probe: margins[probe])[:CLOSE], key=lambda probe: (self.alone(probe), probe)
         )
 
+    @property
+    def block(self) -> int:
+        """So many probes are evaluated at once: their latents fill whole batches, and their outputs can be kept."""
+        size = self.context.batch_size
+        if not self.context.image_bytes:
+            return min(size, FIRST)
+        latents = self.definition.probes.n_points * len(self.under)
+        room = CACHE_BYTES // 2 // (self.context.image_bytes * latents)
+        return max(1, min(size, room))
+
     def _blocks(self, probes: Sequence[Probe]) -> Iterator[list[Probe]]:
         """Blocks of as many probes as a batch has latents, so that their latents fill whole batches."""
         start = 0
         while start < len(probes):
-            size = self.context.batch_size
-            if not self.context.image_bytes:
-                size = min(size, FIRST)
-            else:
-                latents = self.definition.probes.n_points * len(self.under)
-                room = CACHE_BYTES // 2 // (self.context.image_bytes * latents)
-                size = max(1, min(size, room))
+            size = self.block
             yield list(probes[start : start + size])
             start += size
 

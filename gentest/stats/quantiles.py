@@ -1,0 +1,82 @@
+"""A bound that a share of a distribution lies under, from a sample of it and nothing else.
+
+A distribution-free tolerance bound (Wilks 1941, "Determination of sample sizes for setting tolerance limits"): of n
+independent draws x_(1) <= ... <= x_(n), at most k - 1 lie below the p-quantile with probability P(Bin(n, p) <= k - 1),
+for any distribution, and with more where it has atoms. So with the smallest k for which that is at least the
+confidence, at least p of the distribution is at or under x_(k). Without atoms the share that truly is has the
+distribution Beta(k, n - k + 1): 0.965 in the mean for p = 0.95, n = 1024 and a confidence of 0.99, where k = 989.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
+
+from gentest.errors import InvalidArgument
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+def least_n(share: float, confidence: float) -> int:
+    """How many draws it takes for their largest to be such a bound: the least n with 1 - share^n >= confidence.
+
+    >>> least_n(0.95, 0.99), least_n(0.99, 0.99), least_n(0.5, 0.5)
+    (90, 459, 1)
+    """
+    _check_probabilities(share, confidence)
+    n = max(1, math.floor(math.log1p(-confidence) / math.log(share)) - 1)
+    while binom.cdf(n - 1, n, share) < confidence:
+        n += 1
+    return n
+
+
+def upper_rank(n: int, share: float, confidence: float) -> int:
+    """k, from 1 to n: with `confidence`, at least `share` of the distribution is at or under the k-th smallest of n.
+
+    Raises `InvalidArgument` where n draws are too few for any k.
+
+    >>> upper_rank(1024, 0.95, 0.99), upper_rank(90, 0.95, 0.99)
+    (989, 90)
+    """
+    least = least_n(share, confidence)
+    if not isinstance(n, int) or isinstance(n, bool) or n < least:
+        what = f"a whole number >= {least}, for {share:g} of a distribution with confidence {confidence:g}"
+        raise InvalidArgument.expected(what, "n", n)
+    k = max(1, int(binom.ppf(confidence, n, share)))
+    while binom.cdf(k - 1, n, share) < confidence:
+        k += 1
+    return k
+
+
+def upper_bound(values: ArrayLike, share: float, confidence: float) -> float:
+    """With `confidence`, at least `share` of the distribution that the values are drawn from is at or under it.
+
+    `values` [n] are independent and finite, in any order.
+
+    >>> upper_bound(range(1, 1025), 0.95, 0.99)
+    989.0
+    """
+    ordered: Floats = np.sort(np.asarray(values, dtype=np.float64))
+    if ordered.ndim != 1 or not np.isfinite(ordered).all():
+        raise InvalidArgument(f"Expected finite values [n] but got shape {ordered.shape}, {ordered}")
+    return float(ordered[upper_rank(len(ordered), share, confidence) - 1])
+
+
+def lower_bound(values: ArrayLike, share: float, confidence: float) -> float:
+    """With `confidence`, at least `share` of the distribution that the values are drawn from is at or over it.
+
+    >>> lower_bound(range(1, 1025), 0.95, 0.99)
+    36.0
+    """
+    return -upper_bound(-np.asarray(values, dtype=np.float64), share, confidence)
+
+
+def _check_probabilities(share: float, confidence: float) -> None:
+    for name, value in (("share", share), ("confidence", confidence)):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0.0 < value < 1.0:
+            raise InvalidArgument.expected("a number above 0 and below 1", name, value)
