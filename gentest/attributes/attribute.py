@@ -125,7 +125,7 @@ def score(attribute: Attribute, images: Tensor) -> Tensor:
     >>> score(lambda images: images.amax((1, 2, 3)), torch.ones(2, 3, 4, 4))
     tensor([1., 1.])
     """
-    return check_scores(attribute, _call(attribute, images), len(images), f"images {tuple(images.shape)}")
+    return check_scores(attribute, called(attribute, images), len(images), f"images {tuple(images.shape)}")
 
 
 def embed(feature: Feature, images: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ def embed(feature: Feature, images: Tensor) -> Tensor:
     >>> embed(lambda images: images[:, :, ::2, ::2], torch.ones(2, 3, 4, 4)).shape
     torch.Size([2, 12])
     """
-    rows = _numbers(feature, _call(feature, images), images.device)
+    rows = _numbers(feature, called(feature, images), images.device)
     return _check_rows(feature, rows, len(images), f"images {tuple(images.shape)}")
 
 
@@ -200,7 +200,8 @@ def check_pairs(distance: object, result: object, n_pairs: int, given: str) -> T
     return distances.reshape(n_pairs).clamp(min=0.0)
 
 
-def _call(thing: Attribute, images: Tensor) -> object:
+def called(thing: Attribute, images: Tensor) -> object:
+    """What an attribute or feature gives for images, of any type. Raises `AttributeFailed` where it raised."""
     try:
         return thing(images)
     except Exception as error:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gentest.attributes import Attribute, Distance, Feature, apart
-from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
+from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
 from gentest.attributes.distances import NO_SPREAD
 from gentest.attributes.pixels import Pixels
 from gentest.engine.subject import Subject, of_any_outputs, thing_key
@@ -242,7 +242,7 @@ class Observed:
         if isinstance(thing, Pixels) and not self._subject.generator.images:
             thing = of_any_outputs(thing, tuple(images.shape[1:]))
         if scalar is None:
-            result = thing(images[:1])
+            result = called(thing, images[:1])
             scalar = getattr(result, "ndim", 1) <= 1
         measure: Callable[[Any, Tensor], Tensor] = score if scalar else embed
         with torch.no_grad():

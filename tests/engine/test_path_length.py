@@ -145,7 +145,7 @@ def test_the_default_distance_is_lpips_by_vgg(monkeypatch: pytest.MonkeyPatch) -
         ({"distance": 3}, "distance=3"),
         ({"distance": gentest.pixels}, r"call it first: pixels\(\)"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, object], words: str) -> None:
     """Each with what was expected."""

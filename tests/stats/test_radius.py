@@ -31,7 +31,9 @@ def many(failure: Any, p0: float, seed: int) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("p0", [0.90, 0.95, 0.99])
 @pytest.mark.parametrize(
-    "failure", [stats.beta(13.06, 1), stats.beta(20, 2), stats.beta(2, 2), stats.norm(1.0, 0.125)], ids=str
+    "failure",
+    [stats.beta(13.06, 1), stats.beta(20, 2), stats.beta(2, 2), stats.norm(1.0, 0.125)],
+    ids=["beta(13, 1)", "beta(20, 2)", "beta(2, 2)", "norm(1, 0.125)"],
 )
 def test_too_large_a_radius_is_seldom_certified(failure: Any, p0: float) -> None:
     """In at most alpha of 2,000 runs is the certified radius beyond what p0 of all rays reach."""
