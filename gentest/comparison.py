@@ -24,7 +24,7 @@ class Standing(str, Enum):
 
 @dataclass(frozen=True)
 class Embedded:
-    """Rows [n, D] of a feature of outputs, projected to few dimensions: int8 `rows` times `scale`, in base64."""
+    """Rows [n, D] of a feature of outputs, projected to few dimensions: int8 `rows`, in steps of `scale`, in base64."""
 
     rows: str
     dim: int

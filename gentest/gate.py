@@ -239,7 +239,7 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> l
         found.append(_Drifting(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]
-        x, y = unpacked(theirs), unpacked(ours)
+        x, y = unpacked(theirs, ours)
         same = x.shape == y.shape and bool((x == y).all())
         p = 1.0 if same else mmd_test(x, y, permutations=max(PERMUTATIONS, ceil(2 * terms.claims / terms.alpha))).p
         found.append(_Drifting(_drift(f"distribution in {name}", tests, -log(p), len(x)), p))

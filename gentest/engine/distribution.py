@@ -17,7 +17,7 @@ from torch import Tensor
 from gentest.attributes.attribute import describe, embed, fingerprint
 from gentest.attributes.pixels import Pixels
 from gentest.comparison import Look, Sample
-from gentest.embedded import packed, projected, unpacked
+from gentest.embedded import packed, unpacked
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject, of_any_outputs
@@ -81,10 +81,11 @@ class AgainstReference:
         before = None if kept is None else kept.get(describe(self._matches.feature))
         if before is None or before.clip != fingerprint(self._bound):
             return None, None
-        now, reference = projected(self._fresh), projected(self._theirs)
-        if before.dim != now.shape[1]:
+        now, reference = packed(self._fresh), packed(self._theirs)
+        if before.dim != now.dim:
             return None, None
-        found = further(now, unpacked(before), reference, seed=self._seed)
+        now_rows, before_rows, reference_rows = unpacked(now, before, reference)
+        found = further(now_rows, before_rows, reference_rows, seed=self._seed)
         return found.difference, found.p
 
     def _rows(self, subject: Subject, start: int) -> NDArray[np.float64]:

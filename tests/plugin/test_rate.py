@@ -194,7 +194,7 @@ BRIGHT = gentest.brightness()
 @gentest.responsive(at_least=1e-6).at_rate(0.8)
 @gentest.well_formed().at_rate(0.8)
 @gentest.reproducible().at_rate(0.8)
-@gentest.prior_invariant(lit(), priors=[gentest.Uniform(3, low=0, high=0.9)]).at_rate(0.8)
+@gentest.prior_invariant(lit(), priors=[gentest.Uniform(3, low=0, high=0.9)], delta=0.2).at_rate(0.8)
 @lit(floor=0.4).at_rate(0.8)
 def test_it(generator):
     return generator
