@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import gentest
+
 ROOT = Path(__file__).parents[1]
 FASHION = "examples/fashion"
 REGRESSED = f"{FASHION}/checkpoints/finetune_regressed.safetensors"
+BROKEN = {"test_every_latent_has_a_garment_of_its_own", "test_no_garment_comes_twice", "test_labels_are_followed"}
+"""The tests that the regressed checkpoint fails."""
+FACES = "needs gan-face-generate: pip install -e '.[faces]'"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -29,18 +34,24 @@ def results(path: Path) -> dict[str, dict[str, object]]:
 
 
 def test_the_good_fashion_checkpoint_passes() -> None:
-    """Every property holds on the good checkpoint, one of them at its rate: exit status 0."""
+    """Every property holds on the good checkpoint, three of them at their rates: exit status 0."""
     done = run("--gentest", FASHION)
     assert done.returncode == 0, done.stdout
-    assert "10 properties: 9 no counterexample, 1 holds" in done.stdout
+    assert "12 properties: 9 no counterexample, 3 holds" in done.stdout
 
 
 def test_the_regressed_fashion_checkpoint_fails_and_says_what_broke() -> None:
-    """The collapsed checkpoint fails by the property that sees a collapse: exit status 1."""
+    """The collapsed checkpoint fails by what sees a collapse, and by labels that it draws as others: exit status 1."""
     done = run("--gentest", FASHION, "--gentest-checkpoint", REGRESSED)
     assert done.returncode == 1, done.stdout
-    assert "FAILED examples/fashion/test_fashion.py::test_every_latent_has_a_garment_of_its_own" in done.stdout
+    failed = set(re.findall(r"^FAILED examples/fashion/test_fashion.py::(\w+)", done.stdout, re.MULTILINE))
+    assert failed == BROKEN
     assert "responsive(pixels(), at_least=0.05): violated by" in done.stdout
+    found = re.findall(r"^  (holds|violated|undecided) +(label=\d) ", done.stdout, re.MULTILINE)
+    labels = {label: verdict for verdict, label in found}
+    assert len(labels) == 10
+    assert {label for label, verdict in labels.items() if verdict == "violated"} >= {"label=3", "label=7"}
+    assert labels["label=1"] == labels["label=9"] == "holds"
 
 
 def test_prompts_are_cached_by_the_run_that_needs_them(tmp_path: Path) -> None:
@@ -60,7 +71,7 @@ def test_prompts_are_cached_by_the_run_that_needs_them(tmp_path: Path) -> None:
 
 def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
     """The search finds real violations, and the printed command reproduces the minimal one's margin."""
-    pytest.importorskip("gan_face_generate", reason="needs gan-face-generate: pip install -e '.[faces]'")
+    pytest.importorskip("gan_face_generate", reason=FACES)
     first, again = tmp_path / "first.json", tmp_path / "again.json"
     done = run("--gentest", "examples/faces", "-k", "brightness", "--gentest-json", str(first))
     assert done.returncode == 1, done.stdout
@@ -77,6 +88,36 @@ def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
     assert repeated["counterexample"]["margin"] == pytest.approx(found["counterexample"]["margin"], abs=1e-6)  # type: ignore[index]
 
 
+def test_the_committed_direction_brightens_faces() -> None:
+    """`brighter.json` is read, and steers at the rate that the example declares, though not always."""
+    pytest.importorskip("gan_face_generate", reason=FACES)
+    done = run("--gentest", "examples/faces", "-k", "brightens")
+    assert done.returncode == 0, done.stdout
+    assert re.search(
+        r"^holds +test_faces.py::test_a_direction_brightens  steers\(brightness\(\)", done.stdout, re.MULTILINE
+    )
+    assert "counterexample steers:" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_face_gan_is_measured(tmp_path: Path) -> None:
+    """`measure.py` finds a direction, saves it, tells noisy weights by their outputs, and says which claims hold."""
+    pytest.importorskip("gan_face_generate", reason=FACES)
+    pytest.importorskip("sklearn", reason="needs scikit-learn: pip install -e '.[directions]'")
+    small = ["--samples", "768", "--others", "128", "--examples", "20", "--outputs", "256", "--seeds", "1"]
+    script = [sys.executable, "examples/faces/measure.py", "--only", "direction", "matches", *small]
+    saved = tmp_path / "brighter.json"
+    done = subprocess.run([*script, "--save", str(saved)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    claims = re.findall(r"^(holds|FAILS)  (.+)", done.stdout, re.MULTILINE)
+    assert len(claims) == 5
+    assert {verdict for verdict, _ in claims} == {"holds"}
+    found = gentest.Direction.load(saved)
+    assert found.attribute == "brightness()"
+    committed = gentest.Direction.load(ROOT / "examples/faces/brighter.json")
+    assert float((found.vector * committed.vector).sum()) > 0.5
+
+
 def test_the_verdict_does_not_depend_on_workers(tmp_path: Path) -> None:
     """With two of xdist's workers the regressed checkpoint gives the same results as in one process."""
     pytest.importorskip("xdist", reason="needs pytest-xdist")
@@ -87,7 +128,7 @@ def test_the_verdict_does_not_depend_on_workers(tmp_path: Path) -> None:
         assert run("--gentest", FASHION, "-n", workers, *only).returncode == 1
         found.append({name: (r["verdict"], r["counterexample"], r["worst"]) for name, r in results(path).items()})
     assert found[0] == found[1]
-    assert len(found[0]) == 5
+    assert len(found[0]) == 6
 
 
 def test_the_fashion_gate_holds_the_good_checkpoint_and_refuses_the_regressed_one(tmp_path: Path) -> None:
@@ -95,12 +136,11 @@ def test_the_fashion_gate_holds_the_good_checkpoint_and_refuses_the_regressed_on
     gate = ["--gentest", FASHION, "--gentest-baseline", f"{FASHION}/blessed.json"]
     good = run(*gate, "--gentest-json", str(tmp_path / "good.json"))
     assert good.returncode == 0, good.stdout
-    assert "gate: held (10 held; tolerance 0.05, 18 claims)" in good.stdout
+    assert "gate: held (12 held; tolerance 0.05, 20 claims)" in good.stdout
     assert "no drift" in good.stdout
     bad = run(*gate, "--gentest-checkpoint", REGRESSED)
     assert bad.returncode == 1, bad.stdout
-    (regressed,) = re.findall(r"^regressed +(\S+)", bad.stdout, re.MULTILINE)
-    assert regressed == "test_fashion.py::test_every_latent_has_a_garment_of_its_own"
+    assert set(re.findall(r"^regressed +test_fashion.py::(\w+)", bad.stdout, re.MULTILINE)) == BROKEN
     assert re.search(r"^drift +distribution in thumbnails", bad.stdout, re.MULTILINE)
 
 
@@ -109,7 +149,7 @@ def test_the_gate_sees_ruined_faces_by_their_sharpness(tmp_path: Path) -> None:
 
     `examples/faces/gate.py` does the same on all tests, 50 times.
     """
-    pytest.importorskip("gan_face_generate", reason="needs gan-face-generate: pip install -e '.[faces]'")
+    pytest.importorskip("gan_face_generate", reason=FACES)
     script = (
         f"import sys; sys.path.insert(0, 'examples/faces'); import gate, pathlib; f = pathlib.Path({str(tmp_path)!r})"
     )

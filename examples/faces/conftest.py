@@ -22,14 +22,19 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-@pytest.fixture(scope="session")
-def generator(gentest_checkpoint: Path | None) -> gentest.Generator:
-    package = pytest.importorskip("gan_face_generate", reason="needs gan-face-generate: pip install -e '.[faces]'")
+def faces(state: dict[str, torch.Tensor]) -> gentest.Generator:
+    """The generator with these weights."""
     from gan_face_generate.models import Generator
 
     model = Generator(ngpu=1, nc=3, nz=100, ngf=64)
-    model.load_state_dict(weights(gentest_checkpoint or Path(package.__file__).parent / "weights.tar"))
+    model.load_state_dict(state)
     return gentest.Generator(model, latent=gentest.Normal((100, 1, 1)), output_range=(-1, 1))
+
+
+@pytest.fixture(scope="session")
+def generator(gentest_checkpoint: Path | None) -> gentest.Generator:
+    package = pytest.importorskip("gan_face_generate", reason="needs gan-face-generate: pip install -e '.[faces]'")
+    return faces(weights(gentest_checkpoint or Path(package.__file__).parent / "weights.tar"))
 
 
 @pytest.fixture

@@ -34,9 +34,12 @@ BATCHES = (16, 32, 64, 128, 256)
 NOISE = 0.6
 
 
+OWN = Path(gan_face_generate.__file__).parent / "weights.tar"
+
+
 def copies(folder: Path) -> dict[str, Path]:
     """The same weights in other files."""
-    own = weights(Path(gan_face_generate.__file__).parent / "weights.tar")
+    own = weights(OWN)
     paths = {name: folder / name for name in ("again.pt", "older.pt", "copy.safetensors")}
     torch.save({"netG_state_dict": own}, paths["again.pt"])
     torch.save({"netG_state_dict": own}, paths["older.pt"], _use_new_zipfile_serialization=False)
@@ -44,15 +47,20 @@ def copies(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def noisy(folder: Path) -> Path:
-    """Weights with noise on each, as many standard deviations of its tensor as `NOISE` says."""
-    own = weights(Path(gan_face_generate.__file__).parent / "weights.tar")
+def perturbed(strength: float) -> dict[str, torch.Tensor]:
+    """The package's own weights with noise on each, of `strength` standard deviations of its tensor (seed 0)."""
+    own = weights(OWN)
     rng = torch.Generator().manual_seed(0)
     for name, tensor in own.items():
         if tensor.is_floating_point() and name.endswith(("weight", "bias")) and tensor.numel() > 1:
-            own[name] = tensor + NOISE * tensor.std() * torch.randn(tensor.shape, generator=rng)
+            own[name] = tensor + strength * tensor.std() * torch.randn(tensor.shape, generator=rng)
+    return own
+
+
+def noisy(folder: Path) -> Path:
+    """A file of weights with as much noise on each as `NOISE` says."""
     path = folder / "noisy.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in own.items()}, path)
+    save_file({name: tensor.contiguous() for name, tensor in perturbed(NOISE).items()}, path)
     return path
 
 

@@ -3,9 +3,10 @@
     pytest --gentest examples/fashion
     pytest --gentest examples/fashion --gentest-checkpoint examples/fashion/checkpoints/finetune_regressed.safetensors
 
-Tolerances are about twice the worst of 1,500 random probes of the good checkpoint; on most paths, which is a rate, no
-step is twice the mean one. The regressed one was fine-tuned
-until it gave one garment a label, whatever z is.
+Tolerances are about twice the worst of 1,500 random probes of the good checkpoint. Rates say what holds for most: no
+step twice the mean one, no two of sixteen garments alike, and CLIP takes a garment for what its label asked for, label
+by label (of 500 shirts it does so of 77 %, of every other label of 82 % or more). The regressed one was fine-tuned until
+it gave one garment a label, whatever z is; CLIP takes none of its dresses for a dress, and 3 % of its sneakers for one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from model import CLASSES
 import gentest
 
 bright = gentest.clip("a photo of a bright shirt", against="a photo of a dark shirt")
+garment = gentest.clip_classes("a photo of a {}", CLASSES)
 
 
 @gentest.well_formed()
@@ -27,6 +29,16 @@ def test_is_a_function(generator: gentest.Generator) -> gentest.Generator:
 
 @gentest.responsive(at_least=0.05)
 def test_every_latent_has_a_garment_of_its_own(generator: gentest.Generator) -> gentest.Generator:
+    return generator
+
+
+@gentest.diverse(at_least=0.05).at_rate(0.95)
+def test_no_garment_comes_twice(generator: gentest.Generator) -> gentest.Generator:
+    return generator
+
+
+@gentest.follows_label(garment).at_rate(0.7, each="label")
+def test_labels_are_followed(generator: gentest.Generator) -> gentest.Generator:
     return generator
 
 
