@@ -239,9 +239,10 @@ def holds_within(property: Property, radius: float, *, places: int = 4) -> Prope
     """A property holds within a radius around the middle of the latent space; further out it need not.
 
     Radius 1 is where samples lie: norm sqrt(d) of a `Normal`, the sphere of a `Sphere`, the faces of the box of a
-    `Uniform` or `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical`; of a truncated
-    generator, where its own samples lie. Every probe of the property is looked at in `places` places along its ray, at
-    radius / places, ..., radius, where each sample is moved along its ray from the mean to exactly that radius.
+    `Uniform` or `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical` or `Mapped`; of a
+    truncated generator, where its own samples lie. Every probe of the property is looked at in `places` places along
+    its ray, at radius / places, ..., radius, where each sample is moved along its ray from the mean to exactly that
+    radius.
     Margin: the property's smallest margin over the places.
 
     At a rate, a result that does not hold says how far it does: the largest of 31 radii up to `radius` that rays
