@@ -241,7 +241,7 @@ def test_a_radius_of_a_prior_and_a_prior_of_a_radius() -> None:
     rated = other.at_rate(0.9).check(zoo.generator(edge, BOX), settings=QUICK)
     assert rated.verdict is VIOLATED
     assert rated.radius is not None
-    assert 0.9 < rated.radius.certified < 1.8 / 3**0.5
+    assert 0.8 < rated.radius.certified <= 0.9  # where a normal of four coordinates can reach 1.8
 
 
 def test_within_a_radius_priors_are_compared_too() -> None:
