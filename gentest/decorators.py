@@ -23,7 +23,7 @@ from gentest.generators import Generator
 from gentest.probes import Probe, Probes
 from gentest.properties import conditions, directions, distribution, outputs, paths
 from gentest.properties import priors as priors_
-from gentest.properties.definition import AtRate, Definition, Evidence
+from gentest.properties.definition import AtRate, Definition, Evidence, check_probes
 from gentest.result import Result
 from gentest.spaces import Space
 
@@ -239,9 +239,10 @@ def holds_within(property: Property, radius: float, *, places: int = 4) -> Prope
     """A property holds within a radius around the middle of the latent space; further out it need not.
 
     Radius 1 is where samples lie: norm sqrt(d) of a `Normal`, the sphere of a `Sphere`, the faces of the box of a
-    `Uniform` or `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical`; of a truncated
-    generator, where its own samples lie. Every probe of the property is looked at in `places` places along its ray, at
-    radius / places, ..., radius, where each sample is moved along its ray from the mean to exactly that radius.
+    `Uniform` or `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical` or `Mapped`; of a
+    truncated generator, where its own samples lie. Every probe of the property is looked at in `places` places along
+    its ray, at radius / places, ..., radius, where each sample is moved along its ray from the mean to exactly that
+    radius.
     Margin: the property's smallest margin over the places.
 
     At a rate, a result that does not hold says how far it does: the largest of 31 radii up to `radius` that rays
@@ -270,9 +271,10 @@ def property(
 ) -> Callable[[Callable[Concatenate[Evidence, P], Tensor]], Callable[P, Property]]:
     """Make a property of one's own from its margin; it gets search, shrinking, replay and reports like any other.
 
-    `probes` says what is looked at: `gentest.points()`, `gentest.segments()` or `gentest.neighbours()`. The margin
-    takes the evidence of N probes and the property's own arguments, and gives float [N]: >= 0 where the property holds,
-    < 0 where it does not, finite, in units a reader understands. `total=True` is for properties that judge outputs
+    `probes` says what is looked at: `gentest.points()`, `gentest.segments()`, `gentest.neighbours()`,
+    `gentest.steps()` or `gentest.along(direction)`. The margin takes the evidence of N probes and the property's own
+    arguments, and gives float [N]: >= 0 where the property holds, < 0 where it does not, finite, in units a reader
+    understands. `total=True` is for properties that judge outputs
     which others take for granted: finite, in range, the same in any batch. `reducible=False` is for properties to which
     a probe that changes fewer coordinates is no fair test, as where a change is asked for: their counterexamples keep
     all coordinates.
@@ -303,6 +305,5 @@ def property(
         make.__signature__ = signature.replace(parameters=parameters[1:])  # type: ignore[attr-defined]
         return make
 
-    if not isinstance(probes, Probes):
-        raise InvalidArgument.expected("gentest.points(), .segments(), .neighbours() or .steps()", "probes", probes)
+    check_probes("probes", probes)
     return decorate

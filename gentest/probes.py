@@ -5,7 +5,8 @@ its own (`gentest.spaces.streams`), which the space maps through the prior's inv
 coordinate groups the far end differs from the near one, spliced in the uniforms, so that every end is a sample of the
 prior.
 
-A *family* of probes (`points`, `segments`, `neighbours`, `steps`) says how a probe becomes latents [N, P, *shape].
+A *family* of probes (`points`, `segments`, `neighbours`, `steps`, and `along` of `gentest.ways`) says how a probe
+becomes latents [N, P, *shape].
 """
 
 from __future__ import annotations

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gentest import probes as families
+from gentest import ways
 from gentest.errors import InvalidArgument
 from gentest.probes import SEED_BITS, Probe, Probes, Where
-from gentest.spaces import Space
+from gentest.spaces import Direction, Space
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,14 @@ def steps(
 ) -> st.SearchStrategy[Drawn]:
     """A sample, or a place on the way between two, and the latent `epsilon` of that way further on."""
     return _drawn(space, families.steps(epsilon, at=at, straight=straight))
+
+
+def along(space: Space, direction: Direction, *, reach: float = 3.0, points: int = 5) -> st.SearchStrategy[Drawn]:
+    """A sample and the way from it along a direction, `reach` far, at `points` places."""
+    family = ways.along(direction, reach=reach, points=points)
+    if isinstance(space, Space):
+        direction.part_of(space)  # which says where it fits none
+    return _drawn(space, family)
 
 
 def _drawn(space: Space, family: Probes) -> st.SearchStrategy[Drawn]:

@@ -20,6 +20,8 @@ SPACES = [
     gentest.Sphere(8, radius=2),
     gentest.Empirical(BANK),
     gentest.Normal(8).truncated(0.5),
+    gentest.Mapped(gentest.Normal(2), lambda z: 5.0 + 20.0 * np.tanh(z @ np.ones((2, 4)))),
+    gentest.Mapped(gentest.Normal(2), lambda z: 5.0 + 20.0 * np.tanh(z @ np.ones((2, 4)))).truncated(0.5),
 ]
 
 
@@ -58,6 +60,22 @@ def test_paths_of_a_shell_stay_on_it() -> None:
     np.testing.assert_allclose(np.linalg.norm(on_shell, axis=2), 0.5 * 8**0.5, rtol=1e-5)
     in_box = segments().place(at_radius(gentest.Uniform(8), 0.5), probes)[""]
     assert np.abs(in_box).max() <= 0.5 * 3**0.5 + 1e-6
+
+
+@pytest.mark.parametrize("space", SPACES, ids=repr)
+def test_a_latent_at_a_radius_moves_as_far_as_elsewhere(space: gentest.Space) -> None:
+    """No way is no way; and the sphere or box that a way stays on is that of the radius, which it never leaves."""
+    (part,) = space.parts.values()
+    (pulled,) = at_radius(space, 0.5).parts.values()
+    latents = pulled.from_uniforms(np.random.default_rng(6).random((50, part.dim)))
+    np.testing.assert_allclose(pulled.shifted(latents, np.zeros(part.shape)), latents, atol=1e-12)
+    by = np.full(part.shape, 0.25)
+    moved = pulled.shifted(latents, by)
+    if isinstance(part, gentest.Sphere | gentest.Uniform | gentest.TruncatedNormal):
+        assert (pulled.radii(moved) <= 0.5 + 1e-9).all()
+    else:
+        psi = getattr(part, "psi", 1.0)
+        np.testing.assert_allclose(moved, latents + psi * by, atol=1e-12)
 
 
 def test_choices_stay_and_parts_are_pulled_one_by_one() -> None:

@@ -92,6 +92,25 @@ def test_neighbours_of_a_joint_space_with_a_bare_given(around: Drawn) -> None:
     assert around.t.tolist() == [0.0, 0.25, 0.25, 0.25]
 
 
+@given(strategies.along(LABELLED, gentest.Direction(np.eye(64)[5]), reach=2, points=3))
+def test_a_way_along_a_direction_with_a_bare_given(way: Drawn) -> None:
+    """It starts at a sample and moves in the direction's coordinate alone; the label stays."""
+    assert isinstance(way.latents, Mapping)
+    moved = way.latents["z"] - way.latents["z"][0]
+    np.testing.assert_allclose(moved[:, 5], [0.0, 1.0, 2.0], atol=1e-5)
+    assert not moved[:, :5].any()
+    assert not moved[:, 6:].any()
+    assert way.latents["label"].tolist() == list(way.probe.choices) * 3
+
+
+def test_a_direction_of_another_space_is_refused_before_anything_is_drawn() -> None:
+    """What does not fit is named where the strategy is made."""
+    with pytest.raises(InvalidArgument, match="Expected a direction of shape"):
+        strategies.along(gentest.Normal(3), gentest.Direction([1.0, 0.0]))
+    with pytest.raises(InvalidArgument, match="direction"):
+        strategies.along(gentest.Normal(3), [1.0, 0.0, 0.0])  # type: ignore[arg-type]
+
+
 @given(strategies.points(LABELLED.given({"label": 3})))
 def test_a_choice_that_is_made_is_not_drawn(point: Drawn) -> None:
     """Where the label is given, a probe has no choices and every point has the label."""

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Attribute(Protocol):
-    """A score for each image: float images [B, C, H, W] in [0, 1] to scores [B], in the attribute's own units."""
+    """A score for each image: float images [B, C, H, W] in [0, 1] to scores [B], in the attribute's own units.
+
+    Of a generator of no images (`images=False`) it is given outputs [B, ...] instead, as features and distances are.
+    """
 
     def __call__(self, images: Tensor, /) -> Tensor: ...
 

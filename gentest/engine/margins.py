@@ -20,7 +20,6 @@ from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed
 from gentest.probes import Probe
 from gentest.properties.definition import Definition, Under
-from gentest.spaces import Space
 
 FIRST = 16
 """Probes of the first block where the size of an output is not known yet."""
@@ -37,15 +36,15 @@ CLOSE = 32
 class Judge:
     """The margins of one property on one generator; each probe is evaluated once and its margins kept.
 
-    A probe has a margin under each prior that the property names, and the smallest is its margin. `prior` stands in for
-    the generator's own; standard deviations are measured under the generator's own all the same.
+    A probe has a margin under each prior that the property names, and the smallest is its margin; standard deviations
+    are measured under the generator's own.
     """
 
-    def __init__(self, context: Context, subject: Subject, definition: Definition, prior: Space | None = None) -> None:
+    def __init__(self, context: Context, subject: Subject, definition: Definition) -> None:
         self.context = context
         self.subject = subject
         self.definition = definition
-        self.under = definition.under(subject.generator.base if prior is None else prior)
+        self.under = definition.under(subject.generator.base)
         self.band: float | None = None
         self._margins: dict[Probe, tuple[float, ...]] = {}
         self._alone: dict[Probe, tuple[float, ...]] = {}

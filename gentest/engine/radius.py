@@ -18,7 +18,7 @@ from gentest.engine.stream import Stream
 from gentest.engine.subject import Subject
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Within
-from gentest.spaces import at_radius
+from gentest.properties.priors import holds_within
 from gentest.stats import radius as stats
 
 
@@ -27,8 +27,7 @@ class Rays:
 
     def __init__(self, context: Context, subject: Subject, within: Within) -> None:
         self.radii = stats.grid(within.radius)
-        base = subject.generator.base
-        self._judges = [Judge(context, subject, within.inner, at_radius(base, float(r))) for r in self.radii]
+        self._judges = [Judge(context, subject, holds_within(within.inner, float(r), places=1)) for r in self.radii]
 
     def certified(self, goal: AtRate, stream: Stream) -> tuple[float, int]:
         """The largest certified radius, 0 where none is, and how many rays it took."""

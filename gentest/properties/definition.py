@@ -34,7 +34,11 @@ class Evidence(Protocol):
 
     @property
     def images(self) -> Tensor:
-        """Outputs [N, P, C, H, W], checked to be finite and in range, in [0, 1]."""
+        """Outputs [N, P, C, H, W], checked to be finite and in range, in [0, 1].
+
+        Of a generator of no images (`images=False`) outputs are [N, P, ...] here and below, in their own units unless
+        they have a range.
+        """
 
     @property
     def outputs(self) -> Tensor:
@@ -185,10 +189,7 @@ class Definition:
     states: Invariance | Within | Matches | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.probes, Probes):
-            raise InvalidArgument.expected(
-                "gentest.points(), .segments(), .neighbours() or .steps()", f"{self.name}(probes)", self.probes
-            )
+        check_probes(f"{self.name}(probes)", self.probes)
         if self.rate is not None and isinstance(self.states, Matches):
             raise InvalidArgument(f"{self.name} speaks of all outputs together: it has no rate")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
@@ -203,14 +204,22 @@ class Definition:
         return f"{self.name}({', '.join(words)}){'' if self.rate is None else self.rate}"
 
 
+def check_probes(name: str, value: Any) -> None:
+    """A family of probes, checked."""
+    if not isinstance(value, Probes):
+        families = "gentest.points(), .segments(), .neighbours(), .steps() or .along(direction)"
+        raise InvalidArgument.expected(families, name, value)
+
+
 def check_callable(name: str, value: Any) -> None:
-    """An attribute or feature, checked: something to call on images."""
+    """An attribute or feature, checked: something to call on outputs."""
     uncalled = isinstance(value, type) or (isroutine(value) and value.__module__.startswith("gentest.attributes"))
     if not callable(value) or uncalled:
         hint = f"call it first: {getattr(value, '__name__', '')}()" if uncalled else ""
-        raise InvalidArgument.expected("a callable on images [B, C, H, W]", name, value, hint=hint)
+        what = "a callable on images [B, C, H, W], or on whatever else the outputs are"
+        raise InvalidArgument.expected(what, name, value, hint=hint)
     if isinstance(value, Distance):
-        raise InvalidArgument.expected("a callable on one batch of images, not a distance of two", name, value)
+        raise InvalidArgument.expected("a callable on one batch of outputs, not a distance of two", name, value)
 
 
 def check_measure(name: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gentest.errors import InvalidArgument
 from gentest.properties.definition import Definition, Invariance, Matches, Under, Within
@@ -27,10 +28,8 @@ def prior_invariant(inner: Definition, *, priors: Sequence[Space], delta: float 
         )
 
     arguments = {"property": inner, "priors": priors, **({} if delta == 0.05 else {"delta": delta})}
-    return Definition(
-        "prior_invariant", inner.probes, inner.margin, arguments, inner.total, inner.reducible, None, under,
-        Invariance(float(delta)),
-    )  # fmt: skip
+    states = Invariance(float(delta))
+    return replace(inner, name="prior_invariant", arguments=arguments, under=under, states=states)
 
 
 PLACES = 4
@@ -39,11 +38,11 @@ PLACES = 4
 
 def holds_within(inner: Definition, radius: float, *, places: int = PLACES) -> Definition:
     """`gentest.holds_within`, of a property's definition."""
-    reach = check_radius("radius", radius)
+    furthest = check_radius("radius", radius)
     if not isinstance(places, int) or isinstance(places, bool) or places < 1:
         raise InvalidArgument.expected("a number of places >= 1", "places", places)
     _check_pointwise(inner, f"holds_within(..., radius={radius!r}){inner.rate}")
-    radii = [reach * k / places for k in range(1, places + 1)]
+    radii = [furthest * k / places for k in range(1, places + 1)]
 
     def under(own: Space) -> tuple[Under, ...]:
         return tuple(
@@ -53,10 +52,7 @@ def holds_within(inner: Definition, radius: float, *, places: int = PLACES) -> D
         )
 
     arguments = {"property": inner, "radius": radius, **({} if places == PLACES else {"places": places})}
-    return Definition(
-        "holds_within", inner.probes, inner.margin, arguments, inner.total, inner.reducible, None, under,
-        Within(inner, reach),
-    )  # fmt: skip
+    return replace(inner, name="holds_within", arguments=arguments, under=under, states=Within(inner, furthest))
 
 
 def _check_pointwise(inner: Definition, instead: str) -> None:

@@ -12,18 +12,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gentest.errors import InvalidArgument
 from gentest.spaces.space import Array, Floats, Part
+from gentest.spaces.streams import uniforms_of
 
 N_MEAN = 10_000
-"""Latents whose mean is the mean of the space, as StyleGAN's w_avg is."""
+"""Latents whose mean is the mean of the space, as StyleGAN's w_avg is, and whose distance from it is radius 1."""
 N_DIGEST = 16
 CHUNK = 500
-STREAM = 0x6D6170706564
+SEED = 0x6D6170706564
+"""Of the fixed samples."""
+
+
+class _Moments(NamedTuple):
+    """The mean of the fixed samples, and the root of their mean square distance from it."""
+
+    mean: Floats
+    radius: float
 
 
 @dataclass(frozen=True, init=False)
@@ -73,18 +82,28 @@ class Mapped(Part):
         return self._mapped(self.part.from_uniforms(uniforms))
 
     def mean(self) -> Floats:
-        return self._mean
+        return self._moments.mean
+
+    def unit_radius(self) -> float:
+        return self._moments.radius
 
     @cached_property
-    def _mean(self) -> Floats:
-        chunks = [self._called(self._drawn(at, CHUNK)).sum(axis=0) for at in range(N_MEAN // CHUNK)]
-        return np.asarray(np.sum(chunks, axis=0) / N_MEAN)
+    def _moments(self) -> _Moments:
+        total = np.zeros(self.shape)
+        square, about = 0.0, np.zeros(self.shape)
+        for at in range(N_MEAN // CHUNK):
+            rows = self._called(self._drawn(at, CHUNK))
+            about = about if at else rows.mean(axis=0)  # near the mean, so that nothing is lost in the difference
+            total += rows.sum(axis=0)
+            square += float(np.square(rows - about).sum())
+        mean = total / N_MEAN
+        variance = square / N_MEAN - float(np.square(mean - about).sum())
+        return _Moments(mean, max(variance, 0.0) ** 0.5 or 1.0)
 
     def _drawn(self, index: int, n: int) -> Floats:
         """Fixed samples [n, *shape] of the inner space."""
-        raw = np.random.Philox(key=np.array([STREAM, index], dtype=np.uint64)).random_raw(n * self.dim)
-        uniforms = ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-        return np.asarray(self.part.from_uniforms(uniforms.reshape(n, self.dim)), dtype=np.float64)
+        drawn = uniforms_of([SEED], index, 0, n * self.dim).reshape(n, self.dim)
+        return np.asarray(self.part.from_uniforms(drawn), dtype=np.float64)
 
     def _mapped(self, latents: Array) -> Floats:
         """Latents [N, *shape of w] of latents [N, *shape], one at a time."""

@@ -205,7 +205,7 @@ class Sphere(_Shell):
     def mean(self) -> Floats:
         return np.zeros(self.shape)
 
-    def reach(self) -> float:
+    def unit_radius(self) -> float:
         return self.radius
 
     def shifted(self, latents: Array, by: Array) -> Array:
@@ -303,7 +303,7 @@ class Empirical(Part):
     def mean(self) -> Floats:
         return np.asarray(self.bank.mean(axis=0, dtype=np.float64))
 
-    def reach(self) -> float:
+    def unit_radius(self) -> float:
         variance = self.bank.var(axis=0, dtype=np.float64).sum()
         return float(sqrt(variance)) or 1.0
 

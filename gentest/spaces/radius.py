@@ -1,7 +1,7 @@
 """How far out a latent lies, and a prior pulled to one distance: where along a ray from the middle a property fails.
 
 Most maps mean something near the middle of their latent space only. Every space has a radius of its own, 1 where its
-samples lie (the shell of a normal, the faces of a box), and `space.at_radius(r)` is its samples, each moved along its
+samples lie (the shell of a normal, the faces of a box), and `at_radius(space, r)` is its samples, each moved along its
 ray from the mean to radius r. The same uniforms give the same ray at every radius.
 """
 
@@ -24,7 +24,7 @@ class AtRadius(Part):
     radius: float
 
     def __repr__(self) -> str:
-        return f"{self.part!r}.at_radius({self.radius:g})"
+        return f"at_radius({self.part!r}, {self.radius!r})"
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -40,8 +40,8 @@ class AtRadius(Part):
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         latents, mean = self.part.from_uniforms(uniforms), self.part.mean()
-        reach = self.radius / np.maximum(self.part.radii(latents), TINY)
-        return np.asarray(mean + (latents - mean) * reach.reshape(-1, *(1,) * len(self.shape)))
+        scale = self.radius / np.maximum(self.part.radii(latents), TINY)
+        return np.asarray(mean + (latents - mean) * scale.reshape(-1, *(1,) * len(self.shape)))
 
     def mean(self) -> Floats:
         return self.part.mean()
@@ -53,14 +53,17 @@ class AtRadius(Part):
         return self.part.radii(latents)
 
     def shifted(self, latents: Array, by: Array) -> Array:
-        return self.part.shifted(latents, by)
+        mean = self.part.mean()  # as far as elsewhere, but the sphere or box that it stays on is that of the radius
+        moved = self.part.shifted(mean + (latents - mean) / self.radius, by / self.radius)
+        return np.asarray(mean + self.radius * (moved - mean))
 
 
 def at_radius(space: Space, radius: float) -> Space:
     """The space with every sample at one radius (> 0) on its ray from the mean; choices stay as they are.
 
     Radius 1 is where samples of the space lie: norm sqrt(d) of a `Normal`, the sphere of a `Sphere`, the faces of the
-    box of a `Uniform` or a `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical`.
+    box of a `Uniform` or a `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical` or a
+    `Mapped`.
     """
     check_radius("radius", radius)
     if isinstance(space, Joint):

@@ -132,10 +132,10 @@ class Part(Space):
     def radii(self, latents: Array) -> Floats:
         """How far out each latent lies from the mean, [N], as a multiple of where samples lie: see `at_radius`."""
         away = (latents - self.mean()).reshape(len(latents), -1)
-        return np.asarray(np.linalg.norm(away, axis=1) / self.reach())
+        return np.asarray(np.linalg.norm(away, axis=1) / self.unit_radius())
 
-    def reach(self) -> float:
-        """The distance from the mean at which samples lie: the square root of the variances' sum."""
+    def unit_radius(self) -> float:
+        """The distance from the mean that is radius 1, for a prior of variance 1 unless it says another: sqrt(d)."""
         return float(prod(self.shape) ** 0.5)
 
     def truncated(self, psi: float) -> Part:
@@ -211,6 +211,9 @@ class Truncated(Part):
 
     def radii(self, latents: Array) -> Floats:
         return self.part.radii(self._from_mean(latents))
+
+    def unit_radius(self) -> float:
+        return self.psi * self.part.unit_radius()
 
     def truncated(self, psi: float) -> Part:
         return replace(self, psi=self.psi * check_psi(psi))

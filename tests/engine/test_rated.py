@@ -238,6 +238,22 @@ def test_a_radius_of_a_prior_and_a_prior_of_a_radius() -> None:
     assert found is not None
     assert found.under.startswith("under ")
     assert "at radius" in found.under
+    rated = other.at_rate(0.9).check(zoo.generator(edge, BOX), settings=QUICK)
+    assert rated.verdict is VIOLATED
+    assert rated.radius is not None
+    assert 0.8 < rated.radius.certified <= 0.9  # where a normal of four coordinates can reach 1.8
+
+
+def test_within_a_radius_priors_are_compared_too() -> None:
+    """What a property states of its priors at a rate, it states of them within a radius as well."""
+    inner = gentest.prior_invariant(between, priors=[NORMAL], delta=0.01)
+    result = gentest.holds_within(inner, 0.5).at_rate(0.9).check(
+        zoo.generator(slope, BOX), settings=settings(examples=20, budget=200)
+    )  # fmt: skip
+    assert result.rate is not None
+    assert {arm.verdict for arm in result.rate.arms} == {HOLDS}
+    assert [found.verdict for found in result.rate.invariant] == [UNDECIDED]
+    assert result.verdict is UNDECIDED
 
 
 @pytest.mark.parametrize(
