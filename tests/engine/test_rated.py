@@ -155,7 +155,7 @@ def test_several_rates_are_the_same_in_any_batch(batch_size: int) -> None:
     ]
     for property, generator in cases:
         usual, other = (
-            property.check(generator, settings=settings(examples=20, budget=300, batch_size=size))
+            property.check(generator, settings=settings(examples=8, budget=128, batch_size=size))
             for size in (64, batch_size)
         )
         assert same(usual) == same(other)
