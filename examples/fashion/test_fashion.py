@@ -5,7 +5,7 @@
 
 Tolerances are about twice the worst of 1,500 random probes of the good checkpoint. Rates say what holds for most: no
 step twice the mean one, no two of sixteen garments alike, and CLIP takes a garment for what its label asked for, label
-by label (of 500 shirts it does so of 77 %, of every other label of 82 % or more). The regressed one was fine-tuned until
+by label (of 500 shirts it does so of 77 %, of any other of 82 % or more). The regressed one was fine-tuned until
 it gave one garment a label, whatever z is; CLIP takes none of its dresses for a dress, and 3 % of its sneakers for one.
 """
 
