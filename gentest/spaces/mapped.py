@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -73,12 +74,18 @@ class Mapped(Part):
         return self._mapped(self.part.from_uniforms(uniforms))
 
     def mean(self) -> Floats:
-        return self._mean
+        return self._moments[0]
+
+    def reach(self) -> float:
+        return self._moments[1]
 
     @cached_property
-    def _mean(self) -> Floats:
-        chunks = [self._called(self._drawn(at, CHUNK)).sum(axis=0) for at in range(N_MEAN // CHUNK)]
-        return np.asarray(np.sum(chunks, axis=0) / N_MEAN)
+    def _moments(self) -> tuple[Floats, float]:
+        """The mean of the fixed samples, and their root-mean-square distance from it; 1 where they are all alike."""
+        chunks = [self._called(self._drawn(at, CHUNK)) for at in range(N_MEAN // CHUNK)]
+        mean = np.asarray(np.sum([chunk.sum(axis=0) for chunk in chunks], axis=0) / N_MEAN)
+        squares = sum(float(np.square(chunk - mean).sum()) for chunk in chunks)
+        return mean, sqrt(squares / N_MEAN) or 1.0
 
     def _drawn(self, index: int, n: int) -> Floats:
         """Fixed samples [n, *shape] of the inner space."""
