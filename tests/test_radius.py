@@ -99,3 +99,25 @@ def test_a_radius_is_a_number_above_zero(radius: object) -> None:
     """Anything else is named."""
     with pytest.raises(InvalidArgument, match=r"Expected a radius > 0 but got radius="):
         at_radius(gentest.Normal(2), radius)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("radius", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize(
+    "space", [*SPACES, gentest.Sphere(8).truncated(0.5), gentest.Uniform(8).truncated(0.5)], ids=repr
+)
+def test_what_does_not_move_stays_at_its_radius(space: gentest.Space, radius: float) -> None:
+    """A way along a direction begins at the sample, however far out that was put: no border pulls it in or out."""
+    (part,) = at_radius(space, radius).parts.values()
+    z = flat(part).reshape(50, *part.shape)
+    np.testing.assert_allclose(part.shifted(z, np.zeros(part.shape)), z, rtol=1e-5, atol=1e-6)
+
+
+def test_a_way_goes_round_the_sphere_of_its_radius() -> None:
+    """And up to the side of a box, or to the radius where that is further out."""
+    by = np.full(8, 0.4)
+    sphere = at_radius(gentest.Sphere(8), 0.5).parts[""]
+    moved = sphere.shifted(flat(sphere), by)
+    np.testing.assert_allclose(sphere.radii(moved), 0.5, rtol=1e-6)
+    for radius, most in ((0.5, 1.0), (2.0, 2.0)):
+        box = at_radius(gentest.Uniform(8), radius).parts[""]
+        assert box.radii(box.shifted(flat(box), 9 * by)).max() == pytest.approx(most)

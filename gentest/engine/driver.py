@@ -236,16 +236,20 @@ class _Check:
         key = (self.space.supports, self.values.examples, self.values.seed)
         if key not in self.context.plans:
             self.context.plans[key] = search.plan(self.space, self.values.examples, self.values.seed)
-        probes = self._real(self.context.plans[key])
-        if not probes:
-            raise InvalidArgument(
-                f"{self.definition} looks at {self.definition.probes!r}, and nothing moves in {self.space!r}"
-            )
+        probes = self.context.plans[key]
+        for space in self.judge.spaces:
+            probes = real(self.definition.probes, space, probes)
+            if not probes:
+                raise InvalidArgument(
+                    f"{self.definition} looks at {self.definition.probes!r}, and nothing moves in {space!r}"
+                )
         return probes
 
     def _real(self, probes: Sequence[Probe]) -> list[Probe]:
-        """The probes that are not degenerate."""
-        return real(self.definition.probes, self.space, probes)
+        """The probes that are not degenerate, under any prior that the property names."""
+        for space in self.judge.spaces:
+            probes = real(self.definition.probes, space, probes)
+        return list(probes)
 
     def _fitting(self, probes: Sequence[Probe]) -> list[Probe]:
         """Of probes from elsewhere, those that the space can place."""

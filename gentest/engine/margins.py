@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from math import isfinite
 
 import torch
@@ -52,6 +53,12 @@ class Judge:
     def margins(self, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe, evaluated in full batches, the sign of each beyond rounding."""
         return [min(margins) for margins in self._by_prior(probes)]
+
+    @cached_property
+    def spaces(self) -> list[Space]:
+        """The spaces that probes are placed in: the generator's own, and those of the priors that the property names."""
+        generator = self.subject.generator
+        return list(dict.fromkeys([generator.latent, *(generator.under(u.space).latent for u in self.under)]))
 
     @property
     def arms(self) -> list[str]:

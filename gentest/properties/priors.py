@@ -19,11 +19,18 @@ def prior_invariant(inner: Definition, *, priors: Sequence[Space], delta: float 
     if not 0.0 < as_number(delta) < 1.0:
         raise InvalidArgument.expected("a difference of rates above 0 and below 1", "delta", delta)
     _check_pointwise(inner, f"prior_invariant(..., priors=[...]){inner.rate}")
+    if len(set(priors)) < len(priors):
+        raise InvalidArgument.expected("priors that differ", "priors", list(priors))
+    if isinstance(inner.states, Invariance):
+        raise InvalidArgument("prior_invariant(prior_invariant(...)) names priors twice: give them all in one list")
 
     def under(own: Space) -> tuple[Under, ...]:
+        others = [prior for prior in priors if dict(prior.parts) != dict(own.parts)]
+        if not others:
+            raise InvalidArgument.expected(f"a prior other than the generator's own, {own!r}", "priors", list(priors))
         return tuple(
             Under(u.space, _joined(repr(prior), u.arm), _joined(f"under {prior!r}", u.name))
-            for prior in (own, *priors)
+            for prior in (own, *others)
             for u in inner.under(prior)
         )
 
@@ -42,6 +49,8 @@ def holds_within(inner: Definition, radius: float, *, places: int = PLACES) -> D
     if not isinstance(places, int) or isinstance(places, bool) or places < 1:
         raise InvalidArgument.expected("a number of places >= 1", "places", places)
     _check_pointwise(inner, f"holds_within(..., radius={radius!r}){inner.rate}")
+    if isinstance(inner.states, Within):
+        raise InvalidArgument("holds_within(holds_within(...)) names two radii: give the one that is meant")
     radii = [furthest * k / places for k in range(1, places + 1)]
 
     def under(own: Space) -> tuple[Under, ...]:

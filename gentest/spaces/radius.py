@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gentest.spaces.space import Array, Choice, Floats, Joint, Part, Space, check_radius
+from gentest.errors import InvalidArgument
+from gentest.spaces.priors import Sphere
+from gentest.spaces.space import Array, Choice, Floats, Joint, Part, Space, Truncated, check_radius
 
 TINY = 1e-300
 
@@ -53,9 +55,9 @@ class AtRadius(Part):
         return self.part.radii(latents)
 
     def shifted(self, latents: Array, by: Array) -> Array:
-        mean = self.part.mean()  # as far as elsewhere, but the sphere or box that it stays on is that of the radius
-        moved = self.part.shifted(mean + (latents - mean) / self.radius, by / self.radius)
-        return np.asarray(mean + self.radius * (moved - mean))
+        """Round the sphere of this radius; else no further than the part reaches, or this radius where that is more."""
+        mean, scale = self.part.mean(), self.radius if _is_round(self.part) else max(self.radius, 1.0)
+        return np.asarray(mean + scale * (self.part.shifted(mean + (latents - mean) / scale, by / scale) - mean))
 
 
 def at_radius(space: Space, radius: float) -> Space:
@@ -63,12 +65,18 @@ def at_radius(space: Space, radius: float) -> Space:
 
     Radius 1 is where samples of the space lie: norm sqrt(d) of a `Normal`, the sphere of a `Sphere`, the faces of the
     box of a `Uniform` or a `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical` or a
-    `Mapped`.
+    `Mapped`. Raises `InvalidArgument` for a space of choices alone, in which nothing has a radius.
     """
     check_radius("radius", radius)
+    if all(isinstance(part, Choice) for part in space.parts.values()):
+        raise InvalidArgument(f"nothing in {space!r} has a radius: all of it is a choice")
     if isinstance(space, Joint):
         return Joint(**{name: _part_at(part, radius) for name, part in space.parts.items()})
     return _part_at(next(iter(space.parts.values())), radius)
+
+
+def _is_round(part: Part) -> bool:
+    return _is_round(part.part) if isinstance(part, Truncated) else isinstance(part, Sphere)
 
 
 def _part_at(part: Part, radius: float) -> Part:

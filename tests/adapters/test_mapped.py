@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -213,3 +214,23 @@ def test_misuse_is_told_on_one_line(part: Space, network: Any, message: str) -> 
     with pytest.raises(InvalidArgument, match=message) as caught:
         Mapped(part, network)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mask", [None, 1])
+def test_a_direction_of_more_coordinates_than_uniforms(mask: int | None) -> None:
+    """Whatever the network makes of z is moved whole."""
+    space = Mapped(Normal(2), lambda z: np.tanh(z @ MATRIX))
+    probes = independent(1, 0, 5)
+    probes = probes if mask is None else [replace(probe, mask=mask) for probe in probes]
+    direction = gentest.Direction([1.0, 0.0, 0.0])
+    z = gentest.along(direction, reach=2.0, points=3).place(space, probes)[""]
+    np.testing.assert_allclose(z - z[:, :1], np.tile([[0, 0, 0], [1, 0, 0], [2, 0, 0]], (5, 1, 1)), atol=1e-6)
+
+
+def test_its_samples_lie_at_radius_one() -> None:
+    """Radius 1 is their root-mean-square distance from the mean, however far from 0 and however narrow they lie."""
+    space = Mapped(Normal(2), lambda z: 5 + 0.01 * np.tanh(z @ MATRIX))
+    (part,) = space.parts.values()
+    w = points().place(space, independent(1, 0, 2000))[""][:, 0]
+    assert np.sqrt(np.square(part.radii(w)).mean()) == pytest.approx(1.0, abs=0.03)
+    assert Mapped(Normal(2), lambda z: 0 * z + 3).reach() == 1.0
