@@ -21,6 +21,7 @@ from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed
 from gentest.probes import Probe
 from gentest.properties.definition import Definition, Under
+from gentest.spaces import Space
 
 FIRST = 16
 """Probes of the first block where the size of an output is not known yet."""
@@ -56,7 +57,7 @@ class Judge:
 
     @cached_property
     def spaces(self) -> list[Space]:
-        """The spaces that probes are placed in: the generator's own, and those of the priors that the property names."""
+        """The spaces that probes are placed in: the generator's own, and those of the property's priors."""
         generator = self.subject.generator
         return list(dict.fromkeys([generator.latent, *(generator.under(u.space).latent for u in self.under)]))
 

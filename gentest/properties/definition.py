@@ -192,12 +192,6 @@ class Definition:
         check_probes(f"{self.name}(probes)", self.probes)
         if self.rate is not None and isinstance(self.states, Matches):
             raise InvalidArgument(f"{self.name} speaks of all outputs together: it has no rate")
-        if (
-            self.rate is not None
-            and isinstance(self.states, Within)
-            and isinstance(self.states.inner.states, Invariance)
-        ):
-            raise InvalidArgument(f"say prior_invariant(holds_within(...), priors=[...]){self.rate}")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
 
     def __str__(self) -> str:
