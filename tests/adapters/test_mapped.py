@@ -233,4 +233,4 @@ def test_its_samples_lie_at_radius_one() -> None:
     (part,) = space.parts.values()
     w = points().place(space, independent(1, 0, 2000))[""][:, 0]
     assert np.sqrt(np.square(part.radii(w)).mean()) == pytest.approx(1.0, abs=0.03)
-    assert Mapped(Normal(2), lambda z: 0 * z + 3).reach() == 1.0
+    assert Mapped(Normal(2), lambda z: 0 * z + 3).unit_radius() == 1.0
