@@ -160,7 +160,7 @@ def test_defaults_fit_the_images() -> None:
     assert names(3, 4, 4) == {f"monotone({a}())" for a in ("brightness", "contrast", "sharpness", "colorfulness")}
     assert names(1, 4, 4) == {f"monotone({a}())" for a in ("brightness", "contrast", "sharpness")}
     assert names(1, 2, 2) == {f"monotone({a}())" for a in ("brightness", "contrast")}
-    with pytest.raises(gentest.InvalidArgument, match="images of 1 or 3 channels"):
+    with pytest.raises(gentest.AttributeFailed, match="images of 1 or 3 channels"):
         names(2, 4, 4)
 
 

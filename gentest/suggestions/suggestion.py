@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from gentest import _settings
-from gentest._settings import Values, settings
+from gentest._settings import Values, in_force, settings
 from gentest.attributes import Attribute, Feature, brightness, colorfulness, contrast, pixels, sharpness
 from gentest.attributes.attribute import describe
 from gentest.attributes.clip import ClipAttribute
@@ -35,7 +34,7 @@ from gentest.engine.margins import Judge
 from gentest.engine.stream import Stream, real
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, InvalidArgument, NoSpread
-from gentest.generators import Generator
+from gentest.generators import Generator, check_generator
 from gentest.probes import Probes
 from gentest.properties import outputs
 from gentest.properties.definition import AtRate, Definition, check_callable
@@ -139,14 +138,9 @@ def suggest(
     >>> print(gentest.suggest(g, [gentest.brightness()], features=[])[-1].line)
     @gentest.monotone(gentest.brightness(), tolerance=0.17).at_rate(0.95)
     """
-    if not isinstance(generator, Generator):
-        raise InvalidArgument.expected("a gentest.Generator", "generator", generator)
-    if settings is not None and not isinstance(settings, _settings.settings):
-        raise InvalidArgument.expected("gentest.settings(...)", "settings", settings)
+    check_generator(generator)
     wish = Wish(AtRate(rate, confidence), n, seed)
-    values = _settings.settings.default()
-    values = values if settings is None else settings.over(values)
-    return measure(wish, generator, Context(values), attributes=attributes, features=features)
+    return measure(wish, generator, Context(in_force(settings)), attributes=attributes, features=features)
 
 
 def measure(
