@@ -20,7 +20,6 @@ from gentest.engine.context import Context
 from gentest.engine.subject import Subject
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators import Generator, check_generator
-from gentest.probes import independent, points
 from gentest.properties.definition import check_callable
 from gentest.spaces import Direction, Space
 from gentest.spaces.space import Floats, as_number
@@ -103,13 +102,9 @@ def _look(
     subject = Subject.of(generator)
     latents: list[Floats] = []
     scores: list[list[Floats]] = []
-    start = 0
-    while start < n:
-        probes = independent(seed ^ FINDING, start, min(context.batch_size, n - start))
-        evidence = context.evidence(subject, points(), probes)
+    for evidence in context.samples(subject, seed ^ FINDING, 0, n):
         scores.append([evidence.scores(attribute)[:, 0].double().cpu().numpy() for attribute in attributes])
-        latents.append(evidence.placed[part].reshape(len(probes), -1).astype(np.float64))
-        start += len(probes)
+        latents.append(evidence.placed[part].reshape(len(evidence.probes), -1).astype(np.float64))
     names = tuple(describe(attribute) for attribute in attributes)
     return _Seen(np.concatenate(latents), np.concatenate([np.stack(block) for block in scores], axis=1), names)
 
