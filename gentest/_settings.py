@@ -160,6 +160,13 @@ class settings:
         return cls.get_profile(cls.current_profile()).over(Values())
 
 
+def in_force(given: object) -> Values:
+    """The settings that a call was given, over the profile in force; None is none. Raises `InvalidArgument`."""
+    if given is not None and not isinstance(given, settings):
+        raise InvalidArgument.expected("gentest.settings(...)", "settings", given)
+    return settings.default() if given is None else given.over(settings.default())
+
+
 settings.register_profile("default", settings())
 settings.register_profile("ci", settings(replay_failures=False))
 settings.register_profile("quick", settings(examples=50))

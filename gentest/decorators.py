@@ -15,11 +15,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from gentest._settings import settings
+from gentest._settings import in_force, settings
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.errors import InvalidArgument, NotChecked
-from gentest.generators import Generator
+from gentest.generators import Generator, check_generator
 from gentest.probes import Probe, Probes
 from gentest.properties import conditions, directions, distribution, outputs, paths
 from gentest.properties import priors as priors_
@@ -156,12 +156,8 @@ class Property:
         return self._asked(Question(self.definition, replay=probe), generator, settings)
 
     def _asked(self, question: Question, generator: Generator, given: settings | None) -> Result:
-        if not isinstance(generator, Generator):
-            raise InvalidArgument.expected("a gentest.Generator", "generator", generator)
-        if given is not None and not isinstance(given, settings):
-            raise InvalidArgument.expected("gentest.settings(...)", "settings", given)
-        values = settings.default() if given is None else given.over(settings.default())
-        return check(question, generator, Context(values), values)
+        values = in_force(given)
+        return check(question, check_generator(generator), Context(values), values)
 
 
 def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]:

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from gentest._settings import settings
+from gentest._settings import in_force, settings
 from gentest.attributes import Attribute
 from gentest.attributes.attribute import describe
 from gentest.engine.context import Context
 from gentest.engine.subject import Subject
 from gentest.errors import AttributeFailed, InvalidArgument
-from gentest.generators import Generator
-from gentest.probes import independent, points
+from gentest.generators import Generator, check_generator
 from gentest.properties.definition import check_callable
 from gentest.spaces import Direction, Space
 from gentest.spaces.space import Floats, as_number
@@ -71,26 +70,19 @@ def find_direction(
     >>> round(float(found.vector[0]), 1), found.accuracy, found.attribute
     (1.0, 1.0, 'brightness()')
     """
-    if not isinstance(generator, Generator):
-        raise InvalidArgument.expected("a gentest.Generator", "generator", generator)
+    check_generator(generator)
     attributes = _check_attributes(attribute, keeps)
     _check_numbers(n, share, seed)
-    if settings is not None and not isinstance(settings, _settings):
-        raise InvalidArgument.expected("gentest.settings(...)", "settings", settings)
+    context = Context(in_force(settings))
     name = _moving_part(generator.latent, part)
-    values = _settings.default() if settings is None else settings.over(_settings.default())
     n_fresh = max(n // FRESH, round(2 * LEAST / share))
-    seen = _look(generator, Context(values), attributes, name, seed, n + n_fresh)
+    seen = _look(generator, context, attributes, name, seed, n + n_fresh)
 
     normals = [_boundary(seen, row, n, share) for row in range(len(attributes))]
     unit = _without(normals[0], normals[1:])
     accuracy = _accuracy(seen, unit, n, share)
     shape = generator.latent.parts[name].shape
     return Direction(unit.reshape(shape), part=name, attribute=describe(attribute), accuracy=accuracy)
-
-
-_settings = settings
-"""The class, where an argument has its name."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +102,9 @@ def _look(
     subject = Subject.of(generator)
     latents: list[Floats] = []
     scores: list[list[Floats]] = []
-    start = 0
-    while start < n:
-        probes = independent(seed ^ FINDING, start, min(context.batch_size, n - start))
-        evidence = context.evidence(subject, points(), probes)
+    for evidence in context.samples(subject, seed ^ FINDING, 0, n):
         scores.append([evidence.scores(attribute)[:, 0].double().cpu().numpy() for attribute in attributes])
-        latents.append(evidence.placed[part].reshape(len(probes), -1).astype(np.float64))
-        start += len(probes)
+        latents.append(evidence.placed[part].reshape(len(evidence.probes), -1).astype(np.float64))
     names = tuple(describe(attribute) for attribute in attributes)
     return _Seen(np.concatenate(latents), np.concatenate([np.stack(block) for block in scores], axis=1), names)
 

@@ -323,6 +323,13 @@ class Generator:
         return as_values(raw, n, sizes, self.output_range)
 
 
+def check_generator(value: object) -> Generator:
+    """A generator, checked."""
+    if not isinstance(value, Generator):
+        raise InvalidArgument.expected("a gentest.Generator", "generator", value)
+    return value
+
+
 def _checked_range(output_range: object) -> tuple[float, float]:
     try:
         low, high = (float(v) for v in output_range)  # type: ignore[attr-defined]

@@ -145,9 +145,7 @@ def _stored(value: np.ndarray[Any, Any] | Tensor) -> Stored:
 
 
 def check_unit_range(values: Tensor) -> None:
-    """Images of an array, checked to be in [0, 1] as outputs are measured."""
+    """Outputs of a reference, checked to be in [0, 1] as those are that have a range."""
     low, high = values.min().item(), values.max().item()
     if low < -1e-3 or high > 1 + 1e-3:
-        raise InvalidArgument(
-            f"Expected reference images in [0, 1] (or uint8) but got values from {low:.3g} to {high:.3g}"
-        )
+        raise InvalidArgument(f"Expected a reference in [0, 1] (or uint8) but got values from {low:.3g} to {high:.3g}")

@@ -229,11 +229,11 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.Monk
 
 def test_its_samples_are_none_that_a_rate_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A direction is not judged on what it was fitted to: the seeds are of another stream."""
-    from gentest import directions
+    from gentest.engine import context
     from gentest.probes import independent
 
     drawn: list[object] = []
-    monkeypatch.setattr(directions, "independent", lambda *at: drawn.extend(independent(*at)) or independent(*at))
+    monkeypatch.setattr(context, "independent", lambda *at: drawn.extend(independent(*at)) or independent(*at))
     gentest.find_direction(colours(), red, n=256)
     assert len(drawn) == 256 + 64
     assert not set(drawn) & set(independent(0, 0, 5000))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gentest.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
 from gentest.report import comparison, markdown, ranking, rates, terminal
 from gentest.report.numbers import interval, odds, percent, threshold
-from gentest.result import Counterexample, Document, Margins, Rate, Result, Verdict
+from gentest.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Verdict
 
 # numbers
 
@@ -258,6 +258,28 @@ def test_a_page_lists_how_to_replay_what_failed() -> None:
     bad = replace(checked("", "t", 3), counterexample=found, worst=found)
     out = markdown.page(Document(handmade.SESSION, (bad,)))
     assert out.splitlines()[-1].endswith("`--gentest-replay p:1f<b> # x`")
+
+
+def test_a_page_says_all_that_was_decided_of_what_failed() -> None:
+    """Of several rates each has its line, of a radius how far it holds, of a distribution how far apart; errors too."""
+    arm = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2, arm="label=0")
+    worse = replace(arm, verdict=Verdict.VIOLATED, passes=8, arm="label=3")
+    rated = Result("t", "between(a)", Verdict.VIOLATED, rate=replace(worse, arms=(arm, worse), overall=0.55))
+    within = Result("t", "holds_within(b)", Verdict.VIOLATED, rate=worse, radius=Radius(2.0, 0.5, 256, None))
+    apart = Distribution("images in data", 0.25, 0.002, 0.3, 0.01, 512, 400)
+    different = Result("t", "matches(data)", Verdict.VIOLATED, distribution=apart)
+    broken = Result("t", "diverse(c)", Verdict.ERROR, message="it raised")
+    fine = Result("t", "steers(d)", Verdict.HOLDS, rate=arm)
+    out = markdown.page(Document(handmade.SESSION, (rated, within, different, broken, fine)))
+    listed = [line.strip().replace("\\", "") for line in out.splitlines() if line.lstrip().startswith("- ")]
+    assert [line.partition(":")[0] for line in listed] == [
+        "- between(a)", *(line.partition(":")[0] for line in listed[1:4]),
+        "- holds_within(b)", "- certified within radius 0.5 of 2 (256 rays)",
+        "- matches(data)", "- diverse(c)",
+    ]  # fmt: skip
+    assert [line.split()[1] for line in listed[1:4]] == ["holds", "violated", "overall"]
+    assert "512 against 400: MMD^2 0.25" in out
+    assert listed[-1].endswith("error: it raised")
 
 
 def test_a_violation_that_the_baseline_has_is_called_known() -> None:

@@ -164,6 +164,21 @@ def test_defaults_fit_the_images() -> None:
         names(2, 4, 4)
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 16), (3, 4, 4)], ids=str)
+def test_outputs_that_are_no_images_have_no_attributes_of_images(shape: tuple[int, ...]) -> None:
+    """What has features only is measured by its values, in their units, whatever its shape."""
+
+    def f(z: Tensor) -> Tensor:
+        return 50.0 * z.repeat(1, 16)[:, : math.prod(shape)].reshape(-1, *shape)
+
+    generator = gentest.Generator(f, latent=gentest.Normal(3), images=False)
+    found = suggest(generator, n=90)
+    assert {s.property.partition("(")[0] for s in found} == {
+        "well_formed", "reproducible", "responsive", "diverse", "path_length", "continuous",
+    }  # fmt: skip
+    assert all(s.line for s in found)
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

@@ -109,6 +109,14 @@ class Context:
             self._evidence.popitem(last=False)
         return evidence
 
+    def samples(self, subject: Subject, seed: int, start: int, n: int) -> Iterator[Observed]:
+        """The outputs of a seed's independent latents `start` to `start + n`, a full batch at a time."""
+        taken = 0
+        while taken < n:
+            size = min(self.batch_size, n - taken)  # where memory ran out, smaller ones from there on
+            yield self.evidence(subject, points(), independent(seed, start + taken, size))
+            taken += size
+
     def spread(self, of: Attribute | Feature, subject: Subject, name: str) -> float:
         """One standard deviation under the prior: a baseline's where one is in force, else that of a fixed pilot."""
         if name in self._blessed_spreads:

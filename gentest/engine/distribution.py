@@ -7,23 +7,18 @@ independent; a reference that is a generator is asked for later ones still.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from gentest.attributes.attribute import describe, embed, fingerprint
-from gentest.attributes.pixels import Pixels
 from gentest.comparison import Look, Sample
 from gentest.embedded import packed, unpacked
 from gentest.engine.context import Context
-from gentest.engine.evidence import Observed
-from gentest.engine.subject import Subject, of_any_outputs
+from gentest.engine.subject import Subject, measure_of
 from gentest.errors import InvalidArgument
 from gentest.generators import Generator
-from gentest.probes import independent, points
 from gentest.properties.definition import Matches
 from gentest.records import pack
 from gentest.references import check_unit_range, chosen
@@ -90,29 +85,22 @@ class AgainstReference:
 
     def _rows(self, subject: Subject, start: int) -> NDArray[np.float64]:
         """The embeddings [n, D] of outputs of independent latents from `start` on."""
-        rows = [evidence.measured(self._bound, scalar=False)[:, 0] for evidence in self._outputs(subject, start)]
+        blocks = self._context.samples(subject, self._seed, start, self._matches.n)
+        rows = [evidence.measured(self._bound, scalar=False)[:, 0] for evidence in blocks]
         return np.asarray(torch.cat([row.double().cpu() for row in rows]).numpy())
-
-    def _outputs(self, subject: Subject, start: int) -> Iterator[Observed]:
-        taken, n = 0, self._matches.n
-        while taken < n:
-            size = min(self._context.batch_size, n - taken)
-            yield self._context.evidence(subject, points(), independent(self._seed, start + taken, size))
-            taken += size
 
     def _reference(self) -> NDArray[np.float64]:
         reference, n = self._matches.reference, self._matches.n
         if isinstance(reference, Generator):
             reference.to(self._context.device)
             return self._rows(Subject.of(reference), 2 * n)
-        shape = next(self._outputs(self._subject, 0)).images.shape[2:]
-        images_only = self._subject.generator.images
-        of_values = isinstance(self._bound, Pixels) and not images_only
-        measure = of_any_outputs(self._bound, tuple(shape)) if of_values else self._bound
+        own = next(self._context.samples(self._subject, self._seed, 0, n))
+        shape = own.images.shape[2:]
+        measure = measure_of(self._bound, self._subject.generator, shape)
         order, rows = chosen(reference, n, self._seed), []
         for at in range(0, len(order), READ):
             outputs: Tensor = reference.fitted(order[at : at + READ], shape)
-            if images_only:
+            if own.bounded:
                 check_unit_range(outputs)
             with torch.no_grad():
                 rows.append(embed(measure, outputs.to(self._context.device)).double().cpu())

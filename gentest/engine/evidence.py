@@ -13,9 +13,9 @@ from torch import Tensor
 from gentest.attributes import Attribute, Distance, Feature, apart
 from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
 from gentest.attributes.distances import NO_SPREAD
-from gentest.attributes.pixels import Pixels
-from gentest.engine.subject import Subject, of_any_outputs, thing_key
+from gentest.engine.subject import Subject, measure_of, thing_key
 from gentest.errors import AttributeFailed, GeneratorError, InvalidArgument
+from gentest.generators import TANH
 from gentest.probes import Probe, Probes, independent, noise
 from gentest.spaces import Space
 from gentest.tolerances import StandardDeviations, Tolerance
@@ -146,7 +146,7 @@ class Observed:
             self._refuse("returned values that are not finite", bad)
         if not self.bounded:
             return x
-        low, high = self._subject.generator.output_range or (-1.0, 1.0)
+        low, high = self._subject.generator.output_range or TANH
         out = ((x < -SLACK) | (x > 1 + SLACK)).flatten(2).any(-1)
         if out.any():
             worst = x[out]
@@ -239,8 +239,7 @@ class Observed:
 
     def _measure(self, thing: Any, *, scalar: bool | None) -> Tensor:
         images = self.images.flatten(0, 1)
-        if isinstance(thing, Pixels) and not self._subject.generator.images:
-            thing = of_any_outputs(thing, tuple(images.shape[1:]))
+        thing = measure_of(thing, self._subject.generator, images.shape[1:])
         if scalar is None:
             result = called(thing, images[:1])
             scalar = getattr(result, "ndim", 1) <= 1

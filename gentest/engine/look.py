@@ -6,7 +6,7 @@ were like.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -18,9 +18,7 @@ from gentest.attributes.attribute import Bindable, describe, fingerprint
 from gentest.comparison import Look
 from gentest.embedded import packed, random_signs
 from gentest.engine.context import Context
-from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject
-from gentest.probes import independent, points
 from gentest.records import pack
 
 LATENTS = 512
@@ -69,26 +67,17 @@ def look(
     bound = {name: context.bound(attribute) for name, attribute in attributes.items()}
     feature = _embedding(context, attributes, features, images=subject.generator.images)
     scores: dict[str, list[float]] = {name: [] for name in attributes}
-    for evidence in _outputs(context, subject, seed, 0):
+    for evidence in context.samples(subject, seed, 0, LATENTS):
         for name, attribute in bound.items():
             scores[name] += evidence.measured(attribute, scalar=True)[:, 0].double().cpu().tolist()
     rows = [
         evidence.measured(feature, scalar=False)[:, 0].double().cpu().numpy()
-        for evidence in _outputs(context, subject, seed, 0 if blesses else LATENTS)
+        for evidence in context.samples(subject, seed, 0 if blesses else LATENTS, LATENTS)
     ]
     return Look(
         levels={name: pack(values) for name, values in scores.items()},
         embeddings={describe(feature): packed(np.concatenate(rows), fingerprint(feature))},
     )
-
-
-def _outputs(context: Context, subject: Subject, seed: int, start: int) -> Iterator[Observed]:
-    """Blocks of the outputs of a seed's latents from `start` on; one that ran out of memory leaves smaller ones."""
-    taken = 0
-    while taken < LATENTS:
-        n = min(context.batch_size, LATENTS - taken)
-        yield context.evidence(subject, points(), independent(seed, start + taken, n))
-        taken += n
 
 
 def _embedding(

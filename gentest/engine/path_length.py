@@ -7,13 +7,13 @@ figures compare. `gentest.path_length` is the property that bounds each of these
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 
 import numpy as np
 import torch
 
-from gentest._settings import settings as Settings
+from gentest._settings import in_force, settings
 from gentest.attributes import Distance, Feature, lpips
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
@@ -21,7 +21,7 @@ from gentest.engine.examine import examine
 from gentest.engine.stream import Stream, real
 from gentest.engine.subject import Subject
 from gentest.errors import InvalidArgument
-from gentest.generators import Generator
+from gentest.generators import Generator, check_generator
 from gentest.probes import Probe, Where, steps
 from gentest.properties.definition import check_measure
 from gentest.properties.paths import lengths
@@ -56,7 +56,7 @@ def perceptual_path_length(
     straight: bool = False,
     seed: int = 0,
     discard: tuple[float, float] | None = (0.01, 0.99),
-    settings: Settings | None = None,
+    settings: settings | None = None,
 ) -> PathLength:
     """The mean path length over `n` independent probes: the `lengths` of `gentest.path_length(distance, ...)`.
 
@@ -74,19 +74,13 @@ def perceptual_path_length(
     >>> print(gentest.perceptual_path_length(g, distance=gentest.pixels(), n=1000))
     0.004904 ± 0.00018 (983 of 1000 paths)
     """
-    if not isinstance(generator, Generator):
-        raise InvalidArgument.expected("a gentest.Generator", "generator", generator)
+    check_generator(generator)
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise InvalidArgument.expected("a number of probes >= 1", "n", n)
-    if settings is not None and not isinstance(settings, Settings):
-        raise InvalidArgument.expected("gentest.settings(...)", "settings", settings)
+    context = Context(replace(in_force(settings), seed=seed))
     distance = lpips("vgg") if distance is None else distance
     check_measure("distance", distance)
     family, quantiles = steps(epsilon, at=at, straight=straight), _checked_quantiles(discard)
-    values = (Settings(seed=seed) if settings is None else Settings(**{**settings.given, "seed": seed})).over(
-        Settings.default()
-    )
-    context = Context(values)
     generator.to(context.device)
     subject = Subject.of(generator)
     examine(context, subject)

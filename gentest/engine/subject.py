@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from torch import Tensor
 
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import Pixels
@@ -49,11 +47,16 @@ class Subject:
         return self._of(self.generator.under(prior), self.fingerprint)
 
 
-def of_any_outputs(measure: Pixels, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-    """What measures outputs that are no images as a measure of pixels does images, where that means something."""
-    if measure.of_images:
+def measure_of(thing: Any, generator: Generator, shape: Sequence[int]) -> Any:
+    """What measures a generator's outputs [*shape] by a bound attribute or feature: itself, unless they are no images.
+
+    A measure of pixels then takes their values, where that means something; `AttributeFailed` where it does not.
+    """
+    if generator.images or not isinstance(thing, Pixels):
+        return thing
+    if thing.of_images:
         raise AttributeFailed(
-            f"{describe(measure)} is of images, and these outputs {list(shape)} are none (images=False): "
+            f"{describe(thing)} is of images, and these outputs {list(shape)} are none (images=False): "
             "pass a callable on outputs [B, ...]"
         )
-    return measure.measure
+    return thing.measure

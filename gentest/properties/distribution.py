@@ -24,12 +24,13 @@ def matches(
 
     `reference` is a folder's path, an array or tensor of images [M, C, H, W] ([0, 1], or uint8), or a
     `gentest.Generator`; images are cut and resized to the outputs' shape. Of each side `n` >= 256 are compared in the
-    space of `feature`, `gentest.clip_embedding()` unless given, by the maximum mean discrepancy (Gretton et al. 2012)
-    with a sum of Gaussian kernels around the median distance. It is violated where the two differ (permutation test at
-    1 %), however little: hardly any generator equals its data, so compare it with another generator, or give a
-    `tolerance` in MMD^2. With one, it holds where MMD^2 is certified (99 %) to be below it, and is undecided where
-    neither is known. It speaks of the distribution, not of each output: it has no rate and no counterexample. Against
-    a baseline, the candidate is asked whether it is further from the reference than the blessed checkpoint.
+    space of `feature`, `gentest.clip_embedding()` unless given (`gentest.pixels()` suits outputs that are no images),
+    by the maximum mean discrepancy (Gretton et al. 2012) with a sum of Gaussian kernels around the median distance. It
+    is violated where the two differ (permutation test at 1 %), however little: hardly any generator equals its data, so
+    compare it with another generator, or give a `tolerance` in MMD^2. With one, it holds where MMD^2 is certified
+    (99 %) to be below it, and is undecided where neither is known. It speaks of the distribution, not of each output:
+    it has no rate and no counterexample. Against a baseline, the candidate is asked whether it is further from the
+    reference than the blessed checkpoint.
 
     >>> import gentest, torch
     >>> gentest.matches(torch.zeros(300, 3, 8, 8), feature=gentest.pixels())

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from gentest.comparison import Comparison, Standing
-from gentest.report import comparison, terminal
+from gentest.report import comparison, rates, terminal
 from gentest.report.numbers import odds, percent
-from gentest.result import Document, Result
+from gentest.result import Document, Result, Verdict
 
 SIGNS = {Standing.HELD: "✅ held", Standing.REGRESSED: "❌ regressed", Standing.UNDECIDED: "⚠️ undecided"}
 
 
 def page(document: Document) -> str:
-    """The gate first where there is one, then every property, and the replay of what failed."""
+    """The gate first where there is one, then every property, and all there is to say of what failed, with its replay."""
     session = document.session
     lines = [*(_gate(document.gate) if document.gate is not None else []), "### gentest", ""]
     lines += ["| verdict | test | property | probes | worst margin |", "|---|---|---|---|---|"]
     lines += [_row(result) for result in document.results]
     lines += ["", f"{terminal.totals(document.results)} on {_cell(session.device)}, seed {session.seed}", ""]
     for result in document.results:
-        if not result.passed and result.counterexample is not None:
-            lines += [f"- {_cell(terminal.headline(result))}: `--gentest-replay {_code(result.counterexample.replay)}`"]
+        refuted = result.verdict not in (Verdict.NO_COUNTEREXAMPLE, Verdict.HOLDS)
+        if not result.passed and (refuted or result.counterexample is not None):
+            lines += _failure(result)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _failure(result: Result) -> list[str]:
+    """What was decided, each of several rates, the radius, and the replay where there is one."""
+    found = result.counterexample
+    replay = "" if found is None else f": `--gentest-replay {_code(found.replay)}`"
+    lines = [f"- {_cell(terminal.headline(result))}{replay}"]
+    lines += [f"  - {_cell(line)}" for line in rates.arms(result.rate)] if result.rate is not None else []
+    return lines + ([f"  - {_cell(rates.radius(result.radius))}"] if result.radius is not None else [])
 
 
 def _gate(found: Comparison) -> list[str]:
@@ -51,6 +61,8 @@ def _gate(found: Comparison) -> list[str]:
 def _row(result: Result) -> str:
     verdict = terminal.WORDS[result.verdict]
     probes = f"{result.rate.passes} of {result.rate.probes}" if result.rate is not None else str(result.examples)
+    if (found := result.distribution) is not None:
+        probes = _cell(f"{found.n} against {found.n_reference}: MMD^2 {found.mmd2:.4g}")
     margin = f"{result.margin.min:.4g}" if result.margin is not None else ""
     on = f" on {_cell(result.checkpoint)}" if result.checkpoint else ""
     return f"| {verdict} | {_cell(result.test)}{on} | {_cell(result.property)} | {probes} | {margin} |"

@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from gentest import _settings
-from gentest._settings import Values, settings
+from gentest._settings import Values, in_force, settings
 from gentest.attributes import Attribute, Feature, brightness, colorfulness, contrast, pixels, sharpness
 from gentest.attributes.attribute import describe
 from gentest.attributes.clip import ClipAttribute
@@ -35,7 +34,7 @@ from gentest.engine.margins import Judge
 from gentest.engine.stream import Stream, real
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, InvalidArgument, NoSpread
-from gentest.generators import Generator
+from gentest.generators import Generator, check_generator
 from gentest.probes import Probes
 from gentest.properties import outputs
 from gentest.properties.definition import AtRate, Definition, check_callable
@@ -128,25 +127,20 @@ def suggest(
 ) -> list[Suggestion]:
     """The numbers at which properties hold on at least `rate` of a generator's prior, as decorators to start from.
 
-    `between` and `monotone` of each attribute (by default brightness, contrast, sharpness and, in colour,
-    colorfulness), `responsive`, `diverse`, `continuous` and `path_length` of each feature (`pixels()`). Each number is
-    such that the property holds at the rate with `confidence`, from `n` independent probes that no run of pytest looks
-    at; a larger `n` is nearer to the rate. Of `settings`, the device, the batch size and the CLIP count. Raises
-    `InvalidArgument` for wrong arguments, and what the generator or an attribute raises.
+    `between` and `monotone` of each attribute (by default brightness, contrast, sharpness and, in colour, colorfulness;
+    of outputs that are no images none), `responsive`, `diverse`, `continuous` and `path_length` of each feature
+    (`pixels()`). Each number is such that the property holds at the rate with `confidence`, from `n` independent probes
+    that no run of pytest looks at; a larger `n` is nearer to the rate. Of `settings`, the device, the batch size and
+    the CLIP count. Raises `InvalidArgument` for wrong arguments, and what the generator or an attribute raises.
 
     >>> import gentest
     >>> g = gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
     >>> print(gentest.suggest(g, [gentest.brightness()], features=[])[-1].line)
     @gentest.monotone(gentest.brightness(), tolerance=0.17).at_rate(0.95)
     """
-    if not isinstance(generator, Generator):
-        raise InvalidArgument.expected("a gentest.Generator", "generator", generator)
-    if settings is not None and not isinstance(settings, _settings.settings):
-        raise InvalidArgument.expected("gentest.settings(...)", "settings", settings)
+    check_generator(generator)
     wish = Wish(AtRate(rate, confidence), n, seed)
-    values = _settings.settings.default()
-    values = values if settings is None else settings.over(values)
-    return measure(wish, generator, Context(values), attributes=attributes, features=features)
+    return measure(wish, generator, Context(in_force(settings)), attributes=attributes, features=features)
 
 
 def measure(
@@ -165,7 +159,7 @@ def measure(
     _check_things("attributes", attributes)
     examine(context, subject)
     features = [pixels()] if features is None else features
-    attributes = default_attributes(samples(context, subject).images.shape[2:]) if attributes is None else attributes
+    attributes = default_attributes(context, subject) if attributes is None else attributes
     measured = [
         _Measured(template, thing, context, subject)
         for things, templates in ((features, FEATURES), (attributes, ATTRIBUTES))
@@ -187,9 +181,11 @@ def measure(
     return always + [m.suggestion(wish, streams) for m in measured]
 
 
-def default_attributes(shape: Sequence[int]) -> list[Attribute]:
-    """The attributes of images [C, H, W] that need no model and are not all alike on them."""
-    channels, *size = shape
+def default_attributes(context: Context, subject: Subject) -> list[Attribute]:
+    """The attributes of a generator's images that need no model and are not all alike; none of other outputs."""
+    if not subject.generator.images:
+        return []
+    channels, *size = samples(context, subject).images.shape[2:]
     if channels not in (1, 3):
         return []
     fine = [contrast(), sharpness()] if min(size) >= 3 else [contrast()] if max(size) > 1 else []
