@@ -48,9 +48,9 @@ class Rating:
     def decide(self, goal: AtRate) -> Rated:
         """The property's rate, each of them where it has several, and its radius."""
         states = self._judge.definition.states
-        between = states.inner.states if isinstance(states, Within) else states
+        of_priors = states.inner.states if isinstance(states, Within) else states
         arms = arms_of(self._judge, goal.each)
-        decided = self._rate(goal, arms, self._stream, between if isinstance(between, Invariance) else None)
+        decided = self._rate(goal, arms, self._stream, of_priors if isinstance(of_priors, Invariance) else None)
         if goal.each:
             part = self._judge.subject.generator.latent.parts[goal.each]
             decided = replace(decided, overall=overall(part, decided))
