@@ -33,6 +33,10 @@ class Verdict(str, Enum):
     """Nothing was decided: the generator, an attribute or the property itself failed."""
 
 
+WORST_FIRST = (Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS)
+"""Of several rates, which decides the whole."""
+
+
 @dataclass(frozen=True)
 class Margins:
     """The margins of the probes that a search looked at, in the property's units; >= 0 holds."""

@@ -15,8 +15,6 @@ from gentest.errors import InvalidArgument
 from gentest.spaces import Empirical
 from gentest.weights import held, to_eval_mode
 
-BATCH = 64
-
 
 @dataclass(frozen=True)
 class Decoder:
@@ -37,7 +35,7 @@ class Autoencoder:
     bank: Empirical
 
 
-def autoencoder(decoder: Any, encoder: Any, images: Any, batch_size: int) -> Autoencoder:
+def autoencoder(decoder: Any, encoder: Any, data: Any, batch_size: int) -> Autoencoder:
     """A decoder and its bank; of one object with `encode` and `decode` where no encoder is given."""
     if encoder is None:
         encoder, decoder = getattr(decoder, "encode", None), getattr(decoder, "decode", None)
@@ -46,14 +44,14 @@ def autoencoder(decoder: Any, encoder: Any, images: Any, batch_size: int) -> Aut
     for name, function in (("decoder", decoder), ("encoder", encoder)):
         if not callable(function) or isinstance(function, type):
             raise InvalidArgument.expected("an nn.Module or a callable", name, function)
-    return Autoencoder(Decoder(decoder), bank(encoder, images, batch_size))
+    return Autoencoder(Decoder(decoder), bank(encoder, data, batch_size))
 
 
-def bank(encoder: Callable[..., Any], images: Any, batch_size: int = BATCH) -> Empirical:
+def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
     """Latents of images, encoded in eval mode and without gradients where the encoder's weights are.
 
-    `images` are [M, C, H, W] as the encoder takes them, or batches of them (a data loader's, labels left out). Of an
-    encoder that gives a distribution, as a VAE's does, the mean is taken.
+    `data` are images [M, C, H, W] as the encoder takes them, or batches of them (a data loader's, labels left out). Of
+    an encoder that gives a distribution, as a VAE's does, the mean is taken.
     """
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         raise InvalidArgument.expected("a batch size >= 1", "batch_size", batch_size)
@@ -61,26 +59,26 @@ def bank(encoder: Callable[..., Any], images: Any, batch_size: int = BATCH) -> E
     weight = next((tensor for module in modules for tensor in module.state_dict().values()), torch.empty(0))
     rows = []
     with torch.no_grad():
-        for batch in _batches(images, batch_size):
+        for batch in _batches(data, batch_size):
             rows.append(_latents(encoder(batch.to(weight.device)), len(batch)))
     if not rows:
-        raise InvalidArgument("Expected at least one image to encode but got images=[]")
+        raise InvalidArgument("Expected at least one image to encode but got data=[]")
     return Empirical(torch.cat(rows))
 
 
-def _batches(images: Any, size: int) -> Iterator[Tensor]:
-    if isinstance(images, (Tensor, np.ndarray)):
-        whole = images if isinstance(images, Tensor) else as_tensor(images)
+def _batches(data: Any, size: int) -> Iterator[Tensor]:
+    if isinstance(data, (Tensor, np.ndarray)):
+        whole = data if isinstance(data, Tensor) else as_tensor(data)
         if whole.ndim < 2:
             raise InvalidArgument(f"Expected images [M, C, H, W] but got shape {tuple(whole.shape)}")
         yield from torch.split(whole, size) if len(whole) else ()
         return
-    if not isinstance(images, Iterable) or isinstance(images, (str, bytes)):
-        raise InvalidArgument.expected("images [M, C, H, W], or batches of them", "images", images)
-    for item in images:
+    if not isinstance(data, Iterable) or isinstance(data, (str, bytes)):
+        raise InvalidArgument.expected("images [M, C, H, W], or batches of them", "data", data)
+    for item in data:
         batch = item[0] if isinstance(item, (tuple, list)) else item
         if not isinstance(batch, (Tensor, np.ndarray)):
-            raise InvalidArgument.expected("a batch of images [B, C, H, W]", "a batch of images", batch)
+            raise InvalidArgument.expected("a batch of images [B, C, H, W]", "a batch of data", batch)
         yield from _batches(batch, size)
 
 

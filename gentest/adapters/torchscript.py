@@ -25,14 +25,14 @@ SEEN = "given"
 """The name of a latent that is passed without one."""
 
 
-def is_path(value: object) -> bool:
+def _is_path(value: object) -> bool:
     """Whether a value names a file."""
     return isinstance(value, (str, os.PathLike))
 
 
 def scripted(model: object) -> nn.Module:
     """A TorchScript module, of a file or as it is."""
-    if is_path(model):
+    if _is_path(model):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # the user knows that it is TorchScript
@@ -69,7 +69,7 @@ class Exported(Holder):
 
 def exported(model: object) -> Exported:
     """A program of `torch.export`, of a file or as it is."""
-    if is_path(model):
+    if _is_path(model):
         try:
             model = torch.export.load(model)  # type: ignore[arg-type]
         except Exception as error:  # whatever a file that is none makes it raise

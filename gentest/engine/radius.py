@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gentest.engine.arms import Arm
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.stream import Stream
@@ -29,13 +30,17 @@ class Rays:
         self.radii = stats.grid(within.radius)
         self._judges = [Judge(context, subject, holds_within(within.inner, float(r), places=1)) for r in self.radii]
 
-    def certified(self, goal: AtRate, stream: Stream) -> tuple[float, int]:
-        """The largest certified radius, 0 where none is, and how many rays it took."""
+    def certified(self, goal: AtRate, arms: Sequence[Arm], stream: Stream) -> tuple[float, int]:
+        """The largest radius that is certified of every arm, 0 where none is, and how many rays each took."""
         alpha = 1.0 - goal.confidence
         n = stats.rays_needed(goal.p0, alpha)
-        probes = stream.probes(0, n)
-        index = stats.certified(stats.bisect(n, lambda at: self._hold(probes, at)), goal.p0, alpha)
+        rays = stream.probes(0, n)
+        index = min(self._certified(arm.probes(rays), goal.p0, alpha) for arm in arms)
         return (0.0 if index < 0 else float(self.radii[index])), n
+
+    def _certified(self, probes: Sequence[Probe], p0: float, alpha: float) -> int:
+        """The index of the largest certified radius, -1 where none is."""
+        return stats.certified(stats.bisect(len(probes), lambda at: self._hold(probes, at)), p0, alpha)
 
     def _hold(self, probes: Sequence[Probe], at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each ray holds at the radius of its index."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.properties.definition import AtRate, Invariance
-from gentest.result import Invariant, Rate, Verdict
+from gentest.result import WORST_FIRST, Invariant, Rate, Verdict
 from gentest.stats.invariance import compare_priors
 from gentest.stats.rates import RateDecision, RateTest
 
@@ -26,7 +26,6 @@ Outcomes = Callable[[int, int], list[bool]]
 
 WORDS = {True: Verdict.HOLDS, False: Verdict.VIOLATED, None: Verdict.UNDECIDED}
 FIRED = {"invariant": Verdict.HOLDS, "different": Verdict.VIOLATED}
-WORST_FIRST = (Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS)
 
 
 def decide(

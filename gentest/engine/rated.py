@@ -48,13 +48,13 @@ class Rating:
     def decide(self, goal: AtRate) -> Rated:
         """The property's rate, each of them where it has several, and its radius."""
         states = self._judge.definition.states
-        between = states.inner.states if isinstance(states, Within) else states
+        of_priors = states.inner.states if isinstance(states, Within) else states
         arms = arms_of(self._judge, goal.each)
-        decided = self._rate(goal, arms, self._stream, between if isinstance(between, Invariance) else None)
+        decided = self._rate(goal, arms, self._stream, of_priors if isinstance(of_priors, Invariance) else None)
         if goal.each:
             part = self._judge.subject.generator.latent.parts[goal.each]
             decided = replace(decided, overall=overall(part, decided))
-        radius = self._radius(goal, states, decided) if isinstance(states, Within) else None
+        radius = self._radius(goal, states, arms, decided) if isinstance(states, Within) else None
         refuted = decided.verdict is Verdict.VIOLATED
         return Rated(decided, radius, refuting(arms, self._stream, decided) if refuted else ())
 
@@ -67,14 +67,14 @@ class Rating:
         asked = {arm.name: partial(holds, arm) for arm in arms}
         return rate.decide(goal, asked, budget=self._budget, block=self._block, invariance=invariance)
 
-    def _radius(self, goal: AtRate, within: Within, decided: Rate) -> Radius:
+    def _radius(self, goal: AtRate, within: Within, arms: Sequence[Arm], decided: Rate) -> Radius:
         """As far as was asked, where that holds; else as far as rays certify, and what fresh ones say to that."""
         if decided.verdict is Verdict.HOLDS:
             return Radius(within.radius, within.radius, decided.probes, decided)
         context, subject, stream = self._judge.context, self._judge.subject, self._stream
-        certified, n = Rays(context, subject, within).certified(goal, stream.other(RAYS))
+        certified, n = Rays(context, subject, within).certified(goal, arms, stream.other(RAYS))
         if not certified:
             return Radius(within.radius, 0.0, n, None)
         smaller = Judge(context, subject, holds_within(within.inner, certified))
-        confirmed = self._rate(goal, arms_of(smaller, ""), stream.other(CONFIRM))
+        confirmed = self._rate(goal, arms_of(smaller, goal.each), stream.other(CONFIRM))
         return Radius(within.radius, certified, n, confirmed)

@@ -11,7 +11,7 @@ SIGNS = {Standing.HELD: "✅ held", Standing.REGRESSED: "❌ regressed", Standin
 
 
 def page(document: Document) -> str:
-    """The gate first where there is one, then every property, and all that there is to say of what failed."""
+    """The gate first where there is one, then every property, and all that was decided of what failed."""
     session = document.session
     lines = [*(_gate(document.gate) if document.gate is not None else []), "### gentest", ""]
     lines += ["| verdict | test | property | probes | worst margin |", "|---|---|---|---|---|"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log
 
 from gentest.report.numbers import interval, odds, percent, threshold
-from gentest.result import Distribution, Invariant, Radius, Rate, Verdict
+from gentest.result import WORST_FIRST, Distribution, Invariant, Radius, Rate, Verdict
 
 SHOWN = 10
 
@@ -99,5 +99,4 @@ def distribution(found: Distribution, verdict: Verdict) -> str:
 
 
 def _weakest(rate: Rate) -> Rate:
-    order = (Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS)
-    return min(rate.arms, key=lambda arm: order.index(arm.verdict))
+    return min(rate.arms, key=lambda arm: WORST_FIRST.index(arm.verdict))

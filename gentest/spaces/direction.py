@@ -6,7 +6,6 @@ its values, the same in every run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from gentest.errors import InvalidArgument
 from gentest.files import write_whole
 from gentest.records import pack, read_record, unpack
 from gentest.spaces.priors import shape_word
-from gentest.spaces.space import Array, Space, as_number
+from gentest.spaces.space import Array, Space, as_number, digest_of
 
 SCHEMA = 1
 UNIT = 1e-6
@@ -60,8 +59,7 @@ class Direction:
             raise InvalidArgument.expected("a share in [0, 1] or None", "accuracy", accuracy)
         unit = _unit(vector)
         unit.setflags(write=False)
-        digest = hashlib.sha256(repr(unit.shape).encode() + unit.astype("<f4").tobytes()).hexdigest()[:16]
-        values = {"vector": unit, "part": part, "digest": digest, "attribute": attribute, "accuracy": accuracy}
+        values = {"vector": unit, "part": part, "digest": digest_of(unit), "attribute": attribute, "accuracy": accuracy}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 

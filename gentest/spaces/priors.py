@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite, prod, sqrt
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import chdtr, ndtr, ndtri
 
 from gentest.errors import InvalidArgument
-from gentest.spaces.space import Array, Choice, Floats, Part, as_number, check_shape
+from gentest.spaces.space import Array, Choice, Floats, Part, as_number, check_shape, digest_of
 
 NARROW = 1e-7
 """Directions whose angle has a smaller sine count as parallel or opposite."""
@@ -277,9 +276,7 @@ class Empirical(Part):
             )
         values.setflags(write=False)
         object.__setattr__(self, "bank", values)
-        object.__setattr__(
-            self, "digest", hashlib.sha256(repr(values.shape).encode() + values.tobytes()).hexdigest()[:16]
-        )
+        object.__setattr__(self, "digest", digest_of(values))
 
     def __repr__(self) -> str:
         return f"Empirical({len(self.bank)} of {shape_word(self.shape)}, {self.digest})"

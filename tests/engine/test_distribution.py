@@ -154,6 +154,16 @@ def test_what_cannot_be_compared_is_an_error(property: gentest.Property, words: 
     assert re.search(words, result.message), result.message
 
 
+def test_outputs_that_have_a_range_are_compared_in_it() -> None:
+    """A reference in other units than outputs that are mapped to [0, 1] is refused, images or not."""
+    tested = gentest.Generator(lambda z: z, latent=gentest.Normal(3), images=False, output_range=(-10, 10))
+    rows = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
+    refused = check(rows, tested)
+    assert refused.verdict is Verdict.ERROR
+    assert "Expected a reference in [0, 1]" in refused.message
+    assert check((rows + 10) / 20, tested).verdict is Verdict.NO_COUNTEREXAMPLE
+
+
 def test_it_has_no_probe_to_replay() -> None:
     """It speaks of all outputs together."""
     result = gentest.matches(images(), feature=gentest.pixels(), n=N).replay(generator(), "1f")

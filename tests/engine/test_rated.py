@@ -189,6 +189,24 @@ def test_what_holds_as_far_as_was_asked_needs_no_rays() -> None:
     assert (result.radius.certified, result.radius.confirmed) == (1.4, result.rate)
 
 
+def test_of_each_label_the_radius_is_that_of_the_weakest() -> None:
+    """One label of five breaks the property beyond 1.5: the mixture of all holds as far as 2, and each of them not."""
+
+    def of_labels(z: Tensor, label: Tensor) -> Tensor:
+        return zoo.images(torch.where(label == 3, ring(z), slope(z)))
+
+    space = gentest.Joint(z=gentest.Normal(32), label=gentest.Categorical(5))
+    generator = gentest.Generator(of_labels, latent=space, output_range=zoo.UNIT)
+    within = gentest.holds_within(between, 2.0)
+    assert within.at_rate(0.7).check(generator, settings=QUICK).verdict is HOLDS
+    found = within.at_rate(0.7, each="label").check(generator, settings=QUICK).radius
+    assert found is not None
+    assert 1.5 - 2 * 2.0 / 31 < found.certified <= 1.5
+    assert found.confirmed is not None
+    assert found.confirmed.verdict is HOLDS
+    assert len(found.confirmed.arms) == 5
+
+
 def test_no_radius_may_be_certified() -> None:
     """Where it fails near the middle as well, no radius is."""
     result = gentest.holds_within(between, 1.0).at_rate(0.95).check(
