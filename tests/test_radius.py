@@ -84,7 +84,9 @@ def test_a_radius_is_a_number_above_zero(radius: object) -> None:
 
 
 @pytest.mark.parametrize("radius", [0.25, 1.0, 3.0])
-@pytest.mark.parametrize("space", [*SPACES, gentest.Sphere(8).truncated(0.5), gentest.Uniform(8).truncated(0.5)], ids=repr)
+@pytest.mark.parametrize(
+    "space", [*SPACES, gentest.Sphere(8).truncated(0.5), gentest.Uniform(8).truncated(0.5)], ids=repr
+)
 def test_what_does_not_move_stays_at_its_radius(space: gentest.Space, radius: float) -> None:
     """A way along a direction begins at the sample, however far out that was put: no border pulls it in or out."""
     (part,) = at_radius(space, radius).parts.values()

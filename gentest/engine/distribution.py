@@ -20,14 +20,16 @@ from gentest.comparison import Look, Sample
 from gentest.embedded import packed, projected, unpacked
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
+from gentest.engine.examine import examine
 from gentest.engine.subject import Subject, of_any_outputs
-from gentest.errors import InvalidArgument
+from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators import Generator
 from gentest.probes import independent, points
 from gentest.properties.definition import Matches
 from gentest.records import pack
 from gentest.references import check_unit_range, chosen
 from gentest.result import Distribution, Verdict
+from gentest.stats.kernels import squared_distances
 from gentest.stats.two_sample import closeness, further, mmd_test
 
 ALPHA = 0.01
@@ -46,12 +48,14 @@ class AgainstReference:
         self._bound = context.bound(matches.feature)
         self._own = self._rows(subject, 0)
         self._theirs = self._reference()
+        self._check_that_rows_differ()
 
     def decide(self, against: Sample | None) -> tuple[Distribution, Verdict]:
         """How far apart they are, and what that comes to; `against` is what a baseline has of it."""
         asked, seed = self._matches, self._seed
         found = mmd_test(self._own, self._theirs, seed=seed)
-        bound = closeness(self._own, self._theirs, alpha=ALPHA, seed=seed)
+        mmd2 = _shown(found.mmd2)
+        bound = _shown(closeness(self._own, self._theirs, alpha=ALPHA, seed=seed))
         verdict = Verdict.NO_COUNTEREXAMPLE if asked.tolerance is None else Verdict.UNDECIDED
         if asked.tolerance is not None and bound < asked.tolerance:
             verdict = Verdict.HOLDS
@@ -59,7 +63,7 @@ class AgainstReference:
             verdict = Verdict.VIOLATED
         moved = self._further(against)
         return Distribution(
-            repr(asked.reference), found.mmd2, found.p, bound, ALPHA, len(self._own), len(self._theirs),
+            repr(asked.reference), mmd2, found.p, bound, ALPHA, len(self._own), len(self._theirs),
             asked.tolerance, *moved,
         ), verdict  # fmt: skip
 
@@ -85,7 +89,16 @@ class AgainstReference:
         if before.dim != now.shape[1]:
             return None, None
         found = further(now, unpacked(before), reference, seed=self._seed)
-        return found.difference, found.p
+        return _shown(found.difference), found.p
+
+    def _check_that_rows_differ(self) -> None:
+        """Refuses a feature that shows nothing: the same for every output and every image of the reference."""
+        rows = np.concatenate([self._own, self._theirs])
+        if not squared_distances(np.stack([rows.min(axis=0), rows.max(axis=0)])).any():
+            raise AttributeFailed(
+                f"{describe(self._matches.feature)} is the same for every output and for all of "
+                f"{self._matches.reference!r}: there is nothing to compare"
+            )
 
     def _rows(self, subject: Subject, start: int) -> NDArray[np.float64]:
         """The embeddings [n, D] of outputs of independent latents from `start` on."""
@@ -103,7 +116,15 @@ class AgainstReference:
         reference, n = self._matches.reference, self._matches.n
         if isinstance(reference, Generator):
             reference.to(self._context.device)
-            return self._rows(Subject.of(reference), 2 * n)
+            other = Subject.of(reference)
+            examine(self._context, other)
+            rows = self._rows(other, 2 * n)
+            if rows.shape[1] != self._own.shape[1]:
+                raise InvalidArgument(
+                    f"{describe(self._matches.feature)} gives {self._own.shape[1]} numbers of an output, and "
+                    f"{rows.shape[1]} of one of the reference {reference!r}: are they of one shape?"
+                )
+            return rows
         shape = next(self._outputs(self._subject, 0)).images.shape[2:]
         images_only = self._subject.generator.images
         of_values = isinstance(self._bound, Pixels) and not images_only
@@ -119,3 +140,8 @@ class AgainstReference:
         if not found.isfinite().all():
             raise InvalidArgument(f"{describe(self._matches.feature)} of {reference!r} is not finite")
         return np.asarray(found.numpy())
+
+
+def _shown(figure: float) -> float:
+    """A figure without the digits that differ with the batch size: outputs do, by rounding."""
+    return float(f"{figure:.6g}")

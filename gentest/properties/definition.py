@@ -191,7 +191,11 @@ class Definition:
             )
         if self.rate is not None and isinstance(self.states, Matches):
             raise InvalidArgument(f"{self.name} speaks of all outputs together: it has no rate")
-        if self.rate is not None and isinstance(self.states, Within) and isinstance(self.states.inner.states, Invariance):
+        if (
+            self.rate is not None
+            and isinstance(self.states, Within)
+            and isinstance(self.states.inner.states, Invariance)
+        ):
             raise InvalidArgument(f"say prior_invariant(holds_within(...), priors=[...]){self.rate}")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
 

@@ -298,9 +298,7 @@ def test_a_prior_under_which_nothing_moves_is_no_evidence(rate: float | None) ->
 @pytest.mark.parametrize("space", [gentest.Categorical(4), gentest.Joint(label=gentest.Categorical(4))], ids=repr)
 def test_choices_alone_have_no_radius(space: gentest.Space) -> None:
     """Within a radius of a label is no claim."""
-    generator = gentest.Generator(
-        lambda label: zoo.images(label / 10 + 0.1), latent=space, output_range=zoo.UNIT
-    )
+    generator = gentest.Generator(lambda label: zoo.images(label / 10 + 0.1), latent=space, output_range=zoo.UNIT)
     result = gentest.holds_within(gentest.well_formed(), 1.0).check(generator, settings=QUICK)
     assert result.verdict is Verdict.ERROR
     assert "has a radius: all of it is a choice" in result.message
