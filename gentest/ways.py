@@ -54,7 +54,7 @@ class Along(Probes):
             if name == moved:
                 keep = kept(space, name, part.dim, probes)  # [N, dim] uniforms
                 if part.dim != self.direction.vector.size:  # of an entry of a bank, or what a network maps: whole
-                    keep = keep.any(axis=1, keepdims=True)
+                    keep = np.asarray(keep.any(axis=1, keepdims=True))
                 keep = keep.reshape(-1, 1, *(part.shape if part.dim == self.direction.vector.size else (1,)))
                 t = self.t(probes).reshape(*z.shape[:2], *(1,) * len(part.shape))
                 z = part.shifted(z, self.reach * t * keep * self.direction.vector)

@@ -118,13 +118,13 @@ class AgainstReference:
             reference.to(self._context.device)
             other = Subject.of(reference)
             examine(self._context, other)
-            rows = self._rows(other, 2 * n)
-            if rows.shape[1] != self._own.shape[1]:
+            others = self._rows(other, 2 * n)
+            if others.shape[1] != self._own.shape[1]:
                 raise InvalidArgument(
                     f"{describe(self._matches.feature)} gives {self._own.shape[1]} numbers of an output, and "
-                    f"{rows.shape[1]} of one of the reference {reference!r}: are they of one shape?"
+                    f"{others.shape[1]} of one of the reference {reference!r}: are they of one shape?"
                 )
-            return rows
+            return others
         shape = next(self._outputs(self._subject, 0)).images.shape[2:]
         images_only = self._subject.generator.images
         of_values = isinstance(self._bound, Pixels) and not images_only

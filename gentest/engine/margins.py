@@ -57,7 +57,7 @@ class Judge:
 
     @cached_property
     def spaces(self) -> list[Space]:
-        """The spaces that probes are placed in: the generator's own, and those of the priors that the property names."""
+        """The spaces that probes are placed in: the generator's own, and that of each prior of the property."""
         generator = self.subject.generator
         return list(dict.fromkeys([generator.latent, *(generator.under(u.space).latent for u in self.under)]))
 
