@@ -116,13 +116,16 @@ def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms:
 
     It has held where that was not found; and where a closeness was declared, only if it is certified now.
     """
-    p = 1.0 if found.p_further is None else found.p_further
+    if found.p_further is None or found.further is None:
+        missing = "nothing says how far the baseline's outputs are from the reference: check with --gentest-baseline"
+        return replace(known, message=missing)
+    p = found.p_further
     needed = log(terms.claims / terms.alpha)
     standing = Standing.REGRESSED if -log(p) >= needed else Standing.HELD
     if standing is Standing.HELD and found.tolerance is not None and result.verdict is not Verdict.HOLDS:
         standing = Standing.UNDECIDED
-    moved = "" if found.further is None else f"MMD^2 to the reference {found.further:+.3g} against the baseline's, "
-    message = f"{moved}p = {p:.2g} of being no further, needs {terms.alpha / terms.claims:.2g}"
+    moved = f"MMD^2 to the reference {found.further:+.3g} against the baseline's"
+    message = f"{moved}, p = {p:.2g} of being no further, needs {terms.alpha / terms.claims:.2g}"
     return replace(known, standing=standing, message=message, log_regressed=-log(p), needed=needed)
 
 

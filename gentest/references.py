@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gentest.attributes.pixels import REC_601
-from gentest.errors import InvalidArgument
+from gentest.errors import GentestError, InvalidArgument
 from gentest.generators import Generator
 from gentest.spaces.space import digest_of
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+DEEP = 65_535.0
 _CHOICE = 1 << 33  # the stream of Philox that a reference's images are chosen from
 
 Reference: TypeAlias = "Folder | Stored | Generator"
@@ -109,7 +110,8 @@ def fitted(images: Tensor, shape: Sequence[int]) -> Tensor:
 def _folder(path: Path) -> Folder:
     if not path.is_dir():
         raise InvalidArgument.expected("a folder that is there", "reference", str(path))
-    files = tuple(sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES))
+    named = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = tuple(sorted(file for file in named if not file.name.startswith(".") and not file.is_dir()))
     if not files:
         raise InvalidArgument(f"Expected images ({', '.join(SUFFIXES)}) in reference={str(path)!r} but found none")
     return Folder(path.as_posix(), files)
@@ -121,17 +123,31 @@ def _read(path: Path) -> Tensor:
 
     try:
         with Image.open(path) as image:
-            rgb = image.convert("L" if image.mode in ("1", "L") else "RGB")
-            pixels = torch.from_numpy(np.array(rgb, dtype=np.float32) / 255.0)
-    except (OSError, ValueError) as error:
+            depth = _depth(path, image.mode, image.format)
+            shown = image if depth == DEEP else image.convert("L" if image.mode in ("1", "L") else "RGB")
+            pixels = torch.from_numpy(np.array(shown, dtype=np.float32) / depth)
+    except GentestError:
+        raise
+    except Exception as error:  # of a broken file, Pillow raises whatever its decoder does
         raise InvalidArgument(f"{path} is no image that can be read: {error}") from error
     return pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
 
 
+def _depth(path: Path, mode: str, format: str | None) -> float:
+    """What the largest value of an image stands for: 255, or 65,535 of grey in 16 bits, which Pillow would clip."""
+    if mode.startswith("I;16") or (mode == "I" and format == "PNG"):  # as which some versions of Pillow open it
+        return DEEP
+    if mode in ("I", "F"):
+        raise InvalidArgument(f"{path} has values of no known range (mode {mode!r}): save it in 8 or 16 bits")
+    return 255.0
+
+
 def _stored(value: np.ndarray[Any, Any] | Tensor) -> Stored:
+    numbers = value.dtype.kind in "fiu" if isinstance(value, np.ndarray) else _of_numbers(value)
+    if value.ndim < 2 or 0 in value.shape[1:] or not numbers:
+        got = f"reference of shape {tuple(value.shape)} and type {value.dtype}"
+        raise InvalidArgument(f"Expected outputs [M, C, H, W] as numbers but got {got}")
     values = torch.as_tensor(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value.detach().cpu()
-    if values.ndim < 2 or values.dtype == torch.bool or values.is_complex():
-        raise InvalidArgument(f"Expected outputs [M, C, H, W] but got reference of shape {tuple(values.shape)}")
     whole = values.dtype == torch.uint8
     values = values.float() / 255.0 if whole else values.float()
     if values.ndim == 3 and whole:
@@ -141,6 +157,10 @@ def _stored(value: np.ndarray[Any, Any] | Tensor) -> Stored:
     if not values.isfinite().all():
         raise InvalidArgument("Expected finite outputs in reference but some are not")
     return Stored(values, digest_of(values.numpy()))
+
+
+def _of_numbers(values: Tensor) -> bool:
+    return not values.is_complex() and values.dtype != torch.bool
 
 
 def check_unit_range(values: Tensor) -> None:

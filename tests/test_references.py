@@ -136,3 +136,34 @@ def test_a_generator_is_its_own_reference() -> None:
     """It is asked for outputs when it is compared."""
     generator = gentest.Generator(lambda z: z[:, :, None, None], latent=gentest.Normal(3))
     assert reference_of(generator) is generator
+
+
+def test_sixteen_bits_are_not_clipped(tmp_path: Path) -> None:
+    """Grey in 16 bits spans the same range as in 8; values whose range nobody knows are refused."""
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "b.png")
+    images = reference_of(tmp_path).fitted([0, 1], (1, 4, 4))  # type: ignore[union-attr]
+    torch.testing.assert_close(images[1], images[0])
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "c.tiff")
+    with pytest.raises(InvalidArgument, match=r"c\.tiff has values of no known range \(mode 'F'\)"):
+        reference_of(tmp_path).fitted([2], (1, 4, 4))  # type: ignore[union-attr]
+
+
+def test_what_is_no_file_of_the_users_is_passed_over(tmp_path: Path) -> None:
+    """A folder that is called as an image is, and the files that a Mac leaves beside each."""
+    photos(tmp_path, 2)
+    (tmp_path / "c.png").mkdir()
+    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7")
+    assert len(reference_of(tmp_path)) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.full((5, 3, 4, 4), "a"), np.full((5, 1), None), np.zeros((5, 3, 0, 4)), np.zeros((5, 3, 4, 4), bool)],
+    ids=["text", "objects", "no pixels", "booleans"],
+)
+def test_arrays_of_no_outputs_are_named(values: np.ndarray) -> None:
+    """By their shape and type."""
+    with pytest.raises(InvalidArgument, match=r"Expected outputs \[M, C, H, W\] as numbers but got reference of shape"):
+        reference_of(values)

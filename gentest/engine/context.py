@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gentest._settings import Values
 from gentest.attributes import Attribute, Distance, Feature
@@ -105,7 +106,7 @@ class Context:
             self._evidence.move_to_end(key)
             return self._evidence[key]
         evidence = self._evidence[key] = Observed(self, subject, family, probes, batch_size=size)
-        while len(self._evidence) > 1 and sum(e.n_bytes for e in self._evidence.values()) > CACHE_BYTES:
+        while len(self._evidence) > 1 and self.n_bytes > CACHE_BYTES:
             self._evidence.popitem(last=False)
         return evidence
 
@@ -116,6 +117,14 @@ class Context:
             size = min(self.batch_size, n - taken)  # where memory ran out, smaller ones from there on
             yield self.evidence(subject, points(), independent(seed, start + taken, size))
             taken += size
+
+    @property
+    def n_bytes(self) -> int:
+        """What the evidence kept takes; what one keeps under another prior is another's own, and counts once."""
+        kept: dict[int, Tensor] = {}
+        for evidence in self._evidence.values():
+            kept |= evidence.kept
+        return sum(tensor.numel() * 4 for tensor in kept.values())
 
     def spread(self, of: Attribute | Feature, subject: Subject, name: str) -> float:
         """One standard deviation under the prior: a baseline's where one is in force, else that of a fixed pilot."""

@@ -16,13 +16,15 @@ from gentest.attributes.attribute import describe, embed, fingerprint
 from gentest.comparison import Look, Sample
 from gentest.embedded import packed, unpacked
 from gentest.engine.context import Context
+from gentest.engine.examine import examine
 from gentest.engine.subject import Subject, measure_of
-from gentest.errors import InvalidArgument
+from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators import Generator
 from gentest.properties.definition import Matches
 from gentest.records import pack
 from gentest.references import check_unit_range, chosen
 from gentest.result import Distribution, Verdict
+from gentest.stats.kernels import squared_distances
 from gentest.stats.two_sample import closeness, further, mmd_test
 
 ALPHA = 0.01
@@ -41,12 +43,14 @@ class AgainstReference:
         self._bound = context.bound(matches.feature)
         self._own = self._rows(subject, 0)
         self._theirs = self._reference()
+        self._check_that_rows_differ()
 
     def decide(self, against: Sample | None) -> tuple[Distribution, Verdict]:
         """How far apart they are, and what that comes to; `against` is what a baseline has of it."""
         asked, seed = self._matches, self._seed
         found = mmd_test(self._own, self._theirs, seed=seed)
-        bound = closeness(self._own, self._theirs, alpha=ALPHA, seed=seed)
+        mmd2 = _shown(found.mmd2)
+        bound = _shown(closeness(self._own, self._theirs, alpha=ALPHA, seed=seed))
         verdict = Verdict.NO_COUNTEREXAMPLE if asked.tolerance is None else Verdict.UNDECIDED
         if asked.tolerance is not None and bound < asked.tolerance:
             verdict = Verdict.HOLDS
@@ -54,7 +58,7 @@ class AgainstReference:
             verdict = Verdict.VIOLATED
         moved = self._further(against)
         return Distribution(
-            repr(asked.reference), found.mmd2, found.p, bound, ALPHA, len(self._own), len(self._theirs),
+            repr(asked.reference), mmd2, found.p, bound, ALPHA, len(self._own), len(self._theirs),
             asked.tolerance, *moved,
         ), verdict  # fmt: skip
 
@@ -81,7 +85,16 @@ class AgainstReference:
             return None, None
         now_rows, before_rows, reference_rows = unpacked(now, before, reference)
         found = further(now_rows, before_rows, reference_rows, seed=self._seed)
-        return found.difference, found.p
+        return _shown(found.difference), found.p
+
+    def _check_that_rows_differ(self) -> None:
+        """Refuses a feature that shows nothing: the same for every output and every image of the reference."""
+        rows = np.concatenate([self._own, self._theirs])
+        if not squared_distances(np.stack([rows.min(axis=0), rows.max(axis=0)])).any():
+            raise AttributeFailed(
+                f"{describe(self._matches.feature)} is the same for every output and for all of "
+                f"{self._matches.reference!r}: there is nothing to compare"
+            )
 
     def _rows(self, subject: Subject, start: int) -> NDArray[np.float64]:
         """The embeddings [n, D] of outputs of independent latents from `start` on."""
@@ -93,7 +106,15 @@ class AgainstReference:
         reference, n = self._matches.reference, self._matches.n
         if isinstance(reference, Generator):
             reference.to(self._context.device)
-            return self._rows(Subject.of(reference), 2 * n)
+            other = Subject.of(reference)
+            examine(self._context, other)
+            others = self._rows(other, 2 * n)
+            if others.shape[1] != self._own.shape[1]:
+                raise InvalidArgument(
+                    f"{describe(self._matches.feature)} gives {self._own.shape[1]} numbers of an output, and "
+                    f"{others.shape[1]} of one of the reference {reference!r}: are they of one shape?"
+                )
+            return others
         own = next(self._context.samples(self._subject, self._seed, 0, n))
         shape = own.images.shape[2:]
         measure = measure_of(self._bound, self._subject.generator, shape)
@@ -108,3 +129,8 @@ class AgainstReference:
         if not found.isfinite().all():
             raise InvalidArgument(f"{describe(self._matches.feature)} of {reference!r} is not finite")
         return np.asarray(found.numpy())
+
+
+def _shown(figure: float) -> float:
+    """A figure without the digits that differ with the batch size: outputs do, by rounding."""
+    return float(f"{figure:.6g}")

@@ -94,10 +94,13 @@ class Observed:
         return self._subject.generator.latent
 
     @property
-    def n_bytes(self) -> int:
-        """What is kept here takes so much."""
-        kept = {id(tensor): tensor for tensor in (*self._measured.values(), self._outputs, self._images)}
-        return sum(tensor.numel() * 4 for tensor in kept.values() if tensor is not None)
+    def kept(self) -> dict[int, Tensor]:
+        """The tensors that are kept here and under the other priors that were asked about, by their ids."""
+        tensors = (*self._measured.values(), self._outputs, self._images)
+        kept = {id(tensor): tensor for tensor in tensors if tensor is not None}
+        for other in self._others.values():
+            kept |= other.kept
+        return kept
 
     @property
     def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
@@ -233,7 +236,9 @@ class Observed:
             if not finite.all():
                 where = int((~finite).nonzero()[0].item())
                 probe = self.probes[where // self._family.n_points]
-                raise AttributeFailed(f"{describe(thing)} is {rows[where]} at probe {probe}; expected finite values")
+                value = rows[where].flatten()
+                said = value[~value.isfinite()][0].item()
+                raise AttributeFailed(f"{describe(thing)} is {said} at probe {probe}; expected finite values")
             self._measured[key] = rows.reshape(*self.shape, *rows.shape[1:])
         return self._measured[key]
 

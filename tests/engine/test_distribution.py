@@ -175,3 +175,41 @@ def test_the_share_of_false_alarms_is_what_was_promised() -> None:
     """Through the engine: the generator against itself under 60 seeds is different in no more than chance allows."""
     different = [check(generator(), generator(), seed=seed).verdict is DIFFERENT for seed in range(60)]
     assert np.sum(different) <= 4  # P(Binomial(60, .01) > 4) is 0.0003
+
+
+@pytest.mark.parametrize("tolerance", [None, 0.1])
+@pytest.mark.parametrize(
+    "feature", [lambda x: torch.zeros(len(x), 4), lambda x: 1e-200 * x.flatten(1).double()], ids=["zeros", "underflow"]
+)
+def test_a_feature_that_shows_nothing_is_no_evidence(feature: object, tolerance: float | None) -> None:
+    """Where all rows are alike, nothing is compared: neither not found different nor close."""
+    property = gentest.matches(images(), feature=feature, n=N, tolerance=tolerance)  # type: ignore[arg-type]
+    result = property.check(generator(shift=2.0))
+    assert result.verdict is Verdict.ERROR
+    assert "there is nothing to compare" in result.message
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 5000])
+def test_no_figure_depends_on_the_batch(batch_size: int) -> None:
+    """Of a network that rounds otherwise in another batch."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 64), torch.nn.Tanh(), torch.nn.Linear(64, 48), torch.nn.Tanh())
+    deep = gentest.Generator(lambda z: net(z).reshape(-1, 3, 4, 4), latent=gentest.Normal(4))
+    property = gentest.matches(deep.truncated(0.9), feature=gentest.pixels(), n=N, tolerance=0.1)
+    one, other = (property.check(deep, settings=settings(batch_size=size)) for size in (batch_size, 128))
+    assert one.distribution == other.distribution
+    assert one.verdict is other.verdict
+
+
+def test_a_reference_generator_is_examined_too() -> None:
+    """One whose outputs depend on their batch has no distribution, and one of other outputs is not compared."""
+    mixed = gentest.Generator(
+        lambda z: colours(z + z.mean(0, keepdim=True)), latent=gentest.Normal(4), output_range=zoo.UNIT
+    )
+    result = check(mixed, generator())
+    assert result.verdict is Verdict.ERROR
+    assert "depends on the rest of its batch" in result.message
+    larger = gentest.Generator(lambda z: colours(z).repeat(1, 1, 2, 2), latent=gentest.Normal(4), output_range=zoo.UNIT)
+    result = check(larger, generator())
+    assert result.verdict is Verdict.ERROR
+    assert "gives 48 numbers of an output, and 192 of one of the reference" in result.message

@@ -100,3 +100,13 @@ def test_the_worst_of_near_equals_is_told_apart_alone() -> None:
     probes = independent(1, 0, 40)
     worst = {judge(margin, batch_size=size).worst(probes) for size in (2, 8, 40)}
     assert len(worst) == 1
+
+
+def test_what_is_kept_of_other_priors_counts_once() -> None:
+    """The outputs under each prior are the evidence's there, and are seen from the generator's own."""
+    context, probes = Context(Values(batch_size=8)), independent(1, 0, 8)
+    subject = Subject.of(zoo.generator(zoo.linear, gentest.Uniform(8)))
+    own = context.evidence(subject, points(), probes)
+    for prior in (gentest.Normal(8), gentest.Sphere(8)):
+        assert own.under(prior).outputs.shape == (8, 1, 1, 2, 2)
+    assert context.n_bytes == sum(tensor.numel() * 4 for tensor in own.kept.values()) == 2 * 8 * 4 * 4
