@@ -116,3 +116,12 @@ def test_the_gate_of_files_is_that_of_the_run(model: Repository, capsys: pytest.
         assert "MMD^2" in capsys.readouterr().out
         cli.main(["show", results, "--markdown"])
         assert "MMD^2" in capsys.readouterr().out
+
+
+def test_a_distance_that_was_not_compared_is_not_held(model: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outcomes of a run without the baseline say nothing of the baseline's distance: undecided, and why."""
+    bless(model, "near")
+    check(model, "nearer", "--gentest-json", "results.json", "--gentest-outcomes")
+    blessed, results = str(model.path / "blessed.json"), str(model.path / "results.json")
+    assert cli.main(["gate", results, "--baseline", blessed]) == 3
+    assert "nothing says how far the baseline's outputs are from the reference" in capsys.readouterr().out
