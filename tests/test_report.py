@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gentest.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
 from gentest.report import comparison, markdown, ranking, rates, terminal
 from gentest.report.numbers import interval, odds, percent, threshold
-from gentest.result import Counterexample, Document, Margins, Rate, Result, Verdict
+from gentest.result import Counterexample, Distribution, Document, Margins, Rate, Result, Verdict
 
 # numbers
 
@@ -258,6 +258,26 @@ def test_a_page_lists_how_to_replay_what_failed() -> None:
     bad = replace(checked("", "t", 3), counterexample=found, worst=found)
     out = markdown.page(Document(handmade.SESSION, (bad,)))
     assert out.splitlines()[-1].endswith("`--gentest-replay p:1f<b> # x`")
+
+
+def test_a_page_says_why_what_failed_did() -> None:
+    """An error by its message, a distribution by its figures, several rates each by its own; what passed by nothing."""
+    error = replace(checked("", "e", 0, verdict=Verdict.ERROR), message="no *model*")
+    apart = Distribution("images in refs", 0.1182, 0.002, 0.1239, 0.01, 512, 300, None)
+    matches = replace(checked("", "m", 0, verdict=Verdict.VIOLATED), distribution=apart)
+    low = Rate(Verdict.VIOLATED, 0.9, 0.04, 0.99, 10, 32, 4096, 0.1, 0.6, 0.0, 9.0, arm="label=3")
+    high = replace(low, verdict=Verdict.HOLDS, arm="label=1")
+    rated = replace(checked("", "r", 3), rate=replace(low, arms=(high, low)))
+    good = checked("", "g", 0)
+    out = markdown.page(Document(handmade.SESSION, (error, matches, rated, good)))
+    said = [line.split() for line in out.splitlines() if line.lstrip().startswith("- ")]
+    assert " ".join(said[0]) == r"- p: error: no \*model\*"
+    assert " ".join(said[1]).startswith("- p: different from images in refs: MMD^2 0.1182 (p = 0.002")
+    assert [words[:3] for words in said[3:]] == [["-", "holds", "label=1"], ["-", "violated", "label=3"]]
+    assert [row.split("|")[4].strip() for row in out.splitlines() if row.startswith("| violated")] == [
+        "512",
+        "10 of 32",
+    ]
 
 
 def test_a_violation_that_the_baseline_has_is_called_known() -> None:

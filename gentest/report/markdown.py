@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gentest.comparison import Comparison, Standing
-from gentest.report import comparison, terminal
+from gentest.report import comparison, rates, terminal
 from gentest.report.numbers import odds, percent
 from gentest.result import Document, Result
 
@@ -11,16 +11,23 @@ SIGNS = {Standing.HELD: "✅ held", Standing.REGRESSED: "❌ regressed", Standin
 
 
 def page(document: Document) -> str:
-    """The gate first where there is one, then every property, and the replay of what failed."""
+    """The gate first where there is one, then every property, and why and how to replay what failed."""
     session = document.session
     lines = [*(_gate(document.gate) if document.gate is not None else []), "### gentest", ""]
     lines += ["| verdict | test | property | probes | worst margin |", "|---|---|---|---|---|"]
     lines += [_row(result) for result in document.results]
     lines += ["", f"{terminal.totals(document.results)} on {_cell(session.device)}, seed {session.seed}", ""]
-    for result in document.results:
-        if not result.passed and result.counterexample is not None:
-            lines += [f"- {_cell(terminal.headline(result))}: `--gentest-replay {_code(result.counterexample.replay)}`"]
+    lines += [line for result in document.results if not result.passed for line in _why(result)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _why(result: Result) -> list[str]:
+    """What was decided of a result that fails, each of several rates below it, and how to see it again."""
+    found = result.counterexample
+    replay = "" if found is None else f": `--gentest-replay {_code(found.replay)}`"
+    below = [] if result.rate is None else rates.arms(result.rate)
+    below += [] if result.radius is None else [rates.radius(result.radius)]
+    return [f"- {_cell(terminal.headline(result))}{replay}", *(f"  - {_cell(line)}" for line in below)]
 
 
 def _gate(found: Comparison) -> list[str]:
@@ -51,6 +58,8 @@ def _gate(found: Comparison) -> list[str]:
 def _row(result: Result) -> str:
     verdict = terminal.WORDS[result.verdict]
     probes = f"{result.rate.passes} of {result.rate.probes}" if result.rate is not None else str(result.examples)
+    if result.distribution is not None:  # of all outputs together
+        probes = str(result.distribution.n)
     margin = f"{result.margin.min:.4g}" if result.margin is not None else ""
     on = f" on {_cell(result.checkpoint)}" if result.checkpoint else ""
     return f"| {verdict} | {_cell(result.test)}{on} | {_cell(result.property)} | {probes} | {margin} |"
