@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gentest.engine.arms import Arm
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.stream import Stream
@@ -30,13 +31,20 @@ class Rays:
         base = subject.generator.base
         self._judges = [Judge(context, subject, within.inner, at_radius(base, float(r))) for r in self.radii]
 
-    def certified(self, goal: AtRate, stream: Stream) -> tuple[float, int]:
-        """The largest certified radius, 0 where none is, and how many rays it took."""
+    def certified(self, goal: AtRate, stream: Stream, arms: Sequence[Arm]) -> tuple[float, int]:
+        """The largest radius that is certified for every arm, 0 where none is, and how many rays it took.
+
+        Each is certified by itself: that all of them hold needs no care (Berger 1982).
+        """
         alpha = 1.0 - goal.confidence
-        n = stats.rays_needed(goal.p0, alpha)
-        probes = stream.probes(0, n)
-        index = stats.certified(stats.bisect(n, lambda at: self._hold(probes, at)), goal.p0, alpha)
-        return (0.0 if index < 0 else float(self.radii[index])), n
+        n, least, taken = stats.rays_needed(goal.p0, alpha), len(self.radii), 0
+        for arm in arms:
+            probes = arm.probes(stream.probes(0, n))
+            counts = stats.bisect(n, lambda at, rays=probes: self._hold(rays, at))  # type: ignore[misc]
+            least, taken = min(least, stats.certified(counts, goal.p0, alpha)), taken + n
+            if least < 0:
+                return 0.0, taken
+        return float(self.radii[least]), taken
 
     def _hold(self, probes: Sequence[Probe], at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each ray holds at the radius of its index."""

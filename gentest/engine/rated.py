@@ -71,9 +71,10 @@ class Rating:
         if decided.verdict is Verdict.HOLDS:
             return Radius(within.radius, within.radius, decided.probes, decided)
         context, subject, stream = self._judge.context, self._judge.subject, self._stream
-        certified, n = Rays(context, subject, within).certified(goal, stream.other(RAYS))
+        arms = arms_of(self._judge, goal.each)
+        certified, n = Rays(context, subject, within).certified(goal, stream.other(RAYS), arms)
         if not certified:
             return Radius(within.radius, 0.0, n, None)
         smaller = Judge(context, subject, holds_within(within.inner, certified))
-        confirmed = self._rate(goal, arms_of(smaller, ""), stream.other(CONFIRM))
+        confirmed = self._rate(goal, arms_of(smaller, goal.each), stream.other(CONFIRM))
         return Radius(within.radius, certified, n, confirmed)
