@@ -104,7 +104,7 @@ def totals(results: Sequence[Result]) -> str:
 def _figures(result: Result) -> str:
     on = f" on {result.checkpoint}" if result.checkpoint else ""
     if result.verdict is Verdict.ERROR:
-        return result.property
+        return f"{result.property}{on}"
     if result.distribution is not None:
         compared = rates.distribution(result.distribution, result.verdict)
         return f"{result.property}{on}  [{compared}, {result.seconds:.1f} s]"

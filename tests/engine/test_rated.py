@@ -332,3 +332,23 @@ def test_choices_alone_have_no_radius(space: gentest.Space) -> None:
     result = gentest.holds_within(gentest.well_formed(), 1.0).check(generator, settings=QUICK)
     assert result.verdict is Verdict.ERROR
     assert "has a radius: all of it is a choice" in result.message
+
+
+def test_each_label_has_a_radius() -> None:
+    """Where each label is asked about, the radius is that of the label which fails first, and not of their mixture."""
+
+    def bent(z: Tensor, label: Tensor) -> Tensor:
+        far = z.abs().amax(1) > torch.where(label == 3, 0.9, 1.6)
+        return zoo.images(torch.where(far, 0.9, slope(z)))
+
+    space = gentest.Joint(z=BOX, label=gentest.Categorical(4, probabilities=[0.32, 0.32, 0.32, 0.04]))
+    generator = gentest.Generator(bent, latent=space, output_range=zoo.UNIT)
+    property = gentest.holds_within(gentest.between(level, tolerance=0.05), 1.0)
+    mixed, each = (
+        property.at_rate(0.9, each=part).check(generator, settings=settings(examples=40)) for part in ("", "label")
+    )
+    assert mixed.radius is not None
+    assert each.radius is not None
+    assert each.radius.certified < 0.9 / 3**0.5 + 0.05 < mixed.radius.certified
+    assert each.radius.confirmed is not None
+    assert [arm.arm for arm in each.radius.confirmed.arms] == [f"label={n}" for n in range(4)]
