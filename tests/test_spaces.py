@@ -530,8 +530,10 @@ MISUSE = [
     (lambda: gentest.Normal((3, 2.0)), "shape="),  # type: ignore[arg-type]
     (lambda: gentest.Uniform(2, low=1, high=1), "low < high"),
     (lambda: gentest.Uniform(2, low="a"), "low < high"),  # type: ignore[arg-type]
-    (lambda: gentest.Uniform(2, high=float("inf")), "finite bounds"),
-    (lambda: gentest.Uniform(2, high=10**400), "finite bounds"),
+    (lambda: gentest.Uniform(2, high=float("inf")), "bounds that float32 can hold"),
+    (lambda: gentest.Uniform(2, high=10**400), "bounds that float32 can hold"),
+    (lambda: gentest.Uniform(2, low=-1e39, high=1e39), "bounds that float32 can hold"),
+    (lambda: gentest.Uniform(2, low=1e8, high=1e8 + 1e-3), "low < high"),
     (lambda: gentest.TruncatedNormal(2, bound=0), "a bound > 0 but got bound=0"),
     (lambda: gentest.TruncatedNormal(2, bound="2"), "bound='2'"),  # type: ignore[arg-type]
     (lambda: gentest.Sphere(2, radius=-1), "a radius > 0 but got radius=-1"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite, prod, sqrt
+from math import inf, prod, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -121,8 +121,10 @@ class Uniform(Part):
 
     def __init__(self, shape: int | Sequence[int], *, low: float = -sqrt(3), high: float = sqrt(3)) -> None:
         bounds = as_number(low), as_number(high)
-        if not (isfinite(bounds[0]) and isfinite(bounds[1]) and bounds[0] < bounds[1]):
-            raise InvalidArgument.expected("finite bounds, low < high", "(low, high)", (low, high))
+        with np.errstate(over="ignore"):
+            as_given = np.float32(bounds[0]), np.float32(bounds[1])  # as a generator is given latents
+        if not (np.isfinite(as_given).all() and as_given[0] < as_given[1]):
+            raise InvalidArgument.expected("bounds that float32 can hold, low < high", "(low, high)", (low, high))
         object.__setattr__(self, "shape", check_shape(shape))
         object.__setattr__(self, "low", bounds[0])
         object.__setattr__(self, "high", bounds[1])
