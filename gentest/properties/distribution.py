@@ -27,10 +27,11 @@ def matches(
     space of `feature`, `gentest.clip_embedding()` unless given (`gentest.pixels()` suits outputs that are no images),
     by the maximum mean discrepancy (Gretton et al. 2012) with a sum of Gaussian kernels around the median distance. It
     is violated where the two differ (permutation test at 1 %), however little: hardly any generator equals its data, so
-    compare it with another generator, or give a `tolerance` in MMD^2. With one, it holds where MMD^2 is certified
-    (99 %) to be below it, and is undecided where neither is known; MMD^2 sees little within modes that lie far apart, so a collapse there may be close. It speaks of the distribution, not of each output:
-    it has no rate and no counterexample. Against a baseline, the candidate is asked whether it is further from the
-    reference than the blessed checkpoint.
+    compare it with another generator, or give a `tolerance` in MMD^2. With one, it holds where MMD^2 is certified (99
+    %) to be below it, and is undecided where neither is known; MMD^2 sees little within modes that lie far apart, so a
+    collapse there may be close. It speaks of the distribution, not of each output: it has no rate and no
+    counterexample. Against a baseline, the candidate is asked whether it is further from the reference than the blessed
+    checkpoint.
 
     >>> import gentest, torch
     >>> gentest.matches(torch.zeros(300, 3, 8, 8), feature=gentest.pixels())
