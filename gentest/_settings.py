@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
+from gentest.arguments import is_whole
 from gentest.errors import InvalidArgument
 
 ATTRIBUTE = "_gentest_settings"
@@ -20,7 +21,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _whole(name: str, value: object, *, low: int, high: int | None = None) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
+    if not is_whole(value, low, high):
         top = "" if high is None else f" and <= {high}"
         raise InvalidArgument.expected(f"a whole number >= {low}{top}", name, value)
 

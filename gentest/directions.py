@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gentest._settings import in_force, settings
+from gentest.arguments import as_number, is_whole
 from gentest.attributes import Attribute
 from gentest.attributes.attribute import describe
 from gentest.engine.context import Context
@@ -22,7 +23,7 @@ from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators import Generator, check_generator
 from gentest.properties.definition import check_callable
 from gentest.spaces import Direction, Space
-from gentest.spaces.space import Floats, as_number
+from gentest.spaces.space import Floats
 
 FINDING = 0x646972656374
 """Latents that a direction is fitted to are of a stream that no pilot, search or rate of the same seed draws from."""
@@ -185,7 +186,7 @@ def _check_attributes(attribute: Attribute, keeps: Sequence[Attribute]) -> tuple
 def _check_numbers(n: int, share: float, seed: int) -> None:
     if not 0.0 < as_number(share) <= 0.5:
         raise InvalidArgument.expected("a share in (0, 0.5]", "share", share)
-    if not isinstance(n, int) or isinstance(n, bool) or n * share < LEAST:
+    if not is_whole(n, 0) or n * share < LEAST:
         raise InvalidArgument.expected(f"a number of samples with n * share >= {LEAST}", "n", n)
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+    if not is_whole(seed, 0, 2**63 - 1):
         raise InvalidArgument.expected("a whole number >= 0 and < 2^63", "seed", seed)

@@ -19,9 +19,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from gentest.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 from gentest.spaces import Part, Space
-from gentest.spaces.space import MAX_GROUPS, Array, Floats, as_number
+from gentest.spaces.space import MAX_GROUPS, Array, Floats
 from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, independent_seeds, uniforms_of
 
 FULL_MASK = (1 << MAX_GROUPS) - 1
@@ -151,7 +152,7 @@ class Segments(Probes):
     points: int = 9
 
     def __post_init__(self) -> None:
-        if not isinstance(self.points, int) or isinstance(self.points, bool) or self.points < 2:
+        if not is_whole(self.points, 2):
             raise InvalidArgument.expected("a number of points >= 2", "points", self.points)
 
     def __repr__(self) -> str:
@@ -185,7 +186,7 @@ class Neighbours(Probes):
     def __post_init__(self) -> None:
         if not isinstance(self.step, (int, float)) or isinstance(self.step, bool) or not 0.0 < self.step <= 1.0:
             raise InvalidArgument.expected("a step in (0, 1]", "step", self.step)
-        if not isinstance(self.count, int) or isinstance(self.count, bool) or not 1 <= self.count < NOISE - FAR:
+        if not is_whole(self.count, 1, NOISE - FAR - 1):
             raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
 
     def __repr__(self) -> str:

@@ -11,10 +11,11 @@ from math import inf
 
 import numpy as np
 
+from gentest.arguments import as_number
 from gentest.errors import InvalidArgument
 from gentest.probes import Probe, Probes, Segments, ends_of, kept, rounded
 from gentest.spaces import Direction, Space
-from gentest.spaces.space import Array, Floats, as_number
+from gentest.spaces.space import Array, Floats
 from gentest.spaces.streams import NEAR
 
 

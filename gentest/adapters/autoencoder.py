@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gentest.adapters.arrays import as_tensor
+from gentest.arguments import is_whole
 from gentest.errors import InvalidArgument
 from gentest.spaces import Empirical
 from gentest.weights import held, to_eval_mode
@@ -53,7 +54,7 @@ def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
     `data` are images [M, C, H, W] as the encoder takes them, or batches of them (a data loader's, labels left out). Of
     an encoder that gives a distribution, as a VAE's does, the mean is taken.
     """
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+    if not is_whole(batch_size, 1):
         raise InvalidArgument.expected("a batch size >= 1", "batch_size", batch_size)
     modules = [to_eval_mode(thing) for thing in held(encoder) if isinstance(thing, nn.Module)]
     weight = next((tensor for module in modules for tensor in module.state_dict().values()), torch.empty(0))

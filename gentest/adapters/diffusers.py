@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from gentest.arguments import is_whole
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.spaces import Joint, Normal, Space
 from gentest.weights import Holder, Weight
@@ -42,7 +43,7 @@ class Pipeline(Holder):
         modules = getattr(pipeline, "components", None)
         if not callable(pipeline) or isinstance(pipeline, type) or not isinstance(modules, Mapping):
             raise InvalidArgument.expected("a diffusers pipeline", "pipeline", pipeline)
-        if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
+        if steps is not None and not is_whole(steps, 1):
             raise InvalidArgument.expected("a number of steps >= 1", "steps", steps)
         for name in OURS:
             if name in arguments:

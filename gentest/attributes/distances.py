@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gentest.arguments import is_whole
 from gentest.attributes.attribute import Setup, check_images, check_pairs, describe, weights_fingerprint
 from gentest.errors import AttributeFailed, InvalidArgument
 
@@ -208,7 +209,7 @@ def lpips(net: Net = "alex", *, size: int | None = None) -> Lpips:
     """
     if not isinstance(net, str) or net not in BACKBONES:
         raise InvalidArgument.expected(f"one of {', '.join(map(repr, get_args(Net)))}", "net", net)
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < BACKBONES[net].least):
+    if size is not None and not is_whole(size, BACKBONES[net].least):
         raise InvalidArgument.expected(f"a whole number >= {BACKBONES[net].least}, or None", "size", size)
     return Lpips(net, size)
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from gentest._settings import in_force, settings
+from gentest.arguments import as_number, is_whole
 from gentest.attributes import Distance, Feature, lpips
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
@@ -25,7 +26,7 @@ from gentest.generators import Generator, check_generator
 from gentest.probes import Probe, Where, steps
 from gentest.properties.definition import check_measure
 from gentest.properties.paths import lengths
-from gentest.spaces.space import Array, as_number
+from gentest.spaces.space import Array
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def perceptual_path_length(
     0.004904 ± 0.00018 (983 of 1000 paths)
     """
     check_generator(generator)
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+    if not is_whole(n, 1):
         raise InvalidArgument.expected("a number of probes >= 1", "n", n)
     context = Context(replace(in_force(settings), seed=seed))
     distance = lpips("vgg") if distance is None else distance

@@ -10,13 +10,13 @@ from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor
 
+from gentest.arguments import as_number
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
 from gentest.errors import InvalidArgument
 from gentest.probes import Probes
 from gentest.references import Reference
 from gentest.spaces import Space
-from gentest.spaces.space import as_number
 from gentest.stats.rates import RateTest, default_slack
 from gentest.tolerances import Tolerance
 

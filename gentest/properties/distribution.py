@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gentest.arguments import as_number, is_whole
 from gentest.attributes import Feature
 from gentest.attributes.clip import clip_embedding
 from gentest.errors import InvalidArgument
 from gentest.probes import points
 from gentest.properties.definition import Definition, Evidence, Matches, check_callable
 from gentest.references import reference_of
-from gentest.spaces.space import as_number
 from gentest.tolerances import check_number
 
 SIDE = 512
@@ -42,7 +42,7 @@ def matches(
     check_callable("feature", feature)
     if tolerance is not None:
         check_number("tolerance", tolerance, positive=True)
-    if not isinstance(n, int) or isinstance(n, bool) or n < LEAST:
+    if not is_whole(n, LEAST):
         raise InvalidArgument.expected(f"a number of outputs >= {LEAST}", "n", n, hint="fewer show too little")
     size = getattr(known, "__len__", lambda: n)()
     if size < LEAST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gentest.arguments import is_whole
 from gentest.attributes import Distance, Feature
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
@@ -63,7 +64,7 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
     feature = pixels() if feature is None else feature
     check_measure("feature", feature)
     floor = check_number("at_least", at_least, positive=True)
-    if not isinstance(among, int) or isinstance(among, bool) or among < 2:
+    if not is_whole(among, 2):
         raise InvalidArgument.expected("a number of samples >= 2", "among", among)
     samples = neighbours(step=1.0, count=among - 1)
 
@@ -114,7 +115,7 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
     reproducible(tolerance=0.001)
     """
     allowed = check_number("tolerance", tolerance)
-    if not isinstance(company, int) or isinstance(company, bool) or company < 1:
+    if not is_whole(company, 1):
         raise InvalidArgument.expected("a number of other samples >= 1", "company", company)
 
     def margin(evidence: Evidence) -> Tensor:

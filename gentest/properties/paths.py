@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gentest.arguments import is_whole
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.distances import NO_SPREAD
 from gentest.attributes.pixels import pixels
@@ -161,7 +162,7 @@ def lengths(evidence: Evidence, distance: Feature | Distance, epsilon: float) ->
 
 
 def _check_interior(points: object) -> None:
-    if not isinstance(points, int) or isinstance(points, bool) or points < 3:
+    if not is_whole(points, 3):
         raise InvalidArgument.expected("a number of points >= 3", "points", points)
 
 

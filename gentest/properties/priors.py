@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gentest.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 from gentest.properties.definition import Definition, Invariance, Matches, Under, Within
 from gentest.spaces import Space, at_radius
-from gentest.spaces.space import as_number, check_radius
+from gentest.spaces.space import check_radius
 
 
 def prior_invariant(inner: Definition, *, priors: Sequence[Space], delta: float = 0.05) -> Definition:
@@ -46,7 +47,7 @@ PLACES = 4
 def holds_within(inner: Definition, radius: float, *, places: int = PLACES) -> Definition:
     """`gentest.holds_within`, of a property's definition."""
     furthest = check_radius("radius", radius)
-    if not isinstance(places, int) or isinstance(places, bool) or places < 1:
+    if not is_whole(places, 1):
         raise InvalidArgument.expected("a number of places >= 1", "places", places)
     _check_pointwise(inner, f"holds_within(..., radius={radius!r}){inner.rate}")
     if isinstance(inner.states, Within):

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gentest.arguments import as_number
 from gentest.errors import InvalidArgument
 from gentest.files import write_whole
 from gentest.records import pack, read_record, unpack
 from gentest.spaces.priors import shape_word
-from gentest.spaces.space import Array, Space, as_number, digest_of
+from gentest.spaces.space import Array, Space, digest_of
 
 SCHEMA = 1
 UNIT = 1e-6

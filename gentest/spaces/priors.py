@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtr, ndtr, ndtri
 
+from gentest.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
-from gentest.spaces.space import Array, Choice, Floats, Part, as_number, check_shape, digest_of
+from gentest.spaces.space import Array, Choice, Floats, Part, check_shape, digest_of
 
 NARROW = 1e-7
 """Directions whose angle has a smaller sine count as parallel or opposite."""
@@ -230,7 +231,7 @@ class Categorical(Choice):
     probabilities: tuple[float, ...]
 
     def __init__(self, n: int, *, probabilities: Sequence[float] | None = None) -> None:
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        if not is_whole(n, 1):
             raise InvalidArgument.expected("a number of choices >= 1", "n", n)
         given = (1.0 / n,) * n if probabilities is None else probabilities
         weights = tuple(as_number(p) for p in given) if isinstance(given, Iterable) else ()

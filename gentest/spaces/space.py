@@ -6,14 +6,14 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, nan, prod
-from numbers import Real
+from math import inf, prod
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gentest.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 
 MAX_GROUPS = 64
@@ -163,21 +163,11 @@ def check_psi(psi: float) -> float:
     return float(psi)
 
 
-def as_number(value: object) -> float:
-    """A real number as a float; NaN for anything else, which no check of a range lets pass."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return nan
-    try:
-        return float(value)
-    except OverflowError:
-        return inf
-
-
 def check_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A latent's shape, checked: `128` means `(128,)`."""
     sizes = (shape,) if isinstance(shape, int) else shape
     good = isinstance(sizes, Sequence) and len(sizes) > 0
-    if not good or any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in sizes):
+    if not good or not all(is_whole(n, 1) for n in sizes):
         raise InvalidArgument.expected("a positive size, or several", "shape", shape)
     return tuple(sizes)
 
@@ -308,7 +298,7 @@ class Joint(Space):
             if part is None:
                 raise InvalidArgument(f"No part is named {name!r}; the space has {', '.join(parts)}")
             n = part.n_choices
-            if not n or not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < n:
+            if not is_whole(value, 0, n - 1):
                 what = f"a choice from 0 to {n - 1}" if n else f"a part that is a choice ({part!r} is none)"
                 raise InvalidArgument.expected(what, name, value)
             parts[name] = Fixed(value)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
+from gentest.arguments import is_whole
 from gentest.errors import InvalidArgument
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -43,7 +44,7 @@ def upper_rank(n: int, share: float, confidence: float) -> int:
     (989, 90)
     """
     least = least_n(share, confidence)
-    if not isinstance(n, int) or isinstance(n, bool) or n < least:
+    if not is_whole(n, least):
         what = f"a whole number >= {least}, for {share:g} of a distribution with confidence {confidence:g}"
         raise InvalidArgument.expected(what, "n", n)
     k = max(1, int(binom.ppf(confidence, n, share)))

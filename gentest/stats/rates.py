@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, betaln, xlog1py, xlogy
 
+from gentest.arguments import is_whole
 from gentest.errors import InvalidArgument
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -83,7 +84,7 @@ class RateTest:
             raise InvalidArgument.expected(f"a rate in [{EDGE:g}, 1 - {EDGE:g}]", "p0", self.p0, hint=hint)
         if not _is_number(self.slack) or not 0.0 <= self.slack < self.p0:
             raise InvalidArgument.expected("a slack in [0, p0)", "slack", self.slack)
-        if not isinstance(self.claims, int) or self.claims < 1:
+        if not is_whole(self.claims, 1):
             raise InvalidArgument.expected("a number of claims >= 1", "claims", self.claims)
         if not _is_number(self.alpha) or not 0.0 < self.alpha < 1.0:
             raise InvalidArgument.expected("a probability in (0, 1)", "alpha", self.alpha)

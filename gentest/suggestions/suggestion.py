@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from gentest._settings import Values, in_force, settings
+from gentest.arguments import is_whole
 from gentest.attributes import Attribute, Feature, brightness, colorfulness, contrast, pixels, sharpness
 from gentest.attributes.attribute import describe
 from gentest.attributes.clip import ClipAttribute
@@ -109,7 +110,7 @@ class Wish:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**63:
+        if not is_whole(self.seed, 0, 2**63 - 1):
             raise InvalidArgument.expected("a whole number >= 0", "seed", self.seed)
         upper_rank(self.n, self.rate.p0, self.rate.confidence)
 
