@@ -21,7 +21,7 @@ from gentest.engine.context import Context
 from gentest.engine.subject import Subject
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators import Generator, check_generator
-from gentest.properties.definition import check_callable
+from gentest.properties.definition import check_callable, check_kept
 from gentest.spaces import Direction, Space
 from gentest.spaces.space import Floats
 
@@ -72,7 +72,8 @@ def find_direction(
     (1.0, 1.0, 'brightness()')
     """
     check_generator(generator)
-    attributes = _check_attributes(attribute, keeps)
+    check_callable("attribute", attribute)
+    attributes = (attribute, *check_kept(keeps))
     _check_numbers(n, share, seed)
     context = Context(in_force(settings))
     name = _moving_part(generator.latent, part)
@@ -172,15 +173,6 @@ def _moving_part(space: Space, part: str | None) -> str:
     if part not in moving:
         raise InvalidArgument.expected(f"a part that moves, of {space!r}", "part", part)
     return str(part)
-
-
-def _check_attributes(attribute: Attribute, keeps: Sequence[Attribute]) -> tuple[Attribute, ...]:
-    check_callable("attribute", attribute)
-    if not isinstance(keeps, (list, tuple)):
-        raise InvalidArgument.expected("a list of attributes", "keeps", keeps)
-    for number, other in enumerate(keeps):
-        check_callable(f"keeps[{number}]", other)
-    return (attribute, *keeps)
 
 
 def _check_numbers(n: int, share: float, seed: int) -> None:

@@ -55,3 +55,21 @@ class Violation(AssertionError):
 
 class UndecidedWarning(UserWarning):
     """A rate or a gate is undecided, in a run that only warns of it."""
+
+
+def in_a_line(error: BaseException) -> str:
+    """An exception's type, and the first line of what it says where it says anything.
+
+    >>> in_a_line(ValueError("no\\nmore")), in_a_line(KeyError())
+    ('ValueError: no', 'KeyError')
+    """
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says; its type where it says nothing.
+
+    >>> first_line(ValueError("no\\nmore")), first_line(KeyError())
+    ('no', 'KeyError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gentest.adapters.arrays import OnArrays
 from gentest.adapters.returned import TANH as TANH
 from gentest.adapters.returned import as_images, as_values
-from gentest.errors import GeneratorError, InvalidArgument
+from gentest.errors import GeneratorError, InvalidArgument, in_a_line
 from gentest.randomness import pinned_rng
 from gentest.spaces import Joint, Part, Space
 from gentest.spaces.space import check_psi
@@ -315,8 +315,7 @@ class Generator:
             raise
         except Exception as error:
             raise GeneratorError(
-                f"the generator raised {': '.join([type(error).__name__, *str(error).splitlines()[:1]])} "
-                f"(latents {sizes} from {self.latent!r}: does the space fit?)"
+                f"the generator raised {in_a_line(error)} (latents {sizes} from {self.latent!r}: does the space fit?)"
             ) from error
         if self.images:
             return as_images(raw, n, sizes, self.output_range)

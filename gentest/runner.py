@@ -22,7 +22,7 @@ from gentest.baseline import keys
 from gentest.decorators import DECLARED, Declared, Property, checker
 from gentest.engine.context import Context, resolve_device
 from gentest.engine.driver import Question, check
-from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
+from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation, in_a_line
 from gentest.failures import Failures
 from gentest.gathering import Gathering, attach
 from gentest.gating import Gating
@@ -313,8 +313,7 @@ class Runner:
 def _unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> list[Result]:
     """An error for each property of a test that failed before any was looked at: no result is left out."""
     declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
-    error = call.excinfo.value if call.excinfo is not None else None
-    why = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+    why = in_a_line(call.excinfo.value) if call.excinfo is not None else "it says no more"
     properties = declared.properties if declared is not None else ()
     test, checkpoint = (
         f(item, plugin.checkpoint_paths(item.config)) for f in (checkpoints.plain_id, checkpoints.of_item)

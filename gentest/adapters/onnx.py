@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gentest.adapters.arrays import as_tensor
 from gentest.adapters.fixed_batch import in_batches_of
-from gentest.errors import GeneratorError, InvalidArgument
+from gentest.errors import GeneratorError, InvalidArgument, first_line
 from gentest.spaces import Part, Space
 from gentest.weights import Holder, Weight
 
@@ -161,8 +161,7 @@ class OnnxModel(Holder):
             return self._runtime.InferenceSession(self._model, providers=providers)
         except Exception as error:  # onnxruntime's own have no base of their own
             said = "its bytes" if isinstance(self._model, bytes) else repr(self._model)
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InvalidArgument(f"onnxruntime cannot load the model {said}: {reason}") from error
+            raise InvalidArgument(f"onnxruntime cannot load the model {said}: {first_line(error)}") from error
 
 
 def _declared(value: Any) -> Input:

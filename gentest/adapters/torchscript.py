@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from gentest.adapters.fixed_batch import in_batches_of
-from gentest.errors import InvalidArgument
+from gentest.errors import InvalidArgument, first_line
 from gentest.weights import Holder, Weight
 
 SEEN = "given"
@@ -38,7 +38,9 @@ def scripted(model: object) -> nn.Module:
                 warnings.simplefilter("ignore", FutureWarning)  # the user knows that it is TorchScript
                 model = torch.jit.load(model, map_location="cpu")  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, OSError) as error:
-            raise InvalidArgument.expected("a file of torch.jit.save", "model", model, hint=_first(error)) from error
+            raise InvalidArgument.expected(
+                "a file of torch.jit.save", "model", model, hint=first_line(error)
+            ) from error
     if not isinstance(model, torch.jit.ScriptModule):
         hint = "; use Generator.from_exported" if isinstance(model, ExportedProgram) else ""
         raise InvalidArgument(
@@ -73,7 +75,7 @@ def exported(model: object) -> Exported:
         try:
             model = torch.export.load(model)  # type: ignore[arg-type]
         except Exception as error:  # whatever a file that is none makes it raise
-            hint = f"{_first(error)}: torch.export.save writes one, its name ends in .pt2"
+            hint = f"{first_line(error)}: torch.export.save writes one, its name ends in .pt2"
             raise InvalidArgument.expected("a file of torch.export.save", "model", model, hint=hint) from error
     if not isinstance(model, ExportedProgram):
         what = "a program of torch.export.export or the path of one"
@@ -87,7 +89,3 @@ def _batch_size(program: ExportedProgram) -> int | None:
     values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     sizes = {size for v in values if isinstance(v, Tensor) and v.ndim and isinstance(size := v.shape[0], int)}
     return sizes.pop() if len(sizes) == 1 else None
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

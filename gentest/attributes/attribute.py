@@ -161,7 +161,7 @@ def _read(thing: Readout, embedding: Tensor) -> tuple[object, str]:
     try:
         return thing.read(embedding), given
     except Exception as error:
-        raise _failed(thing, given, error) from error
+        raise failed(thing, given, error) from error
 
 
 def _check_rows(feature: object, rows: Tensor, n_images: int, given: str) -> Tensor:
@@ -208,10 +208,11 @@ def called(thing: Attribute, images: Tensor) -> object:
     try:
         return thing(images)
     except Exception as error:
-        raise _failed(thing, f"images {tuple(images.shape)} {images.dtype} on {images.device}", error) from error
+        raise failed(thing, f"images {tuple(images.shape)} {images.dtype} on {images.device}", error) from error
 
 
-def _failed(thing: object, given: str, error: Exception) -> AttributeFailed:
+def failed(thing: object, given: str, error: Exception) -> AttributeFailed:
+    """The error of an attribute, feature or distance that raised; `given` says for what it was called."""
     return AttributeFailed(f"{describe(thing)} raised {type(error).__name__} for {given}: {error}")
 
 

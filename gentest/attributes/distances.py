@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gentest.arguments import is_whole
-from gentest.attributes.attribute import Setup, check_images, check_pairs, describe, weights_fingerprint
+from gentest.attributes.attribute import Setup, check_images, check_pairs, describe, failed, weights_fingerprint
 from gentest.errors import AttributeFailed, InvalidArgument
 
 
@@ -54,7 +54,7 @@ def apart(distance: Distance, first: Tensor, second: Tensor) -> Tensor:
     try:
         result = distance(first, second)
     except Exception as error:
-        raise AttributeFailed(f"{describe(distance)} raised {type(error).__name__} for {given}: {error}") from error
+        raise failed(distance, given, error) from error
     return check_pairs(distance, result, len(first), given)
 
 

@@ -7,6 +7,8 @@ independent; a reference that is a generator is asked for later ones still.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -69,7 +71,7 @@ class AgainstReference:
             look = Look(levels={}, embeddings={name: packed(self._own if blesses else self._fresh, clip)})
         return Sample(self._seed, self._subject.fingerprint, space, pack([]), {name: clip}, look=look)
 
-    @property
+    @cached_property
     def _fresh(self) -> NDArray[np.float64]:
         """The outputs of the next latents: independent of those that a baseline keeps."""
         return self._rows(self._subject, self._matches.n)

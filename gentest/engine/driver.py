@@ -28,7 +28,7 @@ from gentest.engine.margins import Judge
 from gentest.engine.rated import Rating
 from gentest.engine.stream import Stream, fits, real
 from gentest.engine.subject import Subject
-from gentest.errors import GeneratorError, GentestError, InvalidArgument
+from gentest.errors import GeneratorError, GentestError, InvalidArgument, in_a_line
 from gentest.generators import Generator
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Definition, Matches
@@ -92,8 +92,9 @@ def check(
     except torch.cuda.OutOfMemoryError as error:
         result = replace(result, message=f"out of memory at batch size {context.batch_size}: {error}".splitlines()[0])
     except Exception as error:
-        said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-        result = replace(result, message=f"{said} (while checking {generator!r})", traceback=tracebacks.format_exc())
+        result = replace(
+            result, message=f"{in_a_line(error)} (while checking {generator!r})", traceback=tracebacks.format_exc()
+        )
     return replace(
         result,
         seconds=round(time.perf_counter() - started, 3),

@@ -222,6 +222,15 @@ def check_callable(name: str, value: Any) -> None:
         raise InvalidArgument.expected("a callable on one batch of outputs, not a distance of two", name, value)
 
 
+def check_kept(keeps: object) -> tuple[Attribute, ...]:
+    """The attributes that something is to keep as they are, checked: a list of callables on images."""
+    if not isinstance(keeps, (list, tuple)):
+        raise InvalidArgument.expected("a list of attributes", "keeps", keeps)
+    for number, other in enumerate(keeps):
+        check_callable(f"keeps[{number}]", other)
+    return tuple(keeps)
+
+
 def check_measure(name: str, value: Any) -> None:
     """A feature or a distance, checked."""
     if not isinstance(value, Distance):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gentest.attributes import Attribute
 from gentest.errors import InvalidArgument
-from gentest.properties.definition import Definition, Evidence, check_callable
+from gentest.properties.definition import Definition, Evidence, check_callable, check_kept
 from gentest.spaces import Direction
 from gentest.tolerances import StandardDeviations, Tolerance, check_number
 from gentest.ways import Along
@@ -102,10 +102,8 @@ def _check_positive(name: str, value: object) -> None:
 
 
 def _check_keeps(attribute: Attribute, keeps: object) -> tuple[Attribute, ...]:
-    if not isinstance(keeps, (list, tuple)):
-        raise InvalidArgument.expected("a list of attributes", "keeps", keeps)
-    for number, other in enumerate(keeps):
-        check_callable(f"keeps[{number}]", other)
+    kept = check_kept(keeps)
+    for number, other in enumerate(kept):
         if other is attribute or other == attribute:
             raise InvalidArgument.expected("other attributes than the one it moves", f"keeps[{number}]", other)
-    return tuple(keeps)
+    return kept

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gentest.errors import InvalidArgument
+from gentest.errors import InvalidArgument, in_a_line
 from gentest.spaces.space import Array, Floats, Part
 from gentest.spaces.streams import uniforms_of
 
@@ -114,8 +114,8 @@ class Mapped(Part):
         try:
             made = np.asarray(self.network(rows), dtype=np.float64)
         except Exception as error:
-            said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-            raise InvalidArgument(f"the network of a Mapped space raised {said} (for latents {rows.shape})") from error
+            what = f"raised {in_a_line(error)} (for latents {rows.shape})"
+            raise InvalidArgument(f"the network of a Mapped space {what}") from error
         if made.ndim < 2 or len(made) != len(rows) or not np.isfinite(made).all():
             broken = "" if np.isfinite(made).all() else "values that are not finite, in "
             raise InvalidArgument(

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from gentest.errors import InvalidArgument
+from gentest.stats.quantiles import least_n
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -79,10 +80,7 @@ def rays_needed(p0: float, alpha: float) -> int:
     (256, 459)
     """
     _check_chances(p0, alpha)
-    n = max(N_RAYS, math.ceil(math.log(alpha) / math.log(p0)) - 1)  # rounding could ask for one too many
-    while binom.sf(n - 1, n, p0) > alpha:
-        n += 1
-    return n
+    return max(N_RAYS, least_n(p0, 1.0 - alpha))
 
 
 def certified(counts: Ints, p0: float, alpha: float) -> int:
