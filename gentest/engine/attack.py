@@ -19,13 +19,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.special import chdtri
 
 from gentest import shifts
 from gentest.ends import scores_of
 from gentest.engine.margins import Judge
-from gentest.engine.traced import Slopes, slopes
+from gentest.engine.traced import slopes
 from gentest.probes import Probe
 from gentest.spaces import Space
 from gentest.spaces.space import Floats
@@ -120,8 +119,9 @@ class Attack:
         """Probes found by going down the slope of the margin; None where it has none."""
         while members and not self._spent:
             probes = [member.probe for member in members]
-            found = self._slopes(probes)
+            found = slopes(self._judge, probes)
             if found is None:
+                self._judge.margins(probes)  # which fails where it was not the gradient that did
                 return None
             if failing := self._confirmed(probes, found.margins):
                 return failing
@@ -131,16 +131,6 @@ class Attack:
             members = [member for member in members if not member.stuck]
             members += [self._member(probe) for probe in islice(self._starts, stuck)]
         return []
-
-    def _slopes(self, probes: Sequence[Probe]) -> Slopes | None:
-        """The slopes at some probes; None where there is no gradient, be it that somebody's code fails when asked."""
-        try:
-            return slopes(self._judge, probes)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception:
-            self._judge.margins(probes)  # which fails as well, unless it was the gradient that did
-            return None
 
     def _evolved(self, first: Sequence[Probe]) -> list[Probe]:
         """Probes found by an evolution strategy, from one start after the other."""

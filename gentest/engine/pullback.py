@@ -7,6 +7,7 @@ be differentiated. Nothing is looked at where this says: it gives directions onl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -20,6 +21,7 @@ from gentest.spaces import Empirical, Mapped, Normal, Part, Space, Sphere, Trunc
 from gentest.spaces.mapped import OfModule
 from gentest.spaces.radius import AtRadius
 from gentest.spaces.space import Array, Choice, Floats, Truncated
+from gentest.spaces.streams import NEAR
 from gentest.ways import Along
 
 TINY = 1e-12
@@ -47,15 +49,19 @@ def pulled_back(family: Probes, space: Space, probes: Sequence[Probe], gradients
 def _placed(family: Probes, space: Space, probes: Sequence[Probe], scores: Tensor) -> dict[str, Tensor]:
     """The latents [N, P, *shape] of each part, as `family.place` gives them."""
     dims = [part.dim for part in space.parts.values()]
-    blocks = torch.split(scores, dims * len(family.streams), dim=1)
+    blocks = iter(torch.split(scores, dims * len(family.streams), dim=1))
+    ends = {(stream, name): next(blocks) for stream in family.streams for name in space.parts}
+    own = torch.from_numpy(scores_of(space, [replace(probe, shift=b"") for probe in probes], [NEAR]))
+    unmoved = dict(zip(space.parts, torch.split(own, dims, dim=1), strict=True))
+    near = {name: ends.get((NEAR, name), unmoved[name]) for name in space.parts}
     placed = {}
     with torch.enable_grad():
-        for index, (name, part) in enumerate(space.parts.items()):
-            ends = [blocks[stream * len(dims) + index] for stream in range(len(family.streams))]
-            if len(ends) > 1 and part.n_groups:
-                keep = torch.from_numpy(kept(space, name, part.dim, probes))
-                ends = [ends[0], *(torch.where(keep, end, ends[0]) for end in ends[1:])]
-            placed[name] = _walked(family, space, name, probes, [_latents(part, end) for end in ends])
+        for name, part in space.parts.items():
+            keep = torch.from_numpy(kept(space, name, part.dim, probes))
+            spliced = [torch.where(keep, ends[stream, name], near[name]) for stream in family.streams]
+            if family.streams[0] == NEAR:
+                spliced[0] = near[name]
+            placed[name] = _walked(family, space, name, probes, [_latents(part, end) for end in spliced])
     return placed
 
 

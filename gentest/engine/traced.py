@@ -106,26 +106,37 @@ def slopes(judge: Judge, probes: Sequence[Probe]) -> Slopes | None:
 
 
 def _slopes(judge: Judge, probes: Sequence[Probe]) -> Slopes | None:
-    family, base = judge.definition.probes, judge.subject.generator.base
-    own = Traced(judge.context, judge.subject, family, probes, judge.subject)
+    own = Traced(judge.context, judge.subject, judge.definition.probes, probes, judge.subject)
+    try:
+        margins, found = _differentiated(judge, own)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception:  # somebody's code that does not like tensors with gradients; what else is wrong shows without
+        return None
+    total: Floats | None = None
+    for evidence, gradients in found:
+        pulled = pulled_back(judge.definition.probes, evidence.space, probes, gradients) if gradients else None
+        if pulled is not None:
+            total = pulled if total is None else total + pulled
+    return None if total is None else Slopes(margins, total)
+
+
+def _differentiated(judge: Judge, own: Traced) -> tuple[Floats, list[tuple[Traced, dict[str, Floats]]]]:
+    """Margins [N], and under each prior that was looked at their gradients in the latents [N, P, *shape] by part."""
+    base = judge.subject.generator.base
     # a checkpoint stops early by raising, through whoever catches exceptions
     with torch.enable_grad(), set_checkpoint_early_stop(enable=False):
         rows = [judge.definition.margin(own if u.space == base else own.under(u.space)) for u in judge.under]
         margins = torch.stack(rows).amin(0)
-        if not margins.requires_grad:
-            return None
-        asked = [(e, name) for e in (own, *own.elsewhere.values()) for name, z in e.leaves.items() if z.requires_grad]
-        if not asked:
-            return None
-        found = torch.autograd.grad(margins.sum(), [e.leaves[name] for e, name in asked], allow_unused=True)
-    total: Floats | None = None
-    for evidence in (own, *own.elsewhere.values()):
-        parts = {
-            name: torch.nan_to_num(g).double().cpu().numpy()
-            for (e, name), g in zip(asked, found, strict=True)
-            if e is evidence and g is not None
-        }
-        pulled = pulled_back(family, evidence.space, probes, parts) if parts else None
-        if pulled is not None:
-            total = pulled if total is None else total + pulled
-    return None if total is None else Slopes(margins.detach().double().cpu().numpy(), total)
+        seen = (own, *own.elsewhere.values())
+        asked = [(e, name) for e in seen for name, z in e.leaves.items() if z.requires_grad]
+        leaves = [e.leaves[name] for e, name in asked]
+        found = (
+            torch.autograd.grad(margins.sum(), leaves, allow_unused=True) if margins.requires_grad and leaves else ()
+        )
+    gradients: list[tuple[Traced, dict[str, Floats]]] = [(e, {}) for e in seen]
+    of = {id(e): parts for e, parts in gradients}
+    for (evidence, name), gradient in zip(asked, found, strict=False):
+        if gradient is not None:
+            of[id(evidence)][name] = torch.nan_to_num(gradient).double().cpu().numpy()
+    return margins.detach().double().cpu().numpy(), gradients

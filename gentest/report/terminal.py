@@ -123,9 +123,7 @@ def _figures(result: Result) -> str:
             "no counterexample" if result.counterexample is None else f"counterexample {result.counterexample.replay}"
         )
         probes = f"{found} in {probes}"
-    if result.attack is not None:
-        probes += f", {result.attack.probes:,} of an attack"
-    return f"{result.property}{on}  [{said}{probes}{smallest}, {result.seconds:.1f} s]"
+    return f"{result.property}{on}  [{said}{probes}{smallest}{_under_attack(result.attack)}, {result.seconds:.1f} s]"
 
 
 def _worst(result: Result) -> float:
@@ -165,6 +163,12 @@ def _withstood(attack: Attack | None) -> str:
     if attack is None:
         return ""
     return f", nor by an attack ({attack.method}, {attack.probes:,} probes, smallest margin {attack.least:.4g})"
+
+
+def _under_attack(attack: Attack | None) -> str:
+    if attack is None:
+        return ""
+    return f", {'found' if attack.found else 'none'} under attack ({attack.probes:,} probes)"
 
 
 def _moved(moved: Moved, found: Counterexample) -> list[str]:

@@ -87,6 +87,8 @@ def warm() -> None:
     """Everything imported that a run imports on first use."""
     generator = gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
     gentest.responsive(at_least=10.0).check(generator, settings=settings(examples=2))
+    for holds in (gentest.between(gentest.brightness(), tolerance=5), gentest.reproducible()):  # one has no gradient
+        holds.check(generator, settings=settings(examples=2, attack=50))
 
 
 @pytest.fixture

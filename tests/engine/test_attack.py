@@ -1,0 +1,331 @@
+"""The attack: it finds what random search does not, on the prior, and leaves everything as it was."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zoo
+from torch import Tensor, nn
+
+import gentest
+from gentest import Result, Verdict, settings
+from gentest._settings import Values
+from gentest.engine.attack import LEAST, POPULATION, _Member, _Shell
+from gentest.engine.context import Context
+from gentest.engine.margins import Judge
+from gentest.engine.subject import Subject
+from gentest.engine.traced import Traced, slopes
+from gentest.probes import Probe, independent
+
+ATTACK = settings(examples=40, attack=4000)
+CLIP = Path(gentest.__file__).parents[1] / "examples" / "fashion" / "clip"
+
+
+@gentest.property(probes=gentest.points())
+def dark(evidence: gentest.Evidence) -> Tensor:
+    """No output is brighter than a half."""
+    return 0.5 - evidence.scores(gentest.brightness())[:, 0]
+
+
+def ridge(z: Tensor) -> Tensor:
+    """Brighter than a half where the mean of 16 coordinates is 1: one sample in 30,000."""
+    return torch.sigmoid(4.0 * (z[:, :16].mean(1) - 1.0))
+
+
+def check(property: gentest.Property, level: object, latent: gentest.Space, **given: int) -> Result:
+    """A property of a grey generator, under attack."""
+    generator = zoo.generator(level, latent)  # type: ignore[arg-type]
+    return property.check(generator, settings=settings(**{**ATTACK.given, **given}))
+
+
+SPACES = [
+    gentest.Normal(64),
+    gentest.Normal((4, 4, 4)),
+    gentest.Sphere(64),
+    gentest.Uniform(64),
+    gentest.TruncatedNormal(64),
+    gentest.Normal(64).truncated(0.9),
+]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=repr)
+def test_what_is_rare_is_found_on_the_prior(space: gentest.Space) -> None:
+    """In every prior, where 40 samples show nothing; the latent is as typical as a sample, and says how far it went."""
+    result = check(dark(), lambda z: ridge(z.flatten(1)), space)
+    assert result.verdict is Verdict.VIOLATED, result.message
+    assert result.violations == 0
+    assert result.attack is not None
+    assert (result.attack.method, result.attack.found) == ("gradient", True)
+    assert result.attack.probes <= 40 * POPULATION
+    found = result.counterexample
+    assert found is not None
+    assert found.margin < 0
+    assert found.moved is not None
+    assert 0.0 < found.moved.distance < 1.0
+    assert found.moved.start_margin > 0
+    if found.typicality is not None:
+        assert 0.001 <= found.typicality <= 0.999
+    z = gentest.points().place(space, [Probe.from_json(found.probe)])[""]
+    assert np.abs(z).max() <= {gentest.Uniform: 3**0.5 + 1e-6, gentest.TruncatedNormal: 2.0}.get(type(space), 9.0)
+
+
+def test_only_the_coordinates_that_matter_stay_moved() -> None:
+    """The defect is in 16 of 64 coordinates: none of the others is moved, and the way is cut short."""
+    result = check(dark(), ridge, gentest.Normal(64))
+    assert result.counterexample is not None
+    assert result.worst is not None
+    moved, at_first = result.counterexample.moved, result.worst.moved
+    assert moved is not None
+    assert at_first is not None
+    assert {int(g) for g in moved.groups} <= set(range(16))
+    assert len(moved.groups) < len(at_first.groups)
+    assert moved.distance < at_first.distance
+
+
+def test_a_finding_replays() -> None:
+    """The replay string alone gives the same margin in a fresh session, and so does that of the sample it came from."""
+    property = gentest.between(gentest.brightness(), tolerance=0.05)
+    result = check(property, lambda z: 0.5 + 0.3 * torch.tanh(z[:, 0] * z[:, 1] / 4), gentest.Normal(32))
+    found = result.counterexample
+    assert found is not None
+    generator = zoo.generator(lambda z: 0.5 + 0.3 * torch.tanh(z[:, 0] * z[:, 1] / 4), gentest.Normal(32))
+    assert property.replay(generator, found.replay).margin.min == found.margin  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "no_grad", "detach", "attribute"])
+def test_without_a_gradient_evolution_finds_it(kind: str) -> None:
+    """NumPy, a generator under no_grad, one that detaches, and an attribute that leaves torch."""
+    space = gentest.Normal(32)
+
+    def outputs(z: Tensor) -> Tensor:
+        made = zoo.images(ridge(z))
+        return made.detach() if kind == "detach" else made
+
+    def brightness(images: Tensor) -> Tensor:
+        return torch.from_numpy(images.numpy().mean((1, 2, 3)))
+
+    @gentest.property(probes=gentest.points())
+    def dim(evidence: gentest.Evidence) -> Tensor:
+        return 0.5 - evidence.scores(brightness)[:, 0]
+
+    generator = gentest.Generator(torch.no_grad()(outputs) if kind == "no_grad" else outputs, latent=space)
+    if kind == "numpy":
+        generator = gentest.Generator.from_numpy(lambda z: outputs(torch.from_numpy(z)).numpy(), latent=space)
+    generator = replace_range(generator)
+    result = (dim() if kind == "attribute" else dark()).check(generator, settings=ATTACK)
+    assert result.attack is not None, result.message
+    assert (result.attack.method, result.attack.found) == ("evolution", True)
+    assert result.counterexample is not None
+    assert result.counterexample.margin < 0
+
+
+def replace_range(generator: gentest.Generator) -> gentest.Generator:
+    """The same generator with outputs in [0, 1]."""
+    return gentest.Generator(generator.function, latent=generator.latent, output_range=zoo.UNIT)
+
+
+def test_a_hard_edge_is_not_promised() -> None:
+    """Flat all around, there is nowhere to go: the budget is spent, and the verdict says no more than before."""
+    result = check(dark(), lambda z: (z[:, 0] > 8.0).float(), gentest.Normal(16), attack=500)
+    assert result.verdict is Verdict.NO_COUNTEREXAMPLE
+    assert result.attack is not None
+    assert not result.attack.found
+    assert 500 <= result.attack.images <= 500 + 64
+    assert result.attack.least == 0.5
+
+
+@pytest.mark.parametrize("attack", [1, 100, 1000])
+def test_the_budget_is_kept(attack: int) -> None:
+    """No more than one round is made over it."""
+    result = check(dark(), lambda z: 0.1 * torch.sigmoid(z[:, 0]), gentest.Normal(8), attack=attack)
+    assert result.attack is not None
+    assert attack <= result.attack.images <= attack + POPULATION + 1
+
+
+def test_it_runs_where_the_search_found_nothing_and_when_asked() -> None:
+    """A counterexample that a search finds is enough; and without a budget there is no attack."""
+    assert check(dark(), lambda z: torch.sigmoid(z[:, 0]), gentest.Normal(8)).attack is None
+    assert check(dark(), ridge, gentest.Normal(64), attack=0).attack is None
+
+
+def test_nothing_of_it_counts_in_a_rate() -> None:
+    """The rate is the same to the last digit, and holds although the attack found a counterexample."""
+    with_it = check(dark().at_rate(0.9), ridge, gentest.Normal(64))
+    without = check(dark().at_rate(0.9), ridge, gentest.Normal(64), attack=0)
+    assert with_it.verdict is without.verdict is Verdict.HOLDS
+    assert with_it.rate == without.rate
+    assert (with_it.examples, with_it.violations, with_it.margin) == (without.examples, 0, without.margin)
+    assert with_it.counterexample is not None
+    assert without.counterexample is None
+
+
+def test_the_batch_size_changes_nothing() -> None:
+    """The same counterexample, shift and all, at batches of 4, 32 and 128."""
+    found = [check(dark(), ridge, gentest.Normal(64), batch_size=n).counterexample for n in (4, 32, 128)]
+    assert found[0] is not None
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_seed_says_the_same_twice(seed: int) -> None:
+    """By gradients and by evolution."""
+    for level in (ridge, lambda z: ridge(z).detach()):
+        first, second = (check(dark(), level, gentest.Normal(32), seed=seed) for _ in range(2))
+        assert first.counterexample == second.counterexample is not None
+        assert first.attack == second.attack
+
+
+@pytest.mark.parametrize(
+    "property",
+    [
+        gentest.between(gentest.brightness(), tolerance=0.3),
+        gentest.monotone(gentest.sharpness(), tolerance=0.3),
+        gentest.continuous(tolerance=0.5),
+        gentest.responsive(at_least=0.01),
+        gentest.diverse(at_least=0.001, among=4),
+        gentest.path_length(at_most=100.0),
+        gentest.steers(gentest.brightness(), along=np.eye(8)[0], at_least=0.01),
+        gentest.prior_invariant(gentest.between(gentest.contrast(), tolerance=0.3), priors=[gentest.Uniform(8)]),
+        gentest.holds_within(gentest.between(gentest.saturation(), tolerance=0.5), 1.0),
+        gentest.well_formed(),
+    ],
+    ids=lambda p: p.name,
+)
+def test_every_property_has_a_slope(property: gentest.Property) -> None:
+    """Through generator, measures and margin, whatever the property; differences of margins agree with it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 48), nn.Tanh(), nn.Unflatten(1, (3, 4, 4))).double()
+    generator = gentest.Generator(lambda z: net(z.double()), latent=gentest.Normal(8))
+    judge = Judge(Context(Values(device="cpu")), Subject.of(generator), property.definition)
+    found = slopes(judge, independent(5, 0, 3))
+    assert found is not None
+    assert found.gradients.shape == (3, 8 * len(judge.definition.probes.streams))
+    np.testing.assert_allclose(found.margins, judge.margins(independent(5, 0, 3)), atol=1e-4)
+    if property.name != "well_formed":  # whose outputs, by tanh, never leave their range
+        assert np.abs(found.gradients).max() > 1e-5
+
+
+def test_generator_and_clip_are_left_as_they_were() -> None:
+    """Weights, gradients, flags, modes and every random state, also where evolution follows."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 64), nn.Dropout(0.5), nn.Unflatten(1, (1, 8, 8)), nn.Tanh())
+    net[0].weight.requires_grad = False
+    generator = gentest.Generator(net, latent=gentest.Normal(8))
+    property = gentest.between(gentest.clip("a shirt", against="a shoe"), tolerance=50.0)
+    quick = settings(examples=8, attack=300, clip=f"local-dir:{CLIP}", device="cpu")
+    property.check(generator, settings=replace_attack(quick, 0))  # loads the CLIP
+    from gentest.attributes.clip_model import _models
+
+    modules = [net, *(model._visual for model in _models.values())]
+    before = [state(module) for module in modules]
+    random_states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    result = property.check(generator, settings=quick)
+    assert result.attack is not None, result.message
+    assert (result.attack.method, result.verdict) == ("gradient", Verdict.NO_COUNTEREXAMPLE)
+    assert [state(module) for module in modules] == before
+    assert torch.equal(torch.get_rng_state(), random_states[0])
+    assert np.random.get_state()[1].tolist() == random_states[1]  # noqa: NPY002
+    assert random.getstate() == random_states[2]
+
+
+def replace_attack(given: settings, attack: int) -> settings:
+    """The same settings with another budget."""
+    return settings(**{**given.given, "attack": attack})
+
+
+def state(module: nn.Module) -> list[object]:
+    """All of a module that somebody could have changed."""
+    tensors = [
+        (name, value.detach().numpy().tobytes(), value.requires_grad) for name, value in module.state_dict().items()
+    ]
+    parameters = [(name, p.requires_grad, p.grad is None) for name, p in module.named_parameters()]
+    return [tensors, parameters, [m.training for m in module.modules()], torch.is_grad_enabled()]
+
+
+def test_many_outputs_are_never_differentiated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where outputs are large, one at a time goes through the generator, forth and back; the slopes are the same."""
+    sizes: list[int] = []
+
+    def images(z: Tensor) -> Tensor:
+        sizes.append(len(z))
+        return zoo.images(ridge(z))
+
+    generator = gentest.Generator(images, latent=gentest.Normal(32), output_range=zoo.UNIT)
+    judge = Judge(
+        Context(Values(device="cpu")),
+        Subject.of(generator),
+        gentest.between(gentest.brightness(), tolerance=0.1).definition,
+    )
+    whole = slopes(judge, independent(1, 0, 5))
+    assert whole is not None
+    assert max(sizes) == 45
+    sizes.clear()
+    monkeypatch.setattr(judge.context, "image_bytes", 4 * 3 * 1024 * 1024)
+    parts = slopes(judge, independent(1, 0, 5))
+    assert parts is not None
+    assert set(sizes) == {1}
+    assert len(sizes) == 2 * 45
+    np.testing.assert_allclose(parts.gradients, whole.gradients, rtol=1e-4, atol=1e-9)
+
+
+def test_what_the_generator_cannot_do_where_it_is_led_is_an_error() -> None:
+    """An output that is not finite, met on the way, is no pass: the error names the probe, and it replays."""
+    result = check(
+        dark(), lambda z: torch.where(z[:, :16].mean(1) > 0.8, torch.nan, 0.4 * ridge(z)), gentest.Normal(32)
+    )
+    assert result.verdict is Verdict.ERROR
+    assert "not finite" in result.message
+    assert "-s" in result.message
+
+
+def test_a_labels_value_is_the_starts_own() -> None:
+    """Choices stay those of the sample, of which the worst come first: label 3 alone can be made bright."""
+    space = gentest.Joint(label=gentest.Categorical(5), z=gentest.Normal(32))
+    generator = gentest.Generator(
+        lambda label, z: zoo.images(torch.where(label == 3, 1.0, 0.3) * ridge(z)), latent=space, output_range=zoo.UNIT
+    )
+    result = dark().check(generator, settings=ATTACK)
+    assert result.counterexample is not None
+    assert list(result.counterexample.probe["choices"]) == [3]
+
+
+def test_a_step_up_is_taken_back() -> None:
+    """A member goes on from its best, in smaller steps, until it is stuck."""
+    member = _Member(Probe(1), np.array([3.0, 4.0]))
+    member.take(1.0, np.array([0.0, 2.0]), lambda x: x)
+    np.testing.assert_allclose(member.asked, [3.0, 4.0 - 0.2 * 5.0])
+    for _ in range(10):
+        member.take(2.0, np.array([1.0, 0.0]), lambda x: x)
+    assert member.stuck
+    assert member.least == 1.0
+    assert abs(member.asked[1] - 4.0) < 5 * LEAST
+    flat = _Member(Probe(1), np.array([3.0, 4.0]))
+    flat.take(1.0, np.zeros(2), lambda x: x)
+    assert flat.stuck
+
+
+def test_the_shell_is_where_all_but_one_in_a_hundred_lie() -> None:
+    """Of 4,000 samples 1 % are moved, and none of the moved ones lies outside."""
+    shell = _Shell(gentest.Normal(64), 1)
+    samples = np.random.default_rng(0).normal(size=(4000, 64))
+    onto = np.stack([shell(row) for row in samples])
+    assert 0.005 < (np.abs(onto - samples).max(1) > 1e-9).mean() < 0.015
+    far = np.linalg.norm(shell(10 * samples[0]))
+    assert far < np.linalg.norm(samples, axis=1).max()
+    assert np.linalg.norm(shell(samples[0] / 10)) > np.linalg.norm(samples, axis=1).min()
+
+
+def test_other_priors_are_traced_with_their_own_latents() -> None:
+    """Under another prior the same uniforms are other latents, and those have leaves of their own."""
+    generator = zoo.generator(ridge, gentest.Normal(32))
+    context = Context(Values(device="cpu"))
+    subject = Subject.of(generator)
+    own = Traced(context, subject, gentest.points(), independent(1, 0, 2), subject)
+    other = own.under(gentest.Uniform(32))
+    assert other is own.under(gentest.Uniform(32))
+    assert other.leaves[""].abs().max() <= 3**0.5
+    assert not torch.equal(other.leaves[""], own.leaves[""])
