@@ -18,9 +18,10 @@ from gentest._settings import Values
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
 from gentest.comparison import Look, Sample, Terms
-from gentest.engine import reduce, sampling, search
+from gentest.engine import sampling, search
 from gentest.engine.attack import Attack
 from gentest.engine.context import Context
+from gentest.engine.counterexamples import Counterexamples
 from gentest.engine.distribution import AgainstReference
 from gentest.engine.evidence import Observed
 from gentest.engine.examine import examine
@@ -43,8 +44,6 @@ MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
 ATTACKED = 1 << 61
 """What tells the stream of an attack's further starts from that of a rate: a bit of the seed."""
-LEAST_BUDGET = 64
-"""A reduction asks about no more probes than the search did, or this many after a short search."""
 DIGEST = re.compile(r", [0-9a-f]{16}(?=\))")
 """Which bank an `Empirical` space draws from: another one for every checkpoint that encodes images anew."""
 
@@ -125,7 +124,6 @@ class _Check:
         self.watch = watch
         self.space = subject.generator.latent
         self.judge = Judge(context, subject, question.definition)
-        self.budget = min(values.reduce, max(values.examples, LEAST_BUDGET))
         self.block = min(context.batch_size, MOST_AT_ONCE)
         self.streams: dict[int, Stream] = {}
 
@@ -137,11 +135,11 @@ class _Check:
         if self.question.replay is not None:
             return self._replayed(result, self.question.replay)
         failing, result = self._looked_for(result)
-        if self.values.attack and not failing:
-            failing, result = self._attacked(result)
         if self.definition.rate is not None:
             result, refuting = self._rated(self.definition.rate, result)
             failing = failing or refuting
+        if self.values.attack and not failing:
+            failing, result = self._attacked(result)
         if failing:
             result = self._shown(result, failing)
         if self.definition.rate is None:
@@ -279,13 +277,8 @@ class _Check:
 
     def _fitting(self, probes: Sequence[Probe]) -> list[Probe]:
         """Of probes from elsewhere, those that the space can place."""
-        return self._real(
-            [
-                probe
-                for probe in probes
-                if all(fits(self.definition.probes, space, probe) for space in self.judge.spaces)
-            ]
-        )
+        family, spaces = self.definition.probes, self.judge.spaces
+        return self._real([probe for probe in probes if all(fits(family, space, probe) for space in spaces)])
 
     def _replayed(self, result: Result, probe: Probe) -> Result:
         if not self._fitting([probe]):
@@ -301,9 +294,8 @@ class _Check:
         if result.replayed:
             worst, minimal = self.judge.worst(failing), failing[0]
         else:
-            worst = self._confirmed(self.judge.worst(failing))
-            reduced = self._confirmed(self._reduced([self._confirmed(probe) for probe in failing[: reduce.POOL]]))
-            minimal = self._confirmed(self._simplified(reduced))
+            found = Counterexamples(self.judge, self._real, self.values)
+            worst, minimal = found.worst(failing), found.minimal(failing)
         return replace(
             result,
             counterexample=explain(self.judge, minimal, self.label),
@@ -313,39 +305,6 @@ class _Check:
     @property
     def label(self) -> str:
         return self.question.label or self.definition.name
-
-    def _confirmed(self, probe: Probe) -> Probe:
-        """A probe that violates in a batch, once it violates alone as well: no other is ever a counterexample."""
-        if self.judge.alone(probe) >= 0:
-            raise GeneratorError(
-                f"probe {probe} violates {self.definition} in a batch and not alone: "
-                "the output depends on the batch (gentest.reproducible() shows it)"
-            )
-        return probe
-
-    def _reduced(self, failing: Sequence[Probe]) -> Probe:
-        attacked = bool(failing[0].shift)
-        if not self.definition.reducible and not attacked:
-            return failing[0]
-        n_ends = len(self.definition.probes.streams)
-        return reduce.reduce_groups(
-            failing,
-            reduce.shift(self.space, n_ends) if attacked else reduce.far_end(self.space),
-            self._violates,
-            budget=self.budget,
-            may_be_empty=self.definition.probes.n_points == 1 and not attacked,
-        )
-
-    def _simplified(self, probe: Probe) -> Probe:
-        return search.simplify(
-            probe, self.space, self.definition.probes, self._violates, seed=self.values.seed, budget=self.budget
-        )
-
-    def _violates(self, probes: list[Probe]) -> list[bool]:
-        """Which probes are real and violate the property."""
-        real = self._real(probes)
-        margins = dict(zip(real, self.judge.margins(real), strict=True))
-        return [margins.get(probe, 0.0) < 0 for probe in probes]
 
     def _looked(self, result: Result, margins: Sequence[float]) -> Result:
         return replace(
