@@ -120,9 +120,8 @@ class Attack:
         while members and not self._spent:
             probes = [member.probe for member in members]
             found = slopes(self._judge, probes)
-            if found is None:
-                self._judge.margins(probes)  # which fails where it was not the gradient that did
-                return None
+            if found is None:  # the margins of these at least: where those fail too, it is no matter of gradients
+                return self._confirmed(probes, np.array(self._judge.margins(probes))) or None
             if failing := self._confirmed(probes, found.margins):
                 return failing
             for member, margin, gradient in zip(members, found.margins, found.gradients, strict=True):

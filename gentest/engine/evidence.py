@@ -214,11 +214,11 @@ class Observed:
             images = self._shown.flatten(0, 1)  # [N * P, C, H, W]
             start = torch.arange(len(self.probes), device=images.device)[:, None] * self._family.n_points
             one, other = ((start + torch.tensor(ends, device=images.device)).flatten() for ends in (first, second))
-            at_once, found = max(self._batch_size // 2, 1), [images.new_zeros(0)]
+            at_once, found = max(self._at_once // 2, 1), [images.new_zeros(0)]
             with torch.set_grad_enabled(self._gradients):
                 for at in range(0, len(one), at_once):
                     pair = (images.index_select(0, rows[at : at + at_once]) for rows in (one, other))
-                    found.append(apart(distance, *pair).to(images.device))
+                    found.append(self._kept_small(apart, distance, *pair).to(images.device))
             pairs = torch.cat(found)
             if not (finite := pairs.isfinite()).all():
                 where = int((~finite).nonzero()[0].item())

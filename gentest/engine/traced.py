@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from gentest.engine.margins import Judge
     from gentest.engine.subject import Subject
 
-AT_ONCE = 1 << 24
-"""Bytes of outputs that are made at once; a generator's activations take some hundred times that."""
+AT_ONCE = 1 << 23
+"""Bytes of outputs that are made at once; a generator's activations take some 150 times that."""
 MOST_AT_ONCE = 256
 MEASURED = 16
 """Outputs that are measured at once: a CLIP takes far more memory on the way than an image."""

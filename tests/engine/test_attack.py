@@ -146,6 +146,14 @@ def test_the_budget_is_kept(attack: int) -> None:
     assert attack <= result.attack.images <= attack + POPULATION + 1
 
 
+def test_a_budget_that_the_first_look_spends_is_still_an_answer() -> None:
+    """One that finds no gradient on its only round says what it saw there, in JSON too."""
+    result = check(dark(), lambda z: ridge(z).detach(), gentest.Normal(32), attack=1)
+    assert result.attack is not None, result.message
+    assert result.attack.probes == POPULATION
+    assert Result.from_json(result.to_json()).attack == result.attack
+
+
 def test_it_runs_where_the_search_found_nothing_and_when_asked() -> None:
     """A counterexample that a search finds is enough; and without a budget there is no attack."""
     assert check(dark(), lambda z: torch.sigmoid(z[:, 0]), gentest.Normal(8)).attack is None

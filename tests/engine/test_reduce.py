@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentest.engine.reduce import reduce_groups
+import gentest
+from gentest.engine.reduce import far_end, reduce_groups
 from gentest.probes import FULL_MASK, Probe, active_groups
 
 N = 64
@@ -24,7 +25,7 @@ def reduced(
         rounds.append(len(asked))
         return [violates(probe) for probe in asked]
 
-    return reduce_groups(probes, N, answers, budget=budget, may_be_empty=may_be_empty), rounds
+    return reduce_groups(probes, far_end(gentest.Normal(N)), answers, budget=budget, may_be_empty=may_be_empty), rounds
 
 
 @given(st.sets(st.integers(0, N - 1), min_size=1, max_size=6))
