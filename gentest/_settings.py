@@ -44,6 +44,8 @@ class Values:
     """The CLIP of attributes that name none: `MODEL:PRETRAINED` as open_clip lists them, or `local-dir:FOLDER`."""
     reduce: int = 256
     """Probes that may be evaluated to reduce a counterexample to its coordinate groups, and again to its structure."""
+    attack: int = 0
+    """Outputs that an attack may make, where a search finds nothing; 0 makes none."""
     replay_failures: bool = True
     """Look first at the probes that failed in the run before."""
 
@@ -52,6 +54,7 @@ class Values:
         _whole("budget", self.budget, low=1)
         _whole("seed", self.seed, low=0, high=2**63 - 1)
         _whole("reduce", self.reduce, low=0)
+        _whole("attack", self.attack, low=0)
         if self.batch_size is not None:
             _whole("batch_size", self.batch_size, low=1)
         for name in ("device", "clip"):
@@ -93,6 +96,7 @@ class settings:
         batch_size: int | None = None,
         clip: str | None = None,
         reduce: int | None = None,
+        attack: int | None = None,
         replay_failures: bool | None = None,
     ) -> None:
         given = {
@@ -103,6 +107,7 @@ class settings:
             "batch_size": batch_size,
             "clip": clip,
             "reduce": reduce,
+            "attack": attack,
             "replay_failures": replay_failures,
         }
         self.given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

@@ -120,6 +120,12 @@ OPTIONS = (
     Option("budget", "N", "independent probes that a rate may use before it is undecided (default: 4096)", _number(1)),
     Option("seed", "N", "the run's seed (default: 0)", _number(0)),
     Option(
+        "attack",
+        "IMAGES",
+        "attack what a search finds nothing against, with so many outputs a property (default: 0, no attack)",
+        _number(0),
+    ),
+    Option(
         "profile", "NAME", "settings profile: default, ci, quick, thorough, or one that a conftest.py registered", str
     ),
     Option(

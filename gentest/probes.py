@@ -19,15 +19,23 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from gentest import shifts
 from gentest.arguments import as_number, is_whole
+from gentest.ends import FULL_MASK as FULL_MASK
+from gentest.ends import ends_of, rounded
 from gentest.errors import InvalidArgument
-from gentest.spaces import Part, Space
-from gentest.spaces.space import MAX_GROUPS, Array, Floats
+from gentest.spaces import Space
+from gentest.spaces.space import Array, Floats
 from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, independent_seeds, uniforms_of
 
-FULL_MASK = (1 << MAX_GROUPS) - 1
 FULL_WINDOW = (0, 64)
 SEED_BITS = 64
+
+FORM = re.compile(
+    r"([0-9a-f]{1,16})(?:-m([0-9a-f]{1,16}))?(?:-w(\d{1,2})\.(\d{1,2}))?(?:-c(\d{1,9}(?:\.\d{1,9}){0,63}))?"
+    r"(?:-s([A-Za-z0-9+/]+))?",
+    re.ASCII,
+)
 
 Where: TypeAlias = Literal["path", "ends"]
 Latents: TypeAlias = Mapping[str, Array]
@@ -40,6 +48,7 @@ class Probe:
 
     `mask`: bit g is set where the far end differs from the near end in coordinate group g. `window`: which 64ths of
     a path are looked at. `choices`: the values of the space's discrete parts, in their order; empty = the seed's own.
+    `shift`: how far an attack moved the ends (`gentest.shifts`); empty = they are the seed's own.
 
     >>> str(Probe(0x1F, mask=0b101, choices=(3,)))
     '1f-m5-c3'
@@ -51,6 +60,7 @@ class Probe:
     mask: int = FULL_MASK
     window: tuple[int, int] = FULL_WINDOW
     choices: tuple[int, ...] = ()
+    shift: bytes = b""
 
     def __str__(self) -> str:
         text = f"{self.seed:x}"
@@ -60,16 +70,18 @@ class Probe:
             text += f"-w{self.window[0]}.{self.window[1]}"
         if self.choices:
             text += f"-c{'.'.join(map(str, self.choices))}"
+        if self.shift:
+            text += f"-s{shifts.to_text(self.shift)}"
         return text
 
     @classmethod
     def parse(cls, text: str) -> Probe:
         """The probe that `str(probe)` wrote. Raises `InvalidArgument` for anything else."""
-        form = r"([0-9a-f]{1,16})(?:-m([0-9a-f]{1,16}))?(?:-w(\d{1,2})\.(\d{1,2}))?(?:-c(\d{1,9}(?:\.\d{1,9}){0,63}))?"
-        match = re.fullmatch(form, text, re.ASCII) if isinstance(text, str) else None
+        match = FORM.fullmatch(text) if isinstance(text, str) and len(text) <= shifts.MAX_TEXT else None
         if match is None:
-            raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", text)
-        seed, mask, low, high, choices = match.groups()
+            said = text[:80] if isinstance(text, str) else text
+            raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", said)
+        seed, mask, low, high, choices, shift = match.groups()
         window = FULL_WINDOW if low is None else (int(low), int(high))
         if not 0 <= window[0] < window[1] <= FULL_WINDOW[1]:
             raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", text)
@@ -78,29 +90,33 @@ class Probe:
             FULL_MASK if mask is None else int(mask, 16),
             window,
             () if choices is None else tuple(int(c) for c in choices.split(".")),
+            b"" if shift is None else shifts.from_text(shift),
         )
 
     def to_json(self) -> dict[str, Any]:
         """JSON that `from_json` reads: integers in hexadecimal where they pass 53 bits."""
-        return {
+        whole = {
             "seed": f"{self.seed:x}",
             "mask": f"{self.mask:x}",
             "window": list(self.window),
             "choices": list(self.choices),
         }
+        return whole | ({"shift": shifts.to_text(self.shift)} if self.shift else {})
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Probe:
         """The probe of `to_json`. Raises `InvalidArgument` for anything else."""
         try:
             seed, mask, (low, high), choices = (value[name] for name in ("seed", "mask", "window", "choices"))
-            if not isinstance(seed, str) or not isinstance(mask, str):
-                raise TypeError("a seed and a mask are hexadecimal text")
+            shift = value.get("shift")
+            if not isinstance(seed, str) or not isinstance(mask, str) or not isinstance(shift, (str, type(None))):
+                raise TypeError("a seed and a mask are hexadecimal text, a shift is text")
             if not isinstance(choices, (list, tuple)) or any(type(choice) is not int for choice in choices):
                 raise TypeError("choices are a list of whole numbers")
             chosen = f"-c{'.'.join(map(str, choices))}" if choices else ""
-            return cls.parse(f"{seed}-m{mask}-w{low!r}.{high!r}{chosen}")
-        except (KeyError, TypeError, ValueError) as error:
+            moved = "" if shift is None else f"-s{shift}"
+            return cls.parse(f"{seed}-m{mask}-w{low!r}.{high!r}{chosen}{moved}")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidArgument.expected("a probe's JSON", "probe", value) from error
 
 
@@ -121,6 +137,11 @@ class Probes(ABC):
         """Latents [N, P, *shape] by part, float32."""
 
     @property
+    def streams(self) -> tuple[int, ...]:
+        """The ends that a probe's latents lie between, each a stream of its seed's uniforms."""
+        return NEAR, FAR
+
+    @property
     def has_path(self) -> bool:
         """Whether the order of a probe's latents means something, so that a window of it can be looked at."""
         return False
@@ -137,11 +158,15 @@ class Points(Probes):
     def n_points(self) -> int:
         return 1
 
+    @property
+    def streams(self) -> tuple[int, ...]:
+        return (FAR,)
+
     def t(self, probes: Sequence[Probe]) -> Floats:
         return np.zeros((len(probes), 1))
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
-        ends = ends_of(space, probes, [FAR])
+        ends = ends_of(space, probes, self.streams)
         return {name: rounded(end[FAR])[:, None] for name, end in ends.items()}
 
 
@@ -172,7 +197,7 @@ class Segments(Probes):
         return np.asarray(window[:, :1] * (1.0 - step) + window[:, 1:] * step)
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
-        ends, t = ends_of(space, probes, [NEAR, FAR]), self.t(probes)
+        ends, t = ends_of(space, probes, self.streams), self.t(probes)
         return {name: rounded(space.parts[name].path(end[NEAR], end[FAR], t)) for name, end in ends.items()}
 
 
@@ -196,12 +221,16 @@ class Neighbours(Probes):
     def n_points(self) -> int:
         return 1 + self.count
 
+    @property
+    def streams(self) -> tuple[int, ...]:
+        return NEAR, *(FAR + i for i in range(self.count))
+
     def t(self, probes: Sequence[Probe]) -> Floats:
         return np.tile([0.0] + [self.step] * self.count, (len(probes), 1))
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
-        streams = [FAR + i for i in range(self.count)]
-        ends = ends_of(space, probes, [NEAR, *streams])
+        streams = self.streams[1:]
+        ends = ends_of(space, probes, self.streams)
         t = np.array([[0.0, self.step]])
         latents = {}
         for name, end in ends.items():
@@ -240,7 +269,7 @@ class Steps(Probes):
         return np.stack([low, low + self.epsilon], axis=1)
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
-        ends, t = ends_of(space, probes, [NEAR, FAR]), self.t(probes)
+        ends, t = ends_of(space, probes, self.streams), self.t(probes)
         paths = {name: part.straight if self.straight else part.path for name, part in space.parts.items()}
         return {name: rounded(paths[name](end[NEAR], end[FAR], t)) for name, end in ends.items()}
 
@@ -266,15 +295,6 @@ def steps(epsilon: float = 1e-4, *, at: Where = "path", straight: bool = False) 
     return Steps(epsilon, at, straight)
 
 
-def noise(spaces: Mapping[str, Part], probes: Sequence[Probe], n_points: int) -> dict[str, Array]:
-    """A stochastic generator's noise inputs [N, P, *shape], from each probe's seed: the same for all its latents."""
-    drawn, seeds = {}, [probe.seed for probe in probes]
-    for index, (name, part) in enumerate(spaces.items()):
-        values = part.from_uniforms(uniforms_of(seeds, NOISE, index, part.dim))
-        drawn[name] = rounded(values)[:, None].repeat(n_points, axis=1)
-    return drawn
-
-
 def independent(master: int, start: int, n: int) -> list[Probe]:
     """Probes `start` to `start + n` of the independent draws of `master`: what a pilot and a rate look at."""
     return [Probe(seed) for seed in independent_seeds(master, start, n)]
@@ -297,45 +317,3 @@ def without_groups(probe: Probe, groups: Iterable[int]) -> Probe:
 def active_groups(probe: Probe, n_groups: int) -> tuple[int, ...]:
     """The groups in which the probe's far end differs."""
     return tuple(g for g in range(n_groups) if probe.mask >> g & 1)
-
-
-def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> dict[str, dict[int, Array]]:
-    """Each part's latent at each end, float64 [N, *shape], the far ends spliced into the near one by the mask."""
-    spliced: dict[str, dict[int, Array]] = {}
-    choice, seeds = 0, [probe.seed for probe in probes]
-    for index, (name, part) in enumerate(space.parts.items()):
-        near = uniforms_of(seeds, NEAR, index, part.dim)
-        if part.n_groups == 0:
-            values = part.from_uniforms(near)
-            if part.n_choices:
-                values = np.array(
-                    [probe.choices[choice] if probe.choices else v for probe, v in zip(probes, values, strict=True)]
-                )
-                choice += 1
-            spliced[name] = dict.fromkeys(streams, values)
-            continue
-        keep = kept(space, name, part.dim, probes)
-        spliced[name] = {}
-        for stream in streams:
-            ends = near
-            if stream != NEAR:
-                far = uniforms_of(seeds, stream, index, part.dim)
-                ends = np.where(keep, far, near)
-            spliced[name][stream] = part.from_uniforms(ends)
-    return spliced
-
-
-def kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which coordinates take the far end's uniforms, [N, dim]."""
-    keep = np.ones((len(probes), dim), dtype=bool)
-    for row, probe in enumerate(probes):
-        if probe.mask != FULL_MASK:
-            for g, group in enumerate(space.groups):
-                if group.part == name and not probe.mask >> g & 1:
-                    keep[row, group.low : group.high] = False
-    return keep
-
-
-def rounded(values: Array) -> Array:
-    """Latents as a generator is given them: float32, but for choices."""
-    return values if values.dtype == np.int64 else values.astype(np.float32)

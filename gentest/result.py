@@ -133,6 +133,35 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """How far from a sample of the prior an attack's counterexample lies.
+
+    `distance` is a share of how far independent samples lie apart: 0 is the sample, 1 as far as any other. `groups` are
+    the coordinates that were moved. `start` replays the sample, which has the margin `start_margin`.
+    """
+
+    distance: float
+    groups: tuple[str, ...]
+    start: str
+    start_margin: float
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What an attack did, where the search had found nothing: `probes` that it looked at, `images` that it made.
+
+    `method` is "gradient" or "evolution"; `least` the smallest margin that it saw, and `found` whether one violates.
+    """
+
+    method: str
+    probes: int
+    images: int
+    budget: int
+    least: float
+    found: bool
+
+
+@dataclass(frozen=True)
 class Counterexample:
     """A probe that violates a property, evaluated alone in full precision.
 
@@ -152,6 +181,8 @@ class Counterexample:
     replay: str
     under: str = ""
     """Under which prior, or at which radius, it violates most, where a property looks at several."""
+    moved: Moved | None = None
+    """How far an attack moved it, where one did."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +213,8 @@ class Result:
     rate: Rate | None = None
     radius: Radius | None = None
     """Of `holds_within` at a rate: how far it holds."""
+    attack: Attack | None = None
+    """What an attack did, where one was asked for and the search found nothing."""
     distribution: Distribution | None = None
     """Of `matches`: the outputs against the reference."""
     gate: Gate | None = None

@@ -62,7 +62,7 @@ class Runner:
         self.config = config
         options = {o.name: plugin.option(config, o) for o in plugin.OPTIONS}
         self._options = {name: value for name, (value, _) in options.items()}
-        in_settings = ("examples", "budget", "seed", "device", "batch-size", "clip")
+        in_settings = ("examples", "budget", "seed", "device", "batch-size", "clip", "attack")
         chosen = {name: options[name] for name in in_settings if options[name][0] is not None}
         try:
             self._from_flags, self._from_ini = (

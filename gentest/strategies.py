@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gentest import probes as families
 from gentest import ways
+from gentest.ends import nearer
 from gentest.errors import InvalidArgument
 from gentest.probes import SEED_BITS, Probe, Probes, Where
 from gentest.spaces import Direction, Space
@@ -88,6 +89,8 @@ def _drawn(space: Space, family: Probes) -> st.SearchStrategy[Drawn]:
 APART = 0x5EED_0DD5_0000_1239
 """Where whole numbers are drawn from: Hypothesis mixes constants of the modules it finds loaded into its draws, and a
 plan must not depend on those, so numbers are drawn where no module has any."""
+WAY = 64
+"""Into so many steps the way from a sample to where an attack moved it is cut."""
 MARK = 5
 """Bytes that are drawn and not used, for the same reason: no module has constants of that length."""
 
@@ -111,7 +114,10 @@ def probes(space: Space) -> st.SearchStrategy[Probe]:
 
 
 def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Probe]:
-    """The same seed and groups in simpler structures: a narrower window of the path, lower choices, or both."""
+    """The same seed and groups in simpler structures: a narrower window of the path, lower choices, or both.
+
+    One that an attack moved is moved less far, too.
+    """
     low, high = probe.window
 
     @st.composite
@@ -127,7 +133,9 @@ def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Pro
             for values, chosen in zip(space.supports, probe.choices, strict=False)
         )
     )
+    less = [_below(WAY - 1).map(lambda k: nearer(space, family.streams, probe, (k + 1) / WAY))] if probe.shift else []
     return st.one_of(
+        *less,
         narrower.map(lambda window: replace(probe, window=window)),
         lower.map(lambda choices: replace(probe, choices=choices)),
         st.builds(lambda window, choices: replace(probe, window=window, choices=choices), narrower, lower),

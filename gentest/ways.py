@@ -12,8 +12,9 @@ from math import inf
 import numpy as np
 
 from gentest.arguments import as_number
+from gentest.ends import ends_of, kept, rounded
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe, Probes, Segments, ends_of, kept, rounded
+from gentest.probes import Probe, Probes, Segments
 from gentest.spaces import Direction, Space
 from gentest.spaces.space import Array, Floats
 from gentest.spaces.streams import NEAR
@@ -44,13 +45,17 @@ class Along(Probes):
     def n_points(self) -> int:
         return self.points
 
+    @property
+    def streams(self) -> tuple[int, ...]:
+        return (NEAR,)
+
     def t(self, probes: Sequence[Probe]) -> Floats:
         return np.tile(np.linspace(0.0, 1.0, self.points), (len(probes), 1))
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
         moved = self.direction.part_of(space)
         latents = {}
-        for name, end in ends_of(space, probes, [NEAR]).items():
+        for name, end in ends_of(space, probes, self.streams).items():
             z, part = end[NEAR][:, None].repeat(self.points, axis=1), space.parts[name]  # [N, P, *shape]
             if name == moved:
                 keep = kept(space, name, part.dim, probes)  # [N, dim] uniforms

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 import gentest
 from gentest import weights
+from gentest.ends import noise
 from gentest.errors import GeneratorError, InvalidArgument
-from gentest.probes import independent, noise
+from gentest.probes import independent
 
 NORMAL = gentest.Normal(3)
 LABELLED = gentest.Joint(z=NORMAL, label=gentest.Categorical(4))

@@ -324,7 +324,8 @@ def test_a_latent_does_not_depend_on_its_batch(family: Probes, space: Space) -> 
 DIGEST = """
 import hashlib, sys
 import gentest
-from gentest.probes import Probe, noise, segments
+from gentest.ends import noise
+from gentest.probes import Probe, segments
 space = gentest.Joint(z=gentest.Normal((4, 8)), s=gentest.Sphere(64), label=gentest.Categorical(10))
 probes = [Probe(seed, mask=seed * 0x9E3779B97F4A7C15 & 2**64 - 1) for seed in range(64)]
 placed = segments(9).place(space, probes) | noise({"noise": gentest.Normal(9)}, probes, 9)

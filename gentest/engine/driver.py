@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 import traceback as tracebacks
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +19,7 @@ from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
 from gentest.comparison import Look, Sample, Terms
 from gentest.engine import reduce, sampling, search
+from gentest.engine.attack import Attack
 from gentest.engine.context import Context
 from gentest.engine.distribution import AgainstReference
 from gentest.engine.evidence import Observed
@@ -33,11 +35,14 @@ from gentest.generators import Generator
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Definition, Matches
 from gentest.records import pack
+from gentest.result import Attack as AttackRecord
 from gentest.result import Margins, Result, Verdict
 
 OURS = Path(__file__).parents[1]
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
+ATTACKED = 1 << 61
+"""What tells the stream of an attack's further starts from that of a rate: a bit of the seed."""
 LEAST_BUDGET = 64
 """A reduction asks about no more probes than the search did, or this many after a short search."""
 DIGEST = re.compile(r", [0-9a-f]{16}(?=\))")
@@ -132,6 +137,8 @@ class _Check:
         if self.question.replay is not None:
             return self._replayed(result, self.question.replay)
         failing, result = self._looked_for(result)
+        if self.values.attack and not failing:
+            failing, result = self._attacked(result)
         if self.definition.rate is not None:
             result, refuting = self._rated(self.definition.rate, result)
             failing = failing or refuting
@@ -176,6 +183,24 @@ class _Check:
             self.watch(len(margins), len(probes))
         failing = [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
         return failing, self._looked(result, margins)
+
+    def _attacked(self, result: Result) -> tuple[Sequence[Probe], Result]:
+        """Probes that an attack found where the search found none, from the worst of those that it looked at."""
+        probes = self._planned()
+        margins = dict(zip(probes, self.judge.margins(probes), strict=True))
+        starts = self._starts(sorted(probes, key=lambda probe: margins[probe]))
+        budget, seed = self.values.attack, self.values.seed
+        came = Attack(self.judge, starts, budget=budget, seed=seed, watch=self.watch).run()
+        found = bool(came.failing)
+        record = AttackRecord(came.method, came.probes, came.images, budget, came.least, found=found)
+        return came.failing, replace(result, attack=record)
+
+    def _starts(self, worst_first: Sequence[Probe]) -> Iterator[Probe]:
+        """What an attack starts from: the probes that were seen, and then fresh ones, for as long as it likes."""
+        yield from worst_first
+        fresh = self._stream_of(self.values.seed ^ ATTACKED)
+        for index in count():
+            yield from fresh.probes(index, 1)
 
     def _rated(self, goal: AtRate, result: Result) -> tuple[Result, Sequence[Probe]]:
         """With the rate's verdict; and where it was refuted, the probes that refuted it."""
@@ -254,7 +279,13 @@ class _Check:
 
     def _fitting(self, probes: Sequence[Probe]) -> list[Probe]:
         """Of probes from elsewhere, those that the space can place."""
-        return self._real([probe for probe in probes if fits(self.space, probe)])
+        return self._real(
+            [
+                probe
+                for probe in probes
+                if all(fits(self.definition.probes, space, probe) for space in self.judge.spaces)
+            ]
+        )
 
     def _replayed(self, result: Result, probe: Probe) -> Result:
         if not self._fitting([probe]):
@@ -293,14 +324,16 @@ class _Check:
         return probe
 
     def _reduced(self, failing: Sequence[Probe]) -> Probe:
-        if not self.definition.reducible:
+        attacked = bool(failing[0].shift)
+        if not self.definition.reducible and not attacked:
             return failing[0]
+        n_ends = len(self.definition.probes.streams)
         return reduce.reduce_groups(
             failing,
-            len(self.space.groups),
+            reduce.shift(self.space, n_ends) if attacked else reduce.far_end(self.space),
             self._violates,
             budget=self.budget,
-            may_be_empty=self.definition.probes.n_points == 1,
+            may_be_empty=self.definition.probes.n_points == 1 and not attacked,
         )
 
     def _simplified(self, probe: Probe) -> Probe:

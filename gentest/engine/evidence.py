@@ -13,10 +13,11 @@ from torch import Tensor
 from gentest.attributes import Attribute, Distance, Feature, apart
 from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
 from gentest.attributes.distances import NO_SPREAD
+from gentest.ends import noise
 from gentest.engine.subject import Subject, measure_of, thing_key
 from gentest.errors import AttributeFailed, GeneratorError, InvalidArgument
 from gentest.generators import TANH
-from gentest.probes import Probe, Probes, independent, noise
+from gentest.probes import Probe, Probes, independent
 from gentest.spaces import Space
 from gentest.tolerances import StandardDeviations, Tolerance
 
@@ -84,6 +85,11 @@ class Observed:
         self._others: dict[Space, Observed] = {}
 
     @property
+    def _gradients(self) -> bool:
+        """Whether what is made and measured keeps its way back to the latents."""
+        return False
+
+    @property
     def shape(self) -> tuple[int, int]:
         """N probes of P latents."""
         return len(self.probes), self._family.n_points
@@ -123,12 +129,15 @@ class Observed:
     @property
     def _made(self) -> Tensor:
         if self._outputs is None:
-            flat = {name: z.reshape(-1, *z.shape[2:]) for name, z in self._placed.items()}
             drawn = noise(self._subject.generator.noise, self.probes, self._family.n_points)
-            flat_noise = {name: z.reshape(-1, *z.shape[2:]) for name, z in drawn.items()}
-            made = self._generate(flat, flat_noise)
+            made = self._generate(_flat(self._inputs), _flat(drawn))
             self._outputs = made.reshape(*self.shape, *made.shape[1:])
         return self._outputs
+
+    @property
+    def _inputs(self) -> Mapping[str, Any]:
+        """The latents [N, P, *shape] that the generator is given."""
+        return self._placed
 
     @property
     def images(self) -> Tensor:
@@ -206,7 +215,7 @@ class Observed:
             start = torch.arange(len(self.probes), device=images.device)[:, None] * self._family.n_points
             one, other = ((start + torch.tensor(ends, device=images.device)).flatten() for ends in (first, second))
             at_once, found = max(self._batch_size // 2, 1), [images.new_zeros(0)]
-            with torch.no_grad():
+            with torch.set_grad_enabled(self._gradients):
                 for at in range(0, len(one), at_once):
                     pair = (images.index_select(0, rows[at : at + at_once]) for rows in (one, other))
                     found.append(apart(distance, *pair).to(images.device))
@@ -249,8 +258,17 @@ class Observed:
             result = called(thing, images[:1])
             scalar = getattr(result, "ndim", 1) <= 1
         measure: Callable[[Any, Tensor], Tensor] = score if scalar else embed
-        with torch.no_grad():
-            return torch.cat([measure(thing, chunk) for chunk in torch.split(images, self._batch_size)])
+        with torch.set_grad_enabled(self._gradients):
+            return torch.cat([self._kept_small(measure, thing, chunk) for chunk in torch.split(images, self._at_once)])
+
+    @property
+    def _at_once(self) -> int:
+        """How many images are measured at once."""
+        return self._batch_size
+
+    def _kept_small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """What a function gives; where gradients are kept, without what it computes on the way."""
+        return function(*arguments)
 
     def in_units(self, tolerance: Tolerance, of: Attribute | Feature | Distance) -> float:
         if not isinstance(tolerance, StandardDeviations):
@@ -292,7 +310,7 @@ class Observed:
             rows = slice(start, start + size)
             try:
                 z, hiss = ({name: x[rows] for name, x in arrays.items()} for arrays in (latents, drawn))
-                made.append(self._call(z, hiss))
+                made.append(self._kept_small(self._call, z, hiss))
             except torch.cuda.OutOfMemoryError:
                 if size == 1:
                     raise
@@ -307,9 +325,17 @@ class Observed:
 
     def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0) -> Tensor:
         device = self._context.device
-        batch = {name: torch.from_numpy(np.ascontiguousarray(z)).to(device) for name, z in latents.items()}
-        hiss = {name: torch.from_numpy(np.ascontiguousarray(z)).to(device) for name, z in drawn.items()}
-        with torch.no_grad():
+        batch, hiss = ({name: _on(device, z) for name, z in arrays.items()} for arrays in (latents, drawn))
+        with torch.set_grad_enabled(self._gradients):
             x = self._subject.generator.outputs(batch, hiss, chance=chance)
         self._context.count(len(x), 4 * x[0].numel())
         return x.to(device)
+
+
+def _flat(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays or tensors [N, P, *shape] as [N * P, *shape]."""
+    return {name: z.reshape(-1, *z.shape[2:]) for name, z in arrays.items()}
+
+
+def _on(device: torch.device, z: Any) -> Tensor:
+    return z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z)).to(device)

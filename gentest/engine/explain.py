@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from gentest.attributes import Distance, Feature
+from gentest.ends import shifted_groups
 from gentest.engine.evidence import Observed
 from gentest.engine.margins import Judge
 from gentest.probes import FULL_MASK, Probe, active_groups
-from gentest.result import Counterexample
+from gentest.result import Counterexample, Moved
+from gentest.shifts import to_scores
 
 READABLE = 16
 """A feature of one output is shown whole where it has no more numbers."""
@@ -33,7 +37,17 @@ def explain(judge: Judge, probe: Probe, label: str) -> Counterexample:
         typicality=_typicality(evidence),
         replay=f"{label}:{probe}",
         under=under.name,
+        moved=_moved(judge, probe, label) if probe.shift else None,
     )
+
+
+def _moved(judge: Judge, probe: Probe, label: str) -> Moved:
+    """How far an attack moved a probe: 1 is the root mean square difference of two independent samples, sqrt(2)."""
+    space, n_ends = judge.subject.generator.latent, len(judge.definition.probes.streams)
+    by, start = to_scores(probe.shift), replace(probe, shift=b"")
+    groups = tuple(str(space.groups[g]) for g in shifted_groups(space, n_ends, probe))
+    distance = float(np.sqrt(np.square(by).mean() / 2))
+    return Moved(distance, groups, f"{label}:{start}", judge.alone(start))
 
 
 def observed(judge: Judge, probe: Probe) -> Observed:

@@ -9,10 +9,12 @@ cause. The order of candidates and the rounds depend on nothing but the answers,
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from gentest.probes import Probe
+from gentest.ends import shifted_groups, with_shift_of
+from gentest.probes import Probe, active_groups
+from gentest.spaces import Space
 
 Groups = tuple[int, ...]
 Rounds = Generator[list[Groups], list[bool], None]
@@ -24,18 +26,43 @@ ROUND = 14
 batch size in force."""
 
 
+@dataclass(frozen=True)
+class Axis:
+    """What is taken away: which coordinate groups a probe has of it, and the probe with some of them only."""
+
+    groups: Callable[[Probe], Groups]
+    only: Callable[[Probe, Groups], Probe]
+
+
+def far_end(space: Space) -> Axis:
+    """The groups in which a probe's far end differs from its near end."""
+    n = len(space.groups)
+    return Axis(
+        lambda probe: active_groups(probe, n), lambda probe, groups: replace(probe, mask=sum(1 << g for g in groups))
+    )
+
+
+def shift(space: Space, n_ends: int) -> Axis:
+    """The groups that an attack moved, at any of a probe's ends."""
+    return Axis(
+        lambda probe: shifted_groups(space, n_ends, probe),
+        lambda probe, groups: with_shift_of(space, n_ends, probe, groups),
+    )
+
+
 class _Reduction:
     """Delta debugging of one counterexample: gives the candidates of a round, takes their answers."""
 
-    def __init__(self, probe: Probe, n_groups: int, *, may_be_empty: bool) -> None:
+    def __init__(self, probe: Probe, axis: Axis, *, may_be_empty: bool) -> None:
         self.probe = probe
-        self.groups: Groups = tuple(g for g in range(n_groups) if probe.mask >> g & 1)
+        self._axis = axis
+        self.groups: Groups = axis.groups(probe)
         self._rounds = self._ddmin(may_be_empty=may_be_empty)
         self.candidates: list[Groups] = next(self._rounds, [])
 
     def at(self, groups: Groups) -> Probe:
         """The counterexample with these groups only."""
-        return replace(self.probe, mask=sum(1 << g for g in groups))
+        return self._axis.only(self.probe, groups)
 
     def answer(self, violates: list[bool]) -> None:
         """Takes a round's answers, in the order of its candidates."""
@@ -67,7 +94,7 @@ class _Reduction:
 
 def reduce_groups(
     failing: Sequence[Probe],
-    n_groups: int,
+    axis: Axis,
     violates: Callable[[list[Probe]], list[bool]],
     *,
     budget: int,
@@ -75,10 +102,12 @@ def reduce_groups(
 ) -> Probe:
     """Of the first few failing probes, reduced: the one that needs fewest groups, of equals those that others need too.
 
+    `axis` says of what: of the coordinates that the far end changes, or that an attack moved.
+
     `violates` answers for a list of probes at once; at most `budget` are asked about. `may_be_empty` says that a probe
     without any group is still a real one (a single point), so that it can show that no group matters.
     """
-    reductions = [_Reduction(probe, n_groups, may_be_empty=may_be_empty) for probe in failing[:POOL]]
+    reductions = [_Reduction(probe, axis, may_be_empty=may_be_empty) for probe in failing[:POOL]]
     while not _agreed(reductions) and (chosen := _next(reductions, budget)):
         asked = [r.at(groups) for r in chosen for groups in r.candidates]
         budget -= len(asked)
@@ -87,7 +116,7 @@ def reduce_groups(
             reduction.answer([next(answers) for _ in reduction.candidates])
     shared = {r: sum(set(r.groups) <= set(other.groups) for other in reductions) for r in reductions}
     best = min(reductions, key=lambda r: (len(r.groups), -shared[r]))
-    return best.at(best.groups) if len(best.groups) < n_groups else best.probe
+    return best.at(best.groups) if best.groups != axis.groups(best.probe) else best.probe
 
 
 def _agreed(reductions: Sequence[_Reduction]) -> bool:

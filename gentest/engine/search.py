@@ -13,10 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
+import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis.errors import NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
+from gentest import shifts
 from gentest.probes import Probe, Probes
 from gentest.spaces import Space
 from gentest.strategies import probes, simpler
@@ -39,7 +41,8 @@ def simplify(
     """A probe of the same seed and groups and a simpler structure that still violates, where a few rounds find one.
 
     In each round Hypothesis draws simpler structures of the probe, `violates` answers for all of them at once, and the
-    simplest that violates is kept: lowest choices first, then the narrowest window. At most `budget` are asked about.
+    simplest that violates is kept: lowest choices first, then what an attack moved least, then the narrowest window.
+    At most `budget` are asked about.
     """
     for _ in range(min(ROUNDS, budget // CANDIDATES)):
         candidates = [c for c in _drawn(simpler(probe, space, family), CANDIDATES, seed) if _size(c) < _size(probe)]
@@ -50,9 +53,9 @@ def simplify(
     return probe
 
 
-def _size(probe: Probe) -> tuple[int, int]:
+def _size(probe: Probe) -> tuple[int, float, int]:
     low, high = probe.window
-    return sum(probe.choices), high - low
+    return sum(probe.choices), float(np.linalg.norm(shifts.to_scores(probe.shift))), high - low
 
 
 def _drawn(strategy: SearchStrategy[Probe], n: int, seed: int) -> list[Probe]:

@@ -52,10 +52,11 @@ def real(family: Probes, space: Space, probes: Sequence[Probe]) -> list[Probe]:
     return [probe for probe, is_real in zip(probes, moving, strict=True) if is_real]
 
 
-def fits(space: Space, probe: Probe) -> bool:
-    """Whether a space has the choices that a probe from elsewhere makes."""
-    supports = space.supports
-    return not probe.choices or (
+def fits(family: Probes, space: Space, probe: Probe) -> bool:
+    """Whether a space has the choices that a probe from elsewhere makes, and the coordinates that it shifts."""
+    supports, dim = space.supports, sum(part.dim for part in space.parts.values())
+    chosen = not probe.choices or (
         len(probe.choices) == len(supports)
         and all(choice in support for choice, support in zip(probe.choices, supports, strict=True))
     )
+    return chosen and len(probe.shift) in (0, dim * len(family.streams))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gentest.comparison import Standing
 from gentest.report import comparison, rates
-from gentest.result import Counterexample, Result, Verdict
+from gentest.result import Attack, Counterexample, Moved, Result, Verdict
 
 BARS = "▁▂▃▄▅▆▇█"
 WORDS = {
@@ -34,9 +34,14 @@ def headline(result: Result) -> str:
         return f"{result.property}: {rates.rate(result.rate)}"
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
         again = "the replayed probe" if result.replayed else f"{result.examples} probes"
-        return f"{result.property}: no counterexample in {again}"
+        return f"{result.property}: no counterexample in {again}{_withstood(result.attack)}"
     if result.replayed:
         return f"{result.property}: violated by a replayed probe, margin {_worst(result):.4g}"
+    if result.attack is not None and result.attack.found:
+        return (
+            f"{result.property}: violated under attack, worst margin {_worst(result):.4g} "
+            f"(by none of {result.examples} probes; {result.attack.method}, {result.attack.probes:,} probes more)"
+        )
     return (
         f"{result.property}: violated by {result.violations} of {result.examples} probes, "
         f"worst margin {_worst(result):.4g}"
@@ -118,6 +123,8 @@ def _figures(result: Result) -> str:
             "no counterexample" if result.counterexample is None else f"counterexample {result.counterexample.replay}"
         )
         probes = f"{found} in {probes}"
+    if result.attack is not None:
+        probes += f", {result.attack.probes:,} of an attack"
     return f"{result.property}{on}  [{said}{probes}{smallest}, {result.seconds:.1f} s]"
 
 
@@ -153,12 +160,40 @@ def _where(found: Counterexample) -> str:
     return said
 
 
+def _withstood(attack: Attack | None) -> str:
+    """What to add to what a search has not found, of an attack that has found nothing either."""
+    if attack is None:
+        return ""
+    return f", nor by an attack ({attack.method}, {attack.probes:,} probes, smallest margin {attack.least:.4g})"
+
+
+def _moved(moved: Moved, found: Counterexample) -> list[str]:
+    """How far an attack went from a sample, in which coordinates, and how that sample is looked at."""
+    share = f"{moved.distance:.2g} of the way to an unrelated sample"
+    where = f"in {_coordinates(moved.groups, found)}"
+    return [
+        f"  moved    {share}, {where}",
+        f"  from     {moved.start}, a sample of margin {moved.start_margin:.4g}",
+    ]
+
+
+def _coordinates(groups: Sequence[str], found: Counterexample) -> str:
+    if len(groups) == found.n_groups:
+        return f"all {found.n_coordinates} coordinates"
+    runs = _runs(groups)
+    more = f" and {len(runs) - SHOWN} more runs" if len(runs) > SHOWN else ""
+    said = f"{', '.join(runs[:SHOWN])}{more} of {found.n_coordinates}"
+    return f"coordinates {said} ({len(groups)} of {found.n_groups} groups)"
+
+
 def _usual(quantile: float) -> bool:
     return 0.005 <= quantile <= 0.995
 
 
 def _groups(found: Counterexample) -> list[str]:
     """Which coordinates matter: those that the far end still changes."""
+    if found.moved is not None:
+        return _moved(found.moved, found)
     n = len(found.groups)
     if found.n_groups == 0:
         return []
@@ -166,10 +201,7 @@ def _groups(found: Counterexample) -> list[str]:
         return ["  matters  no coordinate: other samples fail as well"]
     if n == found.n_groups:
         return [f"  changes  all {found.n_coordinates} coordinates of the latent"]
-    runs = _runs(found.groups)
-    more = f" and {len(runs) - SHOWN} more runs" if len(runs) > SHOWN else ""
-    said = f"{', '.join(runs[:SHOWN])}{more} of {found.n_coordinates}"
-    return [f"  matters  coordinates {said} ({n} of {found.n_groups} groups)"]
+    return [f"  matters  {_coordinates(found.groups, found)}"]
 
 
 def _runs(groups: Sequence[str]) -> list[str]:

@@ -58,12 +58,12 @@ class Mapped(Part):
             raise InvalidArgument.expected("a space that is one part and no choice", "part", part)
         if not callable(network) or isinstance(network, type):
             raise InvalidArgument.expected("an nn.Module or a callable on arrays", "network", network)
-        function = network if _module_of(network) is None else _OfModule(network)
+        function = network if _module_of(network) is None else OfModule(network)
         object.__setattr__(self, "part", part)
         object.__setattr__(self, "network", function)
         samples = self._mapped(self._drawn(0, N_DIGEST))
         object.__setattr__(self, "shape", samples.shape[1:])
-        content = function.content if isinstance(function, _OfModule) else samples.astype(np.float32).tobytes()
+        content = function.content if isinstance(function, OfModule) else samples.astype(np.float32).tobytes()
         object.__setattr__(self, "digest", hashlib.sha256(repr(self.shape).encode() + content).hexdigest()[:16])
 
     def __repr__(self) -> str:
@@ -125,7 +125,7 @@ class Mapped(Part):
         return made
 
 
-class _OfModule:
+class OfModule:
     """A copy of an `nn.Module`, or of a partial over one, on arrays: in float64, on the CPU, in eval mode.
 
     Nothing of torch is imported: a module brings its own tensors.

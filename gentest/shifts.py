@@ -1,0 +1,70 @@
+"""A shift: how far an attack moved a probe's latents, as a few bytes that anybody can replay.
+
+An attack finds latents that are no seed's. It moves the *normal scores* of each end, the standard normal numbers that
+the prior's inverse CDF makes latents of (z = F^-1(Phi(score))): whatever they are moved to, the latents are the
+prior's, inside a box and on a sphere. Of a probe on S ends in a space of D uniforms a shift is S * D whole steps of
+1/32, of 8 bits each: those of the first end, part after part, then those of the next.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from gentest.errors import InvalidArgument
+from gentest.spaces.space import Floats
+
+STEP = 1 / 32
+"""The unit of a shift, in standard deviations."""
+MOST = 127
+MAX_BYTES = 1 << 20
+"""No shift is longer: text from anybody is no reason to fill the memory."""
+MAX_TEXT = 1 << 18
+LOW, HIGH = 2.0**-54, 1.0 - 2.0**-53
+
+
+def to_bytes(moved: Floats) -> bytes:
+    """A shift of normal scores by `moved`, to the nearest step and at most 127 of them; none where nothing moves.
+
+    >>> to_scores(to_bytes(np.array([0.0, 0.5, -9.0])))
+    array([ 0.     ,  0.5    , -3.96875])
+    """
+    steps = np.clip(np.rint(np.asarray(moved) / STEP), -MOST, MOST).astype(np.int8)
+    return steps.tobytes() if steps.any() else b""
+
+
+def to_scores(shift: bytes) -> Floats:
+    """By how much each score moves, float64."""
+    return np.frombuffer(shift, dtype=np.int8).astype(np.float64) * STEP
+
+
+def moved(uniforms: Floats, by: Floats) -> Floats:
+    """Uniforms whose normal scores are moved; those that are not moved stay as they are, to the last bit."""
+    there = np.clip(ndtr(ndtri(uniforms) + by), LOW, HIGH)
+    return np.asarray(np.where(by == 0.0, uniforms, there))
+
+
+def to_text(shift: bytes) -> str:
+    """A shift as letters, digits, + and /.
+
+    >>> from_text(to_text(bytes([1, 0, 255]))) == bytes([1, 0, 255])
+    True
+    """
+    return base64.b64encode(zlib.compress(shift, 9)).decode().rstrip("=")
+
+
+def from_text(text: str) -> bytes:
+    """The shift that `to_text` wrote. Raises `InvalidArgument` for anything else, and for one over a megabyte."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        reader = zlib.decompressobj()
+        shift = reader.decompress(packed, MAX_BYTES)
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise InvalidArgument.expected("a shift as gentest prints it", "shift", text[:40]) from error
+    if not reader.eof or reader.unused_data or not any(shift):
+        raise InvalidArgument.expected("a shift as gentest prints it", "shift", text[:40])
+    return shift
