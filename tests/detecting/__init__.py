@@ -1,1 +1,1 @@
-"""What the detection bench (`tests/quality/detection.py`) is made of: checkpoints, ways of breaking them, judgements."""
+"""Of what `tests/quality/detection.py` is made: checkpoints, ways of breaking them, judgements."""

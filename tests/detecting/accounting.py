@@ -77,8 +77,8 @@ def summary(found: Account) -> list[str]:
     lines += [f"- escaped: {j.model}, {j.says}{_why(j)}" for j in found.escaped]
     if n_harmless:
         most = max((j.moved * 255 for j in found.passed + found.alarms), default=0.0)
-        said = f"images moved by at most {most:.2f}/255 on average"
-        lines.append(f"Harmless: {len(found.alarms)} of {n_harmless} refused, {len(found.undecided)} undecided; {said}.")
+        said = f"{len(found.undecided)} undecided; images moved by at most {most:.2f}/255 on average"
+        lines.append(f"Harmless: {len(found.alarms)} of {n_harmless} refused, {said}.")
     lines += [f"- false alarm: {j.model}, {j.says}: {_gate(j)}{_own(j)}" for j in found.alarms]
     lines += [f"- undecided: {j.model}, {j.says}: {_listed(j.undecided)}" for j in found.undecided]
     return lines + [f"- not judged: {name}" for name in found.missing]

@@ -57,7 +57,7 @@ def noised(state: State, strength: float, *, seed: int = 0) -> State:
 
 
 def rounded(state: State, bits: int, *, rows: bool = False) -> State:
-    """Matrices and kernels rounded to `bits` bits, symmetrically, with one scale a tensor, or one for each row of it."""
+    """Matrices and kernels rounded to `bits` bits, symmetrically, with one scale a tensor or one for each row."""
     most = 2 ** (bits - 1) - 1
 
     def to_grid(tensor: Tensor) -> Tensor:

@@ -42,9 +42,17 @@ def harmless(model: Model) -> list[Candidate]:
     return [*changes, *sizes, Candidate(model, "threads 2", "two threads", good, threads=2)]
 
 
-def difference(model: Model, generator: gentest.Generator) -> float:
-    """By how much images of `LATENTS` latents differ on average from the good checkpoint's, in [0, 1]."""
-    good, latents = model.generator(model.module(model.good())), model.inputs(LATENTS, seed=2)
+def confirmed(model: Model, generator: gentest.Generator, *, n: int = LATENTS) -> float:
+    """The `difference` of a harmless change. Raises `ValueError` where it is none."""
+    moved = difference(model, generator, n=n)
+    if not moved < STEP:
+        raise ValueError(f"{model.name}: not harmless, images differ by {moved * 255:.2f}/255")
+    return moved
+
+
+def difference(model: Model, generator: gentest.Generator, *, n: int = LATENTS) -> float:
+    """By how much images of `n` latents differ on average from the good checkpoint's, in [0, 1]."""
+    good, latents = model.generator(model.module(model.good())), model.inputs(n, seed=2)
     with torch.no_grad():
         return float((generator.outputs(latents) - good.outputs(latents)).abs().mean())
 

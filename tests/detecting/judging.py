@@ -7,9 +7,10 @@ questions, on the same probes, with the same number of claims, and `gentest.gate
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import gentest
 from detecting.changing import Candidate
@@ -33,7 +34,7 @@ BLESSED = "2026-01-01"
 class Plan:
     """How much is looked at: the same for every checkpoint."""
 
-    examples: int = 64
+    examples: int = 48
     """Probes of each property's search."""
     budget: int = 512
     """Independent probes that a rate may use."""
@@ -42,21 +43,22 @@ class Plan:
     tolerance: float = 0.05
     """How far a rate may fall and the gate hold it."""
     attack: int = 0
-    """Images of each property's attack; none where gentest has none."""
+    """Images that an attack on each property may make."""
     seed: int = 0
 
     def values(self, model: Model, *, batch_size: int = 128) -> Values:
         """As gentest's settings."""
-        asked: dict[str, int] = {"attack": self.attack} if has_attack() else {}
         return Values(
-            examples=self.examples, budget=self.budget, seed=self.seed, batch_size=batch_size, clip=model.clip,
-            reduce=0, replay_failures=False, device="cpu", **asked,  # type: ignore[arg-type]
-        )  # fmt: skip
-
-
-def has_attack() -> bool:
-    """Whether this gentest attacks properties."""
-    return "attack" in {f.name for f in fields(Values)}
+            examples=self.examples,
+            budget=self.budget,
+            attack=self.attack,
+            seed=self.seed,
+            device="cpu",
+            batch_size=batch_size,
+            clip=model.clip,
+            reduce=0,
+            replay_failures=False,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Judged:
     """Images after which the first claim was certain; 0 where none was."""
     images: int = 0
     seconds: float = 0.0
+    evidence: tuple[str, ...] = ()
+    """What there is for and against each claim, in words."""
     moved: float = 0.0
     """By how much images differ from the good checkpoint's on average, in [0, 1]."""
 
@@ -112,7 +116,7 @@ def bless(model: Model, plan: Plan, path: Path) -> tuple[Blessed, list[Result]]:
     own = list(results.values())
     who = Blessing("the bench", BLESSED, plan.seed)
     Baseline.of(own, who, before=None, version=gentest.__version__).save(path)
-    searched = frozenset(name for name, result in results.items() if result.violations)
+    searched = frozenset(name for name, result in results.items() if search_found(result))
     attacked = frozenset(name for name, result in results.items() if attack_found(result))
     return Blessed(path, searched, attacked), own
 
@@ -150,10 +154,14 @@ def key_of(name: str, property: Property) -> str:
     return f"{name} {property!r}"
 
 
+def search_found(result: Result) -> bool:
+    """Whether a search found a counterexample."""
+    return result.violations > 0
+
+
 def attack_found(result: Result) -> bool:
-    """Whether a result says that an attack found a counterexample."""
-    found = getattr(result, "attack", None)
-    return found is not None and bool(getattr(found, "found", False))
+    """Whether an attack found a counterexample."""
+    return result.attack is not None and result.attack.found
 
 
 def judge(
@@ -179,11 +187,11 @@ def judge(
     )
 
 
-def _found(results: Mapping[str, Result], blessed: Blessed) -> dict[str, tuple[str, ...]]:
+def _found(results: Mapping[str, Result], blessed: Blessed) -> dict[str, Any]:
     """What properties came to by themselves."""
     violated = {n: r for n, r in results.items() if r.verdict is Verdict.VIOLATED}
     before = blessed.searched
-    searched = tuple(n for n, r in results.items() if r.violations and n not in before)
+    searched = tuple(n for n, r in results.items() if search_found(r) and n not in before)
     ended = {n: r for n, r in results.items() if r.verdict is Verdict.ERROR}
     return {
         "searched": searched,
@@ -196,9 +204,7 @@ def _found(results: Mapping[str, Result], blessed: Blessed) -> dict[str, tuple[s
     }
 
 
-def _gated(
-    results: Mapping[str, Result], comparison: Comparison, suite: Mapping[str, Property]
-) -> dict[str, tuple[str, ...] | bool | int]:
+def _gated(results: Mapping[str, Result], comparison: Comparison, suite: Mapping[str, Property]) -> dict[str, Any]:
     """What the gate says, and after how many images."""
     regressed = [n for n, r in results.items() if r.gate is not None and r.gate.standing is Standing.REGRESSED]
     undecided = [n for n, r in results.items() if r.gate is not None and r.gate.standing is Standing.UNDECIDED]
@@ -216,9 +222,27 @@ def _gated(
         "undecided": tuple(undecided),
         "refused": comparison.refused,
         "needed": min(needed, default=0),
+        "evidence": tuple(_evidence(results, comparison)),
     }
 
 
-def plain(judged: Judged) -> dict[str, object]:
+def _evidence(results: Mapping[str, Result], comparison: Comparison) -> Iterator[str]:
+    """A line for each property, level and embedding."""
+    for name, result in results.items():
+        g = result.gate
+        if g is not None:
+            told = g.message or f"{g.baseline_passes} -> {g.candidate_passes} of {g.probes}, {g.losses} lost"
+            yield f"{name}: {g.standing.value}, {told}; evidence {g.log_regressed:.1f} of {g.needed:.1f}"
+    for d in comparison.drifts:
+        by = "" if d.mean is None else f" by {d.mean:+.2f} sd"
+        yield f"{d.what}{by}; evidence {d.log_evidence:.1f} of {d.needed:.1f}"
+
+
+def to_json(judged: Judged) -> dict[str, Any]:
     """A judgement as JSON takes it."""
-    return {**asdict(judged), "red": judged.red}
+    return asdict(judged)
+
+
+def from_json(value: Mapping[str, Any]) -> Judged:
+    """The judgement that `to_json` took apart."""
+    return Judged(**{name: tuple(v) if isinstance(v, list) else v for name, v in value.items()})

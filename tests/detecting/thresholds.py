@@ -63,4 +63,3 @@ def moved(model: Model, generator: gentest.Generator, direction: gentest.Directi
         images = [generator.outputs(latents) for latents in (here, there)]
     scores = {a.name: [a(i).double().numpy() for i in images] for a in (gentest.brightness(), gentest.sharpness())}
     return {name: np.asarray((after - before) / before.std()) for name, (before, after) in scores.items()}
-

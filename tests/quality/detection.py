@@ -8,12 +8,15 @@ and export break them (`detecting.breaking`), and changed in ways that change no
 checkpoint is blessed; every other one is tested with the same suite (`detecting.models`, which says where its numbers
 come from) and gated, drift included (`--gentest-drift fail`).
 
-Prints Markdown. Exit status 0 if at least nine in ten broken checkpoints are refused by the gate and no harmless one is,
-nor fails a property by itself. Two processes of one thread each; the result depends on neither their number nor order.
-`--thresholds` prints what the suite's numbers were set from.
+Prints Markdown. Exit status 0 if at least nine in ten broken checkpoints are refused by the gate and no harmless one
+is, nor fails a property by itself. Two processes of one thread each; what they find depends on neither number nor
+order.
+With `--attack`, so many images are spent on attacking each property that the search found nothing against, on the good
+and the broken checkpoints; harmless ones are not attacked, which would take a third longer. `--thresholds` prints what
+the suite's numbers were set from.
 """
 
-# ruff: noqa: T201, E402
+# ruff: noqa: T201
 from __future__ import annotations
 
 import argparse
@@ -34,8 +37,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from detecting import accounting, breaking, harmless, thresholds
 from detecting.changing import Candidate
-from detecting.judging import Blessed, Judged, Plan, bless, has_attack, judge, plain
+from detecting.judging import Blessed, Judged, Plan, bless, from_json, judge, to_json
 from detecting.models import MODELS
+
 from gentest.probes import Probe
 from gentest.result import Result
 
@@ -70,14 +74,14 @@ def blessed(model: str, plan: Plan, folder: Path) -> tuple[Blessed, list[Result]
 def judged(job: Job, plan: Plan, measure: Blessed) -> Judged:
     """What comes of one job."""
     candidate = candidates(job.model, good=job.harmless)[job.name]
+    plan = replace(plan, attack=0) if job.harmless else plan
     torch.set_num_threads(candidate.threads)
     try:
         found = judge(candidate, plan, measure, harmless=job.harmless, plans=_plans(job.model))
-        moved = harmless.difference(candidate.model, candidate.make())
+        measured = harmless.confirmed if job.harmless else harmless.difference
+        moved = measured(candidate.model, candidate.make())
     finally:
         torch.set_num_threads(1)
-    if job.harmless and not moved < harmless.STEP:
-        raise SystemExit(f"{job.model}, {candidate.says}: not harmless, images differ by {moved * 255:.2f}/255")
     return replace(found, moved=moved)
 
 
@@ -95,8 +99,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Broken and harmless checkpoints.")
     parser.add_argument("--only", default="", help="names of checkpoints, with commas between")
     parser.add_argument("--models", default=",".join(MODELS), help="faces,fashion")
-    parser.add_argument("--attack", type=int, default=0, metavar="IMAGES", help="images of each property's attack")
+    parser.add_argument("--attack", type=int, default=0, metavar="IMAGES", help="images of an attack on each property")
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything that was found")
+    parser.add_argument("--told", default="", metavar="FILE,...", help="print what earlier runs found, from --json")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--thresholds", action="store_true", help="print what the suites' numbers are from, and stop")
     args = parser.parse_args()
@@ -109,8 +114,10 @@ def main() -> None:
             print(f"{model}:")
             thresholds.report(MODELS[model])
         return
-    if args.attack and not has_attack():
-        raise SystemExit("this gentest has no attack: leave --attack out")
+    if args.told:
+        earlier = [from_json(value) for path in args.told.split(",") for value in json.loads(Path(path).read_text())]
+        asked = [f"{job.model}/{job.name}" for job in chosen(models, [])]
+        sys.exit(_told(earlier, asked, attack=any(j.attacked for j in earlier)))
     started = time.monotonic()
     plan = Plan(attack=args.attack)
     jobs = chosen(models, [name for name in args.only.split(",") if name])
@@ -129,16 +136,19 @@ def main() -> None:
             found.append(each.result())
             last = found[-1]
             _say(f"{last.model}/{last.name}: {'refused' if last.refused else 'passed'}, {last.seconds:.0f} s")
-    own = accounting.account(found, [f"{job.model}/{job.name}" for job in jobs])
+            if args.json is not None:
+                args.json.write_text(json.dumps([to_json(j) for j in found], indent=1) + "\n")
     said = [f"{n} {name}" for name, n in asdict(plan).items() if name not in ("seed", "attack") or n]
     print(f"Suites: {', '.join(said)}; alpha 0.01; {time.monotonic() - started:.0f} s.\n")
-    print("\n".join(accounting.table(found, attack=has_attack() and args.attack > 0)))
+    sys.exit(_told(found, [f"{job.model}/{job.name}" for job in jobs], attack=args.attack > 0))
+
+
+def _told(found: list[Judged], asked: list[str], *, attack: bool) -> int:
+    """Prints the table and what it comes to; the exit status."""
+    own = accounting.account(found, asked)
+    print("\n".join(accounting.table(found, attack=attack)))
     print("\n" + "\n".join(accounting.summary(own)))
-    if not args.attack:
-        print("No attack was made." if has_attack() else "This gentest has no attack: no column of one.")
-    if args.json is not None:
-        args.json.write_text(json.dumps([plain(j) for j in found], indent=1) + "\n")
-    sys.exit(0 if own.good else 1)
+    return 0 if own.good else 1
 
 
 def _say(line: str) -> None:

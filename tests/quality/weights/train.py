@@ -34,6 +34,8 @@ from train_generator import Discriminator, Settings, draw, settle, train  # noqa
 
 EARLY, MIDDLE = 600, 2000
 IMAGES = 512
+
+
 def watch(generator: FashionGenerator, ema: float, keep: dict[int, Callable[[FashionGenerator], None]]) -> None:
     """Has `keep` at a step see the average of the weights after that step: training calls the generator once a step."""
     average = copy.deepcopy(generator)
