@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import json
 import multiprocessing
 import sys
@@ -82,6 +83,7 @@ def judged(job: Job, plan: Plan, measure: Blessed) -> Judged:
         moved = measured(candidate.model, candidate.make())
     finally:
         torch.set_num_threads(1)
+        gc.collect()  # a context and the outputs that it keeps, up to 1 GB, know one another
     return replace(found, moved=moved)
 
 
