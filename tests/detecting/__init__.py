@@ -1,0 +1,1 @@
+"""Of what `tests/quality/detection.py` is made: checkpoints, ways of breaking them, judgements."""
