@@ -53,7 +53,7 @@ class Probe:
     >>> str(Probe(0x1F, mask=0b101, choices=(3,)))
     '1f-m5-c3'
     >>> Probe.parse("1f-m5-c3")
-    Probe(seed=31, mask=5, window=(0, 64), choices=(3,))
+    Probe(seed=31, mask=5, window=(0, 64), choices=(3,), shift=b'')
     """
 
     seed: int

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import gentest
+from gentest.ends import noise
 from gentest.errors import InvalidArgument
 from gentest.probes import (
     FULL_MASK,
@@ -29,7 +30,6 @@ from gentest.probes import (
     independent,
     moves,
     neighbours,
-    noise,
     points,
     segments,
     steps,

@@ -21,6 +21,7 @@ GIVEN = st.fixed_dictionaries(
         "batch_size": st.integers(1, 4096),
         "clip": st.sampled_from(["ViT-B-32:openai", "local-dir:clip"]),
         "reduce": st.integers(0, 1000),
+        "attack": st.integers(0, 100_000),
         "replay_failures": st.booleans(),
     },
 )
@@ -71,6 +72,7 @@ def test_every_setting_can_be_given() -> None:
         "batch_size": 2,
         "clip": "a:b",
         "reduce": 1,
+        "attack": 1,
         "replay_failures": False,
     }
     assert set(every) == set(FIELDS)
@@ -89,6 +91,7 @@ def test_every_setting_can_be_given() -> None:
         ("seed", 2**63, "seed=9223372036854775808"),
         ("batch_size", 0, "a whole number >= 1 but got batch_size=0"),
         ("reduce", -1, "a whole number >= 0 but got reduce=-1"),
+        ("attack", -1, "a whole number >= 0 but got attack=-1"),
         ("device", "", "text or None but got device=''"),
         ("device", 0, "device=0"),
         ("clip", 3, "text or None but got clip=3"),
