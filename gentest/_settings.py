@@ -45,7 +45,7 @@ class Values:
     reduce: int = 256
     """Probes that may be evaluated to reduce a counterexample to its coordinate groups, and again to its structure."""
     attack: int = 0
-    """Outputs that an attack may make, where a search finds nothing; 0 makes none."""
+    """Outputs that an attack may make, where a search finds nothing and no rate is refuted; 0 makes none."""
     replay_failures: bool = True
     """Look first at the probes that failed in the run before."""
 

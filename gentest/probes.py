@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -53,14 +53,14 @@ class Probe:
     >>> str(Probe(0x1F, mask=0b101, choices=(3,)))
     '1f-m5-c3'
     >>> Probe.parse("1f-m5-c3")
-    Probe(seed=31, mask=5, window=(0, 64), choices=(3,), shift=b'')
+    Probe(seed=31, mask=5, window=(0, 64), choices=(3,))
     """
 
     seed: int
     mask: int = FULL_MASK
     window: tuple[int, int] = FULL_WINDOW
     choices: tuple[int, ...] = ()
-    shift: bytes = b""
+    shift: bytes = field(default=b"", repr=False)
 
     def __str__(self) -> str:
         text = f"{self.seed:x}"

@@ -159,6 +159,8 @@ class Attack:
     budget: int
     least: float
     found: bool
+    message: str = ""
+    """Why none was made, where none was."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class Result:
     radius: Radius | None = None
     """Of `holds_within` at a rate: how far it holds."""
     attack: Attack | None = None
-    """What an attack did, where one was asked for and the search found nothing."""
+    """What an attack did, where one was asked for, the search found nothing and no rate was refuted."""
     distribution: Distribution | None = None
     """Of `matches`: the outputs against the reference."""
     gate: Gate | None = None

@@ -21,9 +21,9 @@ from gentest.spaces.space import Floats
 STEP = 1 / 32
 """The unit of a shift, in standard deviations."""
 MOST = 127
-MAX_BYTES = 1 << 20
-"""No shift is longer: text from anybody is no reason to fill the memory."""
-MAX_TEXT = 1 << 18
+MAX_BYTES = 1 << 16
+"""No shift is longer, so that a command line takes any (131,071 characters is the most that Linux gives a word)."""
+MAX_TEXT = 1 << 17
 LOW, HIGH = 2.0**-54, 1.0 - 2.0**-53
 
 
@@ -58,7 +58,7 @@ def to_text(shift: bytes) -> str:
 
 
 def from_text(text: str) -> bytes:
-    """The shift that `to_text` wrote. Raises `InvalidArgument` for anything else, and for one over a megabyte."""
+    """The shift that `to_text` wrote. Raises `InvalidArgument` for anything else, and for one over 64 KiB."""
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         reader = zlib.decompressobj()

@@ -14,11 +14,13 @@ in a rate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from scipy.special import chdtri
 
 from gentest import shifts
@@ -42,8 +44,19 @@ TAIL = 0.005
 WIDE = 64
 """From so many coordinates on evolution adapts each by itself, and not how they vary together."""
 SIGMA = 0.3
+REACH = shifts.MOST * shifts.STEP
+CLIPS, ROUNDED, TINY = 4, 0.98, 1e-300
 PATIENCE = 20
 """Generations without a smaller margin after which evolution starts elsewhere."""
+
+
+def unfit(judge: Judge) -> str:
+    """Why a property cannot be attacked; empty where it can."""
+    dims = {tuple(part.dim for part in space.parts.values()) for space in judge.spaces}
+    n_scores = sum(next(iter(dims))) * len(judge.definition.probes.streams)
+    if len(dims) > 1:
+        return "its priors draw latents of different numbers of coordinates"
+    return f"its probes have {n_scores:,} coordinates, over {shifts.MAX_BYTES:,}" if n_scores > shifts.MAX_BYTES else ""
 
 
 @dataclass(frozen=True)
@@ -82,16 +95,20 @@ class Attack:
         self._watch = watch
         self._before = judge.context.meter.images
         self._onto = _Shell(self._space, len(self._streams))
+        self._method = "gradient"
         self._probes = 0
         self._least = float("inf")
 
     def run(self) -> Attacked:
-        """Goes on until a violation is confirmed, or the budget is spent."""
+        """Goes on until a violation is confirmed, the budget is spent, or memory is."""
+        failing: list[Probe] | None = []
         first = list(islice(self._starts, POPULATION))
-        failing, method = self._descended([self._member(probe) for probe in first]), "gradient"
-        if failing is None:
-            failing, method = self._evolved(first), "evolution"
-        return Attacked(tuple(failing), method, self._probes, self._images, self._least)
+        with suppress(torch.cuda.OutOfMemoryError):  # what is known of the property by now is worth more than an error
+            failing = self._descended([self._member(probe) for probe in first])
+            if failing is None:
+                self._method = "evolution"
+                failing = self._evolved(first)
+        return Attacked(tuple(failing or ()), self._method, self._probes, self._images, self._least)
 
     @property
     def _images(self) -> int:
@@ -111,9 +128,10 @@ class Attack:
     def _confirmed(self, probes: Sequence[Probe], margins: Floats) -> list[Probe]:
         """Those of some probes that violate, alone too; the furthest first."""
         self._probes += len(probes)
-        self._least = min(self._least, float(margins.min()))
         order = np.argsort(margins, kind="stable")
-        return [probes[i] for i in order if margins[i] < 0 and self._judge.alone(probes[i]) < 0]
+        alone = {probes[i]: self._judge.alone(probes[i]) for i in order if margins[i] < 0}
+        self._least = min(self._least, *alone.values(), *(float(m) for m in margins if m >= 0), float("inf"))
+        return [probe for probe, margin in alone.items() if margin < 0]
 
     def _descended(self, members: list[_Member]) -> list[Probe] | None:
         """Probes found by going down the slope of the margin; None where it has none."""
@@ -133,14 +151,14 @@ class Attack:
 
     def _evolved(self, first: Sequence[Probe]) -> list[Probe]:
         """Probes found by an evolution strategy, from one start after the other."""
-        for number, start in enumerate(_chained(first, self._starts)):
+        for number, start in enumerate(chain(first, self._starts)):
             origin = self._scores(start)
             strategy, least, idle = _strategy(origin, self._seed + number), float("inf"), 0
             while idle < PATIENCE and not strategy.should_stop():
                 if self._spent:
                     return []
                 drawn = [strategy.ask() for _ in range(strategy.population_size)]
-                probes = [replace(start, shift=shifts.to_bytes(self._onto(x) - origin)) for x in drawn]
+                probes = [replace(start, shift=self._onto(x, origin)) for x in drawn]
                 margins = np.array(self._judge.margins(probes))
                 if failing := self._confirmed(probes, margins):
                     return failing
@@ -161,49 +179,56 @@ class _Member:
     least: float = float("inf")
     turn: float = FIRST
     stuck: bool = False
-    asked: Floats = field(init=False)
-    _best: Floats = field(init=False)
+    shift: bytes = b""
+    _best: bytes = b""
     _down: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.asked = self._best = self.origin
 
     @property
     def probe(self) -> Probe:
-        return replace(self.start, shift=shifts.to_bytes(self.asked - self.origin))
+        return replace(self.start, shift=self.shift)
 
-    def take(self, margin: float, gradient: Floats, onto: Callable[[Floats], Floats]) -> None:
-        """Goes on from where it asked, further, if that is lower; asks nearer to where it was if not."""
+    def take(self, margin: float, gradient: Floats, onto: Callable[[Floats, Floats], bytes]) -> None:
+        """Goes on from where it asked, further, if that is lower; asks nearer to where it was if not.
+
+        It is stuck where a step would lead nowhere: in the flat, or against the border of where samples lie.
+        """
         if margin <= self.least:  # where it is nearly flat, float32 sees no difference in margins, but a slope
             self.turn = min(self.turn * FASTER, LARGEST) if np.isfinite(self.least) else self.turn
-            self.least, self._best = margin, self.asked
+            self.least, self._best = margin, self.shift
             steepness = float(np.linalg.norm(gradient))
             self._down = -gradient / steepness if steepness > 0.0 else np.zeros_like(gradient)
         else:
             self.turn *= SLOWER
-        self.asked = onto(self._best + self.turn * float(np.linalg.norm(self._best)) * self._down)
-        self.stuck = self.turn < LEAST or not self._down.any()
+        best = self.origin + shifts.to_scores(self._best) if self._best else self.origin
+        self.shift = onto(best + self.turn * float(np.linalg.norm(best)) * self._down, self.origin)
+        self.stuck = self.turn < LEAST or self.shift == self._best
 
 
 class _Shell:
-    """Takes scores [S * D] of a probe's ends to where all but few samples of the prior lie, each part of each end."""
+    """Takes scores [S * D] of a probe's ends to where all but few samples of the prior lie, as the shift from a sample.
+
+    Each part of each end is kept as long as samples are, as near as a shift can reach; choices stay as they are.
+    """
 
     def __init__(self, space: Space, n_ends: int) -> None:
-        dims = [part.dim for part in space.parts.values()] * n_ends
-        self._edges = np.cumsum([0, *dims])
-        self._bounds = [(float(chdtri(d, 1.0 - TAIL) ** 0.5), float(chdtri(d, TAIL) ** 0.5)) for d in dims]
+        parts = [part for _ in range(n_ends) for part in space.parts.values()]
+        edges = np.cumsum([0, *(part.dim for part in parts)]).tolist()
+        moving = [(slice(*span), part.dim) for part, span in zip(parts, pairwise(edges), strict=True) if part.n_groups]
+        self._blocks = [(s, float(chdtri(d, 1.0 - TAIL) ** 0.5), float(chdtri(d, TAIL) ** 0.5)) for s, d in moving]
 
-    def __call__(self, scores: Floats) -> Floats:
-        onto: Floats = scores.copy()
-        for low, high, (shortest, longest) in zip(self._edges, self._edges[1:], self._bounds, strict=False):
-            length = float(np.linalg.norm(scores[low:high]))
-            onto[low:high] *= min(max(length, shortest), longest) / max(length, 1e-300)
-        return onto
-
-
-def _chained(first: Sequence[Probe], more: Iterator[Probe]) -> Iterator[Probe]:
-    yield from first
-    yield from more
+    def __call__(self, scores: Floats, origin: Floats) -> bytes:
+        """The shift; none where no shift leads there."""
+        by: Floats = np.zeros_like(origin)
+        for block, shortest, longest in self._blocks:
+            there = scores[block]
+            for _ in range(CLIPS):  # what a shift cannot reach is cut off, and the rest makes up for it
+                length = float(np.linalg.norm(there))
+                there = there * (min(max(length, shortest), longest) / max(length, TINY))
+                there = origin[block] + np.clip(there - origin[block], -REACH, REACH)
+            by[block] = there - origin[block]
+            if not ROUNDED * shortest <= float(np.linalg.norm(there)) <= longest / ROUNDED:
+                return b""
+        return shifts.to_bytes(by)
 
 
 def _strategy(mean: Floats, seed: int) -> CMA | SepCMA:

@@ -30,7 +30,8 @@ class Counterexamples:
 
     def minimal(self, failing: Sequence[Probe]) -> Probe:
         """One reduced to the coordinate groups that it needs, and then to a simpler structure."""
-        reduced = self._confirmed(self._reduced([self._confirmed(probe) for probe in failing[: reduce.POOL]]))
+        alike = [probe for probe in failing if not probe.shift] or failing  # a sample needs no attack
+        reduced = self._confirmed(self._reduced([self._confirmed(probe) for probe in alike[: reduce.POOL]]))
         return self._confirmed(self._simplified(reduced))
 
     def _confirmed(self, probe: Probe) -> Probe:

@@ -19,7 +19,7 @@ from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
 from gentest.comparison import Look, Sample, Terms
 from gentest.engine import sampling, search
-from gentest.engine.attack import Attack
+from gentest.engine.attack import Attack, unfit
 from gentest.engine.context import Context
 from gentest.engine.counterexamples import Counterexamples
 from gentest.engine.distribution import AgainstReference
@@ -138,7 +138,7 @@ class _Check:
         if self.definition.rate is not None:
             result, refuting = self._rated(self.definition.rate, result)
             failing = failing or refuting
-        if self.values.attack and not failing:
+        if self.values.attack and not failing and self.question.against is None and not self.question.blesses:
             failing, result = self._attacked(result)
         if failing:
             result = self._shown(result, failing)
@@ -187,10 +187,12 @@ class _Check:
         probes = self._planned()
         margins = dict(zip(probes, self.judge.margins(probes), strict=True))
         starts = self._starts(sorted(probes, key=lambda probe: margins[probe]))
-        budget, seed = self.values.attack, self.values.seed
+        budget, seed, least = self.values.attack, self.values.seed, min(margins.values())
+        if why := unfit(self.judge):
+            return (), replace(result, attack=AttackRecord("", 0, 0, budget, least, found=False, message=why))
         came = Attack(self.judge, starts, budget=budget, seed=seed, watch=self.watch).run()
         found = bool(came.failing)
-        record = AttackRecord(came.method, came.probes, came.images, budget, came.least, found=found)
+        record = AttackRecord(came.method, came.probes, came.images, budget, min(came.least, least), found=found)
         return came.failing, replace(result, attack=record)
 
     def _starts(self, worst_first: Sequence[Probe]) -> Iterator[Probe]:
@@ -282,7 +284,7 @@ class _Check:
 
     def _replayed(self, result: Result, probe: Probe) -> Result:
         if not self._fitting([probe]):
-            raise InvalidArgument(f"the probe {probe} does not fit {self.space!r}")
+            raise InvalidArgument(f"the probe {probe} does not fit {self.definition.probes!r} in {self.space!r}")
         margin = self.judge.alone(probe)
         found = explain(self.judge, probe, self.label)
         verdict = Verdict.VIOLATED if margin < 0 else Verdict.NO_COUNTEREXAMPLE

@@ -261,6 +261,10 @@ class Observed:
         with torch.set_grad_enabled(self._gradients):
             return torch.cat([self._kept_small(measure, thing, chunk) for chunk in torch.split(images, self._at_once)])
 
+    def _ran_out(self, size: int) -> None:
+        """Memory was too small for more than `size` latents at once."""
+        self._context.batch_size = size
+
     @property
     def _at_once(self) -> int:
         """How many images are measured at once."""
@@ -314,7 +318,8 @@ class Observed:
             except torch.cuda.OutOfMemoryError:
                 if size == 1:
                     raise
-                size = self._context.batch_size = (size + 1) // 2
+                size = (size + 1) // 2
+                self._ran_out(size)
                 torch.cuda.empty_cache()
                 continue
             start = rows.stop

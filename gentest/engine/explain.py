@@ -46,7 +46,8 @@ def _moved(judge: Judge, probe: Probe, label: str) -> Moved:
     space, n_ends = judge.subject.generator.latent, len(judge.definition.probes.streams)
     by, start = to_scores(probe.shift), replace(probe, shift=b"")
     groups = tuple(str(space.groups[g]) for g in shifted_groups(space, n_ends, probe))
-    distance = float(np.sqrt(np.square(by).mean() / 2))
+    moving = sum(part.dim for part in space.parts.values() if part.n_groups) * n_ends
+    distance = float(np.sqrt(np.square(by).sum() / moving / 2))
     return Moved(distance, groups, f"{label}:{start}", judge.alone(start))
 
 

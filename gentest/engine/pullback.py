@@ -43,7 +43,7 @@ def pulled_back(family: Probes, space: Space, probes: Sequence[Probe], gradients
         return None
     with torch.enable_grad():
         (found,) = torch.autograd.grad([z for z, _ in moving], scores, [g for _, g in moving])
-    return np.asarray(found.numpy())
+    return np.asarray(torch.nan_to_num(found).numpy())
 
 
 def _placed(family: Probes, space: Space, probes: Sequence[Probe], scores: Tensor) -> dict[str, Tensor]:
@@ -136,7 +136,13 @@ def _(part: AtRadius, scores: Tensor) -> Tensor:
 def _(part: Mapped, scores: Tensor) -> Tensor:
     if not isinstance(part.network, OfModule):
         raise NotImplementedError  # of arrays, there is nothing to differentiate
-    made: Tensor = part.network.network(_latents(part.part, scores))
+    latents = _latents(part.part, scores)
+    try:
+        made: object = part.network.network(latents)
+    except Exception as error:  # somebody's code that does not like tensors with gradients
+        raise NotImplementedError from error
+    if not isinstance(made, Tensor) or not made.requires_grad:
+        raise NotImplementedError
     return made
 
 

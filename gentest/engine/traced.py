@@ -83,6 +83,9 @@ class Traced(Observed):
         made: Tensor = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
         return made
 
+    def _ran_out(self, size: int) -> None:
+        """Without gradients there may be room for more."""
+
     def under(self, prior: Space) -> Traced:
         if prior not in self.elsewhere:
             subject = self._subject.under(prior)
@@ -97,11 +100,20 @@ def slopes(judge: Judge, probes: Sequence[Probe]) -> Slopes | None:
     ends at the latents: a bank's entries, choices.
     """
     n_points, context = judge.definition.probes.n_points * len(judge.under), judge.context
-    size = max(1, BLOCK // max(context.image_bytes * n_points, 1))
-    blocks = [_slopes(judge, probes[at : at + size]) for at in range(0, len(probes), size)]
-    found = [block for block in blocks if block is not None]
-    if len(found) < len(blocks):
-        return None
+    size, found, at = max(1, BLOCK // max(context.image_bytes * n_points, 1)), [], 0
+    while at < len(probes):
+        try:
+            block = _slopes(judge, probes[at : at + size])
+        except torch.cuda.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = (min(size, len(probes)) + 1) // 2
+            torch.cuda.empty_cache()
+            continue
+        if block is None:
+            return None
+        found.append(block)
+        at += size
     return Slopes(*(np.concatenate(rows) for rows in zip(*((b.margins, b.gradients) for b in found), strict=True)))
 
 

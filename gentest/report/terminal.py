@@ -162,12 +162,16 @@ def _withstood(attack: Attack | None) -> str:
     """What to add to what a search has not found, of an attack that has found nothing either."""
     if attack is None:
         return ""
+    if attack.message:
+        return f" (not attacked: {attack.message})"
     return f", nor by an attack ({attack.method}, {attack.probes:,} probes, smallest margin {attack.least:.4g})"
 
 
 def _under_attack(attack: Attack | None) -> str:
     if attack is None:
         return ""
+    if attack.message:
+        return ", not attacked"
     return f", {'found' if attack.found else 'none'} under attack ({attack.probes:,} probes)"
 
 

@@ -25,6 +25,7 @@ from gentest.engine.driver import Question, check
 from gentest.errors import InvalidArgument
 from gentest.generators import Generator
 from gentest.probes import Probe
+from gentest.properties.definition import Matches
 from gentest.result import Result, Verdict
 
 BLESSED = "2026-01-01"
@@ -133,15 +134,24 @@ def asked(
     """The result of each property, by its short name: to be blessed, or weighed against a baseline."""
     values = plan.values(model, batch_size=context.batch_size)
     results: dict[str, Result] = {}
+
+    def attack_on(name: str, result: Result) -> Result:
+        """With what an attack finds, which is none of a gate's business: in a check of its own."""
+        definition = (model.suite() if suite is None else suite)[name].definition
+        if not plan.attack or isinstance(definition.states, Matches):
+            return result
+        alone = Question(replace(definition, rate=None), test=name)
+        return replace(result, attack=check(alone, generator, context, values).attack)
+
     for name, property in (model.suite() if suite is None else suite).items():
         question = Question(property.definition, test=name, label=property.name)
         if baseline is None:
             question = replace(question, n_sampled=plan.probes, blesses=True)
-            results[name] = check(question, generator, context, values)
+            results[name] = attack_on(name, check(question, generator, context, values))
             continue
         entry = baseline.entries[key_of(name, property)]
         question = replace(question, against=entry.sample, terms=terms or Terms())
-        result = check(question, generator, context, values)
+        result = attack_on(name, check(question, generator, context, values))
         try:
             results[name] = replace(result, gate=gate.weigh(result, entry, question.terms))
         except InvalidArgument as error:

@@ -12,9 +12,10 @@ import zoo
 from torch import Tensor, nn
 
 import gentest
-from gentest import Result, Verdict, settings
+from gentest import Result, Verdict, settings, shifts
 from gentest._settings import Values
-from gentest.engine.attack import LEAST, POPULATION, _Member, _Shell
+from gentest.ends import scores_of
+from gentest.engine.attack import LEAST, POPULATION, Attack, _Member, _Shell
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.subject import Subject
@@ -301,30 +302,136 @@ def test_a_labels_value_is_the_starts_own() -> None:
     assert list(result.counterexample.probe["choices"]) == [3]
 
 
+def onto(scores: np.ndarray, origin: np.ndarray) -> bytes:
+    """A shift to anywhere."""
+    return shifts.to_bytes(scores - origin)
+
+
 def test_a_step_up_is_taken_back() -> None:
     """A member goes on from its best, in smaller steps, until it is stuck."""
-    member = _Member(Probe(1), np.array([3.0, 4.0]))
-    member.take(1.0, np.array([0.0, 2.0]), lambda x: x)
-    np.testing.assert_allclose(member.asked, [3.0, 4.0 - 0.2 * 5.0])
+    origin = np.array([3.0, 4.0])
+    member = _Member(Probe(1), origin)
+    member.take(1.0, np.array([0.0, 2.0]), onto)
+    np.testing.assert_allclose(origin + shifts.to_scores(member.shift), [3.0, 4.0 - 0.2 * 5.0])
     for _ in range(10):
-        member.take(2.0, np.array([1.0, 0.0]), lambda x: x)
+        member.take(2.0, np.array([1.0, 0.0]), onto)
     assert member.stuck
     assert member.least == 1.0
-    assert abs(member.asked[1] - 4.0) < 5 * LEAST
-    flat = _Member(Probe(1), np.array([3.0, 4.0]))
-    flat.take(1.0, np.zeros(2), lambda x: x)
+    assert not member.shift or abs(shifts.to_scores(member.shift)).max() < 5 * LEAST
+    flat = _Member(Probe(1), origin)
+    flat.take(1.0, np.zeros(2), onto)
     assert flat.stuck
 
 
+def test_a_member_that_a_step_leads_nowhere_makes_room() -> None:
+    """Against the border of where samples lie every step ends where it was: that is no reason to look again."""
+    member = _Member(Probe(1), np.array([3.0, 4.0]))
+    member.take(1.0, np.array([0.0, -1.0]), lambda scores, origin: b"\0\1")
+    assert not member.stuck
+    member.take(0.5, np.array([0.0, -1.0]), lambda scores, origin: b"\0\1")
+    assert member.stuck
+
+
 def test_the_shell_is_where_all_but_one_in_a_hundred_lie() -> None:
-    """Of 4,000 samples 1 % are moved, and none of the moved ones lies outside."""
+    """Of 4,000 samples 1 % are moved, and what is too long or too short comes back as far as a shift reaches."""
     shell = _Shell(gentest.Normal(64), 1)
     samples = np.random.default_rng(0).normal(size=(4000, 64))
-    onto = np.stack([shell(row) for row in samples])
-    assert 0.005 < (np.abs(onto - samples).max(1) > 1e-9).mean() < 0.015
-    far = np.linalg.norm(shell(10 * samples[0]))
-    assert far < np.linalg.norm(samples, axis=1).max()
-    assert np.linalg.norm(shell(samples[0] / 10)) > np.linalg.norm(samples, axis=1).min()
+    assert 0.005 < np.mean([shell(row, row) != b"" for row in samples]) < 0.015
+    lengths = np.linalg.norm(samples, axis=1)
+    for scale in (0.5, 2.0):
+        there = samples[0] + shifts.to_scores(shell(scale * samples[0], samples[0]))
+        assert lengths.min() < np.linalg.norm(there) < lengths.max()
+
+
+@pytest.mark.parametrize(
+    "level", [lambda z: 0.45 * torch.sigmoid(z[:, 0] - 5), lambda z: 0.4 * torch.sigmoid(40 - z.norm(dim=1))]
+)
+def test_no_end_leaves_where_samples_lie(level: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one coordinate of 4,096 is all that matters, or the length itself: no probe looked at is off it."""
+    looked: list[Probe] = []
+    confirmed = Attack._confirmed
+    monkeypatch.setattr(Attack, "_confirmed", lambda self, p, m: looked.extend(p) or confirmed(self, p, m))
+    space = gentest.Normal(4096)
+    result = check(dark(), level, space, attack=600)
+    assert result.verdict is Verdict.NO_COUNTEREXAMPLE
+    lengths = np.linalg.norm(scores_of(space, looked, gentest.points().streams), axis=1)
+    moved = np.array([bool(probe.shift) for probe in looked])
+    assert moved.sum() > 100
+    assert lengths[moved].min() > 0.97 * 62.2
+    assert lengths[moved].max() < 1.03 * 65.9
+
+
+@pytest.mark.parametrize("d", [1, 4, 64])
+def test_the_budget_is_not_spent_on_what_was_seen(d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a property cannot be violated, members end at the border and fresh samples take their places."""
+    looked: list[Probe] = []
+    confirmed = Attack._confirmed
+    monkeypatch.setattr(Attack, "_confirmed", lambda self, p, m: looked.extend(p) or confirmed(self, p, m))
+    check(dark(), lambda z: 0.45 * torch.sigmoid(z[:, 0]), gentest.Normal(d), attack=3000)
+    assert len(looked) >= 3000
+    assert len(set(looked)) > 0.9 * len(looked)
+    assert len({probe.seed for probe in looked}) > 3 * POPULATION
+
+
+def test_priors_of_other_coordinates_are_not_attacked() -> None:
+    """A shift of one prior's scores says nothing under another that draws fewer: the result says so, and is green."""
+    bank = gentest.Empirical(np.random.default_rng(0).normal(size=(50, 8)))
+    property = gentest.prior_invariant(gentest.between(gentest.brightness(), tolerance=1.0), priors=[bank])
+    result = check(property, lambda z: torch.sigmoid(z[:, 0]), gentest.Normal(8))
+    assert result.verdict is Verdict.NO_COUNTEREXAMPLE, result.message
+    assert result.attack is not None
+    assert "different numbers of coordinates" in result.attack.message
+
+
+def test_latents_too_large_for_a_replay_are_not_attacked() -> None:
+    """What could not be written on a command line is not looked for."""
+    result = check(dark(), lambda z: 0.1 + 0 * z[:, 0], gentest.Normal(1 << 17), examples=2)
+    assert result.attack is not None
+    assert "131,072 coordinates" in result.attack.message
+
+
+def test_a_mapping_that_leaves_torch_is_evolved() -> None:
+    """A network of a Mapped space whose forward goes through NumPy has no gradient; no error comes of it."""
+
+    class Leaves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.from_numpy(np.tanh(z.numpy())) * self.scale
+
+    result = check(
+        dark(), lambda w: 0.4 * torch.sigmoid(w[:, 0]), gentest.Mapped(gentest.Normal(4), Leaves()), attack=200
+    )
+    assert result.verdict is Verdict.NO_COUNTEREXAMPLE, result.message
+    assert result.attack is not None
+    assert result.attack.method == "evolution"
+
+
+@pytest.mark.parametrize("most", [0, 5])
+def test_memory_that_runs_out_under_gradients_takes_no_answer_away(most: int) -> None:
+    """Smaller blocks are tried, and at the end the attack is over; the session's batch size stays what it was."""
+
+    def level(z: Tensor) -> Tensor:
+        if z.requires_grad and len(z) > most:
+            raise torch.cuda.OutOfMemoryError("simulated")
+        return ridge(z)
+
+    result = check(dark(), level, gentest.Normal(64), batch_size=4)
+    assert result.attack is not None, result.message
+    assert result.verdict is (Verdict.VIOLATED if most else Verdict.NO_COUNTEREXAMPLE)
+    assert result.attack.found is bool(most)
+
+
+def test_no_choice_is_moved_by_evolution() -> None:
+    """A fresh start's label is its seed's own, and stays so."""
+    space = gentest.Joint(label=gentest.Categorical(5), z=gentest.Normal(4))
+    shell = _Shell(space, 2)
+    origin = np.ones(10)
+    by = shifts.to_scores(shell(origin + 0.5, origin))
+    assert by[[0, 5]].tolist() == [0.0, 0.0]
+    assert (by[1:5] != 0).all()
 
 
 def test_other_priors_are_traced_with_their_own_latents() -> None:

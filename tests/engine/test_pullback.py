@@ -45,10 +45,11 @@ PROBES = [*independent(3, 0, 4), Probe(9, mask=0b01011), Probe(10, window=(8, 40
 @pytest.mark.parametrize("space", SPACES, ids=repr)
 def test_the_twin_places_as_numpy_does(space: Space, family: Probes) -> None:
     """Every part of every prior and family, masks and windows included, to float32's rounding."""
-    twin = _placed(family, space, PROBES, torch.from_numpy(scores_of(space, PROBES, family.streams)))
+    scores = torch.from_numpy(scores_of(space, PROBES, family.streams)).requires_grad_()
+    twin = _placed(family, space, PROBES, scores)
     for name, z in family.place(space, PROBES).items():
         if z.dtype != np.int64:
-            np.testing.assert_allclose(twin[name].numpy(), z, atol=2e-5)
+            np.testing.assert_allclose(twin[name].detach().numpy(), z, atol=2e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=repr)

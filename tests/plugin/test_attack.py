@@ -99,10 +99,10 @@ def test_another_budget_is_a_usage_error(value: str, repository: Repository) -> 
     result.stderr.fnmatch_lines(["*--gentest-attack: expected a whole number >= 0 but got*"])
 
 
-@pytest.mark.parametrize("shift", [b"\1" * 31, b"\1" * 64])
-def test_a_shift_that_does_not_fit_is_an_error_of_that_test(shift: bytes, repository: Repository) -> None:
+@pytest.mark.parametrize("n", [31, 64])
+def test_a_shift_that_does_not_fit_is_an_error_of_that_test(n: int, repository: Repository) -> None:
     """A replay string of another generator says that it does not fit."""
     repository.write(TEST)
-    result = repository.run("--gentest", "--gentest-replay", f"dark:{Probe(1, shift=shift)}")
+    result = repository.run("--gentest", "--gentest-replay", f"dark:{Probe(1, shift=bytes([1] * n))}")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*dark(): error: the probe * does not fit Normal(32)*"])
+    result.stdout.fnmatch_lines(["*dark(): error: the probe * does not fit points() in Normal(32)*"])

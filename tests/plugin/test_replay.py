@@ -124,7 +124,7 @@ def test_a_probe_of_another_space_is_an_error(repository: Repository) -> None:
     result = repository.check("--gentest-replay", "responsive:1f-c3")
     result.assert_outcomes(failed=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["responsive(*): error: the probe 1f-c3 does not fit Normal(3)*"])
+    result.stdout.fnmatch_lines(["responsive(*): error: the probe 1f-c3 does not fit * in Normal(3)*"])
 
 
 def stored(repository: Repository) -> list[Path]:
