@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ pytestmark = [
 ]
 
 
-def checked(device: str, tolerance: float) -> gentest.Result:
+def checked(device: str, tolerance: float, attack: int = 0) -> gentest.Result:
     """A small convolutional generator, checked on a device."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(
@@ -25,7 +27,7 @@ def checked(device: str, tolerance: float) -> gentest.Result:
     )
     generator = gentest.Generator(model, latent=gentest.Normal((16, 1, 1)), output_range=(-1, 1))
     property = gentest.between(gentest.brightness(), tolerance=tolerance)
-    return property.check(generator, settings=gentest.settings(device=device, examples=100))
+    return property.check(generator, settings=gentest.settings(device=device, examples=100, attack=attack))
 
 
 @pytest.mark.parametrize("tolerance", [0.001, 0.5])
@@ -44,3 +46,16 @@ def test_random_state_of_the_device_is_left_alone() -> None:
     state = torch.cuda.get_rng_state()
     checked("cuda", 0.5)
     assert torch.equal(state, torch.cuda.get_rng_state())
+
+
+def test_an_attack_on_the_device_is_confirmed_on_the_cpu() -> None:
+    """The way down may be another one; what is found there violates here as well, and memory comes back."""
+    before = torch.cuda.memory_allocated()
+    found = checked("cuda", 0.01, attack=20_000)
+    assert found.attack is not None
+    assert (found.attack.method, found.attack.found) == ("gradient", True)
+    assert found.counterexample is not None
+    assert found.counterexample.moved is not None
+    assert checked("cpu", 0.01, attack=20_000).verdict is gentest.Verdict.VIOLATED
+    gc.collect()
+    assert torch.cuda.memory_allocated() <= before + (1 << 24)
