@@ -20,17 +20,10 @@ import torch
 from torch import Tensor, nn
 
 import gentest
-from gentest._settings import Values
 from gentest.attributes import PromptCache, Readout, Setup, bind, clip, clip_classes, clip_embedding, embed, score
-from gentest.attributes.attribute import weights_fingerprint
 from gentest.attributes.clip_loading import TEXT_STUB, find
 from gentest.attributes.clip_model import load_clip
-from gentest.engine.attack import Attack
-from gentest.engine.context import Context
-from gentest.engine.margins import Judge
-from gentest.engine.subject import Subject
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
-from gentest.probes import independent
 
 CPU = torch.device("cpu")
 MODEL_CONFIG = {
@@ -620,25 +613,3 @@ def test_a_real_clip_agrees_with_open_clips_own_pipeline_through_pil(
     print(f"float against PIL: pixels {worst_pixel:.2f}/255, log-odds {worst_score:.3f}")  # noqa: T201 - with -s
     assert worst_pixel < 1.1
     assert worst_score < 0.5
-
-
-@pytest.mark.real_clip
-def test_a_real_clip_is_attacked_through_its_tower(real: Path, real_prompts: PromptCache) -> None:
-    """What CLIP sees leaves its ends by far within ten rounds on the face GAN; the weights stay as they were."""
-    import gan_face_generate
-    from gan_face_generate.models import Generator as Network
-
-    network = Network(1, 3, 100, 64)
-    path = Path(gan_face_generate.__file__).parent / "weights.tar"
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["netG_state_dict"])
-    generator = gentest.Generator(network, latent=gentest.Normal((100, 1, 1)))
-    person = clip("a photo of a person", against="a photo of a teddy bear")
-    context = Context(Values(device="cpu", clip=f"local-dir:{real}"), prompts=real_prompts)
-    judge = Judge(context, Subject.of(generator), gentest.between(person, tolerance=4.0, points=3).definition)
-    starts = iter(independent(0, 0, 64))
-    came = Attack(judge, starts, budget=10 * 16 * 3, seed=0).run()
-    print(f"attack through CLIP: {came.method}, {came.probes} paths, least margin {came.least:.2f}")  # noqa: T201
-    assert came.method == "gradient"
-    assert came.failing
-    model = load_clip(f"local-dir:{real}", CPU)
-    assert weights_fingerprint(model._visual) == model.fingerprint
