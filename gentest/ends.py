@@ -77,16 +77,21 @@ def nearer(space: Space, streams: Sequence[int], probe: Probe, share: float) -> 
     origin = scores_of(space, [replace(probe, shift=b"")], streams)[0]
     by = shifts.to_scores(probe.shift)
     there = origin + share * by
-    edges = np.cumsum([0, *[part.dim for part in space.parts.values()] * len(streams)])
-    for low, high in pairwise(edges.tolist()):
-        lengths = [float(np.linalg.norm(scores[low:high])) for scores in (origin, origin + by, there)]
-        there[low:high] *= ((1.0 - share) * lengths[0] + share * lengths[1]) / max(lengths[2], 1e-300)
+    for block in blocks(space, len(streams)):
+        lengths = [float(np.linalg.norm(scores[block])) for scores in (origin, origin + by, there)]
+        there[block] *= ((1.0 - share) * lengths[0] + share * lengths[1]) / max(lengths[2], 1e-300)
     return replace(probe, shift=shifts.to_bytes(np.where(by == 0.0, 0.0, there - origin)))
+
+
+def blocks(space: Space, n_ends: int) -> list[slice]:
+    """Where each part of each end lies among the S * D scores of a probe: part after part, end after end."""
+    edges = np.cumsum([0, *[part.dim for part in space.parts.values()] * n_ends]).tolist()
+    return [slice(*span) for span in pairwise(edges)]
 
 
 def _columns(space: Space) -> list[tuple[int, int]]:
     """Where each coordinate group lies among the D uniforms of one end."""
-    starts = dict(zip(space.parts, np.cumsum([0, *[part.dim for part in space.parts.values()]]).tolist(), strict=False))
+    starts = {name: block.start for name, block in zip(space.parts, blocks(space, 1), strict=True)}
     return [(starts[group.part] + group.low, starts[group.part] + group.high) for group in space.groups]
 
 
@@ -96,17 +101,16 @@ class _Uniforms:
     def __init__(self, space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> None:
         self._seeds = [probe.seed for probe in probes]
         self._index = {name: (i, part.dim) for i, (name, part) in enumerate(space.parts.items())}
-        dims = [part.dim for part in space.parts.values()]
-        blocks = [(stream, name) for stream in streams for name in space.parts]
-        edges = np.cumsum([0, *dims * len(streams)]).tolist()
-        self._blocks = {block: slice(*span) for block, span in zip(blocks, pairwise(edges), strict=True)}
+        ends = [(stream, name) for stream in streams for name in space.parts]
+        self._blocks = dict(zip(ends, blocks(space, len(streams)), strict=True))
+        n_scores = sum(part.dim for part in space.parts.values()) * len(streams)
         self._shifts: Floats | None = None
         if any(probe.shift for probe in probes):
-            self._shifts = np.zeros((len(probes), edges[-1]))
+            self._shifts = np.zeros((len(probes), n_scores))
             for row, probe in enumerate(probes):
                 if probe.shift:
-                    if len(probe.shift) != edges[-1]:
-                        what = f"a shift of {edges[-1]} scores ({len(streams)} ends in {space!r})"
+                    if len(probe.shift) != n_scores:
+                        what = f"a shift of {n_scores} scores ({len(streams)} ends in {space!r})"
                         raise InvalidArgument(f"Expected {what} but got one of {len(probe.shift)}")
                     self._shifts[row] = shifts.to_scores(probe.shift)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,7 @@ import torch
 from scipy.special import chdtri
 
 from gentest import shifts
-from gentest.ends import scores_of
+from gentest.ends import blocks, scores_of
 from gentest.engine.margins import Judge
 from gentest.engine.traced import slopes
 from gentest.probes import Probe
@@ -212,8 +212,7 @@ class _Shell:
 
     def __init__(self, space: Space, n_ends: int) -> None:
         parts = [part for _ in range(n_ends) for part in space.parts.values()]
-        edges = np.cumsum([0, *(part.dim for part in parts)]).tolist()
-        moving = [(slice(*span), part.dim) for part, span in zip(parts, pairwise(edges), strict=True) if part.n_groups]
+        moving = [(s, part.dim) for part, s in zip(parts, blocks(space, n_ends), strict=True) if part.n_groups]
         self._blocks = [(s, float(chdtri(d, 1.0 - TAIL) ** 0.5), float(chdtri(d, TAIL) ** 0.5)) for s, d in moving]
 
     def __call__(self, scores: Floats, origin: Floats) -> bytes:

@@ -51,9 +51,10 @@ def _placed(family: Probes, space: Space, probes: Sequence[Probe], scores: Tenso
     dims = [part.dim for part in space.parts.values()]
     blocks = iter(torch.split(scores, dims * len(family.streams), dim=1))
     ends = {(stream, name): next(blocks) for stream in family.streams for name in space.parts}
-    own = torch.from_numpy(scores_of(space, [replace(probe, shift=b"") for probe in probes], [NEAR]))
-    unmoved = dict(zip(space.parts, torch.split(own, dims, dim=1), strict=True))
-    near = {name: ends.get((NEAR, name), unmoved[name]) for name in space.parts}
+    near = {name: ends[NEAR, name] for name in space.parts if NEAR in family.streams}
+    if not near:  # what a mask takes from it is as the seed has it
+        own = torch.from_numpy(scores_of(space, [replace(probe, shift=b"") for probe in probes], [NEAR]))
+        near = dict(zip(space.parts, torch.split(own, dims, dim=1), strict=True))
     placed = {}
     with torch.enable_grad():
         for name, part in space.parts.items():
