@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args
 
 from gentest.arguments import is_whole
 from gentest.errors import InvalidArgument
 
 ATTRIBUTE = "_gentest_settings"
+Precision: TypeAlias = Literal["full", "bf16", "int8"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -48,6 +50,14 @@ class Values:
     """Outputs that an attack may make, where a search finds nothing and no rate is refuted; 0 makes none."""
     replay_failures: bool = True
     """Look first at the probes that failed in the run before."""
+    precision: Precision = "full"
+    """In what CLIP screens images: `full` is float32. Margins that a lower one could mistake are decided in full."""
+    memory: int = 1024
+    """MiB of outputs and measurements that are kept for further properties of a session. No verdict depends on it."""
+    cache: str | None = None
+    """A folder where measurements are kept for further sessions; None keeps none."""
+    ray: str | None = None
+    """A Ray cluster whose actors share the work: its address, or `local` for one on this machine; None uses none."""
 
     def __post_init__(self) -> None:
         _whole("examples", self.examples, low=1)
@@ -57,7 +67,10 @@ class Values:
         _whole("attack", self.attack, low=0)
         if self.batch_size is not None:
             _whole("batch_size", self.batch_size, low=1)
-        for name in ("device", "clip"):
+        _whole("memory", self.memory, low=0)
+        if self.precision not in PRECISIONS:
+            raise InvalidArgument.expected(" or ".join(PRECISIONS), "precision", self.precision)
+        for name in ("device", "clip", "cache", "ray"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
                 raise InvalidArgument.expected("text or None", name, value)
@@ -98,6 +111,10 @@ class settings:
         reduce: int | None = None,
         attack: int | None = None,
         replay_failures: bool | None = None,
+        precision: Precision | None = None,
+        memory: int | None = None,
+        cache: str | None = None,
+        ray: str | None = None,
     ) -> None:
         given = {
             "examples": examples,
@@ -109,6 +126,10 @@ class settings:
             "reduce": reduce,
             "attack": attack,
             "replay_failures": replay_failures,
+            "precision": precision,
+            "memory": memory,
+            "cache": cache,
+            "ray": ray,
         }
         self.given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         Values(**self.given)

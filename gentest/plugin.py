@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gentest import checkpoints
+from gentest._settings import PRECISIONS
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +95,12 @@ def _writable(text: str) -> Path:
     return Path(text)
 
 
+def _folder(text: str) -> str:
+    if Path(text).exists() and not Path(text).is_dir():
+        raise ValueError("a folder, or a name for one")
+    return str(Path(text).absolute())
+
+
 def _replay(text: str) -> tuple[str, str]:
     label, _, probe = text.rpartition(":")
     if not label or not probe:
@@ -134,6 +141,17 @@ OPTIONS = (
         "latents to the generator at once (default: auto); no verdict depends on it",
         _batch_size,
     ),
+    Option(
+        "precision",
+        "|".join(PRECISIONS),
+        "in what CLIP screens images (default: full); what a lower one could mistake is decided in full",
+        _one_of(*PRECISIONS),
+    ),
+    Option(
+        "memory", "MIB", "outputs and measurements kept for further properties of the run (default: 1024)", _number(0)
+    ),
+    Option("cache", "DIR", "keep measurements in this folder, so that a run of a known checkpoint makes none", _folder),
+    Option("ray", "ADDRESS|local", "share the work among the actors of a Ray cluster", str),
     Option("json", "FILE", "write the results as JSON", _writable),
     BASELINE,
     Option("save-baseline", "FILE", "bless what is checked: write a baseline of it", _writable, in_ini=False),
@@ -213,7 +231,7 @@ def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
     if not text.strip():
         raise pytest.UsageError(f"{where}: expected {which.metavar} but got {text!r}")
     folder = config.inipath.parent if given is None and config.inipath else config.invocation_params.dir
-    if which.metavar in ("PATH", "FILE"):
+    if which.metavar in ("PATH", "FILE", "DIR"):
         text = str(folder / text)
     elif given is None and which.name == "clip" and text.startswith(LOCAL_DIR):
         text = f"{LOCAL_DIR}{folder / Path(text.removeprefix(LOCAL_DIR)).expanduser()}"

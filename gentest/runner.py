@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from gentest import checkpoints, plugin
-from gentest._settings import ATTRIBUTE, Values, settings
+from gentest._settings import ATTRIBUTE, FIELDS, Values, settings
 from gentest.attributes.prompts import PromptCache
 from gentest.baseline import keys
 from gentest.decorators import DECLARED, Declared, Property, checker
-from gentest.engine.context import Context, resolve_device
+from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation, in_a_line
 from gentest.failures import Failures
@@ -62,8 +62,8 @@ class Runner:
         self.config = config
         options = {o.name: plugin.option(config, o) for o in plugin.OPTIONS}
         self._options = {name: value for name, (value, _) in options.items()}
-        in_settings = ("examples", "budget", "seed", "device", "batch-size", "clip", "attack")
-        chosen = {name: options[name] for name in in_settings if options[name][0] is not None}
+        names = [name for name in options if name.replace("-", "_") in FIELDS and options[name][0] is not None]
+        chosen = {name: options[name] for name in names}
         try:
             self._from_flags, self._from_ini = (
                 settings(
@@ -222,12 +222,12 @@ class Runner:
         return self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
-        """The settings of a test, and the context it shares with every test of the same device, batch size and CLIP."""
+        """The settings of a test, and the context it shares with every test that has `SHARED` in common."""
         of_test: settings | None = getattr(plugin.function_of(item), ATTRIBUTE, None)
         values = self._from_ini.over(settings.default())
         values = of_test.over(values) if of_test is not None else values
         values = self._from_flags.over(values)
-        key = Values(device=values.device, batch_size=values.batch_size, clip=values.clip)
+        key = Values(**{name: getattr(values, name) for name in SHARED})
         if key not in self._contexts:
             self._contexts[key] = Context(values, prompts=self.prompts, watch=self._images)
         return values, self._contexts[key]

@@ -30,6 +30,10 @@ CACHE_BYTES = 1 << 30
 """Outputs kept for further properties of a session that look at the same probes; the oldest go first."""
 
 
+SHARED = ("device", "batch_size", "clip", "precision", "memory", "cache", "ray")
+"""The settings that two checks must have in common to share a context."""
+
+
 @dataclass
 class Meter:
     """What the generator was asked for."""
