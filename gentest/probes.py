@@ -42,7 +42,7 @@ Latents: TypeAlias = Mapping[str, Array]
 """Latents by part, each [N, P, *shape], float32 (int64 for a choice)."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Probe:
     """One seed and its structure.
 
@@ -61,6 +61,9 @@ class Probe:
     window: tuple[int, int] = FULL_WINDOW
     choices: tuple[int, ...] = ()
     shift: bytes = field(default=b"", repr=False)
+
+    def __hash__(self) -> int:
+        return hash((self.seed, self.mask))
 
     def __str__(self) -> str:
         text = f"{self.seed:x}"

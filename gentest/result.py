@@ -164,6 +164,19 @@ class Attack:
 
 
 @dataclass(frozen=True)
+class Screening:
+    """What a lower precision decided: `probes` were looked at in it, and `again` of them in full precision as well.
+
+    `band` is how near to zero a margin was decided in full, in the margin's units; None where nothing was screened.
+    """
+
+    precision: str = "full"
+    probes: int = 0
+    again: int = 0
+    band: float | None = None
+
+
+@dataclass(frozen=True)
 class Counterexample:
     """A probe that violates a property, evaluated alone in full precision.
 
@@ -217,6 +230,8 @@ class Result:
     """Of `holds_within` at a rate: how far it holds."""
     attack: Attack | None = None
     """What an attack did, where one was asked for, the search found nothing and no rate was refuted."""
+    screening: Screening | None = None
+    """What a lower precision decided, where one was asked for and could be had."""
     distribution: Distribution | None = None
     """Of `matches`: the outputs against the reference."""
     gate: Gate | None = None

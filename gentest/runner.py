@@ -19,6 +19,7 @@ from gentest import checkpoints, plugin
 from gentest._settings import ATTRIBUTE, FIELDS, Values, settings
 from gentest.attributes.prompts import PromptCache
 from gentest.baseline import keys
+from gentest.coming import Coming
 from gentest.decorators import DECLARED, Declared, Property, checker
 from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
@@ -87,6 +88,7 @@ class Runner:
             config.add_cleanup(self._stream.close)
         self._failures = Failures(config)
         self._unwritten = ""
+        self._coming = Coming(())
         if self._is_worker:
             _share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         else:
@@ -130,9 +132,10 @@ class Runner:
             self._load_profile()
 
     @pytest.hookimpl
-    def pytest_collection_finish(self) -> None:
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Profiles are registered by conftest files, which are all loaded by now."""
         self._load_profile()
+        self._coming = Coming(session.items)
 
     def _load_profile(self) -> None:
         name = self._options["profile"]
@@ -210,6 +213,7 @@ class Runner:
             replays = values.replay_failures and self._gating.replays_failures
             stored = self._failures.of(item, label) if replays else ()
             replay = self._replay[1] if self._replay else None
+            context.ahead = self._coming.after(item)
             question = Question(property.definition, test, label, stored, replay)
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)

@@ -74,6 +74,10 @@ def test_every_setting_can_be_given() -> None:
         "reduce": 1,
         "attack": 1,
         "replay_failures": False,
+        "precision": "bf16",
+        "memory": 5,
+        "cache": "a",
+        "ray": "local",
     }
     assert set(every) == set(FIELDS)
     assert settings(**every).over(Values()) == Values(**every)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gentest._settings import Precision
 from gentest.errors import AttributeFailed, InvalidArgument
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ class Readout(Protocol):
         ...
 
     def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Lowerable(Protocol):
+    """A bound feature, of rows [B, D], that can be had in a lower precision, to screen with."""
+
+    def lowered(self, precision: Precision, /) -> Feature:
+        """The same feature in that precision; those of equal features are equal."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -160,6 +170,8 @@ def _read(thing: Readout, embedding: Tensor) -> tuple[object, str]:
     given = f"rows {tuple(embedding.shape)} of {describe(thing.feature)}"
     try:
         return thing.read(embedding), given
+    except torch.cuda.OutOfMemoryError:
+        raise
     except Exception as error:
         raise failed(thing, given, error) from error
 
@@ -207,6 +219,8 @@ def called(thing: Attribute, images: Tensor) -> object:
     """What an attribute or feature gives for images, of any type. Raises `AttributeFailed` where it raised."""
     try:
         return thing(images)
+    except torch.cuda.OutOfMemoryError:  # whoever asked may ask for fewer at once
+        raise
     except Exception as error:
         raise failed(thing, f"images {tuple(images.shape)} {images.dtype} on {images.device}", error) from error
 

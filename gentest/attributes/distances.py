@@ -53,6 +53,8 @@ def apart(distance: Distance, first: Tensor, second: Tensor) -> Tensor:
     given = f"images {tuple(first.shape)} and {tuple(second.shape)}"
     try:
         result = distance(first, second)
+    except torch.cuda.OutOfMemoryError:
+        raise
     except Exception as error:
         raise failed(distance, given, error) from error
     return check_pairs(distance, result, len(first), given)

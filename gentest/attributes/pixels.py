@@ -29,6 +29,11 @@ class Pixels:
     of_images: bool = True
     """Whether it means something of images alone; where not, `measure` takes any outputs [B, ...]."""
 
+    @property
+    def address(self) -> str:
+        """What tells its measurements from any other's."""
+        return f"pixels {self.name}"
+
     def __call__(self, images: Tensor) -> Tensor:
         return self.measure(check_images(images))
 

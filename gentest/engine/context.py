@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from gentest._settings import Values
+from gentest._settings import Precision, Values
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Setup, bind, describe
 from gentest.attributes.prompts import PromptCache
+from gentest.engine.block import Block
 from gentest.engine.evidence import Observed
+from gentest.engine.maker import Maker, Meter
+from gentest.engine.store import Store
 from gentest.engine.subject import Subject, thing_key
-from gentest.errors import InvalidArgument, NoSpread
+from gentest.errors import GentestError, InvalidArgument, NoSpread
 from gentest.probes import Probe, Probes, independent, points
 
 PILOT_SEED = 0x67656E74657374
@@ -26,20 +28,13 @@ PILOT = 256
 PILOT_BATCH = 16
 LEAST_SPREAD = 1e-6
 """A spread below this share of an attribute's size is rounding."""
-CACHE_BYTES = 1 << 30
-"""Outputs kept for further properties of a session that look at the same probes; the oldest go first."""
+
+Ahead = Callable[[Probes, bool], Iterable[Any]]
+"""What further tests will measure on a family's probes: those of a search, or those of a rate."""
 
 
 SHARED = ("device", "batch_size", "clip", "precision", "memory", "cache", "ray")
 """The settings that two checks must have in common to share a context."""
-
-
-@dataclass
-class Meter:
-    """What the generator was asked for."""
-
-    images: int = 0
-    calls: int = 0
 
 
 def resolve_device(name: str | None) -> torch.device:
@@ -62,27 +57,30 @@ class Context:
         self, values: Values, *, prompts: PromptCache | None = None, watch: Callable[[int], None] | None = None
     ) -> None:
         self.device = resolve_device(values.device)
-        self.batch_size = values.batch_size or (256 if self.device.type == "cuda" else 128)
+        self.precision = values.precision
+        self.room = values.memory << 20
+        """Bytes that may be kept."""
+        store = None if values.cache is None else Store(Path(values.cache))
+        self.maker = Maker(self.device, values.batch_size, watch, store)
         self.setup = Setup(device=self.device, clip=values.clip, prompts=prompts)
-        self.meter = Meter()
-        self.image_bytes = 0
-        """The size of one output as float32; 0 before the first."""
+        self.ahead: Ahead = lambda family, rated: ()
         self.plans: dict[Hashable, list[Probe]] = {}
         self.examined: set[Hashable] = set()
-        self._watch = watch
         self._bound: dict[Hashable, tuple[Any, Any]] = {}
         self._spreads: dict[Hashable, float] = {}
         self._blessed_spreads: dict[str, float] = {}
         self._subjects: dict[Hashable, Subject] = {}
-        self._evidence: OrderedDict[Hashable, Observed] = OrderedDict()
+        self._blocks: OrderedDict[Hashable, Block] = OrderedDict()
 
-    def count(self, images: int, image_bytes: int) -> None:
-        """One call of the generator was made."""
-        self.meter.calls += 1
-        self.meter.images += images
-        self.image_bytes = max(self.image_bytes, image_bytes)
-        if self._watch is not None:
-            self._watch(images)
+    @property
+    def meter(self) -> Meter:
+        """What the generators were asked for."""
+        return self.maker.meter
+
+    @property
+    def batch_size(self) -> int:
+        """Latents to the generator at once."""
+        return self.maker.batch_size
 
     def bound(self, thing: Attribute | Feature | Distance) -> Any:
         """An attribute, feature or distance, ready to run on the device."""
@@ -99,20 +97,32 @@ class Context:
         *,
         alone: bool = False,
         batch_size: int | None = None,
+        precision: Precision = "full",
     ) -> Observed:
-        """The evidence of some probes: shared by all who look at the same ones, made anew where they are alone."""
+        """The evidence of some probes."""
+        block = self.block(subject, family, probes, alone=alone, batch_size=batch_size)
+        return Observed(self, block, alone=alone, precision=precision)
+
+    def block(
+        self,
+        subject: Subject,
+        family: Probes,
+        probes: Sequence[Probe],
+        *,
+        alone: bool = False,
+        batch_size: int | None = None,
+    ) -> Block:
+        """Some probes' outputs: shared by all who look at the same ones, made anew where they are alone."""
         if alone:
-            return Observed(self, subject, family, probes, batch_size=1)
-        size = batch_size or self.batch_size
+            return Block(self.maker, subject, family, probes, alone=True)
         self._subjects.setdefault(subject.key, subject)  # kept alive: an id may be part of its key
         key = (subject.key, family, tuple(probes), batch_size)
-        if key in self._evidence:
-            self._evidence.move_to_end(key)
-            return self._evidence[key]
-        evidence = self._evidence[key] = Observed(self, subject, family, probes, batch_size=size)
-        while len(self._evidence) > 1 and self.n_bytes > CACHE_BYTES:
-            self._evidence.popitem(last=False)
-        return evidence
+        if key in self._blocks:
+            self._blocks.move_to_end(key)
+            return self._blocks[key]
+        self._make_room()
+        block = self._blocks[key] = Block(self.maker, subject, family, probes, batch_size=batch_size)
+        return block
 
     def samples(self, subject: Subject, seed: int, start: int, n: int) -> Iterator[Observed]:
         """The outputs of a seed's independent latents `start` to `start + n`, a full batch at a time."""
@@ -124,11 +134,27 @@ class Context:
 
     @property
     def n_bytes(self) -> int:
-        """What the evidence kept takes; what one keeps under another prior is another's own, and counts once."""
-        kept: dict[int, Tensor] = {}
-        for evidence in self._evidence.values():
-            kept |= evidence.kept
-        return sum(tensor.numel() * 4 for tensor in kept.values())
+        """What is kept of outputs and measurements."""
+        return sum(block.n_bytes for block in self._blocks.values())
+
+    def _make_room(self) -> None:
+        """Keeps to the bound: the oldest outputs go first, then the oldest measurements."""
+        excess = self.n_bytes - self.room
+        for block in list(self._blocks.values()):
+            if excess > 0 and block.has_outputs:
+                before = block.n_bytes
+                self._measure_ahead(block)
+                block.drop_outputs()
+                excess -= before - block.n_bytes
+        while excess > 0 and self._blocks:
+            excess -= self._blocks.popitem(last=False)[1].n_bytes
+
+    def _measure_ahead(self, block: Block) -> None:
+        """Before outputs go, what further tests will ask of them is measured: no image is made twice."""
+        planned = any(block.probes[0] in plan for plan in self.plans.values())
+        for thing in self.ahead(block.family, not planned):
+            with suppress(GentestError, torch.cuda.OutOfMemoryError):
+                block.measured(self.bound(thing))
 
     def spread(self, of: Attribute | Feature, subject: Subject, name: str) -> float:
         """One standard deviation under the prior: a baseline's where one is in force, else that of a fixed pilot."""

@@ -147,7 +147,8 @@ class _Check:
             result = replace(result, verdict=verdict)
         if self.question.n_sampled or self.question.against is not None:
             result = replace(result, sample=self._sampled())
-        return result
+        screening = self.judge.screening
+        return replace(result, screening=screening) if screening.probes else result
 
     def _compared(self, matches: Matches, result: Result) -> Result:
         """With how all outputs together compare with a reference."""

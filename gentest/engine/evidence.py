@@ -1,33 +1,28 @@
-"""Evidence: what a batch of probes shows, made lazily, in full batches, and kept for whoever asks next."""
+"""Evidence: what a margin is given of a block of probes, and what it asked for on the way."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.attributes import Attribute, Distance, Feature, apart
-from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
+from gentest._settings import Precision
+from gentest.attributes import Attribute, Distance, Feature
+from gentest.attributes.attribute import Lowerable, Readout, describe
 from gentest.attributes.distances import NO_SPREAD
-from gentest.ends import noise
-from gentest.engine.subject import Subject, measure_of, thing_key
-from gentest.errors import AttributeFailed, GeneratorError, InvalidArgument
-from gentest.generators import TANH
-from gentest.probes import Probe, Probes, independent
+from gentest.engine.block import Block
+from gentest.engine.subject import Subject
+from gentest.errors import InvalidArgument
+from gentest.probes import Probe
 from gentest.spaces import Space
 from gentest.tolerances import StandardDeviations, Tolerance
 
 if TYPE_CHECKING:
     from gentest.engine.context import Context
-
-COMPANY_SEED = 0x636F6D70616E79
-"""The master seed of the samples that keep a latent company in `again`."""
-SLACK = 1e-3
-"""How far outputs may leave the declared range, as a share of its width, before it is an error."""
 
 
 def _name(thing: Any, named: Mapping[str, Any]) -> str:
@@ -59,23 +54,52 @@ def _checked_places(first: Sequence[int], second: Sequence[int], n_points: int) 
     return tuple(ends)
 
 
+@dataclass(frozen=True)
+class _ReadLower:
+    """An attribute that is read out of a feature in a lower precision."""
+
+    own: Readout
+    feature: Feature
+
+    def read(self, embedding: Tensor) -> Tensor:
+        return self.own.read(embedding)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.read(self.feature(images))
+
+    def __repr__(self) -> str:
+        return repr(self.own)
+
+
+def _lower(bound: Any, precision: Precision) -> Any:
+    """The same in a lower precision, where there is such a thing; itself where not."""
+    if isinstance(bound, Readout) and isinstance(bound.feature, Lowerable) and isinstance(bound, Hashable):
+        return _ReadLower(bound, bound.feature.lowered(precision))
+    return bound.lowered(precision) if isinstance(bound, Lowerable) else bound
+
+
 class Observed:
-    """The evidence of N probes of P latents: what `gentest.Evidence` promises to a margin."""
+    """The evidence of N probes of P latents: what `gentest.Evidence` promises to a margin.
+
+    `yardstick` is under whose prior standard deviations are measured: the block's own subject unless said.
+    """
 
     def __init__(
-        self, context: Context, subject: Subject, family: Probes, probes: Sequence[Probe], *, batch_size: int
+        self,
+        context: Context,
+        block: Block,
+        *,
+        yardstick: Subject | None = None,
+        alone: bool = False,
+        precision: Precision = "full",
     ) -> None:
         self._context = context
-        self._subject = subject
-        self._yardstick = subject  # under whose prior standard deviations are measured
-        self._family = family
-        self._batch_size = batch_size
-        self.probes = tuple(probes)
-        space = subject.generator.latent
-        self._placed = family.place(space, self.probes)
-        self._outputs: Tensor | None = None
-        self._images: Tensor | None = None
-        self._measured: dict[Hashable, Tensor] = {}
+        self.block = block
+        self._yardstick = yardstick or block.subject
+        self._alone = alone
+        self._precision: Precision = precision
+        self.lowered = False
+        """Whether something was measured in a lower precision."""
         self.attributes: dict[str, Attribute] = {}
         self.named_features: dict[str, Feature] = {}
         self.named_distances: dict[str, Distance] = {}
@@ -85,194 +109,79 @@ class Observed:
         self._others: dict[Space, Observed] = {}
 
     @property
-    def _gradients(self) -> bool:
-        """Whether what is made and measured keeps its way back to the latents."""
-        return False
+    def probes(self) -> tuple[Probe, ...]:
+        """The N probes."""
+        return self.block.probes
 
     @property
     def shape(self) -> tuple[int, int]:
         """N probes of P latents."""
-        return len(self.probes), self._family.n_points
+        return self.block.shape
 
     @property
     def space(self) -> Space:
         """The prior that the latents are of."""
-        return self._subject.generator.latent
-
-    @property
-    def kept(self) -> dict[int, Tensor]:
-        """The tensors that are kept here and under the other priors that were asked about, by their ids."""
-        tensors = (*self._measured.values(), self._outputs, self._images)
-        kept = {id(tensor): tensor for tensor in tensors if tensor is not None}
-        for other in self._others.values():
-            kept |= other.kept
-        return kept
+        return self.block.subject.generator.latent
 
     @property
     def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
         """Latents [N, P, *shape] by part, as arrays."""
-        return self._placed
+        return self.block.placed
 
     @property
     def latents(self) -> Tensor | Mapping[str, Tensor]:
-        tensors = {name: torch.from_numpy(z).to(self._context.device) for name, z in self._placed.items()}
+        tensors = self.block.latents
         return tensors[""] if list(tensors) == [""] else tensors
 
     @property
     def t(self) -> Tensor:
-        return torch.from_numpy(self._family.t(self.probes)).float().to(self._context.device)
+        return torch.from_numpy(self.block.family.t(self.probes)).float().to(self._context.device)
 
     @property
     def outputs(self) -> Tensor:
-        return self._made.clone()
-
-    @property
-    def _made(self) -> Tensor:
-        if self._outputs is None:
-            drawn = noise(self._subject.generator.noise, self.probes, self._family.n_points)
-            made = self._generate(_flat(self._inputs), _flat(drawn))
-            self._outputs = made.reshape(*self.shape, *made.shape[1:])
-        return self._outputs
-
-    @property
-    def _inputs(self) -> Mapping[str, Any]:
-        """The latents [N, P, *shape] that the generator is given."""
-        return self._placed
+        return self.block.outputs.clone()
 
     @property
     def images(self) -> Tensor:
-        return self._shown.clone()
-
-    @property
-    def _shown(self) -> Tensor:
-        """The outputs, checked, in [0, 1]; not to be written in."""
-        if self._images is None:
-            x = self._made
-            low, high = x.aminmax()  # of which one is NaN where any value is
-            self._images = x if bool((low >= 0.0) & (high <= 1.0)) else self._clamped(x)
-        return self._images
-
-    def _clamped(self, x: Tensor) -> Tensor:
-        bad = ~x.isfinite().flatten(2).all(-1)
-        if bad.any():
-            self._refuse("returned values that are not finite", bad)
-        if not self.bounded:
-            return x
-        low, high = self._subject.generator.output_range or TANH
-        out = ((x < -SLACK) | (x > 1 + SLACK)).flatten(2).any(-1)
-        if out.any():
-            worst = x[out]
-            raw = f"{low + worst.min().item() * (high - low):.4g} to {low + worst.max().item() * (high - low):.4g}"
-            said = "declared" if self._subject.generator.output_range else "default"
-            self._refuse(
-                f"returned values from {raw}, outside the {said} output_range=({low:g}, {high:g}); "
-                "say Generator(..., output_range=(low, high)), or clamp its outputs",
-                out,
-            )
-        return x.clamp(0.0, 1.0)
+        return self.block.shown.clone()
 
     @property
     def bounded(self) -> bool:
-        return self._subject.generator.images or self._subject.generator.output_range is not None
+        return self.block.bounded
 
     @property
     def unit(self) -> float:
-        return 1.0 if self.bounded else self._context.unit(self._subject)
-
-    def _refuse(self, what: str, bad: Tensor) -> None:
-        n, p = (int(i) for i in bad.nonzero()[0])
-        error = GeneratorError(
-            f"the generator {what} (at latent {p} of probe {self.probes[n]}; "
-            f"gentest.well_formed() finds and reduces such latents)"
-        )
-        error.probe = self.probes[n]
-        raise error
+        return 1.0 if self.bounded else self._context.unit(self.block.subject)
 
     def scores(self, attribute: Attribute) -> Tensor:
         _check_of_one(attribute)
         self.attributes.setdefault(_name(attribute, self.attributes), attribute)
-        return self.measured(self._context.bound(attribute), scalar=True).clone()  # a margin may write in it
+        return self.measured(self._bound(attribute), scalar=True).clone()  # a margin may write in it
 
     def features(self, feature: Feature) -> Tensor:
         _check_of_one(feature)
         self.named_features.setdefault(_name(feature, self.named_features), feature)
-        return self.measured(self._context.bound(feature), scalar=False).clone()
+        return self.measured(self._bound(feature), scalar=False).clone()
 
     def distances(self, thing: Feature | Distance, first: Sequence[int], second: Sequence[int]) -> Tensor:
-        ends = _checked_places(first, second, self._family.n_points)
+        ends = _checked_places(first, second, self.shape[1])
         if not isinstance(thing, Distance):
-            rows = self.features(thing)
-            norms: Tensor = torch.linalg.vector_norm(rows[:, ends[1]] - rows[:, ends[0]], dim=-1)
-            return norms
+            self.named_features.setdefault(_name(thing, self.named_features), thing)
+            return self.block.steps(self._bound(thing), *ends).clone()
         self.named_distances.setdefault(_name(thing, self.named_distances), thing)
-        return self._apart(self._context.bound(thing), *ends).clone()
-
-    def _apart(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
-        """A bound distance [N, K] of the outputs at K pairs of places, as many pairs at once as fill a batch."""
-        key = (thing_key(distance), first, second)
-        if key not in self._measured:
-            images = self._shown.flatten(0, 1)  # [N * P, C, H, W]
-            start = torch.arange(len(self.probes), device=images.device)[:, None] * self._family.n_points
-            one, other = ((start + torch.tensor(ends, device=images.device)).flatten() for ends in (first, second))
-            at_once, found = max(self._at_once // 2, 1), [images.new_zeros(0)]
-            with torch.set_grad_enabled(self._gradients):
-                for at in range(0, len(one), at_once):
-                    pair = (images.index_select(0, rows[at : at + at_once]) for rows in (one, other))
-                    found.append(self._kept_small(apart, distance, *pair).to(images.device))
-            pairs = torch.cat(found)
-            if not (finite := pairs.isfinite()).all():
-                where = int((~finite).nonzero()[0].item())
-                n, k = divmod(where, len(first))
-                raise AttributeFailed(
-                    f"{describe(distance)} is {pairs[where].item()} between latents {first[k]} and {second[k]} of "
-                    f"probe {self.probes[n]}; expected finite distances"
-                )
-            self._measured[key] = pairs.reshape(len(self.probes), len(first))
-        return self._measured[key]
+        return self.block.apart(self._bound(thing), *ends).clone()
 
     def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
         """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar` None takes either."""
-        key = (thing_key(thing), scalar)
-        if key not in self._measured:
-            if isinstance(thing, Readout):
-                embedding = self.measured(thing.feature, scalar=False).flatten(0, 1)
-                if scalar is None:
-                    scalar = getattr(thing.read(embedding[:1]), "ndim", 1) <= 1
-                rows = (read if scalar else read_rows)(thing, embedding)
-            else:
-                rows = self._measure(thing, scalar=scalar)
-            finite = rows.isfinite().flatten(1).all(1) if rows.ndim > 1 else rows.isfinite()
-            if not finite.all():
-                where = int((~finite).nonzero()[0].item())
-                probe = self.probes[where // self._family.n_points]
-                value = rows[where].flatten()
-                said = value[~value.isfinite()][0].item()
-                raise AttributeFailed(f"{describe(thing)} is {said} at probe {probe}; expected finite values")
-            self._measured[key] = rows.reshape(*self.shape, *rows.shape[1:])
-        return self._measured[key]
+        return self.block.measured(thing, scalar=scalar)
 
-    def _measure(self, thing: Any, *, scalar: bool | None) -> Tensor:
-        images = self.images.flatten(0, 1)
-        thing = measure_of(thing, self._subject.generator, images.shape[1:])
-        if scalar is None:
-            result = called(thing, images[:1])
-            scalar = getattr(result, "ndim", 1) <= 1
-        measure: Callable[[Any, Tensor], Tensor] = score if scalar else embed
-        with torch.set_grad_enabled(self._gradients):
-            return torch.cat([self._kept_small(measure, thing, chunk) for chunk in torch.split(images, self._at_once)])
-
-    def _ran_out(self, size: int) -> None:
-        """Memory was too small for more than `size` latents at once."""
-        self._context.batch_size = size
-
-    @property
-    def _at_once(self) -> int:
-        """How many images are measured at once."""
-        return self._batch_size
-
-    def _kept_small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """What a function gives; where gradients are kept, without what it computes on the way."""
-        return function(*arguments)
+    def _bound(self, thing: Attribute | Feature | Distance) -> Any:
+        bound = self._context.bound(thing)
+        if self._precision == "full":
+            return bound
+        lower = _lower(bound, self._precision)
+        self.lowered = self.lowered or lower is not bound
+        return lower
 
     def in_units(self, tolerance: Tolerance, of: Attribute | Feature | Distance) -> float:
         if not isinstance(tolerance, StandardDeviations):
@@ -286,61 +195,18 @@ class Observed:
 
     def under(self, prior: Space) -> Observed:
         if prior not in self._others:
-            alone = self._batch_size == 1
-            other = self._context.evidence(self._subject.under(prior), self._family, self.probes, alone=alone)
-            other._made  # noqa: B018 - made before the copy, which then shares them
-            view = self._others[prior] = copy.copy(other)
-            view._yardstick = self._yardstick
+            subject = self.block.subject.under(prior)
+            other = self._context.block(subject, self.block.family, self.probes, alone=self._alone)
+            precision, yardstick = self._precision, self._yardstick
+            self._others[prior] = Observed(
+                self._context, other, yardstick=yardstick, alone=self._alone, precision=precision
+            )
         return self._others[prior]
 
+    @property
+    def all_lowered(self) -> bool:
+        """Whether something was measured in a lower precision, here or under another prior."""
+        return self.lowered or any(other.all_lowered for other in self._others.values())
+
     def again(self, company: int, *, chance: int = 0) -> Tensor:
-        n_others = max(company, 1)
-        space, spaces = self._subject.generator.latent, self._subject.generator.noise
-        strangers = independent(COMPANY_SEED, 0, n_others)
-        others = {name: z[:company, 0] for name, z in self._family.place(space, strangers).items()}
-        other_noise = {name: z[:company, 0] for name, z in noise(spaces, strangers, 1).items()}
-        own_noise = noise(spaces, self.probes, self._family.n_points)
-        made = []
-        for at in np.ndindex(self.shape):
-            latents = {name: np.concatenate([others[name], z[at][None]]) for name, z in self._placed.items()}
-            drawn = {name: np.concatenate([other_noise[name], z[at][None]]) for name, z in own_noise.items()}
-            made.append(self._call(latents, drawn, chance)[-1])
-        return torch.stack(made).reshape(*self.shape, *made[0].shape)
-
-    def _generate(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
-        total, start, size = len(next(iter(latents.values()))), 0, self._batch_size
-        made: list[Tensor] = []
-        while start < total:
-            rows = slice(start, start + size)
-            try:
-                z, hiss = ({name: x[rows] for name, x in arrays.items()} for arrays in (latents, drawn))
-                made.append(self._kept_small(self._call, z, hiss))
-            except torch.cuda.OutOfMemoryError:
-                if size == 1:
-                    raise
-                size = (size + 1) // 2
-                self._ran_out(size)
-                torch.cuda.empty_cache()
-                continue
-            start = rows.stop
-        sizes = sorted({tuple(x.shape[1:]) for x in made})
-        if len(sizes) > 1:
-            raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
-        return torch.cat(made) if len(made) > 1 else made[0]
-
-    def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0) -> Tensor:
-        device = self._context.device
-        batch, hiss = ({name: _on(device, z) for name, z in arrays.items()} for arrays in (latents, drawn))
-        with torch.set_grad_enabled(self._gradients):
-            x = self._subject.generator.outputs(batch, hiss, chance=chance)
-        self._context.count(len(x), 4 * x[0].numel())
-        return x.to(device)
-
-
-def _flat(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays or tensors [N, P, *shape] as [N * P, *shape]."""
-    return {name: z.reshape(-1, *z.shape[2:]) for name, z in arrays.items()}
-
-
-def _on(device: torch.device, z: Any) -> Tensor:
-    return z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z)).to(device)
+        return self.block.again(company, chance)

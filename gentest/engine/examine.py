@@ -26,6 +26,8 @@ def examine(context: Context, subject: Subject) -> None:
     """Looks at a few samples in a batch and alone, once a session. Raises `GeneratorError` for what it finds."""
     if subject.key in context.examined:
         return
+    drawn = independent(PILOT_SEED, 0, EXAMINED)
+    alone = context.evidence(subject, points(), drawn[-ALONE:], alone=True).again(0, chance=1)  # first: says how large
     together = samples(context, subject)
     images, generator = together.images, subject.generator
     if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
@@ -34,7 +36,6 @@ def examine(context: Context, subject: Subject) -> None:
             f"no output is negative (values from {low:.3g} to {high:.3g}); "
             "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) where that is meant"
         )
-    alone = context.evidence(subject, points(), together.probes[-ALONE:], alone=True).again(0, chance=1)
     same_size = alone.shape == images[-ALONE:].shape
     difference = (alone - images[-ALONE:]).abs().max().item() / together.unit if same_size else 1.0
     if difference > SAME:

@@ -3,24 +3,31 @@
 Models score a little differently at other batch sizes. How much, in this property's units, is measured on the first
 probes: their margins in a batch against their margins alone. Any margin within a safe multiple of that of zero,
 of either sign, is replaced by the margin of the probe alone: one latent at a time, in full precision.
+
+In a lower precision the same happens a step earlier: its error is measured on the first probes, and a margin that it
+could mistake is evaluated again in full, in a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from math import isfinite
 
 import torch
 from torch import Tensor
 
-from gentest.engine.context import CACHE_BYTES, Context
+from gentest._settings import Precision
+from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed
 from gentest.probes import Probe
+from gentest.properties import outputs
 from gentest.properties.definition import Definition, Under
+from gentest.result import Screening
 from gentest.spaces import Space
 
 FIRST = 16
@@ -31,6 +38,10 @@ BAND_FACTOR = 16.0
 """The band is this many times the largest difference seen."""
 BAND_FLOOR = 1e-6
 """And never narrower than this share of the margins' size."""
+SCREENED = 16
+"""Probes on which the error of a lower precision is measured."""
+SCREEN_FACTOR = 4.0
+"""What it could mistake is within this many times the largest error seen: some eight standard deviations."""
 CLOSE = 32
 """Of the probes whose margins rounding could confuse, at most so many are evaluated alone to find the worst."""
 
@@ -48,6 +59,8 @@ class Judge:
         self.definition = definition
         self.under = definition.under(subject.generator.base)
         self.band: float | None = None
+        self.screening = Screening(context.precision)
+        self._screens = context.precision != "full"
         self._margins: dict[Probe, tuple[float, ...]] = {}
         self._alone: dict[Probe, tuple[float, ...]] = {}
 
@@ -80,9 +93,12 @@ class Judge:
         margins = self._by_prior_alone(probe)
         return self.under[margins.index(min(margins))]
 
-    def evidence(self, probes: Sequence[Probe], under: Under, *, alone: bool = False) -> Observed:
+    def evidence(
+        self, probes: Sequence[Probe], under: Under, *, alone: bool = False, precision: Precision = "full"
+    ) -> Observed:
         """What some probes show under one prior."""
-        own = self.context.evidence(self.subject, self.definition.probes, probes, alone=alone)
+        family = self.definition.probes
+        own = self.context.evidence(self.subject, family, probes, alone=alone, precision=precision)
         return own if under.space == self.subject.generator.base else own.under(under.space)
 
     def _by_prior(self, probes: Sequence[Probe]) -> list[tuple[float, ...]]:
@@ -100,6 +116,11 @@ class Judge:
     def worst(self, probes: Sequence[Probe]) -> Probe:
         """The probe of the smallest margin, told apart alone where rounding could mistake it; the first of equals."""
         margins = dict(zip(probes, self.margins(probes), strict=True))
+        if self.screening.band:
+            limit = min(margins.values()) + 2 * self.screening.band
+            near = [probe for probe in probes if margins[probe] <= limit]
+            margins = dict(zip(near, self._in_full(near), strict=True))
+            probes = near
         limit = min(margins.values()) + 2 * (self.band or 0.0)
         close = [probe for probe in probes if margins[probe] <= limit]
         return min(
@@ -110,10 +131,10 @@ class Judge:
     def block(self) -> int:
         """So many probes are evaluated at once: their latents fill whole batches, and their outputs can be kept."""
         size = self.context.batch_size
-        if not self.context.image_bytes:
+        image_bytes = self.context.maker.image_bytes
+        if not image_bytes:
             return min(size, FIRST)
-        latents = self.definition.probes.n_points * len(self.under)
-        room = CACHE_BYTES // 2 // (self.context.image_bytes * latents)
+        room = self.context.room // 2 // (image_bytes * self.definition.probes.n_points * len(self.under))
         return max(1, min(size, room))
 
     def _blocks(self, probes: Sequence[Probe]) -> Iterator[list[Probe]]:
@@ -125,7 +146,7 @@ class Judge:
             start += size
 
     def _decided(self, block: list[Probe]) -> list[tuple[float, ...]]:
-        margins = self._evaluate(block)
+        margins = self._screened(block) if self._screens else self._evaluate(block)
         if self.band is None:
             alone = [self._by_prior_alone(probe) for probe in block[:BAND_PROBES]]
             pairs = [zip(one, row, strict=True) for one, row in zip(alone, margins, strict=False)]
@@ -136,9 +157,42 @@ class Judge:
             for probe, row in zip(block, margins, strict=True)
         ]
 
-    def _evaluate(self, block: list[Probe], *, alone: bool = False) -> list[tuple[float, ...]]:
+    def _screened(self, block: list[Probe]) -> list[tuple[float, ...]]:
+        """Margins in a lower precision; where it could mistake one, in full. The first of all are in full."""
+        found = self._evaluate(block, precision=self.context.precision)
+        if not self._screens:  # nothing of it can be had in a lower precision
+            return found
+        n_exact = 0
+        if self.screening.band is None:
+            exact = self._evaluate(block[:SCREENED])
+            pairs = [zip(a, b, strict=True) for a, b in zip(exact, found, strict=False)]
+            error = max(abs(a - b) for pair in pairs for a, b in pair)
+            self.screening = replace(self.screening, band=SCREEN_FACTOR * error)
+            found, n_exact = exact + found[len(exact) :], len(exact)
+        band = max(self.screening.band or 0.0, self.band or 0.0)
+        doubtful = [i for i, row in enumerate(found) if i >= n_exact and min(map(abs, row)) <= band]
+        if doubtful:
+            for i, row in zip(doubtful, self._evaluate([block[i] for i in doubtful]), strict=True):
+                found[i] = row
+        before = self.screening
+        again = before.again + n_exact + len(doubtful)
+        self.screening = replace(before, probes=before.probes + len(block), again=again)
+        self._screens = 2 * len(doubtful) <= len(block)  # else it does not pay
+        return found
+
+    def _in_full(self, probes: Sequence[Probe]) -> list[float]:
+        """Margins in full precision, in batches."""
+        blocks = self._blocks(probes)
+        return [min(row) for block in blocks for row in self._evaluate(block)]
+
+    def _evaluate(
+        self, block: list[Probe], *, alone: bool = False, precision: Precision = "full"
+    ) -> list[tuple[float, ...]]:
         try:
-            rows = [self._margins_of(self.evidence(block, under, alone=alone)) for under in self.under]
+            seen = [self.evidence(block, under, alone=alone, precision=precision) for under in self.under]
+            rows = [self._margins_of(evidence) for evidence in seen]
+            if precision != "full":
+                self._screens = any(evidence.all_lowered for evidence in seen)
             return list(zip(*rows, strict=True))
         except GeneratorError as error:
             if error.probe is None:
@@ -159,7 +213,7 @@ class Judge:
         n = evidence.shape[0]
         try:
             with torch.no_grad():
-                margins = self.definition.margin(evidence)
+                margins = self._margin(evidence)
         except (GentestError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as error:
@@ -178,6 +232,13 @@ class Judge:
             if not isfinite(value):
                 raise PropertyFailed(f"{self.definition} gave the margin {value} at probe {probe}; expected a number")
         return values
+
+    def _margin(self, evidence: Observed) -> Tensor:
+        """The property's margins [N]; one of ours that looks at whole outputs is kept as what was measured is."""
+        definition = self.definition
+        if definition.total and getattr(definition.margin, "__module__", "") == outputs.__name__:
+            return evidence.block.known(str(definition), lambda: definition.margin(evidence))
+        return definition.margin(evidence)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import torch
 from gentest._settings import in_force, settings
 from gentest.arguments import as_number, is_whole
 from gentest.attributes import Distance, Feature, lpips
+from gentest.engine.block import Block
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.examine import examine
@@ -96,7 +97,7 @@ def perceptual_path_length(
         while len(measured) < n:
             size = max(context.batch_size // family.n_points, 1)
             block = probes[len(measured) : len(measured) + size]
-            evidence = Observed(context, subject, family, block, batch_size=context.batch_size)
+            evidence = Observed(context, Block(context.maker, subject, family, block))
             measured += lengths(evidence, distance, epsilon).double().cpu().tolist()
     kept = _trimmed(np.array(measured), quantiles)
     return PathLength(float(kept.mean()), float(kept.std()), len(kept), tuple(measured))

@@ -6,6 +6,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+import gentest
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import Pixels
 from gentest.errors import AttributeFailed
@@ -41,6 +44,13 @@ class Subject:
         values = (generator.output_range, generator.images)
         key = (fingerprint, function, repr(generator.latent), values, repr(generator.noise))
         return cls(generator, key, fingerprint)
+
+    @property
+    def address(self) -> tuple[str, ...]:
+        """What tells it from another on any machine, but for its code."""
+        g = self.generator
+        values = (gentest.__version__, torch.__version__, self.fingerprint, repr(g.latent), repr(dict(g.noise)))
+        return (*values, repr(g.output_range), repr(g.images))
 
     def under(self, prior: Space) -> Subject:
         """The same generator under another prior."""

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
+from gentest.ends import noise
+from gentest.engine.block import Block
 from gentest.engine.evidence import Observed
+from gentest.engine.maker import Maker, flat, sliced
 from gentest.engine.pullback import pulled_back
 from gentest.probes import Probe, Probes
 from gentest.spaces import Space
@@ -44,52 +47,66 @@ class Slopes:
     gradients: Floats
 
 
+class TracedBlock(Block):
+    """Outputs of N probes, with gradients; the sizes of its batches depend on nothing but the outputs' size."""
+
+    gradients = True
+
+    def __init__(self, maker: Maker, subject: Subject, family: Probes, probes: Sequence[Probe]) -> None:
+        size = max(1, min(MOST_AT_ONCE, AT_ONCE // max(maker.image_bytes, 1)))
+        super().__init__(maker, subject, family, probes, batch_size=size)
+        self._whole = len(probes) * family.n_points <= size
+        self.leaves = {
+            name: torch.from_numpy(z).to(maker.device).requires_grad_(z.dtype != np.int64)
+            for name, z in self.placed.items()
+        }
+
+    @property
+    def latents(self) -> Mapping[str, Tensor]:
+        return self.leaves
+
+    @property
+    def _measured_at_once(self) -> int:
+        return MEASURED
+
+    def _rows(self, start: int, stop: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        drawn = noise(self.subject.generator.noise, self.probes, self.family.n_points)
+        return sliced(flat(self.leaves), slice(start, stop)), sliced(flat(drawn), slice(start, stop))
+
+    def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
+        def call(*parts: Tensor) -> Tensor:
+            return self.maker.call(
+                self.subject.generator, dict(zip(latents, parts, strict=True)), drawn, gradients=True
+            )
+
+        return call(*latents.values()) if self._whole else self._small(call, *latents.values())
+
+    def _small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        made: Tensor = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+        return made
+
+
 class Traced(Observed):
-    """The evidence of N probes, with gradients; the sizes of its batches depend on nothing but the outputs' size."""
+    """The evidence of N probes, with gradients."""
+
+    block: TracedBlock
 
     def __init__(
         self, context: Context, subject: Subject, family: Probes, probes: Sequence[Probe], yardstick: Subject
     ) -> None:
-        size = max(1, min(MOST_AT_ONCE, AT_ONCE // max(context.image_bytes, 1)))
-        super().__init__(context, subject, family, probes, batch_size=size)
-        self._yardstick = yardstick
-        self._whole = len(probes) * family.n_points <= size
-        self.leaves = {
-            name: torch.from_numpy(z).to(context.device).requires_grad_(z.dtype != np.int64)
-            for name, z in self._placed.items()
-        }
+        super().__init__(context, TracedBlock(context.maker, subject, family, probes), yardstick=yardstick)
         self.elsewhere: dict[Space, Traced] = {}
         """The same probes under other priors."""
 
     @property
-    def _gradients(self) -> bool:
-        return True
-
-    @property
-    def _inputs(self) -> Mapping[str, Any]:
-        return self.leaves
-
-    @property
-    def latents(self) -> Tensor | Mapping[str, Tensor]:
-        return self.leaves[""] if list(self.leaves) == [""] else self.leaves
-
-    @property
-    def _at_once(self) -> int:
-        return MEASURED
-
-    def _kept_small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        if self._whole and function == self._call:
-            return function(*arguments)
-        made: Tensor = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
-        return made
-
-    def _ran_out(self, size: int) -> None:
-        """Without gradients there may be room for more."""
+    def leaves(self) -> Mapping[str, Tensor]:
+        """The latents [N, P, *shape] by part, which gradients come back to."""
+        return self.block.leaves
 
     def under(self, prior: Space) -> Traced:
         if prior not in self.elsewhere:
-            subject = self._subject.under(prior)
-            self.elsewhere[prior] = Traced(self._context, subject, self._family, self.probes, self._yardstick)
+            subject = self.block.subject.under(prior)
+            self.elsewhere[prior] = Traced(self._context, subject, self.block.family, self.probes, self._yardstick)
         return self.elsewhere[prior]
 
 
@@ -100,7 +117,7 @@ def slopes(judge: Judge, probes: Sequence[Probe]) -> Slopes | None:
     ends at the latents: a bank's entries, choices.
     """
     n_points, context = judge.definition.probes.n_points * len(judge.under), judge.context
-    size, found, at = max(1, BLOCK // max(context.image_bytes * n_points, 1)), [], 0
+    size, found, at = max(1, BLOCK // max(context.maker.image_bytes * n_points, 1)), [], 0
     while at < len(probes):
         try:
             block = _slopes(judge, probes[at : at + size])

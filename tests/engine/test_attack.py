@@ -273,7 +273,7 @@ def test_many_outputs_are_never_differentiated_at_once(monkeypatch: pytest.Monke
     assert whole is not None
     assert max(sizes) == 45
     sizes.clear()
-    monkeypatch.setattr(judge.context, "image_bytes", 4 * 3 * 1024 * 1024)
+    monkeypatch.setattr(judge.context.maker, "image_bytes", 4 * 3 * 1024 * 1024)
     parts = slopes(judge, independent(1, 0, 5))
     assert parts is not None
     assert set(sizes) == {1}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import gentest
 from gentest._settings import Values
+from gentest.engine.block import PROBE_BYTES
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.subject import Subject
@@ -109,4 +110,4 @@ def test_what_is_kept_of_other_priors_counts_once() -> None:
     own = context.evidence(subject, points(), probes)
     for prior in (gentest.Normal(8), gentest.Sphere(8)):
         assert own.under(prior).outputs.shape == (8, 1, 1, 2, 2)
-    assert context.n_bytes == sum(tensor.numel() * 4 for tensor in own.kept.values()) == 2 * 8 * 4 * 4
+    assert context.n_bytes == 2 * 8 * (4 * 4 + PROBE_BYTES) + 8 * PROBE_BYTES

@@ -70,7 +70,7 @@ def attacked(generator: gentest.Generator, definition: Definition, seed: int, bu
     def starts() -> Iterator[Probe]:
         yield from (independent(seed, index, 1)[0] for index in count())
 
-    context.image_bytes = 4 * int(generator.outputs(dict(_one(generator))).numel())
+    context.maker.image_bytes = 4 * int(generator.outputs(dict(_one(generator))).numel())
     came = Attack(judge, starts(), budget=budget, seed=seed).run()
     return came, context.meter.images
 

@@ -1,0 +1,315 @@
+"""A block: some probes' outputs on one generator, and what was measured on them, for all who look at the same ones.
+
+Made when first asked for, and kept within a bound that the context keeps to: outputs go first, which are large and can
+be made again, and measurements stay. Nothing in it may be written in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gentest.attributes import Distance
+from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
+from gentest.attributes.distances import apart
+from gentest.ends import noise
+from gentest.engine.maker import Maker, flat, sliced
+from gentest.engine.store import address_of, digest
+from gentest.engine.subject import Subject, measure_of, thing_key
+from gentest.errors import AttributeFailed, GeneratorError
+from gentest.generators import TANH
+from gentest.probes import Probe, Probes, independent
+
+COMPANY_SEED = 0x636F6D70616E79
+"""The master seed of the samples that keep a latent company in `again`."""
+SLACK = 1e-3
+"""How far outputs may leave the declared range, as a share of its width, before it is an error."""
+PROBE_BYTES = 512
+"""What a probe takes here besides tensors."""
+
+
+class Block:
+    """N probes of P latents each; `alone` makes and measures one output at a time."""
+
+    gradients = False
+    """Whether what is made and measured keeps its way back to the latents."""
+
+    def __init__(
+        self,
+        maker: Maker,
+        subject: Subject,
+        family: Probes,
+        probes: Sequence[Probe],
+        *,
+        alone: bool = False,
+        batch_size: int | None = None,
+    ) -> None:
+        self.maker = maker
+        self.subject = subject
+        self.family = family
+        self.probes = tuple(probes)
+        self._alone = alone
+        self._batch_size = 1 if alone else batch_size
+        self._placed: Mapping[str, np.ndarray[Any, Any]] | None = None
+        self._window: tuple[int, int, Mapping[str, Any], Mapping[str, Any]] | None = None
+        self._outputs: Tensor | None = None
+        self._shown: Tensor | None = None
+        self._measured: dict[Hashable, Tensor] = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N probes of P latents."""
+        return len(self.probes), self.family.n_points
+
+    @property
+    def n_bytes(self) -> int:
+        """What the block keeps."""
+        tensors = {id(t): t.numel() * t.element_size() for t in (self._outputs, self._shown) if t is not None}
+        placed = sum(z.nbytes for z in (self._placed or {}).values())
+        measured = sum(t.numel() * t.element_size() for t in self._measured.values())
+        return sum(tensors.values()) + measured + placed + PROBE_BYTES * len(self.probes)
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether outputs are kept at the moment."""
+        return self._outputs is not None
+
+    def drop_outputs(self) -> None:
+        """Lets outputs and latents go; they are made again if somebody asks."""
+        self._outputs = self._shown = self._placed = self._window = None
+
+    @property
+    def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Latents [N, P, *shape] by part, as arrays."""
+        if self._placed is None:
+            self._placed = self.family.place(self.subject.generator.latent, self.probes)
+        return self._placed
+
+    @property
+    def latents(self) -> Mapping[str, Tensor]:
+        """The same as tensors on the device."""
+        return {name: torch.from_numpy(z).to(self.maker.device) for name, z in self.placed.items()}
+
+    @property
+    def outputs(self) -> Tensor:
+        """Outputs [N, P, ...] as they came."""
+        if self._outputs is None:
+            n, p = self.shape
+            made = self.maker.outputs(
+                self.subject.generator,
+                self._rows,
+                n * p,
+                size=self._at_once,
+                call=self._call,
+                lasting=not self.gradients,
+            )
+            self._outputs = made.reshape(n, p, *made.shape[1:])
+            self._window = None
+        return self._outputs
+
+    @property
+    def shown(self) -> Tensor:
+        """The outputs, checked, in [0, 1] where they are bounded."""
+        if self._shown is None:
+            x = self.outputs
+            low, high = x.aminmax()  # of which one is NaN where any value is
+            self._shown = x if bool((low >= 0.0) & (high <= 1.0)) else self._clamped(x)
+        return self._shown
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the outputs have a range."""
+        return self.subject.generator.images or self.subject.generator.output_range is not None
+
+    def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
+        """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar` None takes either."""
+        key = thing_key(thing)
+        if (key, scalar) not in self._measured:
+            rows, is_scalar = self._measure(thing, scalar=scalar)
+            self._measured[key, scalar] = self._measured[key, is_scalar] = rows
+        return self._measured[key, scalar]
+
+    def apart(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
+        """A bound distance [N, K] of the outputs at K pairs of places, as many pairs at once as fill a batch."""
+        key = (thing_key(distance), first, second)
+        if key not in self._measured:
+            of = self._of(address_of(distance), f"apart {first} {second}")
+            self._measured[key] = self._known(of, lambda: self._distances(distance, first, second))
+        return self._measured[key]
+
+    def steps(self, feature: Any, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
+        """How far the rows of a bound feature are apart at K pairs of places, [N, K]: the L2 norm."""
+        key = (thing_key(feature), "steps", first, second)
+        if key not in self._measured:
+
+            def compute() -> Tensor:
+                rows = self.measured(feature, scalar=False)
+                norms: Tensor = torch.linalg.vector_norm(rows[:, second] - rows[:, first], dim=-1)
+                return norms
+
+            of = "" if isinstance(feature, Readout) else address_of(feature)
+            self._measured[key] = self._known(self._of(of, f"steps {first} {second}"), compute)
+        return self._measured[key]
+
+    def known(self, what: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Rows [N, ...] that `what` names among everything that outputs here can be asked: kept on disk, if any is."""
+        return self._known(self._of(what, "known"), compute)
+
+    def again(self, company: int, chance: int) -> Tensor:
+        """Outputs [N, P, ...] made once more, each latent last in a batch with `company` others."""
+        generator, n_others = self.subject.generator, max(company, 1)
+        strangers = independent(COMPANY_SEED, 0, n_others)
+        others = {name: z[:company, 0] for name, z in self.family.place(generator.latent, strangers).items()}
+        other_noise = {name: z[:company, 0] for name, z in noise(generator.noise, strangers, 1).items()}
+        own_noise, placed = noise(generator.noise, self.probes, self.shape[1]), self.placed
+        made = []
+        for at in np.ndindex(self.shape):
+            latents = {name: np.concatenate([others[name], z[at][None]]) for name, z in placed.items()}
+            drawn = {name: np.concatenate([other_noise[name], z[at][None]]) for name, z in own_noise.items()}
+            made.append(self.maker.call(generator, latents, drawn, chance)[-1])
+        return torch.stack(made).reshape(*self.shape, *made[0].shape)
+
+    @property
+    def _at_once(self) -> int:
+        """How many outputs are made at once."""
+        return self._batch_size or self.maker.batch_size
+
+    @property
+    def _measured_at_once(self) -> int:
+        """How many outputs are measured at once."""
+        return self._at_once
+
+    def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
+        return self.maker.call(self.subject.generator, latents, drawn)
+
+    def _small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """What a function gives; where gradients are kept, without what it computes on the way."""
+        return function(*arguments)
+
+    def _rows(self, start: int, stop: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Latents and noise of some rows: placed as they are asked for, while an accelerator makes the ones before."""
+        n_points = self.family.n_points
+        low, high = start // n_points, -(-stop // n_points)
+        if self._window is None or self._window[:2] != (low, high):
+            probes, generator = self.probes[low:high], self.subject.generator
+            latents = flat(self.family.place(generator.latent, probes))
+            self._window = low, high, latents, flat(noise(generator.noise, probes, n_points))
+        rows = slice(start - low * n_points, stop - low * n_points)
+        return sliced(self._window[2], rows), sliced(self._window[3], rows)
+
+    def _measure(self, thing: Any, *, scalar: bool | None) -> tuple[Tensor, bool]:
+        """Rows [N, P, ...], checked to be finite, and whether they are scores."""
+        if isinstance(thing, Readout):
+            embedding = self.measured(thing.feature, scalar=False).flatten(0, 1)
+            if scalar is None:
+                scalar = getattr(thing.read(embedding[:1]), "ndim", 1) <= 1
+            return self._checked(thing, (read if scalar else read_rows)(thing, embedding)), scalar
+        if scalar is None:
+            for guess in (True, False):
+                if (found := self._stored(self._of(address_of(thing), f"measured {guess}"))) is not None:
+                    return found, guess
+            images = self.shown[:1, 0]
+            scalar = getattr(called(self._measure_of(thing), images), "ndim", 1) <= 1
+        function: Callable[[Any, Tensor], Tensor] = score if scalar else embed
+
+        def compute() -> Tensor:
+            images = self.shown.flatten(0, 1)
+            bound = self._measure_of(thing)
+            with torch.set_grad_enabled(self.gradients):
+                rows = self.maker.in_chunks(
+                    lambda chunk: self._small(function, bound, chunk),
+                    images,
+                    size=self._measured_at_once,
+                    lasting=not self.gradients,
+                )
+            return self._checked(thing, rows)
+
+        return self._known(self._of(address_of(thing), f"measured {scalar}"), compute), scalar
+
+    def _measure_of(self, thing: Any) -> Any:
+        return measure_of(thing, self.subject.generator, self.shown.shape[2:])
+
+    def _checked(self, thing: Any, rows: Tensor) -> Tensor:
+        finite = rows.isfinite().flatten(1).all(1) if rows.ndim > 1 else rows.isfinite()
+        if not finite.all():
+            where = int((~finite).nonzero()[0].item())
+            probe = self.probes[where // self.family.n_points]
+            value = rows[where].flatten()
+            said = value[~value.isfinite()][0].item()
+            raise AttributeFailed(f"{describe(thing)} is {said} at probe {probe}; expected finite values")
+        return rows.reshape(*self.shape, *rows.shape[1:])
+
+    def _distances(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
+        images = self.shown.flatten(0, 1)  # [N * P, C, H, W]
+        start = torch.arange(len(self.probes), device=images.device)[:, None] * self.family.n_points
+        one, other = ((start + torch.tensor(ends, device=images.device)).flatten() for ends in (first, second))
+
+        def compute(one: Tensor, other: Tensor) -> Tensor:
+            pair = (images.index_select(0, rows) for rows in (one, other))
+            return self._small(apart, distance, *pair).to(images.device)
+
+        if not len(one):
+            return images.new_zeros(len(self.probes), 0)
+        with torch.set_grad_enabled(self.gradients):
+            size = max(self._measured_at_once // 2, 1)
+            pairs = self.maker.in_chunks(compute, one, other, size=size, lasting=False)
+        if not (finite := pairs.isfinite()).all():
+            where = int((~finite).nonzero()[0].item())
+            n, k = divmod(where, len(first))
+            raise AttributeFailed(
+                f"{describe(distance)} is {pairs[where].item()} between latents {first[k]} and {second[k]} of "
+                f"probe {self.probes[n]}; expected finite distances"
+            )
+        return pairs.reshape(len(self.probes), len(first))
+
+    def _of(self, address: str, how: str) -> str:
+        """Where on disk something of these probes is kept; empty where nothing is."""
+        store = self.maker.store
+        if store is None or not address or self.gradients or not (witness := self.maker.witness(self.subject)):
+            return ""
+        return digest(witness, repr(self.family), "alone" if self._alone else "together", address, how)
+
+    def _known(self, of: str, compute: Callable[[], Tensor]) -> Tensor:
+        if (kept := self._stored(of)) is not None:
+            return kept
+        found = compute()
+        if of and self.maker.store is not None:
+            self.maker.store.keep(of, self.probes, found.detach().float().cpu().numpy())
+        return found
+
+    def _stored(self, of: str) -> Tensor | None:
+        store = self.maker.store
+        rows = store.rows(of, self.probes) if of and store is not None else None
+        return None if rows is None else torch.from_numpy(rows).to(self.maker.device)
+
+    def _clamped(self, x: Tensor) -> Tensor:
+        bad = ~x.isfinite().flatten(2).all(-1)
+        if bad.any():
+            self._refuse("returned values that are not finite", bad)
+        if not self.bounded:
+            return x
+        low, high = self.subject.generator.output_range or TANH
+        out = ((x < -SLACK) | (x > 1 + SLACK)).flatten(2).any(-1)
+        if out.any():
+            worst = x[out]
+            raw = f"{low + worst.min().item() * (high - low):.4g} to {low + worst.max().item() * (high - low):.4g}"
+            said = "declared" if self.subject.generator.output_range else "default"
+            self._refuse(
+                f"returned values from {raw}, outside the {said} output_range=({low:g}, {high:g}); "
+                "say Generator(..., output_range=(low, high)), or clamp its outputs",
+                out,
+            )
+        return x.clamp(0.0, 1.0)
+
+    def _refuse(self, what: str, bad: Tensor) -> None:
+        n, p = (int(i) for i in bad.nonzero()[0])
+        error = GeneratorError(
+            f"the generator {what} (at latent {p} of probe {self.probes[n]}; "
+            f"gentest.well_formed() finds and reduces such latents)"
+        )
+        error.probe = self.probes[n]
+        raise error

@@ -1,0 +1,178 @@
+"""Making: outputs and measurements on one device, as many at once as its memory takes.
+
+The batch size is what was asked for, or else depends on the device and on how large one output is; where memory runs
+out it is halved, for good. Nothing that is decided depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gentest.ends import noise
+from gentest.engine.store import Store, digest
+from gentest.engine.subject import Subject
+from gentest.errors import GeneratorError
+from gentest.generators import Generator
+from gentest.probes import independent, points
+
+WITNESS_SEED = 0x7769746E657373
+WITNESSES = 4
+"""Outputs by which a generator of the same weights and space is known again: its code may have changed."""
+MOST = {"cuda": 256, "cpu": 128}
+"""Latents at once where nobody says how many and outputs are small."""
+OUTPUTS_AT_ONCE = {"cuda": 1 << 27, "cpu": 1 << 25}
+"""Bytes of outputs at once: what a generator computes on the way takes some 40 to 150 times that."""
+
+Rows = Callable[[int, int], tuple[Mapping[str, Any], Mapping[str, Any]]]
+"""Latents and noise, by part, of rows `start` to `stop`."""
+
+
+@dataclass
+class Meter:
+    """What the generator was asked for."""
+
+    images: int = 0
+    calls: int = 0
+
+
+class Maker:
+    """One device, and what is made on it; `watch` is told of each batch of images."""
+
+    def __init__(
+        self, device: torch.device, batch_size: int | None, watch: Callable[[int], None] | None, store: Store | None
+    ) -> None:
+        self.device = device
+        self.store = store
+        self.meter = Meter()
+        self.image_bytes = 0
+        """The size of one output as float32; 0 before the first."""
+        self._given = batch_size
+        self._room_for: int | None = None
+        self._watch = watch
+        self._witnessed: dict[Hashable, str] = {}
+
+    @property
+    def batch_size(self) -> int:
+        """Latents to the generator at once."""
+        kind = "cuda" if self.device.type == "cuda" else "cpu"
+        fitting = max(1, OUTPUTS_AT_ONCE[kind] // max(self.image_bytes, 1))
+        size = self._given or min(MOST[kind], fitting)
+        return size if self._room_for is None else min(size, self._room_for)
+
+    def outputs(
+        self,
+        generator: Generator,
+        rows: Rows,
+        total: int,
+        *,
+        size: int,
+        call: Callable[..., Tensor] | None = None,
+        lasting: bool = True,
+    ) -> Tensor:
+        """Outputs [total, ...] of some rows of latents, `size` at a time or, where memory runs out, half as many.
+
+        `lasting` says that memory that ran out is remembered. Raises `GeneratorError` for outputs of several sizes.
+        """
+        call = call or (lambda latents, drawn: self.call(generator, latents, drawn))
+        start = 0
+        made: list[Tensor] = []
+        while start < total:
+            try:
+                made.append(call(*rows(start, min(start + size, total))))
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size = self._halved(size, lasting=lasting)
+                continue
+            start += size
+        sizes = sorted({tuple(x.shape[1:]) for x in made})
+        if len(sizes) > 1:
+            raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
+        return torch.cat(made) if len(made) > 1 else made[0]
+
+    def call(
+        self,
+        generator: Generator,
+        latents: Mapping[str, Any],
+        drawn: Mapping[str, Any],
+        chance: int = 0,
+        *,
+        gradients: bool = False,
+    ) -> Tensor:
+        """One call of a generator."""
+        batch, hiss = ({name: self._here(z) for name, z in arrays.items()} for arrays in (latents, drawn))
+        with torch.set_grad_enabled(gradients):
+            x = generator.outputs(batch, hiss, chance=chance)
+        self.count(len(x), 1)
+        self.image_bytes = max(self.image_bytes, 4 * x[0].numel())
+        return x.to(self.device)
+
+    def count(self, images: int, calls: int) -> None:
+        """So many images were made, here or elsewhere."""
+        self.meter.calls += calls
+        self.meter.images += images
+        if self._watch is not None:
+            self._watch(images)
+
+    def in_chunks(self, measure: Callable[..., Tensor], *outputs: Tensor, size: int, lasting: bool = True) -> Tensor:
+        """What a function gives for outputs [B, ...], `size` at a time or, where memory runs out, half as many."""
+        start, total = 0, len(outputs[0])
+        found: list[Tensor] = []
+        while start < total or not found:
+            try:
+                found.append(measure(*(x[start : start + size] for x in outputs)))
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size = self._halved(size, lasting=lasting)
+                continue
+            start += size
+        return torch.cat(found) if len(found) > 1 else found[0]
+
+    def witness(self, subject: Subject) -> str:
+        """What tells a subject's outputs from any other's, on any day: weights, space, versions and some outputs.
+
+        Empty where it makes none, or makes others at each call: what it makes cannot be known again.
+        """
+        if subject.key not in self._witnessed:
+            try:
+                first, again = self._witnesses(subject), self._witnesses(subject)
+            except GeneratorError:
+                first = again = b""
+            same = bool(first) and first == again
+            self._witnessed[subject.key] = digest(*subject.address, str(self.device.type), first) if same else ""
+        return self._witnessed[subject.key]
+
+    def _witnesses(self, subject: Subject) -> bytes:
+        generator, probes = subject.generator, independent(WITNESS_SEED, 0, WITNESSES)
+        latents = {name: z[:, 0] for name, z in points().place(generator.latent, probes).items()}
+        drawn = {name: z[:, 0] for name, z in noise(generator.noise, probes, 1).items()}
+        alone = [slice(i, i + 1) for i in range(WITNESSES)]
+        made = [self.call(generator, sliced(latents, rows), sliced(drawn, rows)) for rows in alone]
+        return b"".join(x.detach().cpu().numpy().tobytes() for x in made)
+
+    def _halved(self, size: int, *, lasting: bool) -> int:
+        size = (size + 1) // 2
+        if lasting:
+            self._room_for = size
+        torch.cuda.empty_cache()
+        return size
+
+    def _here(self, z: Any) -> Tensor:
+        return z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z)).to(self.device)
+
+
+def sliced(arrays: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    """Some rows of each part."""
+    return {name: z[rows] for name, z in arrays.items()}
+
+
+def flat(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays or tensors [N, P, *shape] as [N * P, *shape]."""
+    return {name: z.reshape(-1, *z.shape[2:]) for name, z in arrays.items()}

@@ -1,0 +1,127 @@
+"""What was measured on a known checkpoint, kept in a folder for further sessions: numbers by probe, never verdicts.
+
+What a row is of (generator, space, probes, what is measured, in which precision) is hashed into its address, and every
+row carries a checksum. So a row that is missing, broken or of something else is measured anew, and a folder that
+cannot be read or written is done without. One SQLite file, which several sessions may use at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gentest.probes import Probe
+
+FILE = "measurements.sqlite"
+LARGEST_ROW = 1 << 16
+"""Bytes of a probe's numbers: a feature that is nearly the image itself is not kept."""
+PATIENCE = 10.0
+"""Seconds that one session waits for another to write."""
+_SCHEMA = "CREATE TABLE IF NOT EXISTS rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
+_HEAD = 16
+
+
+def digest(*parts: str | bytes) -> str:
+    """32 hexadecimal digits that tell a list of texts from any other."""
+    found = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        found.update(struct.pack("<q", len(raw)) + raw)
+    return found.hexdigest()[:32]
+
+
+def address_of(thing: Any) -> str:
+    """What tells a bound feature's measurements from any other's, as it says itself; empty where it does not say."""
+    found = getattr(thing, "address", "")
+    return found if isinstance(found, str) else ""
+
+
+class Store:
+    """The measurements of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._database: sqlite3.Connection | None = None
+        self._usable = True
+
+    def rows(self, of: str, probes: Sequence[Probe]) -> NDArray[np.float32] | None:
+        """What is kept of some probes [N, ...]; None unless every one of them is there and whole."""
+        found: list[NDArray[np.float32]] = []
+        for probe in probes:
+            row = self._row(of, str(probe))
+            if row is None or (found and row.shape != found[0].shape):
+                return None
+            found.append(row)
+        return np.stack(found) if found else None
+
+    def keep(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
+        """Keeps what was measured of some probes, float32 [N, ...], unless it is too large."""
+        if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._usable:
+            return
+        named = [(of, str(probe), row) for probe, row in zip(probes, rows, strict=True)]
+        with suppress(sqlite3.Error, OSError):
+            database = self._opened()
+            with database:
+                database.executemany(
+                    "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)",
+                    [(of, name, _packed(of, name, row)) for of, name, row in named],
+                )
+
+    def _row(self, of: str, name: str) -> NDArray[np.float32] | None:
+        if not self._usable:
+            return None
+        try:
+            found = self._opened().execute("SELECT value FROM rows WHERE of = ? AND probe = ?", (of, name)).fetchone()
+        except (sqlite3.Error, OSError):
+            return None
+        return None if found is None else _unpacked(of, name, found[0])
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._usable = False  # unless it opens
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path, timeout=PATIENCE)
+            try:
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute("PRAGMA synchronous=NORMAL")
+                database.execute(_SCHEMA)
+            except sqlite3.Error:
+                database.close()
+                raise
+            self._database, self._usable = database, True
+        return self._database
+
+    def close(self) -> None:
+        """Lets the file go."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def _packed(of: str, name: str, row: NDArray[np.float32]) -> bytes:
+    """A row as bytes: checksum, number of dimensions, their sizes, values."""
+    row = np.asarray(row, dtype="<f4")
+    body = struct.pack(f"<B{row.ndim}I", row.ndim, *row.shape) + row.tobytes()
+    return _checksum(of, name, body) + body
+
+
+def _unpacked(of: str, name: str, value: object) -> NDArray[np.float32] | None:
+    """The row of `_packed`; None for anything else."""
+    if not isinstance(value, bytes) or value[:_HEAD] != _checksum(of, name, value[_HEAD:]):
+        return None
+    body = value[_HEAD:]
+    n_dims = body[0]
+    shape = struct.unpack_from(f"<{n_dims}I", body, 1)
+    return np.frombuffer(body, dtype="<f4", offset=1 + 4 * n_dims).reshape(shape).astype(np.float32)
+
+
+def _checksum(of: str, name: str, body: bytes) -> bytes:
+    return hashlib.blake2b(f"{of} {name} ".encode() + body, digest_size=_HEAD).digest()

@@ -1,0 +1,290 @@
+"""Blocks: what is made once, kept within a bound, measured before it goes, and kept on disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import torch
+import zoo
+from torch import Tensor
+
+import gentest
+from gentest._settings import Values
+from gentest.engine.context import Context
+from gentest.engine.driver import Question, check
+from gentest.engine.store import FILE, Store
+from gentest.engine.subject import Subject
+from gentest.probes import independent, points, segments
+from gentest.result import Result, Verdict
+
+
+class Counting:
+    """An attribute, or a generator's function, that remembers the sizes of its batches."""
+
+    def __init__(self, function: object = gentest.brightness()) -> None:
+        self.function = function
+        self.sizes: list[int] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.sizes.append(len(x))
+        return self.function(x)  # type: ignore[operator,no-any-return]
+
+
+def context(**values: object) -> Context:
+    return Context(Values(device="cpu", **values))  # type: ignore[arg-type]
+
+
+def images(n_bytes: int) -> gentest.Generator:
+    """Outputs of so many bytes each."""
+    side = int((n_bytes / 4) ** 0.5)
+
+    def f(z: Tensor) -> Tensor:
+        return z[:, :1, None, None].sigmoid().expand(-1, 1, side, side)
+
+    return gentest.Generator(f, latent=gentest.Normal(4), output_range=(0, 1))
+
+
+def test_outputs_go_before_what_was_measured_on_them() -> None:
+    """Beyond the bound the oldest outputs are let go; their measurements stay, and nothing is measured twice."""
+    here, bright = context(memory=1, batch_size=8), Counting()
+    subject = Subject.of(images(1 << 16))
+    blocks = [here.evidence(subject, points(), independent(1, 8 * i, 8)) for i in range(4)]
+    for evidence in blocks:
+        evidence.scores(bright)
+        here.evidence(subject, points(), independent(2, 0, 1))  # makes room
+        assert here.n_bytes <= (1 << 20) + (1 << 19) + 1024  # the bound, and the block at hand
+    assert not blocks[0].block.has_outputs
+    n = here.meter.images
+    again = here.evidence(subject, points(), independent(1, 0, 8))
+    torch.testing.assert_close(again.scores(bright), blocks[0].scores(bright))
+    assert bright.sizes == [8] * 4
+    assert here.meter.images == n
+    assert again.images.shape == (8, 1, 1, 128, 128)  # made again where they are asked for
+    assert here.meter.images == n + 8
+
+
+def test_before_outputs_go_what_tests_to_come_need_is_measured() -> None:
+    """One pass over the images serves all: nothing is made again for the second attribute."""
+    here, first, second = context(memory=1, batch_size=8), Counting(), Counting(gentest.contrast())
+    here.ahead = lambda family, rated: [second] if family == points() and rated else []
+    subject = Subject.of(images(1 << 16))
+    for i in range(6):
+        here.evidence(subject, points(), independent(1, 8 * i, 8)).scores(first)
+    here.evidence(subject, points(), independent(1, 0, 8)).scores(second)
+    assert here.meter.images == 48
+
+
+@pytest.mark.parametrize("fits", [1, 3, 8])
+def test_memory_that_runs_out_halves_the_batch(fits: int) -> None:
+    """The generator and what measures go on with half as many, and the results are the same."""
+
+    def f(z: Tensor) -> Tensor:
+        if len(z) > fits:
+            raise torch.cuda.OutOfMemoryError("too much")
+        return zoo.images(z[:, :1].sigmoid()[:, 0])
+
+    def bright(x: Tensor) -> Tensor:
+        if len(x) > max(1, fits // 2):
+            raise torch.cuda.OutOfMemoryError("too much")
+        return gentest.brightness()(x)
+
+    generator = gentest.Generator(f, latent=gentest.Normal(4), output_range=zoo.UNIT)
+    here = context(batch_size=16)
+    found = here.evidence(Subject.of(generator), segments(3), independent(1, 0, 10)).scores(bright)
+    whole = context().evidence(Subject.of(zoo.generator(zoo.linear)), segments(3), independent(1, 0, 10))
+    assert found.shape == whole.shape == (10, 3)
+    assert here.batch_size <= fits
+    expected = torch.from_numpy(segments(3).place(gentest.Normal(4), independent(1, 0, 10))[""])[..., 0].sigmoid()
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_batch_follows_the_size_of_outputs() -> None:
+    """Unless a size is given: large outputs are made a few at a time."""
+    here = context()
+    assert here.batch_size == 128
+    here.evidence(Subject.of(images(1 << 22)), points(), independent(1, 0, 1)).images  # noqa: B018
+    assert here.batch_size == 8
+    assert context(batch_size=3).batch_size == 3
+
+
+# --- on disk
+
+
+def checked(
+    folder: Path | None, function: Counting, property: gentest.Property, *, seed: int = 0, **values: object
+) -> Result:
+    generator = gentest.Generator(function, latent=gentest.Normal(8), output_range=zoo.UNIT)
+    cache = None if folder is None else str(folder)
+    all_values = Values(device="cpu", examples=40, budget=400, seed=seed, cache=cache, **values)  # type: ignore[arg-type]
+    return check(Question(property.definition), generator, Context(all_values), all_values)
+
+
+def plain(result: Result) -> Result:
+    from dataclasses import replace
+
+    return replace(result, images=0, generator_calls=0, seconds=0.0)
+
+
+def fold(z: Tensor) -> Tensor:
+    return zoo.images(z[:, :2].mean(1).abs().tanh())
+
+
+PROPERTIES = [
+    gentest.between(gentest.brightness(), tolerance=0.3),
+    gentest.between(gentest.brightness(), tolerance=gentest.sd(1)).at_rate(0.5),
+    gentest.continuous(tolerance=0.5),
+    gentest.responsive(at_least=1e-6),
+    gentest.well_formed(),
+    gentest.reproducible(),
+    gentest.monotone(gentest.contrast(), tolerance=1.0),
+]
+
+
+@pytest.mark.parametrize("property", PROPERTIES, ids=str)
+def test_a_known_generator_is_not_evaluated_again(tmp_path: Path, property: gentest.Property) -> None:
+    """The second run makes only the samples by which it knows the generator again, and comes to the same."""
+    without = checked(None, Counting(fold), property)
+    cold = checked(tmp_path, Counting(fold), property)
+    warm = checked(tmp_path, Counting(fold), property)
+    assert without.verdict is not Verdict.ERROR
+    assert plain(without) == plain(cold) == plain(warm)
+    assert warm.images <= 8 + 20 + 16  # witnesses, examined samples; where outputs have no unit, those
+
+
+def test_other_code_of_the_same_weights_is_another_generator(tmp_path: Path) -> None:
+    """What it makes of a few latents tells: nothing of the one is taken for the other's."""
+    first = checked(tmp_path, Counting(fold), PROPERTIES[0])
+    other = Counting(lambda z: zoo.images(z[:, 0].sigmoid()))
+    assert plain(checked(tmp_path, other, PROPERTIES[0])) == plain(checked(None, other, PROPERTIES[0]))
+    assert sum(other.sizes) > 40 * 9
+    assert first.counterexample != checked(tmp_path, other, PROPERTIES[0]).counterexample
+
+
+def test_a_function_of_the_users_is_measured_anew(tmp_path: Path) -> None:
+    """Nothing says whether it is still the same."""
+    attribute = Counting()
+    for _ in range(2):
+        checked(tmp_path, Counting(fold), gentest.between(attribute, tolerance=0.3))
+    assert sum(attribute.sizes) >= 2 * 40 * 9
+
+
+@pytest.mark.parametrize("how", ["values", "checksums", "file", "folder", "readonly"])
+def test_a_broken_cache_changes_nothing(tmp_path: Path, how: str) -> None:
+    """What is not whole is measured anew; a folder that is none is done without."""
+    folder = tmp_path / "cache"
+    good = checked(folder, Counting(fold), PROPERTIES[0])
+    path = folder / FILE
+    if how in ("values", "checksums"):
+        with sqlite3.connect(path) as database:
+            rows = database.execute("SELECT of, probe, value FROM rows").fetchall()
+            assert rows
+            broken = [
+                (value[:-1] + bytes([value[-1] ^ 1]) if how == "values" else b"\0" * 3, of, probe)
+                for of, probe, value in rows
+            ]
+            database.executemany("UPDATE rows SET value = ? WHERE of = ? AND probe = ?", broken)
+        database.close()
+    elif how == "file":
+        for file in folder.iterdir():
+            file.unlink()
+        path.write_bytes(b"no database" * 1000)
+    elif how == "folder":
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+        folder.write_text("no folder")
+    else:
+        path.unlink()
+        path.mkdir()
+    again = checked(folder, Counting(fold), PROPERTIES[0])
+    assert plain(again) == plain(good)
+    assert again.images >= 40 * 9
+
+
+def test_rows_of_one_are_never_anothers(tmp_path: Path) -> None:
+    """An address is part of what is checked, so a row that was moved is not taken for what it is not."""
+    store, probes = Store(tmp_path), independent(1, 0, 3)
+    store.keep("a", probes, torch.rand(3, 2).numpy())
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("UPDATE rows SET of = 'b'")
+    database.close()
+    assert store.rows("b", probes) is None
+    store.close()
+
+
+# --- screening
+
+
+class Lower:
+    """A feature that is a little wrong in a lower precision."""
+
+    def __init__(self, error: float) -> None:
+        self.error = error
+        self.n_full = self.n_low = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.n_full += len(x)
+        return x.flatten(1)[:, :1]
+
+    def lowered(self, precision: str) -> LowerHalf:
+        return self.__dict__.setdefault("half", LowerHalf(self))
+
+
+class LowerHalf:
+    def __init__(self, own: Lower) -> None:
+        self.own = own
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.own.n_low += len(x)
+        exact = x.flatten(1)[:, :1]
+        return exact + self.own.error * (1e4 * exact).sin()
+
+
+class Score:
+    """An attribute that is read out of it."""
+
+    def __init__(self, feature: Lower) -> None:
+        self.feature = feature
+
+    def read(self, embedding: Tensor) -> Tensor:
+        return embedding[:, 0]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.read(self.feature(x))
+
+
+@pytest.mark.parametrize("rate", [None, 0.9])
+@pytest.mark.parametrize("error", [0.0, 1e-4, 1e-2, 10.0])
+def test_a_lower_precision_decides_nothing_that_it_could_mistake(error: float, rate: float | None) -> None:
+    """Verdict, counterexample and rate are those of full precision, however wrong the lower one is."""
+    found = []
+    for precision in ("full", "bf16"):
+        feature = Lower(error)
+        property = gentest.between(Score(feature), tolerance=0.05)
+        asked = property if rate is None else property.at_rate(rate)
+        found.append((feature, checked(None, Counting(fold), asked, precision=precision)))
+    (_, full), (feature, low) = found
+    assert (full.verdict, full.violations, full.rate) == (low.verdict, low.violations, low.rate)
+    assert full.counterexample == low.counterexample
+    assert full.worst == low.worst
+    assert low.screening is not None
+    assert full.screening is None
+    assert feature.n_low > 0
+    if error and error < 1e-3:
+        assert feature.n_full < feature.n_low
+        assert low.screening.again < low.screening.probes
+    if error:
+        assert low.screening.band is not None
+        assert low.screening.band > error
+
+
+def test_what_cannot_be_had_in_a_lower_precision_is_measured_in_full() -> None:
+    """No probe is looked at twice, and the result claims no screening."""
+    function = Counting(fold)
+    full = checked(None, Counting(fold), PROPERTIES[0])
+    low = checked(None, function, PROPERTIES[0], precision="bf16")
+    assert full == low or plain(full) == plain(low)
+    assert low.screening is None
+    assert low.images == full.images
