@@ -117,11 +117,9 @@ class Context:
             return Block(self.maker, subject, family, probes, alone=True)
         self._subjects.setdefault(subject.key, subject)  # kept alive: an id may be part of its key
         key = (subject.key, family, tuple(probes), batch_size)
-        if key in self._blocks:
-            self._blocks.move_to_end(key)
-            return self._blocks[key]
+        block = self._blocks.pop(key, None) or Block(self.maker, subject, family, probes, batch_size=batch_size)
         self._make_room()
-        block = self._blocks[key] = Block(self.maker, subject, family, probes, batch_size=batch_size)
+        self._blocks[key] = block
         return block
 
     def samples(self, subject: Subject, seed: int, start: int, n: int) -> Iterator[Observed]:
