@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,7 +69,8 @@ class Context:
         self._spreads: dict[Hashable, float] = {}
         self._blessed_spreads: dict[str, float] = {}
         self._subjects: dict[Hashable, Subject] = {}
-        self._blocks: OrderedDict[Hashable, Block] = OrderedDict()
+        self._blocks: dict[Hashable, Block] = {}
+        """The one that was asked for last stands last. An OrderedDict would hash every key at each look."""
 
     @property
     def meter(self) -> Meter:
@@ -145,7 +145,7 @@ class Context:
                 block.drop_outputs()
                 excess -= before - block.n_bytes
         while excess > 0 and self._blocks:
-            excess -= self._blocks.popitem(last=False)[1].n_bytes
+            excess -= self._blocks.pop(next(iter(self._blocks))).n_bytes
 
     def _measure_ahead(self, block: Block) -> None:
         """Before outputs go, what further tests will ask of them is measured: no image is made twice."""
