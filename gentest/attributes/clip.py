@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from torch.nn import functional as F
 
+from gentest._settings import Precision
 from gentest.attributes.attribute import Setup
 from gentest.attributes.clip_model import ClipModel, load_clip
 from gentest.errors import ClipError, InvalidArgument
@@ -49,8 +50,37 @@ class BoundEmbedding:
         """That of the model's image tower."""
         return self.model.fingerprint
 
+    @property
+    def address(self) -> str:
+        """What tells its rows from any other's: weights and preprocessing."""
+        return f"clip {self.model.fingerprint} {self.model.preprocess!r}"
+
+    def lowered(self, precision: Precision) -> LoweredEmbedding:
+        """The same embedding in a lower precision, to screen with."""
+        return LoweredEmbedding(self.model, precision, self.declared)
+
     def __call__(self, images: Tensor) -> Tensor:
         return self.model.embed(images)
+
+    def __repr__(self) -> str:
+        return repr(self.declared)
+
+
+@dataclass(frozen=True, repr=False)
+class LoweredEmbedding:
+    """The image embedding of a loaded CLIP in a lower precision."""
+
+    model: ClipModel
+    precision: Precision
+    declared: ClipEmbedding = field(compare=False)
+
+    @property
+    def address(self) -> str:
+        """What tells its rows from any other's: weights, preprocessing and precision."""
+        return f"clip {self.model.fingerprint} {self.model.preprocess!r} {self.precision}"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.model.embed(images, self.precision)
 
     def __repr__(self) -> str:
         return repr(self.declared)

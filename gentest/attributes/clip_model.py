@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gentest._settings import Precision
 from gentest.attributes.attribute import weights_fingerprint
 from gentest.attributes.clip_loading import ClipSource, find, load
+from gentest.attributes.clip_lowered import lowered
 from gentest.attributes.prompts import PromptCache, Vector
 from gentest.errors import ClipError
 
@@ -33,15 +36,25 @@ class ClipModel:
         self.preprocess = towers.preprocess
         self.fingerprint = weights_fingerprint(towers.visual)
         self._visual = towers.visual.to(device)
+        self._lowered: dict[Precision, Callable[[Tensor], Any]] = {}
         self._text = towers.text
         self._vectors: dict[str, Vector] = {}
 
     def __repr__(self) -> str:
         return f"ClipModel({self.name!r}, {self._device})"
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Image embeddings [B, D], float32, of unit length, of float images [B, 1 or 3, H, W] in [0, 1]."""
-        output = self._visual(self.preprocess(images))
+    def embed(self, images: Tensor, precision: Precision = "full") -> Tensor:
+        """Image embeddings [B, D], float32, of unit length, of float images [B, 1 or 3, H, W] in [0, 1].
+
+        In a lower precision they are near those in full, and no gradient is promised.
+        """
+        inputs = self.preprocess(images)
+        if precision == "full":
+            output = self._visual(inputs)
+        else:
+            if precision not in self._lowered:
+                self._lowered[precision] = lowered(self._visual, precision, self._device, inputs)
+            output = self._lowered[precision](inputs)
         pooled = output[0] if isinstance(output, tuple) else output  # some towers give their tokens as well
         return F.normalize(pooled.float(), dim=-1)
 
