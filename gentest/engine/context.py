@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject, thing_key
 from gentest.errors import InvalidArgument, NoSpread
 from gentest.probes import Probe, Probes, independent, points
+
+if TYPE_CHECKING:
+    from gentest.engine.actors import Actors
 
 PILOT_SEED = 0x67656E74657374
 """The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
@@ -70,19 +73,45 @@ class Context:
         self.plans: dict[Hashable, list[Probe]] = {}
         self.examined: set[Hashable] = set()
         self._watch = watch
+        self._values, self._prompts = values, prompts
+        self._shares = values.ray is not None
+        self._actors: Actors | None = None
         self._bound: dict[Hashable, tuple[Any, Any]] = {}
         self._spreads: dict[Hashable, float] = {}
         self._blessed_spreads: dict[str, float] = {}
         self._subjects: dict[Hashable, Subject] = {}
         self._evidence: OrderedDict[Hashable, Observed] = OrderedDict()
 
-    def count(self, images: int, image_bytes: int) -> None:
-        """One call of the generator was made."""
-        self.meter.calls += 1
+    def count(self, images: int, image_bytes: int, *, calls: int = 1) -> None:
+        """One call of the generator was made, or several in another process."""
+        self.meter.calls += calls
         self.meter.images += images
         self.image_bytes = max(self.image_bytes, image_bytes)
         if self._watch is not None:
             self._watch(images)
+
+    @property
+    def actors(self) -> Actors | None:
+        """Who shares the work, started at first use; None where nobody does. Raises `InvalidArgument`."""
+        if self._shares and self._actors is None:
+            from gentest.engine.actors import Actors
+
+            self._actors = Actors(self, self._values, self._prompts)
+        return self._actors if self._shares else None
+
+    @property
+    def n_actors(self) -> int:
+        """How many blocks of probes are evaluated side by side."""
+        return 1 if self.actors is None else max(1, len(self.actors))
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """While it lasts, no work is shared: steps that depend on each other gain nothing by it."""
+        self._shares, before = False, self._shares
+        try:
+            yield
+        finally:
+            self._shares = before
 
     def bound(self, thing: Attribute | Feature | Distance) -> Any:
         """An attribute, feature or distance, ready to run on the device."""
@@ -149,6 +178,18 @@ class Context:
             span = (values.max() - values.min()).item() if len(values) else 0.0
             self._spreads[key] = float(f"{span:.4g}") or 1.0
         return self._spreads[key]
+
+    def known_unit(self, subject: Subject) -> float | None:
+        """What `unit` gave, where it was asked."""
+        return self._spreads.get((subject.key, "unit"))
+
+    def adopt(
+        self, subject: Subject, spreads: Iterable[tuple[Attribute | Feature, float]], unit: float | None = None
+    ) -> None:
+        """Takes standard deviations, and a unit, that another process measured."""
+        self._spreads |= {(subject.key, thing_key(of)): spread for of, spread in spreads}
+        if unit is not None:
+            self._spreads[subject.key, "unit"] = unit
 
     @contextmanager
     def measured_by(self, spreads: Mapping[str, float]) -> Iterator[None]:

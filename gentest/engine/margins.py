@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,12 +49,14 @@ class Judge:
         self.definition = definition
         self.under = definition.under(subject.generator.base)
         self.band: float | None = None
+        self.spreads: dict[str, tuple[Any, float]] = {}
+        """What `gentest.sd(x)` is of in the margins, and how much it is: known once a probe was evaluated alone."""
         self._margins: dict[Probe, tuple[float, ...]] = {}
         self._alone: dict[Probe, tuple[float, ...]] = {}
 
     def margins(self, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe, evaluated in full batches, the sign of each beyond rounding."""
-        return [min(margins) for margins in self._by_prior(probes)]
+        return [min(margins) for margins in self.by_prior(probes)]
 
     @cached_property
     def spaces(self) -> list[Space]:
@@ -69,7 +72,7 @@ class Judge:
     def arm(self, name: str, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe under the priors of one arm."""
         mine = [i for i, u in enumerate(self.under) if u.arm == name]
-        return [min(margins[i] for i in mine) for margins in self._by_prior(probes)]
+        return [min(margins[i] for i in mine) for margins in self.by_prior(probes)]
 
     def alone(self, probe: Probe) -> float:
         """The probe's margin evaluated by itself: the one that is reported and replayed."""
@@ -85,8 +88,14 @@ class Judge:
         own = self.context.evidence(self.subject, self.definition.probes, probes, alone=alone)
         return own if under.space == self.subject.generator.base else own.under(under.space)
 
-    def _by_prior(self, probes: Sequence[Probe]) -> list[tuple[float, ...]]:
+    def by_prior(self, probes: Sequence[Probe]) -> list[tuple[float, ...]]:
+        """The margins of each probe under each prior; by the actors, where work is shared, as far as they answer."""
         fresh = [probe for probe in dict.fromkeys(probes) if probe not in self._margins]
+        if fresh and (actors := self.context.actors) is not None:
+            for block, answer in actors.margins(self, fresh):
+                self._margins.update(zip(block, answer.margins, strict=True))
+                self.band = max(self.band or 0.0, answer.band)
+            fresh = [probe for probe in fresh if probe not in self._margins]
         for block in self._blocks(fresh):
             self._margins.update(zip(block, self._decided(block), strict=True))
         return [self._margins[probe] for probe in probes]
@@ -138,7 +147,12 @@ class Judge:
 
     def _evaluate(self, block: list[Probe], *, alone: bool = False) -> list[tuple[float, ...]]:
         try:
-            rows = [self._margins_of(self.evidence(block, under, alone=alone)) for under in self.under]
+            rows = []
+            for under in self.under:
+                evidence = self.evidence(block, under, alone=alone)
+                rows.append(self._margins_of(evidence))
+                if alone:
+                    self.spreads |= {name: (evidence.measured_in[name], s) for name, s in evidence.spreads.items()}
             return list(zip(*rows, strict=True))
         except GeneratorError as error:
             if error.probe is None:
