@@ -435,8 +435,11 @@ def test_a_property_of_this_file(generator):
 """
 
 
-def test_what_a_test_file_defines_reaches_the_actors(pytester: pytest.Pytester) -> None:
+def test_what_a_test_file_defines_reaches_the_actors(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A generator of conftest.py and a property of a test module, which no other process can import by name."""
+    monkeypatch.chdir(pytester.mkdir("elsewhere"))  # whose modules python -m pytest can import
     pytester.makeini("[pytest]\npythonpath = lib\naddopts = -p no:asyncio --import-mode=importlib -W error")
     folder = pytester.mkdir("lib")
     (folder / "levels.py").write_text(
@@ -444,10 +447,10 @@ def test_what_a_test_file_defines_reaches_the_actors(pytester: pytest.Pytester) 
     )
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_own=TEST)
-    flags = ("--gentest", "--gentest-examples=40", "--gentest-device=cpu", "--gentest-json=results.json")
+    flags = ("--gentest", "--gentest-examples=40", "--gentest-device=cpu", "--gentest-json=results.json", "..")
     outcome = pytester.runpytest_subprocess(*flags, "--gentest-ray=local")
     outcome.assert_outcomes(passed=1)
-    (result,) = json.loads((pytester.path / "results.json").read_text(encoding="utf-8"))["results"]
+    (result,) = json.loads(Path("results.json").read_text(encoding="utf-8"))["results"]
     assert (result["verdict"], result["examples"], result["message"]) == ("no_counterexample", 40, "")
     refused = pytester.runpytest_inprocess("--gentest", "--gentest-ray=local", "-n2")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
