@@ -232,6 +232,10 @@ class Generator:
         other._set(**{**vars(self), **values})
         return other
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the modules that are found in f, of which a copy would be others."""
+        return {name: value for name, value in vars(self).items() if name != "modules"}
+
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         return f"Generator({name}, latent={self.latent!r})"

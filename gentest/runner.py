@@ -21,6 +21,7 @@ from gentest.attributes.prompts import PromptCache
 from gentest.baseline import keys
 from gentest.coming import Coming
 from gentest.decorators import DECLARED, Declared, Property, checker
+from gentest.engine.actors import check_ray
 from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation, in_a_line
@@ -73,6 +74,8 @@ class Runner:
                 for from_flag in (True, False)
             )
             resolve_device(self._options["device"])
+            if self._options["ray"] is not None:
+                check_ray(self._options["ray"], has_workers=self._has_workers or self._is_worker)
             replay, _ = plugin.option(config, plugin.REPLAY)
             self._replay = None if replay is None else (replay[0], Probe.parse(replay[1]))
             self.prompts = self._prompt_cache()

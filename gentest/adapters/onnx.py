@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,10 @@ class OnnxModel(Holder):
             raise InvalidArgument.expected(f"one of the model's outputs, {', '.join(names)}", "output", output)
         self.output = names[0] if output is None else output
         self.digest = _digest(self._model)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from the model: sessions of onnxruntime cannot be copied."""
+        return partial(OnnxModel, output=self.output, providers=self._providers), (self._model,)
 
     def __repr__(self) -> str:
         name = "bytes" if isinstance(self._model, bytes) else Path(self._model).name

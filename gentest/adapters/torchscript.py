@@ -7,6 +7,7 @@ it was exported, and computes for the one size of batch that it was exported wit
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Sequence
@@ -56,6 +57,12 @@ class Exported(Holder):
     module: nn.Module
     size: int | None
     """The one size of batch that it takes; None where that is dynamic."""
+    program: ExportedProgram
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from the program, with the weights that it has now: what runs it cannot be copied."""
+        torch.export.save(self.program, into := io.BytesIO())
+        return _again, (into.getvalue(), self.module.state_dict())
 
     @property
     def weights(self) -> Sequence[Weight | str]:
@@ -80,7 +87,13 @@ def exported(model: object) -> Exported:
     if not isinstance(model, ExportedProgram):
         what = "a program of torch.export.export or the path of one"
         raise InvalidArgument(f"Expected {what} but got a {type(model).__name__}")
-    return Exported(model.module(), _batch_size(model))
+    return Exported(model.module(), _batch_size(model), model)
+
+
+def _again(program: bytes, weights: dict[str, Any]) -> Exported:
+    made = exported(torch.export.load(io.BytesIO(program)))
+    made.module.load_state_dict(weights)
+    return made
 
 
 def _batch_size(program: ExportedProgram) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +20,9 @@ from gentest.engine.store import Store
 from gentest.engine.subject import Subject, thing_key
 from gentest.errors import GentestError, InvalidArgument, NoSpread
 from gentest.probes import Probe, Probes, independent, points
+
+if TYPE_CHECKING:
+    from gentest.engine.actors import Actors
 
 PILOT_SEED = 0x67656E74657374
 """The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
@@ -65,6 +68,9 @@ class Context:
         self.ahead: Ahead = lambda family, rated: ()
         self.plans: dict[Hashable, list[Probe]] = {}
         self.examined: set[Hashable] = set()
+        self._values, self._prompts = values, prompts
+        self._shares = values.ray is not None
+        self._actors: Actors | None = None
         self._bound: dict[Hashable, tuple[Any, Any]] = {}
         self._spreads: dict[Hashable, float] = {}
         self._blessed_spreads: dict[str, float] = {}
@@ -81,6 +87,29 @@ class Context:
     def batch_size(self) -> int:
         """Latents to the generator at once."""
         return self.maker.batch_size
+
+    @property
+    def actors(self) -> Actors | None:
+        """Who shares the work, started at first use; None where nobody does. Raises `InvalidArgument`."""
+        if self._shares and self._actors is None:
+            from gentest.engine.actors import Actors
+
+            self._actors = Actors(self, self._values, self._prompts)
+        return self._actors if self._shares else None
+
+    @property
+    def n_actors(self) -> int:
+        """How many blocks of probes are evaluated side by side."""
+        return 1 if self.actors is None else max(1, len(self.actors))
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """While it lasts, no work is shared: steps that depend on each other gain nothing by it."""
+        self._shares, before = False, self._shares
+        try:
+            yield
+        finally:
+            self._shares = before
 
     def bound(self, thing: Attribute | Feature | Distance) -> Any:
         """An attribute, feature or distance, ready to run on the device."""
@@ -173,6 +202,18 @@ class Context:
             span = (values.max() - values.min()).item() if len(values) else 0.0
             self._spreads[key] = float(f"{span:.4g}") or 1.0
         return self._spreads[key]
+
+    def known_unit(self, subject: Subject) -> float | None:
+        """What `unit` gave, where it was asked."""
+        return self._spreads.get((subject.key, "unit"))
+
+    def adopt(
+        self, subject: Subject, spreads: Iterable[tuple[Attribute | Feature, float]], unit: float | None = None
+    ) -> None:
+        """Takes standard deviations, and a unit, that another process measured."""
+        self._spreads |= {(subject.key, thing_key(of)): spread for of, spread in spreads}
+        if unit is not None:
+            self._spreads[subject.key, "unit"] = unit
 
     @contextmanager
     def measured_by(self, spreads: Mapping[str, float]) -> Iterator[None]:

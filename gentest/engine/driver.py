@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -28,6 +27,7 @@ from gentest.engine.examine import examine
 from gentest.engine.explain import explain, observed
 from gentest.engine.look import look
 from gentest.engine.margins import Judge
+from gentest.engine.raised import their_traceback
 from gentest.engine.rated import Rating
 from gentest.engine.stream import Stream, fits, real
 from gentest.engine.subject import Subject
@@ -39,7 +39,6 @@ from gentest.records import pack
 from gentest.result import Attack as AttackRecord
 from gentest.result import Margins, Result, Verdict
 
-OURS = Path(__file__).parents[1]
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
 ATTACKED = 1 << 61
@@ -92,7 +91,7 @@ def check(
         with context.measured_by({} if question.against is None else question.against.spreads):
             result = _Check(question, subject, context, values, watch).run(result)
     except GentestError as error:
-        result = replace(result, message=str(error), traceback=_their_traceback(error))
+        result = replace(result, message=str(error), traceback=their_traceback(error))
     except torch.cuda.OutOfMemoryError as error:
         result = replace(result, message=f"out of memory at batch size {context.batch_size}: {error}".splitlines()[0])
     except Exception as error:
@@ -124,8 +123,12 @@ class _Check:
         self.watch = watch
         self.space = subject.generator.latent
         self.judge = Judge(context, subject, question.definition)
-        self.block = min(context.batch_size, MOST_AT_ONCE)
         self.streams: dict[int, Stream] = {}
+
+    @property
+    def block(self) -> int:
+        """So many probes are asked about before it is decided whether more are."""
+        return min(self.context.batch_size, MOST_AT_ONCE) * self.context.n_actors
 
     def run(self, result: Result) -> Result:
         if not self.definition.total:
@@ -176,7 +179,7 @@ class _Check:
             return failing, replace(self._looked(result, margins), replayed=True)
         probes = self._planned()
         margins = []
-        step = max(1, self.context.batch_size)
+        step = max(1, self.context.batch_size) * self.context.n_actors
         while len(margins) < len(probes):
             margins += self.judge.margins(probes[len(margins) : len(margins) + step])
             self.watch(len(margins), len(probes))
@@ -191,7 +194,8 @@ class _Check:
         budget, seed, least = self.values.attack, self.values.seed, min(margins.values())
         if why := unfit(self.judge):
             return (), replace(result, attack=AttackRecord("", 0, 0, budget, least, found=False, message=why))
-        came = Attack(self.judge, starts, budget=budget, seed=seed, watch=self.watch).run()
+        with self.context.apart():
+            came = Attack(self.judge, starts, budget=budget, seed=seed, watch=self.watch).run()
         found = bool(came.failing)
         record = AttackRecord(came.method, came.probes, came.images, budget, min(came.least, least), found=found)
         return came.failing, replace(result, attack=record)
@@ -316,13 +320,3 @@ class _Check:
             violations=sum(margin < 0 for margin in margins),
             margin=Margins(min(margins), median(margins)),
         )
-
-
-def _their_traceback(error: GentestError) -> str:
-    """The traceback of what a user's code raised, without gentest's own frames."""
-    cause = error.__cause__
-    if cause is None:
-        return ""
-    frames = tracebacks.extract_tb(cause.__traceback__)
-    theirs = [frame for frame in frames if OURS not in Path(frame.filename).parents]
-    return "".join([*tracebacks.format_list(theirs or frames), *tracebacks.format_exception_only(cause)])

@@ -105,7 +105,8 @@ class Observed:
         self.named_distances: dict[str, Distance] = {}
         self.spreads: dict[str, float] = {}
         """The standard deviations that `gentest.sd(x)` stood for, by what they are of."""
-        self._measured_in: dict[str, Attribute | Feature | Distance] = {}
+        self.measured_in: dict[str, Attribute | Feature | Distance] = {}
+        """What those are of."""
         self._others: dict[Space, Observed] = {}
 
     @property
@@ -188,8 +189,8 @@ class Observed:
             return float(tolerance)
         if isinstance(of, Distance):
             raise InvalidArgument.expected(NO_SPREAD, "tolerance", tolerance)
-        name = _name(of, self._measured_in)
-        self._measured_in.setdefault(name, of)
+        name = _name(of, self.measured_in)
+        self.measured_in.setdefault(name, of)
         self.spreads[name] = self._context.spread(of, self._yardstick, name)
         return tolerance.multiple * self.spreads[name]
 

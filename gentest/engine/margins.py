@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,12 +62,14 @@ class Judge:
         self.band: float | None = None
         self.screening = Screening(context.precision)
         self._screens = context.precision != "full"
+        self.spreads: dict[str, tuple[Any, float]] = {}
+        """What `gentest.sd(x)` is of in the margins, and how much it is: known once a probe was evaluated alone."""
         self._margins: dict[Probe, tuple[float, ...]] = {}
         self._alone: dict[Probe, tuple[float, ...]] = {}
 
     def margins(self, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe, evaluated in full batches, the sign of each beyond rounding."""
-        return [min(margins) for margins in self._by_prior(probes)]
+        return [min(margins) for margins in self.by_prior(probes)]
 
     @cached_property
     def spaces(self) -> list[Space]:
@@ -82,7 +85,7 @@ class Judge:
     def arm(self, name: str, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe under the priors of one arm."""
         mine = [i for i, u in enumerate(self.under) if u.arm == name]
-        return [min(margins[i] for i in mine) for margins in self._by_prior(probes)]
+        return [min(margins[i] for i in mine) for margins in self.by_prior(probes)]
 
     def alone(self, probe: Probe) -> float:
         """The probe's margin evaluated by itself: the one that is reported and replayed."""
@@ -101,8 +104,15 @@ class Judge:
         own = self.context.evidence(self.subject, family, probes, alone=alone, precision=precision)
         return own if under.space == self.subject.generator.base else own.under(under.space)
 
-    def _by_prior(self, probes: Sequence[Probe]) -> list[tuple[float, ...]]:
+    def by_prior(self, probes: Sequence[Probe]) -> list[tuple[float, ...]]:
+        """The margins of each probe under each prior; by the actors, where work is shared, as far as they answer."""
         fresh = [probe for probe in dict.fromkeys(probes) if probe not in self._margins]
+        if fresh and (actors := self.context.actors) is not None:
+            for block, answer in actors.margins(self, fresh):
+                self._margins.update(zip(block, answer.margins, strict=True))
+                self.band = max(self.band or 0.0, answer.band)
+                self.screening = together(self.screening, answer.screening)
+            fresh = [probe for probe in fresh if probe not in self._margins]
         for block in self._blocks(fresh):
             self._margins.update(zip(block, self._decided(block), strict=True))
         return [self._margins[probe] for probe in probes]
@@ -189,10 +199,15 @@ class Judge:
         self, block: list[Probe], *, alone: bool = False, precision: Precision = "full"
     ) -> list[tuple[float, ...]]:
         try:
-            seen = [self.evidence(block, under, alone=alone, precision=precision) for under in self.under]
-            rows = [self._margins_of(evidence) for evidence in seen]
+            rows, lowered = [], False
+            for under in self.under:
+                evidence = self.evidence(block, under, alone=alone, precision=precision)
+                rows.append(self._margins_of(evidence))
+                lowered = lowered or evidence.all_lowered
+                if alone:
+                    self.spreads |= {name: (evidence.measured_in[name], s) for name, s in evidence.spreads.items()}
             if precision != "full":
-                self._screens = any(evidence.all_lowered for evidence in seen)
+                self._screens = lowered
             return list(zip(*rows, strict=True))
         except GeneratorError as error:
             if error.probe is None:
@@ -239,6 +254,12 @@ class Judge:
         if definition.total and getattr(definition.margin, "__module__", "") == outputs.__name__:
             return evidence.block.known(str(definition), lambda: definition.margin(evidence))
         return definition.margin(evidence)
+
+
+def together(one: Screening, other: Screening) -> Screening:
+    """What two processes screened of one property."""
+    band = max((s.band for s in (one, other) if s.band is not None), default=None)
+    return replace(one, probes=one.probes + other.probes, again=one.again + other.again, band=band)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-import gentest
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import Pixels
 from gentest.errors import AttributeFailed
@@ -48,8 +47,10 @@ class Subject:
     @property
     def address(self) -> tuple[str, ...]:
         """What tells it from another on any machine, but for its code."""
+        from gentest import __version__
+
         g = self.generator
-        values = (gentest.__version__, torch.__version__, self.fingerprint, repr(g.latent), repr(dict(g.noise)))
+        values = (__version__, torch.__version__, self.fingerprint, repr(g.latent), repr(dict(g.noise)))
         return (*values, repr(g.output_range), repr(g.images))
 
     def under(self, prior: Space) -> Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,6 +150,14 @@ def test_an_output_is_chosen_by_name() -> None:
     assert first.fingerprint() == named.fingerprint() != flat.fingerprint()
     with pytest.raises(InvalidArgument, match="one of the model's outputs, x, flat but got output='y'"):
         Generator.from_onnx(model, latent=NORMAL, output="y")
+
+
+def test_a_model_can_be_copied() -> None:
+    """A pickled model is opened anew, with the output and the providers that were chosen."""
+    model = OnnxModel(content(), output="flat", providers=["CPUExecutionProvider"])
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again(Z), model(Z))
+    assert (again.output, again.digest) == ("flat", model.digest)
 
 
 def test_a_fingerprint_is_of_the_weights(tmp_path: Path) -> None:

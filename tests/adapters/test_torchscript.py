@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,3 +174,14 @@ def test_what_is_no_such_model_is_refused(how: str, what: str, net: Net, tmp_pat
     with pytest.raises(InvalidArgument, match=r"Expected a .* but got (model=|a )") as caught:
         getattr(Generator, how)(model, latent=NORMAL)
     assert "\n" not in str(caught.value)
+
+
+def test_a_program_can_be_copied(net: Net) -> None:
+    """A pickled program is the same function, with the weights that it had when it was pickled."""
+    program = torch.export.export(net.eval(), (Z,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    generator = Generator.from_exported(program, latent=NORMAL)
+    with torch.no_grad():
+        next(generator.modules[0].parameters()).add_(1.0)
+    again = pickle.loads(pickle.dumps(generator.function))
+    assert torch.equal(again(Z), generator.function(Z))
+    assert Generator(again, latent=NORMAL).fingerprint() == generator.fingerprint()
