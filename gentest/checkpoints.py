@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from gentest.node_ids import node_id
+
 FIXTURE = "gentest_checkpoint"
 MARK = "checkpoint="
 """What the part of a test's id begins with that names its checkpoint."""
@@ -47,10 +49,10 @@ def of_item(item: pytest.Item, paths: Sequence[Path]) -> str:
 
 def plain_id(item: pytest.Item, paths: Sequence[Path]) -> str:
     """The test's node id as it is in a run of a single checkpoint."""
-    name = of_item(item, paths)
+    name, node = of_item(item, paths), node_id(item)
     if not name:
-        return item.nodeid
-    file, _, test = item.nodeid.partition("::")
+        return node
+    file, _, test = node.partition("::")
     function, _, ids = test.partition("[")
     rest = f"-{ids.removesuffix(']')}-"
     for own in (name, name.encode("unicode_escape").decode("ascii")):  # as pytest writes what is not ASCII

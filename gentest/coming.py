@@ -17,6 +17,7 @@ from gentest import plugin
 from gentest.attributes import Distance
 from gentest.decorators import DECLARED, Declared
 from gentest.errors import InvalidArgument
+from gentest.grouping import shape
 from gentest.probes import Probes
 from gentest.properties.definition import Definition
 
@@ -40,13 +41,13 @@ class Coming:
             if declared is not None:
                 with suppress(InvalidArgument):  # its own test says so
                     definitions = [p.definition for p in declared.properties]
-                    self._tests[item.nodeid] = _Test(shape_of(item), definitions)
+                    self._tests[item.nodeid] = _Test(shape(item), definitions)
 
     def after(self, item: pytest.Item) -> Callable[[Probes, bool], Iterable[Any]]:
         """What the tests after this one measure on a family's probes, where they look at the same generator."""
         order = list(self._tests)
         later = order[order.index(item.nodeid) + 1 :] if item.nodeid in self._tests else []
-        own = shape_of(item)
+        own = shape(item)
         definitions = [d for name in later if self._tests[name].shape == own for d in self._tests[name].definitions]
 
         def ahead(family: Probes, rated: bool) -> list[Any]:  # noqa: FBT001 - the engine calls it
@@ -54,13 +55,6 @@ class Coming:
             return [thing for definition in wanted for thing in _measured(definition)]
 
         return ahead
-
-
-def shape_of(item: pytest.Item) -> Hashable:
-    """What shapes the generator of a test: the fixtures that it asks for, and their parameters."""
-    call = getattr(item, "callspec", None)
-    parameters = repr(sorted(call.params.items())) if call is not None else ""
-    return tuple(sorted(getattr(item, "fixturenames", ()))), parameters
 
 
 def _measured(definition: Definition) -> Iterator[Any]:

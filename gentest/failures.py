@@ -9,6 +9,7 @@ import hashlib
 
 import pytest
 
+from gentest.node_ids import node_id
 from gentest.probes import Probe
 from gentest.result import Result, Verdict
 
@@ -44,8 +45,8 @@ class Failures:
         probes = list(dict.fromkeys(str(Probe.from_json(c.probe)) for c in found))
         key = _key(item, label)
         if probes or self._cache.get(key, None):
-            self._cache.set(key, {"test": item.nodeid, "property": result.property, "probes": probes})
+            self._cache.set(key, {"test": node_id(item), "property": result.property, "probes": probes})
 
 
 def _key(item: pytest.Item, label: str) -> str:
-    return f"gentest/{hashlib.sha256(f'{item.nodeid} {label}'.encode()).hexdigest()[:16]}"
+    return f"gentest/{hashlib.sha256(f'{node_id(item)} {label}'.encode()).hexdigest()[:16]}"

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 import pytest
-import torch
 
-from gentest import checkpoints, plugin
+from gentest import checkpoints, plugin, workers
 from gentest._settings import ATTRIBUTE, FIELDS, Values, settings
 from gentest.attributes.prompts import PromptCache
 from gentest.baseline import keys
@@ -93,12 +92,14 @@ class Runner:
         self._unwritten = ""
         self._coming = Coming(())
         if self._is_worker:
-            _share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+            workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         else:
             label = self._replay[0] if self._replay else None
             path, gating = self._options["json"], self._gating
             gathering = Gathering(config, path=path, replayed=label, values=self.values, gating=gating)
             config.pluginmanager.register(gathering, "gentest-gathering")
+        if self._has_workers:
+            config.pluginmanager.register(workers.Workers(self.values), "gentest-workers")
 
     def _prompt_cache(self) -> PromptCache | None:
         path = self._options["prompts"]
@@ -134,11 +135,12 @@ class Runner:
         if self._has_workers:
             self._load_profile()
 
-    @pytest.hookimpl
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Profiles are registered by conftest files, which are all loaded by now."""
         self._load_profile()
         self._coming = Coming(session.items)
+        workers.tell_groups(self.config, session.items)
 
     def _load_profile(self) -> None:
         name = self._options["profile"]
@@ -332,12 +334,6 @@ def _unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> list[Result]:
 def _speaks_for_itself(error: BaseException) -> bool:
     """Whether an exception's message is all that a person needs: one of gentest's, on a test as a whole."""
     return isinstance(error, (Violation, InvalidArgument, NotChecked, UndecidedWarning)) or type(error) is GentestError
-
-
-def _share_cores(n_workers: int) -> None:
-    """Divides torch's threads among xdist's workers, unless the environment says how many there are to be."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
 
 
 def _labelled(properties: tuple[Property, ...]) -> dict[str, Property]:

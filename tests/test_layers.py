@@ -98,6 +98,7 @@ VIOLATIONS = [
     ("open-clip", "gentest/engine/context.py", "def f():\n    from open_clip import tokenizer"),
     ("optional", "gentest/generators.py", "import onnxruntime"),
     ("optional", "gentest/adapters/diffusers.py", "def f():\n    import diffusers"),
+    ("optional", "gentest/runner.py", "def f():\n    import xdist"),
     ("layers", "gentest/adapters/onnx.py", "from gentest.generators import Generator"),
     ("hypothesis", "gentest/engine/driver.py", "from hypothesis import find"),
     ("hypothesis", "gentest/probes.py", "import hypothesis"),
