@@ -1,0 +1,29 @@
+"""One search on a local Ray cluster of so many CPUs, in a process of its own: seconds and what it decided, as JSON.
+
+python tests/benchmarks/actors.py CPUS GENERATOR PROBES
+"""
+
+# ruff: noqa: T201 - `speed.py` reads what it prints
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import models
+import ray
+
+import gentest
+
+if __name__ == "__main__":
+    n_cpus, name, n_probes = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    ray.init(num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, logging_level="error")
+    generator, own = models.named(name), gentest.between(gentest.brightness(), tolerance=0.3)
+    seconds = 0.0
+    for n in (n_probes, 4, n_probes):  # actors start and load in the first
+        looks = gentest.settings(examples=n, device="cpu", ray="local", seed=n)
+        started = time.perf_counter()
+        result = own.check(generator, settings=looks)
+        seconds = time.perf_counter() - started
+    decided = [result.verdict.value, result.examples, str(result.margin), result.message]
+    print(json.dumps({"seconds": seconds, "decided": decided}))
