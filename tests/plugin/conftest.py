@@ -22,6 +22,14 @@ torch.set_num_threads(1)
 for module in pkgutil.walk_packages(gentest.__path__, "gentest."):
     importlib.import_module(module.name)
 
+
+@pytest.fixture(autouse=True)
+def _of_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs within these tests are nobody's workers, even where the tests themselves run in one."""
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+
+
 CONFTEST = """
 import pytest
 import gentest
