@@ -7,6 +7,7 @@ python tests/benchmarks/actors.py CPUS GENERATOR PROBES
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 
@@ -17,7 +18,7 @@ import gentest
 
 if __name__ == "__main__":
     n_cpus, name, n_probes = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    ray.init(num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     generator, own = models.named(name), gentest.between(gentest.brightness(), tolerance=0.3)
     seconds = 0.0
     for n in (n_probes, 4, n_probes):  # actors start and load in the first

@@ -95,9 +95,14 @@ def number(value: float | None, unit: str = "") -> str:
     return f"{value:,.0f} {unit}".strip() if abs(value) >= 100 else f"{value:.3g} {unit}".strip()
 
 
+def judged(figure: Figure, *, quick: bool) -> bool | None:
+    """Whether a figure meets its target; a quick one neither meets it nor misses it."""
+    return None if quick else figure.met
+
+
 def cells(row: str, figure: Figure, *, quick: bool) -> list[str]:
-    """A figure as a line of the table; a quick one neither meets a target nor misses it."""
-    met = "" if quick else {None: "", True: "met", False: "MISSED"}[figure.met]
+    """A figure as a line of the table."""
+    met = {None: "", True: "met", False: "MISSED"}[judged(figure, quick=quick)]
     target = str(figure.target or "")
     own, other = number(figure.ours, figure.unit), number(figure.other, figure.unit)
     return [row, figure.what, own, other, number(figure.ratio), target, met, figure.note]
@@ -144,7 +149,11 @@ def main() -> None:
             table.add_row(*cells(name, figure, quick=args.quick))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     if args.json:
-        written = [asdict(f) | {"row": name, "met": f.met} for name, (figures, _) in found.items() for f in figures]
+        written = [
+            asdict(f) | {"row": name, "met": judged(f, quick=args.quick)}
+            for name, (figures, _) in found.items()
+            for f in figures
+        ]
         args.json.write_text(json.dumps({"machine": machine(asked), "quick": args.quick, "rows": written}, indent=1))
     sys.exit(0 if all(whole for _, whole in found.values()) else 1)
 
