@@ -99,6 +99,7 @@ VIOLATIONS = [
     ("optional", "gentest/generators.py", "import onnxruntime"),
     ("optional", "gentest/adapters/diffusers.py", "def f():\n    import diffusers"),
     ("optional", "gentest/runner.py", "def f():\n    import xdist"),
+    ("optional", "gentest/engine/context.py", "def f():\n    import ray"),
     ("layers", "gentest/adapters/onnx.py", "from gentest.generators import Generator"),
     ("hypothesis", "gentest/engine/driver.py", "from hypothesis import find"),
     ("hypothesis", "gentest/probes.py", "import hypothesis"),

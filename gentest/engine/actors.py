@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -52,7 +53,7 @@ class Actors:
         here = replace(values, ray=None, device=context.device.type, batch_size=context.batch_size)
         self._session = self._put(Session(Place.here(), here, prompts), "the settings")
         self._functions: dict[tuple[str, int], tuple[Any, Any]] = {}
-        self._cases: dict[int, tuple[Judge, Any]] = {}
+        self._cases: WeakKeyDictionary[Judge, Any] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._pool)
@@ -64,8 +65,7 @@ class Actors:
         """
         if len(probes) < 2 * LEAST_BLOCK or not len(self):
             return
-        judge.alone(probes[0])  # from which it is known what `gentest.sd(x)` stands for
-        function, case = self._function(judge), self._case(judge)
+        function, case = self._function(judge), self._case(judge, probes[0])
         blocks = _divided(probes, judge.block, len(self))
         size = self._context.maker.image_bytes
         tasks = [Task(self._session, function, case, tuple(block), size) for block in blocks]
@@ -101,13 +101,14 @@ class Actors:
             self._functions[key] = (sent, generator.function)  # kept alive: its id is in the key
         return self._functions[key][0]
 
-    def _case(self, judge: Judge) -> Any:
-        if id(judge) not in self._cases:
-            unit = self._context.known_unit(judge.subject)
-            case = Case(judge.subject, judge.definition, judge.spreads, unit)
-            sent = self._put(case, str(judge.definition), function=judge.subject.generator.function)
-            self._cases[id(judge)] = (judge, sent)
-        return self._cases[id(judge)][1]
+    def _case(self, judge: Judge, probe: Probe) -> Any:
+        """Where the property lies, with what `gentest.sd(x)` stands for in it: measured here, on a probe."""
+        if judge not in self._cases:
+            judge.alone(probe)
+            case = Case(judge.subject, judge.definition, judge.spreads, self._context.known_unit(judge.subject))
+            what = str(judge.definition)
+            self._cases[judge] = self._put(case, what, function=judge.subject.generator.function)
+        return self._cases[judge]
 
 
 def check_ray(address: str, *, has_workers: bool) -> None:

@@ -112,7 +112,8 @@ class Greeting:
         """This process's."""
         from gentest import __version__
 
-        return cls(__version__, torch.__version__, platform.python_version())
+        major, minor, *_ = platform.python_version_tuple()
+        return cls(__version__, torch.__version__.partition("+")[0], f"{major}.{minor}")
 
 
 @dataclass

@@ -106,10 +106,11 @@ class TestSameResults:
         assert shared.verdict is gentest.Verdict.VIOLATED
         assert shared.counterexample is not None
 
-    def test_no_counterexample_and_every_output_counts(self) -> None:
+    @pytest.mark.parametrize("batch_size", [128, 16])
+    def test_no_counterexample_and_every_output_counts(self, batch_size: int) -> None:
         """Outputs made by actors count, and so do those by which each measures how much rounding changes a margin."""
         property = gentest.between(gentest.brightness(), tolerance=0.5)
-        alone, shared = compared(property, lambda: zoo.generator(zoo.linear), examples=100)
+        alone, shared = compared(property, lambda: zoo.generator(zoo.linear), examples=100, batch_size=batch_size)
         assert shared.verdict is gentest.Verdict.NO_COUNTEREXAMPLE
         one_path, band = 9, 4 * 9
         assert shared.images == alone.images + one_path + band
