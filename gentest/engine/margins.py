@@ -144,7 +144,8 @@ class Judge:
         image_bytes = self.context.maker.image_bytes
         if not image_bytes:
             return min(size, FIRST)
-        room = self.context.room // 2 // (image_bytes * self.definition.probes.n_points * len(self.under))
+        latents = self.definition.probes.n_points * len(self.under)
+        room = max(self.context.room // 2 // (image_bytes * latents), size // latents)
         return max(1, min(size, room))
 
     def _blocks(self, probes: Sequence[Probe]) -> Iterator[list[Probe]]:

@@ -99,6 +99,9 @@ class Store:
             self._database, self._usable = database, True
         return self._database
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Lets the file go."""
         if self._database is not None:
