@@ -83,7 +83,7 @@ def memory(asked: Asked) -> Iterator[Figure]:
     """The most memory that a rate takes: ten times as many probes, in a process of its own, beside fewer."""
     few, many = (200, 2000) if asked.quick else (10_000, 100_000)
     peaks = {n: _in_a_process("peak", asked, n) for n in (few, many)}
-    at = "the cache holds 64 MiB in both"
+    at = f"both may keep {KEPT} MiB"
     for what in ("host", "device") if asked.on_gpu else ("host",):
         less, more = peaks[few][what], peaks[many][what]
         grown = f"{more - less:+.0f} MiB; {at}"

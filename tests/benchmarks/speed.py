@@ -5,9 +5,10 @@
 
 Both sides of a ratio run on this machine, in one run, in turn: each goes first in its turn, and the ratio is the median
 of the rounds' own. It is the clock that counts, once a GPU is done; processor time with `--threads 1` on a CPU, for a
-machine that others share. `--quick` takes sizes that mean nothing, to try it. CLIP is a ViT-B-32 of random weights, as
-fast as any other, unless `--clip` names a real one (`MODEL:PRETRAINED`, `local-dir:DIR`). Exit status 1 where a row
-could not be measured; a target that is missed is said, and no failure.
+machine that others share (not of the rows that start processes: pytest, Ray). `--quick` takes sizes that mean nothing,
+to try it. CLIP is a ViT-B-32 of random weights, as fast as any other, unless `--clip` names a real one
+(`MODEL:PRETRAINED`, `local-dir:DIR`). Exit status 1 where a row could not be measured; a target that is missed is said,
+and no failure.
 
 Rows:
 
