@@ -71,7 +71,8 @@ def item(nodeid: str, path: Path | None = None, **params: object) -> Any:
     """A test as pytest has it, of which one parameter is its checkpoint."""
     if path is not None:
         params[checkpoints.FIXTURE] = path
-    return SimpleNamespace(nodeid=nodeid, callspec=SimpleNamespace(params=params))
+    config = SimpleNamespace(option=SimpleNamespace(loadgroup=False))
+    return SimpleNamespace(nodeid=nodeid, callspec=SimpleNamespace(params=params), config=config)
 
 
 A, B = Path("/m/a.pt"), Path("/m/b-1.pt")
