@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ LEAST_BLOCK = BAND_PROBES
 """No smaller blocks are made: on so many probes an actor measures how much rounding changes a margin."""
 START_SECONDS = 120.0
 """How long actors may take to start: what is free in the cluster now may be taken by another a moment later."""
+CONNECT_SECONDS = 10.0
+"""How long an address may take to answer."""
 TRIES = 2
 """A block that so many actors died of is no other's: it is evaluated in the asking process, as without Ray."""
 REPLACEMENTS = 4
@@ -292,11 +295,19 @@ def _connect(ray: Any, address: str) -> None:
     """Connects to a cluster, or starts one that ends with this process."""
     options = {"include_dashboard": False} if address == LOCAL else {}
     try:
+        _answers(address)
         with _quiet():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:
         said = first_line(error)
         raise InvalidArgument.expected("the address of a Ray cluster, or local", "ray", address, hint=said) from error
+
+
+def _answers(address: str) -> None:
+    """Raises `OSError` where nobody answers at HOST:PORT: Ray itself would go on asking for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
 
 
 @contextmanager

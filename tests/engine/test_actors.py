@@ -5,6 +5,7 @@ One cluster of two cores serves all of these tests but the last, which runs pyte
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -48,7 +49,10 @@ def cluster() -> Iterator[None]:
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         yield
         _Pool._open = None
-        ray.shutdown()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # Ray forgets its processes before they have ended
+            ray.shutdown()
+            gc.collect()
 
 
 @dataclass
@@ -94,6 +98,15 @@ def compared(
     assert told(shared) == told(alone)
     assert len(_Pool.connected("auto", CPU)) == 2
     return alone, shared
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere", "127.0.0.1:99999"])
+def test_an_address_without_a_cluster_is_refused(address: str) -> None:
+    """Nobody waits for a cluster that is not there, and the address is named. (Before this file has one of its own.)"""
+    given = settings(device="cpu", examples=20, ray=address)
+    result = gentest.between(gentest.brightness(), tolerance=1).check(folded(), settings=given)
+    assert result.verdict is gentest.Verdict.ERROR
+    assert f"the address of a Ray cluster, or local but got ray='{address}'" in result.message
 
 
 @pytest.mark.usefixtures("cluster")
