@@ -20,6 +20,7 @@ from gentest.engine.context import SHARED
 from gentest.engine.subject import thing_key
 from gentest.errors import InvalidArgument
 from gentest.node_ids import marked_group
+from gentest.properties.definition import Definition
 
 
 def groups(items: Sequence[pytest.Item]) -> dict[str, str]:
@@ -40,12 +41,17 @@ def groups(items: Sequence[pytest.Item]) -> dict[str, str]:
 
 def _looks(item: pytest.Item) -> set[Hashable]:
     """What a test looks at: a generator, as far as it is known before it is there, through each family of probes."""
+    return {(shape(item), definition.probes) for definition in definitions_of(item)}
+
+
+def definitions_of(item: pytest.Item) -> list[Definition]:
+    """The properties that decorate a test; without those of wrong arguments, which make no evidence."""
     declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
-    looks: set[Hashable] = set()
+    found: list[Definition] = []
     for property in declared.properties if declared is not None else ():
-        with suppress(InvalidArgument):  # a property of wrong arguments makes no evidence
-            looks.add((shape(item), property.definition.probes))
-    return looks
+        with suppress(InvalidArgument):
+            found.append(property.definition)
+    return found
 
 
 def shape(item: pytest.Item) -> Hashable:

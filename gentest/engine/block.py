@@ -52,7 +52,7 @@ class Block:
         self.subject = subject
         self.family = family
         self.probes = tuple(probes)
-        self._alone = alone
+        self.alone = alone
         self._batch_size = 1 if alone else batch_size
         self._placed: Mapping[str, np.ndarray[Any, Any]] | None = None
         self._window: tuple[int, int, Mapping[str, Any], Mapping[str, Any]] | None = None
@@ -68,10 +68,10 @@ class Block:
     @property
     def n_bytes(self) -> int:
         """What the block keeps."""
-        tensors = {id(t): t.numel() * t.element_size() for t in (self._outputs, self._shown) if t is not None}
+        kept = (self._outputs, self._shown, *self._measured.values())
+        tensors = {id(t): t.numel() * t.element_size() for t in kept if t is not None}  # some stand there twice
         placed = sum(z.nbytes for z in (self._placed or {}).values())
-        measured = sum(t.numel() * t.element_size() for t in self._measured.values())
-        return sum(tensors.values()) + measured + placed + PROBE_BYTES * len(self.probes)
+        return sum(tensors.values()) + placed + PROBE_BYTES * len(self.probes)
 
     @property
     def has_outputs(self) -> bool:
@@ -99,15 +99,11 @@ class Block:
         """Outputs [N, P, ...] as they came."""
         if self._outputs is None:
             n, p = self.shape
-            made = self.maker.outputs(
-                self.subject.generator,
-                self._rows,
-                n * p,
-                size=self._at_once,
-                call=self._call,
-                lasting=not self.gradients,
-            )
-            self._outputs = made.reshape(n, p, *made.shape[1:])
+            parts = self.maker.in_parts(self._make, n * p, size=self._at_once, lasting=not self.gradients)
+            sizes = sorted({tuple(x.shape[1:]) for x in parts})
+            if len(sizes) > 1:
+                raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
+            self._outputs = _joined(parts).reshape(n, p, *parts[0].shape[1:])
             self._window = None
         return self._outputs
 
@@ -183,8 +179,9 @@ class Block:
         """How many outputs are measured at once."""
         return self._at_once
 
-    def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
-        return self.maker.call(self.subject.generator, latents, drawn)
+    def _make(self, start: int, stop: int) -> Tensor:
+        """The outputs of some rows."""
+        return self.maker.call(self.subject.generator, *self._rows(start, stop))
 
     def _small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """What a function gives; where gradients are kept, without what it computes on the way."""
@@ -220,13 +217,13 @@ class Block:
             images = self.shown.flatten(0, 1)
             bound = self._measure_of(thing)
             with torch.set_grad_enabled(self.gradients):
-                rows = self.maker.in_chunks(
-                    lambda chunk: self._small(function, bound, chunk),
-                    images,
+                rows = self.maker.in_parts(
+                    lambda start, stop: self._small(function, bound, images[start:stop]),
+                    len(images),
                     size=self._measured_at_once,
                     lasting=not self.gradients,
                 )
-            return self._checked(thing, rows)
+                return self._checked(thing, _joined(rows))
 
         return self._known(self._of(address_of(thing), f"measured {scalar}"), compute), scalar
 
@@ -248,15 +245,15 @@ class Block:
         start = torch.arange(len(self.probes), device=images.device)[:, None] * self.family.n_points
         one, other = ((start + torch.tensor(ends, device=images.device)).flatten() for ends in (first, second))
 
-        def compute(one: Tensor, other: Tensor) -> Tensor:
-            pair = (images.index_select(0, rows) for rows in (one, other))
+        def part(start: int, stop: int) -> Tensor:
+            pair = (images.index_select(0, rows[start:stop]) for rows in (one, other))
             return self._small(apart, distance, *pair).to(images.device)
 
         if not len(one):
             return images.new_zeros(len(self.probes), 0)
         with torch.set_grad_enabled(self.gradients):
             size = max(self._measured_at_once // 2, 1)
-            pairs = self.maker.in_chunks(compute, one, other, size=size, lasting=False)
+            pairs = _joined(self.maker.in_parts(part, len(one), size=size, lasting=False))
         if not (finite := pairs.isfinite()).all():
             where = int((~finite).nonzero()[0].item())
             n, k = divmod(where, len(first))
@@ -271,7 +268,7 @@ class Block:
         store = self.maker.store
         if store is None or not address or self.gradients or not (witness := self.maker.witness(self.subject)):
             return ""
-        return digest(witness, repr(self.family), "alone" if self._alone else "together", address, how)
+        return digest(witness, repr(self.family), "alone" if self.alone else "together", address, how)
 
     def _known(self, of: str, compute: Callable[[], Tensor]) -> Tensor:
         if (kept := self._stored(of)) is not None:
@@ -313,3 +310,7 @@ class Block:
         )
         error.probe = self.probes[n]
         raise error
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]

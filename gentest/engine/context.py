@@ -130,7 +130,7 @@ class Context:
     ) -> Observed:
         """The evidence of some probes."""
         block = self.block(subject, family, probes, alone=alone, batch_size=batch_size)
-        return Observed(self, block, alone=alone, precision=precision)
+        return Observed(self, block, precision=precision)
 
     def block(
         self,

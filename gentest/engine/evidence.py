@@ -90,13 +90,11 @@ class Observed:
         block: Block,
         *,
         yardstick: Subject | None = None,
-        alone: bool = False,
         precision: Precision = "full",
     ) -> None:
         self._context = context
         self.block = block
         self._yardstick = yardstick or block.subject
-        self._alone = alone
         self._precision: Precision = precision
         self.lowered = False
         """Whether something was measured in a lower precision."""
@@ -197,11 +195,9 @@ class Observed:
     def under(self, prior: Space) -> Observed:
         if prior not in self._others:
             subject = self.block.subject.under(prior)
-            other = self._context.block(subject, self.block.family, self.probes, alone=self._alone)
+            other = self._context.block(subject, self.block.family, self.probes, alone=self.block.alone)
             precision, yardstick = self._precision, self._yardstick
-            self._others[prior] = Observed(
-                self._context, other, yardstick=yardstick, alone=self._alone, precision=precision
-            )
+            self._others[prior] = Observed(self._context, other, yardstick=yardstick, precision=precision)
         return self._others[prior]
 
     @property

@@ -26,9 +26,9 @@ def examine(context: Context, subject: Subject) -> None:
     """Looks at a few samples in a batch and alone, once a session. Raises `GeneratorError` for what it finds."""
     if subject.key in context.examined:
         return
-    drawn = independent(PILOT_SEED, 0, EXAMINED)
-    alone = context.evidence(subject, points(), drawn[-ALONE:], alone=True).again(0, chance=1)  # first: says how large
     together = samples(context, subject)
+    last = together.probes[-ALONE:]
+    alone = context.evidence(subject, points(), last, alone=True).again(0, chance=1)  # first: it says how large one is
     images, generator = together.images, subject.generator
     if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
         low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))

@@ -29,9 +29,6 @@ MOST = {"cuda": 256, "cpu": 128}
 OUTPUTS_AT_ONCE = {"cuda": 1 << 27, "cpu": 1 << 25}
 """Bytes of outputs at once: what a generator computes on the way takes some 40 to 150 times that."""
 
-Rows = Callable[[int, int], tuple[Mapping[str, Any], Mapping[str, Any]]]
-"""Latents and noise, by part, of rows `start` to `stop`."""
-
 
 @dataclass
 class Meter:
@@ -65,36 +62,26 @@ class Maker:
         size = self._given or min(MOST[kind], fitting)
         return size if self._room_for is None else min(size, self._room_for)
 
-    def outputs(
-        self,
-        generator: Generator,
-        rows: Rows,
-        total: int,
-        *,
-        size: int,
-        call: Callable[..., Tensor] | None = None,
-        lasting: bool = True,
-    ) -> Tensor:
-        """Outputs [total, ...] of some rows of latents, `size` at a time or, where memory runs out, half as many.
-
-        `lasting` says that memory that ran out is remembered. Raises `GeneratorError` for outputs of several sizes.
-        """
-        call = call or (lambda latents, drawn: self.call(generator, latents, drawn))
+    def in_parts(
+        self, part: Callable[[int, int], Tensor], total: int, *, size: int, lasting: bool = True
+    ) -> list[Tensor]:
+        """What a function gives for rows `start` to `stop` of `total`, `size` at a time or, where memory runs out, half
+        as many; `lasting` says that this is remembered."""
         start = 0
-        made: list[Tensor] = []
-        while start < total:
+        found: list[Tensor] = []
+        while start < total or not found:
             try:
-                made.append(call(*rows(start, min(start + size, total))))
+                found.append(part(start, min(start + size, total)))
             except torch.cuda.OutOfMemoryError:
                 if size == 1:
                     raise
-                size = self._halved(size, lasting=lasting)
+                size = (size + 1) // 2
+                if lasting:
+                    self._room_for = size
+                torch.cuda.empty_cache()
                 continue
             start += size
-        sizes = sorted({tuple(x.shape[1:]) for x in made})
-        if len(sizes) > 1:
-            raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
-        return torch.cat(made) if len(made) > 1 else made[0]
+        return found
 
     def call(
         self,
@@ -120,21 +107,6 @@ class Maker:
         if self._watch is not None:
             self._watch(images)
 
-    def in_chunks(self, measure: Callable[..., Tensor], *outputs: Tensor, size: int, lasting: bool = True) -> Tensor:
-        """What a function gives for outputs [B, ...], `size` at a time or, where memory runs out, half as many."""
-        start, total = 0, len(outputs[0])
-        found: list[Tensor] = []
-        while start < total or not found:
-            try:
-                found.append(measure(*(x[start : start + size] for x in outputs)))
-            except torch.cuda.OutOfMemoryError:
-                if size == 1:
-                    raise
-                size = self._halved(size, lasting=lasting)
-                continue
-            start += size
-        return torch.cat(found) if len(found) > 1 else found[0]
-
     def witness(self, subject: Subject) -> str:
         """What tells a subject's outputs from any other's, on any day: weights, space, versions and some outputs.
 
@@ -156,13 +128,6 @@ class Maker:
         alone = [slice(i, i + 1) for i in range(WITNESSES)]
         made = [self.call(generator, sliced(latents, rows), sliced(drawn, rows)) for rows in alone]
         return b"".join(x.detach().cpu().numpy().tobytes() for x in made)
-
-    def _halved(self, size: int, *, lasting: bool) -> int:
-        size = (size + 1) // 2
-        if lasting:
-            self._room_for = size
-        torch.cuda.empty_cache()
-        return size
 
     def _here(self, z: Any) -> Tensor:
         return z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z)).to(self.device)

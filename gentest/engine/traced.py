@@ -56,6 +56,7 @@ class TracedBlock(Block):
         size = max(1, min(MOST_AT_ONCE, AT_ONCE // max(maker.image_bytes, 1)))
         super().__init__(maker, subject, family, probes, batch_size=size)
         self._whole = len(probes) * family.n_points <= size
+        self._noise = flat(noise(subject.generator.noise, self.probes, family.n_points))
         self.leaves = {
             name: torch.from_numpy(z).to(maker.device).requires_grad_(z.dtype != np.int64)
             for name, z in self.placed.items()
@@ -69,11 +70,9 @@ class TracedBlock(Block):
     def _measured_at_once(self) -> int:
         return MEASURED
 
-    def _rows(self, start: int, stop: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        drawn = noise(self.subject.generator.noise, self.probes, self.family.n_points)
-        return sliced(flat(self.leaves), slice(start, stop)), sliced(flat(drawn), slice(start, stop))
+    def _make(self, start: int, stop: int) -> Tensor:
+        latents, drawn = (sliced(arrays, slice(start, stop)) for arrays in (flat(self.leaves), self._noise))
 
-    def _call(self, latents: Mapping[str, Any], drawn: Mapping[str, Any]) -> Tensor:
         def call(*parts: Tensor) -> Tensor:
             return self.maker.call(
                 self.subject.generator, dict(zip(latents, parts, strict=True)), drawn, gradients=True

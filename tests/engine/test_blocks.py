@@ -170,7 +170,7 @@ def test_a_function_of_the_users_is_measured_anew(tmp_path: Path) -> None:
     assert sum(attribute.sizes) >= 2 * 40 * 9
 
 
-@pytest.mark.parametrize("how", ["values", "checksums", "file", "folder", "readonly"])
+@pytest.mark.parametrize("how", ["values", "checksums", "file", "no folder", "no file"])
 def test_a_broken_cache_changes_nothing(tmp_path: Path, how: str) -> None:
     """What is not whole is measured anew; a folder that is none is done without."""
     folder = tmp_path / "cache"
@@ -190,7 +190,7 @@ def test_a_broken_cache_changes_nothing(tmp_path: Path, how: str) -> None:
         for file in folder.iterdir():
             file.unlink()
         path.write_bytes(b"no database" * 1000)
-    elif how == "folder":
+    elif how == "no folder":
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
@@ -285,6 +285,6 @@ def test_what_cannot_be_had_in_a_lower_precision_is_measured_in_full() -> None:
     function = Counting(fold)
     full = checked(None, Counting(fold), PROPERTIES[0])
     low = checked(None, function, PROPERTIES[0], precision="bf16")
-    assert full == low or plain(full) == plain(low)
+    assert plain(full) == plain(low)
     assert low.screening is None
     assert low.images == full.images
