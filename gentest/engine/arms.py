@@ -9,10 +9,9 @@ from functools import partial
 import numpy as np
 
 from gentest.engine.margins import Judge
-from gentest.engine.stream import Stream
 from gentest.errors import InvalidArgument
 from gentest.probes import Probe
-from gentest.result import Rate, Verdict
+from gentest.result import Rate
 from gentest.spaces import Part
 
 
@@ -23,10 +22,6 @@ class Arm:
     name: str
     probes: Callable[[Sequence[Probe]], list[Probe]]
     margins: Callable[[Sequence[Probe]], list[float]]
-
-    def holds(self, probes: Sequence[Probe]) -> list[bool]:
-        """Whether the arm holds on each of some independent probes."""
-        return [margin >= 0 for margin in self.margins(self.probes(probes))]
 
 
 def arms_of(judge: Judge, each: str) -> list[Arm]:
@@ -55,13 +50,3 @@ def overall(part: Part, rate: Rate) -> float:
     drawn = part.from_uniforms(((np.arange(1 << 16) + 0.5) / (1 << 16))[:, None])
     shares = [float((drawn == value).mean()) for value in part.support]
     return sum(share * arm.passes / max(arm.probes, 1) for share, arm in zip(shares, rate.arms or (rate,), strict=True))
-
-
-def refuting(arms: Sequence[Arm], stream: Stream, rate: Rate) -> list[Probe]:
-    """The probes that speak against the arms that were refuted, of those that the test has counted."""
-    found: dict[Probe, None] = {}
-    for arm, decided in zip(arms, rate.arms or (rate,), strict=True):
-        if decided.verdict is Verdict.VIOLATED:
-            probes = arm.probes(stream.probes(0, decided.probes))
-            found.update((p, None) for p, margin in zip(probes, arm.margins(probes), strict=True) if margin < 0)
-    return list(found)

@@ -7,6 +7,7 @@ be made again, and measurements stay. Nothing in it may be written in.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,24 @@ from gentest.attributes import Distance
 from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
 from gentest.attributes.distances import apart
 from gentest.ends import noise
-from gentest.engine.maker import Maker, flat, sliced
+from gentest.engine.maker import Maker, flat, full_precision, sliced
 from gentest.engine.store import address_of, digest
 from gentest.engine.subject import Subject, measure_of, thing_key
 from gentest.errors import AttributeFailed, GeneratorError
 from gentest.generators import TANH
 from gentest.probes import Probe, Probes, independent
+from gentest.randomness import pinned_rng
 
 COMPANY_SEED = 0x636F6D70616E79
 """The master seed of the samples that keep a latent company in `again`."""
 SLACK = 1e-3
 """How far outputs may leave the declared range, as a share of its width, before it is an error."""
 PROBE_BYTES = 512
-"""What a probe takes here besides tensors."""
+"""What a probe takes here besides tensors, ..."""
+BLOCK_BYTES = 4096
+"""... and a block."""
+PLACED_AT_ONCE = 1 << 18
+"""Bytes of latents that are placed at once where nothing else runs meanwhile, at least a batch: each call costs."""
 
 
 class Block:
@@ -59,6 +65,7 @@ class Block:
         self._outputs: Tensor | None = None
         self._shown: Tensor | None = None
         self._measured: dict[Hashable, Tensor] = {}
+        self._n_bytes: int | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -68,10 +75,12 @@ class Block:
     @property
     def n_bytes(self) -> int:
         """What the block keeps."""
-        kept = (self._outputs, self._shown, *self._measured.values())
-        tensors = {id(t): t.numel() * t.element_size() for t in kept if t is not None}  # some stand there twice
-        placed = sum(z.nbytes for z in (self._placed or {}).values())
-        return sum(tensors.values()) + placed + PROBE_BYTES * len(self.probes)
+        if self._n_bytes is None:
+            kept = (self._outputs, self._shown, *self._measured.values())
+            tensors = {id(t): t.numel() * t.element_size() for t in kept if t is not None}  # some stand there twice
+            placed = sum(z.nbytes for z in (self._placed or {}).values())
+            self._n_bytes = sum(tensors.values()) + placed + PROBE_BYTES * len(self.probes) + BLOCK_BYTES
+        return self._n_bytes
 
     @property
     def has_outputs(self) -> bool:
@@ -80,13 +89,14 @@ class Block:
 
     def drop_outputs(self) -> None:
         """Lets outputs and latents go; they are made again if somebody asks."""
-        self._outputs = self._shown = self._placed = self._window = None
+        self._outputs = self._shown = self._placed = self._window = self._n_bytes = None
 
     @property
     def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
         """Latents [N, P, *shape] by part, as arrays."""
         if self._placed is None:
             self._placed = self.family.place(self.subject.generator.latent, self.probes)
+            self._n_bytes = None
         return self._placed
 
     @property
@@ -99,12 +109,13 @@ class Block:
         """Outputs [N, P, ...] as they came."""
         if self._outputs is None:
             n, p = self.shape
-            parts = self.maker.in_parts(self._make, n * p, size=self._at_once, lasting=not self.gradients)
+            with self._exactly(), pinned_rng(self.maker.device, 0):
+                parts = self.maker.in_parts(self._make, n * p, size=self._at_once, lasting=not self.gradients)
             sizes = sorted({tuple(x.shape[1:]) for x in parts})
             if len(sizes) > 1:
                 raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
             self._outputs = _joined(parts).reshape(n, p, *parts[0].shape[1:])
-            self._window = None
+            self._window = self._n_bytes = None
         return self._outputs
 
     @property
@@ -114,6 +125,7 @@ class Block:
             x = self.outputs
             low, high = x.aminmax()  # of which one is NaN where any value is
             self._shown = x if bool((low >= 0.0) & (high <= 1.0)) else self._clamped(x)
+            self._n_bytes = None
         return self._shown
 
     @property
@@ -127,6 +139,7 @@ class Block:
         if (key, scalar) not in self._measured:
             rows, is_scalar = self._measure(thing, scalar=scalar)
             self._measured[key, scalar] = self._measured[key, is_scalar] = rows
+            self._n_bytes = None
         return self._measured[key, scalar]
 
     def apart(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
@@ -135,6 +148,7 @@ class Block:
         if key not in self._measured:
             of = self._of(address_of(distance), f"apart {first} {second}")
             self._measured[key] = self._known(of, lambda: self._distances(distance, first, second))
+            self._n_bytes = None
         return self._measured[key]
 
     def steps(self, feature: Any, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
@@ -149,6 +163,7 @@ class Block:
 
             of = "" if isinstance(feature, Readout) else address_of(feature)
             self._measured[key] = self._known(self._of(of, f"steps {first} {second}"), compute)
+            self._n_bytes = None
         return self._measured[key]
 
     def known(self, what: str, compute: Callable[[], Tensor]) -> Tensor:
@@ -183,20 +198,37 @@ class Block:
         """The outputs of some rows."""
         return self.maker.call(self.subject.generator, *self._rows(start, stop))
 
+    def _exactly(self) -> AbstractContextManager[None]:
+        """In full precision, where outputs are made alone."""
+        return full_precision(self.maker.device) if self.alone else nullcontext()
+
     def _small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """What a function gives; where gradients are kept, without what it computes on the way."""
         return function(*arguments)
 
     def _rows(self, start: int, stop: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Latents and noise of some rows: placed as they are asked for, while an accelerator makes the ones before."""
-        n_points = self.family.n_points
+        n_points, generator = self.family.n_points, self.subject.generator
         low, high = start // n_points, -(-stop // n_points)
-        if self._window is None or self._window[:2] != (low, high):
-            probes, generator = self.probes[low:high], self.subject.generator
+        if self._window is None or low < self._window[0] or high > self._window[1]:
+            high = max(high, min(low + self._placed_at_once, len(self.probes)))
+            probes = self.probes[low:high]
             latents = flat(self.family.place(generator.latent, probes))
             self._window = low, high, latents, flat(noise(generator.noise, probes, n_points))
-        rows = slice(start - low * n_points, stop - low * n_points)
+        first = self._window[0] * n_points
+        rows = slice(start - first, stop - first)
         return sliced(self._window[2], rows), sliced(self._window[3], rows)
+
+    @property
+    def _placed_at_once(self) -> int:
+        """How many probes are placed at once, if a batch is not more."""
+        if self.maker.device.type != "cpu":
+            return 0
+        generator = self.subject.generator
+        numbers = sum(
+            part.dim for space in (generator.latent, *generator.noise.values()) for part in space.parts.values()
+        )
+        return PLACED_AT_ONCE // (4 * max(numbers, 1) * self.family.n_points)
 
     def _measure(self, thing: Any, *, scalar: bool | None) -> tuple[Tensor, bool]:
         """Rows [N, P, ...], checked to be finite, and whether they are scores."""
@@ -216,7 +248,7 @@ class Block:
         def compute() -> Tensor:
             images = self.shown.flatten(0, 1)
             bound = self._measure_of(thing)
-            with torch.set_grad_enabled(self.gradients):
+            with self._exactly(), torch.set_grad_enabled(self.gradients):
                 rows = self.maker.in_parts(
                     lambda start, stop: self._small(function, bound, images[start:stop]),
                     len(images),
@@ -251,7 +283,7 @@ class Block:
 
         if not len(one):
             return images.new_zeros(len(self.probes), 0)
-        with torch.set_grad_enabled(self.gradients):
+        with self._exactly(), torch.set_grad_enabled(self.gradients):
             size = max(self._measured_at_once // 2, 1)
             pairs = _joined(self.maker.in_parts(part, len(one), size=size, lasting=False))
         if not (finite := pairs.isfinite()).all():

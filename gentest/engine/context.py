@@ -141,12 +141,12 @@ class Context:
         alone: bool = False,
         batch_size: int | None = None,
     ) -> Block:
-        """Some probes' outputs: shared by all who look at the same ones, made anew where they are alone."""
-        if alone:
-            return Block(self.maker, subject, family, probes, alone=True)
+        """Some probes' outputs: shared by all who look at the same ones."""
         self._subjects.setdefault(subject.key, subject)  # kept alive: an id may be part of its key
-        key = (subject.key, family, tuple(probes), batch_size)
-        block = self._blocks.pop(key, None) or Block(self.maker, subject, family, probes, batch_size=batch_size)
+        key = (subject.key, family, tuple(probes), alone, batch_size)
+        block = self._blocks.pop(key, None)
+        if block is None:
+            block = Block(self.maker, subject, family, probes, alone=alone, batch_size=batch_size)
         self._make_room()
         self._blocks[key] = block
         return block
@@ -170,7 +170,8 @@ class Context:
         for block in list(self._blocks.values()):
             if excess > 0 and block.has_outputs:
                 before = block.n_bytes
-                self._measure_ahead(block)
+                if not block.alone:  # of which further tests ask about few
+                    self._measure_ahead(block)
                 block.drop_outputs()
                 excess -= before - block.n_bytes
         while excess > 0 and self._blocks:

@@ -11,11 +11,11 @@ could mistake is evaluated again in full, in a batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from torch import Tensor
 from gentest._settings import Precision
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
+from gentest.engine.maker import full_precision
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed
 from gentest.probes import Probe
@@ -43,8 +44,13 @@ SCREENED = 16
 """Probes on which the error of a lower precision is measured."""
 SCREEN_FACTOR = 4.0
 """What it could mistake is within this many times the largest error seen: some eight standard deviations."""
+REMEMBERED = 8192
+"""Margins that are kept, at least: those of the probes that were asked about last."""
 CLOSE = 32
 """Of the probes whose margins rounding could confuse, at most so many are evaluated alone to find the worst."""
+
+ByPrior: TypeAlias = dict[Probe, tuple[float, ...]]
+"""A probe's margin under each prior."""
 
 
 class Judge:
@@ -64,8 +70,8 @@ class Judge:
         self._screens = context.precision != "full"
         self.spreads: dict[str, tuple[Any, float]] = {}
         """What `gentest.sd(x)` is of in the margins, and how much it is: known once a probe was evaluated alone."""
-        self._margins: dict[Probe, tuple[float, ...]] = {}
-        self._alone: dict[Probe, tuple[float, ...]] = {}
+        self._margins: ByPrior = {}
+        self._alone: ByPrior = {}
 
     def margins(self, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe, evaluated in full batches, the sign of each beyond rounding."""
@@ -115,13 +121,17 @@ class Judge:
             fresh = [probe for probe in fresh if probe not in self._margins]
         for block in self._blocks(fresh):
             self._margins.update(zip(block, self._decided(block), strict=True))
-        return [self._margins[probe] for probe in probes]
+        found = [self._margins[probe] for probe in probes]
+        self._margins = _remembered(self._margins)
+        return found
 
     def _by_prior_alone(self, probe: Probe) -> tuple[float, ...]:
-        if probe not in self._alone:
-            with _full_precision(self.context.device):
-                (self._alone[probe],) = self._evaluate([probe], alone=True)
-        return self._alone[probe]
+        if (found := self._alone.get(probe)) is None:
+            with full_precision(self.context.device):
+                (found,) = self._evaluate([probe], alone=True)
+            self._alone = _remembered(self._alone)
+            self._alone[probe] = found
+        return found
 
     def worst(self, probes: Sequence[Probe]) -> Probe:
         """The probe of the smallest margin, told apart alone where rounding could mistake it; the first of equals."""
@@ -257,22 +267,13 @@ class Judge:
         return definition.margin(evidence)
 
 
+def _remembered(margins: ByPrior) -> ByPrior:
+    """The margins that were found last, once there are twice as many as are kept: so that memory has a bound."""
+    surplus = len(margins) - REMEMBERED
+    return margins if surplus < REMEMBERED else dict(islice(margins.items(), surplus, None))
+
+
 def together(one: Screening, other: Screening) -> Screening:
     """What two processes screened of one property."""
     band = max((s.band for s in (one, other) if s.band is not None), default=None)
     return replace(one, probes=one.probes + other.probes, again=one.again + other.again, band=band)
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Float32 throughout: on CUDA, no TF32 and deterministic convolutions."""
-    if device.type != "cuda":
-        yield
-        return
-    matmul = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(matmul)

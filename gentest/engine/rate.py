@@ -83,21 +83,16 @@ class _Walk:
         self.decision = RateDecision(None, 0, 0)
         self._test = test
         self._holds = holds
-        self._outcomes: list[NDArray[np.bool_]] = []
-
-    @property
-    def outcomes(self) -> NDArray[np.bool_]:
-        """All outcomes so far."""
-        return np.concatenate([np.empty(0, dtype=np.bool_), *self._outcomes])
+        self.outcomes: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
 
     @property
     def drawn(self) -> int:
         """How many probes were asked about."""
-        return sum(map(len, self._outcomes))
+        return len(self.outcomes)
 
     def take(self, n: int) -> None:
         """Asks about `n` more probes, and looks."""
-        self._outcomes.append(np.array(self._holds(self.drawn, n), dtype=np.bool_))
+        self.outcomes = np.concatenate([self.outcomes, np.array(self._holds(self.drawn, n), dtype=np.bool_)])
         if self.decision.holds is None:
             self.decision = self._test.first_decision(self.outcomes[self.decision.probes :], after=self.decision)
 

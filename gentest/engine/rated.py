@@ -6,12 +6,13 @@ chosen on some probes is not certified on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 
 from gentest.engine import rate
-from gentest.engine.arms import Arm, arms_of, overall, refuting
+from gentest.engine.arms import Arm, arms_of, overall
 from gentest.engine.margins import Judge
 from gentest.engine.radius import Rays
 from gentest.engine.stream import Stream
@@ -24,6 +25,10 @@ RAYS, CONFIRM = 1 << 62, 1 << 63
 """What tells the streams of rays, and of those that confirm them, from the stream of the rate: bits of the seed."""
 
 
+MOST_FAILING = 1024
+"""Probes of an arm that violate, of which the worst and the minimal are found: more are counted, and not kept."""
+
+
 @dataclass(frozen=True)
 class Rated:
     """What was decided; `failing` are the probes that refuted a rate."""
@@ -31,6 +36,31 @@ class Rated:
     rate: Rate
     radius: Radius | None
     failing: Sequence[Probe]
+
+
+class Failing:
+    """The probes of an arm that violate, by their place in the stream: the furthest ones, where there are many."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[float, int, Probe]] = []
+
+    def note(self, start: int, probes: Sequence[Probe], margins: Sequence[float]) -> None:
+        """What was found at the places from `start` on."""
+        if len(self._found) >= 2 * MOST_FAILING:
+            self._found = sorted(self._found)[:MOST_FAILING]
+        pairs = enumerate(zip(probes, margins, strict=True), start)
+        self._found += [(margin, place, probe) for place, (probe, margin) in pairs if margin < 0]
+
+    def among(self, n: int) -> list[Probe]:
+        """Those among the first `n` of the stream, in its order."""
+        counted = sorted(found for found in self._found if found[1] < n)[:MOST_FAILING]
+        return [probe for _, _, probe in sorted(counted, key=itemgetter(1))]
+
+
+def _refuting(against: Mapping[str, Failing], rate: Rate) -> list[Probe]:
+    """The probes that speak against the arms that were refuted, of those that the test has counted."""
+    refuted = [arm for arm in rate.arms or (rate,) if arm.verdict is Verdict.VIOLATED]
+    return list(dict.fromkeys(probe for arm in refuted for probe in against[arm.arm].among(arm.probes)))
 
 
 class Rating:
@@ -50,19 +80,31 @@ class Rating:
         states = self._judge.definition.states
         of_priors = states.inner.states if isinstance(states, Within) else states
         arms = arms_of(self._judge, goal.each)
-        decided = self._rate(goal, arms, self._stream, of_priors if isinstance(of_priors, Invariance) else None)
+        against = {arm.name: Failing() for arm in arms}
+        decided = self._rate(
+            goal, arms, self._stream, against, of_priors if isinstance(of_priors, Invariance) else None
+        )
         if goal.each:
             part = self._judge.subject.generator.latent.parts[goal.each]
             decided = replace(decided, overall=overall(part, decided))
         radius = self._radius(goal, states, arms, decided) if isinstance(states, Within) else None
         refuted = decided.verdict is Verdict.VIOLATED
-        return Rated(decided, radius, refuting(arms, self._stream, decided) if refuted else ())
+        return Rated(decided, radius, _refuting(against, decided) if refuted else ())
 
-    def _rate(self, goal: AtRate, arms: Sequence[Arm], stream: Stream, invariance: Invariance | None = None) -> Rate:
+    def _rate(
+        self,
+        goal: AtRate,
+        arms: Sequence[Arm],
+        stream: Stream,
+        against: Mapping[str, Failing],
+        invariance: Invariance | None = None,
+    ) -> Rate:
         def holds(arm: Arm, start: int, n: int) -> list[bool]:
-            outcomes = arm.holds(stream.probes(start, n))
+            probes = arm.probes(stream.probes(start, n))
+            margins = arm.margins(probes)
+            against[arm.name].note(start, probes, margins)
             self._watch(start + n, 0)
-            return outcomes
+            return [margin >= 0 for margin in margins]
 
         asked = {arm.name: partial(holds, arm) for arm in arms}
         return rate.decide(goal, asked, budget=self._budget, block=self._block, invariance=invariance)
@@ -76,5 +118,6 @@ class Rating:
         if not certified:
             return Radius(within.radius, 0.0, n, None)
         smaller = Judge(context, subject, holds_within(within.inner, certified))
-        confirmed = self._rate(goal, arms_of(smaller, goal.each), stream.other(CONFIRM))
+        inner = arms_of(smaller, goal.each)
+        confirmed = self._rate(goal, inner, stream.other(CONFIRM), {arm.name: Failing() for arm in inner})
         return Radius(within.radius, certified, n, confirmed)

@@ -23,6 +23,8 @@ from gentest.probes import Probe
 FILE = "measurements.sqlite"
 LARGEST_ROW = 1 << 16
 """Bytes of a probe's numbers: a feature that is nearly the image itself is not kept."""
+ASKED_AT_ONCE = 500
+"""Probes to a query: SQLite takes at least 999 values."""
 PATIENCE = 10.0
 """Seconds that one session waits for another to write."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
@@ -54,12 +56,16 @@ class Store:
 
     def rows(self, of: str, probes: Sequence[Probe]) -> NDArray[np.float32] | None:
         """What is kept of some probes [N, ...]; None unless every one of them is there and whole."""
+        names = [str(probe) for probe in probes]
         found: list[NDArray[np.float32]] = []
-        for probe in probes:
-            row = self._row(of, str(probe))
-            if row is None or (found and row.shape != found[0].shape):
-                return None
-            found.append(row)
+        for start in range(0, len(names), ASKED_AT_ONCE):
+            some = names[start : start + ASKED_AT_ONCE]
+            kept = self._kept(of, some)
+            for name in some:
+                row = _unpacked(of, name, kept.get(name))
+                if row is None or (found and row.shape != found[0].shape):
+                    return None
+                found.append(row)
         return np.stack(found) if found else None
 
     def keep(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
@@ -75,14 +81,18 @@ class Store:
                     [(of, name, _packed(of, name, row)) for of, name, row in named],
                 )
 
-    def _row(self, of: str, name: str) -> NDArray[np.float32] | None:
+    def _kept(self, of: str, names: Sequence[str]) -> dict[str, object]:
+        """The values of some probes, as far as they are there, by name."""
         if not self._usable:
-            return None
+            return {}
+        places = ", ".join("?" * len(names))
         try:
-            found = self._opened().execute("SELECT value FROM rows WHERE of = ? AND probe = ?", (of, name)).fetchone()
+            asked = self._opened().execute(
+                f"SELECT probe, value FROM rows WHERE of = ? AND probe IN ({places})", (of, *names)
+            )
+            return dict(asked.fetchall())
         except (sqlite3.Error, OSError):
-            return None
-        return None if found is None else _unpacked(of, name, found[0])
+            return {}
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:

@@ -7,13 +7,17 @@ which probe it is, for ever, on any machine.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from gentest.errors import InvalidArgument
 from gentest.probes import Probe, Probes, independent, moves
 from gentest.spaces import Space
 
 CHUNK = 256
+CHUNKS = 16
+"""Chunks that are kept: no more, however long a rate goes on."""
 BARREN = 64
 """So many chunks without a real probe, and there are none."""
 
@@ -24,8 +28,10 @@ class Stream:
     def __init__(self, seed: int, real: Callable[[Sequence[Probe]], list[Probe]]) -> None:
         self.seed = seed
         self._real = real
-        self._probes: list[Probe] = []
-        self._drawn = 0
+        self._ends = [0]
+        """How many probes the first 0, 1, 2, ... chunks hold."""
+        self._last: dict[int, list[Probe]] = {}
+        """The chunks that were drawn last."""
 
     def other(self, bit: int) -> Stream:
         """Another stream, of the seed with a bit of it changed."""
@@ -34,14 +40,22 @@ class Stream:
     def probes(self, start: int, n: int) -> list[Probe]:
         """Probes `start` to `start + n` of the stream."""
         barren = 0
-        while len(self._probes) < start + n:
-            found = self._real(independent(self.seed, self._drawn, CHUNK))
-            self._drawn += CHUNK
-            self._probes += found
+        while self._ends[-1] < start + n:
+            found = self._chunk(len(self._ends) - 1)
+            self._ends.append(self._ends[-1] + len(found))
             barren = 0 if found else barren + 1
             if barren == BARREN:
                 raise InvalidArgument("no independent probe moves in this latent space: there is nothing to compare")
-        return self._probes[start : start + n]
+        first, last = bisect_right(self._ends, start) - 1, bisect_left(self._ends, start + n)
+        probes = [probe for index in range(first, last) for probe in self._chunk(index)]
+        return probes[start - self._ends[first] :][:n]
+
+    def _chunk(self, index: int) -> list[Probe]:
+        """The real ones of so many draws: the same ones whenever they are drawn."""
+        if index not in self._last:
+            self._last = dict(islice(self._last.items(), max(len(self._last) + 1 - CHUNKS, 0), None))
+            self._last[index] = self._real(independent(self.seed, index * CHUNK, CHUNK))
+        return self._last[index]
 
 
 def real(family: Probes, space: Space, probes: Sequence[Probe]) -> list[Probe]:

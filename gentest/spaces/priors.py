@@ -39,7 +39,8 @@ def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
     length = near_length * (1.0 - t) + far_length * t  # [N, P]
     a = np.where(narrow, 1.0 - t, np.sin((1.0 - t) * angle) / sine * (length / near_length))
     b = np.where(narrow, t, np.sin(t * angle) / sine * (length / far_length))
-    path = near[:, None] * a[..., None] + far[:, None] * b[..., None]
+    path = near[:, None] * a[..., None]
+    path += far[:, None] * b[..., None]
     opposite = ((across < NARROW) & (cosine < -0.5))[:, 0]
     if opposite.any() and near.shape[1] > 1:
         path[opposite] = _half_circle(near[opposite], far[opposite], t[opposite])

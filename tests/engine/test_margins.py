@@ -9,7 +9,7 @@ from torch import Tensor
 
 import gentest
 from gentest._settings import Values
-from gentest.engine.block import PROBE_BYTES
+from gentest.engine.block import BLOCK_BYTES, PROBE_BYTES
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.subject import Subject
@@ -110,4 +110,21 @@ def test_what_is_kept_of_other_priors_counts_once() -> None:
     own = context.evidence(subject, points(), probes)
     for prior in (gentest.Normal(8), gentest.Sphere(8)):
         assert own.under(prior).outputs.shape == (8, 1, 1, 2, 2)
-    assert context.n_bytes == 2 * 8 * (4 * 4 + PROBE_BYTES) + 8 * PROBE_BYTES
+    assert context.n_bytes == 2 * 8 * (4 * 4 + PROBE_BYTES) + 8 * PROBE_BYTES + 3 * BLOCK_BYTES
+
+
+def test_what_is_forgotten_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Margins are kept of the probes that were asked about last: memory has a bound, and no margin changes."""
+    monkeypatch.setattr("gentest.engine.margins.REMEMBERED", 8)
+    generator = zoo.generator(zoo.linear)
+    asked = judge(lambda evidence: evidence.scores(gentest.brightness())[:, 0], generator)
+    first = asked.margins(independent(1, 0, 4))
+    everything = asked.margins(independent(1, 0, 40))
+    assert everything[:4] == first
+    assert len(asked._margins) < 16
+    calls = len(generator.function.batches)
+    assert asked.margins(independent(1, 36, 4)) == everything[36:]
+    assert len(generator.function.batches) == calls
+    assert asked.margins(independent(1, 0, 4)) == first
+    assert [asked.alone(probe) for probe in independent(1, 0, 40)] == pytest.approx(everything)
+    assert len(asked._alone) <= 16
