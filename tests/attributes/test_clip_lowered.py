@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -57,3 +59,38 @@ def test_int8_is_for_a_cpu() -> None:
     """Elsewhere it is refused, with what to say instead."""
     with pytest.raises(ClipError, match=r"CPU alone.*bf16"):
         lowered(torch.nn.Identity(), "int8", torch.device("cuda"), torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.real_clip
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_real_clip_scores_faces_within_a_small_part_of_their_spread(precision: Precision) -> None:
+    """Errors of log-odds are a seventh of their standard deviation over the face GAN's prior at most, on the median
+    pair of texts. Real weights have outliers that random ones have not: with a scale for each tensor, int8 is off by
+    most of a standard deviation."""
+    if not os.environ.get("GENTEST_REAL_CLIP"):
+        pytest.skip("GENTEST_REAL_CLIP=DIR is not set: a folder with a real CLIP and its stored text embeddings")
+    package = pytest.importorskip("gan_face_generate", reason="gan-face-generate is not installed")
+    from gan_face_generate.models import Generator
+
+    real = Path(os.environ["GENTEST_REAL_CLIP"])
+    file = Path(package.__file__).parent / "weights.tar"
+    gan = Generator(ngpu=1, nc=3, nz=100, ngf=64).eval()
+    gan.load_state_dict(torch.load(file, map_location="cpu", weights_only=True)["netG_state_dict"])
+    texts = torch.from_numpy(np.load(real / "openai_vitb16_text_embeddings.npz")["coco_single"]).float()
+    pairs = torch.nn.functional.normalize(texts, dim=-1).diff(dim=0).T
+    clip_model = load_clip(f"local-dir:{real}", torch.device("cpu"), text=False)
+    with torch.no_grad():
+        faces = gan(torch.randn(24, 100, 1, 1, generator=torch.Generator().manual_seed(0))) / 2 + 0.5
+        full, low = clip_model.embed(faces) @ pairs, clip_model.embed(faces, precision) @ pairs
+    errors = (low - full).square().mean(0).sqrt() / full.std(0)
+    assert 0 < errors.median() < 1 / 7
+
+
+def test_a_row_in_int8_depends_on_no_other_image(model: ClipModel) -> None:
+    """A band that was measured on some images is good for others only if it does not depend on their batch."""
+    images = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    loud = torch.cat([images, 100 * torch.rand(3, 1, 28, 28) - 50])
+    inputs, together = (model.preprocess(given) for given in (images, loud))
+    together[1:] *= 100
+    tower = lowered(model._visual, "int8", torch.device("cpu"), inputs)
+    torch.testing.assert_close(tower(together)[:1], tower(inputs), atol=1e-4, rtol=1e-4)
