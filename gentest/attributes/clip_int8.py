@@ -11,10 +11,11 @@ the root logger a handler as it is imported."""
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ TRACE = "torch.__trace"
 """A logger of torch's that `logging.disable` does not reach, and that pytest listens to."""
 SHARE = 0.5
 """Of a module's weights, in 8 bits: with fewer there is little to gain."""
+SCHEME = f"int8 in blocks of {BLOCK}"
+"""What tells these rows from those of another int8, such as a cache may hold."""
 
 
 class Blocks(NamedTuple):
@@ -56,7 +59,7 @@ class Int8Module:
     runs with as many threads as torch has when it is made, and gives no gradients.
 
     Raises `InvalidArgument` where less than half of the weights are in products, as in a convolutional network, and
-    whatever torch's exporter or onnxruntime raises for a module that they cannot take.
+    whatever torch's exporter or onnxruntime raises for a module, or on a processor, that they cannot take.
     """
 
     def __init__(self, module: nn.Module, example: Tensor) -> None:
@@ -79,6 +82,7 @@ class Int8Module:
         )
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
+        self(example)  # onnxruntime finds only now that it has no code for this processor
 
     def __call__(self, batch: Tensor) -> Tensor:
         array = np.ascontiguousarray(batch.detach().numpy(), dtype=np.float32)
@@ -174,12 +178,13 @@ def _drop_unused(graph: Any) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps torch's exporter from warning of itself, and from logging: what matters is raised."""
+    """Keeps torch's exporter from warning of itself, from logging and from printing: what matters is raised."""
     trace, before = logging.getLogger(TRACE), logging.root.manager.disable
     disabled, trace.disabled = trace.disabled, True
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        silence = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence):
             warnings.simplefilter("ignore")
             yield
     finally:

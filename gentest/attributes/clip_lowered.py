@@ -48,7 +48,8 @@ def lowered(visual: nn.Module, precision: Precision, device: torch.device, input
     except GentestError as error:
         raise ClipError(str(error)) from error
     except Exception as error:  # torch's exporter and onnxruntime raise what they like
-        raise ClipError(f"the image tower cannot be had in int8: {in_a_line(error)}; say 'bf16'") from error
+        why = in_a_line(error.__cause__ or error)  # the exporter's own first line says only at which step it failed
+        raise ClipError(f"the image tower cannot be had in int8: {why}; say 'bf16'") from error
 
 
 class _Halved:

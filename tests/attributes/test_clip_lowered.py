@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from gentest._settings import Precision
 from gentest.attributes.attribute import Lowerable
@@ -53,6 +55,46 @@ def test_an_embedding_can_be_had_in_a_lower_precision() -> None:
     assert feature.lowered("bf16") != feature.lowered("int8")
     assert hash(feature.lowered("bf16")) == hash(feature.lowered("bf16"))
     assert len({feature.address, feature.lowered("bf16").address, feature.lowered("int8").address}) == 3
+
+
+def test_rows_of_another_int8_are_not_taken_from_a_cache() -> None:
+    """A folder may hold those of dynamic quantisation, which had this address, and are another thing."""
+    from gentest.attributes.attribute import Setup
+
+    feature = clip("a shirt", model=f"local-dir:{CLIP}").bind(Setup(torch.device("cpu"))).feature
+    assert feature.lowered("int8").address not in (f"{feature.address} int8", feature.address)
+    assert feature.lowered("bf16").address == f"{feature.address} bf16"
+
+
+def test_a_model_that_was_lowered_can_be_pickled_as_one_that_was_not(model: ClipModel) -> None:
+    """What is sent elsewhere makes its own towers, with the same rows."""
+    images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    rows = model.embed(images, "int8")
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again.embed(images, "int8"), rows)
+
+
+class Branches(nn.Module):
+    """No graph can say what this does."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images if images.sum() > 0 else -images
+
+
+@pytest.mark.parametrize(
+    ("tower", "said"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), r"0% of the weights.*convolutions.*bf16"),
+        (Branches(), r"cannot be had in int8: \w+: [ -~]+; say 'bf16'$"),
+    ],
+)
+def test_a_tower_that_has_no_int8_is_refused_with_what_to_say(
+    tower: nn.Module, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In one plain line, and quietly."""
+    with pytest.raises(ClipError, match=said):
+        lowered(tower.eval(), "int8", torch.device("cpu"), torch.rand(1, 3, 8, 8))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_int8_is_for_a_cpu() -> None:
