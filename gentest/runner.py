@@ -16,6 +16,7 @@ import pytest
 
 from gentest import checkpoints, plugin, workers
 from gentest._settings import ATTRIBUTE, FIELDS, Values, settings
+from gentest.attributes.clip_int8 import check_packages
 from gentest.attributes.prompts import PromptCache
 from gentest.baseline import keys
 from gentest.coming import Coming
@@ -73,6 +74,8 @@ class Runner:
                 for from_flag in (True, False)
             )
             resolve_device(self._options["device"])
+            if self._options["precision"] == "int8":
+                check_packages()
             if self._options["ray"] is not None:
                 check_ray(self._options["ray"], has_workers=self._has_workers or self._is_worker)
             replay, _ = plugin.option(config, plugin.REPLAY)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from gentest._settings import Precision
 from gentest.attributes.attribute import Setup
+from gentest.attributes.clip_int8 import SCHEME
 from gentest.attributes.clip_model import ClipModel, load_clip
 from gentest.errors import ClipError, InvalidArgument
 
@@ -76,8 +77,9 @@ class LoweredEmbedding:
 
     @property
     def address(self) -> str:
-        """What tells its rows from any other's: weights, preprocessing and precision."""
-        return f"clip {self.model.fingerprint} {self.model.preprocess!r} {self.precision}"
+        """What tells its rows from any other's: weights, preprocessing, and how they are lowered."""
+        how = SCHEME if self.precision == "int8" else self.precision
+        return f"clip {self.model.fingerprint} {self.model.preprocess!r} {how}"
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.model.embed(images, self.precision)

@@ -43,6 +43,9 @@ class ClipModel:
     def __repr__(self) -> str:
         return f"ClipModel({self.name!r}, {self._device})"
 
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_lowered": {}}  # onnxruntime's sessions cannot be pickled; they are made again
+
     def embed(self, images: Tensor, precision: Precision = "full") -> Tensor:
         """Image embeddings [B, D], float32, of unit length, of float images [B, 1 or 3, H, W] in [0, 1].
 

@@ -266,6 +266,17 @@ def test_prompts_are_written_where_they_are_asked_for(how: str, repository: Repo
     assert result.ret == 0
 
 
+def test_a_precision_whose_packages_are_missing_is_a_usage_error(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops the run before a generator is loaded; other precisions need no package."""
+    repository.write(TEST)
+    monkeypatch.setattr("gentest.attributes.clip_int8.find_spec", lambda name: None if name == "onnx" else name)
+    said = "ERROR: gentest: precision int8 needs onnx: pip install 'pytest-gentest[[]int8]'"
+    refused(repository.run("--gentest", "--gentest-precision", "int8"), said)
+    repository.run("--gentest", "--gentest-precision", "bf16", "--gentest-examples", "20").assert_outcomes(passed=1)
+
+
 def test_a_missing_checkpoint_stops_a_run_without_gentest_too(repository: Repository) -> None:
     """`--gentest-checkpoint` may serve plain tests: a file that is not there is said at once."""
     repository.write("def test_it(gentest_checkpoint):\n    pass")

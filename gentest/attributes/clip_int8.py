@@ -1,0 +1,192 @@
+"""A module's matrix products in 8 bits, by onnxruntime on a CPU.
+
+Each 32 numbers have a scale of their own, in the weights and in the rows that they multiply. Real image towers need
+it: a few channels of theirs are far larger than the others (Dettmers et al. 2022, "LLM.int8()", arXiv:2208.07339), and
+what onnxruntime calls dynamic quantisation has one scale for all activations of a batch (figures: `clip_lowered`).
+Nor does an image's row then depend on what else is in its batch.
+
+The graph is torch's own export, in which each product with constant weights becomes onnxruntime's `MatMulNBits` with
+`accuracy_level` 4: both sides in 8 bits, their sums wider. onnxruntime has a quantiser that does the same, which gives
+the root logger a handler as it is imported."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gentest.errors import InvalidArgument
+
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+BLOCK = 32
+"""Numbers to a scale; the least that onnxruntime has fast code for."""
+ACTIVATIONS_IN_INT8 = 4
+TRACE = "torch.__trace"
+"""A logger of torch's that `logging.disable` does not reach, and that pytest listens to."""
+SHARE = 0.5
+"""Of a module's weights, in 8 bits: with fewer there is little to gain."""
+SCHEME = f"int8 in blocks of {BLOCK}"
+"""What tells these rows from those of another int8, such as a cache may hold."""
+
+
+class Blocks(NamedTuple):
+    """A matrix [K, N] in 8 bits, as `MatMulNBits` stores it."""
+
+    values: NDArray[np.uint8]  # [N, ceil(K / BLOCK), BLOCK], 128 more than they mean
+    scales: NDArray[np.float32]  # [N, ceil(K / BLOCK)]
+
+
+def check_packages() -> None:
+    """Raises `InvalidArgument`, which names the extra, where a package that int8 needs is not installed."""
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise InvalidArgument(f"precision int8 needs {' and '.join(missing)}: pip install 'pytest-gentest[int8]'")
+
+
+class Int8Module:
+    """A module in evaluation mode, its products in 8 bits: float32 tensors [B, ...] to float32 tensors [B, ...].
+
+    `example` is an input of a batch of two; any batch will do afterwards. Of several outputs the first is given. It
+    runs with as many threads as torch has when it is made, and gives no gradients.
+
+    Raises `InvalidArgument` where less than half of the weights are in products, as in a convolutional network, and
+    whatever torch's exporter or onnxruntime raises for a module, or on a processor, that they cannot take.
+    """
+
+    def __init__(self, module: nn.Module, example: Tensor) -> None:
+        check_packages()
+        import onnxruntime
+
+        model = _exported(module, example)
+        lowered, total = _lower(model.graph), sum(parameter.numel() for parameter in module.parameters())
+        if lowered < SHARE * total:
+            raise InvalidArgument(
+                f"precision int8 is for matrix products, which hold {lowered / max(total, 1):.0%} of the weights here "
+                "(convolutions hold others): take precision bf16"
+            )
+        model.opset_import.add(domain="com.microsoft", version=1)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 4  # only what is fatal: the rest is raised
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+        self._output = self._session.get_outputs()[0].name
+        self(example)  # onnxruntime finds only now that it has no code for this processor
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        array = np.ascontiguousarray(batch.detach().numpy(), dtype=np.float32)
+        (made,) = self._session.run([self._output], {self._input: array})
+        return torch.from_numpy(made)
+
+
+def in_blocks(matrix: NDArray[np.float32]) -> Blocks:
+    """A matrix [K, N], each 32 numbers of a column rounded to whole multiples of a scale, from -127 to 127.
+
+    >>> blocks = in_blocks(np.array([[1.27], [-0.634]], np.float32))
+    >>> blocks.values[0, 0, :3] - 128.0, blocks.scales.round(4)
+    (array([127., -63.,   0.]), array([[0.01]], dtype=float32))
+    """
+    rows, columns = matrix.shape
+    padded = np.zeros((-rows % BLOCK + rows, columns), np.float32)
+    padded[:rows] = matrix
+    blocks = padded.T.reshape(columns, -1, BLOCK)
+    scales = np.abs(blocks).max(-1) / np.float32(127)
+    steps = np.rint(blocks / np.where(scales > 0, scales, 1)[..., None])
+    return Blocks((steps + 128).astype(np.uint8), scales)
+
+
+def _exported(module: nn.Module, example: Tensor) -> Any:
+    """The module as an ONNX model, for any size of batch."""
+    with _quietly(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _lower(graph: Any) -> int:
+    """Puts `MatMulNBits` in the place of each product with constant weights; how many weights these are."""
+    from onnx import helper, numpy_helper
+
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    nodes, lowered = [], 0
+    for number, node in enumerate(graph.node):
+        weights = stored.get(node.input[1]) if _is_product(node) else None
+        if weights is None or len(weights.dims) != 2 or weights.data_type != 1:  # float32
+            nodes.append(node)
+            continue
+        matrix = numpy_helper.to_array(weights)
+        if any(item.name == "transB" and item.i for item in node.attribute):
+            matrix = matrix.T
+        lowered += matrix.size
+        blocks, name = in_blocks(matrix), f"int8_{number}"
+        graph.initializer.append(numpy_helper.from_array(blocks.values, f"{name}_values"))
+        graph.initializer.append(numpy_helper.from_array(blocks.scales.reshape(-1), f"{name}_scales"))
+        bias = node.input[2] if len(node.input) > 2 else ""
+        sizes = {"K": matrix.shape[0], "N": matrix.shape[1], "bits": 8, "block_size": BLOCK}
+        product = f"{name}_product" if bias else node.output[0]
+        nodes.append(
+            helper.make_node(
+                "MatMulNBits",
+                [node.input[0], f"{name}_values", f"{name}_scales"],
+                [product],
+                domain="com.microsoft",
+                accuracy_level=ACTIVATIONS_IN_INT8,
+                **sizes,
+            )
+        )
+        if bias:
+            nodes.append(helper.make_node("Add", [product, bias], list(node.output)))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    _drop_unused(graph)
+    return lowered
+
+
+def _is_product(node: Any) -> bool:
+    """Whether a node is x @ weights, or x @ weights + bias."""
+    if node.op_type == "MatMul":
+        return True
+    given = {item.name: item for item in node.attribute}
+    plain = all(given[name].f == 1.0 for name in ("alpha", "beta") if name in given)
+    return node.op_type == "Gemm" and plain and not ("transA" in given and given["transA"].i)
+
+
+def _drop_unused(graph: Any) -> None:
+    """Forgets the weights that no node reads any more: they are what is large."""
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps torch's exporter from warning of itself, from logging and from printing: what matters is raised."""
+    trace, before = logging.getLogger(TRACE), logging.root.manager.disable
+    disabled, trace.disabled = trace.disabled, True
+    logging.disable(logging.CRITICAL)
+    try:
+        silence = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+        trace.disabled = disabled
