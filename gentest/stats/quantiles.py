@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrik
 
 from gentest.arguments import is_whole
 from gentest.errors import InvalidArgument
@@ -30,7 +30,7 @@ def least_n(share: float, confidence: float) -> int:
     """
     _check_probabilities(share, confidence)
     n = max(1, math.floor(math.log1p(-confidence) / math.log(share)) - 1)
-    while binom.cdf(n - 1, n, share) < confidence:
+    while bdtr(n - 1, n, share) < confidence:
         n += 1
     return n
 
@@ -47,8 +47,8 @@ def upper_rank(n: int, share: float, confidence: float) -> int:
     if not is_whole(n, least):
         what = f"a whole number >= {least}, for {share:g} of a distribution with confidence {confidence:g}"
         raise InvalidArgument.expected(what, "n", n)
-    k = max(1, int(binom.ppf(confidence, n, share)))
-    while binom.cdf(k - 1, n, share) < confidence:
+    k = max(1, int(bdtrik(confidence, n, share)))
+    while bdtr(k - 1, n, share) < confidence:
         k += 1
     return k
 

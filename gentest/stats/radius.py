@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from gentest.errors import InvalidArgument
 from gentest.stats.quantiles import least_n
@@ -101,7 +101,7 @@ def certified(counts: Ints, p0: float, alpha: float) -> int:
     if counts.min() < 0 or counts.max() > N_RADII:
         raise InvalidArgument.expected(f"counts from 0 to {N_RADII}", "counts", counts)
     n_held = (counts[:, None] > np.arange(N_RADII)).sum(axis=0)
-    return int((binom.sf(n_held - 1, len(counts), p0) <= alpha).sum()) - 1
+    return int((bdtrc(n_held - 1, len(counts), p0) <= alpha).sum()) - 1
 
 
 def _check_chances(p0: float, alpha: float) -> None:
