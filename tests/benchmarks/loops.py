@@ -23,8 +23,6 @@ SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 """Images at once, of which the bare loop takes the fastest."""
 ANY = 1e3
 """A tolerance in log-odds that no path exceeds: a logit scale is 100 at most, so scores lie within 200."""
-PILOT, EXAMINED = 256, 24
-"""Images that gentest makes whatever the number of paths: for `gentest.sd(x)`, and of a generator at first sight."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +181,8 @@ def plain_given(asked: Asked) -> Iterator[Figure]:
         found = in_turn(ways | {"given": theirs}, asked.rounds)
         for precision in precisions:
             result = results[precision]
-            alone = (result.images - n_ours * POINTS - PILOT - EXAMINED) / POINTS
-            note = f"{n_ours} paths ({n_theirs} by @given), {result.violations} violate, {alone:.0f} alone once more"
+            again = "none" if result.screening is None else f"{result.screening.again}"
+            note = f"{n_ours} paths ({n_theirs} by @given), {result.violations} violate, {again} in full once more"
             bound = GIVEN_TARGETS[asked.device.type].get(precision)
             yield compared(
                 f"paths/s, {name} + ViT-B-32, {precision}",

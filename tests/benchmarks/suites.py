@@ -147,7 +147,8 @@ def warm(asked: Asked) -> Iterator[Figure]:
         write_suite(folder / "suite", {"generator": faces(asked)}, tests)
         run(folder / "suite", asked.threads, *options, "--gentest-examples", "1", "--gentest-budget", "16",
             "--gentest-update-prompts")  # fmt: skip
-        options += ["--gentest-examples", "20", "--gentest-budget", str(asked.size(128, 16_384, 16))]
+        options += ["--gentest-budget", str(asked.size(128, 16_384, 16))]  # and as many examples as are the default
+        options += ["--gentest-examples", "4"] if asked.quick else []
         options += ["--gentest-undecided", "warn"]
         pairs = []
         for i in range(asked.rounds):  # a cold run comes before its warm one, so neither can go first in turn
@@ -178,7 +179,7 @@ def workers(asked: Asked) -> Iterator[Figure]:
             for said, decorator in properties.items()
         ]
         write_suite(folder, {"first": net, "second": f"{net}b"}, tests)
-        options = ["--gentest-device", "cpu", "--gentest-examples", "4" if asked.quick else "800"]
+        options = ["--gentest-device", "cpu", "--gentest-examples", "4" if asked.quick else "1600"]
         rans: dict[int, list[Ran]] = {1: [], 2: []}
 
         def seconds(n: int) -> float:
