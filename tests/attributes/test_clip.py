@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import gentest
 from gentest.attributes import PromptCache, Readout, Setup, bind, clip, clip_classes, clip_embedding, embed, score
 from gentest.attributes.clip_loading import TEXT_STUB, find
-from gentest.attributes.clip_model import load_clip
+from gentest.attributes.clip_model import CPU_AT_ONCE, load_clip
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
 
 CPU = torch.device("cpu")
@@ -204,6 +204,17 @@ def test_grey_images_are_taken(setup: Setup) -> None:
 
 
 # Classes
+
+
+def test_a_large_batch_is_embedded_in_parts(setup: Setup) -> None:
+    """On a CPU, where it is faster: row for row what the parts give."""
+    images = torch.rand(2 * CPU_AT_ONCE + 5, 3, 20, 20)
+    feature = bind(clip_embedding(), setup)
+    rows = embed(feature, images)
+    assert rows.shape[0] == len(images)
+    for start in range(0, len(images), CPU_AT_ONCE):
+        some = images[start : start + CPU_AT_ONCE]
+        assert torch.equal(rows[start : start + CPU_AT_ONCE], embed(feature, some))
 
 
 def test_classes_are_read_out_of_the_same_embedding(setup: Setup) -> None:
