@@ -56,7 +56,7 @@ class ClipModel:
         In a lower precision they are near those in full, and no gradient is promised.
         """
         if self._device.type == "cpu" and len(images) > CPU_AT_ONCE:
-            return torch.cat([self.embed(some, precision) for some in images.split(CPU_AT_ONCE)])
+            return torch.cat([self.embed(some, precision) for some in torch.split(images, CPU_AT_ONCE)])
         inputs = self.preprocess(images)
         if precision == "full":
             output = self._visual(inputs)
