@@ -101,7 +101,9 @@ def warm() -> None:
 
 @pytest.fixture
 def repository(warm: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    monkeypatch.delenv("CI", raising=False)  # it chooses another profile
+    for name in ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # another profile, and annotations
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")  # it warns of a default that nobody asked for
     monkeypatch.setattr(settings, "_profiles", dict(settings._profiles))
     monkeypatch.setattr(settings, "_current", None)
