@@ -31,7 +31,7 @@ def summarize(config: pytest.Config, document: Document) -> list[str]:
     if not path or not _wanted(config):
         return []
     try:
-        with open(path, "a", encoding="utf-8") as file:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(markdown.page(document))
     except OSError as error:
         return [f"warning: could not write {SUMMARY}: {error}"]

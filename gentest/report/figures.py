@@ -35,7 +35,15 @@ def measure(result: Result) -> str:
         return f"{_share(result.rate)} [{low}, {high}]"
     if result.distribution is not None:
         return f"MMD^2 {result.distribution.mmd2:.4g}"
-    return f"{result.margin.min:.4g}" if result.margin is not None else ""
+    least = smallest(result)
+    return "" if least is None else f"{least:.4g}"
+
+
+def smallest(result: Result) -> float | None:
+    """The smallest margin that anything saw, search, replay or attack; None where none was."""
+    found = [c.margin for c in (result.worst, result.counterexample) if c is not None]
+    found += [result.margin.min] if result.margin is not None else []
+    return min(found, default=None)
 
 
 def _share(rate: Rate) -> str:

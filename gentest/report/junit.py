@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gentest.report.figures import smallest
 from gentest.result import Result
 
 PREFIX = "gentest."
@@ -27,8 +28,8 @@ def properties(label: str, result: Result) -> list[tuple[str, str]]:
         fields |= {"probes": result.distribution.n, "mmd2": result.distribution.mmd2, "p": result.distribution.p}
     else:
         fields["probes"] = result.examples
-    if result.margin is not None:
-        fields["margin"] = result.margin.min
+    if (least := smallest(result)) is not None:
+        fields["margin"] = least
     fields |= {"images": result.images, "seconds": result.seconds}
     if result.counterexample is not None:
         fields["replay"] = result.counterexample.replay

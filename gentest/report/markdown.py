@@ -25,11 +25,11 @@ def page(document: Document) -> str:
     lines += ["| verdict | test | property | probes | margin or rate | time |", "|---|---|---|---:|---|---:|"]
     lines += [_row(result) for result in ordered]
     lines += ["", f"{terminal.totals(document.results)} on {_cell(session.device)}, seed {session.seed}", ""]
-    length = sum(len(line.encode()) + 1 for line in lines)
+    length = sum(map(_bytes, lines))
     failed = [result for result in ordered if not result.passed]
     for n, result in enumerate(failed):
         block = _failure(result, document)
-        length += sum(len(line.encode()) + 1 for line in block)
+        length += sum(map(_bytes, block))
         if length > MOST_BYTES:
             lines += [f"{len(failed) - n} more that do not pass are left out here: the page would be too long.", ""]
             break
@@ -45,6 +45,10 @@ def _failure(result: Result, document: Document) -> list[str]:
     title = escape(" ".join(f"{result.test}{on}: {result.property}".split()), quote=False)
     summary = f"<details><summary>{TONES[figures.tone(result)]} {title}</summary>"
     return [summary, "", f"{fence}text", *text.splitlines(), fence, "", "</details>", ""]
+
+
+def _bytes(line: str) -> int:
+    return len(line.encode(errors="backslashreplace")) + 1
 
 
 def _command(result: Result, document: Document) -> str:

@@ -20,7 +20,7 @@ PLAIN_SECONDS = 30.0
 """Without a terminal a line is written no more often."""
 ROOM, SAVE, RESTORE = "\x1bD\x1bD\x1b[2A", "\x1b7\x1bE", "\x1b8"
 """Two free lines below the cursor, which stays; then down to the first of them; and back to where the cursor was."""
-BAR = 20
+BAR = 16
 
 
 def stderr() -> TextIO | None:
@@ -74,13 +74,15 @@ class Watch:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
         from rich.table import Column
 
-        console = Console(file=file)
+        console = Console(file=file, width=_width(file))
         if console.is_dumb_terminal or console.legacy_windows or not console.is_terminal:
             return
-        said = TextColumn("{task.fields[said]}", table_column=Column(no_wrap=True))
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(BAR), said, TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console, transient=True)
-        room = console.width - BAR - len("4,096 of 4,096 probes  1,000,000 images/s  0:00:00") - 4
+        title, said = (
+            TextColumn(f"{{task.{field}}}", markup=False, table_column=Column(no_wrap=True))
+            for field in ("description", "fields[said]")
+        )
+        self._bar = Progress(title, BarColumn(BAR), said, TimeRemainingColumn(), console=console, transient=True)
+        room = console.width - BAR - len(" 300 of 300 probes  10,000 images/s 0:00:00 ")
         self._bar.add_task(shortened(self._title, max(8, room)), total=None, said="")
         file.write(ROOM + SAVE)
         file.flush()
@@ -121,3 +123,12 @@ class Watch:
             made = f"{probes}, " if probes else ""
             self._file.write(f"\ngentest: {self._title}: {made}{self._images:,} images, {speed} ")
             self._file.flush()
+
+
+def _width(file: TextIO) -> int | None:
+    """How wide the terminal is that a file writes to: pytest hides it from whoever looks at standard output."""
+    if os.environ.get("COLUMNS", "").isdigit():
+        return None  # rich goes by it
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(file.fileno()).columns or None
+    return None

@@ -129,10 +129,9 @@ def _notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> It
     """What a row has no column for."""
     if result.verdict is Verdict.ERROR:
         yield result.message.partition("\n")[0]
-        return
-    if result.gate is not None and result.gate.standing is not Standing.HELD:
+    if result.gate is not None and (result.gate.message or result.gate.standing is not Standing.HELD):
         yield comparison.figures(result.gate)
-    if result.distribution is not None:
+    if result.distribution is not None and result.verdict is not Verdict.ERROR:
         yield rates.distribution(result.distribution, result.verdict)
     if result.rate is not None and (verbose or result.rate.arms):
         yield rates.brief(result.rate)
