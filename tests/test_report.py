@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gentest.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
 from gentest.report import comparison, markdown, ranking, rates
-from gentest.report.layout import Line, cells
-from gentest.report.table import table
+from gentest.report.layout import Line
 from gentest.report.numbers import interval, odds, percent, threshold
+from gentest.report.table import table
 from gentest.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Verdict
 
 # numbers
@@ -123,7 +123,7 @@ def compared(*gates: Gate, drifts: tuple[Drift, ...] = (), missing: tuple[str, .
 
 
 def test_each_property_is_said_once() -> None:
-    """A property's row has its standing and both rates, one that did not hold the evidence; the lines below, neither."""
+    """A row has standing and rates, and the evidence where it did not hold; the lines below have neither."""
     results = [
         replace(checked("", f"a.py::test_{i}", 0), gate=found) for i, found in enumerate((GATE, WORSE))
     ]  # fmt: skip

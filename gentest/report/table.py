@@ -16,6 +16,8 @@ from gentest.result import Attack, Result, Verdict
 GAP = 2
 NAMES = 40
 """Columns give way until the two names have as many cells."""
+LEAST = 16
+"""Of a gate's row even the verdict gives way before names have less."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def table(
         cut = any(cells(t) > w for t, w, column in zip(texts, widths, columns, strict=True) if column.name)
         notes = [_full_name(result)] if verbose and cut else []
         notes += [] if explained(result) else _notes(result, replay, verbose=verbose)
-        lines += [Line(text) for note in notes for text in wrapped(note, width, first=" " * 4, rest=" " * 6)]
+        lines += [Line(text) for note in notes for text in wrapped(note, width, first=" " * 4, rest=" " * 6) if text]
     return lines
 
 
@@ -83,6 +85,8 @@ def _chosen(results: Sequence[Result], width: int) -> list[_Column]:
         chosen = [column for column in chosen if column is not gone]
         if _room(chosen, results, width) >= NAMES:
             break
+    if gated and _room(chosen, results, width) < LEAST:
+        chosen = [column for column in chosen if column is not verdicts[-1]]
     return chosen
 
 
@@ -118,7 +122,7 @@ def _row(texts: Sequence[str], columns: Sequence[_Column], widths: Sequence[int]
 
 
 def _standing(result: Result) -> str:
-    return "" if result.gate is None else result.gate.standing.value
+    return "-" if result.gate is None else result.gate.standing.value
 
 
 def _full_name(result: Result) -> str:
