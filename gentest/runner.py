@@ -86,7 +86,9 @@ class Runner:
         self._watch: progress.Watch | None = None
         watched = not (self._is_worker or self._has_workers) and config.get_verbosity() >= 0
         self._stream = progress.stderr() if watched else None
-        self._live = progress.attended() and config.getoption("capture") != "no"  # where tests may print into the bar
+        self._live = (
+            progress.attended() and config.getoption("capture", "no") != "no"
+        )  # where tests may print into the bar
         if self._stream is not None:
             config.add_cleanup(self._stream.close)
         self._failures = Failures(config)

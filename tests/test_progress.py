@@ -117,3 +117,12 @@ def test_an_error_puts_the_cursor_back(terminal: Terminal) -> None:
     with pytest.raises(KeyboardInterrupt), Watch("test_it between", terminal):
         raise KeyboardInterrupt
     assert terminal.getvalue().endswith(CURSOR[1])
+
+
+def test_a_plan_that_is_corrected_is_followed(terminal: Terminal) -> None:
+    """An attack guesses how many probes its budget is enough for; its last guess is the one that is shown."""
+    with Watch("test_it between", terminal, clock=Clock()) as watch:
+        watch.probes(300, 300)
+        watch.probes(16, 400)
+        watch.probes(32, 410)
+    assert "32 of 410 probes" in drawn(terminal.getvalue())[-1]

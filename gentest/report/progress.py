@@ -114,9 +114,9 @@ class Watch:
         speed = f"{self._images / max(now - self._started, 1e-9):,.0f} images/s"
         if self._bar is not None:
             (task,) = self._bar.tasks
-            if task.total != (self._total or None):  # another stage: its time is no longer the last one's
-                self._bar.reset(task.id, total=self._total or None)
-                task.total = self._total or None  # `reset` takes None for no change
+            if bool(task.total) != bool(self._total) or self._done < task.completed:
+                self._bar.reset(task.id)  # another stage, of which the time is not that of the last
+            task.total = self._total or None  # `update` takes None for no change
             self._bar.update(task.id, completed=self._done, said=f"{probes}  {speed}")
         elif self._file is not None and now - self._said >= PLAIN_SECONDS:
             self._said = now

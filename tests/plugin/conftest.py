@@ -104,8 +104,8 @@ def warm() -> None:
 def repository(warm: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Repository:
     for name in ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # another profile, and annotations
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "400")  # one line each: what wrapping does has tests of its own
-    monkeypatch.setattr(layout, "WIDEST", 400)
+    monkeypatch.setenv("COLUMNS", "1000")  # one line each: what wrapping does has tests of its own
+    monkeypatch.setattr(layout, "WIDEST", 1000)
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")  # it warns of a default that nobody asked for
     monkeypatch.setattr(settings, "_profiles", dict(settings._profiles))
     monkeypatch.setattr(settings, "_current", None)

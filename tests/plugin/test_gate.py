@@ -119,7 +119,7 @@ def test_undecided_fails_unless_it_only_warns(how: str, model: Repository) -> No
     result = gate(model, "good", *GENTLE)
     result.assert_outcomes(failed=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*undecided * of 64 probes (all there are)*", "gate: undecided (1 undecided;*"])
+    result.stdout.fnmatch_lines(["*undecided: * of 64 probes (all there are)*", "gate: undecided (1 undecided;*"])
     if how == "ini":
         model.pytester.makeini("[pytest]\ngentest_undecided = warn")
     flags = ("--gentest-undecided", "warn") if how == "flag" else ()
@@ -196,7 +196,7 @@ def test_a_violation_that_is_new_fails(model: Repository) -> None:
     (model.path / "nearly.pt").write_text("0.99")
     result = gate(model, "nearly", *GENTLE, "--gentest-examples", "300")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*lit(): violated by*", "*held * of * probes*", "gate: held (1 held;*"])
+    result.stdout.fnmatch_lines(["*lit(): violated by*", "*held: * of * probes*", "gate: held (1 held;*"])
     assert result.ret == 1
 
 

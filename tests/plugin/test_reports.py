@@ -248,7 +248,7 @@ def in_a_terminal(repository: Repository, *args: str, env: dict[str, str] | None
 def test_a_bar_is_drawn_only_where_somebody_watches(
     args: list[str],
     env: dict[str, str],
-    bar: bool,
+    bar: bool,  # noqa: FBT001 - a column of the table
     repository: Repository,
 ) -> None:
     """In a terminal, and there not under -q, -s, xdist or CI; the results are coloured in any terminal that can."""
