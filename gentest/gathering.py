@@ -151,13 +151,15 @@ class Gathering:
         if results:
             session = self.session()
             said = f"{terminal.totals(results)} on {session.device}, seed {session.seed}"
-            lines += _wrapped(said, width, max(map(figures.tone, results), key=WORSE.index))
+            lines.append(
+                layout.Line(said, max(map(figures.tone, results), key=WORSE.index))
+            )  # one line, as others read it
         elif self._replayed is not None:
             lines.append(layout.Line(f"--gentest-replay: no selected test has a property {self._replayed!r}"))
         lines += [layout.Line(text) for text in ranking.table(results)]
         if self._compared is not None:
             compared = comparison.lines(self._compared, width)
-            lines += compared if verbosity >= 0 else _wrapped(comparison.total(self._compared), width, "")
+            lines += compared if verbosity >= 0 else compared[-1:]
         return lines + [layout.Line(said) for said in self._said]
 
     def session(self) -> Session:
@@ -178,7 +180,3 @@ class Gathering:
         """The checkpoints as they were asked for."""
         given = self.config.getoption(plugin.CHECKPOINT.flag)
         return list(given or self.config.getini(plugin.CHECKPOINT.ini).splitlines())
-
-
-def _wrapped(text: str, width: int, tone: str) -> list[layout.Line]:
-    return [layout.Line(line, tone) for line in layout.wrapped(text, width, rest="    ")]

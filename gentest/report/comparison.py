@@ -25,8 +25,8 @@ def lines(comparison: Comparison, width: int = WIDEST) -> list[Line]:
     for word, names in (("not seen", comparison.missing), ("unseen", comparison.uncompared)):
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         found += [Line(f"{word:<10} {', '.join(names[:SHOWN])}{more}", "unsure")] if names else []
-    found.append(Line(total(comparison), tone(comparison)))
-    return [Line(text, line.tone) for line in found for text in hanging(line.text, width)]
+    lines = [Line(text, line.tone) for line in found for text in hanging(line.text, width)]
+    return [*lines, Line(total(comparison), tone(comparison))]
 
 
 def hanging(text: str, width: int) -> list[str]:

@@ -163,7 +163,7 @@ def test_a_page_is_of_the_run_alone(written: Path) -> None:
     """Each failure is folded with its block, whatever the number of workers; the page is written once."""
     page = (written / "summary.md").read_text(encoding="utf-8")
     assert page.count("### gentest") == 1
-    assert page.count("<details>") == page.count("</details>") == 3
+    assert page.count("<details>") == page.count("</details>") == 4
     assert "  replay   pytest --gentest test_model.py::test_a --gentest-replay responsive:" in page
 
 
@@ -179,7 +179,7 @@ def test_a_failing_test_fits_a_hundred_columns(repository: Repository, monkeypat
         lines = repository.check("-p", "no:cacheprovider").outlines
         start = next(i for i, line in enumerate(lines) if "= FAILURES =" in line)
         stop = next(i for i, line in enumerate(lines) if "short test summary" in line)
-        block = [line for line in lines[start:stop] if not line.startswith(("  replay ", "===", "___"))]
+        block = [line for line in lines[start:stop] if not line.startswith(("  replay ", "===", "___", "8 prop"))]
         assert len(block) > 20
         assert max(map(layout.cells, block)) <= min(int(width), 100)
 
@@ -295,8 +295,8 @@ def test_tests_that_fail_are_annotated(repository: Repository, monkeypatch: pyte
     source = repository.write(SOURCE).read_text().splitlines()
     for args in ([], ["-n", "2"]):
         lines = [line for line in repository.check(*args).outlines if line.startswith("::")]
-        assert len(lines) == 3
-        for name, line in zip("abd", sorted(lines), strict=True):
+        assert len(lines) == 4
+        for name, line in zip("abcd", sorted(lines), strict=True):
             assert (found := re.match(r"::error file=(.*),line=(\d+),title=gentest%3A (.*?)::(.*)", line))
             assert found[1] == f"{repository.path.name}/test_model.py"
             assert source[int(found[2]) - 1].startswith("@")
