@@ -74,8 +74,8 @@ class Attacked:
 class Attack:
     """An attack on one property, from some probes in the order in which they are to be tried.
 
-    At most `budget` outputs of the generator are made, but for the round that passes it. `watch` is told how many probes
-    were looked at, and about how many the budget is enough for.
+    At most `budget` outputs of the generator are made, but for the round that passes it. `watch` is told how many
+    probes were looked at, and about how many the budget is enough for.
     """
 
     def __init__(
