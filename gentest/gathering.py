@@ -151,9 +151,8 @@ class Gathering:
         if results:
             session = self.session()
             said = f"{terminal.totals(results)} on {session.device}, seed {session.seed}"
-            lines.append(
-                layout.Line(said, max(map(figures.tone, results), key=WORSE.index))
-            )  # one line, as others read it
+            worst = max(map(figures.tone, results), key=WORSE.index)
+            lines.append(layout.Line(said, worst))  # one line, however long: others read it
         elif self._replayed is not None:
             lines.append(layout.Line(f"--gentest-replay: no selected test has a property {self._replayed!r}"))
         lines += [layout.Line(text) for text in ranking.table(results)]

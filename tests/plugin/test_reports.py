@@ -301,7 +301,7 @@ def test_tests_that_fail_are_annotated(repository: Repository, monkeypatch: pyte
             assert found[1] == f"{repository.path.name}/test_model.py"
             assert source[int(found[2]) - 1].startswith("@")
             assert found[3] == f"test_{name}"
-        assert "responsive(pixels(), at_least=10.0): violated by 20 of 20 probes" in sorted(lines)[0]
+        assert "responsive(pixels(), at_least=10.0): violated by " in sorted(lines)[0]
     assert not any(line.startswith("::") for line in repository.check("--gentest-github", "off").outlines)
     monkeypatch.delenv("GITHUB_ACTIONS")
     assert not any(line.startswith("::") for line in repository.check().outlines)
