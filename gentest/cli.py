@@ -28,7 +28,8 @@ from gentest import gate
 from gentest.baseline import Baseline
 from gentest.comparison import Comparison, Standing, Terms
 from gentest.errors import InvalidArgument
-from gentest.report import comparison, markdown, ranking, terminal
+from gentest.report import comparison, layout, markdown, ranking, terminal
+from gentest.report.table import table
 from gentest.result import Document, Result, Verdict
 from gentest.stats.quantiles import upper_rank
 
@@ -127,11 +128,12 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
     if given.markdown:
         sys.stdout.write(markdown.page(document))
     else:
-        failed = [r for r in document.results if not r.passed]
-        blocks = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r)).splitlines())]
-        compared = comparison.lines(document.gate) if document.gate is not None else []
-        results = document.results
-        _print([*blocks, *terminal.table(results), terminal.totals(results), *ranking.table(results), *compared])
+        results, width = document.results, layout.columns()
+        failed = [r for r in results if not r.passed]
+        blocks = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r), width=width).splitlines())]
+        rows = table(results, width=width, explained=lambda result: not result.passed)
+        compared = comparison.lines(document.gate, width) if document.gate is not None else []
+        _print([*blocks, *_texts(rows), terminal.totals(results), *ranking.table(results), *_texts(compared)])
     if any(not r.passed and not r.undecided for r in document.results):
         return REGRESSED
     if document.gate is not None:
@@ -158,8 +160,9 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     if given.markdown:
         sys.stdout.write(markdown.page(weighed))
     else:
+        width = layout.columns()
         said = [f"violated, and not in the baseline: {r.test}  {r.property}" for r in anew]
-        _print([*comparison.lines(found), *said])
+        _print([*_texts(table(weighed.results, width=width)), *_texts(comparison.lines(found, width)), *said])
     return REGRESSED if anew or failed else _status(found)
 
 
@@ -253,6 +256,10 @@ def _status(found: Comparison) -> int:
 
 def _replay(result: Result) -> str:
     return "" if result.counterexample is None else f"--gentest-replay {result.counterexample.replay}"
+
+
+def _texts(lines: Sequence[layout.Line]) -> list[str]:
+    return [line.text for line in lines]
 
 
 def _read(path: Path) -> object:

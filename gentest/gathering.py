@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -12,24 +12,34 @@ from pathlib import Path
 import pytest
 
 import gentest
-from gentest import gate, plugin
+from gentest import gate, github, plugin, replays
 from gentest._settings import Values
 from gentest.comparison import Comparison
 from gentest.engine.context import resolve_device
 from gentest.errors import InvalidArgument
 from gentest.gating import Gating
-from gentest.report import comparison, ranking, terminal
+from gentest.report import comparison, figures, junit, layout, ranking, terminal
 from gentest.report.document import write_json
+from gentest.report.table import table
 from gentest.result import Document, Result, Session
 
 VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
 REPORTED = "gentest_results"
 """The attribute of a test's report that carries its results, also from an xdist worker."""
+MARKUP = {"good": {"green": True}, "unsure": {"yellow": True}, "bad": {"red": True}}
+WORSE = ("good", "unsure", "bad")
 
 
-def attach(report: pytest.TestReport, results: Iterable[Result]) -> None:
-    """Send a test's results with its report."""
-    setattr(report, REPORTED, json.dumps([result.to_json() for result in results]))
+def attach(item: pytest.Item, report: pytest.TestReport, results: Mapping[str, Result]) -> None:
+    """Send a test's results, by the labels of its properties, with its report; their figures also to JUnit's file.
+
+    What an earlier run of the same item left is replaced: a plugin may run it again.
+    """
+    setattr(report, REPORTED, json.dumps([result.to_json() for result in results.values()]))
+    named = [pair for label, result in results.items() for pair in junit.properties(label, result)]
+    for kept in (item.user_properties, report.user_properties):  # that of the last phase is the one JUnit reads
+        kept[:] = [pair for pair in kept if not pair[0].startswith(junit.PREFIX)]
+        kept += named
 
 
 class Gathering:
@@ -52,6 +62,9 @@ class Gathering:
         self._compared: Comparison | None = None
         self._said: list[str] = []
         self._skipped: set[str] = set()
+        self._places: dict[str, github.Place] = {}
+        self._failed: set[tuple[str, str]] = set()
+        self._explained: set[tuple[str, str, str]] = set()
         self._reported: dict[tuple[str, str], list[Result]] = {}
 
     @property
@@ -66,6 +79,11 @@ class Gathering:
         if hasattr(report, REPORTED):
             results = [Result.from_json(value) for value in json.loads(getattr(report, REPORTED))]
             self._reported[report.nodeid, report.location[0]] = results
+            file, line, _ = report.location
+            self._places.update((result.test, (file, (line or 0) + 1)) for result in results)
+            if report.failed:
+                self._failed.update((r.test, r.checkpoint) for r in results)
+                self._explained.update((r.test, r.checkpoint, r.property) for r in results if not r.passed)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -83,6 +101,8 @@ class Gathering:
             self._said.append(f"could not write: {error}")
             if exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        if self.results:
+            self._said += github.summarize(self.config, self._document())
         refused = self._compared is not None and self._gating.refuses(self._compared)
         if refused and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -108,21 +128,38 @@ class Gathering:
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        results = self.results
-        lines = terminal.table(results)
-        if results:
-            session = self.session()
-            lines.append(f"{terminal.totals(results)} on {session.device}, seed {session.seed}")
-        elif self._replayed is not None:
-            lines.append(f"--gentest-replay: no selected test has a property {self._replayed!r}")
-        lines += ranking.table(results)
-        if self._compared is not None:
-            lines += comparison.lines(self._compared)
-        lines += self._said
+        lines = self._summary(verbosity=self.config.get_verbosity())
         if lines:
             terminalreporter.write_sep("=", "gentest")
         for line in lines:
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(line.text, **MARKUP.get(line.tone, {}))
+        if self.results:
+            for command in github.annotated(self.config, self._document(), self._places, self._failed):
+                terminalreporter.write_line(command)
+
+    def _summary(self, *, verbosity: int) -> list[layout.Line]:
+        """The table, the run in one line, and how it stands to the baseline; under `-q` only rows that do not pass."""
+        results = self._document().results if self.results else ()
+        width = layout.columns()
+        lines = table(
+            [result for result in results if verbosity >= 0 or not result.passed],
+            width=width,
+            verbose=verbosity > 0,
+            explained=lambda result: (result.test, result.checkpoint, result.property) in self._explained,
+            replay=lambda text: replays.shown(self.config, text),
+        )
+        if results:
+            session = self.session()
+            said = f"{terminal.totals(results)} on {session.device}, seed {session.seed}"
+            worst = max(map(figures.tone, results), key=WORSE.index)
+            lines.append(layout.Line(said, worst))  # one line, however long: others read it
+        elif self._replayed is not None:
+            lines.append(layout.Line(f"--gentest-replay: no selected test has a property {self._replayed!r}"))
+        lines += [layout.Line(text) for text in ranking.table(results)]
+        if self._compared is not None:
+            compared = comparison.lines(self._compared, width)
+            lines += compared if verbosity >= 0 else compared[-1:]
+        return lines + [layout.Line(said) for said in self._said]
 
     def session(self) -> Session:
         """What the run was made with."""

@@ -102,9 +102,12 @@ def _folder(text: str) -> str:
 
 
 def _replay(text: str) -> tuple[str, str]:
+    with suppress(OSError, ValueError):  # a string may be longer than any name of a file
+        if Path(text).is_file():
+            text = Path(text).read_text(encoding="utf-8").strip()
     label, _, probe = text.rpartition(":")
     if not label or not probe:
-        raise ValueError("PROPERTY:PROBE, as a failing test prints it")
+        raise ValueError("PROPERTY:PROBE, as a failing test prints it, or a file that holds it")
     return label, probe
 
 
@@ -117,6 +120,12 @@ CHECKPOINT = Option(
 )
 DEVICE = Option("device", "DEVICE", "torch device, such as cuda:0 or cpu (default: CUDA where there is one)", str)
 BASELINE = Option("baseline", "FILE", "compare with this baseline, on its probes: held, regressed or undecided", Path)
+GITHUB = Option(
+    "github",
+    "on|off",
+    "on GitHub Actions, annotate tests that fail and add a page to the job's summary (default: on)",
+    _one_of("on", "off"),
+)
 OPTIONS = (
     DEVICE,
     Option(
@@ -166,6 +175,7 @@ OPTIONS = (
         "what levels or distributions of outputs do that drift from the baseline's (default: warn)",
         _one_of("warn", "fail", "off"),
     ),
+    GITHUB,
 )
 REPLAY = Option("replay", "STRING", "evaluate one probe only, as a failing test prints it", _replay)
 FLAGS = (

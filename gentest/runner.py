@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-import io
 import os
 import shlex
-import sys
 from collections.abc import Generator as Iteration
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TextIO
+from typing import Any
 
 import pytest
 
-from gentest import checkpoints, plugin, workers
+from gentest import checkpoints, plugin, replays, workers
 from gentest._settings import ATTRIBUTE, FIELDS, Values, settings
 from gentest.attributes.clip_int8 import check_packages
 from gentest.attributes.prompts import PromptCache
@@ -30,7 +27,7 @@ from gentest.gathering import Gathering, attach
 from gentest.gating import Gating
 from gentest.generators import Generator
 from gentest.probes import Probe
-from gentest.report import progress, terminal
+from gentest.report import layout, progress, terminal
 from gentest.result import Result, Verdict
 from gentest.undecorated import watched
 
@@ -84,11 +81,17 @@ class Runner:
         except (InvalidArgument, ClipError) as error:
             raise pytest.UsageError(f"gentest: {error}") from None
         self._gating = Gating(config)
+        # taken while standard output is still the terminal
+        self._width: int = getattr(config, "workerinput", {}).get(workers.COLUMNS) or layout.columns()
         self._contexts: dict[Values, Context] = {}
         self._checkpoint = ""
         self._checked: dict[str, Checked] = {}
         self._watch: progress.Watch | None = None
-        self._stream = self._real_stderr()
+        watched = not (self._is_worker or self._has_workers) and config.get_verbosity() >= 0
+        self._stream = progress.stderr() if watched else None
+        self._live = (
+            progress.attended() and config.getoption("capture", "no") != "no"
+        )  # where tests may print into the bar
         if self._stream is not None:
             config.add_cleanup(self._stream.close)
         self._failures = Failures(config)
@@ -112,16 +115,6 @@ class Runner:
                 raise InvalidArgument("--gentest-update-prompts needs --gentest-prompts FILE")
             return None
         return PromptCache.load(path, update=update)
-
-    def _real_stderr(self) -> TextIO | None:
-        """Standard error as it is before pytest captures it; None where nobody watches."""
-        if self._is_worker or self._has_workers or self.config.get_verbosity() < 0:
-            return None
-        if sys.__stderr__ is None:
-            return None
-        with suppress(OSError, ValueError):
-            return io.TextIOWrapper(io.FileIO(os.dup(sys.__stderr__.fileno()), "w"), encoding="utf-8")
-        return None
 
     @property
     def _is_worker(self) -> bool:
@@ -205,7 +198,9 @@ class Runner:
             elif outcome == "warn":
                 undecided.append(result)
         if failed:
-            text = "\n\n".join(terminal.failure(result, self._command(item, result)) for result in failed)
+            text = "\n\n".join(
+                terminal.failure(result, self._command(item, result), width=self._width) for result in failed
+            )
             raise (GentestError if any(result.verdict is Verdict.ERROR for result in failed) else Violation)(text)
         for result in undecided:
             item.warn(UndecidedWarning(terminal.undecided(result)))
@@ -226,7 +221,7 @@ class Runner:
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)
         question = self._gating.asked(question, key)
-        with progress.Watch(f"{item.name} {property.name}", self._stream) as self._watch:
+        with progress.Watch(f"{item.name} {property.name}", self._stream, live=self._live) as self._watch:
             result = check(question, generator, context, values, watch=self._watch.probes)
         self._watch = None
         if self._replay is None and result.verdict is not Verdict.ERROR:
@@ -255,7 +250,13 @@ class Runner:
         # a node id names no file outside rootdir
         here = os.path.relpath(item.path, self.config.invocation_params.dir)
         test = f"{here}::{result.test.partition('::')[2]}"
-        words = ["pytest", "--gentest", test, "--gentest-replay", result.counterexample.replay]
+        words = [
+            "pytest",
+            "--gentest",
+            test,
+            "--gentest-replay",
+            replays.shown(self.config, result.counterexample.replay),
+        ]
         flags = {"-c": "inifilename", "--rootdir": "rootdir"}
         words += [
             word for flag, name in flags.items() if (given := self.config.getoption(name)) for word in (flag, given)
@@ -275,7 +276,7 @@ class Runner:
     ) -> Iteration[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.failed and call.when == "setup" and item.get_closest_marker("gentest") is not None:
-            attach(report, _unchecked(item, call))
+            attach(item, report, _unchecked(item, call))
         if call.when != "call":
             return report
         if report.failed and call.excinfo is not None and _speaks_for_itself(call.excinfo.value):
@@ -286,7 +287,7 @@ class Runner:
         checked = self._checked.get(item.nodeid, Checked())
         if item.get_closest_marker("gentest") is None or checked.running:  # a report of a subtest comes meanwhile
             return report
-        attach(report, checked.results.values() or (_unchecked(item, call) if report.failed else ()))
+        attach(item, report, checked.results or (_unchecked(item, call) if report.failed else {}))
         if report.passed and not checked.passed:
             self._close(item, report, checked)
         return report
@@ -322,16 +323,16 @@ class Runner:
         return self._from_flags.over(self._from_ini.over(settings.default()))
 
 
-def _unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> list[Result]:
+def _unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Result]:
     """An error for each property of a test that failed before any was looked at: no result is left out."""
     declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
     why = in_a_line(call.excinfo.value) if call.excinfo is not None else "it says no more"
-    properties = declared.properties if declared is not None else ()
+    properties = _labelled(declared.properties if declared is not None else ())
     test, checkpoint = (
         f(item, plugin.checkpoint_paths(item.config)) for f in (checkpoints.plain_id, checkpoints.of_item)
     )
     said = f"the test failed before its check: {why}"
-    return [Result(test, repr(p), Verdict.ERROR, said, checkpoint=checkpoint) for p in properties]
+    return {label: Result(test, repr(p), Verdict.ERROR, said, checkpoint=checkpoint) for label, p in properties.items()}
 
 
 def _speaks_for_itself(error: BaseException) -> bool:

@@ -16,10 +16,13 @@ import torch
 
 from gentest._settings import Values
 from gentest.grouping import groups
+from gentest.report import layout
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 LINE = "gentest_groups"
 """Where a worker finds the channel that its groups go through."""
+COLUMNS = "gentest_columns"
+"""Where a worker finds how wide the terminal is that it cannot see."""
 
 
 def gpu_of(worker: int, visible: str | None, n_gpus: int) -> str | None:
@@ -75,6 +78,7 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[COLUMNS] = layout.columns()
         if self._schedules(node.config):
             line = node.gateway.newchannel()
             line.setcallback(self._groups.update)  # all workers say the same, before they say what they collected

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
-from gentest.report import comparison, markdown, ranking, rates, terminal
+from gentest.report import comparison, markdown, ranking, rates
+from gentest.report.layout import Line
 from gentest.report.numbers import interval, odds, percent, threshold
+from gentest.report.table import table
 from gentest.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Verdict
 
 # numbers
@@ -120,15 +122,21 @@ def compared(*gates: Gate, drifts: tuple[Drift, ...] = (), missing: tuple[str, .
     return Comparison("blessed.json", "blessed by ann", Terms(claims=3), properties, drifts, missing)
 
 
-def test_each_property_has_a_line() -> None:
-    """Rates before and now, discordance, bounds, evidence and what it needs are on one line."""
+def test_each_property_is_said_once() -> None:
+    """A row has standing and rates, and the evidence where it did not hold; the lines below have neither."""
+    results = [
+        replace(checked("", f"a.py::test_{i}", 0), gate=found) for i, found in enumerate((GATE, WORSE))
+    ]  # fmt: skip
+    assert [line.text for line in table(results)] == [
+        "gate       verdict            test    property  probes  rate before -> now   time",
+        "regressed  no counterexample  test_1  p            256  100 % -> 62.5 %     0.0 s",
+        "    100 % -> 62.5 % of 256 probes (all there are), 0 lost and 2 won (discordance 0.8 %, difference",
+        "      within [-1 %, 3 %]); evidence 340 : 1 that it is worse, needs 300 : 1",
+        "held       no counterexample  test_0  p            160  98.8 % -> 100 %     0.0 s",
+    ]
     assert comparison.lines(compared(GATE, WORSE)) == [
-        "against blessed.json (blessed by ann)",
-        "held       test_0  between(x)  [98.8 % -> 100 % of 160 probes, 0 lost and 2 won (discordance 1.2 %, "
-        "difference within [-1 %, 3 %]); evidence 120 : 1]",
-        "regressed  test_1  between(x)  [100 % -> 62.5 % of 256 probes (all there are), 0 lost and 2 won (discordance "
-        "0.8 %, difference within [-1 %, 3 %]); evidence 340 : 1 that it is worse, needs 300 : 1]",
-        "gate: regressed (1 held, 1 regressed; tolerance 0.05, 3 claims)",
+        Line("against blessed.json (blessed by ann)"),
+        Line("gate: regressed (1 held, 1 regressed; tolerance 0.05, 3 claims)", "bad"),
     ]
 
 
@@ -155,13 +163,14 @@ DISTRIBUTION = Drift(
 def test_what_drifted_and_what_is_missing_is_shown() -> None:
     """A drift says how far and in which tests; what the run did not look at is named."""
     found = comparison.lines(compared(GATE, drifts=(LEVEL, DISTRIBUTION), missing=("b p", "c p")))
-    assert found[2:] == [
-        "drift      level of brightness() by -0.75 of the baseline's sd  [512 latents; evidence 1e9 : 1, needs 300 : 1]"
-        "  in a and 2 more",
+    assert [line.text for line in found[1:]] == [
+        "drift      level of brightness() by -0.75 of the baseline's sd [512 latents; evidence 1e9 : 1, needs",
+        "           300 : 1] in a and 2 more",
         "not seen   b p, c p",
         "gate: undecided (1 held, 2 not looked at, 1 drifted; tolerance 0.05, 3 claims)",
     ]
-    assert "no drift   in distribution in pixels()" in comparison.lines(compared(GATE, drifts=(DISTRIBUTION,)))
+    without = comparison.lines(compared(GATE, drifts=(DISTRIBUTION,)))
+    assert Line("no drift   in distribution in pixels()", "good") in without
 
 
 # the ranking
@@ -247,17 +256,27 @@ def test_names_stay_in_their_cells(test: str, property: str, checkpoint: str) ->
     out = markdown.page(Document(handmade.SESSION, (good,), found))
     rows = [line for line in out.splitlines() if line.startswith("|")]
     assert len(rows) == 7
-    cells = [row.replace("\\\\", "").replace("\\|", "").count("|") for row in rows]
-    assert cells == [9] * 4 + [6] * 3
+    found_cells = [row.replace("\\\\", "").replace("\\|", "").count("|") for row in rows]
+    assert found_cells == [9] * 4 + [7] * 3
     assert "<" not in out
 
 
-def test_a_page_lists_how_to_replay_what_failed() -> None:
-    """Each violation is followed by its replay, in code from which nothing breaks out."""
-    found = Counterexample({}, -1.0, {}, (), (), 0, 1, None, "p:1f`<b>\n# x")
-    bad = replace(checked("", "t", 3), counterexample=found, worst=found)
-    out = markdown.page(Document(handmade.SESSION, (bad,)))
-    assert out.splitlines()[-1].endswith("`--gentest-replay p:1f<b> # x`")
+def test_a_page_says_how_to_replay_what_failed() -> None:
+    """Each violation is folded, with its replay, in a fence from which nothing breaks out."""
+    found = Counterexample({}, -1.0, {}, (), (), 0, 1, None, "p:1f```<b>\n# x")
+    bad = replace(checked("", "a<b>&\n\n```t", 3), counterexample=found, worst=found)
+    lines = markdown.page(Document(handmade.SESSION, (bad,))).splitlines()
+    at = lines.index("<details><summary>❌ a&lt;b&gt;&amp; ```t: p</summary>")
+    assert lines[at + 1 : at + 3] == ["", "````text"]
+    assert lines[-3:] == ["````", "", "</details>"]
+    assert lines[at + 3 : -3] == [
+        "p: violated by 3 of 100 probes, worst margin -1",
+        "  minimal  margin -1",
+        "  replay   pytest --gentest 'a<b>&",
+        "",
+        "```t' --gentest-replay 'p:1f```<b>",
+        "# x'",
+    ]
 
 
 def test_a_page_says_all_that_was_decided_of_what_failed() -> None:
@@ -271,19 +290,19 @@ def test_a_page_says_all_that_was_decided_of_what_failed() -> None:
     broken = Result("t", "diverse(c)", Verdict.ERROR, message="it raised")
     fine = Result("t", "steers(d)", Verdict.HOLDS, rate=arm)
     out = markdown.page(Document(handmade.SESSION, (rated, within, different, broken, fine)))
-    listed = [line.strip().replace("\\", "") for line in out.splitlines() if line.lstrip().startswith("- ")]
-    assert [line.partition(":")[0] for line in listed] == [
-        "- between(a)", *(line.partition(":")[0] for line in listed[1:4]),
-        "- holds_within(b)", "- certified within radius 0.5 of 2 (256 rays)",
-        "- matches(data)", "- diverse(c)",
+    blocks = [block.partition("```text\n")[2].partition("\n```")[0] for block in out.split("<details>")[1:]]
+    assert blocks[0] == "diverse(c): error: it raised"
+    assert [line.split()[:3] for line in blocks[1].splitlines()[2:]] == [
+        ["rates", "holds", "label=0"], ["violated", "label=3", "10"], ["overall", "55", "%"],
     ]  # fmt: skip
-    assert [line.split()[1] for line in listed[1:4]] == ["holds", "violated", "overall"]
-    assert "512 against 400: MMD^2 0.25" in out
-    assert listed[-1].endswith("error: it raised")
+    assert "radius   certified within radius 0.5 of 2 (256 rays)" in blocks[2]
+    assert blocks[3].startswith("matches(data): different from images in data: MMD^2 0.25")
+    assert len(blocks) == 4
+    assert "| ❌ violated | t | matches(data) | 512 | MMD^2 0.25 | 0.0 s |" in out
 
 
 def test_a_violation_that_the_baseline_has_is_called_known() -> None:
     """The table says which violation fails nobody, and only of that one."""
     known = Gate(Standing.HELD, baseline_verdict="violated")
-    lines = terminal.table([replace(checked("", "t", 3), gate=known), checked("", "u", 3)])
-    assert [line.split("  ")[0] for line in lines] == ["violated (known)", "violated"]
+    lines = table([replace(checked("", "t", 3), gate=known), checked("", "u", 3)])
+    assert [line.text.split()[:3] for line in lines[1:]] == [["-", "violated", "u"], ["held", "violated", "(known)"]]

@@ -74,7 +74,8 @@ class Attacked:
 class Attack:
     """An attack on one property, from some probes in the order in which they are to be tried.
 
-    At most `budget` outputs of the generator are made, but for the round that passes it. `watch` is told how many were.
+    At most `budget` outputs of the generator are made, but for the round that passes it. `watch` is told how many
+    probes were looked at, and about how many the budget is enough for.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class Attack:
 
     @property
     def _spent(self) -> bool:
-        self._watch(min(self._images, self._budget), self._budget)
-        return self._images >= self._budget
+        images = self._images
+        if self._probes and images:
+            self._watch(self._probes, max(self._probes, self._probes * self._budget // images))
+        return images >= self._budget
 
     def _scores(self, probe: Probe) -> Floats:
         return np.asarray(scores_of(self._space, [probe], self._streams)[0])

@@ -1,31 +1,47 @@
-"""A candidate against its baseline, as text: a line for each property, each drift, and one for the whole."""
+"""A candidate against its baseline, as text: its figures, a line for each drift, and one for the whole."""
 
 from __future__ import annotations
 
 from math import exp
 
 from gentest.comparison import Comparison, Drift, Gate, Standing
+from gentest.report.layout import WIDEST, Line, wrapped
 from gentest.report.numbers import odds, percent
 
 SHOWN = 3
+INDENT = 11
+"""Where what is said of a word begins."""
 
 
-def lines(comparison: Comparison) -> list[str]:
-    """What a run against a baseline came to: each property, each drift that is certain, and what was not looked at."""
-    found = [f"against {comparison.baseline} ({comparison.blessed})"]
-    width = max(len(standing.value) for standing in Standing)
-    for compared in comparison.properties:
-        on = f" on {compared.checkpoint}" if compared.checkpoint else ""
-        said = f"{compared.test}  {compared.property}{on}  [{figures(compared.gate)}]"
-        found.append(f"{compared.gate.standing.value:<{width}}  {said}")
-    drifted = [drift for drift in comparison.drifts if drift.drifted]
-    found += [f"{'drift':<{width}}  {describe(drift)}" for drift in drifted]
-    if comparison.drifts and not drifted:
-        found.append(f"{'no drift':<{width}}  in {', '.join(dict.fromkeys(d.what for d in comparison.drifts))}")
+def lines(comparison: Comparison, width: int = WIDEST) -> list[Line]:
+    """What a run against a baseline came to: each drift that is certain, what was not looked at, and the whole.
+
+    Each property has its row in the table of results.
+    """
+    found = [Line(f"against {comparison.baseline} ({comparison.blessed})")]
+    found += [Line(f"drift      {describe(drift)}", "unsure") for drift in comparison.drifted]
+    if comparison.drifts and not comparison.drifted:
+        found.append(Line(f"no drift   in {', '.join(dict.fromkeys(d.what for d in comparison.drifts))}", "good"))
     for word, names in (("not seen", comparison.missing), ("unseen", comparison.uncompared)):
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        found += [f"{word:<{width}}  {', '.join(names[:SHOWN])}{more}"] if names else []
-    return [*found, total(comparison)]
+        found += [Line(f"{word:<10} {', '.join(names[:SHOWN])}{more}", "unsure")] if names else []
+    lines = [Line(text, line.tone) for line in found for text in hanging(line.text, width)]
+    return [*lines, Line(total(comparison), tone(comparison))]
+
+
+def hanging(text: str, width: int) -> list[str]:
+    """A word and what is said of it, in lines of a bounded width."""
+    word, rest = text[:INDENT], text[INDENT:]
+    if not word.endswith(" "):
+        return wrapped(text, width, rest="    ")
+    return wrapped(rest, width, first=word, rest=" " * INDENT)
+
+
+def tone(comparison: Comparison) -> str:
+    """What the whole means: "good", "unsure" or "bad"."""
+    if comparison.refused:
+        return "bad"
+    return "good" if comparison.standing is Standing.HELD else "unsure"
 
 
 def total(comparison: Comparison) -> str:

@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from html import escape
+
 from gentest.comparison import Comparison, Standing
-from gentest.report import comparison, rates, terminal
-from gentest.report.numbers import odds, percent
-from gentest.result import Document, Result, Verdict
+from gentest.report import comparison, figures, terminal
+from gentest.report.numbers import odds
+from gentest.result import Document, Result
 
 SIGNS = {Standing.HELD: "✅ held", Standing.REGRESSED: "❌ regressed", Standing.UNDECIDED: "⚠️ undecided"}
+TONES = {"good": "✅", "unsure": "⚠️", "bad": "❌"}
+MOST_BYTES = 900_000
+"""GitHub takes one MiB of a step, and shows nothing of a page that is longer."""
 
 
 def page(document: Document) -> str:
-    """The gate first where there is one, then every property, and all that was decided of what failed."""
+    """The gate first where there is one, then every property, and folded below all that was decided of what failed."""
     session = document.session
+    ordered = sorted(document.results, key=figures.badness)
     lines = [*(_gate(document.gate) if document.gate is not None else []), "### gentest", ""]
-    lines += ["| verdict | test | property | probes | worst margin |", "|---|---|---|---|---|"]
-    lines += [_row(result) for result in document.results]
+    lines += ["| verdict | test | property | probes | margin or rate | time |", "|---|---|---|---:|---|---:|"]
+    lines += [_row(result) for result in ordered]
     lines += ["", f"{terminal.totals(document.results)} on {_cell(session.device)}, seed {session.seed}", ""]
-    for result in document.results:
-        refuted = result.verdict not in (Verdict.NO_COUNTEREXAMPLE, Verdict.HOLDS)
-        if not result.passed and (refuted or result.counterexample is not None):
-            lines += _failure(result)
+    length = sum(map(_bytes, lines))
+    failed = [result for result in ordered if not result.passed]
+    for n, result in enumerate(failed):
+        block = _failure(result, document)
+        length += sum(map(_bytes, block))
+        if length > MOST_BYTES:
+            lines += [f"{len(failed) - n} more that do not pass are left out here: the page would be too long.", ""]
+            break
+        lines += block
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _failure(result: Result) -> list[str]:
-    """What was decided, each of several rates, the radius, and the replay where there is one."""
-    found = result.counterexample
-    replay = "" if found is None else f": `--gentest-replay {_code(found.replay)}`"
-    lines = [f"- {_cell(terminal.headline(result))}{replay}"]
-    lines += [f"  - {_cell(line)}" for line in rates.arms(result.rate)] if result.rate is not None else []
-    return lines + ([f"  - {_cell(rates.radius(result.radius))}"] if result.radius is not None else [])
+def _failure(result: Result, document: Document) -> list[str]:
+    """The block that the failing test printed, folded; from its fence nothing breaks out."""
+    text = terminal.failure(result, _command(result, document))
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    on = f" on {result.checkpoint}" if result.checkpoint else ""
+    title = escape(" ".join(f"{result.test}{on}: {result.property}".split()), quote=False)
+    summary = f"<details><summary>{TONES[figures.tone(result)]} {title}</summary>"
+    return [summary, "", f"{fence}text", *text.splitlines(), fence, "", "</details>", ""]
+
+
+def _bytes(line: str) -> int:
+    return len(line.encode(errors="backslashreplace")) + 1
+
+
+def _command(result: Result, document: Document) -> str:
+    """How to look at the counterexample again, in the folder of the tests."""
+    if result.counterexample is None:
+        return ""
+    words = ["pytest", "--gentest", result.test, "--gentest-replay", result.counterexample.replay]
+    one = document.session.checkpoint
+    return shlex.join([*words, "--gentest-checkpoint", one] if one and not document.session.checkpoints else words)
 
 
 def _gate(found: Comparison) -> list[str]:
     drifts = found.refused and found.standing is not Standing.REGRESSED
     lines = [f"### Gate: {'❌ refused for drift' if drifts else SIGNS[found.standing]}", ""]
     lines += [f"{_cell(comparison.total(found))}, against {_cell(found.baseline)} ({_cell(found.blessed)})", ""]
-    lines += ["| | test | property | baseline | candidate | probes | lost / won | evidence |", *["|---" * 8 + "|"]]
+    lines += ["| | test | property | baseline | candidate | probes | lost / won | evidence |", "|---" * 8 + "|"]
     for compared in found.properties:
         gate = compared.gate
         on = f" on {_cell(compared.checkpoint)}" if compared.checkpoint else ""
@@ -45,13 +72,13 @@ def _gate(found: Comparison) -> list[str]:
         if not gate.probes:
             lines.append(f"| {SIGNS[gate.standing]} | {names} | | | | | {_cell(comparison.figures(gate))} |")
             continue
-        before, now = (percent(n / gate.probes) for n in (gate.baseline_passes, gate.candidate_passes))
         evidence = (
             f"{odds(gate.log_held)} for held"
             if gate.standing is Standing.HELD
             else f"{odds(gate.log_regressed)} for worse, needs {odds(gate.needed)}"
         )
-        counts = f"{gate.probes} of {gate.stored} | {gate.losses} / {gate.wins}"
+        before, now = figures.change(gate).split(" -> ")
+        counts = f"{gate.probes:,} of {gate.stored:,} | {gate.losses} / {gate.wins}"
         lines.append(f"| {SIGNS[gate.standing]} | {names} | {before} | {now} | {counts} | {evidence} |")
     lines += ["", *(f"- ⚠️ drift: {_cell(comparison.describe(drift))}" for drift in found.drifted)]
     lines += [f"- ⚠️ not looked at: {_cell(key)}" for key in found.missing]
@@ -59,20 +86,14 @@ def _gate(found: Comparison) -> list[str]:
 
 
 def _row(result: Result) -> str:
-    verdict = terminal.WORDS[result.verdict]
-    probes = f"{result.rate.passes} of {result.rate.probes}" if result.rate is not None else str(result.examples)
-    if (found := result.distribution) is not None:
-        probes = _cell(f"{found.n} against {found.n_reference}: MMD^2 {found.mmd2:.4g}")
-    margin = f"{result.margin.min:.4g}" if result.margin is not None else ""
     on = f" on {_cell(result.checkpoint)}" if result.checkpoint else ""
-    return f"| {verdict} | {_cell(result.test)}{on} | {_cell(result.property)} | {probes} | {margin} |"
+    said = [figures.verdict(result), figures.probes(result), figures.measure(result), figures.seconds(result)]
+    verdict, *numbers = (_cell(text) for text in said)
+    names = f"{_cell(result.test)}{on} | {_cell(result.property)}"
+    return f"| {TONES[figures.tone(result)]} {verdict} | {names} | {' | '.join(numbers)} |"
 
 
 def _cell(text: str) -> str:
     """Text that is nothing but text: names and prompts come from anybody."""
     escaped = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\|*_[]`~#" else c for c in escaped)
-
-
-def _code(text: str) -> str:
-    return " ".join(text.replace("`", "").splitlines())

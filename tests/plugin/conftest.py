@@ -17,6 +17,7 @@ import torch
 
 import gentest
 from gentest import settings
+from gentest.report import layout
 
 torch.set_num_threads(1)
 for module in pkgutil.walk_packages(gentest.__path__, "gentest."):
@@ -101,7 +102,10 @@ def warm() -> None:
 
 @pytest.fixture
 def repository(warm: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    monkeypatch.delenv("CI", raising=False)  # it chooses another profile
+    for name in ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # another profile, and annotations
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "1000")  # one line each: what wrapping does has tests of its own
+    monkeypatch.setattr(layout, "WIDEST", 1000)
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")  # it warns of a default that nobody asked for
     monkeypatch.setattr(settings, "_profiles", dict(settings._profiles))
     monkeypatch.setattr(settings, "_current", None)

@@ -53,7 +53,7 @@ def test_a_decorated_test_is_checked_wherever_it_stands(place: str, repository: 
     result = repository.check("-W", "error", "-p", "no:asyncio")
     result.assert_outcomes(passed=1)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["no counterexample*::test_it  between(brightness(), tolerance=1)*20 probes*"])
+    result.stdout.fnmatch_lines(["no counterexample  *test_it  between(*tolerance=1) *20  *"])
     repository.write(PLACES[place].format(p="FAILS"))
     result = repository.check()
     result.assert_outcomes(failed=1)

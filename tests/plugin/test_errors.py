@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -294,10 +295,10 @@ def test_a_clip_that_nobody_lists(repository: Repository, monkeypatch: pytest.Mo
     result = repository.apart()
     result.assert_outcomes(passed=1, failed=3)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        [
-            "*error: CLIP ViT-B-32:nonsense: no weights called 'nonsense'; the tags of ViT-B-32: *openai*",
-            "*error: CLIP ViT-B-23:openai: open_clip knows no model 'ViT-B-23'; did you mean *ViT-B-32*",
-            "*error: CLIP ViT-B-32:laion2b_s34b_b79k: its weights are not on this machine and cannot be downloaded*",
-        ]
-    )
+    text = " ".join(result.stdout.str().split())
+    for said in (
+        "error: CLIP ViT-B-32:nonsense: no weights called 'nonsense'; the tags of ViT-B-32: .*openai",
+        "error: CLIP ViT-B-23:openai: open_clip knows no model 'ViT-B-23'; did you mean .*ViT-B-32",
+        "error: CLIP ViT-B-32:laion2b_s34b_b79k: its weights are not on this machine and cannot be downloaded",
+    ):
+        assert re.search(said, text)

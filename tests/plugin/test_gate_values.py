@@ -65,7 +65,7 @@ def test_checkpoints_are_blessed_and_gated(kind: str, repository: Repository) ->
     held.stdout.fnmatch_lines(["no drift * in level of level, distribution in sketch*", "gate: held (1 held;*"])
     worse = run("worse", "--gentest-baseline", "blessed.json", "--gentest-drift", "off")
     assert worse.ret == 1
-    worse.stdout.fnmatch_lines(["*regressed * -> * of * probes, * lost and 0 won*", "gate: regressed (1 regressed;*"])
+    worse.stdout.fnmatch_lines(["*regressed: * -> * of * probes, * lost and 0 won*", "gate: regressed (1 regressed;*"])
     loud = run("loud", "--gentest-baseline", "blessed.json", "--gentest-drift", "fail")
     assert loud.ret == 1
     loud.stdout.fnmatch_lines(["*drift* in *sketch*"])

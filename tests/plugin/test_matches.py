@@ -68,7 +68,10 @@ def test_what_matches_passes_and_what_does_not_fails(model: Repository) -> None:
     passed = check(model, "data")
     passed.assert_outcomes(passed=1)
     passed.stdout.fnmatch_lines(
-        ["no counterexample  *matches(400 of (3, 2, 2), *, pixels(), n=256)  [[]not found different from *"]
+        [
+            "no counterexample  test_it  matches(400 of (3, 2*, pixels(), n=256) *256  MMD^2 *",
+            "    not found different from 400 of (3, 2, 2), *",
+        ]
     )
     failed = check(model, "far")
     failed.assert_outcomes(failed=1)

@@ -124,7 +124,7 @@ def test_a_probe_of_another_space_is_an_error(repository: Repository) -> None:
     result = repository.check("--gentest-replay", "responsive:1f-c3")
     result.assert_outcomes(failed=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["responsive(*): error: the probe 1f-c3 does not fit * in Normal(3)*"])
+    result.stdout.fnmatch_lines(["responsive(*): error: the probe 1f-c3 does not fit *"])
 
 
 def stored(repository: Repository) -> list[Path]:
@@ -158,7 +158,7 @@ def test_a_failure_is_looked_at_first_and_forgotten_when_it_passes(
     result = repository.check()
     result.assert_outcomes(passed=1)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["no counterexample*[[]20 probes*"])
+    result.stdout.fnmatch_lines(["no counterexample * 20  *"])
     monkeypatch.setenv("AT_LEAST", "10")
     repository.check().stdout.fnmatch_lines(["responsive(*): violated by 20 of 20 probes*"])
 

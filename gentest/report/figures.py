@@ -1,0 +1,80 @@
+"""The figures of a result as text: one room, so that terminal, Markdown, HTML and the test of them say the same."""
+
+from __future__ import annotations
+
+from gentest.comparison import Gate, Standing
+from gentest.report.numbers import percent
+from gentest.result import Rate, Result, Verdict
+
+WORDS = {
+    Verdict.NO_COUNTEREXAMPLE: "no counterexample",
+    Verdict.HOLDS: "holds",
+    Verdict.VIOLATED: "violated",
+    Verdict.UNDECIDED: "undecided",
+    Verdict.ERROR: "error",
+}
+_BADNESS = (Verdict.ERROR, Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE)
+
+
+def verdict(result: Result) -> str:
+    """The verdict in a word or two; whether it was known when the baseline was blessed."""
+    return WORDS[result.verdict] + (" (known)" if result.known else "")
+
+
+def probes(result: Result) -> str:
+    """How many probes the verdict rests on: of a rate also how many hold, of a distribution how many outputs."""
+    if result.rate is not None:
+        return f"{result.rate.passes:,} of {result.rate.probes:,}"
+    return f"{result.examples if result.distribution is None else result.distribution.n:,}"
+
+
+def measure(result: Result) -> str:
+    """What the verdict rests on: a rate with its bounds, a distance, or else the smallest margin."""
+    if result.rate is not None:
+        low, high = (percent(bound).removesuffix(" %") for bound in (result.rate.low, result.rate.high))
+        return f"{_share(result.rate)} [{low}, {high}]"
+    if result.distribution is not None:
+        return f"MMD^2 {result.distribution.mmd2:.4g}"
+    least = smallest(result)
+    return "" if least is None else f"{least:.4g}"
+
+
+def smallest(result: Result) -> float | None:
+    """The smallest margin that anything saw, search, replay or attack; None where none was."""
+    found = [c.margin for c in (result.worst, result.counterexample) if c is not None]
+    found += [result.margin.min] if result.margin is not None else []
+    return min(found, default=None)
+
+
+def _share(rate: Rate) -> str:
+    return percent(rate.passes / rate.probes) if rate.probes else "none"
+
+
+def brief(result: Result) -> str:
+    """As `measure`, but of a rate without its bounds: for narrow places."""
+    return measure(result).partition(" [")[0]
+
+
+def seconds(result: Result) -> str:
+    """How long it took."""
+    return f"{result.seconds:.1f} s"
+
+
+def change(gate: Gate) -> str:
+    """The rate of the baseline and that of the candidate, on the same probes."""
+    if not gate.probes:
+        return ""
+    before, now = (percent(n / gate.probes) for n in (gate.baseline_passes, gate.candidate_passes))
+    return f"{before} -> {now}"
+
+
+def tone(result: Result) -> str:
+    """What a result means for its test: "good", "unsure" or "bad"."""
+    return "good" if result.passed else "unsure" if result.undecided else "bad"
+
+
+def badness(result: Result) -> tuple[int, int, int]:
+    """A key that sorts the worst results first: what fails, what is undecided, what passes."""
+    standings = (Standing.REGRESSED, Standing.UNDECIDED, Standing.HELD)
+    standing = len(standings) if result.gate is None else standings.index(result.gate.standing)
+    return ("bad", "unsure", "good").index(tone(result)), _BADNESS.index(result.verdict), standing

@@ -1,0 +1,176 @@
+"""Results on a screen: blocks and tables that fit it, whatever names and figures there are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gentest.comparison import Gate, Standing
+from gentest.report import terminal
+from gentest.report.annotations import MOST, Annotation, commands
+from gentest.report.junit import properties
+from gentest.report.layout import cells, columns, padded, shortened, wrapped
+from gentest.report.table import table
+from gentest.result import Attack, Counterexample, Distribution, Margins, Rate, Result, Verdict
+
+NAMES = st.text(st.sampled_from("ab 笑[](),=…\n\t'"), min_size=1, max_size=150)
+RATE = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 4000, 4096, 4096, 0.93, 1.0, 4.7, -3.2)
+FOUND = Counterexample(
+    {"choices": [3]}, -0.25, {"a clip of a smile": tuple(i % 7 / 7 for i in range(200))}, (0.0, 0.5), ("1", "7"), 9, 9,
+    0.5, "p:1f",
+)  # fmt: skip
+GATE = Gate(Standing.REGRESSED, baseline_passes=90, candidate_passes=7, losses=83, probes=90, stored=256)
+
+
+def results(test: str, property: str) -> list[Result]:
+    """One of each kind, all of that name."""
+    plain = Result(test, property, Verdict.NO_COUNTEREXAMPLE, examples=300, margin=Margins(-1e-9, 0.1), seconds=1234.5)
+    far = Distribution("images", 0.123456, 0.5, 0.25, 0.01, 512, 512)
+    arms = tuple(replace(RATE, arm=f"label={i}") for i in range(12))
+    bad = replace(plain, verdict=Verdict.VIOLATED, violations=7, counterexample=FOUND, worst=FOUND)
+    return [
+        plain,
+        bad,
+        replace(bad, verdict=Verdict.HOLDS, rate=RATE),
+        replace(bad, verdict=Verdict.VIOLATED, rate=replace(RATE, verdict=Verdict.VIOLATED, arms=arms)),
+        replace(plain, distribution=far),
+        replace(plain, attack=Attack("gradient", 160, 5000, 5000, 0.1, found=False)),
+        Result(test, property, Verdict.ERROR, message=f"{property} broke\nbadly"),
+        replace(bad, gate=GATE),
+    ]
+
+
+# layout
+
+
+@given(NAMES, st.integers(12, 60))
+def test_wrapping_keeps_every_word_in_the_width(text: str, width: int) -> None:
+    """No line is wider, counted as a terminal shows it, and nothing but white space is lost."""
+    lines = wrapped(text, width, first="- ", rest="    ")
+    assert all(cells(line) <= width for line in lines)
+    assert "".join("".join(lines).split()).removeprefix("-") == "".join(text.split())
+
+
+@given(NAMES, st.integers(1, 60))
+def test_shortening_keeps_both_ends(text: str, width: int) -> None:
+    """What fits stays; of the rest beginning and end are left, in one line."""
+    said = shortened(text, width)
+    assert cells(said) <= width
+    assert "\n" not in said
+    if cells(" ".join(text.splitlines())) > width:
+        assert "…" in said
+    assert cells(padded(said, 70)) == 70
+
+
+@pytest.mark.parametrize(("said", "found"), [("80", 80), ("300", 100), ("7", 60), ("x", 100), ("", 100)])
+def test_lines_are_as_wide_as_the_terminal_within_bounds(
+    said: str, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLUMNS counts, up to 100; without a terminal it is 100."""
+    monkeypatch.setenv("COLUMNS", said)
+    monkeypatch.setattr("sys.__stdout__", None)
+    assert columns() == found
+
+
+def test_a_figure_is_not_torn_apart() -> None:
+    """A number and its per cent, and odds, stay in one line."""
+    assert wrapped("at least 93 % by 1,800 : 1 odds", 12) == ["at least", "93 % by", "1,800 : 1", "odds"]
+
+
+# the block of a failing test
+
+
+@given(NAMES, st.integers(60, 100))
+def test_a_block_fits_but_for_the_command(property: str, width: int) -> None:
+    """Every line is within the width, except the one that is to be copied, which is one line."""
+    for result in results("t", property):
+        lines = terminal.failure(result, "pytest " + "x" * 200, width=width).split("\n")
+        wide = [line for line in lines if cells(line) > width]
+        assert [line[:18] for line in wide] == (["  replay   pytest "] if result.counterexample else [])
+
+
+def test_scores_are_drawn_within_the_width() -> None:
+    """A path of 200 points is drawn with 48, from its first to its last; of 1,000 classes the largest are shown."""
+    block = terminal.failure(results("t", "p")[1], "")
+    (line,) = [line for line in block.splitlines() if "▁" in line]
+    assert sum(c in "▁▂▃▄▅▆▇█" for c in line) == 48
+    many = replace(FOUND, scores={f"class {i}": (float(i),) for i in range(1000)})
+    block = terminal.failure(replace(results("t", "p")[1], counterexample=many, worst=many), "")
+    assert "class 999" in block
+    assert "… and 988 smaller ones" in block
+    assert len(block.splitlines()) < 20
+
+
+# the table
+
+
+@given(NAMES, NAMES, st.integers(60, 100))
+def test_a_table_fits_and_is_aligned(test: str, property: str, width: int) -> None:
+    """No row or note is wider, and there is one row for each result."""
+    for found in (results(test, property), results(test, property)[:-1]):
+        lines = table(found, width=width, verbose=True)
+        assert all(cells(line.text) <= width for line in lines)
+        assert sum(not line.text.startswith("    ") for line in lines) == len(found) + 1
+
+
+def test_the_worst_comes_first() -> None:
+    """Errors, violations, what is undecided, then what holds; equals in the order in which they ran."""
+    kinds = (Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE, Verdict.UNDECIDED, Verdict.VIOLATED, Verdict.ERROR)
+    lines = table([Result(f"a.py::{kind.value}{i}", "p", kind) for i in (1, 2) for kind in kinds])
+    names = [line.text.split("  ")[1:] for line in lines[1:] if not line.text.startswith("    ")]
+    assert [next(word for word in name if word).strip() for name in names] == [
+        f"{kind}{i}" for kind in ("error", "violated", "undecided", "holds", "no_counterexample") for i in (1, 2)
+    ]
+    assert [line.tone for line in lines if line.tone] == ["bad"] * 4 + ["unsure"] * 2 + ["good"] * 4
+
+
+def test_a_file_is_named_where_there_are_several() -> None:
+    """Tests of one file are told apart by their names alone."""
+    one = Result("a.py::test_a", "p", Verdict.HOLDS)
+    assert "a.py" not in "".join(line.text for line in table([one, one]))
+    assert "b.py::test_a" in "".join(line.text for line in table([one, replace(one, test="b.py::test_a")]))
+
+
+def test_columns_give_way_in_a_narrow_terminal() -> None:
+    """The bounds of a rate go first, then the time, then the probes; verdict and figure stay."""
+    found = results("a.py::test_every_latent_has_a_garment_of_its_own", "between(brightness(), tolerance=0.05)")[:3]
+    found = [replace(r, seconds=12.3, rate=r.rate and replace(r.rate, passes=400, probes=409)) for r in found]
+    heads = [table(found, width=width)[0].text.split() for width in (100, 80, 60)]
+    assert heads[0] == ["verdict", "test", "property", "probes", "margin", "or", "rate", "time"]
+    assert heads[-1] == ["verdict", "test", "property", "margin", "or", "rate"]
+    assert "[93, 100]" in "".join(line.text for line in table(found, width=100))
+    assert "[93, 100]" not in "".join(line.text for line in table(found, width=80))
+
+
+# JUnit
+
+
+def test_properties_of_junit_are_unrounded() -> None:
+    """Each has the label of its property in its name, and a field that there is none of is left out."""
+    found = dict(properties("p.2", results("t", "p")[2]))
+    assert found["gentest.p.2.rate"] == repr(4000 / 4096)
+    assert (found["gentest.p.2.rate_low"], found["gentest.p.2.replay"]) == ("0.93", "p:1f")
+    assert "gentest.p.replay" not in dict(properties("p", results("t", "p")[0]))
+
+
+# annotations
+
+
+def test_an_annotation_cannot_be_broken_out_of() -> None:
+    """Line ends, per cents, and in a property colons and commas are escaped as GitHub's toolkit does."""
+    said = str(Annotation("error", "a:b,c\n%", "50 %\r\n::error::x", "t,1.py", 7))
+    assert said == "::error file=t%2C1.py,line=7,title=a%3Ab%2Cc%0A%25::50 %25%0D%0A::error::x"
+    assert str(Annotation("warning", "t", "m")) == "::warning title=t::m"
+
+
+def test_no_more_are_written_than_are_shown() -> None:
+    """Ten of each level at most; the last says what else there is."""
+    many: list[Annotation] = [Annotation("warning", "w", "m")]
+    many += [Annotation("error", f"e{i}", "m") for i in range(MOST + 3)]
+    lines = commands(many)
+    assert len(lines) == MOST + 1
+    assert lines[MOST - 1] == "::error title=gentest%3A there are more::4 more: e9, e10, e11, e12"
+    assert lines[-1] == "::warning title=w::m"
