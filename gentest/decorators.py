@@ -24,7 +24,7 @@ from gentest.probes import Probe, Probes
 from gentest.properties import conditions, directions, distribution, outputs, paths
 from gentest.properties import priors as priors_
 from gentest.properties.definition import AtRate, Definition, Evidence, check_probes
-from gentest.result import Result
+from gentest.result import Result, drawn_by
 from gentest.spaces import Space
 
 P = ParamSpec("P")
@@ -42,6 +42,14 @@ class Declared:
     test: Callable[..., None]
     """The wrapped test itself: a decorator on top of it copies this record, and is another."""
 
+
+def _as_html(result: Result) -> str:
+    from gentest.report import page  # which imports jinja2
+
+    return page.section(result)
+
+
+drawn_by(_as_html)
 
 Checker = Callable[[Declared, object], None]
 checker: ContextVar[Checker | None] = ContextVar("gentest_checker", default=None)
@@ -157,6 +165,7 @@ class Property:
 
     def _asked(self, question: Question, generator: Generator, given: settings | None) -> Result:
         values = in_force(given)
+        question = replace(question, shows=True)  # for a notebook
         return check(question, check_generator(generator), Context(values), values)
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator as Iteration
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -25,12 +26,13 @@ from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation, in_a_line
 from gentest.failures import Failures
-from gentest.gathering import Gathering, attach
+from gentest.gathering import Files, Gathering, attach
 from gentest.gating import Gating
 from gentest.generators import Generator
 from gentest.probes import Probe
-from gentest.report import progress, terminal
+from gentest.report import images, progress, terminal
 from gentest.result import Result, Verdict
+from gentest.shown import Shown
 from gentest.undecorated import watched
 
 
@@ -95,8 +97,8 @@ class Runner:
             workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         else:
             label = self._replay[0] if self._replay else None
-            path, gating = self._options["json"], self._gating
-            gathering = Gathering(config, path=path, replayed=label, values=self.values, gating=gating)
+            files = Files(self._options["json"], self._options["report"], self._options["images"])
+            gathering = Gathering(config, files=files, replayed=label, values=self.values, gating=self._gating)
             config.pluginmanager.register(gathering, "gentest-gathering")
         if self._has_workers:
             config.pluginmanager.register(workers.Workers(self.values), "gentest-workers")
@@ -220,6 +222,7 @@ class Runner:
             replay = self._replay[1] if self._replay else None
             context.ahead = self._coming.after(item)
             question = Question(property.definition, test, label, stored, replay)
+            question = replace(question, shows=self._draws, whole=self._options["images"] is not None)
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)
         question = self._gating.asked(question, key)
@@ -228,7 +231,25 @@ class Runner:
         self._watch = None
         if self._replay is None and result.verdict is not Verdict.ERROR:
             self._failures.keep(item, label, result)
-        return self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
+        result = self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
+        return self._drawn(item, result) if self._draws else result
+
+    @property
+    def _draws(self) -> bool:
+        """Whether something of this run shows pictures."""
+        return self._options["report"] is not None or self._options["images"] is not None
+
+    def _drawn(self, item: pytest.Item, result: Result) -> Result:
+        """The result with its command, and its pictures as files where they are asked for."""
+        shown = replace(result.shown or Shown(), command=self._command(item, result))
+        result = replace(result, shown=shown)
+        if self._options["images"] is None:
+            return result
+        try:
+            return images.write(Path(self._options["images"]), result)
+        except OSError as error:
+            said = f"could not write images: {error}"
+            return replace(result, shown=replace(images.without(shown), missing=said))
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
         """The settings of a test, and the context it shares with every test that has `SHARED` in common."""

@@ -24,10 +24,6 @@ class Arm:
     probes: Callable[[Sequence[Probe]], list[Probe]]
     margins: Callable[[Sequence[Probe]], list[float]]
 
-    def holds(self, probes: Sequence[Probe]) -> list[bool]:
-        """Whether the arm holds on each of some independent probes."""
-        return [margin >= 0 for margin in self.margins(self.probes(probes))]
-
 
 def arms_of(judge: Judge, each: str) -> list[Arm]:
     """The arms of a property: its priors, or the values of the discrete part that `each` names."""

@@ -14,6 +14,7 @@ from gentest.engine import rate
 from gentest.engine.arms import Arm, arms_of, overall, refuting
 from gentest.engine.margins import Judge
 from gentest.engine.radius import Rays
+from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Invariance, Within
@@ -37,13 +38,21 @@ class Rating:
     """The rates of one property on one generator; `watch` is told how many probes of a rate were looked at."""
 
     def __init__(
-        self, judge: Judge, stream: Stream, *, budget: int, block: int, watch: Callable[[int, int], None]
+        self,
+        judge: Judge,
+        stream: Stream,
+        *,
+        budget: int,
+        block: int,
+        watch: Callable[[int, int], None],
+        showing: Showing | None = None,
     ) -> None:
         self._judge = judge
         self._stream = stream
         self._budget = budget
         self._block = block
         self._watch = watch
+        self._showing = showing
 
     def decide(self, goal: AtRate) -> Rated:
         """The property's rate, each of them where it has several, and its radius."""
@@ -60,9 +69,11 @@ class Rating:
 
     def _rate(self, goal: AtRate, arms: Sequence[Arm], stream: Stream, invariance: Invariance | None = None) -> Rate:
         def holds(arm: Arm, start: int, n: int) -> list[bool]:
-            outcomes = arm.holds(stream.probes(start, n))
+            margins = arm.margins(arm.probes(stream.probes(start, n)))
+            if self._showing is not None and stream is self._stream:
+                self._showing.rated(arm.name, margins)
             self._watch(start + n, 0)
-            return outcomes
+            return [margin >= 0 for margin in margins]
 
         asked = {arm.name: partial(holds, arm) for arm in arms}
         return rate.decide(goal, asked, budget=self._budget, block=self._block, invariance=invariance)
@@ -72,7 +83,10 @@ class Rating:
         if decided.verdict is Verdict.HOLDS:
             return Radius(within.radius, within.radius, decided.probes, decided)
         context, subject, stream = self._judge.context, self._judge.subject, self._stream
-        certified, n = Rays(context, subject, within).certified(goal, arms, stream.other(RAYS))
+        rays = Rays(context, subject, within)
+        certified, n = rays.certified(goal, arms, stream.other(RAYS))
+        if self._showing is not None:
+            self._showing.rays(rays.radii.tolist(), rays.held, n)
         if not certified:
             return Radius(within.radius, 0.0, n, None)
         smaller = Judge(context, subject, holds_within(within.inner, certified))

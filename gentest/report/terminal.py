@@ -69,7 +69,7 @@ def failure(result: Result, command: str) -> str:
         lines += _found("worst", result.worst)
     if result.counterexample is not None:
         lines += _found("minimal", result.counterexample)
-        lines += _groups(result.counterexample)
+        lines += matters(result.counterexample)
         lines += ["  replay   " + command]
     if result.traceback:
         lines += ["", *(f"  {line}" for line in result.traceback.rstrip().splitlines())]
@@ -132,7 +132,7 @@ def _worst(result: Result) -> float:
 
 
 def _found(word: str, found: Counterexample) -> list[str]:
-    lines = [f"  {word:<8} margin {found.margin:.4g}{_where(found)}"]
+    lines = [f"  {word:<8} margin {found.margin:.4g}{where(found)}"]
     width = max((len(name) for name in found.scores), default=0)
     for name, scores in found.scores.items():
         if len(scores) > 1:
@@ -143,7 +143,7 @@ def _found(word: str, found: Counterexample) -> list[str]:
     return lines
 
 
-def _where(found: Counterexample) -> str:
+def where(found: Counterexample) -> str:
     said = f", {found.under}" if found.under else ""
     if len(found.t) > 1 and (found.t[0], found.t[-1]) != (0.0, 1.0):
         said += f", from {found.t[0]:.2f} to {found.t[-1]:.2f} of the way"
@@ -198,7 +198,7 @@ def _usual(quantile: float) -> bool:
     return 0.005 <= quantile <= 0.995
 
 
-def _groups(found: Counterexample) -> list[str]:
+def matters(found: Counterexample) -> list[str]:
     """Which coordinates matter: those that the far end still changes."""
     if found.moved is not None:
         return _moved(found.moved, found)
