@@ -69,7 +69,10 @@ class Showing:
                 self._shown = replace(self._shown, change=pictures.change(*self._pair(probe, evidence, outputs)))
 
     def _pair(self, probe: Probe, evidence: Observed, outputs: Tensor) -> tuple[Tensor, Tensor, tuple[str, str]]:
-        """The two outputs between which only the probe's coordinate groups differ, and what they are."""
+        """The two outputs between which only the probe's coordinate groups differ, and what they are.
+
+        Of several outputs of one probe it is the first, and the one that is furthest from it.
+        """
         if probe.shift:
             before = self._outputs(probe, replace(probe, shift=b""))
             at = _furthest(before, outputs)
@@ -77,12 +80,12 @@ class Showing:
         if len(outputs) == 1:
             names = ("another sample", "this sample") if probe.mask == FULL_MASK else ("without them", "with them")
             return self._outputs(probe, replace(probe, mask=0))[0], outputs[0], names
-        if self._judge.definition.probes.has_path:
-            first, *_, last = (float(t) for t in evidence.t[0])
-            names = ("near end", "far end") if (first, last) == (0.0, 1.0) else (f"t = {first:.2f}", f"t = {last:.2f}")
-            return outputs[0], outputs[-1], names
         at = _furthest(outputs[:1].expand_as(outputs), outputs)
-        return outputs[0], outputs[at], ("output 1", f"output {at + 1}")
+        if not self._judge.definition.probes.has_path:
+            return outputs[0], outputs[at], ("output 1", f"output {at + 1}")
+        ends = {0.0: "near end", 1.0: "far end"}
+        first, other = (float(t) for t in evidence.t[0][[0, at]])
+        return outputs[0], outputs[at], (ends.get(first, f"t = {first:.2f}"), ends.get(other, f"t = {other:.2f}"))
 
     def _outputs(self, found: Probe, other: Probe) -> Tensor:
         """The outputs [P, C, H, W] of another probe, under the prior under which the one found violates most."""

@@ -12,14 +12,20 @@ from math import ceil, floor, log10
 from markupsafe import Markup
 
 from gentest.report.numbers import percent
+from gentest.result import Rate, Verdict
 from gentest.shown import Histogram, Rays, Trace
 
 WIDTH, HEIGHT = 440, 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 30
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 22, 30
 CURVE = 58
 """The height of a curve under a strip."""
 MARGIN = 9
 TICKS = 4
+FEW = 12
+"""Looks at a rate, of which each has a dot."""
+ROW = 20
+NAME = 26
+"""Characters of an arm's name that have room."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,10 @@ class Axes:
         share = (value - self.y0) / ((self.y1 - self.y0) or 1.0)
         return HEIGHT - BOTTOM - min(max(share, 0.0), 1.0) * (HEIGHT - TOP - BOTTOM)
 
-    def frame(self, *, percents: bool) -> Markup:
-        """Lines and figures along both axes."""
+    def frame(self, *, percents: bool, whole: bool = False) -> Markup:
+        """Lines and figures along both axes; `whole` is for counts."""
         found = Markup("")
-        for value in ticks(self.y0, self.y1):
+        for value in [v for v in ticks(self.y0, self.y1) if not whole or v == int(v)]:
             found += _line(LEFT, self.y(value), WIDTH - RIGHT, self.y(value), "grid")
             found += _text(LEFT - 6, self.y(value) + 4, percent(value) if percents else f"{value:g}", "end")
         for value in ticks(self.x0, self.x1):
@@ -103,13 +109,14 @@ def curve(values: Sequence[float], columns: Sequence[float], *, width: int, cell
 
 
 def rate(trace: Trace, *, p0: float, certified: float) -> Markup:
-    """A rate and its bounds as probes came in, with what would refute it and what is certified."""
-    settled = [low for low, n in zip(trace.low, trace.probes, strict=True) if 4 * n >= trace.probes[-1]]
-    floor_ = max(0.0, min([*settled, certified, trace.passes[-1] / trace.probes[-1]]) - 0.05)
-    axes = Axes(0, trace.probes[-1], floor_, 1.0)
-    up = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(trace.probes, trace.high, strict=True)]
-    down = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(trace.probes, trace.low, strict=True)]
+    """A rate and its bounds as probes came in, from knowing nothing, with what was asked and what is certified."""
+    probes, lows, highs = (0, *trace.probes), (0.0, *trace.low), (1.0, *trace.high)
     shares = [k / n for k, n in zip(trace.passes, trace.probes, strict=True)]
+    settled = [low for low, n in zip(lows, probes, strict=True) if 4 * n >= probes[-1] and len(probes) > 4]
+    least = min([*(settled or [0.0]), certified, shares[-1]])
+    axes = Axes(0, probes[-1], max(0.0, least - 0.05), 1.0)
+    up = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(probes, highs, strict=True)]
+    down = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(probes, lows, strict=True)]
     line = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(trace.probes, shares, strict=True)]
     found = axes.frame(percents=True)
     found += Markup('<polygon class="band" points="{}"/>').format(" ".join([*up, *reversed(down)]))
@@ -117,10 +124,40 @@ def rate(trace: Trace, *, p0: float, certified: float) -> Markup:
     if certified < p0:
         found += _level(axes, certified, f"certified at {percent(certified)}", "certify", above=False)
     found += Markup('<polyline class="line" points="{}"/>').format(" ".join(line))
-    found += Markup('<circle class="dot" cx="{}" cy="{}" r="3.5"/>').format(*line[-1].split(","))
-    n, low, high = trace.probes[-1], trace.low[-1], trace.high[-1]
-    said = f"after {n} probes {percent(shares[-1])}, between {percent(low)} and {percent(high)}"
-    return _svg(WIDTH, HEIGHT, said, found, "chart")
+    for place in line if len(line) <= FEW else line[-1:]:
+        found += Markup('<circle class="dot" cx="{}" cy="{}" r="3"/>').format(*place.split(","))
+    low, high = percent(lows[-1]), percent(highs[-1])
+    return _svg(WIDTH, HEIGHT, f"after {probes[-1]} probes {percent(shares[-1])}, {low} to {high}", found, "chart")
+
+
+def arms(rates: Sequence[Rate]) -> Markup:
+    """Several rates with their bounds, one below the other, beside what was asked of each."""
+    height = 30 + ROW * len(rates)
+    axes, left = Axes(0.0, 1.0, 0.0, 1.0), LEFT + 100
+    p0, certified = rates[0].p0, rates[0].p0 - rates[0].slack
+
+    def x(share: float) -> float:
+        return left + share * (WIDTH - RIGHT - left)
+
+    found = Markup("")
+    for value in ticks(axes.x0, axes.x1):
+        found += _line(x(value), 8, x(value), height - 22, "grid") + _text(
+            x(value), height - 6, percent(value), "middle"
+        )
+    for value, kind in ((p0, "refute"), (certified, "certify")):
+        found += _line(x(value), 4, x(value), height - 22, kind)
+    for row, rate in enumerate(rates):
+        y = 16 + row * ROW
+        kind = {Verdict.VIOLATED: "dot out"}.get(rate.verdict, "dot")
+        found += _text(left - 8, y + 4, rate.arm if len(rate.arm) <= NAME else f"{rate.arm[: NAME - 1]}…", "end")
+        found += Markup('<line class="range" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(
+            x(rate.low), y, x(rate.high), y
+        )
+        found += Markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>').format(
+            kind, x(rate.passes / max(rate.probes, 1)), y
+        )
+    said = "; ".join(f"{rate.arm} {percent(rate.passes / max(rate.probes, 1))}" for rate in rates)
+    return _svg(WIDTH, height, said, found, "chart")
 
 
 def histogram(found: Histogram, behind: Histogram | None = None) -> Markup:
@@ -128,7 +165,7 @@ def histogram(found: Histogram, behind: Histogram | None = None) -> Markup:
     both = (found, behind) if behind is not None else (found,)
     most = max(max(h.counts) for h in both)
     axes = Axes(found.low, found.high, 0, most)
-    out = axes.frame(percents=False)
+    out = axes.frame(percents=False, whole=True)
     width = (found.high - found.low) / len(found.counts)
     for i, count in enumerate(found.counts):
         if count:
@@ -202,7 +239,7 @@ def shares(counts: Sequence[tuple[str, int]]) -> Markup:
 def _level(axes: Axes, value: float, said: str, kind: str, *, above: bool) -> Markup:
     y = axes.y(value)
     line = _line(LEFT, y, WIDTH - RIGHT, y, kind)
-    return line + _text(WIDTH - RIGHT - 2, y - 5 if above and y > TOP + 14 else y + 13, said, "end")
+    return line + _text(WIDTH - RIGHT - 2, y - 5 if above else y + 13, said, "end")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:

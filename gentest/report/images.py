@@ -49,10 +49,11 @@ def folder_name(result: Result) -> str:
     """A name for a property's folder that any file system takes, whatever the property is called, and no other has.
 
     >>> folder_name(Result("tests/test_a.py::test_a[../x]", "between(a)", "violated"))
-    'test_a.py-test_a-..-x--between-a--6f2f4aa1'
+    'test_a.py-test_a-..-x--between-a--098b78db'
     """
-    test = result.test.rpartition("/")[2] if "/" not in result.test.partition("::")[2] else result.test
-    words = [_plain(test), _plain(result.property), *([_plain(result.checkpoint)] if result.checkpoint else [])]
+    file, _, name = result.test.partition("::")
+    words = [_plain(f"{file.rpartition('/')[2]} {name}"), _plain(result.property)]
+    words += [_plain(result.checkpoint)] if result.checkpoint else []
     key = "\0".join((result.test, result.property, result.checkpoint))
     return "--".join([*words, sha256(key.encode("utf-8", "replace")).hexdigest()[:8]])
 

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from gentest.comparison import Comparison, Standing
 from gentest.report import charts, comparison, ranking, rates, terminal
 from gentest.report.images import folder_name
+from gentest.report.numbers import percent
 from gentest.result import Counterexample, Document, Result, Verdict
 from gentest.shown import Shown, Strip
 
@@ -30,9 +31,8 @@ CURVES = 8
 """Curves under a strip: of more, the terminal's text has the figures."""
 LONGEST = 20_000
 """Characters of a text, such as a traceback."""
-ROOMY, TIGHT, GAP = 84, 58, 4
-"""How wide a frame is shown, of few and of many, and what lies between two."""
-FEW = 10
+ROOM, ROOMY, TIGHT, GAP = 836, 84, 44, 4
+"""How wide a strip may be, a frame at most and at least, and what lies between two."""
 PIXELATED = 56
 """Frames of fewer pixels a side are shown as the squares that they are."""
 
@@ -80,6 +80,7 @@ class View:
     looks: tuple[Look, ...]
     change: tuple[Frames, str] | None
     charts: tuple[Chart, ...]
+    more: tuple[Chart, ...]
     lines: tuple[str, ...]
     pairs: tuple[tuple[str, Frames], ...]
     text: str
@@ -119,7 +120,9 @@ def page(document: Document, *, at: str) -> str:
             facts=_facts(document, at),
             gate=gate,
             gate_rows=_gate_rows(gate, views) if gate is not None else [],
-            gate_total=comparison.total(gate) if gate is not None else "",
+            gate_total=comparison.total(gate).partition("(")[2].rstrip(")") if gate is not None else "",
+            gate_kind="passed" if gate is None else "failed" if gate.refused else STANDINGS[gate.standing],
+            gate_word="" if gate is None else "refused for drift" if _drifts(gate) else gate.standing.value,
             drifts=[comparison.describe(drift) for drift in gate.drifted] if gate is not None else [],
             ranking="\n".join(ranking.table(document.results)),
             samples=_samples(document.results),
@@ -187,7 +190,8 @@ def _view(result: Result, place: int, anchor: str, tolerance: Sequence[float]) -
         headline=_clipped(terminal.headline(result).removeprefix(f"{result.property}: ")),
         looks=_looks(result, shown),
         change=_change(result, shown),
-        charts=_charts(result, shown, tolerance),
+        charts=(*_rates(result, shown)[:2], *_charts(result, shown, tolerance)),
+        more=_rates(result, shown)[2:],
         lines=_lines(result),
         pairs=_pairs(shown),
         text=_clipped(terminal.failure(result, command)),
@@ -218,7 +222,7 @@ def _look(title: str, found: Counterexample, strip: Strip | None) -> Look:
     frames = None if strip is None else _frames(strip, [captions[place] for place in strip.places])
     n_columns = n if strip is None else len(strip.frames)
     places = list(range(n)) if strip is None else list(strip.places)
-    cell = _cell(n_columns) if strip is not None else max(20, min(ROOMY, 760 // max(n, 1)))
+    cell = _cell(n_columns)
     width = n_columns * cell + (n_columns - 1) * GAP
     curves: list[tuple[str, Markup]] = []
     scores: list[tuple[str, str]] = []
@@ -244,7 +248,7 @@ def _column(at: float, places: Sequence[int]) -> float:
 
 
 def _cell(n: int) -> int:
-    return ROOMY if n <= FEW else TIGHT
+    return max(TIGHT, min(ROOMY, (ROOM + GAP) // max(n, 1) - GAP))
 
 
 def _frames(strip: Strip, captions: Sequence[str], *, alt: str = "output") -> Frames:
@@ -265,8 +269,9 @@ def _change(result: Result, shown: Shown) -> tuple[Frames, str] | None:
     change, found = shown.change, result.counterexample
     if change is None or found is None:
         return None
-    words = "; ".join(" ".join(line.split()) for line in terminal.matters(found))
-    said = f"largest difference of a pixel {change.largest:.3g}, mean {change.mean:.3g}, of a range of 1"
+    lines = [" ".join(line.split()) for line in terminal.matters(found)]
+    words = "; ".join(line.removeprefix("matters ").removeprefix("changes ") for line in lines)
+    said = f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1"
     frames = _frames(change.strip, [*change.names, "difference"])
     return frames, f"{words}; {said}" if words else said
 
@@ -281,23 +286,39 @@ def _pairs(shown: Shown) -> tuple[tuple[str, Frames], ...]:
 
 def _samples(results: Sequence[Result]) -> list[tuple[str, tuple[tuple[str, Frames], ...]]]:
     """The first outputs of each generator, beside the baseline's where there is one, once each."""
-    found: dict[tuple[str, ...], tuple[str, tuple[tuple[str, Frames], ...]]] = {}
+    of: dict[tuple[str, ...], tuple[Strip, Shown, list[Result]]] = {}
     for result in results:
         shown = result.shown
-        if shown is not None and shown.samples is not None and shown.samples.frames not in found:
-            rows = _pairs(shown) or (("", _frames(shown.samples, _numbers(shown.samples))),)
-            found[shown.samples.frames] = (result.checkpoint or result.generator, rows)
-    return list(found.values())
-
-
-def _charts(result: Result, shown: Shown, tolerance: Sequence[float]) -> tuple[Chart, ...]:
+        if shown is not None and shown.samples is not None:
+            of.setdefault(shown.samples.frames, (shown.samples, shown, []))[2].append(result)
     found = []
-    arms = {} if result.rate is None else {rate.arm: rate for rate in result.rate.arms or (result.rate,)}
-    for trace in shown.traces:
+    for strip, shown, own in of.values():
+        tests = list(dict.fromkeys(result.test for result in own))
+        more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
+        on = f" on {own[0].checkpoint}" if own[0].checkpoint else ""
+        found.append((f"{tests[0]}{more}{on}", _pairs(shown) or (("", _frames(strip, _numbers(strip))),)))
+    return found
+
+
+def _rates(result: Result, shown: Shown) -> tuple[Chart, ...]:
+    """Each rate as its probes came in; of several, all side by side first, and then the one that holds least."""
+    if result.rate is None:
+        return ()
+    arms = {rate.arm: rate for rate in result.rate.arms or (result.rate,)}
+    found = []
+    for trace in sorted(shown.traces, key=lambda trace: trace.arm != result.rate.arm if result.rate else False):
         rate = arms[trace.arm]
         on = f", {trace.arm}" if trace.arm else ""
         drawn = charts.rate(trace, p0=rate.p0, certified=rate.p0 - rate.slack)
         found.append(Chart(f"Rate as probes came in{on}", drawn, f"{rate.passes:,} of {rate.probes:,} hold"))
+    if result.rate.arms:
+        overall = "" if result.rate.overall is None else f"of the whole prior {percent(result.rate.overall)}"
+        found.insert(0, Chart("Each rate", charts.arms(result.rate.arms), overall))
+    return tuple(found)
+
+
+def _charts(result: Result, shown: Shown, tolerance: Sequence[float]) -> tuple[Chart, ...]:
+    found = []
     named = {histogram.of: histogram for histogram in shown.histograms}
     candidate, before = named.pop("candidate", None), named.pop("baseline", None)
     found += [Chart(f"Margins, {of}", charts.histogram(h), f"{sum(h.counts):,} probes") for of, h in named.items()]
@@ -316,8 +337,8 @@ def _charts(result: Result, shown: Shown, tolerance: Sequence[float]) -> tuple[C
 
 
 def _lines(result: Result) -> tuple[str, ...]:
-    """What is said in words besides: each of several rates, and the attack's start."""
-    lines = list(rates.arms(result.rate)) if result.rate is not None else []
+    """What is said in words besides: how rates compare, how far a property holds, why a gate has no figures."""
+    lines = [rates.invariant(found) for found in result.rate.invariant] if result.rate is not None else []
     if result.radius is not None:
         lines.append(rates.radius(result.radius))
     if result.gate is not None and not result.gate.probes:
@@ -341,19 +362,21 @@ def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, 
     ]
 
 
+def _drifts(gate: Comparison) -> bool:
+    """Whether the run is refused for drift alone."""
+    return gate.refused and gate.standing is not Standing.REGRESSED
+
+
 def _facts(document: Document, at: str) -> list[tuple[str, str]]:
     session = document.session
     images = sum(result.images for result in document.results)
     seconds = sum(result.seconds for result in document.results)
-    speed = f", {images / seconds:,.0f} a second" if seconds else ""
     facts: list[tuple[str, Any]] = [
         ("checkpoint", session.checkpoint),
         ("generator", session.generator),
         ("CLIP", session.clip),
-        ("device", session.device),
-        ("seed", session.seed),
-        ("images", f"{images:,}{speed}"),
-        ("time", f"{seconds:.1f} s, ended {at}"),
-        ("versions", ", ".join(f"{k} {v}" for k, v in {"gentest": document.gentest, **session.versions}.items())),
+        ("device, seed", f"{session.device}, {session.seed}"),
+        ("images", f"{images:,} in {seconds:.1f} s"),
+        ("ended", at),
     ]
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
