@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -16,9 +15,9 @@ import gentest
 from gentest import gate, plugin
 from gentest._settings import Values
 from gentest.comparison import Comparison
+from gentest.drawing import Drawing
 from gentest.engine.context import resolve_device
 from gentest.errors import InvalidArgument
-from gentest.files import write_whole
 from gentest.gating import Gating
 from gentest.report import comparison, ranking, terminal
 from gentest.report.document import write_json
@@ -34,15 +33,6 @@ def attach(report: pytest.TestReport, results: Iterable[Result]) -> None:
     setattr(report, REPORTED, json.dumps([result.to_json(shown=result.shown is not None) for result in results]))
 
 
-@dataclass(frozen=True)
-class Files:
-    """What a run is to write: its results as JSON, as a page, and the folder of its pictures."""
-
-    json: Path | None = None
-    report: Path | None = None
-    images: str | None = None
-
-
 class Gathering:
     """Registered as a plugin where a run ends: in the only process, or in the controller of xdist's workers."""
 
@@ -50,13 +40,15 @@ class Gathering:
         self,
         config: pytest.Config,
         *,
-        files: Files,
+        path: Path | None,
+        drawing: Drawing,
         replayed: str | None,
         values: Callable[[], Values],
         gating: Gating,
     ) -> None:
         self.config = config
-        self._files = files
+        self._path = path
+        self._drawing = drawing
         self._replayed = replayed
         self._values = values
         self._gating = gating
@@ -86,7 +78,10 @@ class Gathering:
         whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
         try:
             self._compared = self._gating.compared(self.results)
-            self._write()
+            if self._path is not None:
+                write_json(self._path, self._document().to_json())
+            self._drawing.write(self._document())
+            self._said += self._drawing.said(self.results)
             if whole:
                 self._bless(session)
         except (OSError, ValueError) as error:
@@ -98,20 +93,6 @@ class Gathering:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._replayed is not None and not self.results and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-
-    def _write(self) -> None:
-        """The files of results that were asked for. Raises `OSError`."""
-        if self._files.json is not None:
-            write_json(self._files.json, self._document().to_json())
-        if self._files.report is not None:
-            from gentest.report import page  # which imports jinja2
-
-            at = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-            write_whole(self._files.report, page.page(self._document(), at=at))
-            self._said.append(f"report: {self._files.report}")
-        if self._files.images is not None:
-            n = sum(result.shown.files for result in self.results if result.shown is not None)
-            self._said.append(f"images: {n} PNG files in {self._files.images}")
 
     def _bless(self, session: pytest.Session) -> None:
         """Writes the baseline that was asked for; a refusal fails the run."""

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Generator as Iteration
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -21,18 +20,18 @@ from gentest.attributes.prompts import PromptCache
 from gentest.baseline import keys
 from gentest.coming import Coming
 from gentest.decorators import DECLARED, Declared, Property, checker
+from gentest.drawing import Drawing
 from gentest.engine.actors import check_ray
 from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation, in_a_line
 from gentest.failures import Failures
-from gentest.gathering import Files, Gathering, attach
+from gentest.gathering import Gathering, attach
 from gentest.gating import Gating
 from gentest.generators import Generator
 from gentest.probes import Probe
-from gentest.report import images, progress, terminal
+from gentest.report import progress, terminal
 from gentest.result import Result, Verdict
-from gentest.shown import Shown
 from gentest.undecorated import watched
 
 
@@ -83,6 +82,7 @@ class Runner:
         except (InvalidArgument, ClipError) as error:
             raise pytest.UsageError(f"gentest: {error}") from None
         self._gating = Gating(config)
+        self._drawing = Drawing(self._options["report"], self._options["images"])
         self._contexts: dict[Values, Context] = {}
         self._checkpoint = ""
         self._checked: dict[str, Checked] = {}
@@ -97,8 +97,8 @@ class Runner:
             workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         else:
             label = self._replay[0] if self._replay else None
-            files = Files(self._options["json"], self._options["report"], self._options["images"])
-            gathering = Gathering(config, files=files, replayed=label, values=self.values, gating=self._gating)
+            path, gating, drawing = self._options["json"], self._gating, self._drawing
+            gathering = Gathering(config, path=path, drawing=drawing, replayed=label, values=self.values, gating=gating)
             config.pluginmanager.register(gathering, "gentest-gathering")
         if self._has_workers:
             config.pluginmanager.register(workers.Workers(self.values), "gentest-workers")
@@ -222,7 +222,7 @@ class Runner:
             replay = self._replay[1] if self._replay else None
             context.ahead = self._coming.after(item)
             question = Question(property.definition, test, label, stored, replay)
-            question = replace(question, shows=self._draws, whole=self._options["images"] is not None)
+            question = self._drawing.asked(question)
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)
         question = self._gating.asked(question, key)
@@ -232,24 +232,7 @@ class Runner:
         if self._replay is None and result.verdict is not Verdict.ERROR:
             self._failures.keep(item, label, result)
         result = self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
-        return self._drawn(item, result) if self._draws else result
-
-    @property
-    def _draws(self) -> bool:
-        """Whether something of this run shows pictures."""
-        return self._options["report"] is not None or self._options["images"] is not None
-
-    def _drawn(self, item: pytest.Item, result: Result) -> Result:
-        """The result with its command, and its pictures as files where they are asked for."""
-        shown = replace(result.shown or Shown(), command=self._command(item, result))
-        result = replace(result, shown=shown)
-        if self._options["images"] is None:
-            return result
-        try:
-            return images.write(Path(self._options["images"]), result)
-        except OSError as error:
-            said = f"could not write images: {error}"
-            return replace(result, shown=replace(images.without(shown), missing=said))
+        return self._drawing.drawn(result, self._command(item, result))
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
         """The settings of a test, and the context it shares with every test that has `SHARED` in common."""

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import gentest
 from gentest.comparison import Comparison, Gate, Standing, Terms
 from gentest.engine.pictures import ROOM, strip
-from gentest.report import page
+from gentest.report import page, view
 from gentest.result import Document, Result, Verdict
 from gentest.shown import Shown
 
@@ -262,18 +262,22 @@ def test_what_is_known_is_no_failure() -> None:
 
 def test_a_strip_that_leaves_some_out_has_its_curve_in_place() -> None:
     """Scores of outputs that have no frame lie between the frames of their neighbours."""
-    assert [page._column(at, [0, 4, 8]) for at in (0, 1, 4, 6.5, 8)] == [0.0, 0.25, 1.0, 1.625, 2.0]
-    assert page._column(3, [0]) == 0.0
+    assert [view._column(at, [0, 4, 8]) for at in (0, 1, 4, 6.5, 8)] == [0.0, 0.25, 1.0, 1.625, 2.0]
+    assert view._column(3, [0]) == 0.0
 
 
 # in a notebook
 
 
-def test_a_notebook_shows_the_same_section() -> None:
+def test_a_notebook_shows_the_same_section(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `.check()` gives shows itself: the verdict, the pictures and the curves, and text that stays text."""
-    result = gentest.between(gentest.brightness(), tolerance=0.01).check(
-        zoo.generator(zoo.fold), settings=gentest.settings(examples=20)
-    )
+    property, quick = gentest.between(gentest.brightness(), tolerance=0.01), gentest.settings(examples=20)
+    plain = property.check(zoo.generator(zoo.fold), settings=quick)
+    assert plain.shown is None  # where nobody looks
+    assert Read(plain._repr_html_() or "").all("img") == []
+    monkeypatch.setitem(sys.modules, "IPython", sys)
+    result = property.check(zoo.generator(zoo.fold), settings=quick)
+    assert replace(result, seconds=0.0) == replace(plain, seconds=0.0)
     html = result._repr_html_()
     assert html is not None
     read = Read(html)
