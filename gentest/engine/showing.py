@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,16 +155,20 @@ def histograms(margins: Mapping[str, Sequence[float]]) -> tuple[Histogram, ...]:
         return ()
     low, high = float(pooled.min()), float(pooled.max())
     width = (high - low) / BINS or max(abs(high), 1.0) / BINS
-    first, last = floor(low / width + EDGE), max(floor(high / width + EDGE), floor(low / width + EDGE)) + 1
+    pooled_bins = _bins(pooled, width)
+    first, last = int(pooled_bins.min()), int(pooled_bins.max()) + 1
     found = []
     for name, own in zip(margins, values, strict=True):
-        bins = np.floor(own / width + EDGE).astype(np.int64)
-        bins[own < 0] = np.minimum(bins[own < 0], -1)  # rounding takes no violation to the other side
-        counts = (
-            np.bincount(bins - first, minlength=last - first) if len(own) else np.zeros(last - first, dtype=np.int64)
-        )
-        found += [Histogram(name, first * width, last * width, tuple(map(int, counts)))] if len(own) else []
+        if len(own):
+            counts = np.bincount(_bins(own, width) - first, minlength=last - first)
+            found.append(Histogram(name, first * width, last * width, tuple(map(int, counts))))
     return tuple(found)
+
+
+def _bins(values: NDArray[np.float64], width: float) -> NDArray[np.int64]:
+    """Which bin each value is in, those below 0 in bins below 0: rounding takes no violation to the other side."""
+    bins = np.floor(values / width + EDGE).astype(np.int64)
+    return np.where(values < 0, np.minimum(bins, -1), np.maximum(bins, 0))
 
 
 def _furthest(one: Tensor, other: Tensor) -> int:

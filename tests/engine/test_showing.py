@@ -37,7 +37,7 @@ PROPERTIES = {
     "many": gentest.diverse(at_least=0.1),
     "priors": gentest.prior_invariant(BETWEEN, priors=[gentest.Normal(8)]).at_rate(0.5),
     "within": gentest.holds_within(BETWEEN, 1.0).at_rate(0.9),
-    "matches": gentest.matches(zoo.generator(zoo.linear), n=64),
+    "matches": gentest.matches(zoo.generator(zoo.linear), feature=gentest.pixels(), n=256),
 }
 
 
