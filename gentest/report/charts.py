@@ -137,7 +137,7 @@ def arms(rates: Sequence[Rate]) -> Markup:
     p0, certified = rates[0].p0, rates[0].p0 - rates[0].slack
 
     def x(share: float) -> float:
-        return left + share * (WIDTH - RIGHT - left)
+        return left + share * (WIDTH - 2 * RIGHT - left)
 
     found = Markup("")
     for value in ticks(axes.x0, axes.x1):

@@ -133,7 +133,7 @@ def _looks(result: Result, shown: Shown) -> tuple[Look, ...]:
 def _look(title: str, found: Counterexample, strip: Strip | None) -> Look:
     n = len(found.t)
     is_path = n > 2 and len(set(found.t)) == n
-    captions = [f"{t:.2f}" for t in found.t] if is_path else [str(i + 1) for i in range(n)]
+    captions = [f"{t:.2f}" for t in found.t] if is_path else [str(i + 1) for i in range(n)] if n > 1 else [""]
     frames = None if strip is None else frames_of(strip, [captions[place] for place in strip.places])
     n_columns = n if strip is None else len(strip.frames)
     places = list(range(n)) if strip is None else list(strip.places)
@@ -182,8 +182,8 @@ def numbers(strip: Strip) -> list[str]:
 def _change(result: Result, shown: Shown) -> tuple[Frames, str] | None:
     """The two outputs between which the coordinate groups differ, the map of the difference, and what to say of it."""
     change, found = shown.change, result.counterexample
-    if change is None or found is None:
-        return None
+    if change is None or found is None or not (found.groups or found.moved or len(found.t) > 1):
+        return None  # another sample fails as well: there is nothing to compare
     lines = [" ".join(line.split()) for line in terminal.matters(found)]
     words = "; ".join(line.removeprefix("matters ").removeprefix("changes ") for line in lines)
     said = f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1"

@@ -229,7 +229,7 @@ def test_light_and_dark(scheme: str, opened: Any) -> None:
     other = {"light": "dark", "dark": "light"}[scheme]
     for _ in range(3):
         one.tab.click("#theme")
-        if one.tab.inner_text("#theme") == other.capitalize():
+        if one.tab.inner_text("#theme") == f"Theme: {other}":
             break
     assert (one.tab.evaluate(LUMINANCE)[1] > 0.8) == (other == "light")
 

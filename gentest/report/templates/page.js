@@ -68,8 +68,7 @@
   const remembered = () => { try { return localStorage.getItem("gentest-theme"); } catch { return null; } };
   const setTheme = (name) => {
     if (name === "system") delete root.dataset.theme; else root.dataset.theme = name;
-    theme.textContent = { system: "Auto", light: "Light", dark: "Dark" }[name];
-    theme.setAttribute("aria-label", `Theme: ${theme.textContent}`);
+    theme.textContent = `Theme: ${name === "system" ? "auto" : name}`;
     theme.dataset.name = name;
   };
   setTheme(themes.includes(remembered()) ? remembered() : "system");
