@@ -20,6 +20,7 @@ from gentest.errors import InvalidArgument
 from gentest.files import write_whole
 from gentest.records import read_record, unpack, unpack_bytes
 from gentest.result import Result, Verdict
+from gentest.shown import check_pictures
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
@@ -200,7 +201,8 @@ def merged_looks(samples: Iterable[Sample]) -> dict[str, Look]:
                         "apart; make one of them a function of another name"
                     )
             levels = {**seen.levels, **sample.look.levels}
-            looks[look_key(sample)] = Look(levels, {**seen.embeddings, **sample.look.embeddings})
+            pictures = seen.pictures or sample.look.pictures
+            looks[look_key(sample)] = Look(levels, {**seen.embeddings, **sample.look.embeddings}, pictures)
     return looks
 
 
@@ -214,7 +216,11 @@ def _alike(one: str, other: str) -> bool:
 
 
 def check_look(look: Look, name: str) -> Look:
-    """A look from a file, checked: all levels and embeddings are of as many outputs, at least two, and finite."""
+    """A look from a file, checked: all levels and embeddings are of as many outputs, at least two, and finite.
+
+    Its pictures are small ones, as gentest writes them.
+    """
+    check_pictures(look.pictures, f"the outputs of {name}")
     counts = {len(unpack(scores, f"the levels of {name}")) for scores in look.levels.values()}
     for embedded in look.embeddings.values():
         rows = unpack_bytes(embedded.rows, f"the embeddings of {name}")
@@ -265,7 +271,7 @@ def _look_of(
     if look is None:
         return None
     seen: dict[str, Embedded] = {name: look.embeddings[name] for name in embeddings}
-    return Look({name: look.levels[name] for name in levels}, seen)
+    return Look({name: look.levels[name] for name in levels}, seen, look.pictures)
 
 
 def _digest(body: Mapping[str, Any]) -> str:

@@ -37,11 +37,13 @@ class Embedded:
 class Look:
     """What a generator's outputs were like on the first independent latents of a seed.
 
-    `levels` holds each attribute's score of every output (packed float32), `embeddings` each feature's rows.
+    `levels` holds each attribute's score of every output (packed float32), `embeddings` each feature's rows. A baseline
+    keeps `pictures` of the first few (`gentest.shown.Strip`), for a person to look at: nothing is decided by them.
     """
 
     levels: Mapping[str, str]
     embeddings: Mapping[str, Embedded]
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from gentest.probes import Probe, Probes
 from gentest.properties import conditions, directions, distribution, outputs, paths
 from gentest.properties import priors as priors_
 from gentest.properties.definition import AtRate, Definition, Evidence, check_probes
-from gentest.result import Result
+from gentest.result import Result, drawn_by
 from gentest.spaces import Space
 
 P = ParamSpec("P")
@@ -42,6 +43,14 @@ class Declared:
     test: Callable[..., None]
     """The wrapped test itself: a decorator on top of it copies this record, and is another."""
 
+
+def _as_html(result: Result) -> str:
+    from gentest.report import page  # which imports jinja2
+
+    return page.section(result)
+
+
+drawn_by(_as_html)
 
 Checker = Callable[[Declared, object], None]
 checker: ContextVar[Checker | None] = ContextVar("gentest_checker", default=None)
@@ -157,6 +166,7 @@ class Property:
 
     def _asked(self, question: Question, generator: Generator, given: settings | None) -> Result:
         values = in_force(given)
+        question = replace(question, shows="IPython" in sys.modules)  # nobody else would look at pictures
         return check(question, check_generator(generator), Context(values), values)
 
 

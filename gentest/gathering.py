@@ -15,6 +15,7 @@ import gentest
 from gentest import gate, github, plugin, replays
 from gentest._settings import Values
 from gentest.comparison import Comparison
+from gentest.drawing import Drawing
 from gentest.engine.context import resolve_device
 from gentest.errors import InvalidArgument
 from gentest.gating import Gating
@@ -35,7 +36,9 @@ def attach(item: pytest.Item, report: pytest.TestReport, results: Mapping[str, R
 
     What an earlier run of the same item left is replaced: a plugin may run it again.
     """
-    setattr(report, REPORTED, json.dumps([result.to_json() for result in results.values()]))
+    setattr(
+        report, REPORTED, json.dumps([result.to_json(shown=result.shown is not None) for result in results.values()])
+    )
     named = [pair for label, result in results.items() for pair in junit.properties(label, result)]
     for kept in (item.user_properties, report.user_properties):  # that of the last phase is the one JUnit reads
         kept[:] = [pair for pair in kept if not pair[0].startswith(junit.PREFIX)]
@@ -50,12 +53,14 @@ class Gathering:
         config: pytest.Config,
         *,
         path: Path | None,
+        drawing: Drawing,
         replayed: str | None,
         values: Callable[[], Values],
         gating: Gating,
     ) -> None:
         self.config = config
         self._path = path
+        self._drawing = drawing
         self._replayed = replayed
         self._values = values
         self._gating = gating
@@ -95,6 +100,8 @@ class Gathering:
             self._compared = self._gating.compared(self.results)
             if self._path is not None:
                 write_json(self._path, self._document().to_json())
+            self._drawing.write(self._document())
+            self._said += self._drawing.said(self.results)
             if whole:
                 self._bless(session)
         except (OSError, ValueError) as error:

@@ -162,6 +162,8 @@ OPTIONS = (
     Option("cache", "DIR", "keep measurements in this folder, so that a run of a known checkpoint makes none", _folder),
     Option("ray", "ADDRESS|local", "share the work among the actors of a Ray cluster", str),
     Option("json", "FILE", "write the results as JSON", _writable),
+    Option("report", "FILE", "write the results as one HTML page, with pictures", _writable),
+    Option("images", "DIR", "write the outputs of counterexamples as PNG files in this folder", _folder),
     BASELINE,
     Option("save-baseline", "FILE", "bless what is checked: write a baseline of it", _writable, in_ini=False),
     Option("baseline-probes", "N", "independent probes that a baseline keeps of each property (2048)", _number(32)),

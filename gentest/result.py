@@ -6,14 +6,15 @@ The JSON is versioned by `SCHEMA`.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from gentest.comparison import Comparison, Gate, Sample, Standing
 from gentest.errors import InvalidArgument
 from gentest.records import read_record
+from gentest.shown import Shown
 
 SCHEMA = 2
 
@@ -240,6 +241,8 @@ class Result:
     checkpoint: str = ""
     """Which checkpoint was checked, in a run of several."""
     traceback: str = field(default="", compare=False)
+    shown: Shown | None = field(default=None, compare=False, repr=False)
+    """What a report draws of it, where one was asked for: it decides nothing, and no JSON file has it."""
 
     @builtins.property
     def known(self) -> bool:
@@ -261,16 +264,31 @@ class Result:
         regressed = self.gate is not None and self.gate.standing is Standing.REGRESSED
         return not (self.passed or refuted or regressed)
 
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary that `json.dumps` takes and `from_json` reads."""
-        whole: dict[str, Any] = plain(asdict(self))
+    def to_json(self, *, shown: bool = False) -> dict[str, Any]:
+        """A dictionary that `json.dumps` takes and `from_json` reads; `shown` adds what a report draws."""
+        whole: dict[str, Any] = plain(asdict(self if shown else replace(self, shown=None)))
+        if not shown:
+            del whole["shown"]
         return whole
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows, where something above this layer said how; else its repr."""
+        return None if _draw is None else _draw(self)
 
     @classmethod
     def from_json(cls, value: object) -> Result:
         """The result of `to_json`. Raises `InvalidArgument` for anything else."""
         result: Result = read_record(cls, value)
         return result
+
+
+_draw: Callable[[Result], str] | None = None
+
+
+def drawn_by(draw: Callable[[Result], str]) -> None:
+    """Say how a notebook shows results: as HTML, which this layer does not know how to write."""
+    global _draw
+    _draw = draw
 
 
 @dataclass(frozen=True)
@@ -304,7 +322,8 @@ class Document:
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads: schema and version first."""
-        whole = plain(asdict(self))
+        whole = plain(asdict(replace(self, results=())))
+        whole["results"] = [result.to_json() for result in self.results]
         return {name: whole[name] for name in ("schema", "gentest", "session", "results", "gate")}
 
     @classmethod

@@ -18,6 +18,7 @@ from gentest.attributes.prompts import PromptCache
 from gentest.baseline import keys
 from gentest.coming import Coming
 from gentest.decorators import DECLARED, Declared, Property, checker
+from gentest.drawing import Drawing
 from gentest.engine.actors import check_ray
 from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
@@ -83,6 +84,7 @@ class Runner:
         self._gating = Gating(config)
         # taken while standard output is still the terminal
         self._width: int = getattr(config, "workerinput", {}).get(workers.COLUMNS) or layout.columns()
+        self._drawing = Drawing(self._options["report"], self._options["images"])
         self._contexts: dict[Values, Context] = {}
         self._checkpoint = ""
         self._checked: dict[str, Checked] = {}
@@ -101,8 +103,8 @@ class Runner:
             workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         else:
             label = self._replay[0] if self._replay else None
-            path, gating = self._options["json"], self._gating
-            gathering = Gathering(config, path=path, replayed=label, values=self.values, gating=gating)
+            path, gating, drawing = self._options["json"], self._gating, self._drawing
+            gathering = Gathering(config, path=path, drawing=drawing, replayed=label, values=self.values, gating=gating)
             config.pluginmanager.register(gathering, "gentest-gathering")
         if self._has_workers:
             config.pluginmanager.register(workers.Workers(self.values), "gentest-workers")
@@ -218,6 +220,7 @@ class Runner:
             replay = self._replay[1] if self._replay else None
             context.ahead = self._coming.after(item)
             question = Question(property.definition, test, label, stored, replay)
+            question = self._drawing.asked(question)
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)
         question = self._gating.asked(question, key)
@@ -226,7 +229,8 @@ class Runner:
         self._watch = None
         if self._replay is None and result.verdict is not Verdict.ERROR:
             self._failures.keep(item, label, result)
-        return self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
+        result = self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
+        return self._drawing.drawn(result, self._command(item, result))
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
         """The settings of a test, and the context it shares with every test that has `SHARED` in common."""

@@ -18,7 +18,6 @@ from gentest.attributes.clip_lowered import lowered
 from gentest.attributes.prompts import PromptCache, Vector
 from gentest.errors import ClipError
 
-
 CPU_AT_ONCE = 32
 """Images at once on a CPU, where more leave its cache: a ViT-B-32 takes 18.5 images/s so, and 16.7 at 128."""
 

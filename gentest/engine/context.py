@@ -68,6 +68,8 @@ class Context:
         self.ahead: Ahead = lambda family, rated: ()
         self.plans: dict[Hashable, list[Probe]] = {}
         self.examined: set[Hashable] = set()
+        self.pictures: dict[Hashable, Any] = {}
+        """Pictures of the first outputs of a seed, by subject."""
         self._values, self._prompts = values, prompts
         self._shares = values.ray is not None
         self._actors: Actors | None = None

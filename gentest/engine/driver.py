@@ -17,7 +17,7 @@ from gentest._settings import Values
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
 from gentest.comparison import Look, Sample, Terms
-from gentest.engine import sampling, search
+from gentest.engine import pictures, sampling, search
 from gentest.engine.attack import Attack, unfit
 from gentest.engine.context import Context
 from gentest.engine.counterexamples import Counterexamples
@@ -29,6 +29,7 @@ from gentest.engine.look import look
 from gentest.engine.margins import Judge
 from gentest.engine.raised import their_traceback
 from gentest.engine.rated import Rating
+from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream, fits, real
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, InvalidArgument, in_a_line
@@ -37,7 +38,7 @@ from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Definition, Matches
 from gentest.records import pack
 from gentest.result import Attack as AttackRecord
-from gentest.result import Margins, Result, Verdict
+from gentest.result import Counterexample, Margins, Result, Verdict
 
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
@@ -68,6 +69,10 @@ class Question:
     """Whether a sample holds what the outputs were like."""
     blesses: bool = False
     """Whether the sample is to be a baseline's, and not a candidate's."""
+    shows: bool = False
+    """Whether the result is to have what a report draws: it changes no figure."""
+    whole: bool = False
+    """Whether that has pictures in full size as well."""
 
 
 def check(
@@ -124,6 +129,7 @@ class _Check:
         self.space = subject.generator.latent
         self.judge = Judge(context, subject, question.definition)
         self.streams: dict[int, Stream] = {}
+        self.showing = Showing(self.judge, whole=question.whole) if question.shows else None
 
     @property
     def block(self) -> int:
@@ -131,6 +137,16 @@ class _Check:
         return min(self.context.batch_size, MOST_AT_ONCE) * self.context.n_actors
 
     def run(self, result: Result) -> Result:
+        result = self._decided(result)
+        if result.sample is not None and result.sample.look is not None and self.question.blesses:
+            kept = pictures.samples_of(self.context, self.subject, self.values.seed)
+            result = replace(result, sample=replace(result.sample, look=replace(result.sample.look, pictures=kept)))
+        if self.showing is None:
+            return result
+        shown = self.showing.finished(result, seed=self.values.seed, against=self.question.against)
+        return replace(result, shown=shown)
+
+    def _decided(self, result: Result) -> Result:
         if not self.definition.total:
             examine(self.context, self.subject)
         if isinstance(self.definition.states, Matches):
@@ -210,7 +226,8 @@ class _Check:
     def _rated(self, goal: AtRate, result: Result) -> tuple[Result, Sequence[Probe]]:
         """With the rate's verdict; and where it was refuted, the probes that refuted it."""
         stream = self._stream_of(self.values.seed)
-        rating = Rating(self.judge, stream, budget=self.values.budget, block=self.block, watch=self.watch)
+        budget, showing = self.values.budget, self.showing
+        rating = Rating(self.judge, stream, budget=budget, block=self.block, watch=self.watch, showing=showing)
         found = rating.decide(goal)
         return replace(result, rate=found.rate, radius=found.radius, verdict=found.rate.verdict), found.failing
 
@@ -291,7 +308,7 @@ class _Check:
         if not self._fitting([probe]):
             raise InvalidArgument(f"the probe {probe} does not fit {self.definition.probes!r} in {self.space!r}")
         margin = self.judge.alone(probe)
-        found = explain(self.judge, probe, self.label)
+        found = self._explained("minimal", probe)
         verdict = Verdict.VIOLATED if margin < 0 else Verdict.NO_COUNTEREXAMPLE
         result = replace(self._looked(result, [margin]), verdict=verdict, replayed=True)
         return replace(result, counterexample=found, worst=found) if margin < 0 else result
@@ -303,17 +320,22 @@ class _Check:
         else:
             found = Counterexamples(self.judge, self._real, self.values)
             worst, minimal = found.worst(failing), found.minimal(failing)
-        return replace(
-            result,
-            counterexample=explain(self.judge, minimal, self.label),
-            worst=explain(self.judge, worst, self.label),
-        )
+        shown = self._explained("minimal", minimal)
+        return replace(result, counterexample=shown, worst=self._explained("worst", worst))
+
+    def _explained(self, which: str, probe: Probe) -> Counterexample:
+        evidence = observed(self.judge, probe)
+        if self.showing is not None:
+            self.showing.probe(which, probe, evidence)
+        return explain(self.judge, probe, self.label, evidence)
 
     @property
     def label(self) -> str:
         return self.question.label or self.definition.name
 
     def _looked(self, result: Result, margins: Sequence[float]) -> Result:
+        if self.showing is not None:
+            self.showing.searched(margins)
         return replace(
             result,
             examples=len(margins),

@@ -19,10 +19,12 @@ READABLE = 16
 """A feature of one output is shown whole where it has no more numbers."""
 
 
-def explain(judge: Judge, probe: Probe, label: str) -> Counterexample:
-    """A probe's margin, scores, coordinate groups, typicality and replay string; `label` names the property in it."""
+def explain(judge: Judge, probe: Probe, label: str, evidence: Observed) -> Counterexample:
+    """A probe's margin, scores, coordinate groups, typicality and replay string; `label` names the property in it.
+
+    `evidence` is what was `observed` of it.
+    """
     under = judge.weakest(probe)
-    evidence = observed(judge, probe)
     space = judge.subject.generator.latent
     groups = space.groups
     active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))

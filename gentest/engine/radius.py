@@ -8,6 +8,7 @@ enough rays reach (`gentest.stats.radius`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ class Rays:
 
     def __init__(self, context: Context, subject: Subject, within: Within) -> None:
         self.radii = stats.grid(within.radius)
+        self.held: list[int] = []
+        """How many rays hold up to each radius, of the arm that reaches least far: known once it was asked."""
         self._judges = [Judge(context, subject, holds_within(within.inner, float(r), places=1)) for r in self.radii]
 
     def certified(self, goal: AtRate, arms: Sequence[Arm], stream: Stream) -> tuple[float, int]:
@@ -35,12 +38,10 @@ class Rays:
         alpha = 1.0 - goal.confidence
         n = stats.rays_needed(goal.p0, alpha)
         rays = stream.probes(0, n)
-        index = min(self._certified(arm.probes(rays), goal.p0, alpha) for arm in arms)
+        counts = [stats.bisect(n, partial(self._hold, arm.probes(rays))) for arm in arms]
+        index, least = min((stats.certified(found, goal.p0, alpha), i) for i, found in enumerate(counts))
+        self.held = [int((counts[least] > j).sum()) for j in range(len(self.radii))]
         return (0.0 if index < 0 else float(self.radii[index])), n
-
-    def _certified(self, probes: Sequence[Probe], p0: float, alpha: float) -> int:
-        """The index of the largest certified radius, -1 where none is."""
-        return stats.certified(stats.bisect(len(probes), lambda at: self._hold(probes, at)), p0, alpha)
 
     def _hold(self, probes: Sequence[Probe], at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each ray holds at the radius of its index."""

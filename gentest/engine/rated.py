@@ -15,6 +15,7 @@ from gentest.engine import rate
 from gentest.engine.arms import Arm, arms_of, overall
 from gentest.engine.margins import Judge
 from gentest.engine.radius import Rays
+from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Invariance, Within
@@ -67,13 +68,21 @@ class Rating:
     """The rates of one property on one generator; `watch` is told how many probes of a rate were looked at."""
 
     def __init__(
-        self, judge: Judge, stream: Stream, *, budget: int, block: int, watch: Callable[[int, int], None]
+        self,
+        judge: Judge,
+        stream: Stream,
+        *,
+        budget: int,
+        block: int,
+        watch: Callable[[int, int], None],
+        showing: Showing | None = None,
     ) -> None:
         self._judge = judge
         self._stream = stream
         self._budget = budget
         self._block = block
         self._watch = watch
+        self._showing = showing
 
     def decide(self, goal: AtRate) -> Rated:
         """The property's rate, each of them where it has several, and its radius."""
@@ -103,6 +112,8 @@ class Rating:
             probes = arm.probes(stream.probes(start, n))
             margins = arm.margins(probes)
             against[arm.name].note(start, probes, margins)
+            if self._showing is not None and stream is self._stream:
+                self._showing.rated(arm.name, margins)
             self._watch(start + n, 0)
             return [margin >= 0 for margin in margins]
 
@@ -114,7 +125,10 @@ class Rating:
         if decided.verdict is Verdict.HOLDS:
             return Radius(within.radius, within.radius, decided.probes, decided)
         context, subject, stream = self._judge.context, self._judge.subject, self._stream
-        certified, n = Rays(context, subject, within).certified(goal, arms, stream.other(RAYS))
+        rays = Rays(context, subject, within)
+        certified, n = rays.certified(goal, arms, stream.other(RAYS))
+        if self._showing is not None:
+            self._showing.rays(rays.radii.tolist(), rays.held, n)
         if not certified:
             return Radius(within.radius, 0.0, n, None)
         smaller = Judge(context, subject, holds_within(within.inner, certified))

@@ -42,7 +42,7 @@ def details(result: Result) -> list[Detail]:
         found += _found("worst", result.worst)
     if result.counterexample is not None:
         found += _found("minimal", result.counterexample)
-        found += _groups(result.counterexample)
+        found += matters(result.counterexample)
     return found
 
 
@@ -66,7 +66,7 @@ def _found(word: str, found: Counterexample) -> list[Detail]:
     singles = {name: scores[0] for name, scores in found.scores.items() if len(scores) == 1}
     shown = sorted(singles, key=lambda name: -singles[name])[:SCORES] if len(singles) > SCORES else list(singles)
     width = max((cells(shortened(name, NAME)) for name in (*paths, *shown)), default=0)
-    lines = [Detail(word, f"margin {found.margin:.4g}{_where(found)}")]
+    lines = [Detail(word, f"margin {found.margin:.4g}{where(found)}")]
     for name, scores in paths.items():
         drawn = f"{scores[0]:.3g} {curve(scores)} {scores[-1]:.3g}   (from {min(scores):.3g} to {max(scores):.3g})"
         lines.append(Detail("", f"{padded(shortened(name, NAME), width)}  {drawn}", aligned=True))
@@ -75,7 +75,8 @@ def _found(word: str, found: Counterexample) -> list[Detail]:
     return [*lines, Detail("", f"{ELLIPSIS} and {more:,} smaller ones")] if more else lines
 
 
-def _where(found: Counterexample) -> str:
+def where(found: Counterexample) -> str:
+    """At which place, choice and quantile of the prior a counterexample lies, to go on from its margin."""
     said = f", {found.under}" if found.under else ""
     if len(found.t) > 1 and (found.t[0], found.t[-1]) != (0.0, 1.0):
         said += f", from {found.t[0]:.2f} to {found.t[-1]:.2f} of the way"
@@ -94,7 +95,7 @@ def _usual(quantile: float) -> bool:
     return 0.005 <= quantile <= 0.995
 
 
-def _groups(found: Counterexample) -> list[Detail]:
+def matters(found: Counterexample) -> list[Detail]:
     """Which coordinates matter: those that the far end still changes."""
     if found.moved is not None:
         return _moved(found.moved, found)

@@ -1,0 +1,176 @@
+"""What a report will draw of a check, noted while it is decided. Where no report is asked for, nothing is noted.
+
+It is made of what the check has made anyway, as far as that goes; what goes wrong here is said in the report, and is
+no error of the check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gentest.comparison import Sample
+from gentest.engine import pictures
+from gentest.engine.evidence import Observed
+from gentest.engine.margins import Judge
+from gentest.errors import in_a_line
+from gentest.probes import FULL_MASK, Probe
+from gentest.records import unpack
+from gentest.result import Result
+from gentest.shown import Histogram, Rays, Shown, Strip, Trace, check_pictures
+from gentest.stats.rates import LOOK, RateTest
+
+BINS = 40
+LOOKS = 32
+"""Places at which a rate is drawn."""
+EDGE = 1e-9
+"""As a share of a bin: a margin this near below an edge is on it."""
+
+
+class Showing:
+    """Notes on one check; `whole` asks for pictures in full size as well."""
+
+    def __init__(self, judge: Judge, *, whole: bool) -> None:
+        self._judge = judge
+        self._whole = whole
+        self._shown = Shown()
+        self._searched: list[float] = []
+        self._rated: dict[str, list[float]] = {}
+
+    def searched(self, margins: Sequence[float]) -> None:
+        """The margins of the probes that the search looked at."""
+        self._searched = list(margins)
+
+    def rated(self, arm: str, margins: Sequence[float]) -> None:
+        """The margins of further independent probes of one rate."""
+        self._rated.setdefault(arm, []).extend(margins)
+
+    def rays(self, radii: Sequence[float], held: Sequence[int], n: int) -> None:
+        """How many of `n` rays hold up to each radius."""
+        self._shown = replace(self._shown, rays=Rays(tuple(radii), tuple(k / n for k in held), n))
+
+    def probe(self, which: str, probe: Probe, evidence: Observed) -> None:
+        """The outputs of the "worst" or the "minimal" probe."""
+        if not self._judge.subject.generator.images:
+            return
+        with self._drawing():
+            outputs = evidence.block.outputs[0]  # [P, C, H, W]
+            made = pictures.strip(outputs, whole=self._whole)
+            if which == "worst":
+                self._shown = replace(self._shown, worst=made)
+            else:
+                self._shown = replace(self._shown, minimal=made)
+                self._shown = replace(self._shown, change=pictures.change(*self._pair(probe, evidence, outputs)))
+
+    def _pair(self, probe: Probe, evidence: Observed, outputs: Tensor) -> tuple[Tensor, Tensor, tuple[str, str]]:
+        """The two outputs between which only the probe's coordinate groups differ, and what they are.
+
+        Of several outputs of one probe it is the first, and the one that is furthest from it.
+        """
+        if probe.shift:
+            before = self._outputs(probe, replace(probe, shift=b""))
+            at = _furthest(before, outputs)
+            return before[at], outputs[at], ("the sample", "as attacked")
+        if len(outputs) == 1:
+            names = ("another sample", "this sample") if probe.mask == FULL_MASK else ("without them", "with them")
+            return self._outputs(probe, replace(probe, mask=0))[0], outputs[0], names
+        at = _furthest(outputs[:1].expand_as(outputs), outputs)
+        if not self._judge.definition.probes.has_path:
+            return outputs[0], outputs[at], ("output 1", f"output {at + 1}")
+        ends = {0.0: "near end", 1.0: "far end"}
+        first, other = (float(t) for t in evidence.t[0][[0, at]])
+        return outputs[0], outputs[at], (ends.get(first, f"t = {first:.2f}"), ends.get(other, f"t = {other:.2f}"))
+
+    def _outputs(self, found: Probe, other: Probe) -> Tensor:
+        """The outputs [P, C, H, W] of another probe, under the prior under which the one found violates most."""
+        return self._judge.evidence([other], self._judge.weakest(found), alone=True).block.outputs[0]
+
+    def finished(self, result: Result, *, seed: int, against: Sample | None) -> Shown:
+        """All that was noted, with the outputs of the seed's first latents beside the baseline's."""
+        with self._drawing():
+            seed = seed if against is None else against.seed
+            made = pictures.samples(self._judge.context, self._judge.subject, seed)
+            self._shown = replace(self._shown, samples=made)
+            if against is not None and against.look is not None and against.look.pictures:
+                frames = against.look.pictures
+                size = check_pictures(frames, "the baseline's outputs")
+                kept = Strip(frames, *size, tuple(range(len(frames))), len(frames))
+                self._shown = replace(self._shown, baseline=kept)
+        return replace(self._shown, traces=self._traces(result), histograms=self._histograms(result, against))
+
+    def _traces(self, result: Result) -> tuple[Trace, ...]:
+        """Each rate as its probes came in, at up to `LOOKS` of the places where it was looked at."""
+        found = []
+        for rate in () if result.rate is None else result.rate.arms or (result.rate,):
+            passed = np.array(self._rated.get(rate.arm, ())[: rate.probes]) >= 0
+            if not len(passed):
+                continue
+            test = RateTest(rate.p0, rate.slack, 1.0 - rate.confidence)
+            looks = [*range(LOOK, len(passed), LOOK), len(passed)]
+            probes = [
+                looks[i] for i in sorted({round(i) for i in np.linspace(0, len(looks) - 1, min(len(looks), LOOKS))})
+            ]
+            passes = [int(passed[:n].sum()) for n in probes]
+            low, high = zip(*(test.interval(k, n) for k, n in zip(passes, probes, strict=True)), strict=True)
+            found.append(Trace(rate.arm, tuple(probes), tuple(passes), low, high))
+        return tuple(found)
+
+    def _histograms(self, result: Result, against: Sample | None) -> tuple[Histogram, ...]:
+        """Of the probes of a search; of independent ones: those of the rate that holds least; and of a gate's."""
+        found = histograms({"probes of the search": self._searched})
+        if result.rate is not None:
+            margins = self._rated.get(result.rate.arm, ())[: result.rate.probes]
+            on = f", {result.rate.arm}" if result.rate.arm else ""
+            found += histograms({f"independent probes{on}": margins})
+        if against is not None and result.sample is not None:
+            now = unpack(result.sample.margins, "margins")
+            found += histograms({"baseline": unpack(against.margins, "margins")[: len(now)], "candidate": now})
+        return found
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """While it lasts nothing is counted, and an error is only noted."""
+        try:
+            with pictures.uncounted(self._judge.context):
+                yield
+        except Exception as error:
+            self._shown = replace(self._shown, missing=in_a_line(error))
+
+
+def histograms(margins: Mapping[str, Sequence[float]]) -> tuple[Histogram, ...]:
+    """One histogram for each list of margins that is not empty, all over the same bins.
+
+    >>> [one] = histograms({"a": [-1.0, 0.0, 1.0, 1.0]})
+    >>> one.low, one.high, sum(one.counts[:20]), sum(one.counts[20:])
+    (-1.0, 1.05, 1, 3)
+    """
+    values: list[NDArray[np.float64]] = [np.array(list(given), dtype=np.float64) for given in margins.values()]
+    pooled = np.concatenate([np.empty(0), *values])
+    if not len(pooled):
+        return ()
+    low, high = float(pooled.min()), float(pooled.max())
+    width = (high - low) / BINS or max(abs(high), 1.0) / BINS
+    pooled_bins = _bins(pooled, width)
+    first, last = int(pooled_bins.min()), int(pooled_bins.max()) + 1
+    found = []
+    for name, own in zip(margins, values, strict=True):
+        if len(own):
+            counts = np.bincount(_bins(own, width) - first, minlength=last - first)
+            found.append(Histogram(name, first * width, last * width, tuple(map(int, counts))))
+    return tuple(found)
+
+
+def _bins(values: NDArray[np.float64], width: float) -> NDArray[np.int64]:
+    """Which bin each value is in, those below 0 in bins below 0: rounding takes no violation to the other side."""
+    bins = np.floor(values / width + EDGE).astype(np.int64)
+    return np.where(values < 0, np.minimum(bins, -1), np.maximum(bins, 0))
+
+
+def _furthest(one: Tensor, other: Tensor) -> int:
+    """Which of outputs [P, C, H, W] is furthest from that in the same place."""
+    return int((other - one).nan_to_num().abs().flatten(1).mean(1).argmax())

@@ -1,0 +1,70 @@
+"""Outputs of counterexamples as PNG files: a folder for each property, a file for each output."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from gentest.result import Result
+from gentest.shown import Shown, Strip
+
+PART = 60
+"""Characters of a test or property in the name of a folder: file systems allow 255 bytes."""
+WRITTEN = re.compile(r"(worst|minimal)-\d+\.png")
+
+
+def write(folder: Path, result: Result) -> Result:
+    """Writes what a result has in full size, and gives it without; what an earlier run left of it goes.
+
+    Raises `OSError` where it cannot be written.
+    """
+    if result.shown is None:
+        return result
+    own = folder / folder_name(result)
+    for old in own.glob("*.png"):
+        if WRITTEN.fullmatch(old.name):
+            old.unlink()
+    files = list(_files(result.shown))
+    if files:
+        own.mkdir(parents=True, exist_ok=True)
+    for name, data in files:
+        (own / name).write_bytes(data)
+    return replace(result, shown=replace(without(result.shown), files=len(files)))
+
+
+def without(shown: Shown) -> Shown:
+    """The same without pictures in full size."""
+
+    def small(strip: Strip | None) -> Strip | None:
+        return None if strip is None else replace(strip, whole=())
+
+    return replace(shown, worst=small(shown.worst), minimal=small(shown.minimal))
+
+
+def folder_name(result: Result) -> str:
+    """A name for a property's folder that any file system takes, whatever the property is called, and no other has.
+
+    >>> folder_name(Result("tests/test_a.py::test_a[../x]", "between(a)", "violated"))
+    'test_a.py-test_a-..-x--between-a--098b78db'
+    """
+    file, _, name = result.test.partition("::")
+    words = [_plain(f"{file.rpartition('/')[2]} {name}"), _plain(result.property)]
+    words += [_plain(result.checkpoint)] if result.checkpoint else []
+    key = "\0".join((result.test, result.property, result.checkpoint))
+    return "--".join([*words, sha256(key.encode("utf-8", "replace")).hexdigest()[:8]])
+
+
+def _plain(text: str) -> str:
+    """Letters, digits, dots and underscores of a text; of anything else between them, a hyphen."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[:PART] or "x"
+
+
+def _files(shown: Shown) -> Iterator[tuple[str, bytes]]:
+    for name, strip in (("worst", shown.worst), ("minimal", shown.minimal)):
+        if strip is not None:
+            for place, whole in zip(strip.places, strip.whole, strict=False):
+                yield f"{name}-{place:02d}.png", base64.b64decode(whole)

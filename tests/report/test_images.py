@@ -1,0 +1,76 @@
+"""The folder of images: a PNG for each output of a counterexample, under names that any file system takes."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from drawn import failed, strip
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gentest.report import images
+from gentest.result import Result, Verdict
+from gentest.shown import Shown
+
+PNG = base64.b64encode(b"\x89PNG").decode()
+
+
+def with_whole(n: int = 2) -> Result:
+    """A result whose counterexamples have so many outputs in full size."""
+    whole = replace(strip(n), whole=(PNG,) * n, places=tuple(range(0, 8 * n, 8)))
+    return failed(shown=Shown(worst=whole, minimal=whole, command="pytest"))
+
+
+def test_each_output_is_a_file(tmp_path: Path) -> None:
+    """Files are named by the place in the probe; the result goes on without them, and knows how many there are."""
+    result = images.write(tmp_path / "new", with_whole())
+    [folder] = (tmp_path / "new").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "minimal-00.png",
+        "minimal-08.png",
+        "worst-00.png",
+        "worst-08.png",
+    ]
+    assert (folder / "worst-08.png").read_bytes() == b"\x89PNG"
+    assert result.shown is not None
+    assert result.shown.worst is not None
+    assert (result.shown.files, result.shown.worst.whole, result.shown.command) == (4, (), "pytest")
+    assert len(result.shown.worst.frames) == 2
+
+
+def test_files_of_an_earlier_run_go_and_others_stay(tmp_path: Path) -> None:
+    """What failed before and does not now leaves no picture that could be taken for one of this run."""
+    images.write(tmp_path, with_whole(3))
+    [folder] = tmp_path.iterdir()
+    (folder / "mine.png").write_bytes(b"mine")
+    images.write(tmp_path, with_whole(1))
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.png", "minimal-00.png", "worst-00.png"]
+    passed = images.write(tmp_path, failed(shown=Shown()))
+    assert [path.name for path in folder.iterdir()] == ["mine.png"]
+    assert passed.shown == Shown()
+
+
+def test_without_a_counterexample_there_is_no_folder(tmp_path: Path) -> None:
+    """A property that holds leaves nothing behind."""
+    for shown in (None, Shown()):
+        images.write(tmp_path / "new", Result("t", "p", Verdict.HOLDS, shown=shown))
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_name_leaves_the_folder(test: str, property: str, checkpoint: str) -> None:
+    """Whatever is called whatever, the folder has a plain name of limited length."""
+    name = images.folder_name(Result(test, property, Verdict.HOLDS, checkpoint=checkpoint))
+    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", name)
+    assert not name.startswith(".")
+
+
+@pytest.mark.parametrize("changed", [{"test": "b"}, {"property": "p "}, {"checkpoint": "c"}])
+def test_each_property_has_a_folder_of_its_own(changed: dict[str, str]) -> None:
+    """Names that look alike once they are plain are told apart."""
+    one = Result("a", "p", Verdict.HOLDS)
+    assert images.folder_name(one) != images.folder_name(replace(one, **changed))

@@ -1,0 +1,301 @@
+"""The page: whole, of one file, safe whatever anything is called, small, and the worst first."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import drawn
+import pytest
+import torch
+import zoo
+from drawn import AT, every_kind, failed, many
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gentest
+from gentest.comparison import Comparison, Gate, Standing, Terms
+from gentest.engine.pictures import ROOM, strip
+from gentest.report import page, view
+from gentest.result import Document, Result, Verdict
+from gentest.shown import Shown
+
+VOID = {"meta", "link", "img", "input", "br", "rect", "circle", "line", "polyline", "polygon"}
+DRAWN = {"svg", "text", "rect", "line", "circle", "polyline", "polygon"}
+OF_TEXT = {
+    "h1",
+    "h2",
+    "h4",
+    "p",
+    "b",
+    "i",
+    "div",
+    "span",
+    "ul",
+    "li",
+    "bdi",
+    "dl",
+    "dt",
+    "dd",
+    "pre",
+    "code",
+    "kbd",
+    "br",
+}
+OF_PAGE = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "link",
+    "style",
+    "body",
+    "script",
+    "header",
+    "nav",
+    "main",
+    "section",
+    "footer",
+}
+OF_USE = {"a", "button", "label", "input", "select", "option", "details", "summary", "figure", "figcaption", "img"}
+ALLOWED = DRAWN | OF_TEXT | OF_PAGE | OF_USE
+
+
+class Read(HTMLParser):
+    """The elements of a page, checked to be closed in order, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] not in ("script", "style"):
+            self.text += data
+
+    def all(self, tag: str, kind: str = "") -> list[dict[str, str | None]]:
+        """The attributes of the elements of a tag, and of a class where one is named."""
+        return [
+            found
+            for name, found in self.elements
+            if name == tag and (not kind or kind in (found.get("class") or "").split())
+        ]
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'><svg onload=alert(1)>",
+    "</style></script><iframe src=//example.com>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)",
+    "\u202egnp.exe\u0000\ud800<b>",
+    "]]><!--",
+    "&lt;b&gt;",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_text_wherever_they_are(name: str) -> None:
+    """Whatever tests, properties, arms, prompts, checkpoints and errors are called, no element comes of it."""
+    harmless, hostile = (Read(page.page(every_kind(n), at=AT)) for n in ("x", name))
+    assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in harmless.elements]
+    assert [sorted(found) for _, found in hostile.elements] == [sorted(found) for _, found in harmless.elements]
+    shown = name.encode("utf-8", "replace").decode().replace("\0", "")
+    assert hostile.text.replace("\0", "").replace("\ufffd", "").count(shown) >= 20
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(max_size=30))
+def test_any_name_is_text(name: str) -> None:
+    """The elements of a page do not depend on what anything is called."""
+    tags = {tag for tag, _ in Read(page.page(every_kind(name), at=AT)).elements}
+    assert tags <= ALLOWED
+
+
+def test_nothing_comes_from_elsewhere() -> None:
+    """Every source is in the page itself, every link leads to a place on it, and no element runs anything."""
+    read = Read(page.page(every_kind("https://example.com/x.js"), at=AT))
+    ids = [str(found["id"]) for _, found in read.elements if "id" in found]
+    assert len(ids) == len(set(ids))
+    for tag, found in read.elements:
+        assert tag in ALLOWED
+        assert not [
+            name for name in found if name.startswith("on") or name in ("style", "action", "srcset", "formaction")
+        ]
+        if "src" in found:
+            assert str(found["src"]).startswith("data:image/webp;base64,")
+        if "href" in found:
+            href = str(found["href"])
+            assert href == "data:," or href[1:] in ids
+    [style], [script] = (
+        re.findall(f"<{t}>(.*?)</{t}>", page.page(every_kind(), at=AT), re.S) for t in ("style", "script")
+    )
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "://" not in script
+
+
+def test_the_policy_allows_what_the_page_brings_and_no_more() -> None:
+    """The hashes are those of the style and of the script that are there; pictures come as data."""
+    text = page.page(every_kind("<"), at=AT)
+    [policy] = [m["content"] for m in Read(text).all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for name, tag in (("style-src", "style"), ("script-src", "script")):
+        [inside] = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.S)
+        assert rules[name] == f"'sha256-{base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()}'"
+
+
+def test_fifty_failures_are_less_than_10_mb() -> None:
+    """Of fifty properties with counterexamples, with pictures of noise as large as they get, the page stays small."""
+    noise = strip(torch.rand(9, 3, 512, 512))
+    few = strip(torch.rand(6, 3, 512, 512), room=ROOM // 2)
+    document = many(50)
+    shown = document.results[0].shown
+    assert shown is not None
+    assert shown.change is not None
+    shown = replace(
+        shown,
+        worst=noise,
+        minimal=noise,
+        samples=few,
+        baseline=few,
+        change=replace(shown.change, strip=replace(few, frames=few.frames[:3])),
+    )
+    document = replace(document, results=tuple(replace(result, shown=shown) for result in document.results))
+    size = len(page.page(document, at=AT).encode())
+    assert 2 * 2**20 < size < 10 * 10**6
+
+
+def test_the_worst_come_first() -> None:
+    """Failures stand first, then errors, what is undecided and what passes; each test's list keeps the run's order."""
+    read = Read(page.page(every_kind(), at=AT))
+    outcomes = [found["data-outcome"] for found in read.all("section", "result")]
+    assert outcomes == ["failed"] * 3 + ["error", "undecided", "passed", "passed"]
+    opened = [
+        ("open" in found)
+        for tag, found in read.elements
+        if tag == "details" and not found.get("class") and "id" not in found
+    ]
+    assert opened == [True] * 5 + [False] * 2
+    listed = [re.sub("dot ", "", str(found["class"])) for found in read.all("span", "dot")]
+    assert listed == ["failed", "failed", "error", "undecided", "passed", "passed", "failed"]
+
+
+def test_a_result_keeps_its_anchor() -> None:
+    """A link to a result leads to it in the next run's page as well, wherever it stands there; two alike have two."""
+    one, other = failed("a"), failed("b")
+    anchors = [
+        {
+            str(found["data-test"]): str(found["id"])
+            for found in Read(page.page(Document(drawn.SESSION, rs), at=AT)).all("section", "result")
+        }
+        for rs in ((one, other), (other, one))
+    ]
+    assert anchors[0] == anchors[1]
+    assert len(set(anchors[0].values())) == 2
+    twice = Read(page.page(Document(drawn.SESSION, (one, one)), at=AT)).all("section", "result")
+    assert twice[1]["id"] == f"{twice[0]['id']}-2"
+
+
+def test_all_that_was_found_is_on_the_page() -> None:
+    """Pictures, curves, charts, the change, both rows of outputs, the command, and the terminal's words."""
+    gate = Comparison("blessed.json", "by ann", Terms(), (), (), ())
+    read = Read(page.page(Document(drawn.SESSION, (failed(),), gate), at=AT))
+    assert len(read.all("img")) == 9 + 9 + 3 + 6 + 6 + 12  # the outputs stand in the overview as well
+    labels = [str(found["aria-label"]) for found in read.all("svg")]
+    assert len(labels) == 1 + 2 + 5  # the bar, two curves, and rate, two histograms, radius and difference
+    assert all(str(found.get("alt")) for found in read.all("img"))
+    for said in (
+        "pytest --gentest test_a.py::test_a --gentest-replay between:1f-m1",
+        "What the coordinates change",
+        "coordinates 0..7 of 64 (1 of 8 groups)",
+        "Rate as probes came in",
+        "Rays that hold up to each radius",
+        "How often, against the baseline",
+        "Baseline and candidate, on the same latents",
+        "gan.pt",
+        "cpu, 3",
+    ):
+        assert said in read.text
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_page_of_nothing_is_a_page(n: int) -> None:
+    """A run that checked nothing has a page that says so; one that drew nothing has its figures."""
+    results = (Result("t", "p", Verdict.NO_COUNTEREXAMPLE, examples=3),) * n
+    text = page.page(Document(drawn.SESSION, results), at=AT)
+    assert ("No property was checked." in text) == (n == 0)
+    Read(text)
+
+
+def test_what_is_known_is_no_failure() -> None:
+    """A violation that the baseline has counts as passed, and is called known."""
+    known = replace(failed(), rate=None, gate=Gate(Standing.HELD, baseline_verdict="violated", probes=64))
+    read = Read(page.page(Document(drawn.SESSION, (known,)), at=AT))
+    assert [found["data-outcome"] for found in read.all("section", "result")] == ["passed"]
+    assert "violated (known)" in read.text
+
+
+def test_a_strip_that_leaves_some_out_has_its_curve_in_place() -> None:
+    """Scores of outputs that have no frame lie between the frames of their neighbours."""
+    assert [view._column(at, [0, 4, 8]) for at in (0, 1, 4, 6.5, 8)] == [0.0, 0.25, 1.0, 1.625, 2.0]
+    assert view._column(3, [0]) == 0.0
+
+
+# in a notebook
+
+
+def test_a_notebook_shows_the_same_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `.check()` gives shows itself: the verdict, the pictures and the curves, and text that stays text."""
+    property, quick = gentest.between(gentest.brightness(), tolerance=0.01), gentest.settings(examples=20)
+    plain = property.check(zoo.generator(zoo.fold), settings=quick)
+    assert plain.shown is None  # where nobody looks
+    assert Read(plain._repr_html_() or "").all("img") == []
+    monkeypatch.setitem(sys.modules, "IPython", sys)
+    result = property.check(zoo.generator(zoo.fold), settings=quick)
+    assert replace(result, seconds=0.0) == replace(plain, seconds=0.0)
+    html = result._repr_html_()
+    assert html is not None
+    read = Read(html)
+    assert "violated by" in read.text
+    assert len(read.all("img")) >= 12
+    assert read.all("script") == []
+    hostile = Read(page.section(replace(failed("<script>", "<img src=x>"), shown=Shown())))
+    assert hostile.all("script") == []
+    assert "<img src=x>" in hostile.text
+
+
+def test_a_report_needs_no_torch() -> None:
+    """A page is made of results alone."""
+    code = "import gentest.report.page, sys; assert not {'torch', 'numpy', 'PIL', 'pytest'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_the_layers_above_a_notebook_shows_the_text() -> None:
+    """Where nothing said how results are drawn, a notebook falls back on their repr."""
+    code = "from gentest.result import *; assert Result('t', 'p', Verdict.HOLDS)._repr_html_() is None"
+    subprocess.run([sys.executable, "-c", code], check=True)
