@@ -12,12 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 from sybil import Document
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "gentest/README.md", *(ROOT / "examples").rglob("README.md")])
 
+FIGURES = hypothesis.__version__.startswith("6.170.")
+"""Whether Hypothesis draws the probes that the pages show: another version may draw others, and find other figures."""
 RUN_BY = re.compile(r"<!-- run by (\S+) -->\n\Z")
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?"
 SLOW = re.compile(rf"{NUMBER}(?= s\b| images/s)|(?<=in ){NUMBER}(?=s\b)|\(\d+:\d+:\d+\)")
@@ -63,6 +66,22 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
             made = RUN_BY.search(text[: region.start])
             line = text.count("\n", 0, region.start) + 1
             yield Block(page, line, region.lexemes["language"], str(region.lexemes["source"]), made and made[1])
+
+
+def block(page: str, command: str) -> Block:
+    """The one block of console on a page whose command ends so."""
+    (found,) = (b for b in blocks(ROOT / page, "console") if b.command.endswith(command))
+    return found
+
+
+def assert_shown(block: Block, printed: str, *, until: str | None = None) -> None:
+    """Fails where a block of console, or its lines before one that contains `until`, is not what was printed."""
+    shown = block.output
+    if until is not None:
+        (end,) = (i for i, line in enumerate(shown) if until in line)
+        shown = shown[:end]
+    differs = difference(shown, printed.splitlines(), figures=FIGURES)
+    assert differs is None, f"{block} shows\n{differs}\nwhere this was printed\n{printed}"
 
 
 def difference(shown: Sequence[str], printed: Sequence[str], *, figures: bool = True) -> str | None:
