@@ -103,7 +103,7 @@ def difference(shown: Sequence[str], printed: Sequence[str], *, figures: bool = 
         if re.fullmatch(r"\[\.\.\. .*\]|\[\.\.\.\]", line.strip()):
             places = range(min(places), len(printed) + 1)
             continue
-        places = [at + 1 for at in places if at < len(printed) and _same(line, printed[at], figures)]
+        places = [at + 1 for at in places if at < len(printed) and _same(line, printed[at], figures=figures)]
         if not places:
             return line
         furthest = line
@@ -111,7 +111,7 @@ def difference(shown: Sequence[str], printed: Sequence[str], *, figures: bool = 
     return None
 
 
-def _same(shown: str, printed: str, figures: bool) -> bool:
+def _same(shown: str, printed: str, *, figures: bool) -> bool:
     if not figures:
         shown, printed = (PROBE.sub("<probe>", line) for line in (shown, printed))
     parts = [part for part in re.split(rf"({NUMBER})|(\[\.\.\.\])", _plain(shown)) if part]

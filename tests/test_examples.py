@@ -53,7 +53,7 @@ def test_the_regressed_fashion_checkpoint_fails_and_says_what_broke() -> None:
     assert len(labels) == 10
     assert {label for label, verdict in labels.items() if verdict == "violated"} >= {"label=3", "label=7"}
     assert labels["label=1"] == labels["label=9"] == "holds"
-    pages.assert_shown(pages.block("README.md", f"--gentest-checkpoint {REGRESSED}"), done.stdout)
+    pages.assert_shown(pages.block("README.md", f"--gentest-checkpoint {REGRESSED}"), done.stdout, until="  overall")
 
 
 def test_prompts_are_cached_by_the_run_that_needs_them(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Prints which property sees what: the table of truth of `test_truth.py`, which checks every cell of it.
-
-    python tests/quality/truth.py
-"""
+"""Prints which property sees what: the table of truth of `test_truth.py`, which checks every cell of it."""
 
 # ruff: noqa: T201
 from __future__ import annotations
