@@ -91,6 +91,13 @@ def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
     assert repeated["counterexample"]["margin"] == pytest.approx(found["counterexample"]["margin"], abs=1e-6)  # type: ignore[index]
 
 
+def test_a_property_of_ones_own_holds_at_a_rate() -> None:
+    """A margin of CLIP's embeddings gets a rate, and a search beside it; the other two are shown by their guide."""
+    done = run("--gentest", "examples/own_property", "-k", "keeps")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^holds +test_own.py::test_a_path_keeps_its_garment  keeps_identity\(", done.stdout, re.MULTILINE)
+
+
 @pytest.mark.slow
 def test_the_face_gan_is_attacked() -> None:
     """An attack finds what forty probes do not, as the guide shows."""
