@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
 
 import gentest
@@ -52,6 +53,7 @@ def test_the_regressed_fashion_checkpoint_fails_and_says_what_broke() -> None:
     assert len(labels) == 10
     assert {label for label, verdict in labels.items() if verdict == "violated"} >= {"label=3", "label=7"}
     assert labels["label=1"] == labels["label=9"] == "holds"
+    pages.assert_shown(pages.block("README.md", f"--gentest-checkpoint {REGRESSED}"), done.stdout, until="  overall")
 
 
 def test_prompts_are_cached_by_the_run_that_needs_them(tmp_path: Path) -> None:
@@ -80,12 +82,30 @@ def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
     assert 0.05 <= found["violations"] / found["examples"] <= 0.15  # type: ignore[operator]
     for word in ("worst", "minimal", "matters  coordinates", "brightness()"):
         assert word in done.stdout
+    pages.assert_shown(pages.block("README.md", "pytest --gentest examples/faces"), done.stdout, until="= gentest =")
     command = re.search(r"replay +pytest (.*)", done.stdout)
     assert command is not None
     replayed = run(*shlex.split(command[1]), "--gentest-json", str(again))
     assert replayed.returncode == 1
     (repeated,) = results(again).values()
     assert repeated["counterexample"]["margin"] == pytest.approx(found["counterexample"]["margin"], abs=1e-6)  # type: ignore[index]
+
+
+def test_a_property_of_ones_own_holds_at_a_rate() -> None:
+    """A margin of CLIP's embeddings gets a rate, and a search beside it; the other two are shown by their guide."""
+    done = run("--gentest", "examples/own_property", "-k", "keeps")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^holds +test_own.py::test_a_path_keeps_its_garment  keeps_identity\(", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_face_gan_is_attacked() -> None:
+    """An attack finds what forty probes do not, as the guide shows."""
+    pytest.importorskip("gan_face_generate", reason=FACES)
+    block = pages.block("examples/faces/README.md", "--gentest-examples 40")
+    done = run(*shlex.split(block.command)[1:])
+    assert done.returncode == 1, done.stdout
+    pages.assert_shown(block, done.stdout)
 
 
 def test_the_committed_direction_brightens_faces() -> None:
@@ -142,6 +162,7 @@ def test_the_fashion_gate_holds_the_good_checkpoint_and_refuses_the_regressed_on
     assert {re.split(r"::|[ \[]", name)[1] for name, word in standings.items() if word == "regressed"} == BROKEN
     assert len(re.findall(r"^regressed  ", bad.stdout, re.MULTILINE)) == len(BROKEN)
     assert re.search(r"^drift +distribution in thumbnails", bad.stdout, re.MULTILINE)
+    pages.assert_shown(pages.block("examples/ci/README.md", f"--gentest-checkpoint {REGRESSED}"), bad.stdout)
 
 
 def test_the_gate_sees_ruined_faces_by_their_sharpness(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the attack finds, beside random search and beside plain Hypothesis with `target()`: the README's figures.
+"""What the attack finds, beside random search and beside plain Hypothesis with `target()`: the figures of a guide.
 
     python tests/quality/attack.py [--only faces,planted,random] [--seeds 20]
 

@@ -1,4 +1,4 @@
-"""Whether gentest catches broken checkpoints, and lets harmless ones pass: the bench behind the README's table.
+"""Whether gentest catches broken checkpoints, and lets harmless ones pass: the bench behind a guide.
 
     python tests/quality/detection.py
     python tests/quality/detection.py --models fashion --only "noise 0.1,8 bit"

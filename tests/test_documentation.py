@@ -1,0 +1,236 @@
+"""Documentation that runs: the blocks of every page, the commands and links in its prose, and the API reference."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pages
+import pytest
+from pages import PAGES, ROOT, Block
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+import gentest
+
+STAND_INS = Path(__file__).parent / "stand_ins"
+"""Modules that a reader has: `my_model`, `my_encoder`."""
+FASHION_CLIP = f"local-dir:{ROOT / 'examples/fashion/clip'}"
+FEW = gentest.settings(examples=4, budget=32, reduce=0, clip=FASHION_CLIP)
+SHELL = ("bash", "console")
+PROGRAMS = ("pytest", "gentest", "python", "pip", "pdoc")
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def all_blocks(*languages: str) -> list[Block]:
+    return [block for page in PAGES for block in pages.blocks(page, *languages)]
+
+
+def quoted(text: str) -> Path | None:
+    """The file of this repository that a block of Python is a part of, by the comment on its first line."""
+    first = re.match(r"# (\S+/\S+\.py)\n", text)
+    return ROOT / first[1] if first else None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of Python run one after the other, hidden ones too, and what they decorate can be checked.
+
+    Checked is: on the page's `generator`, without an error; whether it holds is not what this is about.
+    """
+    monkeypatch.chdir(tmp_path)
+    for folder in (STAND_INS, page.parent, ROOT / "examples" / "fashion"):
+        monkeypatch.syspath_prepend(folder)
+    document = Sybil([PythonCodeBlockParser()], path=str(ROOT), encoding="utf-8").parse(page)
+    for example in document.examples():
+        if quoted(str(example.parsed)) is None:
+            example.evaluate()
+    names = document.namespace
+    for declared in [value._gentest_declared for value in names.values() if hasattr(value, "_gentest_declared")]:
+        generator = declared.function(names["generator"])
+        for property in declared.properties:
+            result = property.check(generator, settings=FEW)
+            assert result.verdict is not gentest.Verdict.ERROR, result.message
+
+
+@pytest.mark.parametrize("block", [b for b in all_blocks("python") if quoted(b.text)], ids=str)
+def test_quoted_code_is_the_code(block: Block) -> None:
+    """A block that begins with the path of a file is found in it, as it stands."""
+    path = quoted(block.text)
+    assert path is not None
+    assert block.text.partition("\n")[2].strip() in path.read_text(encoding="utf-8")
+
+
+def test_every_block_is_tested() -> None:
+    """Every fenced block says its language, and it is one that tests look at."""
+    for page in PAGES:
+        found = list(pages.blocks(page))
+        assert {block.language for block in found} <= {"python", "yaml", *SHELL}, page
+        fences = re.findall(r"^ *```", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(fences) == 2 * len(found), f"{page}: a block without a language"
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The commands that a page shows in blocks and names in its prose, as words."""
+    texts = [block.text for block in pages.blocks(page, "bash")]
+    texts += [block.command for block in pages.blocks(page, "console")]
+    texts += re.findall(rf"`((?:{'|'.join(PROGRAMS)}) [^`\n]*)`", page.read_text(encoding="utf-8"))
+    for line in "\n".join(texts).replace("\\\n", " ").splitlines():
+        words: list[str] = []
+        for word in shlex.shlex(line, posix=True, punctuation_chars=True):
+            if word in ("&&", "|", ";"):
+                yield words
+                words = []
+            else:
+                words.append(word)
+        if words:
+            yield words
+
+
+@cache
+def options(*command: str) -> frozenset[str]:
+    """The options that a command's `--help` lists."""
+    asked = [sys.executable, "-m", *command, "--help"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    return frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
+
+
+def unknown(words: list[str]) -> list[str]:
+    """What of a command is not there: options that its program does not have, files and extras that do not exist."""
+    program, given = words[0], [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-zA-Z]", word)]
+    known: frozenset[str] = frozenset()
+    if program in ("pytest", "pdoc"):
+        known = options(program)
+    elif program == "gentest":
+        known = options("gentest", *words[1:2]) | options("pytest")
+    elif program == "python":
+        script = (ROOT / words[1]).read_text(encoding="utf-8")
+        known = frozenset(word for word in given if f'"{word}"' in script)
+    elif program == "pip":
+        known = frozenset({"-e"})
+        extras = re.findall(r"\[([\w,]+)\]", " ".join(words))
+        project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        given += [one for one in ",".join(extras).split(",") if f"\n{one} = [" not in project and one]
+    files = [word.partition("::")[0] for word in words if re.match(r"(examples|tests|gentest)/", word)]
+    return [word for word in given if word not in known] + [file for file in files if not (ROOT / file).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_are_right(page: Path) -> None:
+    """What a page tells to type parses in bash; its programs have the options, and its files exist."""
+    for block in pages.blocks(page, "bash"):
+        subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
+    for words in commands(page):
+        assert not unknown(words), f"{name(page)}: {shlex.join(words)}"
+    for option in re.findall(r"--gentest(?:-\w+)*", page.read_text(encoding="utf-8")):
+        assert option in options("pytest"), f"{name(page)}: {option}"
+
+
+def test_wrong_commands_are_noticed() -> None:
+    """An option, a file, a subcommand's option, a script's option and an extra that are not there."""
+    for line, wrong in {
+        "pytest --gentest-exmples 3 tests/zoo.py": "--gentest-exmples",
+        "pytest --gentest examples/nothing": "examples/nothing",
+        "gentest suggest --notes x": "--notes",
+        "python tests/quality/attack.py --none": "--none",
+        "pip install pytest-gentest[none]": "none",
+    }.items():
+        assert unknown(shlex.split(line)) == [wrong]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Links within the repository lead to files that exist, and to headings that their pages have."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{name(page)}: {target}"
+        assert not anchor or anchor in anchors(there), f"{name(page)}: {target}"
+
+
+def test_the_readme_leads_to_every_guide() -> None:
+    """The README is one page, and names each of the guides."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 200
+    for page in PAGES[1:]:
+        assert name(page.parent) in text, page
+
+
+def run(command: str) -> str:
+    """What a shell command prints in the root of the repository, on a clean pytest with this Python."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "CI"))}
+    env |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}", "COLUMNS": "100"}
+    env |= {"PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider"}
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", all_blocks("console"), ids=str)
+def test_what_is_printed_is_shown(block: Block) -> None:
+    """A command prints what its page shows, but for seconds; or the page names the test or script that runs it."""
+    if block.run_by is not None:
+        assert (ROOT / block.run_by).is_file()
+        return
+    pages.assert_shown(block, run(block.command))
+
+
+def test_what_is_not_printed_is_noticed() -> None:
+    """A page that shows another word or figure, a line too many, or no gap where there is one, is told from a run."""
+    printed = ["==== 3 failed in 4.0s ====", "a  margin -0.50, x:0123456789abcdef-m1", "b", "c  12 images in 3.1 s"]
+    shown = ["== 3 failed in 7.9s ==", printed[1].replace("0.50", "0.501"), "[... more ...]", "c  12 [...] in 9 s"]
+    assert pages.difference(shown, printed) is None
+    for at, line in enumerate(("== 4 failed in 4.0s ==", shown[1].replace("a ", "e "), "c", "c  15 images in 3.1 s")):
+        assert pages.difference([*shown[:at], line, *shown[at + 1 :]], printed) == line
+    assert pages.difference([shown[1], shown[3]], printed) == shown[3]
+    other = shown[1].replace("0.501", "0.7").replace("0123456789abcdef", "fedcba9876543210")
+    assert pages.difference([other], printed) == other
+    assert pages.difference([other], printed, figures=False) is None
+
+
+def test_the_api_reference_is_built(tmp_path: Path) -> None:
+    """The README's command makes a reference without a warning, with every public name and what is said of it."""
+    (command,) = (words for words in commands(ROOT / "README.md") if words[0] == "pdoc")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", *command, "-o", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (tmp_path / "gentest.html").read_text(encoding="utf-8")
+    for public in set(gentest.__all__) - {"strategies"}:
+        (section,) = re.findall(rf'<section id="{public}">.*?</section>', page, re.DOTALL)
+        assert public in ("__version__", "Tolerance") or '<div class="docstring">' in section, public
+    assert '<section id="segments">' in (tmp_path / "gentest" / "strategies.html").read_text(encoding="utf-8")
+
+
+def test_the_notebook_runs() -> None:
+    """Every cell of the notebook runs, ends in what there is to see, and is kept without its output."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    path = ROOT / "examples" / "notebook" / "fashion.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+    results = [str(output.data) for cell in cells[1:] for output in cell.outputs if output.output_type != "stream"]
+    assert len(results) == len(cells) - 1
+    assert any("Verdict.VIOLATED" in result for result in results)
+    assert any("Verdict.HOLDS" in result for result in results)
