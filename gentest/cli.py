@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    own = words.index("--") if words[:1] == ["suggest"] and "--" in words else len(words)
+    own = words.index("--") if words[:1] in (["suggest"], ["doctor"]) and "--" in words else len(words)
     given, rest = parser.parse_known_args(words[:own])
     if rest and given.run is not _bless:
-        hint = "; arguments of pytest come after --" if given.run is _suggest else ""
+        hint = "; arguments of pytest come after --" if given.run in (_suggest, doctor.run) else ""
         parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     rest += words[own + 1 :]
     try:

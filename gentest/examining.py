@@ -1,7 +1,7 @@
 """The pytest plugin of `gentest doctor`: what pytest makes of a folder, without running a test of it.
 
 It is loaded with `-p` in a pytest process of its own, which collects only. What it finds goes, as JSON, to the file
-that `--gentest-examine` names: what is said of the machine first, so that it is there whatever breaks later.
+that `--gentest-examine` names: what is said of the device first, so that it is there where the rest breaks.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def _seen(shape: tuple[int, ...], made: Any, is_model: bool) -> Seen:  # noqa: F
 
 
 if __name__ == "__main__":
-    answer = Seen()
+    answer = Seen(error="it ended the process")
     with suppress(BaseException), redirect_stdout(sys.stderr):  # what a stranger's code prints or raises is no answer
         answer = peek(json.loads(sys.argv[1]))
     sys.stdout.write(f"\n{json.dumps(vars(answer))}\n")

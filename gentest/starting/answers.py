@@ -26,11 +26,12 @@ class Latent:
     """How many labels f is given beside it, if any."""
 
     @property
-    def expression(self) -> str:
-        """The space in Python."""
+    def lines(self) -> list[str]:
+        """The argument `latent=` in Python."""
         if self.labels is None:
-            return self.text
-        return f"gentest.Joint(z={self.text}, label=gentest.Categorical({self.labels}))"
+            return [f"latent={self.text},"]
+        parts = f"z={self.text}", f"label=gentest.Categorical({self.labels})"
+        return ["latent=gentest.Joint(", *(f"    {part}," for part in parts), "),"]
 
 
 @dataclass(frozen=True)

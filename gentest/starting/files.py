@@ -74,11 +74,11 @@ def _rendered(name: str, values: dict[str, object]) -> str:
 
 def _fixture(answers: Answers) -> dict[str, object]:
     defined, weights, how = answers.defined, answers.weights, _how(answers)
-    arguments = [f"latent={answers.latent.expression}"] if answers.kind not in ("autoencoder", "diffusers") else []
+    arguments = answers.latent.lines if answers.kind not in ("autoencoder", "diffusers") else []
     if answers.kind != "diffusers" and answers.output_range is not None:
-        arguments.append(f"output_range={_pair(answers.output_range)}")
+        arguments.append(f"output_range={_pair(answers.output_range)},")
     if not answers.images:
-        arguments.append("images=False")
+        arguments.append("images=False,")
     return {
         "kind": answers.kind,
         "how": how,

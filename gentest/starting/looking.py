@@ -184,8 +184,10 @@ def _definition(root: Path, module: str, name: str) -> tuple[Node | None, Path |
     for _ in range(HOPS):
         path = _module_file(root, module)
         tree = _parsed(path) if path is not None else None
-        if path is None or tree is None:
-            return None, path
+        if path is None:
+            return None, None
+        if tree is None:
+            raise InvalidArgument(f"{path}: cannot be read as Python")
         hop: tuple[str, str] | None = None
         known = False
         for node in _statements(tree):
