@@ -147,7 +147,7 @@ def nothing() -> None:
 CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
     "torch": ("torch", nothing, ["--load", "my_model:load", "--latent", f"normal:{LATENT}"], f"Normal({LATENT})"),
     "a model that is found": ("torch", nothing, ["--latent", f"normal:{LATENT}"], f"Normal({LATENT})"),
-    "labels": ("torch", nothing, [*"--load my_model:labelled --latent uniform:6:-1:1 --labels 3".split()], "label="),
+    "labels": ("torch", nothing, ["--load=my_model:labelled", "--latent=uniform:6:-1:1", "--labels=3"], "label="),
     "numpy": ("numpy", nothing, ["--kind", "numpy", "--load", "my_model:arrays", "--latent", "normal:6"], "from_numpy"),
     "torchscript": ("torchscript", scripted, ["--load", "gan.pt"], f"Normal({LATENT})"),
     "exported": ("exported", exported, [], f"Normal({LATENT})"),
@@ -176,26 +176,28 @@ def test_every_kind_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_written_runs(name: str, run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_runs(name: str, run: Run, folder: Path) -> None:
     """The files of each kind are checked by pytest without an edit, and formatters find nothing in them."""
     _, make, given, said = CASES[name]
-    monkeypatch.chdir(pytester.path)
     if make is nothing:
-        pytester.makepyfile(my_model=MODEL + LABELLED)
+        Path("my_model.py").write_text(MODEL + LABELLED)
     make()
     status, out, err = run("--yes", *given)
     assert (status, err) == (0, "")
     assert "edit " not in out
     assert said in Path("conftest.py").read_text()
-    examples = ["--gentest-examples", "8"]
-    steps = ["-o", "addopts=", "-p", "no:asyncio", "-p", "no:cacheprovider"]
-    result = pytester.runpytest_subprocess("--gentest", *examples, *steps)
-    found = result.parseoutcomes()
-    assert set(found) <= {"passed", "failed"}
-    lines = [line for line in result.outlines if line.startswith(("error ", "undecided "))]
-    assert not lines
-    assert "latents_matter" in result.stdout.str()
-    clean(pytester.path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:asyncio", "--gentest", "--gentest-examples", "8"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert re.search(r"^(no counterexample|violated) +test_latent.py::test_latents_matter ", done.stdout, re.MULTILINE)
+    assert not re.search(r"^(error|undecided) ", done.stdout, re.MULTILINE), done.stdout
+    clean(folder)
 
 
 def clean(folder: Path) -> None:
@@ -213,6 +215,7 @@ def clean(folder: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+MYPY = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports"]
 TYPED: dict[str, list[str]] = {
     "a function": ["--load", "my_model:load", "--clip", "a smile|a frown"],
     "a class of a package": ["--load", "gan_face_generate.models:Generator"],
@@ -234,7 +237,7 @@ def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) 
     allowed = [f"--disable-error-code={code}" for code in ("no-any-return", "arg-type")]  # of packages without types
     for where in sorted(folder.iterdir()):
         done = subprocess.run(
-            [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", *allowed, "conftest.py", "test_latent.py"],
+            [*MYPY, *allowed, "conftest.py", "test_latent.py"],
             cwd=where,
             env={**os.environ, "MYPYPATH": f"{ROOT}{os.pathsep}.", "MYPY_CACHE_DIR": str(folder.parent / "mypy")},
             capture_output=True,
@@ -269,6 +272,8 @@ def test_a_class_of_a_package_is_read_and_not_run(run: Run, peeked: list[Any]) -
     lines = Path("conftest.py").read_text().splitlines()
     (at,) = re.findall(r"^edit +conftest\.py:(\d+): what your model is made with$", out, re.MULTILINE)
     assert lines[int(at) - 1] == "    model = Generator(ngpu=..., nc=..., nz=..., ngf=...)"
+    (path, line) = re.findall(r"^see +(.+):(\d+) \(class Generator\)$", out, re.MULTILINE)[0]
+    assert Path(path).read_text().splitlines()[int(line) - 1].startswith("class Generator(")
     text = "\n".join(lines)
     assert 'Path(gan_face_generate.__file__).parent / "weights.tar"' in text
     assert 'state["netG_state_dict"]' in text
@@ -287,6 +292,18 @@ def test_with_nothing_known_one_function_is_left(run: Run) -> None:
     assert {str(p) for p in Path().rglob("*") if p.is_file()} == {
         "conftest.py", "test_latent.py", ".github/workflows/gentest.yml",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("load", ["gan_face_generate", "gan-face-generate", "gan_face_generate.models"])
+def test_a_package_is_looked_through(load: str, run: Run, peeked: list[Any]) -> None:
+    """Where a package holds one generator, its name alone is enough; of several, they are named."""
+    status, out, _ = run("--yes", "--load", load)
+    assert status == 0
+    assert f"guessed  load: gan_face_generate.models:Generator is the one generator in {load}" in out
+    Path("zoo").mkdir()
+    Path("zoo/__init__.py").write_text("class OneGenerator: ...\n\n\nclass OtherGenerator: ...\n")
+    status, _, err = run("--yes", "--load", "zoo", "--force")
+    assert (status, err) == (2, "gentest: --load zoo: name one of zoo:OneGenerator, zoo:OtherGenerator\n")
 
 
 # nothing is overwritten, and nothing is run, that was not allowed to be
@@ -438,10 +455,17 @@ def test_a_real_terminal_is_asked(folder: Path) -> None:
 
 MISUSE = {
     "no module": (["--load", "nowhere:load"], "no module 'nowhere' in "),
-    "no name": (["--load", "my_model:nonesuch"], "defines no 'nonesuch': it has net, load, arrays, Vae, Sized, data"),
+    "no name": (
+        ["--load", "my_model:nonesuch"],
+        "defines no 'nonesuch'; there is my_model:net, my_model:load, my_model:arrays, my_model:Vae",
+    ),
     "no submodule": (["--load", "gan_face_generate.nonesuch:x"], "has no module 'gan_face_generate.nonesuch'"),
     "not a name": (["--load", "my-model:load"], "Expected PACKAGE.MODULE:NAME"),
-    "no file": (["--load", "gan.onnx"], "Expected MODULE:NAME, or a file that is there"),
+    "no file": (["--load", "gan.onnx"], "Expected MODULE:NAME, such as my_model:load, or a file that is there"),
+    "another module of the package": (
+        ["--load", "gan_face_generate:Generator"],
+        "there is gan_face_generate.models:Gen",
+    ),
     "weights alone": (["--load", "weights.ckpt"], "holds weights alone"),
     "a file of no kind": (["--load", "my_model.py"], "no kind of model"),
     "no source": (["--kind", "onnx"], "--kind onnx needs --load"),
@@ -473,8 +497,11 @@ def test_misuse_is_one_line(name: str, run: Run, folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {"my_model.py", "weights.ckpt"}
 
 
-@pytest.mark.parametrize("text", ["", "normal", "normal:", "normal:0", "normal:3,", "normal:-3", "normal:3:1", "uniform:3:1",
-                                  "uniform:3:1:-1", "truncated:3:0", "sphere:3:1", "normal:3.5", "uniform:3:nan:1"])  # fmt: skip
+NO_LATENTS = ["", "normal", "normal:", "normal:0", "normal:3,", "normal:-3", "normal:3:1", "uniform:3:1"]
+NO_LATENTS += ["uniform:3:1:-1", "truncated:3:0", "sphere:3:1", "normal:3.5", "uniform:3:nan:1"]
+
+
+@pytest.mark.parametrize("text", NO_LATENTS)
 def test_a_latent_that_is_none_is_refused(text: str) -> None:
     """Shapes, bounds and names are checked."""
     with pytest.raises(InvalidArgument, match="--latent"):

@@ -20,7 +20,7 @@ from gentest.starting import answers as reading
 from gentest.starting.answers import Answers, Latent, Weights, asked, read_latent, read_prompts, read_range
 from gentest.starting.files import Written, files
 from gentest.starting.kinds import KINDS
-from gentest.starting.looking import Defined, candidates, defined, file_kind, model_files
+from gentest.starting.looking import Defined, candidates, defined, file_kind, model_files, within
 
 PEEK_SECONDS = 120
 
@@ -95,12 +95,17 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
     load = given.load
     if load is None and given.kind is None and ask is not None:
         found = _source_there(there, folder, None)
-        question = "What loads your model? my_model:load (a function or class), a file, or nothing to write it later"
+        question = (
+            "What makes your model? MODULE:NAME (a function or class), PACKAGE, or a file; nothing to write it later"
+        )
         load = ask(f"{question} [{found}]: " if found else f"{question}: ").strip() or None
     load = load or _source_there(there, folder, given.kind)
+    guesses: dict[str, str] = {}
+    if load and _is_package(load, given.kind, folder):
+        load, package = _one_of(load, folder), load
+        guesses["load"] = f"{load} is the one generator in {package}"
     kind = given.kind or _kind_of(load, folder)
     source = KINDS[kind].source
-    guesses: dict[str, str] = {}
     answers = Answers(kind, Latent(read_latent(reading.LATENT)), (-1.0, 1.0), images=not given.no_images)
     if source == "code":
         answers = _with_code(answers, given, load, folder, there)
@@ -148,6 +153,25 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
         clip=given.clip_model,
         ci=ci or "github",
         guesses=tuple(guesses.items()),
+    )
+
+
+def _is_package(load: str, kind: str | None, folder: Path) -> bool:
+    """Whether --load names a package or module, and nothing in it."""
+    return (kind is None or KINDS[kind].source == "code") and not any(
+        (":" in load, "/" in load, (folder / load).is_file(), (folder / load / "model_index.json").exists())
+    )
+
+
+def _one_of(package: str, folder: Path) -> str:
+    """The one function or class in a package that is likely to make a generator."""
+    names = within(package, folder)
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise InvalidArgument(f"--load {package}: name one of {', '.join(names[:8])}")
+    raise InvalidArgument.expected(
+        "MODULE:NAME, such as my_model:load, or a file that is there; or say --kind diffusers", "--load", package
     )
 
 
@@ -312,6 +336,8 @@ def _said(answers: Answers, made: list[Written], folder: Path) -> list[str]:
     lines += [f"guessed  {what}: {why}" for what, why in answers.guesses]
     edits = [(file, *edit) for file in made for edit in file.edits]
     lines += [f"edit     {_shown(file.path)}:{line}: {what}" for file, line, what in edits]
+    if edits and answers.defined is not None and answers.defined.line:
+        lines.append(f"see      {answers.defined.path}:{answers.defined.line} (class {answers.defined.name})")
     kind = KINDS[answers.kind]
     if kind.package and importlib.util.find_spec(kind.package) is None:
         lines.append(f"install  pip install 'pytest-gentest[{kind.extra}]'")

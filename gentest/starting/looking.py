@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gentest.errors import InvalidArgument
@@ -20,6 +20,8 @@ DEPTH = 3
 MANY = 10_000
 """Entries after which looking stops."""
 SKIPPED = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
+MODULES = 300
+"""Modules of a package that are looked through."""
 HOPS = 5
 """Modules that a name is followed through."""
 
@@ -32,6 +34,8 @@ class Defined:
     name: str
     path: Path | None
     """The file it stands in; None where it is not told by the source."""
+    line: int = 0
+    """Where in that file; 0 where it is not told."""
     is_class: bool = False
     needs: tuple[str, ...] = ()
     """The arguments that a call must give it."""
@@ -111,13 +115,15 @@ def defined(load: str, folder: Path) -> Defined:
     node, at = _definition(root, module, name)
     if isinstance(node, ast.ClassDef):
         needs, takes = _arguments(_init_of(node), bound=True)
-        return Defined(module, name, at, is_class=True, needs=needs, takes=takes, root=root, distribution=distribution)
+        found = Defined(module, name, at, node.lineno, root=root, distribution=distribution)
+        return replace(found, is_class=True, needs=needs, takes=takes)
     if node is not None:
         needs, takes = _arguments(node, bound=False)
-        return Defined(module, name, at, needs=needs, takes=takes, root=root, distribution=distribution)
+        return Defined(module, name, at, node.lineno, needs=needs, takes=takes, root=root, distribution=distribution)
     if at is None:
-        names = _names(path)
-        said = f": it has {', '.join(names)}" if names else ""
+        names = [f"{module}:{n}" for n in _names(path)]
+        names = [n for n in within(top, folder) if n.endswith(f":{name}")] or names
+        said = f"; there is {', '.join(names)}" if names else ""
         raise InvalidArgument(f"--load {load}: {path} defines no {name!r}{said}")
     return Defined(module, name, at, takes=1, root=root, distribution=distribution)
 
@@ -133,6 +139,28 @@ def candidates(folder: Path) -> list[str]:
             for node in tree.body if tree else []:
                 if isinstance(node, Node) and (rank := _likely(node)):
                     found.append((rank, f"{path.stem}:{node.name}"))
+    return [name for _, name in sorted(found)]
+
+
+def within(name: str, folder: Path) -> list[str]:
+    """Generators in a package or module, by its name or that of what installs it, as --load names them."""
+    module = name.replace("-", "_")
+    if not all(part.isidentifier() for part in module.split(".")):
+        return []
+    root = _root(module.partition(".")[0], folder)
+    if root is None:
+        return []
+    stem = root.joinpath(*module.split("."))
+    paths = [path for path in _files(stem) if path.suffix == ".py"] if stem.is_dir() else []
+    places = [stem / path for path in sorted(paths)] or [stem.with_suffix(".py")]
+    found: list[tuple[int, str]] = []
+    for place in places[:MODULES]:
+        tree = _parsed(place)
+        parts = place.relative_to(root).with_suffix("").parts
+        dotted = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        for node in tree.body if tree else []:
+            if isinstance(node, Node) and (rank := _likely(node)):
+                found.append((rank, f"{dotted}:{node.name}"))
     return [name for _, name in sorted(found)]
 
 
