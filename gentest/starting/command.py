@@ -17,10 +17,11 @@ from typing import Any
 from gentest.errors import InvalidArgument
 from gentest.files import write_whole
 from gentest.starting import answers as reading
-from gentest.starting.answers import Answers, Latent, Weights, asked, read_latent, read_prompts, read_range
+from gentest.starting.answers import Answers, Latent, asked, read_latent, read_prompts, read_range
 from gentest.starting.files import Written, files
 from gentest.starting.kinds import KINDS
-from gentest.starting.looking import Defined, candidates, defined, file_kind, model_files, within
+from gentest.starting.looking import defined, model_files
+from gentest.starting.sources import file_of, is_package, kind_of, one_of, source_there, weights_of
 
 PEEK_SECONDS = 120
 
@@ -94,23 +95,23 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
     there = model_files(folder) if folder.is_dir() else {}
     load = given.load
     if load is None and given.kind is None and ask is not None:
-        found = _source_there(there, folder, None)
+        found = source_there(there, folder, None)
         question = (
             "What makes your model? MODULE:NAME (a function or class), PACKAGE, or a file; nothing to write it later"
         )
         load = ask(f"{question} [{found}]: " if found else f"{question}: ").strip() or None
-    load = load or _source_there(there, folder, given.kind)
+    load = load or source_there(there, folder, given.kind)
     guesses: dict[str, str] = {}
-    if load and _is_package(load, given.kind, folder):
-        load, package = _one_of(load, folder), load
+    if load and is_package(load, given.kind, folder):
+        load, package = one_of(load, folder), load
         guesses["load"] = f"{load} is the one generator in {package}"
-    kind = given.kind or _kind_of(load, folder)
+    kind = given.kind or kind_of(load, folder)
     source = KINDS[kind].source
     answers = Answers(kind, Latent(read_latent(reading.LATENT)), (-1.0, 1.0), images=not given.no_images)
     if source == "code":
         answers = _with_code(answers, given, load, folder, there)
     else:
-        answers = replace(answers, file=_file(load, kind, folder))
+        answers = replace(answers, file=file_of(load, kind, folder))
     seen = _seen(_question(answers, given, folder, ask))
     if seen.get("key") and answers.weights is not None:
         answers = replace(answers, weights=replace(answers.weights, key=seen["key"]))
@@ -156,25 +157,6 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
     )
 
 
-def _is_package(load: str, kind: str | None, folder: Path) -> bool:
-    """Whether --load names a package or module, and nothing in it."""
-    return (kind is None or KINDS[kind].source == "code") and not any(
-        (":" in load, "/" in load, (folder / load).is_file(), (folder / load / "model_index.json").exists())
-    )
-
-
-def _one_of(package: str, folder: Path) -> str:
-    """The one function or class in a package that is likely to make a generator."""
-    names = within(package, folder)
-    if len(names) == 1:
-        return names[0]
-    if names:
-        raise InvalidArgument(f"--load {package}: name one of {', '.join(names[:8])}")
-    raise InvalidArgument.expected(
-        "MODULE:NAME, such as my_model:load, or a file that is there; or say --kind diffusers", "--load", package
-    )
-
-
 def _with_code(
     answers: Answers, given: argparse.Namespace, load: str | None, folder: Path, there: dict[str, list[Path]]
 ) -> Answers:
@@ -186,63 +168,8 @@ def _with_code(
         raise InvalidArgument.expected("a file", "--weights", str(given.weights))
     weights = None
     if what is not None and what.is_class:
-        weights = _weights(what, given.weights, folder, there.get("weights", []))
+        weights = weights_of(what, given.weights, folder, there.get("weights", []))
     return replace(answers, defined=what, data=data, weights=weights)
-
-
-def _weights(what: Defined, said: Path | None, folder: Path, there: list[Path]) -> Weights | None:
-    """The weights of a class: those that were named, that lie in the folder, or that came with its package."""
-    if said is not None:
-        return Weights(Path(os.path.relpath(said.absolute(), folder)))
-    if there:
-        return Weights(there[0])
-    if what.root is not None and what.distribution:
-        package = what.root / what.package
-        for path in model_files(package).get("weights", []) if package.is_dir() else []:
-            return Weights(path, packaged=True)
-    return None
-
-
-def _source_there(there: dict[str, list[Path]], folder: Path, kind: str | None) -> str | None:
-    """What in the folder is likely to be the model, of that kind where one is given."""
-    wanted = [kind] if kind else [name for name, k in KINDS.items() if k.source != "code"]
-    for name in wanted:
-        if there.get(name):
-            return there[name][0].as_posix()
-    if folder.is_dir() and (kind is None or KINDS[kind].source == "code"):
-        return next(iter(candidates(folder)), None)
-    return None
-
-
-def _kind_of(load: str | None, folder: Path) -> str:
-    if load is None:
-        return "torch"
-    path = folder / load
-    if path.is_dir() and file_kind(path / "model_index.json") and (path / "model_index.json").is_file():
-        return "diffusers"
-    if path.is_file():
-        kind = file_kind(path)
-        if kind in KINDS:
-            return kind
-        what = "holds weights alone; name the class they belong to, as in --load my_model:Generator --weights FILE"
-        raise InvalidArgument(
-            f"--load {load}: {what}" if kind else f"--load {load}: no kind of model is known by that name"
-        )
-    if ":" in load:
-        return "torch"
-    raise InvalidArgument.expected("MODULE:NAME, or a file that is there; or say --kind diffusers", "--load", load)
-
-
-def _file(load: str | None, kind: str, folder: Path) -> str:
-    """The model's file as the fixture finds it, or the pipeline's name."""
-    if load is None:
-        raise InvalidArgument(f"--kind {kind} needs --load: {KINDS[kind].what}")
-    path = folder / load if (folder / load).exists() else Path(load).absolute()
-    if KINDS[kind].source == "pipeline":
-        return path.as_posix() if path.exists() else load
-    if not path.is_file():
-        raise InvalidArgument.expected("the model's file", "--load", load)
-    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _question(
