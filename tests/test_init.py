@@ -137,7 +137,7 @@ def pipeline() -> None:
     blocks = {"block_out_channels": (8, 8), "norm_num_groups": 4, "layers_per_block": 1}
     types = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
     unet = UNet2DModel(sample_size=8, in_channels=3, out_channels=3, **blocks, **types)
-    DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=10)).save_pretrained("ddim")
+    DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=100)).save_pretrained("ddim")
 
 
 def nothing() -> None:
@@ -152,7 +152,7 @@ CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
     "torchscript": ("torchscript", scripted, ["--load", "gan.pt"], f"Normal({LATENT})"),
     "exported": ("exported", exported, [], f"Normal({LATENT})"),
     "onnx": ("onnx", onnx, ["--kind", "onnx"], "Normal((3, 4, 4))"),
-    "diffusers": ("diffusers", pipeline, ["--load", "ddim"], "from_diffusers"),
+    "diffusers": ("diffusers", pipeline, ["--load", "ddim"], 'Path(__file__).parent / "ddim"'),
     "autoencoder": (
         "autoencoder",
         nothing,

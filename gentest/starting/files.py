@@ -87,6 +87,7 @@ def _fixture(answers: Answers) -> dict[str, object]:
         "calls": f"{defined.name}({'gentest_checkpoint' if defined.takes else ''})" if defined is not None else "",
         "data": answers.data,
         "file": answers.file,
+        "pipeline": _pipeline(answers.file),
         "weights": weights,
         "arguments": arguments,
         "imports": _imports(answers, how),
@@ -117,6 +118,11 @@ def _imports(answers: Answers, how: str) -> list[list[str]]:
     for (module, installed), names in named.items():
         (froms if installed else own).append(f"from {module} import {', '.join(sorted(names))}")
     return [sorted(plain) + sorted(froms), sorted(own)]
+
+
+def _pipeline(file: str) -> str:
+    """Where a pipeline is, in Python: a folder beside the fixture, or a name on the hub."""
+    return f'Path(__file__).parent / "{file.removeprefix("./")}"' if file.startswith("./") else f'"{file}"'
 
 
 def _how(answers: Answers) -> str:

@@ -66,7 +66,7 @@ def file_of(load: str | None, kind: str, folder: Path) -> str:
         raise InvalidArgument(f"--kind {kind} needs --load: {KINDS[kind].what}")
     path = folder / load if (folder / load).exists() else Path(load).absolute()
     if KINDS[kind].source == "pipeline":
-        return path.as_posix() if path.exists() else load
+        return f"./{Path(os.path.relpath(path, folder)).as_posix()}" if path.exists() else load
     if not path.is_file():
         raise InvalidArgument.expected("the model's file", "--load", load)
     return Path(os.path.relpath(path, folder)).as_posix()
