@@ -1,12 +1,15 @@
-"""The command `gentest`: what a run came to, from its files alone, blessing a checkpoint, and tests to start from.
+"""The command `gentest`: files to start with, what a run came to, from its files alone, blessing a checkpoint.
 
+    gentest init [FOLDER] [--load SOURCE]             a conftest.py, a test file and a CI workflow for a model
+    gentest doctor [FOLDER]                           what would stop a run there, and what to do about it
     gentest show RESULT.json                          what a run or a baseline says
     gentest gate RESULT.json --baseline FILE          the gate's decision, from files alone
     gentest bless FILE --by NAME [PYTEST ARGUMENTS]   take a checkpoint as the measure of those to come
     gentest suggest [FOLDER] [-- PYTEST ARGUMENTS]    tests to start from, with measured tolerances
 
-Exit status: 0 held (or all passed), 1 regressed (or violated, or drifted where that refuses), 3 undecided, 2 misuse.
-It imports no torch; `bless` and `suggest` start pytest in a process of its own.
+Exit status: 0 held (or all passed), 1 regressed (or violated, or drifted where that refuses; or `doctor` found a
+problem), 3 undecided, 2 misuse.
+It imports no torch; `bless`, `suggest` and `doctor` start pytest in a process of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gentest import gate
+from gentest import doctor, gate, starting
 from gentest.baseline import Baseline
 from gentest.comparison import Comparison, Standing, Terms
 from gentest.errors import InvalidArgument
@@ -44,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    own = words.index("--") if words[:1] == ["suggest"] and "--" in words else len(words)
+    own = words.index("--") if words[:1] in (["suggest"], ["doctor"]) and "--" in words else len(words)
     given, rest = parser.parse_known_args(words[:own])
     if rest and given.run is not _bless:
-        hint = "; arguments of pytest come after --" if given.run is _suggest else ""
+        hint = "; arguments of pytest come after --" if given.run in (_suggest, doctor.run) else ""
         parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     rest += words[own + 1 :]
     try:
@@ -61,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gentest", description="property-based testing for generative models")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    starting.add_to(commands).set_defaults(run=lambda given, rest: starting.run(given))
+    doctor.add_to(commands).set_defaults(run=doctor.run)
     show = commands.add_parser("show", help="what a run or a baseline says")
     show.add_argument("file", type=Path, metavar="RESULT.json", help="what --gentest-json wrote, or a baseline")
     show.add_argument("--markdown", action="store_true", help="as Markdown, for the page of a CI job")

@@ -1,0 +1,666 @@
+"""`gentest init`: what it writes for each kind of model runs as it is, is what formatters and type checkers accept, and
+nothing is overwritten or run that was not allowed to be.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+import gentest
+from gentest import cli, peeking, plugin
+from gentest.errors import InvalidArgument
+from gentest.starting import answers, command, looking
+from gentest.starting.kinds import KINDS
+
+ROOT = Path(gentest.__file__).parents[1]
+LATENT = 6
+MODEL = f"""
+import pathlib
+
+import torch
+from torch import nn
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear({LATENT}, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8)))
+
+
+def load(checkpoint):
+    return net()
+
+
+def arrays():
+    f = net().eval()
+    return lambda z: f(torch.from_numpy(z)).detach().numpy()
+
+
+class Vae(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.decoder = net()
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(192, {LATENT}))
+
+    def encode(self, x):
+        return self.encoder(x)
+
+    def decode(self, z):
+        return self.decoder(z)
+
+
+class Sized(nn.Module):
+    def __init__(self, nz, *, width=192):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(nz, width), nn.Tanh(), nn.Unflatten(1, (3, 8, 8)))
+
+    def forward(self, z):
+        return self.net(z)
+
+
+def data():
+    return torch.rand(40, 3, 8, 8)
+
+
+pathlib.Path("ran").write_text("my_model was imported")
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that the command runs in, of no repository of git's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command there: exit status, output, error."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = cli.main(["init", *arguments])
+        except SystemExit as error:
+            status = int(str(error.code))
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return command
+
+
+def net() -> nn.Module:
+    """The model of `MODEL`."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(LATENT, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8))).eval()
+
+
+def scripted() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TorchScript is deprecated
+        torch.jit.trace(net(), torch.zeros(2, LATENT)).save("gan.pt")  # type: ignore[no-untyped-call]
+
+
+def exported() -> None:
+    size = torch.export.Dim("batch", min=1, max=4096)
+    torch.export.save(torch.export.export(net(), (torch.zeros(2, LATENT),), dynamic_shapes=({0: size},)), "gan.pt2")
+
+
+def onnx() -> None:
+    """A graph of one node: an image of tanh of each latent."""
+    from onnx import TensorProto, helper, save
+
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3, 4, 4]) for n in ("z", "x")]
+    graph = helper.make_graph([helper.make_node("Tanh", ["z"], ["x"])], "gan", [ends[0]], [ends[1]])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), "gan.onnx")
+
+
+def pipeline() -> None:
+    from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+
+    torch.manual_seed(0)
+    blocks = {"block_out_channels": (8, 8), "norm_num_groups": 4, "layers_per_block": 1}
+    types = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    unet = UNet2DModel(sample_size=8, in_channels=3, out_channels=3, **blocks, **types)
+    DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=100)).save_pretrained("ddim")
+
+
+def nothing() -> None:
+    pass
+
+
+CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
+    "torch": ("torch", nothing, ["--load", "my_model:load", "--latent", f"normal:{LATENT}"], f"Normal({LATENT})"),
+    "a model that is found": ("torch", nothing, ["--latent", f"normal:{LATENT}"], f"Normal({LATENT})"),
+    "labels": ("torch", nothing, ["--load=my_model:labelled", "--latent=uniform:6:-1:1", "--labels=3"], "label="),
+    "numpy": ("numpy", nothing, ["--kind", "numpy", "--load", "my_model:arrays", "--latent", "normal:6"], "from_numpy"),
+    "torchscript": ("torchscript", scripted, ["--load", "gan.pt"], f"Normal({LATENT})"),
+    "exported": ("exported", exported, [], f"Normal({LATENT})"),
+    "onnx": ("onnx", onnx, ["--kind", "onnx"], "Normal((3, 4, 4))"),
+    "diffusers": ("diffusers", pipeline, ["--load", "ddim"], 'Path(__file__).parent / "ddim"'),
+    "autoencoder": (
+        "autoencoder",
+        nothing,
+        ["--kind", "autoencoder", "--load", "my_model:Vae", "--data", "my_model:data"],
+        "from_autoencoder",
+    ),
+    "no images": ("torch", nothing, ["--load", "my_model:load", "--latent", "normal:6", "--no-images"], "images=False"),
+}  # fmt: skip
+"""The kind, what makes its file, what is given, and what stands in the conftest.py of it."""
+LABELLED = """
+
+def labelled(checkpoint):
+    f = net()
+    return lambda z, label: f(z + label[:, None])
+"""
+
+
+def test_every_kind_has_a_case() -> None:
+    """No kind is left untried."""
+    assert {kind for kind, *_ in CASES.values()} == set(KINDS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_written_runs(name: str, run: Run, folder: Path) -> None:
+    """The files of each kind are checked by pytest without an edit, and formatters find nothing in them."""
+    _, make, given, said = CASES[name]
+    if make is nothing:
+        Path("my_model.py").write_text(MODEL + LABELLED)
+    make()
+    status, out, err = run("--yes", *given)
+    assert (status, err) == (0, "")
+    assert "edit " not in out
+    assert said in Path("conftest.py").read_text()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:asyncio", "--gentest", "--gentest-examples", "8"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert re.search(r"^(no counterexample|violated) +test_latent.py::test_latents_matter ", done.stdout, re.MULTILINE)
+    assert not re.search(r"^(error|undecided) ", done.stdout, re.MULTILINE), done.stdout
+    clean(folder)
+
+
+def clean(folder: Path) -> None:
+    """Ruff at its own width and ours, and mypy, find nothing in what was written."""
+    files = ["conftest.py", "test_latent.py"]
+    rules = "E4,E7,E9,F,W,I,B,UP,SIM,PT,RUF"
+    for arguments in (["check", "--select", rules], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", arguments[0], "--isolated", "--no-cache", *arguments[1:], *files],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+MYPY = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports"]
+TYPED: dict[str, list[str]] = {
+    "a function": ["--load", "my_model:load", "--clip", "a smile|a frown"],
+    "a class of a package": ["--load", "gan_face_generate.models:Generator"],
+    "an autoencoder": ["--kind", "autoencoder", "--load", "my_model:load"],
+    "nothing": [],
+    "labels": ["--load", "my_model:load", "--labels", "3"],
+}
+
+
+def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) -> None:
+    """Mypy, strict but for packages without types, finds nothing in files of every form, even before the edit."""
+    for name, given in TYPED.items():
+        where = Path(name.replace(" ", "_"))
+        where.mkdir()
+        if "my_model:load" in given:
+            (where / "my_model.py").write_text("from typing import Any\n\n\ndef load(path: object) -> Any: ...\n")
+        assert run(str(where), "--yes", "--ci", "none", *given)[0] == 0
+        clean(folder / where)
+    allowed = [f"--disable-error-code={code}" for code in ("no-any-return", "arg-type")]  # of packages without types
+    for where in sorted(folder.iterdir()):
+        done = subprocess.run(
+            [*MYPY, *allowed, "conftest.py", "test_latent.py"],
+            cwd=where,
+            env={**os.environ, "MYPYPATH": f"{ROOT}{os.pathsep}.", "MYPY_CACHE_DIR": str(folder.parent / "mypy")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def peeked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Questions to `gentest.peeking`, answered in this process."""
+    questions: list[Any] = []
+
+    def seen(question: dict[str, Any]) -> dict[str, Any]:
+        if not question:
+            return {}
+        questions.append(question)
+        return vars(peeking.peek(question))
+
+    monkeypatch.setattr(command, "_seen", seen)
+    return questions
+
+
+# what is left to a person
+
+
+def test_a_class_of_a_package_is_read_and_not_run(run: Run, peeked: list[Any]) -> None:
+    """Of a class that is installed: its arguments are left to a person, weights and latent are found beside it."""
+    status, out, _ = run("--yes", "--load", "gan_face_generate.models:Generator", "--ci", "none")
+    assert status == 0
+    lines = Path("conftest.py").read_text().splitlines()
+    (at,) = re.findall(r"^edit +conftest\.py:(\d+): what your model is made with$", out, re.MULTILINE)
+    assert lines[int(at) - 1] == "    model = Generator(ngpu=..., nc=..., nz=..., ngf=...)"
+    (path, line) = re.findall(r"^see +(.+):(\d+) \(class Generator\)$", out, re.MULTILINE)[0]
+    assert Path(path).read_text().splitlines()[int(line) - 1].startswith("class Generator(")
+    text = "\n".join(lines)
+    assert 'Path(gan_face_generate.__file__).parent / "weights.tar"' in text
+    assert 'state["netG_state_dict"]' in text
+    assert "latent=gentest.Normal((100, 1, 1))," in text
+    assert [q["kind"] for q in peeked] == ["weights"]
+    assert "gan_face_generate" not in sys.modules
+
+
+def test_with_nothing_known_one_function_is_left(run: Run) -> None:
+    """In an empty folder the one edit is the function that loads the model, and an unedited run says so."""
+    status, out, _ = run("--yes")
+    assert status == 0
+    (at,) = re.findall(r"^edit +conftest\.py:(\d+): make your model, and return it$", out, re.MULTILINE)
+    assert "still to be written" in Path("conftest.py").read_text().splitlines()[int(at) - 1]
+    assert out.splitlines()[-3] == "next     pytest --gentest"
+    assert {str(p) for p in Path().rglob("*") if p.is_file()} == {
+        "conftest.py", "test_latent.py", ".github/workflows/gentest.yml",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("load", ["gan_face_generate", "gan-face-generate", "gan_face_generate.models"])
+def test_a_package_is_looked_through(load: str, run: Run, peeked: list[Any]) -> None:
+    """Where a package holds one generator, its name alone is enough; of several, they are named."""
+    status, out, _ = run("--yes", "--load", load)
+    assert status == 0
+    assert f"guessed  load: gan_face_generate.models:Generator is the one generator in {load}" in out
+    Path("zoo").mkdir()
+    Path("zoo/__init__.py").write_text("class OneGenerator: ...\n\n\nclass OtherGenerator: ...\n")
+    status, _, err = run("--yes", "--load", "zoo", "--force")
+    assert (status, err) == (2, "gentest: --load zoo: name one of zoo:OneGenerator, zoo:OtherGenerator\n")
+
+
+# nothing is overwritten, and nothing is run, that was not allowed to be
+
+
+@pytest.mark.parametrize("name", ["conftest.py", "test_latent.py", ".github/workflows/gentest.yml"])
+def test_no_file_is_overwritten(name: str, run: Run) -> None:
+    """Where one of the files is there, none is written and the message says what to do; --force overwrites."""
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text("mine")
+    status, out, err = run("--yes")
+    assert (status, out) == (2, "")
+    assert f"{name}: there already" in err
+    assert "--force" in err
+    assert [p for p in Path().rglob("*") if p.is_file()] == [Path(name)]
+    assert Path(name).read_text() == "mine"
+    assert run("--yes", "--force")[0] == 0
+    assert Path(name).read_text() != "mine"
+
+
+def test_a_dry_run_prints_and_writes_nothing(run: Run, folder: Path) -> None:
+    """--dry-run shows the files, where they are there already too."""
+    Path("conftest.py").write_text("mine")
+    status, out, _ = run("--yes", "--dry-run")
+    assert status == 0
+    assert all(word in out for word in ("# conftest.py\n", "# test_latent.py\n", "# .github/workflows/gentest.yml\n"))
+    assert [p.name for p in folder.iterdir()] == ["conftest.py"]
+
+
+def test_code_is_not_run_unless_it_may_be(run: Run, folder: Path) -> None:
+    """A module that --load names is read; --probe imports and calls it, in another process, and takes what it sees."""
+    Path("my_model.py").write_text(MODEL)
+    assert run("--yes", "--load", "my_model:load")[0] == 0
+    assert not Path("ran").exists()
+    assert "gentest.Normal(128)" in Path("conftest.py").read_text()
+    status, out, err = run("--yes", "--load", "my_model:load", "--probe", "--force")
+    assert (status, err) == (0, "")
+    assert Path("ran").exists()
+    assert f"gentest.Normal({LATENT})" in Path("conftest.py").read_text()
+    assert f"guessed  latent: the model takes [16, {LATENT}]" in out
+    assert "guessed  output_range: 16 outputs lie within [" in out
+
+
+def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
+    """A model that raises, or exits, is told of in one line; the files are written with the defaults."""
+    for body, said in {
+        "raise KeyError('why')": "KeyError: 'why'",
+        "raise SystemExit(3)": "it ended the process",
+        "return 3": "int",
+    }.items():
+        Path("my_model.py").write_text(f"def load(checkpoint):\n    {body}\n")
+        status, _, err = run("--yes", "--load", "my_model:load", "--probe", "--force")
+        assert status == 0
+        assert err.startswith("gentest: my_model:load told nothing of its latent space: ")
+        assert said in err
+        assert err.count("\n") == 1
+
+
+# questions
+
+
+def answered(run_command: Callable[..., int], arguments: list[str], replies: list[str]) -> list[str]:
+    """The questions that are asked at a terminal, answered one after the other."""
+    asked: list[str] = []
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        if len(asked) > len(replies):
+            raise EOFError
+        return replies[len(asked) - 1]
+
+    run_command(cli._parser().parse_args(["init", *arguments]), ask)
+    return asked
+
+
+@pytest.fixture
+def at_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_a_person_is_asked_what_was_not_given(peeked: list[Any]) -> None:
+    """Each answer ends in the files; one that cannot be read is asked for again; nothing typed takes the default."""
+    Path("my_model.py").write_text(MODEL)
+    replies = ["", "n", "normal", "normal:6", "", "a smile|a frown", "n"]
+    asked = answered(command.run, [], replies)
+    assert len(asked) == len(replies)
+    assert "[my_model:load]" in asked[0]
+    assert asked[1].startswith("Import my_model and call load once")
+    assert not peeked
+    text = Path("conftest.py").read_text()
+    assert "gentest.Normal(6)" in text
+    assert "output_range=(-1, 1)" in text
+    assert 'gentest.clip("a smile", "a frown")' in Path("test_latent.py").read_text()
+    assert not Path(".github").exists()
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_a_person_may_keep_files(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only files that a person allows to are overwritten, and only those that were are said to be."""
+    Path("conftest.py").write_text("mine")
+    Path("test_latent.py").write_text("mine")
+    given = ["--load", "my_model:load", "--latent", "normal:6", "--range", "0,1", "--ci", "none", "--clip", "a dog"]
+    Path("my_model.py").write_text(MODEL)
+    assert len(answered(command.run, given, ["", "y"])) == 2
+    assert Path("conftest.py").read_text() == "mine"
+    assert Path("test_latent.py").read_text() != "mine"
+    assert "wrote    conftest.py" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_an_end_of_input_writes_nothing(folder: Path) -> None:
+    """Who leaves in the middle finds the folder as it was."""
+    with pytest.raises(InvalidArgument, match="nothing was written"):
+        answered(command.run, [], [""])
+    assert list(folder.iterdir()) == []
+
+
+def test_a_real_terminal_is_asked(folder: Path) -> None:
+    """On a pseudo-terminal the command asks, and takes what is typed."""
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen(
+        [sys.executable, "-m", "gentest", "init", "--load", "my_model:load", "--latent", "normal:6", "--ci", "none"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    Path("my_model.py").write_text(MODEL)
+    os.close(theirs)
+    for line in ("n", "0,1", ""):
+        os.write(ours, f"{line}\n".encode())
+    said = b""
+    with suppress(OSError):  # the end of a pseudo-terminal
+        while chunk := os.read(ours, 4096):
+            said += chunk
+    os.close(ours)
+    assert done.wait(timeout=60) == 0, said
+    assert "output_range=(0, 1)" in Path("conftest.py").read_text()
+    assert b"next     pytest --gentest" in said
+
+
+# misuse
+
+MISUSE = {
+    "no module": (["--load", "nowhere:load"], "no module 'nowhere' in "),
+    "no name": (
+        ["--load", "my_model:nonesuch"],
+        "defines no 'nonesuch'; there is my_model:net, my_model:load, my_model:arrays, my_model:Vae",
+    ),
+    "no submodule": (["--load", "gan_face_generate.nonesuch:x"], "has no module 'gan_face_generate.nonesuch'"),
+    "not a name": (["--load", "my-model:load"], "Expected PACKAGE.MODULE:NAME"),
+    "no file": (["--load", "gan.onnx"], "Expected MODULE:NAME, such as my_model:load, or a file that is there"),
+    "another module of the package": (
+        ["--load", "gan_face_generate:Generator"],
+        "there is gan_face_generate.models:Gen",
+    ),
+    "weights alone": (["--load", "weights.ckpt"], "holds weights alone"),
+    "a file of no kind": (["--load", "my_model.py"], "no kind of model"),
+    "no source": (["--kind", "onnx"], "--kind onnx needs --load"),
+    "no such file": (["--kind", "onnx", "--load", "gan.onnx"], "Expected the model's file"),
+    "latent": (["--latent", "gauss:3"], "Expected normal:128"),
+    "range": (["--range", "1,-1"], "Expected LOW,HIGH"),
+    "range of words": (["--range", "nan,1"], "Expected LOW,HIGH"),
+    "clip": (["--clip", "a|b|c"], "'a text|another"),
+    "clip without images": (["--clip", "a smile", "--no-images"], "--clip needs images"),
+    "labels": (["--labels", "1"], "a number of labels >= 2"),
+    "data": (["--data", "my_model:data"], "--data is for an autoencoder"),
+    "weights": (["--weights", "none.pt"], "--weights='none.pt'"),
+    "folder": (["my_model.py"], "Expected a folder"),
+    "diffusers": (["--kind", "diffusers", "--load", "a/b", "--latent", "normal:3"], "--latent is told by a pipeline"),
+}
+
+
+@pytest.mark.parametrize("name", MISUSE)
+def test_misuse_is_one_line(name: str, run: Run, folder: Path) -> None:
+    """What is wrong is said in one line with exit status 2, and nothing is written."""
+    Path("my_model.py").write_text(MODEL)
+    Path("weights.ckpt").write_bytes(b"\x80")
+    given, said = MISUSE[name]
+    status, out, err = run("--yes", *given)
+    assert (status, out) == (2, "")
+    assert err.startswith("gentest: ")
+    assert err.count("\n") == 1
+    assert said in err
+    assert {p.name for p in folder.iterdir()} == {"my_model.py", "weights.ckpt"}
+
+
+NO_LATENTS = ["", "normal", "normal:", "normal:0", "normal:3,", "normal:-3", "normal:3:1", "uniform:3:1"]
+NO_LATENTS += ["uniform:3:1:-1", "truncated:3:0", "sphere:3:1", "normal:3.5", "uniform:3:nan:1"]
+
+
+@pytest.mark.parametrize("text", NO_LATENTS)
+def test_a_latent_that_is_none_is_refused(text: str) -> None:
+    """Shapes, bounds and names are checked."""
+    with pytest.raises(InvalidArgument, match="--latent"):
+        answers.read_latent(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["normal:3", "normal:3,4,4", "uniform:3", "uniform:3:-1:1", "sphere:3", "truncated:3:1.5"]
+)
+def test_a_latent_that_is_read_is_a_space(text: str) -> None:
+    """What is written for each is a space of gentest's."""
+    assert isinstance(eval(answers.read_latent(text), {"gentest": gentest}), gentest.Space)
+
+
+# what a folder tells
+
+
+def test_names_are_followed_through_a_package(folder: Path) -> None:
+    """A name that a package imports from its own modules is found where it is defined, however it is imported."""
+    Path("pack/deep").mkdir(parents=True)
+    Path("pack/__init__.py").write_text("from .deep import Net as Network\nfrom torch import nn\nvalue = load = None\n")
+    Path("pack/deep/__init__.py").write_text("from pack.deep.net import Net\n")
+    Path("pack/deep/net.py").write_text("class Net:\n    def __init__(self, nz, *, ngf=3, nc): ...\n")
+    found = looking.defined("pack:Network", folder)
+    assert (found.is_class, found.needs, found.distribution) == (True, ("nz", "nc"), "")
+    assert found.path == folder / "pack/deep/net.py"
+    assert not looking.defined("pack:load", folder).is_class
+    assert not looking.defined("pack:nn", folder).is_class
+    with pytest.raises(InvalidArgument, match="defines no 'Net'"):
+        looking.defined("pack:Net", folder)
+
+
+def test_source_that_does_not_parse_is_no_crash(run: Run) -> None:
+    """A module with an error in it is named, or passed over where it is only looked through."""
+    Path("my_model.py").write_text("def load(:\n")
+    assert run("--yes", "--dry-run")[0] == 0
+    status, _, err = run("--yes", "--load", "my_model:load")
+    assert (status, err.count("\n")) == (2, 1)
+
+
+def test_files_of_models_are_known_by_their_contents(folder: Path) -> None:
+    """A .pt of TorchScript is told from one of weights, without loading either."""
+    scripted()
+    torch.save(net().state_dict(), "weights.pt")
+    assert looking.model_files(folder) == {"torchscript": [Path("gan.pt")], "weights": [Path("weights.pt")]}
+
+
+WEIGHTS = {
+    "linear": ({"0.weight": (8, LATENT)}, (LATENT,)),
+    "transposed": ({"0.weight": (100, 64, 4, 4), "3.weight": (64, 3, 4, 4)}, (100, 1, 1)),
+    "convolution": ({"0.weight": (64, 4, 3, 3), "3.weight": (3, 64, 3, 3)}, (4, 1, 1)),
+    "one transposed": ({"0.weight": (16, 3, 4, 4)}, (16, 1, 1)),
+    "none": ({"0.bias": (3,)}, None),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("form", ["plain.pt", "nested.pt", "plain.safetensors"])
+def test_the_latent_is_guessed_from_weights(name: str, form: str, folder: Path) -> None:
+    """The first weight says what it takes, whatever the file: a state dict, one of several, safetensors."""
+    shapes, latent = WEIGHTS[name]
+    state = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    if form.endswith("safetensors"):
+        from safetensors.torch import save_file
+
+        save_file(state, form)
+    else:
+        other = {"1.weight": torch.zeros(1, 7)}
+        torch.save({"netD": other, "epoch": 3, "netG": state, "optimizer": {}} if form == "nested.pt" else state, form)
+    seen = peeking.peek({"kind": "weights", "file": form})
+    assert seen.error == ""
+    assert seen.latent == (None if latent is None else list(latent))
+    assert seen.key == ("netG" if form == "nested.pt" else "")
+
+
+def test_a_file_of_weights_that_is_none_is_an_error(folder: Path) -> None:
+    """A pickle that would run code is refused by torch, and said."""
+    Path("bad.pt").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+    assert peeking.peek({"kind": "weights", "file": "bad.pt"}).error
+    assert not Path("ran").exists()
+    torch.save([1, 2], "list.pt")
+    assert peeking.peek({"kind": "weights", "file": "list.pt"}).error == "holds no state dict"
+
+
+RANGES = {
+    "tanh": (lambda z: z[:, :1].tanh(), [-1.0, 1.0]),
+    "sigmoid": (lambda z: z[:, :1].sigmoid(), [0.0, 1.0]),
+    "bytes": (lambda z: (z[:, :1].sigmoid() * 255).round(), [0.0, 255.0]),
+    "none": (lambda z: 50 * z[:, :1].tanh(), None),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_range_is_seen(name: str) -> None:
+    """Values that lie in a usual range have it; others have none, rather than a wrong one."""
+    f, expected = RANGES[name]
+    assert peeking._of_calls(f, [(3,)]).range == expected
+
+
+# the workflow
+
+
+def workflow(run: Run, *given: str) -> dict[Any, Any]:
+    assert run("--yes", *given)[0] == 0
+    said: dict[Any, Any] = yaml.safe_load(Path(".github/workflows/gentest.yml").read_text())
+    return said
+
+
+def test_the_workflow_asks_for_little(run: Run) -> None:
+    """Read permission, an end in time, actions of a major version, no expression in a script, nobody else's gentest."""
+    said = workflow(run, "--clip", "a smile")
+    assert said["permissions"] == {"contents": "read"}
+    assert "pull_request" in said[True]  # YAML 1.1 reads `on` as true
+    (job,) = said["jobs"].values()
+    assert job["timeout-minutes"] <= 60
+    for step in job["steps"]:
+        assert "${{" not in step.get("run", "")
+        assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/checkout@v6"))
+        assert not re.search(r"pip install (\S+ )*gentest", step.get("run", ""))
+    (cache,) = (step["with"] for step in job["steps"] if step.get("uses", "").startswith("actions/cache@"))
+    assert job["env"]["HF_HOME"].endswith(cache["path"])
+    assert "laion2b" in cache["key"]
+
+
+def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: list[Any]) -> None:
+    """The model's package, the repository's requirements, and the repository itself where it is a package."""
+    Path("requirements.txt").write_text("torch\n")
+    Path("pyproject.toml").write_text("[project]\nname = 'x'\n")
+    steps = workflow(run, "--load", "gan_face_generate.models:Generator")["jobs"]["gentest"]["steps"]
+    installs = [step["run"] for step in steps if "pip install" in step.get("run", "")]
+    assert installs[1:3] == ["python -m pip install -r requirements.txt", "python -m pip install ."]
+    assert installs[3] == "python -m pip install pytest-gentest gan_face_generate==1.1.1"
+
+
+@pytest.mark.parametrize("blessed", [False, True])
+def test_the_steps_of_the_workflow_run(blessed: bool, run: Run, folder: Path) -> None:  # noqa: FBT001
+    """In a repository whose tests lie in a folder, the steps check, and gate where there is a baseline."""
+    Path(".git").mkdir()
+    Path("tests").mkdir()
+    Path("tests/my_model.py").write_text(MODEL)
+    said = workflow(run, "tests", "--load", "my_model:load", "--latent", f"normal:{LATENT}")
+    (job,) = said["jobs"].values()
+    if blessed:
+        Path(job["env"]["BASELINE"]).write_text("no baseline")
+    scripts = {step["name"]: step["run"] for step in job["steps"] if "name" in step and "run" in step}
+    if not any(option.name == "report" for option in plugin.OPTIONS):
+        scripts["Check"] = scripts["Check"].replace(" --gentest-report=gentest.html", "")
+    env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    env |= {"PYTEST_ADDOPTS": "-p no:asyncio --gentest-examples 8", "GITHUB_STEP_SUMMARY": str(folder / "page.md")}
+    env |= {"HOME": os.environ.get("HOME", ""), **job["env"]}
+    status = {
+        name: subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", script], env=env, check=False, capture_output=True
+        ).returncode
+        for name, script in scripts.items()
+    }
+    if blessed:  # the baseline is looked at: one that is none stops the run
+        assert status["Check"] == 4
+    else:
+        assert status == {"Check": 0, "Say what came of it on the page of the job": 0}
+        assert Path("gentest.json").stat().st_size > 0
+        assert "5 properties: 5 no counterexample" in Path("page.md").read_text()
