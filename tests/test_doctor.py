@@ -329,7 +329,7 @@ def test_what_gets_in_the_way_is_said(name: str) -> None:
     assert finding.do
 
 
-@pytest.mark.parametrize("changed", HARMLESS, ids=str)
+@pytest.mark.parametrize("changed", HARMLESS, ids=lambda changed: "-".join(changed))
 def test_what_does_not_get_in_the_way_is_not(changed: dict[str, Any]) -> None:
     """Nothing is said of plugins that are merely there."""
     (finding,) = conflicts(replace(Run(), **changed))
