@@ -58,7 +58,8 @@ if [[ -n ${GATE_PROMPTS:-} ]]; then
 fi
 
 run=0
-"$python" -m pytest "${arguments[@]}" "$@" || run=$?
+# without a job summary: the action adds the decision's own
+GITHUB_STEP_SUMMARY='' "$python" -m pytest "${arguments[@]}" "$@" || run=$?
 
 if [[ ! -s $results ]]; then
   conclude '' "$MISUSE" "nothing was decided: pytest ended with exit status $run and wrote no results"
