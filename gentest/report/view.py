@@ -8,9 +8,8 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from gentest.report import charts, comparison, rates, terminal
+from gentest.report import charts, comparison, figures, rates, terminal
 from gentest.report.details import matters, where
-from gentest.report.figures import WORDS
 from gentest.report.numbers import percent
 from gentest.result import Counterexample, Result, Verdict
 from gentest.shown import Shown, Strip
@@ -78,15 +77,21 @@ class View:
     @property
     def verdict(self) -> str:
         """The verdict in words."""
-        return WORDS[self.result.verdict]
+        return figures.verdict(self.result)
 
     @property
-    def figures(self) -> str:
-        """How much was looked at, in a line."""
+    def figures(self) -> tuple[tuple[str, str, str], ...]:
+        """What was looked at and what it came to: the name of each figure, itself, and the word that goes with it."""
         result = self.result
-        said = [f"{result.examples:,} probes"] if result.examples else []
-        said += [f"{result.images:,} images"] if result.images else []
-        return ", ".join([*said, f"{result.seconds:.1f} s"])
+        what = "" if result.distribution else "rate" if result.rate else "margin"
+        of = "outputs" if result.distribution else "probes"
+        found = (
+            ("probes", figures.probes(result), of),
+            ("measure", figures.measure(result), what),
+            ("images", f"{result.images:,}", "images"),
+            ("seconds", figures.seconds(result), ""),
+        )
+        return tuple(figure for figure in found if figure[1])
 
 
 def outcome(result: Result) -> str:

@@ -12,6 +12,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,44 @@ def of_summary(folder: Path) -> list[Figures]:
     return found
 
 
-READERS: dict[str, Reader] = {"terminal": of_terminal, "junit": of_junit, "summary": of_summary}
+class Page(HTMLParser):
+    """The text of each element of the page, by its class, one list a result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[dict[str, str]] = []
+        self._inside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A section is a result; what is in it has classes."""
+        kind = dict(attrs).get("class") or ""
+        if tag == "section" and "result" in kind.split():
+            self.results.append({})
+        if tag in ("span", "bdi"):
+            self._inside.append("chip" if "chip" in kind.split() else kind or tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leaves it."""
+        if tag in ("span", "bdi") and self._inside:
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        """The first text of each class is the result's own."""
+        if self.results and self._inside:
+            self.results[-1].setdefault(self._inside[-1], data.strip())
+
+
+def of_page(folder: Path) -> list[Figures]:
+    """The results of the HTML page."""
+    page = Page()
+    page.feed((folder / "report.html").read_text(encoding="utf-8"))
+    return [
+        Figures(r["bdi"], r["property"], r["chip"], r["probes"], r.get("measure", ""), r["seconds"])
+        for r in page.results
+    ]
+
+
+READERS: dict[str, Reader] = {"terminal": of_terminal, "junit": of_junit, "summary": of_summary, "page": of_page}
 """Whoever adds a report adds how it is read; `written` below makes them all."""
 
 
@@ -130,7 +168,7 @@ def written(request: pytest.FixtureRequest, repository: Repository, monkeypatch:
     """The folder with every report of one run."""
     repository.write(SOURCE)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(repository.path / "summary.md"))
-    args = ["--gentest-json", "results.json", "--junitxml", "junit.xml"]
+    args = ["--gentest-json", "results.json", "--junitxml", "junit.xml", "--gentest-report", "report.html"]
     result = repository.check(*args, *(["-n", "2"] if request.param == "workers" else []))
     assert result.ret == 1
     (repository.path / "terminal.txt").write_text("\n".join(result.outlines), encoding="utf-8")
