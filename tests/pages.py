@@ -17,7 +17,14 @@ from sybil import Document
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "gentest/README.md", *(ROOT / "examples").rglob("README.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "gentest/README.md",
+        *(ROOT / "examples").glob("*/README.md"),
+        ROOT / "examples/README.md",
+    ]
+)
 
 FIGURES = hypothesis.__version__.startswith("6.170.")
 """Whether Hypothesis draws the probes that the pages show: another version may draw others, and find other figures."""

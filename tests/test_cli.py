@@ -243,8 +243,9 @@ def test_show_exits_as_the_run_did(results: list[Result], status: int, run: Run)
     assert f"{len(results)} propert" in out
 
 
-def test_show_prints_what_the_run_printed(run: Run) -> None:
+def test_show_prints_what_the_run_printed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A violation is shown with its path, and how to replay it."""
+    monkeypatch.setenv("COLUMNS", "100")
     written(Path("results.json"), [VIOLATED])
     _, out, _ = run("show", "results.json")
     assert f"{VIOLATED.property}: violated by 3 of 20 probes, worst margin -0.2" in out

@@ -32,7 +32,8 @@ def main() -> None:
             opened = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
             opened.goto(page.as_uri())
             result, last = (opened.locator(s).bounding_box() for s in (".result", ".result .look:nth-of-type(2)"))
-            assert result and last
+            assert result is not None
+            assert last is not None
             height = last["y"] + last["height"] - result["y"]
             clip = {"x": result["x"], "y": result["y"], "width": result["width"], "height": height}
             shot = opened.screenshot(clip=clip, full_page=True)

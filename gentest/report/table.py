@@ -27,6 +27,8 @@ class _Column:
     right: bool = False
     name: bool = False
     """Whether its text is shortened where there is too little room."""
+    least: int = 0
+    """It is no narrower, so that the table looks alike from run to run."""
 
 
 def table(
@@ -75,7 +77,7 @@ def _chosen(results: Sequence[Result], width: int) -> list[_Column]:
     else:
         probes = _Column("probes", figures.probes, right=True)
         measures = [_Column("margin or rate", figures.measure), _Column("margin or rate", figures.brief)]
-    seconds = _Column("time", figures.seconds, right=True)
+    seconds = _Column("time", figures.seconds, right=True, least=len("100.0 s"))
     chosen: list[_Column] = []
     for figures_shown in ([probes, m, seconds] for m in measures):
         chosen = [*verdicts, *names, *figures_shown]
@@ -110,7 +112,7 @@ def _widths(columns: Sequence[_Column], results: Sequence[Result], width: int) -
 
 
 def _widest(column: _Column, results: Sequence[Result]) -> int:
-    return max(len(column.head), *(cells(column.text(result)) for result in results))
+    return max(len(column.head), column.least, *(cells(column.text(result)) for result in results))
 
 
 def _row(texts: Sequence[str], columns: Sequence[_Column], widths: Sequence[int]) -> str:

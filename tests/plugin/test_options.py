@@ -194,8 +194,16 @@ WRONG = [
     ("device", "cuda:99", "gentest: Expected a torch device that is here but got device='cuda:99' (type=str); *"),
     ("profile", "nonsense", "gentest: Expected one of ci, default, quick, thorough but got profile='nonsense'*"),
     ("prompts", "none.json", "gentest: *none.json: no such prompt file; make it with --gentest-update-prompts"),
-    ("replay", "garbage", "--gentest-replay: expected PROPERTY:PROBE, as a failing test prints it but got 'garbage'"),
-    ("replay", "between:", "--gentest-replay: expected PROPERTY:PROBE, as a failing test prints it but got 'between:'"),
+    (
+        "replay",
+        "garbage",
+        "--gentest-replay: expected PROPERTY:PROBE, as a failing * a file that holds it but got 'garbage'",
+    ),
+    (
+        "replay",
+        "between:",
+        "--gentest-replay: expected PROPERTY:PROBE, as a failing * a file that holds it but got 'between:'",
+    ),
     ("replay", "between:xyz", "gentest: Expected a probe as gentest prints it, such as * but got probe='xyz'*"),
     ("replay", "between:1f-w9.3", "gentest: Expected a window low.high with 0 <= low < high <= 64 but got *"),
     ("replay", "between:" + "f" * 17, "gentest: Expected a probe as gentest prints it, such as * but got *"),
