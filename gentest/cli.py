@@ -232,7 +232,7 @@ def _measured(given: argparse.Namespace, prompts: list[list[str]], rest: Sequenc
         asked |= {name: getattr(given, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
         inis = {"cache_dir": f"{scratch}/cache", "gentest_json": "", "gentest_baseline": ""}
         written = {"COVERAGE_FILE": f"{scratch}/coverage", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
-        plugins = ["-p", "gentest", "-p", "gentest.suggesting"]
+        plugins = ["-p", "gentest", "-p", "gentest.running.suggesting"]
         command = [sys.executable, "-m", "pytest", *plugins, "--gentest", "--gentest-suggest", json.dumps(asked)]
         command += ["-q", "--no-header", "--no-summary", "-k", "", "-m", "", folder]
         command += [word for name, value in inis.items() for word in ("-o", f"{name}={value}")]

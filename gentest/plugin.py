@@ -1,7 +1,7 @@
 """The pytest plugin: options, fixtures, and what happens to decorated tests with and without `--gentest`.
 
 Loaded in every run of pytest where gentest is installed, so it imports nothing heavy: what `--gentest` needs is in
-`gentest.runner`, which is imported only then.
+`gentest.running.runner`, which is imported only then.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gentest import checkpoints
 from gentest._settings import PRECISIONS
+from gentest.running import checkpoints
 
 if TYPE_CHECKING:
     import torch
@@ -256,7 +256,7 @@ def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gentest: checked by gentest's engine under --gentest (added by its decorators)")
     if enabled(config):
-        from gentest.runner import Runner
+        from gentest.running.runner import Runner
 
         config.pluginmanager.register(Runner(config), "gentest-runner")
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gentest import checkpoints
+from gentest.running import checkpoints
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ VIOLATIONS = [
     ("open-clip", "gentest/engine/context.py", "def f():\n    from open_clip import tokenizer"),
     ("optional", "gentest/generators.py", "import onnxruntime"),
     ("optional", "gentest/adapters/diffusers.py", "def f():\n    import diffusers"),
-    ("optional", "gentest/runner.py", "def f():\n    import xdist"),
+    ("optional", "gentest/running/runner.py", "def f():\n    import xdist"),
     ("optional", "gentest/engine/context.py", "def f():\n    import ray"),
     ("layers", "gentest/adapters/onnx.py", "from gentest.generators import Generator"),
     ("hypothesis", "gentest/engine/driver.py", "from hypothesis import find"),
@@ -151,7 +151,7 @@ def test_nothing_imports_hypothesis_internals() -> None:
 def test_only_the_edges_import_the_package_itself() -> None:
     """`import gentest`, which reaches every room by its lazy names, is left to the edges that pytest loads."""
     found = {name for name, path in modules(ROOT / "gentest").items() if "gentest" in imports(path)}
-    assert found <= {"gentest.runner", "gentest.gathering", "gentest.gating", "gentest.plugin"}
+    assert found <= {"gentest.running.runner", "gentest.running.gathering", "gentest.running.gating", "gentest.plugin"}
 
 
 def test_nothing_heavy_is_imported_by_the_plugin_as_it_loads() -> None:

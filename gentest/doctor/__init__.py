@@ -2,7 +2,7 @@
 
 `finding.py` is what is said of one thing; `installed.py` looks at what is installed. What pytest itself makes of a
 folder, its plugins, the device, the CLIP and the caches is asked of a pytest process of its own, which collects and
-runs nothing (`gentest.examining`): none of this imports torch.
+runs nothing (`gentest.running.examining`): none of this imports torch.
 """
 
 from gentest.doctor.command import add_to, run

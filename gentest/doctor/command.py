@@ -63,7 +63,16 @@ def _of_pytest(folder: Path, rest: Sequence[str]) -> list[Finding]:
     """What pytest itself finds there, in a process of its own; and how that ended, where it broke."""
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch, "answer.json")
-        command = [sys.executable, "-m", "pytest", "-p", "gentest.examining", "--gentest", "--collect-only", "-q"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "gentest.running.examining",
+            "--gentest",
+            "--collect-only",
+            "-q",
+        ]
         if os.environ.get(AUTOLOAD):
             command[3:3] = ["-p", "gentest.plugin"]
         command += ["--gentest-examine", str(answer), str(folder), *rest]

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from gentest._settings import Values
-from gentest.checkpoints import plain_id
-from gentest.node_ids import node_id
-from gentest.workers import VISIBLE, Workers, gpu_of
+from gentest.running.checkpoints import plain_id
+from gentest.running.node_ids import node_id
+from gentest.running.workers import VISIBLE, Workers, gpu_of
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository
@@ -127,7 +127,7 @@ def test_scattered_tests_make_images_again(repository: Repository) -> None:
 GROUPED = """
 import json
 from pathlib import Path
-from gentest.grouping import groups
+from gentest.running.grouping import groups
 
 @pytest.fixture
 def weights():

@@ -29,7 +29,7 @@ from gentest.files import write_whole
 from gentest.generators import Generator
 from gentest.properties.definition import AtRate
 from gentest.report.progress import Watch
-from gentest.runner import Runner
+from gentest.running.runner import Runner
 from gentest.suggestions.suggestion import Wish, default_attributes, measure
 from gentest.suggestions.test_file import file_text
 

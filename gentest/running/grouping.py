@@ -19,8 +19,8 @@ from gentest.decorators import DECLARED, Declared
 from gentest.engine.context import SHARED
 from gentest.engine.subject import thing_key
 from gentest.errors import InvalidArgument
-from gentest.node_ids import marked_group
 from gentest.properties.definition import Definition
+from gentest.running.node_ids import marked_group
 
 
 def groups(items: Sequence[pytest.Item]) -> dict[str, str]:

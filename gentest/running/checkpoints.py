@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gentest.node_ids import node_id
+from gentest.running.node_ids import node_id
 
 FIXTURE = "gentest_checkpoint"
 MARK = "checkpoint="

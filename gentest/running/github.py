@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from gentest import plugin, replays
+from gentest import plugin
 from gentest.comparison import Standing
 from gentest.report import comparison, markdown, terminal
 from gentest.report.annotations import Annotation, Level, commands
 from gentest.result import Document, Result
+from gentest.running import replays
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 ANNOTATES = "pytest_github_actions_annotate_failures"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from gentest.attributes import Distance
-from gentest.grouping import definitions_of, shape
 from gentest.probes import Probes
 from gentest.properties.definition import Definition
+from gentest.running.grouping import definitions_of, shape
 
 MEASURED = ("attribute", "feature", "keeps", "attributes")
 """The arguments of a property that are measured on single outputs."""

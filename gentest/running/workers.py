@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from gentest._settings import Values
-from gentest.grouping import groups
 from gentest.report import layout
+from gentest.running.grouping import groups
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 LINE = "gentest_groups"
@@ -89,7 +89,7 @@ class Workers:
         """By groups where tests would be scattered; None, xdist's own choice, where another way was asked for."""
         if not self._schedules(config):
             return None
-        from gentest.scheduling import GroupScheduling
+        from gentest.running.scheduling import GroupScheduling
 
         return GroupScheduling(config, log, self._groups)
 

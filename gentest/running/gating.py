@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 import gentest
-from gentest import checkpoints, gate, plugin
+from gentest import gate, plugin
 from gentest._settings import Values
 from gentest.baseline import Baseline, Blessing, Entry
 from gentest.comparison import Comparison, Terms
 from gentest.engine.driver import Question
 from gentest.errors import InvalidArgument
 from gentest.result import Result, Verdict
+from gentest.running import checkpoints
 
 PROBES = 2048
 

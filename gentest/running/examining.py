@@ -29,10 +29,10 @@ from gentest.doctor.finding import NOTE, OK, PROBLEM, Finding
 from gentest.engine.context import resolve_device
 from gentest.errors import GentestError, first_line
 from gentest.files import write_whole
-from gentest.grouping import definitions_of
 from gentest.properties.definition import Definition
-from gentest.runner import Runner
-from gentest.workers import VISIBLE
+from gentest.running.grouping import definitions_of
+from gentest.running.runner import Runner
+from gentest.running.workers import VISIBLE
 
 OPTION = "--gentest-examine"
 GIB = 2**30

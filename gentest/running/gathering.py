@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 import gentest
-from gentest import gate, github, plugin, replays
+from gentest import gate, plugin
 from gentest._settings import Values
 from gentest.comparison import Comparison
-from gentest.drawing import Drawing
 from gentest.engine.context import resolve_device
 from gentest.errors import InvalidArgument
-from gentest.gating import Gating
 from gentest.report import comparison, figures, junit, layout, ranking, terminal
 from gentest.report.document import write_json
 from gentest.report.table import table
 from gentest.result import Document, Result, Session
+from gentest.running import github, replays
+from gentest.running.drawing import Drawing
+from gentest.running.gating import Gating
 
 VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
 REPORTED = "gentest_results"

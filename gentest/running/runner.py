@@ -11,26 +11,27 @@ from typing import Any
 
 import pytest
 
-from gentest import checkpoints, plugin, replays, workers
+from gentest import plugin
 from gentest._settings import ATTRIBUTE, FIELDS, Values, settings
 from gentest.attributes.clip_int8 import check_packages
 from gentest.attributes.prompts import PromptCache
 from gentest.baseline import keys
-from gentest.coming import Coming
 from gentest.decorators import DECLARED, Declared, Property, checker
-from gentest.drawing import Drawing
 from gentest.engine.actors import check_ray
 from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation, in_a_line
-from gentest.failures import Failures
-from gentest.gathering import Gathering, attach
-from gentest.gating import Gating
 from gentest.generators import Generator
 from gentest.probes import Probe
 from gentest.report import layout, progress, terminal
 from gentest.result import Result, Verdict
-from gentest.undecorated import watched
+from gentest.running import checkpoints, replays, workers
+from gentest.running.coming import Coming
+from gentest.running.drawing import Drawing
+from gentest.running.failures import Failures
+from gentest.running.gathering import Gathering, attach
+from gentest.running.gating import Gating
+from gentest.running.undecorated import watched
 
 
 @dataclass

@@ -9,9 +9,9 @@ import hashlib
 
 import pytest
 
-from gentest.node_ids import node_id
 from gentest.probes import Probe
 from gentest.result import Result, Verdict
+from gentest.running.node_ids import node_id
 
 KEPT = 4
 """Probes of one property that are read back at most."""

@@ -1,0 +1,1 @@
+"""A run of pytest under `--gentest`: what it checks, keeps and tells. Only `plugin.py` is loaded in every run."""
