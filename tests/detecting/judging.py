@@ -1,7 +1,7 @@
 """What gentest says of a checkpoint: the whole suite on it, and the gate's decision against the blessed one.
 
-It asks as a run of `pytest --gentest --gentest-baseline FILE --gentest-drift fail` does (`gentest.running.gating`): the same
-questions, on the same probes, with the same number of claims, and `gentest.gate.decide` over all of them.
+It asks as a run of `pytest --gentest --gentest-baseline FILE --gentest-drift fail` does (`gentest.running.gating`): the
+same questions, on the same probes, with the same number of claims, and `gentest.gate.decide` over all of them.
 """
 
 from __future__ import annotations
