@@ -230,7 +230,8 @@ def _measured(given: argparse.Namespace, prompts: list[list[str]], rest: Sequenc
         answer = Path(scratch, "answer.json")
         asked = {"folder": folder, "answer": str(answer), "attributes": given.attribute, "prompts": prompts}
         asked |= {name: getattr(given, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
-        inis = {"cache_dir": f"{scratch}/cache", "gentest_json": "", "gentest_baseline": ""}
+        inis = {"cache_dir": f"{scratch}/cache"}
+        inis |= dict.fromkeys(("gentest_json", "gentest_baseline", "gentest_report", "gentest_images"), "")
         written = {"COVERAGE_FILE": f"{scratch}/coverage", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
         plugins = ["-p", "gentest", "-p", "gentest.running.suggesting"]
         command = [sys.executable, "-m", "pytest", *plugins, "--gentest", "--gentest-suggest", json.dumps(asked)]

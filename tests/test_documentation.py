@@ -111,7 +111,9 @@ def unknown(words: list[str]) -> list[str]:
     if program in ("pytest", "pdoc"):
         known = options(program)
     elif program == "gentest":
-        known = options("gentest", *words[1:2]) | options("pytest")
+        passed_on = words.index("--") if "--" in words else len(words)
+        takes_pytests = words[1:2] == ["bless"] or passed_on < len(words)
+        known = options("gentest", *words[1:2]) | (options("pytest") if takes_pytests else frozenset())
     elif program == "python":
         script = (ROOT / words[1]).read_text(encoding="utf-8")
         known = frozenset(word for word in given if f'"{word}"' in script)

@@ -19,6 +19,8 @@ from gentest.doctor.installed import AUTOLOAD, installed
 from gentest.errors import InvalidArgument
 
 SECONDS = 300
+PYTEST = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.console_main())"
+"""As the command `pytest`, which finds no module by the current folder."""
 MARK = "EDIT:"
 """What `gentest init` leaves where a person has to write something."""
 UNWRITTEN = ("NotImplementedError", "=...")
@@ -63,18 +65,10 @@ def _of_pytest(folder: Path, rest: Sequence[str]) -> list[Finding]:
     """What pytest itself finds there, in a process of its own; and how that ended, where it broke."""
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch, "answer.json")
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "gentest.running.examining",
-            "--gentest",
-            "--collect-only",
-            "-q",
-        ]
+        command = [sys.executable, "-c", PYTEST]
         if os.environ.get(AUTOLOAD):
-            command[3:3] = ["-p", "gentest.plugin"]
+            command += ["-p", "gentest.plugin"]
+        command += ["-p", "gentest.running.examining", "--gentest", "--collect-only", "-q"]
         command += ["--gentest-examine", str(answer), str(folder), *rest]
         try:
             done = subprocess.run(

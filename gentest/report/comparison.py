@@ -22,9 +22,9 @@ def lines(comparison: Comparison, width: int = WIDEST) -> list[Line]:
     found += [Line(f"drift      {describe(drift)}", "unsure") for drift in comparison.drifted]
     if comparison.drifts and not comparison.drifted:
         found.append(Line(f"no drift   in {', '.join(dict.fromkeys(d.what for d in comparison.drifts))}", "good"))
-    for word, names in (("not seen", comparison.missing), ("unseen", comparison.uncompared)):
+    for said, names in (("not seen   ", comparison.missing), ("drift      not comparable: ", comparison.uncompared)):
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        found += [Line(f"{word:<10} {', '.join(names[:SHOWN])}{more}", "unsure")] if names else []
+        found += [Line(f"{said}{', '.join(names[:SHOWN])}{more}", "unsure")] if names else []
     lines = [Line(text, line.tone) for line in found for text in hanging(line.text, width)]
     return [*lines, Line(total(comparison), tone(comparison))]
 

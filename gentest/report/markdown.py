@@ -81,6 +81,7 @@ def _gate(found: Comparison) -> list[str]:
         counts = f"{gate.probes:,} of {gate.stored:,} | {gate.losses} / {gate.wins}"
         lines.append(f"| {SIGNS[gate.standing]} | {names} | {before} | {now} | {counts} | {evidence} |")
     lines += ["", *(f"- ⚠️ drift: {_cell(comparison.describe(drift))}" for drift in found.drifted)]
+    lines += [f"- ⚠️ drift not comparable: {_cell(key)}" for key in found.uncompared]
     lines += [f"- ⚠️ not looked at: {_cell(key)}" for key in found.missing]
     return [*lines, ""]
 
