@@ -94,7 +94,7 @@ def unpack(text: str, name: str) -> tuple[float, ...]:
 
 
 def pack_bytes(values: bytes) -> str:
-    """Small whole numbers as one word: base64 of int8."""
+    """Bytes as one word: base64."""
     return base64.b64encode(values).decode("ascii")
 
 

@@ -74,8 +74,9 @@ class Attacked:
 class Attack:
     """An attack on one property, from some probes in the order in which they are to be tried.
 
-    At most `budget` outputs of the generator are made, but for the round that passes it. `watch` is told how many
-    probes were looked at, and about how many the budget is enough for.
+    At most `budget` outputs of the generator are looked at, but for the round that passes it: whether somebody has kept
+    what is measured on them, or they are made twice, changes nothing. `watch` is told how many probes were looked at,
+    and how many the budget is enough for.
     """
 
     def __init__(
@@ -117,10 +118,10 @@ class Attack:
 
     @property
     def _spent(self) -> bool:
-        images = self._images
-        if self._probes and images:
-            self._watch(self._probes, max(self._probes, self._probes * self._budget // images))
-        return images >= self._budget
+        a_probe = self._judge.definition.probes.n_points * len(self._judge.under)
+        if self._probes:
+            self._watch(self._probes, max(self._probes, self._budget // a_probe))
+        return self._probes * a_probe >= self._budget
 
     def _scores(self, probe: Probe) -> Floats:
         return np.asarray(scores_of(self._space, [probe], self._streams)[0])

@@ -28,6 +28,8 @@ PILOT_SEED = 0x67656E74657374
 """The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
 PILOT = 256
 PILOT_BATCH = 16
+ALONE = 256
+"""Blocks of single outputs that are kept: what further tests measure rounding on, and not every probe near zero."""
 LEAST_SPREAD = 1e-6
 """A spread below this share of an attribute's size is rounding."""
 
@@ -79,6 +81,8 @@ class Context:
         self._subjects: dict[Hashable, Subject] = {}
         self._blocks: dict[Hashable, Block] = {}
         """The one that was asked for last stands last. An OrderedDict would hash every key at each look."""
+        self._alone: dict[Hashable, None] = {}
+        """Those of single outputs among them."""
 
     @property
     def meter(self) -> Meter:
@@ -151,6 +155,12 @@ class Context:
             block = Block(self.maker, subject, family, probes, alone=alone, batch_size=batch_size)
         self._make_room()
         self._blocks[key] = block
+        if alone:
+            self._alone.pop(key, None)
+            self._alone[key] = None
+            if len(self._alone) > ALONE:
+                self._blocks.pop(oldest := next(iter(self._alone)), None)
+                del self._alone[oldest]
         return block
 
     def samples(self, subject: Subject, seed: int, start: int, n: int) -> Iterator[Observed]:
@@ -169,6 +179,8 @@ class Context:
     def _make_room(self) -> None:
         """Keeps to the bound: the oldest outputs go first, then the oldest measurements."""
         excess = self.n_bytes - self.room
+        if excess <= 0:
+            return
         for block in list(self._blocks.values()):
             if excess > 0 and block.has_outputs:
                 before = block.n_bytes

@@ -45,7 +45,7 @@ SCREENED = 16
 SCREEN_FACTOR = 4.0
 """What it could mistake is within this many times the largest error seen: some eight standard deviations."""
 REMEMBERED = 8192
-"""Margins that are kept, at least: those of the probes that were asked about last."""
+"""Margins that are kept, at least: those that were found last. Of others, where somebody asks, they are found again."""
 CLOSE = 32
 """Of the probes whose margins rounding could confuse, at most so many are evaluated alone to find the worst."""
 
@@ -54,7 +54,7 @@ ByPrior: TypeAlias = dict[Probe, tuple[float, ...]]
 
 
 class Judge:
-    """The margins of one property on one generator; each probe is evaluated once and its margins kept.
+    """The margins of one property on one generator; each probe is evaluated once while its margins are kept.
 
     A probe has a margin under each prior that the property names, and the smallest is its margin; standard deviations
     are measured under the generator's own.

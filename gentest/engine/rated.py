@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import itemgetter
+from itertools import islice
 
 from gentest.engine import rate
 from gentest.engine.arms import Arm, arms_of, overall
@@ -40,22 +40,20 @@ class Rated:
 
 
 class Failing:
-    """The probes of an arm that violate, by their place in the stream: the furthest ones, where there are many."""
+    """The first probes of an arm that violate, by their place in the stream."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[float, int, Probe]] = []
+        self._found: list[tuple[int, Probe]] = []
 
     def note(self, start: int, probes: Sequence[Probe], margins: Sequence[float]) -> None:
         """What was found at the places from `start` on."""
-        if len(self._found) >= 2 * MOST_FAILING:
-            self._found = sorted(self._found)[:MOST_FAILING]
         pairs = enumerate(zip(probes, margins, strict=True), start)
-        self._found += [(margin, place, probe) for place, (probe, margin) in pairs if margin < 0]
+        found = ((place, probe) for place, (probe, margin) in pairs if margin < 0)
+        self._found += islice(found, MOST_FAILING - len(self._found))
 
     def among(self, n: int) -> list[Probe]:
-        """Those among the first `n` of the stream, in its order."""
-        counted = sorted(found for found in self._found if found[1] < n)[:MOST_FAILING]
-        return [probe for _, _, probe in sorted(counted, key=itemgetter(1))]
+        """Those among the first `n` of the stream."""
+        return [probe for place, probe in self._found if place < n]
 
 
 def _refuting(against: Mapping[str, Failing], rate: Rate) -> list[Probe]:

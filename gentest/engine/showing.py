@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from gentest.comparison import Sample
 from gentest.engine import pictures
+from gentest.engine.block import Block
 from gentest.engine.evidence import Observed
 from gentest.engine.margins import Judge
 from gentest.errors import in_a_line
@@ -59,7 +61,7 @@ class Showing:
         if not self._judge.subject.generator.images:
             return
         with self._drawing():
-            outputs = evidence.block.outputs[0]  # [P, C, H, W]
+            outputs = self._outputs(probe, probe, evidence.block)  # [P, C, H, W]
             made = pictures.strip(outputs, whole=self._whole)
             if which == "worst":
                 self._shown = replace(self._shown, worst=made)
@@ -86,9 +88,16 @@ class Showing:
         first, other = (float(t) for t in evidence.t[0][[0, at]])
         return outputs[0], outputs[at], (ends.get(first, f"t = {first:.2f}"), ends.get(other, f"t = {other:.2f}"))
 
-    def _outputs(self, found: Probe, other: Probe) -> Tensor:
-        """The outputs [P, C, H, W] of another probe, under the prior under which the one found violates most."""
-        return self._judge.evidence([other], self._judge.weakest(found), alone=True).block.outputs[0]
+    def _outputs(self, found: Probe, other: Probe, made: Block | None = None) -> Tensor:
+        """The outputs [P, C, H, W] of a probe, under the prior under which the one found violates most.
+
+        Those of a block where it has them, else of one that nobody else sees: it is not counted, so nobody may use it.
+        """
+        if made is not None and made.has_outputs:
+            return made.outputs[0]
+        judge, space = self._judge, self._judge.weakest(found).space
+        own = judge.subject if space == judge.subject.generator.base else judge.subject.under(space)
+        return Block(judge.context.maker, own, judge.definition.probes, [other], alone=True).outputs[0]
 
     def finished(self, result: Result, *, seed: int, against: Sample | None) -> Shown:
         """All that was noted, with the outputs of the seed's first latents beside the baseline's."""
@@ -101,7 +110,11 @@ class Showing:
                 size = check_pictures(frames, "the baseline's outputs")
                 kept = Strip(frames, *size, tuple(range(len(frames))), len(frames))
                 self._shown = replace(self._shown, baseline=kept)
-        return replace(self._shown, traces=self._traces(result), histograms=self._histograms(result, against))
+        with self._drawing():
+            self._shown = replace(self._shown, traces=self._traces(result))
+        with self._drawing():
+            self._shown = replace(self._shown, histograms=self._histograms(result, against))
+        return self._shown
 
     def _traces(self, result: Result) -> tuple[Trace, ...]:
         """Each rate as its probes came in, at up to `LOOKS` of the places where it was looked at."""
@@ -143,7 +156,7 @@ class Showing:
 
 
 def histograms(margins: Mapping[str, Sequence[float]]) -> tuple[Histogram, ...]:
-    """One histogram for each list of margins that is not empty, all over the same bins.
+    """One histogram for each list of margins that is not empty, all over the same bins; none where no bins hold all.
 
     >>> [one] = histograms({"a": [-1.0, 0.0, 1.0, 1.0]})
     >>> one.low, one.high, sum(one.counts[:20]), sum(one.counts[20:])
@@ -154,6 +167,8 @@ def histograms(margins: Mapping[str, Sequence[float]]) -> tuple[Histogram, ...]:
     if not len(pooled):
         return ()
     low, high = float(pooled.min()), float(pooled.max())
+    if not isfinite((high - low) / EDGE):
+        return ()
     width = (high - low) / BINS or max(abs(high), 1.0) / BINS
     pooled_bins = _bins(pooled, width)
     first, last = int(pooled_bins.min()), int(pooled_bins.max()) + 1

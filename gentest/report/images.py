@@ -66,5 +66,5 @@ def _plain(text: str) -> str:
 def _files(shown: Shown) -> Iterator[tuple[str, bytes]]:
     for name, strip in (("worst", shown.worst), ("minimal", shown.minimal)):
         if strip is not None:
-            for place, whole in zip(strip.places, strip.whole, strict=False):
+            for place, whole in enumerate(strip.whole):
                 yield f"{name}-{place:02d}.png", base64.b64decode(whole)

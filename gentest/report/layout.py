@@ -39,12 +39,11 @@ def wrapped(text: str, width: int, *, first: str = "", rest: str = "") -> list[s
         line = start
         for word in paragraph.split():
             joined = line + word if line == start else f"{line} {word}"
-            if cells(joined) > width and line != start:
+            if line != start and len(_taken(joined, width)) < len(joined):
                 lines.append(line)
                 start = rest
                 joined = rest + word
-            while cells(joined) > width > cells(start):
-                head = _taken(joined, width)
+            while width > cells(start) and len(head := _taken(joined, width)) < len(joined):
                 lines.append(head)
                 start = rest
                 joined = rest + joined[len(head) :]
@@ -85,6 +84,9 @@ def cells(text: str) -> int:
 
 def _taken(text: str, width: int) -> str:
     """As much of the beginning as fits."""
-    while cells(text) > width:
-        text = text[:-1]
+    taken = 0
+    for i, sign in enumerate(text):
+        taken += cells(sign)
+        if taken > width:
+            return text[:i]
     return text

@@ -1,20 +1,43 @@
-"""Replay strings that are too long for a screen, such as an attack's of a thousand signs: kept in files, shown by path.
+"""Commands that evaluate a counterexample again.
 
-`--gentest-replay` takes such a file in place of the string.
+A replay string that is too long for a screen, such as an attack's of a thousand signs, is kept in a file, which
+`--gentest-replay` takes in its place.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from gentest import plugin
 from gentest.files import write_whole
 
 LONGEST = 160
 """A longer replay string is shown by its file."""
+OPTIONS = ("device", "clip", "prompts", "profile", "baseline")
+"""Of the options of a run, those that say what a probe is evaluated by."""
+
+
+def command(item: pytest.Item, test: str, replay: str, *, checkpoint: str | Path | None) -> str:
+    """One line that evaluates a probe of a test again, from where pytest was started."""
+    config = item.config
+    here = config.invocation_params.dir  # a node id names no file outside rootdir
+    node = f"{os.path.relpath(item.path, here)}::{test.partition('::')[2]}"
+    words = ["pytest", "--gentest", node, "--gentest-replay", shown(config, replay)]
+    flags = {"-c": config.getoption("inifilename"), "--rootdir": config.getoption("rootdir")}
+    words += [word for flag, given in flags.items() if given for word in (flag, given)]
+    if checkpoint is not None:
+        words += [plugin.CHECKPOINT.flag, os.path.relpath(checkpoint, here)]
+    for option in plugin.OPTIONS:
+        given = config.getoption(option.flag)
+        if option.name in OPTIONS and given is not None:
+            words += [option.flag, str(given)]
+    return shlex.join(words)
 
 
 def shown(config: pytest.Config, replay: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 from collections.abc import Generator as Iteration
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -195,6 +194,8 @@ class Runner:
         for label, property in labelled.items():
             result = self._decide(item, label, in_baseline[label], property, subject)
             outcome = self._gating.outcome(result)
+            if label not in checked.failed:  # else another run of the body has failed already, and is the one shown
+                result = self._drawing.drawn(result, self._command(item, result))
             checked.keep(label, result, fails=outcome == "fail")
             if outcome == "fail":
                 failed.append(result)
@@ -231,7 +232,7 @@ class Runner:
         if self._replay is None and result.verdict is not Verdict.ERROR:
             self._failures.keep(item, label, result)
         result = self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
-        return self._drawing.drawn(result, self._command(item, result))
+        return result
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:
         """The settings of a test, and the context it shares with every test that has `SHARED` in common."""
@@ -252,28 +253,9 @@ class Runner:
         """One line that evaluates the minimal counterexample again, from where pytest was started."""
         if result.counterexample is None:
             return ""
-        # a node id names no file outside rootdir
-        here = os.path.relpath(item.path, self.config.invocation_params.dir)
-        test = f"{here}::{result.test.partition('::')[2]}"
-        words = [
-            "pytest",
-            "--gentest",
-            test,
-            "--gentest-replay",
-            replays.shown(self.config, result.counterexample.replay),
-        ]
-        flags = {"-c": "inifilename", "--rootdir": "rootdir"}
-        words += [
-            word for flag, name in flags.items() if (given := self.config.getoption(name)) for word in (flag, given)
-        ]
-        if result.checkpoint or self.config.getoption(plugin.CHECKPOINT.flag) is not None:
-            path = self._gating.path_of(result.checkpoint)
-            words += [plugin.CHECKPOINT.flag, os.path.relpath(path, self.config.invocation_params.dir)]
-        for option in plugin.OPTIONS:
-            given = self.config.getoption(option.flag)
-            if option.name in ("device", "clip", "prompts", "profile", "baseline") and given is not None:
-                words += [option.flag, str(given)]
-        return shlex.join(words)
+        checks_one = result.checkpoint or self.config.getoption(plugin.CHECKPOINT.flag) is not None
+        path = self._gating.path_of(result.checkpoint) if checks_one else None
+        return replays.command(item, result.test, result.counterexample.replay, checkpoint=path)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(

@@ -663,9 +663,7 @@ def test_outputs_that_cannot_be_seen_are_said(drift: str, status: int, model: Re
     broken = conftest.read_text().replace("z[:, 1])", "torch.where(z[:, 1] < 0.01, torch.nan, z[:, 1]))")
     conftest.write_text(broken)
     result = gate(model, "good", "--gentest-drift", drift)
-    result.stdout.fnmatch_lines(
-        ["drift * not comparable: * thumbnails", "gate: * drift not comparable;*"]
-    )
+    result.stdout.fnmatch_lines(["drift * not comparable: * thumbnails", "gate: * drift not comparable;*"])
     assert result.ret == status
 
 
