@@ -174,3 +174,11 @@ def test_no_more_are_written_than_are_shown() -> None:
     assert len(lines) == MOST + 1
     assert lines[MOST - 1] == "::error title=gentest%3A there are more::4 more: e9, e10, e11, e12"
     assert lines[-1] == "::warning title=w::m"
+
+
+def test_a_word_without_end_is_cut() -> None:
+    """Such as an attack's probe in the message of an error: in lines of the full width, nothing lost."""
+    word = "笑" + "x" * 30_000
+    lines = wrapped(word, 100, first="  ", rest="  ")
+    assert "".join(line.removeprefix("  ") for line in lines) == word
+    assert {cells(line) for line in lines[:-1]} == {100}

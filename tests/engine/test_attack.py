@@ -147,6 +147,24 @@ def test_the_budget_is_kept(attack: int) -> None:
     assert attack <= result.attack.images <= attack + POPULATION + 1
 
 
+@pytest.mark.parametrize("way", ["gradient", "evolution"])
+def test_what_a_cache_holds_is_no_budget_saved(way: str, tmp_path: Path) -> None:
+    """A second run, which finds everything measured, looks at the same probes and says the same."""
+
+    def level(z: Tensor) -> Tensor:
+        found = 0.45 * torch.sigmoid(z[:, 0])
+        return found if way == "gradient" else found.detach()
+
+    said = []
+    for _ in range(2):
+        looks = settings(**{**ATTACK.given, "attack": 600, "cache": str(tmp_path)})
+        said.append(dark().check(zoo.generator(level, gentest.Normal(8)), settings=looks).attack)
+    assert said[0] is not None
+    assert said[1] is not None
+    assert (said[0].method, said[0].found) == (way, False)
+    assert (said[0].probes, said[0].least) == (said[1].probes, said[1].least)
+
+
 def test_a_budget_that_the_first_look_spends_is_still_an_answer() -> None:
     """One that finds no gradient on its only round says what it saw there, in JSON too."""
     result = check(dark(), lambda z: ridge(z).detach(), gentest.Normal(32), attack=1)

@@ -55,6 +55,35 @@ def test_a_report_changes_nothing(property: gentest.Property, tmp_path: object) 
         assert said[0] == said[1]
 
 
+@gentest.property(probes=gentest.points())
+def dark(evidence: gentest.Evidence) -> Tensor:
+    """No output is brighter than a half."""
+    return 0.5 - evidence.scores(gentest.brightness())[:, 0]
+
+
+def test_a_report_of_an_attack_changes_nothing() -> None:
+    """The sample that an attack began with is drawn as well, and counted as without a report; so is what comes next."""
+    said = []
+    for shows in (False, True):
+        generator = zoo.generator(lambda z: torch.sigmoid(4.0 * (z[:, :16].mean(1) - 1.0)), gentest.Normal(64))
+        values = replace(VALUES, attack=5000)
+        context = Context(values)
+        questions = [
+            Question(p.definition, shows=shows) for p in (dark(), gentest.reproducible(), gentest.well_formed())
+        ]
+        results = [check(question, generator, context, values) for question in questions]
+        assert results[0].attack is not None
+        assert results[0].attack.found
+        said.append([replace(r, seconds=0.0, shown=None).to_json() for r in results])
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("far", [1e300, 1.7e308])
+def test_margins_that_no_bins_hold_are_not_drawn(far: float) -> None:
+    """A report of them is one without a histogram, and no error."""
+    assert histograms({"a": [-far, far]}) == ()
+
+
 def test_a_rate_is_drawn_as_it_came_in() -> None:
     """The last look is the one that decided, every look has the bounds of its counts, and counts only grow."""
     result = asked(BETWEEN.at_rate(0.9), zoo.generator(zoo.fold), shows=True)
