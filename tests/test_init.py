@@ -4,6 +4,7 @@ nothing is overwritten or run that was not allowed to be.
 
 from __future__ import annotations
 
+import ast
 import os
 import pty
 import re
@@ -600,6 +601,43 @@ def test_the_range_is_seen(name: str) -> None:
     """Values that lie in a usual range have it; others have none, rather than a wrong one."""
     f, expected = RANGES[name]
     assert peeking._of_calls(f, [(3,)]).range == expected
+
+
+HOSTILE = "g\"]) or __import__('os').system('touch ran')  #\n"
+
+
+def strings(text: str) -> list[str]:
+    """The string literals in Python, which has to compile and to call nothing by the name `__import__`."""
+    tree = ast.walk(ast.parse(text))
+    nodes = list(tree)
+    assert not any(isinstance(node, ast.Name) and node.id == "__import__" for node in nodes)
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_what_a_file_holds_is_never_written_as_code(run: Run, peeked: list[Any]) -> None:
+    """A key, the name of a weight and that of a file of weights end in one literal each, or in a comment."""
+    Path("my_model.py").write_text(MODEL)
+    file = "w\"+__import__('os')+\".pt"
+    state = {"a\nimport os\n\x00": torch.zeros(8, LATENT)}
+    torch.save({HOSTILE: state}, file)
+    assert run("--yes", "--load", "my_model:Vae", "--kind", "torch")[0] == 0
+    text = Path("conftest.py").read_text()
+    assert f"gentest.Normal({LATENT})" in text
+    assert {HOSTILE, file} <= set(strings(text))
+    assert not any(isinstance(node, ast.Import) and node.names[0].name == "os" for node in ast.parse(text).body)
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "exported", "onnx", "diffusers"])
+def test_the_name_of_a_model_is_never_written_as_code(kind: str, run: Run) -> None:
+    """Nor that of a model's file, a pipeline on the hub or a CLIP."""
+    name = HOSTILE.strip().replace("/", "")
+    if kind != "diffusers":
+        Path(name).touch()
+    told = [] if kind == "diffusers" else ["--latent", "normal:6", "--range", "0,1"]
+    given = ["--kind", kind, "--load", name, *told, "--clip", "a smile", "--clip-model", HOSTILE, "--ci", "none"]
+    assert run("--yes", *given)[0] == 0
+    assert strings(Path("conftest.py").read_text()).count(name) == 1
+    assert strings(Path("test_latent.py").read_text()).count(HOSTILE) == 1
 
 
 # the workflow

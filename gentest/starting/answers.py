@@ -126,6 +126,15 @@ def asked(question: str, default: str, read: Callable[[str], object], ask: Calla
         return text
 
 
+def printable(text: str) -> str:
+    """A text that fits into a line or a comment: the names of files, and those in them, may hold anything.
+
+    >>> printable("a\\nb\\x00")
+    'a b '
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def _number(word: str) -> float | None:
     with suppress(ValueError):
         value = float(word)

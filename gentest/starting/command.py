@@ -17,7 +17,7 @@ from typing import Any
 from gentest.errors import InvalidArgument
 from gentest.files import write_whole
 from gentest.starting import answers as reading
-from gentest.starting.answers import Answers, Latent, asked, read_latent, read_prompts, read_range
+from gentest.starting.answers import Answers, Latent, asked, printable, read_latent, read_prompts, read_range
 from gentest.starting.files import Written, files
 from gentest.starting.kinds import KINDS
 from gentest.starting.looking import defined, model_files
@@ -153,7 +153,7 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
         prompts=tuple(read_prompts(text) for text in dict.fromkeys(prompts or [])),
         clip=given.clip_model,
         ci=ci or "github",
-        guesses=tuple(guesses.items()),
+        guesses=tuple((what, printable(why)) for what, why in guesses.items()),
     )
 
 

@@ -69,6 +69,7 @@ def _rendered(name: str, values: dict[str, object]) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # nothing here is HTML
     )
+    environment.filters["quoted"] = _quoted
     return environment.get_template(f"{name}.jinja").render(values)
 
 
@@ -122,7 +123,7 @@ def _imports(answers: Answers, how: str) -> list[list[str]]:
 
 def _pipeline(file: str) -> str:
     """Where a pipeline is, in Python: a folder beside the fixture, or a name on the hub."""
-    return f'Path(__file__).parent / "{file.removeprefix("./")}"' if file.startswith("./") else f'"{file}"'
+    return f"Path(__file__).parent / {_quoted(file[2:])}" if file.startswith("./") else _quoted(file)
 
 
 def _how(answers: Answers) -> str:
@@ -165,7 +166,7 @@ def _called(name: str, arguments: Sequence[str], *, indent: int, end: str = "") 
 
 
 def _quoted(text: str) -> str:
-    """A string as formatters write it."""
+    """A string as formatters write it: one literal, whatever it holds."""
     said = repr(text)
     return f'"{said[1:-1]}"' if said.startswith("'") and '"' not in said else said
 
