@@ -8,6 +8,7 @@ import ast
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -151,7 +152,7 @@ CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
     "labels": ("torch", nothing, ["--load=my_model:labelled", "--latent=uniform:6:-1:1", "--labels=3"], "label="),
     "numpy": ("numpy", nothing, ["--kind", "numpy", "--load", "my_model:arrays", "--latent", "normal:6"], "from_numpy"),
     "torchscript": ("torchscript", scripted, ["--load", "gan.pt"], f"Normal({LATENT})"),
-    "exported": ("exported", exported, [], f"Normal({LATENT})"),
+    "exported": ("exported", exported, ["--probe"], f"Normal({LATENT})"),
     "onnx": ("onnx", onnx, ["--kind", "onnx"], "Normal((3, 4, 4))"),
     "diffusers": ("diffusers", pipeline, ["--load", "ddim"], 'Path(__file__).parent / "ddim"'),
     "autoencoder": (
@@ -364,6 +365,30 @@ def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
         assert err.count("\n") == 1
 
 
+def test_a_program_of_torch_export_is_not_loaded_unasked(run: Run, peeked: list[Any]) -> None:
+    """A .pt2 that lies in the folder is unpickled when it is loaded: it is written down and not looked into."""
+    Path("gan.pt2").touch()
+    assert run("--yes")[0] == 0
+    assert 'Path(__file__).parent / "gan.pt2"' in Path("conftest.py").read_text()
+    assert not peeked
+    assert run("--yes", "--load", "gan.pt2", "--force")[0] == 0
+    assert not peeked
+    assert run("--yes", "--probe", "--force")[0] == 0
+    assert [q["kind"] for q in peeked] == ["exported"]
+
+
+def test_modules_of_the_folder_do_not_shadow_others(run: Run) -> None:
+    """A json.py or torch.py beside a file of weights is not imported by the process that looks into the file."""
+    for name in ("json", "torch", "runpy"):
+        Path(f"{name}.py").write_text("open('ran', 'w')\n")
+    Path("my_model.py").write_text(MODEL)
+    torch.save({"0.weight": torch.zeros(8, LATENT)}, "weights.pt")
+    status, out, err = run("--yes", "--load", "my_model:Vae", "--kind", "torch")
+    assert (status, err) == (0, "")
+    assert f"is [8, {LATENT}]" in out
+    assert not Path("ran").exists()
+
+
 # questions
 
 
@@ -405,6 +430,17 @@ def test_a_person_is_asked_what_was_not_given(peeked: list[Any]) -> None:
     assert "output_range=(-1, 1)" in text
     assert 'gentest.clip("a smile", "a frown")' in Path("test_latent.py").read_text()
     assert not Path(".github").exists()
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_a_person_is_asked_before_a_program_is_loaded(peeked: list[Any]) -> None:
+    """As for code: a .pt2 file that was not named is loaded once a person says so."""
+    Path("gan.pt2").touch()
+    asked = answered(command.run, ["--ci", "none", "--clip", "a dog"], ["", "n", "", ""])
+    assert asked[1].startswith("Load gan.pt2, which may run code of its own, and call it once, ")
+    assert not peeked
+    answered(command.run, ["--ci", "none", "--clip", "a dog", "--force"], ["", "y", "", ""])
+    assert [q["kind"] for q in peeked] == ["exported"]
 
 
 @pytest.mark.usefixtures("at_a_terminal")
@@ -665,6 +701,18 @@ def test_the_workflow_asks_for_little(run: Run) -> None:
     assert "laion2b" in cache["key"]
 
 
+@pytest.mark.parametrize("name", ["runs #2", "exp: a", "it's", "- x", "{a}", "\"q\\"])
+def test_any_name_of_a_folder_fits_the_workflow(name: str, run: Run, folder: Path) -> None:
+    """What YAML or the shell would read otherwise is quoted: the baseline's path, the tests, the cache's key."""
+    Path(".git").mkdir()
+    (job,) = workflow(run, name, "--clip", "a smile", "--clip-model", "local-dir:a #b: c")["jobs"].values()
+    assert job["env"]["BASELINE"] == f"{name}/gentest_baseline.json"
+    (key,) = (step["with"]["key"] for step in job["steps"] if step.get("uses", "").startswith("actions/cache@"))
+    assert key == "clip-local-dir-a #b- c"
+    (check,) = (step["run"] for step in job["steps"] if step.get("name") == "Check")
+    assert shlex.split(check.splitlines()[-1])[-1] == name
+
+
 def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: list[Any]) -> None:
     """The model's package, the repository's requirements, and the repository itself where it is a package."""
     Path("requirements.txt").write_text("torch\n")
@@ -700,6 +748,7 @@ def test_the_steps_of_the_workflow_run(blessed: bool, run: Run, folder: Path) ->
     if blessed:  # the baseline is looked at: one that is none stops the run
         assert status["Check"] == 4
     else:
-        assert status == {"Check": 0, "Say what came of it on the page of the job": 0}
+        assert status == {"Check": 0}
         assert Path("gentest.json").stat().st_size > 0
+        assert Path("page.md").read_text().count("### gentest") == 1
         assert "5 properties: 5 no counterexample" in Path("page.md").read_text()

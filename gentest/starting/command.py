@@ -24,6 +24,8 @@ from gentest.starting.looking import defined, model_files
 from gentest.starting.sources import file_of, is_package, kind_of, one_of, source_there, weights_of
 
 PEEK_SECONDS = 120
+PEEK = "import sys; sys.path[:] = filter(None, sys.path); from gentest.peeking import main; main()"
+"""Imports nothing that lies in the current folder, as `python -m` would: a json.py there is not ours to run."""
 
 
 def add_to(commands: Any) -> argparse.ArgumentParser:
@@ -32,8 +34,9 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
         "init",
         help="a conftest.py, a test file and a CI workflow to start with",
         description="Writes conftest.py, test_latent.py and .github/workflows/gentest.yml for your model. What is not "
-        "said is asked for where somebody is at the terminal, and guessed otherwise. None of your code is run "
-        "unless --probe is given; no file is overwritten unless --force is.",
+        "said is asked for where somebody is at the terminal, and guessed otherwise. TorchScript and ONNX files are "
+        "loaded and called, to see what they take; none of your code is run, and no .pt2 file is loaded, unless "
+        "--probe is given; no file is overwritten unless --force is.",
     )
     kinds = "; ".join(f"{kind.name}: {kind.what}" for kind in KINDS.values())
     parser.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: .")
@@ -61,7 +64,11 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--clip-model", default=reading.CLIP, metavar="MODEL", help=f"default: {reading.CLIP}")
     parser.add_argument("--ci", choices=("github", "none"), help="default: github")
-    parser.add_argument("--probe", action="store_true", help="import and call what --load names, to see what it takes")
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="import and call what --load names, or load the .pt2 file, which may run code of its own, to see what it takes",
+    )
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--force", action="store_true", help="overwrite files that are there")
     parser.add_argument("--dry-run", action="store_true", help="print the files instead of writing them")
@@ -178,7 +185,10 @@ def _question(
     """What there is to ask of the model itself, as `gentest.peeking` takes it; nothing where nothing is."""
     if KINDS[answers.kind].source == "file":
         told = given.latent is not None and given.range is not None
-        return {} if told else {"kind": answers.kind, "file": str(folder / answers.file)}
+        loads = f"Load {printable(answers.file)}, which may run code of its own, and call it once"
+        if told or (answers.kind == "exported" and not _may(loads, given, ask)):
+            return {}
+        return {"kind": answers.kind, "file": str(folder / answers.file)}
     what = answers.defined
     if answers.kind not in ("torch", "numpy") or what is None:
         return {}
@@ -187,11 +197,7 @@ def _question(
         return {"kind": "weights", "file": str(place / answers.weights.path)}
     if what.is_class or given.labels is not None:
         return {}
-    may = given.probe
-    if not may and ask is not None and (given.latent is None or given.range is None):
-        question = f"Import {what.module} and call {what.name} once, to see what it takes and gives? [y/N]: "
-        may = ask(question).strip().lower().startswith("y")
-    if not may:
+    if not _may(f"Import {what.module} and call {what.name} once", given, ask):
         return {}
     return {
         "kind": answers.kind,
@@ -200,6 +206,13 @@ def _question(
         "takes": what.takes,
         "shape": _plain_shape(given.latent),
     }
+
+
+def _may(what: str, given: argparse.Namespace, ask: Callable[[str], str] | None) -> bool:
+    """Whether code that is not gentest's may run: where --probe says so, or a person whom something is to be told."""
+    if given.probe or ask is None or (given.latent is not None and given.range is not None):
+        return bool(given.probe)
+    return ask(f"{what}, to see what it takes and gives? [y/N]: ").strip().lower().startswith("y")
 
 
 def _plain_shape(latent: str | None) -> list[int] | None:
@@ -214,7 +227,7 @@ def _seen(question: dict[str, Any]) -> dict[str, Any]:
     """What `gentest.peeking` answers, in a process of its own; why it does not goes to standard error."""
     if not question:
         return {}
-    command = [sys.executable, "-m", "gentest.peeking", json.dumps(question)]
+    command = [sys.executable, "-c", PEEK, json.dumps(question)]
     try:
         done = subprocess.run(
             command,

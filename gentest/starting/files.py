@@ -5,6 +5,7 @@ The templates stand beside this module. Their signs are << >> and <% %>, since G
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,7 @@ def _rendered(name: str, values: dict[str, object]) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # nothing here is HTML
     )
-    environment.filters["quoted"] = _quoted
+    environment.filters |= {"quoted": _quoted, "yaml": json.dumps, "shell": shlex.quote}
     return environment.get_template(f"{name}.jinja").render(values)
 
 
