@@ -132,7 +132,8 @@ def _model(asked: Mapping[str, Any]) -> tuple[Callable[..., Any], list[tuple[int
         model = OnnxModel(file)
         return model, [tuple(size or 1 for size in value.shape[1:]) for value in model.inputs if value.shape]
     module, _, name = asked["load"].partition(":")
-    sys.path[:0] = [str(Path(asked["folder"])), str(Path(asked["folder"]) / "src")]
+    folder = asked["folder"]
+    sys.path[:0] = dict.fromkeys((asked.get("root", folder), folder, str(Path(folder) / "src")))
     load = getattr(importlib.import_module(module), name)
     made = load(None) if asked.get("takes", 1) else load()
     if kind == "numpy":

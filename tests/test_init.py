@@ -309,6 +309,170 @@ def test_a_package_is_looked_through(load: str, run: Run, peeked: list[Any]) -> 
     assert (status, err) == (2, "gentest: --load zoo: name one of zoo:OneGenerator, zoo:OtherGenerator\n")
 
 
+OPEN = {
+    "two": ("def make(path, width): ...", "    model = make(path=..., width=...)", "what your model is made with"),
+    "by name": ("def make(*, path): ...", "    model = make(path=...)", "what your model is made with"),
+    "one of each": ("def make(a=0, *, b): ...", "    model = make(b=...)", "what your model is made with"),
+    "a variable": (
+        "import functools\nmake = functools.partial(print)",
+        "    model = make(gentest_checkpoint)",
+        "what gives your model, which the source does not say",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_call_that_is_not_told_is_left_to_a_person(name: str, run: Run, folder: Path) -> None:
+    """A function of other arguments than the checkpoint, and what is no function by its source."""
+    source, line, said = OPEN[name]
+    Path("my_model.py").write_text(source + "\n")
+    for kind in ("torch", "autoencoder"):
+        status, out, _ = run("--yes", "--load", "my_model:make", "--kind", kind, "--force", "--probe")
+        lines = Path("conftest.py").read_text().splitlines()
+        (at,) = re.findall(rf"^edit +conftest\.py:(\d+): {said}$", out, re.MULTILINE)
+        assert (status, lines[int(at) - 1]) == (0, line)
+        clean(folder)
+
+
+@pytest.mark.parametrize("source", ["make = lambda path: path", "def make(path, *, a=1): ...", "def make(): ..."])
+def test_a_call_that_is_told_is_written(source: str, run: Run, folder: Path) -> None:
+    """A function of the checkpoint or of nothing, an anonymous one too, is called as it is."""
+    Path("my_model.py").write_text(source + "\n")
+    assert "edit " not in run("--yes", "--load", "my_model:make")[1]
+    assert f"make({'gentest_checkpoint' * ('path' in source)})," in Path("conftest.py").read_text()
+
+
+def test_images_that_need_arguments_are_left_to_a_person(run: Run, folder: Path) -> None:
+    """A function that --data names is called with nothing, where its source says that it can be."""
+    Path("my_model.py").write_text("def load(path): ...\n\n\ndef data(n, *, size): ...\n")
+    _, out, _ = run("--yes", "--kind", "autoencoder", "--load", "my_model:load", "--data", "my_model:data")
+    (at,) = re.findall(r"^edit +conftest\.py:(\d+): what your images are made with$", out, re.MULTILINE)
+    assert Path("conftest.py").read_text().splitlines()[int(at) - 1].strip() == "data=data(n=..., size=...),"
+    clean(folder)
+
+
+CHOICES: dict[str, tuple[list[str], str]] = {
+    "one": (["w.pt"], "w.pt"),
+    "a generator": (["critic.pt", "netGen.pt"], "netGen.pt"),
+    "neither": (["a.pt", "b.pt"], ""),
+    "both": (["ema.pt", "gen.pt"], ""),
+    "many": ([f"{letter}.pt" for letter in "abcdef"], ""),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_weights_are_taken_where_they_are_told(name: str, run: Run, folder: Path, peeked: list[Any]) -> None:
+    """The one file, or the one with the name of a generator, is taken and said; else a person chooses."""
+    files, taken = CHOICES[name]
+    Path("my_model.py").write_text(MODEL)
+    for file in files:
+        torch.save({"0.weight": torch.zeros(8, LATENT)}, file)
+    status, out, _ = run("--yes", "--load", "my_model:Vae", "--kind", "torch")
+    assert status == 0
+    assert ("edit " in out) == (not taken)
+    if taken:
+        assert f"guessed  weights: {taken} is the one file of weights " in out
+        assert f'Path(__file__).parent / "{taken}"' in Path("conftest.py").read_text()
+    else:
+        some = ", ".join([*files[:4], *(["2 more"] if len(files) > 4 else [])])
+        assert f": the weights it has without a checkpoint, one of {some}\n" in out
+        assert not peeked
+    clean(folder)
+
+
+# names, and where they are looked for
+
+NAMES: dict[str, list[str]] = {
+    "a fixture": ["--load", "my_model:generator"],
+    "a function of the file": ["--kind", "autoencoder", "--load", "my_model:Vae", "--data", "my_model:load"],
+    "the file's images": ["--kind", "autoencoder", "--load", "my_model:images"],
+    "one name twice": ["--kind", "autoencoder", "--load", "my_model:load", "--data", "other:load"],
+    "an alias": ["--kind", "autoencoder", "--load", "my_model:load_data", "--data", "other:load_data"],
+    "one function twice": ["--kind", "autoencoder", "--load", "my_model:load", "--data", "my_model:load"],
+    "a hook": ["--load", "my_model:pytest_configure"],
+    "a local name": ["--load", "my_model:model"],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_hides_another(name: str, run: Run, folder: Path) -> None:
+    """Every name in a conftest.py is bound once, none as a hook of pytest's, and what is called is what was named."""
+    names = ("generator", "images", "load", "load_data", "model", "pytest_configure")
+    source = "\n\n".join(f"def {n}(path=None):\n    return '{n}'" for n in names) + "\n"
+    Path("my_model.py").write_text(source + "\n\nclass Vae:\n    pass\n")
+    Path("other.py").write_text(source)
+    assert run("--yes", *NAMES[name])[0] == 0
+    tree = ast.parse(Path("conftest.py").read_text())
+    bound = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    for node in tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            bound += [alias.asname or alias.name for alias in node.names]
+    assert len(set(bound)) == len(bound)
+    assert not any(n.startswith("pytest_") for n in bound)
+    made = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    theirs = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module in ("my_model", "other")]
+    assert {alias.asname or alias.name for node in theirs for alias in node.names} <= made
+    clean(folder)
+
+
+def test_what_is_loaded_is_found_beside_the_folder(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module, file or pipeline of the current folder or the repository's is found, and imported from there."""
+    Path(".git").mkdir()
+    Path("here/tests").mkdir(parents=True)
+    Path("src").mkdir()
+    Path("src/deep_model.py").write_text("def load(path): ...\n")
+    Path("top_model.py").write_text("def load(path): ...\n")
+    Path("here/near_model.py").write_text("def load(path): ...\n")
+    Path("here/near.onnx").touch()
+    Path("pipe").mkdir()
+    Path("pipe/model_index.json").touch()
+    monkeypatch.chdir("here")
+    told = ["--yes", "--force", "--latent", "normal:6", "--range", "0,1"]
+    for module, place in {
+        "deep_model": 'Path(__file__).parents[2] / "src"',
+        "top_model": "Path(__file__).parents[2]",
+        "near_model": "Path(__file__).parents[1]",
+    }.items():
+        assert run("tests", *told, "--load", f"{module}:load")[0] == 0
+        text = Path("tests/conftest.py").read_text()
+        assert f"sys.path.insert(0, str({place}))" in text
+        assert f"from {module} import load" in text
+        clean(Path("tests"))
+        where = eval(place, {"Path": Path, "__file__": str(Path("tests/conftest.py").absolute())})
+        assert (where / f"{module}.py").is_file()
+    assert run("tests", *told, "--load", "near.onnx")[0] == 0
+    assert 'Path(__file__).parent / "../near.onnx"' in Path("tests/conftest.py").read_text()
+    assert run("tests", "--yes", "--force", "--load", "pipe")[0] == 0
+    assert 'Path(__file__).parent / "../../pipe"' in Path("tests/conftest.py").read_text()
+    Path("tests/my_model.py").write_text("def load(path): ...\n")
+    assert run("tests", *told, "--load", "my_model:load")[0] == 0
+    assert "sys" not in Path("tests/conftest.py").read_text()
+
+
+def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that lies in the repository, or that was installed from a folder, may be another's on an index."""
+    Path("work").mkdir()
+
+    def installed(at: Path, url: str = "") -> str:
+        (at / "packed").mkdir(parents=True)
+        (at / "packed/__init__.py").write_text("def load(path): ...\n")
+        (at / "packed-1.0.dist-info").mkdir()
+        (at / "packed-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: packed\nVersion: 1.0\n")
+        (at / "packed-1.0.dist-info/top_level.txt").write_text("packed\n")
+        if url:
+            (at / "packed-1.0.dist-info/direct_url.json").write_text(url)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(at)
+            found = looking.defined("packed:load", folder / "work")
+        assert not found.told
+        return found.distribution
+
+    assert installed(folder / "elsewhere") == "packed==1.0"
+    assert installed(folder / "work/venv/site-packages") == "packed==1.0"
+    assert installed(folder / "editable", '{"url": "file:///x", "dir_info": {"editable": true}}') == ""
+    assert installed(folder / "work/libs/packed") == ""
+
+
 # nothing is overwritten, and nothing is run, that was not allowed to be
 
 
@@ -701,7 +865,7 @@ def test_the_workflow_asks_for_little(run: Run) -> None:
     assert "laion2b" in cache["key"]
 
 
-@pytest.mark.parametrize("name", ["runs #2", "exp: a", "it's", "- x", "{a}", "\"q\\"])
+@pytest.mark.parametrize("name", ["runs #2", "exp: a", "it's", "é 😀", "{a}", '"q\\'])
 def test_any_name_of_a_folder_fits_the_workflow(name: str, run: Run, folder: Path) -> None:
     """What YAML or the shell would read otherwise is quoted: the baseline's path, the tests, the cache's key."""
     Path(".git").mkdir()

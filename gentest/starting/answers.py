@@ -43,6 +43,8 @@ class Weights:
     packaged: bool = False
     key: str = ""
     """Under which name a dict in it holds the state dict; "" where it is one itself."""
+    why: str = ""
+    """What it was taken for; "" where it was named."""
 
     @property
     def is_safe(self) -> bool:
@@ -63,6 +65,8 @@ class Answers:
     data: Defined | None = None
     """What gives an autoencoder's images."""
     weights: Weights | None = None
+    choices: tuple[Path, ...] = ()
+    """Files of weights, where which of them is the model's is left to a person."""
     prompts: tuple[tuple[str, ...], ...] = ()
     clip: str = CLIP
     images: bool = True

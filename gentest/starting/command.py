@@ -20,7 +20,7 @@ from gentest.starting import answers as reading
 from gentest.starting.answers import Answers, Latent, asked, printable, read_latent, read_prompts, read_range
 from gentest.starting.files import Written, files
 from gentest.starting.kinds import KINDS
-from gentest.starting.looking import defined, model_files
+from gentest.starting.looking import defined, model_files, repository
 from gentest.starting.sources import file_of, is_package, kind_of, one_of, source_there, weights_of
 
 PEEK_SECONDS = 120
@@ -67,7 +67,7 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--probe",
         action="store_true",
-        help="import and call what --load names, or load the .pt2 file, which may run code of its own, to see what it takes",
+        help="import and call what --load names, or load the .pt2 file, which may run code, to see what it takes",
     )
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--force", action="store_true", help="overwrite files that are there")
@@ -80,10 +80,13 @@ def run(given: argparse.Namespace, ask: Callable[[str], str] = input) -> int:
     if given.folder.exists() and not given.folder.is_dir():
         raise InvalidArgument.expected("a folder, or a name for one", "FOLDER", str(given.folder))
     folder = given.folder.resolve()
+    root = repository(folder)
+    if not str(folder.relative_to(root)).isprintable():
+        raise InvalidArgument.expected("a folder whose name can be printed", "FOLDER", str(given.folder))
     somebody = not given.yes and sys.stdin is not None and sys.stdin.isatty()
     try:
         answers = _answers(given, folder, ask if somebody else None)
-        made = files(answers, folder, _repository(folder))
+        made = files(answers, folder, root)
         if given.dry_run:
             sys.stdout.writelines(f"# {_shown(file.path)}\n{file.text}\n" for file in made)
             return 0
@@ -117,11 +120,15 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
     answers = Answers(kind, Latent(read_latent(reading.LATENT)), (-1.0, 1.0), images=not given.no_images)
     if source == "code":
         answers = _with_code(answers, given, load, folder, there)
+        if answers.weights is not None and answers.weights.why:
+            guesses["weights"] = f"{answers.weights.path.as_posix()} is {answers.weights.why}"
     else:
         answers = replace(answers, file=file_of(load, kind, folder))
     seen = _seen(_question(answers, given, folder, ask))
     if seen.get("key") and answers.weights is not None:
         answers = replace(answers, weights=replace(answers.weights, key=seen["key"]))
+    if seen.get("output") and answers.defined is not None and not answers.defined.known:
+        answers = replace(answers, defined=replace(answers.defined, known=True))  # the call that was tried is right
     latent, output_range = given.latent, given.range
     if seen.get("latent") and latent is None:
         latent = f"normal:{','.join(map(str, seen['latent']))}"
@@ -173,10 +180,11 @@ def _with_code(
         raise InvalidArgument(f"--data is for an autoencoder, and this is of kind {answers.kind}")
     if given.weights is not None and not given.weights.is_file():
         raise InvalidArgument.expected("a file", "--weights", str(given.weights))
-    weights = None
+    answers = replace(answers, defined=what, data=data)
     if what is not None and what.is_class:
-        weights = weights_of(what, given.weights, folder, there.get("weights", []))
-    return replace(answers, defined=what, data=data, weights=weights)
+        weights, choices = weights_of(what, given.weights, folder, there.get("weights", []))
+        return replace(answers, weights=weights, choices=choices)
+    return answers
 
 
 def _question(
@@ -195,7 +203,7 @@ def _question(
     if answers.weights is not None and what.root is not None:
         place = what.root / what.package if answers.weights.packaged else folder
         return {"kind": "weights", "file": str(place / answers.weights.path)}
-    if what.is_class or given.labels is not None:
+    if not replace(what, known=True).is_ready or given.labels is not None:
         return {}
     if not _may(f"Import {what.module} and call {what.name} once", given, ask):
         return {}
@@ -203,6 +211,7 @@ def _question(
         "kind": answers.kind,
         "load": f"{what.module}:{what.name}",
         "folder": str(folder),
+        "root": str(what.root if what.told else folder),
         "takes": what.takes,
         "shape": _plain_shape(given.latent),
     }
@@ -247,13 +256,8 @@ def _seen(question: dict[str, Any]) -> dict[str, Any]:
         }
     if seen["error"]:
         what = question.get("load") or os.path.relpath(question["file"])
-        sys.stderr.write(f"gentest: {what} told nothing of its latent space: {seen['error']}\n")
+        sys.stderr.write(printable(f"gentest: {what} told nothing of its latent space: {seen['error']}") + "\n")
     return seen
-
-
-def _repository(folder: Path) -> Path:
-    """The folder of the repository, which workflows belong to; the folder itself where there is none."""
-    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
 
 
 def _allowed(made: list[Written], *, force: bool, ask: Callable[[str], str] | None) -> list[Written]:
@@ -277,7 +281,8 @@ def _said(answers: Answers, made: list[Written], folder: Path) -> list[str]:
     edits = [(file, *edit) for file in made for edit in file.edits]
     lines += [f"edit     {_shown(file.path)}:{line}: {what}" for file, line, what in edits]
     if edits and answers.defined is not None and answers.defined.line:
-        lines.append(f"see      {answers.defined.path}:{answers.defined.line} (class {answers.defined.name})")
+        what = "class" if answers.defined.is_class else "def"
+        lines.append(f"see      {answers.defined.path}:{answers.defined.line} ({what} {answers.defined.name})")
     kind = KINDS[answers.kind]
     if kind.package and importlib.util.find_spec(kind.package) is None:
         lines.append(f"install  pip install 'pytest-gentest[{kind.extra}]'")
