@@ -1,7 +1,8 @@
-"""What a model says of its latent space and outputs, for `gentest init`: `python -m gentest.peeking JSON` prints JSON.
+"""What a model says of its latent space and outputs, for `gentest init`: `main` takes JSON and prints JSON.
 
-A file of weights is read as tensors alone; TorchScript, a program of torch.export and ONNX are loaded and called.
-Code of the user's own runs only where the command was told so (`--probe`). The latent is guessed from the shape of the
+A file of weights is read as tensors alone; TorchScript and ONNX are loaded and called. Code of the user's own, and
+programs of torch.export, which are unpickled, run only where the command was told so (`--probe`): only for the user's
+own code is its folder put where Python imports from. The latent is guessed from the shape of the
 first weight, and is taken where a call with it succeeds.
 """
 
@@ -42,8 +43,6 @@ class Seen:
     range: list[float] | None = None
     key: str = ""
     """Under which name a file of weights holds them; "" where it is a state dict itself."""
-    is_model: bool = False
-    """Whether what was called is an `nn.Module`."""
     error: str = ""
 
 
@@ -133,7 +132,8 @@ def _model(asked: Mapping[str, Any]) -> tuple[Callable[..., Any], list[tuple[int
         model = OnnxModel(file)
         return model, [tuple(size or 1 for size in value.shape[1:]) for value in model.inputs if value.shape]
     module, _, name = asked["load"].partition(":")
-    sys.path[:0] = [str(Path(asked["folder"])), str(Path(asked["folder"]) / "src")]
+    folder = asked["folder"]
+    sys.path[:0] = dict.fromkeys((asked.get("root", folder), folder, str(Path(folder) / "src")))
     load = getattr(importlib.import_module(module), name)
     made = load(None) if asked.get("takes", 1) else load()
     if kind == "numpy":
@@ -166,11 +166,11 @@ def _of_calls(function: Callable[..., Any], shapes: Iterable[tuple[int, ...]]) -
             except Exception as error:  # the next shape may fit
                 said = said or in_a_line(error)
                 continue
-            return _seen(form, made, isinstance(function, nn.Module))
+            return _seen(form, made)
     return Seen(error=said or "the shape of its latents is not told by its weights: say it with --latent")
 
 
-def _seen(shape: tuple[int, ...], made: Any, is_model: bool) -> Seen:  # noqa: FBT001  # one call
+def _seen(shape: tuple[int, ...], made: Any) -> Seen:
     made = made[0] if isinstance(made, (tuple, list)) and made else made
     if not isinstance(made, Tensor) or len(made) != N or not made.numel():
         got = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
@@ -185,11 +185,11 @@ def _seen(shape: tuple[int, ...], made: Any, is_model: bool) -> Seen:  # noqa: F
         low=low,
         high=high,
         range=list(fits[0]) if fits else None,
-        is_model=is_model,
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Answers the question that is the first argument of the process."""
     answer = Seen(error="it ended the process")
     with suppress(BaseException), redirect_stdout(sys.stderr):  # what a stranger's code prints or raises is no answer
         answer = peek(json.loads(sys.argv[1]))

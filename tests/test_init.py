@@ -4,9 +4,11 @@ nothing is overwritten or run that was not allowed to be.
 
 from __future__ import annotations
 
+import ast
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -150,7 +152,7 @@ CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
     "labels": ("torch", nothing, ["--load=my_model:labelled", "--latent=uniform:6:-1:1", "--labels=3"], "label="),
     "numpy": ("numpy", nothing, ["--kind", "numpy", "--load", "my_model:arrays", "--latent", "normal:6"], "from_numpy"),
     "torchscript": ("torchscript", scripted, ["--load", "gan.pt"], f"Normal({LATENT})"),
-    "exported": ("exported", exported, [], f"Normal({LATENT})"),
+    "exported": ("exported", exported, ["--probe"], f"Normal({LATENT})"),
     "onnx": ("onnx", onnx, ["--kind", "onnx"], "Normal((3, 4, 4))"),
     "diffusers": ("diffusers", pipeline, ["--load", "ddim"], 'Path(__file__).parent / "ddim"'),
     "autoencoder": (
@@ -307,6 +309,170 @@ def test_a_package_is_looked_through(load: str, run: Run, peeked: list[Any]) -> 
     assert (status, err) == (2, "gentest: --load zoo: name one of zoo:OneGenerator, zoo:OtherGenerator\n")
 
 
+OPEN = {
+    "two": ("def make(path, width): ...", "    model = make(path=..., width=...)", "what your model is made with"),
+    "by name": ("def make(*, path): ...", "    model = make(path=...)", "what your model is made with"),
+    "one of each": ("def make(a=0, *, b): ...", "    model = make(b=...)", "what your model is made with"),
+    "a variable": (
+        "import functools\nmake = functools.partial(print)",
+        "    model = make(gentest_checkpoint)",
+        "what gives your model, which the source does not say",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_call_that_is_not_told_is_left_to_a_person(name: str, run: Run, folder: Path) -> None:
+    """A function of other arguments than the checkpoint, and what is no function by its source."""
+    source, line, said = OPEN[name]
+    Path("my_model.py").write_text(source + "\n")
+    for kind in ("torch", "autoencoder"):
+        status, out, _ = run("--yes", "--load", "my_model:make", "--kind", kind, "--force", "--probe")
+        lines = Path("conftest.py").read_text().splitlines()
+        (at,) = re.findall(rf"^edit +conftest\.py:(\d+): {said}$", out, re.MULTILINE)
+        assert (status, lines[int(at) - 1]) == (0, line)
+        clean(folder)
+
+
+@pytest.mark.parametrize("source", ["make = lambda path: path", "def make(path, *, a=1): ...", "def make(): ..."])
+def test_a_call_that_is_told_is_written(source: str, run: Run, folder: Path) -> None:
+    """A function of the checkpoint or of nothing, an anonymous one too, is called as it is."""
+    Path("my_model.py").write_text(source + "\n")
+    assert "edit " not in run("--yes", "--load", "my_model:make")[1]
+    assert f"make({'gentest_checkpoint' * ('path' in source)})," in Path("conftest.py").read_text()
+
+
+def test_images_that_need_arguments_are_left_to_a_person(run: Run, folder: Path) -> None:
+    """A function that --data names is called with nothing, where its source says that it can be."""
+    Path("my_model.py").write_text("def load(path): ...\n\n\ndef data(n, *, size): ...\n")
+    _, out, _ = run("--yes", "--kind", "autoencoder", "--load", "my_model:load", "--data", "my_model:data")
+    (at,) = re.findall(r"^edit +conftest\.py:(\d+): what your images are made with$", out, re.MULTILINE)
+    assert Path("conftest.py").read_text().splitlines()[int(at) - 1].strip() == "data=data(n=..., size=...),"
+    clean(folder)
+
+
+CHOICES: dict[str, tuple[list[str], str]] = {
+    "one": (["w.pt"], "w.pt"),
+    "a generator": (["critic.pt", "netGen.pt"], "netGen.pt"),
+    "neither": (["a.pt", "b.pt"], ""),
+    "both": (["ema.pt", "gen.pt"], ""),
+    "many": ([f"{letter}.pt" for letter in "abcdef"], ""),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_weights_are_taken_where_they_are_told(name: str, run: Run, folder: Path, peeked: list[Any]) -> None:
+    """The one file, or the one with the name of a generator, is taken and said; else a person chooses."""
+    files, taken = CHOICES[name]
+    Path("my_model.py").write_text(MODEL)
+    for file in files:
+        torch.save({"0.weight": torch.zeros(8, LATENT)}, file)
+    status, out, _ = run("--yes", "--load", "my_model:Vae", "--kind", "torch")
+    assert status == 0
+    assert ("edit " in out) == (not taken)
+    if taken:
+        assert f"guessed  weights: {taken} is the one file of weights " in out
+        assert f'Path(__file__).parent / "{taken}"' in Path("conftest.py").read_text()
+    else:
+        some = ", ".join([*files[:4], *(["2 more"] if len(files) > 4 else [])])
+        assert f": the weights it has without a checkpoint, one of {some}\n" in out
+        assert not peeked
+    clean(folder)
+
+
+# names, and where they are looked for
+
+NAMES: dict[str, list[str]] = {
+    "a fixture": ["--load", "my_model:generator"],
+    "a function of the file": ["--kind", "autoencoder", "--load", "my_model:Vae", "--data", "my_model:load"],
+    "the file's images": ["--kind", "autoencoder", "--load", "my_model:images"],
+    "one name twice": ["--kind", "autoencoder", "--load", "my_model:load", "--data", "other:load"],
+    "an alias": ["--kind", "autoencoder", "--load", "my_model:load_data", "--data", "other:load_data"],
+    "one function twice": ["--kind", "autoencoder", "--load", "my_model:load", "--data", "my_model:load"],
+    "a hook": ["--load", "my_model:pytest_configure"],
+    "a local name": ["--load", "my_model:model"],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_hides_another(name: str, run: Run, folder: Path) -> None:
+    """Every name in a conftest.py is bound once, none as a hook of pytest's, and what is called is what was named."""
+    names = ("generator", "images", "load", "load_data", "model", "pytest_configure")
+    source = "\n\n".join(f"def {n}(path=None):\n    return '{n}'" for n in names) + "\n"
+    Path("my_model.py").write_text(source + "\n\nclass Vae:\n    pass\n")
+    Path("other.py").write_text(source)
+    assert run("--yes", *NAMES[name])[0] == 0
+    tree = ast.parse(Path("conftest.py").read_text())
+    bound = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    for node in tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            bound += [alias.asname or alias.name for alias in node.names]
+    assert len(set(bound)) == len(bound)
+    assert not any(n.startswith("pytest_") for n in bound)
+    made = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    theirs = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module in ("my_model", "other")]
+    assert {alias.asname or alias.name for node in theirs for alias in node.names} <= made
+    clean(folder)
+
+
+def test_what_is_loaded_is_found_beside_the_folder(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module, file or pipeline of the current folder or the repository's is found, and imported from there."""
+    Path(".git").mkdir()
+    Path("here/tests").mkdir(parents=True)
+    Path("src").mkdir()
+    Path("src/deep_model.py").write_text("def load(path): ...\n")
+    Path("top_model.py").write_text("def load(path): ...\n")
+    Path("here/near_model.py").write_text("def load(path): ...\n")
+    Path("here/near.onnx").touch()
+    Path("pipe").mkdir()
+    Path("pipe/model_index.json").touch()
+    monkeypatch.chdir("here")
+    told = ["--yes", "--force", "--latent", "normal:6", "--range", "0,1"]
+    for module, place in {
+        "deep_model": 'Path(__file__).parents[2] / "src"',
+        "top_model": "Path(__file__).parents[2]",
+        "near_model": "Path(__file__).parents[1]",
+    }.items():
+        assert run("tests", *told, "--load", f"{module}:load")[0] == 0
+        text = Path("tests/conftest.py").read_text()
+        assert f"sys.path.insert(0, str({place}))" in text
+        assert f"from {module} import load" in text
+        clean(Path("tests"))
+        where = eval(place, {"Path": Path, "__file__": str(Path("tests/conftest.py").absolute())})
+        assert (where / f"{module}.py").is_file()
+    assert run("tests", *told, "--load", "near.onnx")[0] == 0
+    assert 'Path(__file__).parent / "../near.onnx"' in Path("tests/conftest.py").read_text()
+    assert run("tests", "--yes", "--force", "--load", "pipe")[0] == 0
+    assert 'Path(__file__).parent / "../../pipe"' in Path("tests/conftest.py").read_text()
+    Path("tests/my_model.py").write_text("def load(path): ...\n")
+    assert run("tests", *told, "--load", "my_model:load")[0] == 0
+    assert "sys" not in Path("tests/conftest.py").read_text()
+
+
+def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that lies in the repository, or that was installed from a folder, may be another's on an index."""
+    Path("work").mkdir()
+
+    def installed(at: Path, url: str = "") -> str:
+        (at / "packed").mkdir(parents=True)
+        (at / "packed/__init__.py").write_text("def load(path): ...\n")
+        (at / "packed-1.0.dist-info").mkdir()
+        (at / "packed-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: packed\nVersion: 1.0\n")
+        (at / "packed-1.0.dist-info/top_level.txt").write_text("packed\n")
+        if url:
+            (at / "packed-1.0.dist-info/direct_url.json").write_text(url)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(at)
+            found = looking.defined("packed:load", folder / "work")
+        assert not found.told
+        return found.distribution
+
+    assert installed(folder / "elsewhere") == "packed==1.0"
+    assert installed(folder / "work/venv/site-packages") == "packed==1.0"
+    assert installed(folder / "editable", '{"url": "file:///x", "dir_info": {"editable": true}}') == ""
+    assert installed(folder / "work/libs/packed") == ""
+
+
 # nothing is overwritten, and nothing is run, that was not allowed to be
 
 
@@ -363,6 +529,30 @@ def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
         assert err.count("\n") == 1
 
 
+def test_a_program_of_torch_export_is_not_loaded_unasked(run: Run, peeked: list[Any]) -> None:
+    """A .pt2 that lies in the folder is unpickled when it is loaded: it is written down and not looked into."""
+    Path("gan.pt2").touch()
+    assert run("--yes")[0] == 0
+    assert 'Path(__file__).parent / "gan.pt2"' in Path("conftest.py").read_text()
+    assert not peeked
+    assert run("--yes", "--load", "gan.pt2", "--force")[0] == 0
+    assert not peeked
+    assert run("--yes", "--probe", "--force")[0] == 0
+    assert [q["kind"] for q in peeked] == ["exported"]
+
+
+def test_modules_of_the_folder_do_not_shadow_others(run: Run) -> None:
+    """A json.py or torch.py beside a file of weights is not imported by the process that looks into the file."""
+    for name in ("json", "torch", "runpy"):
+        Path(f"{name}.py").write_text("open('ran', 'w')\n")
+    Path("my_model.py").write_text(MODEL)
+    torch.save({"0.weight": torch.zeros(8, LATENT)}, "weights.pt")
+    status, out, err = run("--yes", "--load", "my_model:Vae", "--kind", "torch")
+    assert (status, err) == (0, "")
+    assert f"is [8, {LATENT}]" in out
+    assert not Path("ran").exists()
+
+
 # questions
 
 
@@ -404,6 +594,17 @@ def test_a_person_is_asked_what_was_not_given(peeked: list[Any]) -> None:
     assert "output_range=(-1, 1)" in text
     assert 'gentest.clip("a smile", "a frown")' in Path("test_latent.py").read_text()
     assert not Path(".github").exists()
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_a_person_is_asked_before_a_program_is_loaded(peeked: list[Any]) -> None:
+    """As for code: a .pt2 file that was not named is loaded once a person says so."""
+    Path("gan.pt2").touch()
+    asked = answered(command.run, ["--ci", "none", "--clip", "a dog"], ["", "n", "", ""])
+    assert asked[1].startswith("Load gan.pt2, which may run code of its own, and call it once, ")
+    assert not peeked
+    answered(command.run, ["--ci", "none", "--clip", "a dog", "--force"], ["", "y", "", ""])
+    assert [q["kind"] for q in peeked] == ["exported"]
 
 
 @pytest.mark.usefixtures("at_a_terminal")
@@ -602,6 +803,43 @@ def test_the_range_is_seen(name: str) -> None:
     assert peeking._of_calls(f, [(3,)]).range == expected
 
 
+HOSTILE = "g\"]) or __import__('os').system('touch ran')  #\n"
+
+
+def strings(text: str) -> list[str]:
+    """The string literals in Python, which has to compile and to call nothing by the name `__import__`."""
+    tree = ast.walk(ast.parse(text))
+    nodes = list(tree)
+    assert not any(isinstance(node, ast.Name) and node.id == "__import__" for node in nodes)
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_what_a_file_holds_is_never_written_as_code(run: Run, peeked: list[Any]) -> None:
+    """A key, the name of a weight and that of a file of weights end in one literal each, or in a comment."""
+    Path("my_model.py").write_text(MODEL)
+    file = "w\"+__import__('os')+\".pt"
+    state = {"a\nimport os\n\x00": torch.zeros(8, LATENT)}
+    torch.save({HOSTILE: state}, file)
+    assert run("--yes", "--load", "my_model:Vae", "--kind", "torch")[0] == 0
+    text = Path("conftest.py").read_text()
+    assert f"gentest.Normal({LATENT})" in text
+    assert {HOSTILE, file} <= set(strings(text))
+    assert not any(isinstance(node, ast.Import) and node.names[0].name == "os" for node in ast.parse(text).body)
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "exported", "onnx", "diffusers"])
+def test_the_name_of_a_model_is_never_written_as_code(kind: str, run: Run) -> None:
+    """Nor that of a model's file, a pipeline on the hub or a CLIP."""
+    name = HOSTILE.strip().replace("/", "")
+    if kind != "diffusers":
+        Path(name).touch()
+    told = [] if kind == "diffusers" else ["--latent", "normal:6", "--range", "0,1"]
+    given = ["--kind", kind, "--load", name, *told, "--clip", "a smile", "--clip-model", HOSTILE, "--ci", "none"]
+    assert run("--yes", *given)[0] == 0
+    assert strings(Path("conftest.py").read_text()).count(name) == 1
+    assert strings(Path("test_latent.py").read_text()).count(HOSTILE) == 1
+
+
 # the workflow
 
 
@@ -625,6 +863,18 @@ def test_the_workflow_asks_for_little(run: Run) -> None:
     (cache,) = (step["with"] for step in job["steps"] if step.get("uses", "").startswith("actions/cache@"))
     assert job["env"]["HF_HOME"].endswith(cache["path"])
     assert "laion2b" in cache["key"]
+
+
+@pytest.mark.parametrize("name", ["runs #2", "exp: a", "it's", "é 😀", "{a}", '"q\\'])
+def test_any_name_of_a_folder_fits_the_workflow(name: str, run: Run, folder: Path) -> None:
+    """What YAML or the shell would read otherwise is quoted: the baseline's path, the tests, the cache's key."""
+    Path(".git").mkdir()
+    (job,) = workflow(run, name, "--clip", "a smile", "--clip-model", "local-dir:a #b: c")["jobs"].values()
+    assert job["env"]["BASELINE"] == f"{name}/gentest_baseline.json"
+    (key,) = (step["with"]["key"] for step in job["steps"] if step.get("uses", "").startswith("actions/cache@"))
+    assert key == "clip-local-dir-a #b- c"
+    (check,) = (step["run"] for step in job["steps"] if step.get("name") == "Check")
+    assert shlex.split(check.splitlines()[-1])[-1] == name
 
 
 def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: list[Any]) -> None:
@@ -662,6 +912,7 @@ def test_the_steps_of_the_workflow_run(blessed: bool, run: Run, folder: Path) ->
     if blessed:  # the baseline is looked at: one that is none stops the run
         assert status["Check"] == 4
     else:
-        assert status == {"Check": 0, "Say what came of it on the page of the job": 0}
+        assert status == {"Check": 0}
         assert Path("gentest.json").stat().st_size > 0
+        assert Path("page.md").read_text().count("### gentest") == 1
         assert "5 properties: 5 no counterexample" in Path("page.md").read_text()

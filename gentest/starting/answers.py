@@ -43,6 +43,8 @@ class Weights:
     packaged: bool = False
     key: str = ""
     """Under which name a dict in it holds the state dict; "" where it is one itself."""
+    why: str = ""
+    """What it was taken for; "" where it was named."""
 
     @property
     def is_safe(self) -> bool:
@@ -63,6 +65,8 @@ class Answers:
     data: Defined | None = None
     """What gives an autoencoder's images."""
     weights: Weights | None = None
+    choices: tuple[Path, ...] = ()
+    """Files of weights, where which of them is the model's is left to a person."""
     prompts: tuple[tuple[str, ...], ...] = ()
     clip: str = CLIP
     images: bool = True
@@ -124,6 +128,15 @@ def asked(question: str, default: str, read: Callable[[str], object], ask: Calla
             print(f"  {error}")  # noqa: T201  # a person is answering
             continue
         return text
+
+
+def printable(text: str) -> str:
+    """A text that fits into a line or a comment: the names of files, and those in them, may hold anything.
+
+    >>> printable("a\\nb\\x00")
+    'a b '
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _number(word: str) -> float | None:

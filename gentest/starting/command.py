@@ -17,13 +17,15 @@ from typing import Any
 from gentest.errors import InvalidArgument
 from gentest.files import write_whole
 from gentest.starting import answers as reading
-from gentest.starting.answers import Answers, Latent, asked, read_latent, read_prompts, read_range
+from gentest.starting.answers import Answers, Latent, asked, printable, read_latent, read_prompts, read_range
 from gentest.starting.files import Written, files
 from gentest.starting.kinds import KINDS
-from gentest.starting.looking import defined, model_files
+from gentest.starting.looking import defined, model_files, repository
 from gentest.starting.sources import file_of, is_package, kind_of, one_of, source_there, weights_of
 
 PEEK_SECONDS = 120
+PEEK = "import sys; sys.path[:] = filter(None, sys.path); from gentest.peeking import main; main()"
+"""Imports nothing that lies in the current folder, as `python -m` would: a json.py there is not ours to run."""
 
 
 def add_to(commands: Any) -> argparse.ArgumentParser:
@@ -32,8 +34,9 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
         "init",
         help="a conftest.py, a test file and a CI workflow to start with",
         description="Writes conftest.py, test_latent.py and .github/workflows/gentest.yml for your model. What is not "
-        "said is asked for where somebody is at the terminal, and guessed otherwise. None of your code is run "
-        "unless --probe is given; no file is overwritten unless --force is.",
+        "said is asked for where somebody is at the terminal, and guessed otherwise. TorchScript and ONNX files are "
+        "loaded and called, to see what they take; none of your code is run, and no .pt2 file is loaded, unless "
+        "--probe is given; no file is overwritten unless --force is.",
     )
     kinds = "; ".join(f"{kind.name}: {kind.what}" for kind in KINDS.values())
     parser.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: .")
@@ -61,7 +64,11 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--clip-model", default=reading.CLIP, metavar="MODEL", help=f"default: {reading.CLIP}")
     parser.add_argument("--ci", choices=("github", "none"), help="default: github")
-    parser.add_argument("--probe", action="store_true", help="import and call what --load names, to see what it takes")
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="import and call what --load names, or load the .pt2 file, which may run code, to see what it takes",
+    )
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--force", action="store_true", help="overwrite files that are there")
     parser.add_argument("--dry-run", action="store_true", help="print the files instead of writing them")
@@ -73,10 +80,13 @@ def run(given: argparse.Namespace, ask: Callable[[str], str] = input) -> int:
     if given.folder.exists() and not given.folder.is_dir():
         raise InvalidArgument.expected("a folder, or a name for one", "FOLDER", str(given.folder))
     folder = given.folder.resolve()
+    root = repository(folder)
+    if not str(folder.relative_to(root)).isprintable():
+        raise InvalidArgument.expected("a folder whose name can be printed", "FOLDER", str(given.folder))
     somebody = not given.yes and sys.stdin is not None and sys.stdin.isatty()
     try:
         answers = _answers(given, folder, ask if somebody else None)
-        made = files(answers, folder, _repository(folder))
+        made = files(answers, folder, root)
         if given.dry_run:
             sys.stdout.writelines(f"# {_shown(file.path)}\n{file.text}\n" for file in made)
             return 0
@@ -110,11 +120,15 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
     answers = Answers(kind, Latent(read_latent(reading.LATENT)), (-1.0, 1.0), images=not given.no_images)
     if source == "code":
         answers = _with_code(answers, given, load, folder, there)
+        if answers.weights is not None and answers.weights.why:
+            guesses["weights"] = f"{answers.weights.path.as_posix()} is {answers.weights.why}"
     else:
         answers = replace(answers, file=file_of(load, kind, folder))
     seen = _seen(_question(answers, given, folder, ask))
     if seen.get("key") and answers.weights is not None:
         answers = replace(answers, weights=replace(answers.weights, key=seen["key"]))
+    if seen.get("output") and answers.defined is not None and not answers.defined.known:
+        answers = replace(answers, defined=replace(answers.defined, known=True))  # the call that was tried is right
     latent, output_range = given.latent, given.range
     if seen.get("latent") and latent is None:
         latent = f"normal:{','.join(map(str, seen['latent']))}"
@@ -153,7 +167,7 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
         prompts=tuple(read_prompts(text) for text in dict.fromkeys(prompts or [])),
         clip=given.clip_model,
         ci=ci or "github",
-        guesses=tuple(guesses.items()),
+        guesses=tuple((what, printable(why)) for what, why in guesses.items()),
     )
 
 
@@ -166,10 +180,11 @@ def _with_code(
         raise InvalidArgument(f"--data is for an autoencoder, and this is of kind {answers.kind}")
     if given.weights is not None and not given.weights.is_file():
         raise InvalidArgument.expected("a file", "--weights", str(given.weights))
-    weights = None
+    answers = replace(answers, defined=what, data=data)
     if what is not None and what.is_class:
-        weights = weights_of(what, given.weights, folder, there.get("weights", []))
-    return replace(answers, defined=what, data=data, weights=weights)
+        weights, choices = weights_of(what, given.weights, folder, there.get("weights", []))
+        return replace(answers, weights=weights, choices=choices)
+    return answers
 
 
 def _question(
@@ -178,28 +193,35 @@ def _question(
     """What there is to ask of the model itself, as `gentest.peeking` takes it; nothing where nothing is."""
     if KINDS[answers.kind].source == "file":
         told = given.latent is not None and given.range is not None
-        return {} if told else {"kind": answers.kind, "file": str(folder / answers.file)}
+        loads = f"Load {printable(answers.file)}, which may run code of its own, and call it once"
+        if told or (answers.kind == "exported" and not _may(loads, given, ask)):
+            return {}
+        return {"kind": answers.kind, "file": str(folder / answers.file)}
     what = answers.defined
     if answers.kind not in ("torch", "numpy") or what is None:
         return {}
     if answers.weights is not None and what.root is not None:
         place = what.root / what.package if answers.weights.packaged else folder
         return {"kind": "weights", "file": str(place / answers.weights.path)}
-    if what.is_class or given.labels is not None:
+    if not replace(what, known=True).is_ready or given.labels is not None:
         return {}
-    may = given.probe
-    if not may and ask is not None and (given.latent is None or given.range is None):
-        question = f"Import {what.module} and call {what.name} once, to see what it takes and gives? [y/N]: "
-        may = ask(question).strip().lower().startswith("y")
-    if not may:
+    if not _may(f"Import {what.module} and call {what.name} once", given, ask):
         return {}
     return {
         "kind": answers.kind,
         "load": f"{what.module}:{what.name}",
         "folder": str(folder),
+        "root": str(what.root if what.told else folder),
         "takes": what.takes,
         "shape": _plain_shape(given.latent),
     }
+
+
+def _may(what: str, given: argparse.Namespace, ask: Callable[[str], str] | None) -> bool:
+    """Whether code that is not gentest's may run: where --probe says so, or a person whom something is to be told."""
+    if given.probe or ask is None or (given.latent is not None and given.range is not None):
+        return bool(given.probe)
+    return ask(f"{what}, to see what it takes and gives? [y/N]: ").strip().lower().startswith("y")
 
 
 def _plain_shape(latent: str | None) -> list[int] | None:
@@ -214,7 +236,7 @@ def _seen(question: dict[str, Any]) -> dict[str, Any]:
     """What `gentest.peeking` answers, in a process of its own; why it does not goes to standard error."""
     if not question:
         return {}
-    command = [sys.executable, "-m", "gentest.peeking", json.dumps(question)]
+    command = [sys.executable, "-c", PEEK, json.dumps(question)]
     try:
         done = subprocess.run(
             command,
@@ -234,13 +256,8 @@ def _seen(question: dict[str, Any]) -> dict[str, Any]:
         }
     if seen["error"]:
         what = question.get("load") or os.path.relpath(question["file"])
-        sys.stderr.write(f"gentest: {what} told nothing of its latent space: {seen['error']}\n")
+        sys.stderr.write(printable(f"gentest: {what} told nothing of its latent space: {seen['error']}") + "\n")
     return seen
-
-
-def _repository(folder: Path) -> Path:
-    """The folder of the repository, which workflows belong to; the folder itself where there is none."""
-    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
 
 
 def _allowed(made: list[Written], *, force: bool, ask: Callable[[str], str] | None) -> list[Written]:
@@ -264,7 +281,8 @@ def _said(answers: Answers, made: list[Written], folder: Path) -> list[str]:
     edits = [(file, *edit) for file in made for edit in file.edits]
     lines += [f"edit     {_shown(file.path)}:{line}: {what}" for file, line, what in edits]
     if edits and answers.defined is not None and answers.defined.line:
-        lines.append(f"see      {answers.defined.path}:{answers.defined.line} (class {answers.defined.name})")
+        what = "class" if answers.defined.is_class else "def"
+        lines.append(f"see      {answers.defined.path}:{answers.defined.line} ({what} {answers.defined.name})")
     kind = KINDS[answers.kind]
     if kind.package and importlib.util.find_spec(kind.package) is None:
         lines.append(f"install  pip install 'pytest-gentest[{kind.extra}]'")

@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import os
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -44,11 +45,34 @@ class Defined:
     root: Path | None = None
     """The folder that its package or module lies in, which Python has to import from."""
     distribution: str = ""
-    """What installs it; "" for a module of the user's own."""
+    """What installs it from an index, pinned; "" for a module of the user's own."""
+    mine: bool = False
+    """Whether it lies in the user's folders, not where others' packages are installed."""
+    told: bool = False
+    """Whether Python has to be told of `root`: it is not the fixture's folder, and nothing is installed from it."""
+    known: bool = True
+    """Whether the source says what a call takes."""
+    placed: int = 0
+    """How many of the arguments that a call must give it can be given by place."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is a function that takes a checkpoint, or nothing."""
+        return self.known and not self.is_class and len(self.needs) == self.placed <= 1
 
     @property
     def package(self) -> str:
         return self.module.partition(".")[0]
+
+
+def repository(folder: Path) -> Path:
+    """The folder of the repository, which workflows belong to; the folder itself where there is none."""
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
+
+
+def places(folder: Path) -> list[Path]:
+    """Where what is named is looked for: the folder, the one that the command runs in, that of the repository."""
+    return list(dict.fromkeys((folder, Path.cwd(), repository(folder))))
 
 
 def model_files(folder: Path) -> dict[str, list[Path]]:
@@ -105,27 +129,30 @@ def defined(load: str, folder: Path) -> Defined:
     root = _root(top, folder)
     if root is None:
         raise InvalidArgument(f"--load {load}: no module {top!r} in {folder}, and none is installed")
-    mine = any(root == place for place in (folder, folder / "src"))
-    distribution = "" if mine else _distribution(top)
+    mine = any(root in (place, place / "src") for place in places(folder))
+    told = root not in (folder, _installed(top))
+    distribution = "" if mine else _distribution(top, root, folder)
+    found = Defined(module, name, None, root=root, distribution=distribution, mine=mine, told=mine and told)
     path = _module_file(root, module)
     if path is None:
         if not _is_source(root, top):
-            return Defined(module, name, None, root=root, distribution=distribution)
+            return replace(found, known=False)
         raise InvalidArgument(f"--load {load}: {top!r} lies in {root}, and has no module {module!r}")
     node, at = _definition(root, module, name)
     if isinstance(node, ast.ClassDef):
-        needs, takes = _arguments(_init_of(node), bound=True)
-        found = Defined(module, name, at, node.lineno, root=root, distribution=distribution)
-        return replace(found, is_class=True, needs=needs, takes=takes)
+        needs, placed, takes = _arguments(_init_of(node), bound=True)
+        found = replace(found, path=at, line=node.lineno, is_class=True)
+        return replace(found, needs=needs, placed=placed, takes=takes)
     if node is not None:
-        needs, takes = _arguments(node, bound=False)
-        return Defined(module, name, at, node.lineno, needs=needs, takes=takes, root=root, distribution=distribution)
+        needs, placed, takes = _arguments(node, bound=False)
+        found = replace(found, path=at, line=node.lineno, known=not isinstance(node, ast.AsyncFunctionDef))
+        return replace(found, needs=needs, placed=placed, takes=takes)
     if at is None:
         names = [f"{module}:{n}" for n in _names(path)]
         names = [n for n in within(top, folder) if n.endswith(f":{name}")] or names
         said = f"; there is {', '.join(names)}" if names else ""
         raise InvalidArgument(f"--load {load}: {path} defines no {name!r}{said}")
-    return Defined(module, name, at, takes=1, root=root, distribution=distribution)
+    return replace(found, path=at, takes=1, known=False)
 
 
 def candidates(folder: Path) -> list[str]:
@@ -175,27 +202,45 @@ def _likely(node: ast.stmt) -> int:
 
 def _root(top: str, folder: Path) -> Path | None:
     """The folder that a top-level module is imported from."""
-    for place in (folder, folder / "src"):
-        if (place / f"{top}.py").is_file() or (place / top).is_dir():
-            return place
+    for near in places(folder):
+        for place in (near, near / "src"):
+            if _is_source(place, top):
+                return place
+    return _installed(top)
+
+
+def _installed(top: str) -> Path | None:
+    """The folder that a top-level module is imported from wherever Python is started."""
+    path = sys.path
+    sys.path = [place for place in path if place and Path(place).absolute() != Path.cwd()]  # there `python -m` is
     try:
         spec = importlib.util.find_spec(top)  # of a top-level name nothing is imported
     except (ImportError, ValueError):
         spec = None
+    finally:
+        sys.path = path
     if spec is None:
         return None
-    places = list(spec.submodule_search_locations or ([spec.origin] if spec.origin else []))
-    return Path(places[0]).absolute().parent if places else None
+    found = list(spec.submodule_search_locations or ([spec.origin] if spec.origin else []))
+    return Path(found[0]).absolute().parent if found else None
 
 
 def _is_source(root: Path, top: str) -> bool:
     return (root / top).is_dir() or (root / f"{top}.py").is_file()
 
 
-def _distribution(top: str) -> str:
-    """What to install for a top-level module, pinned; "" where that is not known."""
+def _distribution(top: str, root: Path, folder: Path) -> str:
+    """What to install for a top-level module, pinned; "" where that is not known.
+
+    What lies in the repository, or was installed from a folder or an address (PEP 610), may be somebody else's on an
+    index.
+    """
     names = importlib.metadata.packages_distributions().get(top, [])
-    return f"{names[0]}=={importlib.metadata.version(names[0])}" if names else ""
+    theirs = {"site-packages", "dist-packages"} & set(root.parts)  # a virtual environment may lie in the repository
+    if not names or (not theirs and root.is_relative_to(repository(folder))):
+        return ""
+    found = importlib.metadata.distribution(names[0])
+    return "" if found.read_text("direct_url.json") else f"{names[0]}=={found.version}"
 
 
 def _module_file(root: Path, module: str) -> Path | None:
@@ -204,9 +249,10 @@ def _module_file(root: Path, module: str) -> Path | None:
 
 
 Node = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
-def _definition(root: Path, module: str, name: str) -> tuple[Node | None, Path | None]:
+def _definition(root: Path, module: str, name: str) -> tuple[ast.ClassDef | Function | None, Path | None]:
     """A name's definition, followed through imports of the package; the file alone where it is otherwise set there."""
     path = None
     for _ in range(HOPS):
@@ -225,6 +271,8 @@ def _definition(root: Path, module: str, name: str) -> tuple[Node | None, Path |
                 for alias in node.names:
                     if (alias.asname or alias.name) == name:
                         hop = _absolute(module, path, node), alias.name
+            if isinstance(node, ast.Assign) and name in _set_by(node) and isinstance(node.value, ast.Lambda):
+                return node.value, path
             known |= name in _set_by(node)
         if hop is None:
             return None, path if known else None
@@ -279,12 +327,13 @@ def _init_of(node: ast.ClassDef) -> ast.FunctionDef | None:
     return next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
 
 
-def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef | None, *, bound: bool) -> tuple[tuple[str, ...], int]:
-    """The arguments that a call must give, and how many it can give by place."""
+def _arguments(node: Function | None, *, bound: bool) -> tuple[tuple[str, ...], int, int]:
+    """The arguments that a call must give, how many of them by place, and how many it can give by place."""
     if node is None:
-        return (), 0
+        return (), 0, 0
     a = node.args
     placed = [*a.posonlyargs, *a.args][1 if bound else 0 :]
     needed = placed[: len(placed) - len(a.defaults)] if len(a.defaults) <= len(placed) else []
     keywords = [arg for arg, default in zip(a.kwonlyargs, a.kw_defaults, strict=True) if default is None]
-    return tuple(arg.arg for arg in [*needed, *keywords]), len(placed) + (a.vararg is not None)
+    names = tuple(arg.arg for arg in [*needed, *keywords])
+    return names, len(needed), len(placed) + (a.vararg is not None)

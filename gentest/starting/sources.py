@@ -8,7 +8,10 @@ from pathlib import Path
 from gentest.errors import InvalidArgument
 from gentest.starting.answers import Weights
 from gentest.starting.kinds import KINDS
-from gentest.starting.looking import Defined, candidates, file_kind, model_files, within
+from gentest.starting.looking import Defined, candidates, file_kind, model_files, places, within
+
+GENERATORS = ("gen", "ema", "decoder")
+"""What stands in the name of a file with the weights of one."""
 
 
 def source_there(there: dict[str, list[Path]], folder: Path, kind: str | None) -> str | None:
@@ -25,7 +28,7 @@ def source_there(there: dict[str, list[Path]], folder: Path, kind: str | None) -
 def is_package(load: str, kind: str | None, folder: Path) -> bool:
     """Whether --load names a package or module, and nothing in it."""
     return (kind is None or KINDS[kind].source == "code") and not any(
-        (":" in load, "/" in load, (folder / load).is_file(), (folder / load / "model_index.json").exists())
+        (":" in load, "/" in load, (path := _place(load, folder)).is_file(), (path / "model_index.json").exists())
     )
 
 
@@ -41,10 +44,15 @@ def one_of(package: str, folder: Path) -> str:
     )
 
 
+def _place(load: str, folder: Path) -> Path:
+    """The file or folder that --load may mean; where there is none, the fixture's folder has it still to come."""
+    return next((path for place in places(folder) if (path := place / load).exists()), folder / load)
+
+
 def kind_of(load: str | None, folder: Path) -> str:
     if load is None:
         return "torch"
-    path = folder / load
+    path = _place(load, folder)
     if path.is_dir() and file_kind(path / "model_index.json") and (path / "model_index.json").is_file():
         return "diffusers"
     if path.is_file():
@@ -64,7 +72,7 @@ def file_of(load: str | None, kind: str, folder: Path) -> str:
     """The model's file as the fixture finds it, or the pipeline's name."""
     if load is None:
         raise InvalidArgument(f"--kind {kind} needs --load: {KINDS[kind].what}")
-    path = folder / load if (folder / load).exists() else Path(load).absolute()
+    path = _place(load, folder)
     if KINDS[kind].source == "pipeline":
         return f"./{Path(os.path.relpath(path, folder)).as_posix()}" if path.exists() else load
     if not path.is_file():
@@ -72,14 +80,21 @@ def file_of(load: str | None, kind: str, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def weights_of(what: Defined, said: Path | None, folder: Path, there: list[Path]) -> Weights | None:
-    """The weights of a class: those that were named, that lie in the folder, or that came with its package."""
+def weights_of(
+    what: Defined, said: Path | None, folder: Path, there: list[Path]
+) -> tuple[Weights | None, tuple[Path, ...]]:
+    """The weights of a class: those that were named, that lie in the folder, or that came with its package.
+
+    Of several files that of a generator, by its name. Where that does not tell: None, and the files to choose from.
+    """
     if said is not None:
-        return Weights(Path(os.path.relpath(said.absolute(), folder)))
-    if there:
-        return Weights(there[0])
-    if what.root is not None and what.distribution:
-        package = what.root / what.package
-        for path in model_files(package).get("weights", []) if package.is_dir() else []:
-            return Weights(path, packaged=True)
-    return None
+        return Weights(Path(os.path.relpath(said.absolute(), folder))), ()
+    package = what.root / what.package if what.root is not None and not what.mine else None
+    packaged = not there and package is not None and package.is_dir()
+    found = model_files(package).get("weights", []) if packaged and package is not None else there
+    likely = [path for path in found if any(word in path.name.lower() for word in GENERATORS)]
+    one = found if len(found) == 1 else likely
+    if len(one) != 1:
+        return None, tuple(found)
+    why = "the one file of weights" if one is found else "the one file of weights with the name of a generator"
+    return Weights(one[0], packaged=packaged, why=f"{why} in {what.package if packaged else 'the folder'}"), ()
