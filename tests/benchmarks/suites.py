@@ -179,7 +179,7 @@ def workers(asked: Asked) -> Iterator[Figure]:
             for said, decorator in properties.items()
         ]
         write_suite(folder, {"first": net, "second": f"{net}b"}, tests)
-        options = ["--gentest-device", "cpu", "--gentest-examples", "4" if asked.quick else "1200"]
+        options = ["--gentest-device", "cpu", "--gentest-examples", "4" if asked.quick else "1600"]
         rans: dict[int, list[Ran]] = {1: [], 2: []}
 
         def seconds(n: int) -> float:
