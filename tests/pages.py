@@ -138,7 +138,7 @@ def _same(shown: str, printed: str, *, figures: bool) -> bool:
 
 def _plain(line: str) -> str:
     line = re.sub(r"([=_])\1{3,}", r"\1\1", line.rstrip())  # rules across the terminal
-    return SLOW.sub("<time>", line.translate(BARS))
+    return re.sub(r" +<time> s$", " <time> s", SLOW.sub("<time>", line.translate(BARS)))  # at the right of a column
 
 
 def _value(number: str) -> float:

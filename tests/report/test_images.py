@@ -26,16 +26,16 @@ def with_whole(n: int = 2) -> Result:
 
 
 def test_each_output_is_a_file(tmp_path: Path) -> None:
-    """Files are named by the place in the probe; the result goes on without them, and knows how many there are."""
+    """Files are named by the place in the probe, shown or not; the result goes on without them, and knows how many."""
     result = images.write(tmp_path / "new", with_whole())
     [folder] = (tmp_path / "new").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
         "minimal-00.png",
-        "minimal-08.png",
+        "minimal-01.png",
         "worst-00.png",
-        "worst-08.png",
+        "worst-01.png",
     ]
-    assert (folder / "worst-08.png").read_bytes() == b"\x89PNG"
+    assert (folder / "worst-01.png").read_bytes() == b"\x89PNG"
     assert result.shown is not None
     assert result.shown.worst is not None
     assert (result.shown.files, result.shown.worst.whole, result.shown.command) == (4, (), "pytest")
