@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import exp
 
 from gentest.comparison import Comparison, Drift, Gate, Standing
+from gentest.report.figures import change
 from gentest.report.layout import WIDEST, Line, wrapped
 from gentest.report.numbers import odds, percent
 
@@ -44,21 +45,31 @@ def tone(comparison: Comparison) -> str:
     return "good" if comparison.standing is Standing.HELD else "unsure"
 
 
+def is_drift_alone(comparison: Comparison) -> bool:
+    """Whether a run is refused, and by nothing but its drift."""
+    return comparison.refused and comparison.standing is not Standing.REGRESSED
+
+
+def word(comparison: Comparison) -> str:
+    """What the whole came to, in a word or three."""
+    return "refused for drift" if is_drift_alone(comparison) else comparison.standing.value
+
+
+def counts(comparison: Comparison) -> str:
+    """How many properties came to what, and by which terms."""
+    standings = [compared.gate.standing for compared in comparison.properties]
+    counted = {s.value: standings.count(s) for s in Standing if s in standings}
+    counted["not looked at"] = len(comparison.missing)
+    counted["drifted"] = len(comparison.drifted)
+    counted["drift not comparable"] = len(comparison.uncompared)
+    said = ", ".join(f"{n} {what}" for what, n in counted.items() if n)
+    claims = comparison.terms.claims
+    return f"{said}; tolerance {comparison.terms.tolerance:g}, {claims} {'claim' if claims == 1 else 'claims'}"
+
+
 def total(comparison: Comparison) -> str:
     """The whole in one line."""
-    standings = [compared.gate.standing for compared in comparison.properties]
-    counts = {s.value: standings.count(s) for s in Standing if s in standings}
-    counts["not looked at"] = len(comparison.missing)
-    counts["drifted"] = len(comparison.drifted)
-    counts["drift not comparable"] = len(comparison.uncompared)
-    said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-    claims = comparison.terms.claims
-    drifts = comparison.refused and comparison.standing is not Standing.REGRESSED
-    word = "refused for drift" if drifts else comparison.standing.value
-    return (
-        f"gate: {word} ({said}; tolerance {comparison.terms.tolerance:g}, "
-        f"{claims} {'claim' if claims == 1 else 'claims'})"
-    )
+    return f"gate: {word(comparison)} ({counts(comparison)})"
 
 
 def figures(gate: Gate) -> str:
@@ -73,10 +84,9 @@ def figures(gate: Gate) -> str:
         evidence = f"evidence {odds(gate.log_regressed)} that it is worse, needs {odds(gate.needed)}"
         if gate.standing is Standing.UNDECIDED:
             evidence += f"; {odds(gate.log_held)} that it is not worse by the tolerance"
-    before, now = (percent(n / gate.probes) for n in (gate.baseline_passes, gate.candidate_passes))
     spent = " (all there are)" if gate.probes == gate.stored else ""
     return (
-        f"{before} -> {now} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
+        f"{change(gate)} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
         f"(discordance {percent(gate.discordance)}, difference within [{percent(gate.low)}, {percent(gate.high)}]); "
         f"{evidence}"
     )

@@ -61,8 +61,8 @@ def _command(result: Result, document: Document) -> str:
 
 
 def _gate(found: Comparison) -> list[str]:
-    drifts = found.refused and found.standing is not Standing.REGRESSED
-    lines = [f"### Gate: {'❌ refused for drift' if drifts else SIGNS[found.standing]}", ""]
+    sign = f"❌ {comparison.word(found)}" if comparison.is_drift_alone(found) else SIGNS[found.standing]
+    lines = [f"### Gate: {sign}", ""]
     lines += [f"{_cell(comparison.total(found))}, against {_cell(found.baseline)} ({_cell(found.blessed)})", ""]
     lines += ["| | test | property | baseline | candidate | probes | lost / won | evidence |", "|---" * 8 + "|"]
     for compared in found.properties:

@@ -46,9 +46,9 @@ def page(document: Document, *, at: str) -> str:
             facts=_facts(document, at),
             gate=gate,
             gate_rows=_gate_rows(gate, views) if gate is not None else [],
-            gate_total=comparison.total(gate).partition("(")[2].rstrip(")") if gate is not None else "",
+            gate_total=comparison.counts(gate) if gate is not None else "",
             gate_kind="passed" if gate is None else "failed" if gate.refused else STANDINGS[gate.standing],
-            gate_word="" if gate is None else "refused for drift" if _drifts(gate) else gate.standing.value,
+            gate_word="" if gate is None else comparison.word(gate),
             drifts=[comparison.describe(drift) for drift in gate.drifted] if gate is not None else [],
             ranking="\n".join(ranking.table(document.results)),
             samples=_samples(document.results),
@@ -128,11 +128,6 @@ def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, 
         )
         for compared in gate.properties
     ]
-
-
-def _drifts(gate: Comparison) -> bool:
-    """Whether the run is refused for drift alone."""
-    return gate.refused and gate.standing is not Standing.REGRESSED
 
 
 def _facts(document: Document, at: str) -> list[tuple[str, str]]:
