@@ -120,12 +120,10 @@ def _model(asked: Mapping[str, Any]) -> tuple[Callable[..., Any], list[tuple[int
 
         return _with_shapes(scripted(file))
     if kind == "exported":
-        from gentest.adapters.torchscript import exported
+        from gentest.adapters.torchscript import exported, inputs_of
 
-        program = exported(file)
-        names = set(program.program.graph_signature.user_inputs)
-        metas = [n.meta.get("val") for n in program.program.graph.nodes if n.op == "placeholder" and n.name in names]
-        return program, [tuple(int(size) for size in m.shape[1:]) for m in metas if isinstance(m, Tensor)]
+        made = exported(file)
+        return made, [tuple(int(size) for size in value.shape[1:]) for value in inputs_of(made.program)]
     if kind == "onnx":
         from gentest.adapters.onnx import OnnxModel
 

@@ -96,9 +96,14 @@ def _again(program: bytes, weights: dict[str, Any]) -> Exported:
     return made
 
 
-def _batch_size(program: ExportedProgram) -> int | None:
-    """The size of batch that a program was exported for, None where it takes any."""
+def inputs_of(program: ExportedProgram) -> list[Tensor]:
+    """What stands for each tensor that a program is given: its shape, with names for the sizes that may vary."""
     names = set(program.graph_signature.user_inputs)
     values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
-    sizes = {size for v in values if isinstance(v, Tensor) and v.ndim and isinstance(size := v.shape[0], int)}
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def _batch_size(program: ExportedProgram) -> int | None:
+    """The size of batch that a program was exported for, None where it takes any."""
+    sizes = {size for v in inputs_of(program) if v.ndim and isinstance(size := v.shape[0], int)}
     return sizes.pop() if len(sizes) == 1 else None
