@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from math import inf
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args
 
 from gentest.arguments import is_whole
@@ -58,6 +59,8 @@ class Values:
     """A folder where measurements are kept for further sessions; None keeps none."""
     ray: str | None = None
     """A Ray cluster whose actors share the work: its address, or `local` for one on this machine; None uses none."""
+    time_limit: float = 3600.0
+    """Seconds that one call of the generator, or of what measures its outputs, may take; 0 for as many as it likes."""
 
     def __post_init__(self) -> None:
         _whole("examples", self.examples, low=1)
@@ -68,6 +71,9 @@ class Values:
         if self.batch_size is not None:
             _whole("batch_size", self.batch_size, low=1)
         _whole("memory", self.memory, low=0)
+        limit = self.time_limit
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit < inf:
+            raise InvalidArgument.expected("a number of seconds >= 0", "time_limit", limit)
         if self.precision not in PRECISIONS:
             raise InvalidArgument.expected(" or ".join(PRECISIONS), "precision", self.precision)
         for name in ("device", "clip", "cache", "ray"):
@@ -115,6 +121,7 @@ class settings:
         memory: int | None = None,
         cache: str | None = None,
         ray: str | None = None,
+        time_limit: float | None = None,
     ) -> None:
         given = {
             "examples": examples,
@@ -130,6 +137,7 @@ class settings:
             "memory": memory,
             "cache": cache,
             "ray": ray,
+            "time_limit": time_limit,
         }
         self.given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         Values(**self.given)

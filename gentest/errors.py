@@ -57,6 +57,31 @@ class UndecidedWarning(UserWarning):
     """A rate or a gate is undecided, in a run that only warns of it."""
 
 
+NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+    "Failed to allocate memory for requested buffer",
+    "bad allocation",
+)
+"""How torch, CUDA's libraries and ONNX Runtime say in a `RuntimeError` that there is no memory."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory has run out, on whatever device: fewer at once may fit.
+
+    >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("shapes (3) and (4) differ"))
+    (True, False)
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported
+        return True
+    return not isinstance(error, GentestError) and any(words in str(error) for words in NO_MEMORY)
+
+
 def in_a_line(error: BaseException) -> str:
     """An exception's type, and the first line of what it says where it says anything.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gentest.adapters.arrays import OnArrays
 from gentest.adapters.returned import TANH as TANH
 from gentest.adapters.returned import as_images, as_values
-from gentest.errors import GeneratorError, InvalidArgument, in_a_line
+from gentest.errors import GeneratorError, InvalidArgument, in_a_line, out_of_memory
 from gentest.randomness import pinned_rng
 from gentest.spaces import Joint, Part, Space
 from gentest.spaces.space import check_psi
@@ -315,9 +315,11 @@ class Generator:
                     raw = self.function(latents[""], **noise)
                 else:
                     raw = self.function(**latents, **noise)
-        except (torch.cuda.OutOfMemoryError, GeneratorError):
+        except GeneratorError:
             raise
         except Exception as error:
+            if out_of_memory(error):  # whoever asked may ask for fewer at once
+                raise
             raise GeneratorError(
                 f"the generator raised {in_a_line(error)} (latents {sizes} from {self.latent!r}: does the space fit?)"
             ) from error

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,13 @@ def _writable(text: str) -> Path:
     return Path(text)
 
 
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0.0 <= float(text) < inf:
+            return float(text)
+    raise ValueError("a number of seconds >= 0")
+
+
 def _folder(text: str) -> str:
     if Path(text).exists() and not Path(text).is_dir():
         raise ValueError("a folder, or a name for one")
@@ -161,6 +169,12 @@ OPTIONS = (
     ),
     Option("cache", "DIR", "keep measurements in this folder, so that a run of a known checkpoint makes none", _folder),
     Option("ray", "ADDRESS|local", "share the work among the actors of a Ray cluster", str),
+    Option(
+        "time-limit",
+        "SECONDS",
+        "what one call of the generator, or of what measures its outputs, may take; 0 for no limit (default: 3600)",
+        _seconds,
+    ),
     Option("json", "FILE", "write the results as JSON", _writable),
     Option("report", "FILE", "write the results as one HTML page, with pictures", _writable),
     Option("images", "DIR", "write the outputs of counterexamples as PNG files in this folder", _folder),

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gentest._settings import Precision
-from gentest.errors import AttributeFailed, InvalidArgument
+from gentest.errors import AttributeFailed, InvalidArgument, out_of_memory
 
 if TYPE_CHECKING:
     from gentest.attributes.prompts import PromptCache
@@ -170,9 +170,9 @@ def _read(thing: Readout, embedding: Tensor) -> tuple[object, str]:
     given = f"rows {tuple(embedding.shape)} of {describe(thing.feature)}"
     try:
         return thing.read(embedding), given
-    except torch.cuda.OutOfMemoryError:
-        raise
     except Exception as error:
+        if out_of_memory(error):  # whoever asked may ask for fewer at once
+            raise
         raise failed(thing, given, error) from error
 
 
@@ -219,9 +219,9 @@ def called(thing: Attribute, images: Tensor) -> object:
     """What an attribute or feature gives for images, of any type. Raises `AttributeFailed` where it raised."""
     try:
         return thing(images)
-    except torch.cuda.OutOfMemoryError:  # whoever asked may ask for fewer at once
-        raise
     except Exception as error:
+        if out_of_memory(error):  # whoever asked may ask for fewer at once
+            raise
         raise failed(thing, f"images {tuple(images.shape)} {images.dtype} on {images.device}", error) from error
 
 

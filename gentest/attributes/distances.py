@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from gentest.arguments import is_whole
 from gentest.attributes.attribute import Setup, check_images, check_pairs, describe, failed, weights_fingerprint
-from gentest.errors import AttributeFailed, InvalidArgument
+from gentest.errors import AttributeFailed, InvalidArgument, out_of_memory
 
 
 class Distance(ABC):
@@ -53,9 +53,9 @@ def apart(distance: Distance, first: Tensor, second: Tensor) -> Tensor:
     given = f"images {tuple(first.shape)} and {tuple(second.shape)}"
     try:
         result = distance(first, second)
-    except torch.cuda.OutOfMemoryError:
-        raise
     except Exception as error:
+        if out_of_memory(error):
+            raise
         raise failed(distance, given, error) from error
     return check_pairs(distance, result, len(first), given)
 

@@ -14,19 +14,18 @@ in a rate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.special import chdtri
 
 from gentest import shifts
 from gentest.ends import blocks, scores_of
 from gentest.engine.margins import Judge
 from gentest.engine.traced import slopes
+from gentest.errors import out_of_memory
 from gentest.probes import Probe
 from gentest.spaces import Space
 from gentest.spaces.space import Floats
@@ -105,11 +104,14 @@ class Attack:
         """Goes on until a violation is confirmed, the budget is spent, or memory is."""
         failing: list[Probe] | None = []
         first = list(islice(self._starts, POPULATION))
-        with suppress(torch.cuda.OutOfMemoryError):  # what is known of the property by now is worth more than an error
+        try:
             failing = self._descended([self._member(probe) for probe in first])
             if failing is None:
                 self._method = "evolution"
                 failing = self._evolved(first)
+        except Exception as error:
+            if not out_of_memory(error):  # else what is known of the property by now is worth more than an error
+                raise
         return Attacked(tuple(failing or ()), self._method, self._probes, self._images, self._least)
 
     @property

@@ -19,17 +19,15 @@ from gentest.attributes.attribute import Readout, called, describe, embed, read,
 from gentest.attributes.distances import apart
 from gentest.ends import noise
 from gentest.engine.maker import Maker, flat, full_precision, sliced
+from gentest.engine.refused import clamped, named
 from gentest.engine.store import address_of, digest
 from gentest.engine.subject import Subject, measure_of, thing_key
 from gentest.errors import AttributeFailed, GeneratorError
-from gentest.generators import TANH
 from gentest.probes import Probe, Probes, independent
 from gentest.randomness import pinned_rng
 
 COMPANY_SEED = 0x636F6D70616E79
 """The master seed of the samples that keep a latent company in `again`."""
-SLACK = 1e-3
-"""How far outputs may leave the declared range, as a share of its width, before it is an error."""
 PROBE_BYTES = 512
 """What a probe takes here besides tensors, ..."""
 BLOCK_BYTES = 4096
@@ -109,8 +107,12 @@ class Block:
         """Outputs [N, P, ...] as they came."""
         if self._outputs is None:
             n, p = self.shape
-            with self._exactly(), pinned_rng(self.maker.device, 0):
-                parts = self.maker.in_parts(self._make, n * p, size=self._at_once, lasting=not self.gradients)
+            try:
+                with self._exactly(), pinned_rng(self.maker.device, 0):
+                    parts = self.maker.in_parts(self._make, n * p, size=self._at_once, lasting=not self.gradients)
+            except GeneratorError as error:
+                self._name_the_probe(error)
+                raise
             sizes = sorted({tuple(x.shape[1:]) for x in parts})
             if len(sizes) > 1:
                 raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
@@ -124,7 +126,9 @@ class Block:
         if self._shown is None:
             x = self.outputs
             low, high = x.aminmax()  # of which one is NaN where any value is
-            self._shown = x if bool((low >= 0.0) & (high <= 1.0)) else self._clamped(x)
+            self._shown = (
+                x if bool((low >= 0.0) & (high <= 1.0)) else clamped(x, self.subject, self.probes, bounded=self.bounded)
+            )
             self._n_bytes = None
         return self._shown
 
@@ -181,8 +185,20 @@ class Block:
         for at in np.ndindex(self.shape):
             latents = {name: np.concatenate([others[name], z[at][None]]) for name, z in placed.items()}
             drawn = {name: np.concatenate([other_noise[name], z[at][None]]) for name, z in own_noise.items()}
-            made.append(self.maker.call(generator, latents, drawn, chance)[-1])
+            try:
+                made.append(self.maker.call(generator, latents, drawn, chance)[-1])
+            except GeneratorError as error:
+                raise named(error, self.probes[at[0]]) from error.__cause__
         return torch.stack(made).reshape(*self.shape, *made[0].shape)
+
+    def _name_the_probe(self, error: GeneratorError) -> None:
+        """Says which probe the generator fails on: raises anew if it fails on one alone."""
+        if len(self.probes) == 1:
+            named(error, self.probes[0])
+            return
+        for probe in self.probes:
+            Block(self.maker, self.subject, self.family, [probe], alone=True).outputs  # noqa: B018
+        error.args = (f"{error} (in a batch, but on none of its probes alone)",)
 
     @property
     def _at_once(self) -> int:
@@ -205,6 +221,11 @@ class Block:
     def _small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """What a function gives; where gradients are kept, without what it computes on the way."""
         return function(*arguments)
+
+    def _asked(self, function: Callable[..., Tensor], thing: Any, *images: Tensor) -> Tensor:
+        """What something that measures gives."""
+        with self.maker.limited(describe(thing), AttributeFailed):
+            return self._small(function, thing, *images)
 
     def _rows(self, start: int, stop: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Latents and noise of some rows: placed as they are asked for, while an accelerator makes the ones before."""
@@ -250,7 +271,7 @@ class Block:
             bound = self._measure_of(thing)
             with self._exactly(), torch.set_grad_enabled(self.gradients):
                 rows = self.maker.in_parts(
-                    lambda start, stop: self._small(function, bound, images[start:stop]),
+                    lambda start, stop: self._asked(function, bound, images[start:stop]),
                     len(images),
                     size=self._measured_at_once,
                     lasting=not self.gradients,
@@ -279,7 +300,7 @@ class Block:
 
         def part(start: int, stop: int) -> Tensor:
             pair = (images.index_select(0, rows[start:stop]) for rows in (one, other))
-            return self._small(apart, distance, *pair).to(images.device)
+            return self._asked(apart, distance, *pair).to(images.device)
 
         if not len(one):
             return images.new_zeros(len(self.probes), 0)
@@ -314,34 +335,6 @@ class Block:
         store = self.maker.store
         rows = store.rows(of, self.probes) if of and store is not None else None
         return None if rows is None else torch.from_numpy(rows).to(self.maker.device)
-
-    def _clamped(self, x: Tensor) -> Tensor:
-        bad = ~x.isfinite().flatten(2).all(-1)
-        if bad.any():
-            self._refuse("returned values that are not finite", bad)
-        if not self.bounded:
-            return x
-        low, high = self.subject.generator.output_range or TANH
-        out = ((x < -SLACK) | (x > 1 + SLACK)).flatten(2).any(-1)
-        if out.any():
-            worst = x[out]
-            raw = f"{low + worst.min().item() * (high - low):.4g} to {low + worst.max().item() * (high - low):.4g}"
-            said = "declared" if self.subject.generator.output_range else "default"
-            self._refuse(
-                f"returned values from {raw}, outside the {said} output_range=({low:g}, {high:g}); "
-                "say Generator(..., output_range=(low, high)), or clamp its outputs",
-                out,
-            )
-        return x.clamp(0.0, 1.0)
-
-    def _refuse(self, what: str, bad: Tensor) -> None:
-        n, p = (int(i) for i in bad.nonzero()[0])
-        error = GeneratorError(
-            f"the generator {what} (at latent {p} of probe {self.probes[n]}; "
-            f"gentest.well_formed() finds and reduces such latents)"
-        )
-        error.probe = self.probes[n]
-        raise error
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

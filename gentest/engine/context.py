@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from gentest.engine.evidence import Observed
 from gentest.engine.maker import Maker, Meter
 from gentest.engine.store import Store
 from gentest.engine.subject import Subject, thing_key
-from gentest.errors import GentestError, InvalidArgument, NoSpread
+from gentest.errors import GentestError, InvalidArgument, NoSpread, out_of_memory
 from gentest.probes import Probe, Probes, independent, points
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Ahead = Callable[[Probes, bool], Iterable[Any]]
 """What further tests will measure on a family's probes: those of a search, or those of a rate."""
 
 
-SHARED = ("device", "batch_size", "clip", "precision", "memory", "cache", "ray")
+SHARED = ("device", "batch_size", "clip", "precision", "memory", "cache", "ray", "time_limit")
 """The settings that two checks must have in common to share a context."""
 
 
@@ -65,11 +65,12 @@ class Context:
         self.room = values.memory << 20
         """Bytes that may be kept."""
         store = None if values.cache is None else Store(Path(values.cache))
-        self.maker = Maker(self.device, values.batch_size, watch, store)
+        self.maker = Maker(self.device, values.batch_size, watch, store, values.time_limit)
         self.setup = Setup(device=self.device, clip=values.clip, prompts=prompts)
         self.ahead: Ahead = lambda family, rated: ()
         self.plans: dict[Hashable, list[Probe]] = {}
-        self.examined: set[Hashable] = set()
+        self.examined: dict[Hashable, Any] = {}
+        """What was seen of each subject before any margin of it was believed."""
         self.pictures: dict[Hashable, Any] = {}
         """Pictures of the first outputs of a seed, by subject."""
         self._values, self._prompts = values, prompts
@@ -195,8 +196,11 @@ class Context:
         """Before outputs go, what further tests will ask of them is measured: no image is made twice."""
         planned = any(block.probes[0] in plan for plan in self.plans.values())
         for thing in self.ahead(block.family, not planned):
-            with suppress(GentestError, torch.cuda.OutOfMemoryError):
+            try:
                 block.measured(self.bound(thing))
+            except Exception as error:
+                if not (isinstance(error, GentestError) or out_of_memory(error)):
+                    raise
 
     def spread(self, of: Attribute | Feature, subject: Subject, name: str) -> float:
         """One standard deviation under the prior: a baseline's where one is in force, else that of a fixed pilot."""

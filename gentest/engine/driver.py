@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from statistics import median
 
-import torch
-
 from gentest._settings import Values
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
@@ -23,7 +21,7 @@ from gentest.engine.context import Context
 from gentest.engine.counterexamples import Counterexamples
 from gentest.engine.distribution import AgainstReference
 from gentest.engine.evidence import Observed
-from gentest.engine.examine import examine
+from gentest.engine.examine import examine, examine_again
 from gentest.engine.explain import explain, observed
 from gentest.engine.look import look
 from gentest.engine.margins import Judge
@@ -32,7 +30,7 @@ from gentest.engine.rated import Rating
 from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream, fits, real
 from gentest.engine.subject import Subject
-from gentest.errors import GeneratorError, GentestError, InvalidArgument, in_a_line
+from gentest.errors import GeneratorError, GentestError, InvalidArgument, in_a_line, out_of_memory
 from gentest.generators import Generator
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Definition, Matches
@@ -97,12 +95,11 @@ def check(
             result = _Check(question, subject, context, values, watch).run(result)
     except GentestError as error:
         result = replace(result, message=str(error), traceback=their_traceback(error))
-    except torch.cuda.OutOfMemoryError as error:
-        result = replace(result, message=f"out of memory at batch size {context.batch_size}: {error}".splitlines()[0])
     except Exception as error:
-        result = replace(
-            result, message=f"{in_a_line(error)} (while checking {generator!r})", traceback=tracebacks.format_exc()
-        )
+        said = f"{in_a_line(error)} (while checking {generator!r})"
+        if out_of_memory(error):
+            said = f"out of memory, with as few at once as there can be: {in_a_line(error)}"
+        result = replace(result, message=said, traceback=tracebacks.format_exc())
     return replace(
         result,
         seconds=round(time.perf_counter() - started, 3),
@@ -138,6 +135,8 @@ class _Check:
 
     def run(self, result: Result) -> Result:
         result = self._decided(result)
+        if not self.definition.total:
+            examine_again(self.context, self.subject)
         if result.sample is not None and result.sample.look is not None and self.question.blesses:
             kept = pictures.samples_of(self.context, self.subject, self.values.seed)
             result = replace(result, sample=replace(result.sample, look=replace(result.sample.look, pictures=kept)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gentest.engine.block import Block
 from gentest.engine.context import PILOT_SEED, Context
 from gentest.engine.evidence import Observed
+from gentest.engine.refused import named
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError
 from gentest.generators import TANH
@@ -15,6 +17,8 @@ ALONE = 4
 """Of these, so many once more alone."""
 SAME = 1 / 32
 """How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
+CHANGED = 1 / 256
+"""How far one may differ, alone, from what it was before: a grey level of 256."""
 
 
 def samples(context: Context, subject: Subject) -> Observed:
@@ -37,10 +41,31 @@ def examine(context: Context, subject: Subject) -> None:
             "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) where that is meant"
         )
     same_size = alone.shape == images[-ALONE:].shape
-    difference = (alone - images[-ALONE:]).abs().max().item() / together.unit if same_size else 1.0
-    if difference > SAME:
-        raise GeneratorError(
+    far = (alone - images[-ALONE:]).abs().flatten(1).amax(1) / together.unit if same_size else alone.new_ones(ALONE)
+    if (difference := far.max().item()) > SAME:
+        error = GeneratorError(
             f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
             "train mode, or noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
         )
-    context.examined.add(subject.key)
+        raise named(error, last[int(far.argmax())])
+    context.examined[subject.key] = alone[:1] / together.unit
+
+
+def examine_again(context: Context, subject: Subject) -> None:
+    """Makes one of the samples once more, alone. Raises `GeneratorError` where it is not what it was.
+
+    What is evidence for one property is evidence for the next, and margins of one probe are compared with those of
+    another: both take for granted that f is a function, for as long as the session lasts.
+    """
+    before = context.examined[subject.key]
+    first = independent(PILOT_SEED, EXAMINED - ALONE, 1)
+    block = Block(context.maker, subject, points(), first, alone=True)
+    now = block.again(0, chance=1) / samples(context, subject).unit
+    difference = (now - before).abs().max().item() if now.shape == before.shape else 1.0
+    if not difference <= CHANGED:
+        error = GeneratorError(
+            f"the same latent gave another output than before in this session, by up to {difference:.3g} of its range: "
+            "the generator changes between calls, or something that is no weight was changed on it; "
+            "nothing that was found is believed"
+        )
+        raise named(error, first[0])

@@ -6,6 +6,7 @@ of one process, the sign of each beyond rounding. Only probes come in, and margi
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -20,7 +21,7 @@ import torch
 import gentest.engine.context as contexts
 from gentest._settings import Values
 from gentest.attributes.prompts import PromptCache
-from gentest.engine import parcels
+from gentest.engine import parcels, time_limit
 from gentest.engine.margins import Judge
 from gentest.engine.raised import sendable
 from gentest.engine.subject import Subject
@@ -31,6 +32,7 @@ from gentest.result import Screening
 MOST_CONTEXTS = 2
 """So many sets of settings are kept, each with its generators and its evidence; the oldest go first."""
 MOST_JUDGES = 64
+log = logging.getLogger("gentest")
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,18 @@ class _Held:
     judges: OrderedDict[str, tuple[Case, Judge]] = field(default_factory=OrderedDict)
 
 
+def _end(what: str) -> None:
+    """Ends an actor whose generator nothing interrupts: whoever asked gives its probes to another."""
+    log.error("%s", what)
+    os._exit(1)
+
+
 class Host:
     """The class of the actors. `fetch` gives what a reference stands for; `threads` are those of torch, None all."""
 
     def __init__(self, fetch: Callable[[Any], bytes], threads: int | None) -> None:
         self._fetch = fetch
+        time_limit.when_deaf = _end
         self._held: OrderedDict[str, _Held] = OrderedDict()
         if threads is not None:
             torch.set_num_threads(threads)

@@ -7,7 +7,7 @@ out it is halved, for good. Nothing that is decided depends on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from torch import Tensor
 from gentest.ends import noise
 from gentest.engine.store import Store, digest
 from gentest.engine.subject import Subject
-from gentest.errors import GeneratorError
+from gentest.engine.time_limit import limited
+from gentest.errors import GeneratorError, GentestError, out_of_memory
 from gentest.generators import Generator
 from gentest.probes import independent, points
 
@@ -43,7 +44,12 @@ class Maker:
     """One device, and what is made on it; `watch` is told of each batch of images."""
 
     def __init__(
-        self, device: torch.device, batch_size: int | None, watch: Callable[[int], None] | None, store: Store | None
+        self,
+        device: torch.device,
+        batch_size: int | None,
+        watch: Callable[[int], None] | None,
+        store: Store | None,
+        time_limit: float = 0.0,
     ) -> None:
         self.device = device
         self.store = store
@@ -51,6 +57,7 @@ class Maker:
         self.image_bytes = 0
         """The size of one output as float32; 0 before the first."""
         self._given = batch_size
+        self._time_limit = time_limit
         self._room_for: int | None = None
         self._watch = watch
         self._witnessed: dict[Hashable, str] = {}
@@ -73,8 +80,8 @@ class Maker:
         while start < total or not found:
             try:
                 found.append(part(start, min(start + size, total)))
-            except torch.cuda.OutOfMemoryError:
-                if size == 1:
+            except Exception as error:
+                if size == 1 or not out_of_memory(error):
                     raise
                 size = (size + 1) // 2
                 if lasting:
@@ -95,11 +102,15 @@ class Maker:
     ) -> Tensor:
         """One call of a generator."""
         batch, hiss = ({name: self._here(z) for name, z in arrays.items()} for arrays in (latents, drawn))
-        with torch.set_grad_enabled(gradients):
+        with torch.set_grad_enabled(gradients), self.limited("the generator", GeneratorError):
             x = generator.outputs(batch, hiss, chance=chance)
         self.count(len(x), 1)
         self.image_bytes = max(self.image_bytes, 4 * x[0].numel())
         return x.to(self.device)
+
+    def limited(self, what: str, error: type[GentestError]) -> AbstractContextManager[None]:
+        """Within, somebody's code is called, which may take so long and no longer."""
+        return limited(self._time_limit, what, error)
 
     def count(self, images: int, calls: int) -> None:
         """So many images were made, here or elsewhere."""

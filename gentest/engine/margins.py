@@ -25,7 +25,7 @@ from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.maker import full_precision
 from gentest.engine.subject import Subject
-from gentest.errors import GeneratorError, GentestError, PropertyFailed
+from gentest.errors import GentestError, PropertyFailed, out_of_memory
 from gentest.probes import Probe
 from gentest.properties import outputs
 from gentest.properties.definition import Definition, Under
@@ -209,40 +209,38 @@ class Judge:
     def _evaluate(
         self, block: list[Probe], *, alone: bool = False, precision: Precision = "full"
     ) -> list[tuple[float, ...]]:
+        """The margins of a block; where a margin's own arithmetic runs out of memory, of half as many at a time."""
         try:
-            rows, lowered = [], False
-            for under in self.under:
-                evidence = self.evidence(block, under, alone=alone, precision=precision)
-                rows.append(self._margins_of(evidence))
-                lowered = lowered or evidence.all_lowered
-                if alone:
-                    self.spreads |= {name: (evidence.measured_in[name], s) for name, s in evidence.spreads.items()}
-            if precision != "full":
-                self._screens = lowered
-            return list(zip(*rows, strict=True))
-        except GeneratorError as error:
-            if error.probe is None:
-                self._name_the_probe(block, error, alone=alone)
-            raise
+            return self._evaluated(block, alone=alone, precision=precision)
+        except Exception as error:
+            if len(block) == 1 or not out_of_memory(error):
+                raise
+        half = len(block) // 2
+        parts = (block[:half], block[half:])
+        return [row for part in parts for row in self._evaluate(part, alone=alone, precision=precision)]
 
-    def _name_the_probe(self, block: list[Probe], error: GeneratorError, *, alone: bool) -> None:
-        """Says which probe of a block the generator fails on: raises anew if it fails on one alone."""
-        if alone or len(block) == 1:
-            error.probe = block[0]
-            error.args = (f"{error} (probe {block[0]})",)
-            return
-        for probe in block:
-            self._evaluate([probe], alone=True)
-        error.args = (f"{error} (in a batch, but on none of its probes alone)",)
+    def _evaluated(self, block: list[Probe], *, alone: bool, precision: Precision) -> list[tuple[float, ...]]:
+        rows, lowered = [], False
+        for under in self.under:
+            evidence = self.evidence(block, under, alone=alone, precision=precision)
+            rows.append(self._margins_of(evidence))
+            lowered = lowered or evidence.all_lowered
+            if alone:
+                self.spreads |= {name: (evidence.measured_in[name], s) for name, s in evidence.spreads.items()}
+        if precision != "full":
+            self._screens = lowered
+        return list(zip(*rows, strict=True))
 
     def _margins_of(self, evidence: Observed) -> list[float]:
         n = evidence.shape[0]
         try:
             with torch.no_grad():
                 margins = self._margin(evidence)
-        except (GentestError, torch.cuda.OutOfMemoryError):
+        except GentestError:
             raise
         except Exception as error:
+            if out_of_memory(error):
+                raise
             latents = {name or "z": tuple(z.shape) for name, z in evidence.placed.items()}
             raise PropertyFailed(
                 f"{self.definition} raised {type(error).__name__}: {error} "

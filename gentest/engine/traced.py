@@ -21,6 +21,7 @@ from gentest.engine.block import Block
 from gentest.engine.evidence import Observed
 from gentest.engine.maker import Maker, flat, sliced
 from gentest.engine.pullback import pulled_back
+from gentest.errors import out_of_memory
 from gentest.probes import Probe, Probes
 from gentest.spaces import Space
 from gentest.spaces.space import Floats
@@ -120,8 +121,8 @@ def slopes(judge: Judge, probes: Sequence[Probe]) -> Slopes | None:
     while at < len(probes):
         try:
             block = _slopes(judge, probes[at : at + size])
-        except torch.cuda.OutOfMemoryError:
-            if size == 1:
+        except Exception as error:
+            if size == 1 or not out_of_memory(error):
                 raise
             size = (min(size, len(probes)) + 1) // 2
             torch.cuda.empty_cache()
@@ -137,10 +138,10 @@ def _slopes(judge: Judge, probes: Sequence[Probe]) -> Slopes | None:
     own = Traced(judge.context, judge.subject, judge.definition.probes, probes, judge.subject)
     try:
         margins, found = _differentiated(judge, own)
-    except torch.cuda.OutOfMemoryError:
-        raise
-    except Exception:  # somebody's code that does not like tensors with gradients; what else is wrong shows without
-        return None
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        return None  # somebody's code that does not like tensors with gradients; what else is wrong shows without
     total: Floats | None = None
     for evidence, gradients in found:
         pulled = pulled_back(judge.definition.probes, evidence.space, probes, gradients) if gradients else None

@@ -26,6 +26,7 @@ from gentest.report import layout, progress, terminal
 from gentest.result import Result, Verdict
 from gentest.running import checkpoints, replays, workers
 from gentest.running.coming import Coming
+from gentest.running.deaf import end_where_deaf
 from gentest.running.drawing import Drawing
 from gentest.running.failures import Failures
 from gentest.running.gathering import Gathering, attach
@@ -98,6 +99,8 @@ class Runner:
             config.add_cleanup(self._stream.close)
         self._failures = Failures(config)
         self._unwritten = ""
+        self._checking = ""
+        end_where_deaf(lambda: self._checking)
         self._coming = Coming(())
         if self._is_worker:
             workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
@@ -226,6 +229,7 @@ class Runner:
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)
         question = self._gating.asked(question, key)
+        self._checking = f"{item.nodeid} {property}"
         with progress.Watch(f"{item.name} {property.name}", self._stream, live=self._live) as self._watch:
             result = check(question, generator, context, values, watch=self._watch.probes)
         self._watch = None
