@@ -78,6 +78,7 @@ def test_every_setting_can_be_given() -> None:
         "memory": 5,
         "cache": "a",
         "ray": "local",
+        "time_limit": 2.5,
     }
     assert set(every) == set(FIELDS)
     assert settings(**every).over(Values()) == Values(**every)

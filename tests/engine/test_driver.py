@@ -167,13 +167,13 @@ def test_sd_is_measured_once_on_a_fixed_pilot() -> None:
 
 
 def test_properties_share_what_they_look_at() -> None:
-    """In one context, a second property of the same probes makes no image of its own."""
+    """In one context, a second property of the same probes makes no image of its own but the last, which shows that f is still what it was."""
     generator, values = zoo.generator(zoo.linear), Values(examples=50)
     context = Context(values)
     first = check(Question(gentest.between(level, tolerance=0.5).definition), generator, context, values)
     second = check(Question(gentest.monotone(gentest.contrast(), tolerance=0.5).definition), generator, context, values)
     assert first.images > 450
-    assert second.images == 0  # not those either that are made alone
+    assert second.images == 1  # not those either that are made alone
 
 
 def test_changed_weights_are_looked_at_anew() -> None:
