@@ -1,9 +1,9 @@
 """A million probes through a rate, on a generator whose rate is known: `python tests/trust/million.py [--budget N]`.
 
-Levels are uniform in (0, 1), and the property holds below a bound: its rate under the prior is that bound, exactly. At the
-rate that is asked for the test has to stay undecided to the end of its budget (either verdict would be wrong, which may
-happen in one run of a hundred); two and five thousandths above and below, it has to say so. Memory is what the process
-takes after so many probes: /proc on Linux, elsewhere the most it ever took.
+Levels are uniform in (0, 1), and the property holds below a bound: its rate under the prior is that bound, exactly. At
+the rate that is asked for the test has to stay undecided to the end of its budget (either verdict would be wrong, which
+may happen in one run of a hundred); two and five thousandths above and below, it has to say so. Memory is what the
+process takes after so many probes: /proc on Linux, elsewhere the most it ever took.
 """
 
 # ruff: noqa: T201 - it prints a table
