@@ -3,6 +3,8 @@ generator, attribute or property is wrapped with where it happened and keeps its
 
 from __future__ import annotations
 
+from gentest.printable import LONGEST, in_one_line
+
 
 class GentestError(Exception):
     """Base of every error of gentest that is not a violation."""
@@ -18,7 +20,9 @@ class InvalidArgument(GentestError, ValueError):
         >>> str(InvalidArgument.expected("a number >= 0", "tolerance", -1))
         'Expected a number >= 0 but got tolerance=-1 (type=int)'
         """
-        text = f"Expected {what} but got {name}={value!r} (type={type(value).__name__})"
+        said = repr(value)
+        said = said if len(said) <= LONGEST else in_one_line(said)
+        text = f"Expected {what} but got {name}={said} (type={type(value).__name__})"
         return cls(f"{text}; {hint}" if hint else text)
 
 

@@ -6,7 +6,9 @@ grey made RGB or RGB grey. Otherwise a difference in resolution would be all tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -20,10 +22,13 @@ from torch.nn import functional as F
 from gentest.attributes.pixels import REC_601
 from gentest.errors import GentestError, InvalidArgument
 from gentest.generators import Generator
+from gentest.printable import in_one_line
 from gentest.spaces.space import digest_of
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 DEEP = 65_535.0
+MOST_PIXELS = 2**26
+"""Of one image: a file of some kB can claim to hold more than there is memory."""
 _CHOICE = 1 << 33  # the stream of Philox that a reference's images are chosen from
 
 Reference: TypeAlias = "Folder | Stored | Generator"
@@ -121,16 +126,31 @@ def _read(path: Path) -> Tensor:
     """An image file, [1, C, H, W] in [0, 1]."""
     from PIL import Image
 
+    if not path.is_file():  # to open a pipe is to wait for whoever writes to it
+        raise InvalidArgument(f"{path} is no image: it is no file")
     try:
-        with Image.open(path) as image:
+        with _without_warning(), Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                size = f"{image.width} x {image.height} pixels"
+                raise InvalidArgument(f"{path} is an image of {size}, of which {MOST_PIXELS:,} are the most")
             depth = _depth(path, image.mode, image.format)
             shown = image if depth == DEEP else image.convert("L" if image.mode in ("1", "L") else "RGB")
             pixels = torch.from_numpy(np.array(shown, dtype=np.float32) / depth)
     except GentestError:
         raise
     except Exception as error:  # of a broken file, Pillow raises whatever its decoder does
-        raise InvalidArgument(f"{path} is no image that can be read: {error}") from error
+        raise InvalidArgument(f"{path} is no image that can be read: {in_one_line(str(error))}") from error
     return pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
+
+
+@contextmanager
+def _without_warning() -> Iterator[None]:
+    """Pillow warns of an image that claims to be large only where it is larger than the limit here."""
+    from PIL.Image import DecompressionBombWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DecompressionBombWarning)
+        yield
 
 
 def _depth(path: Path, mode: str, format: str | None) -> float:
