@@ -20,9 +20,7 @@ class InvalidArgument(GentestError, ValueError):
         >>> str(InvalidArgument.expected("a number >= 0", "tolerance", -1))
         'Expected a number >= 0 but got tolerance=-1 (type=int)'
         """
-        said = repr(value)
-        said = said if len(said) <= LONGEST else in_one_line(said)
-        text = f"Expected {what} but got {name}={said} (type={type(value).__name__})"
+        text = f"Expected {what} but got {name}={shown(value)} (type={type(value).__name__})"
         return cls(f"{text}; {hint}" if hint else text)
 
 
@@ -59,6 +57,19 @@ class Violation(AssertionError):
 
 class UndecidedWarning(UserWarning):
     """A rate or a gate is undecided, in a run that only warns of it."""
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: its repr, of a bounded length.
+
+    >>> shown("x"), len(shown("x" * 10_000)) <= 300
+    ("'x'", True)
+    """
+    try:
+        said = repr(value)
+    except Exception:  # a repr is code of whoever wrote it, and one of what is nested too deep cannot be had
+        said = f"a {type(value).__name__}"
+    return said if len(said) <= LONGEST else in_one_line(said)
 
 
 def in_a_line(error: BaseException) -> str:

@@ -7,8 +7,7 @@ grey made RGB or RGB grey. Otherwise a difference in resolution would be all tha
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -129,28 +128,20 @@ def _read(path: Path) -> Tensor:
     if not path.is_file():  # to open a pipe is to wait for whoever writes to it
         raise InvalidArgument(f"{path} is no image: it is no file")
     try:
-        with _without_warning(), Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                size = f"{image.width} x {image.height} pixels"
-                raise InvalidArgument(f"{path} is an image of {size}, of which {MOST_PIXELS:,} are the most")
-            depth = _depth(path, image.mode, image.format)
-            shown = image if depth == DEEP else image.convert("L" if image.mode in ("1", "L") else "RGB")
-            pixels = torch.from_numpy(np.array(shown, dtype=np.float32) / depth)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a size, for which there is the limit below, and of broken tags
+            with Image.open(path) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    size = f"{image.width} x {image.height} pixels"
+                    raise InvalidArgument(f"{path} is an image of {size}, of which {MOST_PIXELS:,} are the most")
+                depth = _depth(path, image.mode, image.format)
+                shown = image if depth == DEEP else image.convert("L" if image.mode in ("1", "L") else "RGB")
+                pixels = torch.from_numpy(np.array(shown, dtype=np.float32) / depth)
     except GentestError:
         raise
     except Exception as error:  # of a broken file, Pillow raises whatever its decoder does
         raise InvalidArgument(f"{path} is no image that can be read: {in_one_line(str(error))}") from error
     return pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
-
-
-@contextmanager
-def _without_warning() -> Iterator[None]:
-    """Pillow warns of an image that claims to be large only where it is larger than the limit here."""
-    from PIL.Image import DecompressionBombWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DecompressionBombWarning)
-        yield
 
 
 def _depth(path: Path, mode: str, format: str | None) -> float:
@@ -167,7 +158,8 @@ def _stored(value: np.ndarray[Any, Any] | Tensor) -> Stored:
     if value.ndim < 2 or 0 in value.shape[1:] or not numbers:
         got = f"reference of shape {tuple(value.shape)} and type {value.dtype}"
         raise InvalidArgument(f"Expected outputs [M, C, H, W] as numbers but got {got}")
-    values = torch.as_tensor(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value.detach().cpu()
+    own = np.require(value, requirements=("C", "W")) if isinstance(value, np.ndarray) else value.detach().cpu()
+    values = torch.as_tensor(own)
     whole = values.dtype == torch.uint8
     values = values.float() / 255.0 if whole else values.float()
     if values.ndim == 3 and whole:

@@ -171,7 +171,8 @@ def _encode(models: dict[str, StoredModel]) -> str:
         for fingerprint, model in models.items()
     }
     data = {"schema": SCHEMA, "models": entries}
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()  # half of a character, which is then written as JSON does
 
 
 @contextmanager
