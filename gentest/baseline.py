@@ -17,14 +17,17 @@ from typing import Any
 
 from gentest.comparison import Embedded, Look, Sample
 from gentest.errors import InvalidArgument
-from gentest.files import write_whole
-from gentest.records import read_record, unpack, unpack_bytes
+from gentest.files import read_json, write_whole
+from gentest.printable import in_one_line
+from gentest.records import Seed, read_record, unpack, unpack_bytes
 from gentest.result import Result, Verdict
 from gentest.shown import check_pictures
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
 """A larger file is refused: 20 properties take less than one of these."""
+MOST_OUTPUTS = 4096
+"""Of a look, which has 512: comparing distributions takes memory by the square of them."""
 ROUNDING = 0.01
 """By what share of its range a level may differ between two measurements, and still be one attribute's."""
 BLESS = "bless the checkpoint again with --gentest-save-baseline"
@@ -37,7 +40,7 @@ class Blessing:
     by: str
     at: str
     """The day, as 2026-11-24."""
-    seed: int
+    seed: Seed
     checkpoint: str = ""
     note: str = ""
 
@@ -103,22 +106,21 @@ class Baseline:
     def load(cls, path: Path) -> Baseline:
         """Reads the file. Raises `InvalidArgument`, in one line, for one that `save` did not write."""
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise InvalidArgument(f"{path}: larger than {MAX_BYTES // 2**20} MB; not a baseline")
-            body = json.loads(path.read_text(encoding="utf-8"))
+            body = read_json(path, most_bytes=MAX_BYTES)
         except OSError as error:
             raise InvalidArgument(f"{path}: {error.strerror}; make one with --gentest-save-baseline") from error
-        except (ValueError, RecursionError) as error:
-            raise InvalidArgument(f"{path}: not a whole JSON file ({error}); {BLESS}") from error
+        except ValueError as error:
+            raise InvalidArgument(f"{path}: not a whole JSON file ({in_one_line(str(error))}); {BLESS}") from error
         schema = body.get("schema") if isinstance(body, dict) else None
         if schema != SCHEMA:
-            raise InvalidArgument(f"{path}: not a baseline of schema {SCHEMA} (schema: {schema!r}); {BLESS}")
+            said = in_one_line(repr(schema), 80)
+            raise InvalidArgument(f"{path}: not a baseline of schema {SCHEMA} (schema: {said}); {BLESS}")
         if body.pop("digest", None) != _digest(body):
             raise InvalidArgument(f"{path}: was edited since gentest wrote it; {BLESS}")
         try:
             return cls._from_json(body, path.name)
         except (InvalidArgument, KeyError, TypeError, AttributeError) as error:
-            said = " ".join(str(error).splitlines())
+            said = in_one_line(str(error))
             raise InvalidArgument(f"{path}: not as gentest writes a baseline ({said}); {BLESS}") from error
 
     def _to_json(self) -> dict[str, Any]:
@@ -227,7 +229,7 @@ def check_look(look: Look, name: str) -> Look:
         if embedded.dim < 1 or len(rows) % embedded.dim or not embedded.scale > 0:
             raise InvalidArgument(f"the embeddings of {name} are no rows of {embedded.dim} numbers")
         counts.add(len(rows) // embedded.dim)
-    if len(counts) > 1 or min(counts, default=2) < 2:
+    if len(counts) > 1 or not 2 <= min(counts, default=2) <= MOST_OUTPUTS:
         raise InvalidArgument(f"levels and embeddings of {name} are of {sorted(counts)} outputs")
     return look
 

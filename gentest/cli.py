@@ -31,6 +31,8 @@ from gentest import doctor, gate, starting
 from gentest.baseline import Baseline
 from gentest.comparison import Comparison, Standing, Terms
 from gentest.errors import InvalidArgument
+from gentest.files import read_json
+from gentest.printable import in_one_line, printable
 from gentest.report import comparison, layout, markdown, ranking, terminal
 from gentest.report.table import table
 from gentest.result import Document, Result, Verdict
@@ -38,6 +40,9 @@ from gentest.stats.quantiles import upper_rank
 
 HELD, REGRESSED, MISUSE, UNDECIDED = 0, 1, 2, 3
 MAX_BYTES = 256 * 2**20
+"""Of a file of results; a larger one is refused."""
+MESSAGE = 4_000
+"""Characters of an error."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = given.run(given, rest)
     except (InvalidArgument, OSError) as error:
-        sys.stderr.write(f"gentest: {error}\n")
+        sys.stderr.write(f"gentest: {in_one_line(str(error), MESSAGE)}\n")
         return MISUSE
     return status
 
@@ -159,7 +164,10 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     terms = replace(asked, **now)
     names = document.session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in document.results if r.checkpoint))
     claims = gate.n_claims(baseline, drift=terms.drift != "off", checkpoints=max(1, len(names)))
-    found = gate.decide(document.results, baseline, replace(terms, claims=claims), checkpoints=names)
+    try:
+        found = gate.decide(document.results, baseline, replace(terms, claims=claims), checkpoints=names)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{given.file} against {given.baseline}: {error}") from error
     weighed = replace(document, results=tuple(gate.applied(document.results, found)), gate=found)
     anew = [r for r in weighed.results if r.verdict is Verdict.VIOLATED and not r.known]
     if given.markdown:
@@ -269,12 +277,10 @@ def _texts(lines: Sequence[layout.Line]) -> list[str]:
 
 
 def _read(path: Path) -> object:
-    if path.stat().st_size > MAX_BYTES:
-        raise InvalidArgument(f"{path}: larger than {MAX_BYTES // 2**20} MB")
     try:
-        value: object = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"{path}: not a JSON file: {error}") from error
+        value: object = read_json(path, most_bytes=MAX_BYTES)
+    except ValueError as error:
+        raise InvalidArgument(f"{path}: not a JSON file: {in_one_line(str(error))}") from error
     return value
 
 
@@ -286,4 +292,5 @@ def _document(path: Path, value: object) -> Document:
 
 
 def _print(lines: Sequence[str]) -> None:
-    sys.stdout.write("\n".join(lines) + "\n")
+    """Lines of which names and words are anybody's."""
+    sys.stdout.write(printable("\n".join(lines)) + "\n")

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gentest.errors import InvalidArgument
+from gentest.records import Count, Evidence, Packed, Scale, Seed, Spread, Tolerance, Wrong, unpack
+
 
 class Standing(str, Enum):
     """How a candidate stands to the baseline, in one property or in all."""
@@ -26,9 +29,9 @@ class Standing(str, Enum):
 class Embedded:
     """Rows [n, D] of a feature of outputs, projected to few dimensions: int8 `rows`, in steps of `scale`, in base64."""
 
-    rows: str
-    dim: int
-    scale: float
+    rows: Packed
+    dim: Count
+    scale: Scale
     clip: str = ""
     """The fingerprint of the CLIP that the feature is of."""
 
@@ -41,7 +44,7 @@ class Look:
     keeps `pictures` of the first few (`gentest.shown.Strip`), for a person to look at: nothing is decided by them.
     """
 
-    levels: Mapping[str, str]
+    levels: Mapping[str, Packed]
     embeddings: Mapping[str, Embedded]
     pictures: tuple[str, ...] = ()
 
@@ -55,13 +58,21 @@ class Sample:
     standard deviations that its `gentest.sd(x)` stood for.
     """
 
-    seed: int
+    seed: Seed
     generator: str
     space: str
-    margins: str
+    margins: Packed
     measures: Mapping[str, str] = field(default_factory=dict)
-    spreads: Mapping[str, float] = field(default_factory=dict)
+    spreads: Mapping[str, Spread] = field(default_factory=dict)
     look: Look | None = None
+
+    def misfit(self) -> str:
+        """What is wrong with the margins, which are no text but numbers; nothing where all is well."""
+        try:
+            unpack(self.margins, "margins")
+        except InvalidArgument as error:
+            return str(error)
+        return ""
 
 
 @dataclass(frozen=True)
@@ -73,11 +84,19 @@ class Terms:
     ("warn", "fail", "off") say what becomes of each.
     """
 
-    tolerance: float = 0.05
-    alpha: float = 0.01
-    claims: int = 1
+    tolerance: Tolerance = 0.05
+    alpha: Wrong = 0.01
+    claims: Count = 1
     undecided: str = "fail"
     drift: str = "warn"
+
+    def misfit(self) -> str:
+        """Which word is none of those that there are."""
+        known = {"undecided": ("fail", "warn"), "drift": ("warn", "fail", "off")}
+        wrong = [
+            f"{name} is {getattr(self, name)!r}" for name, words in known.items() if getattr(self, name) not in words
+        ]
+        return ", ".join(wrong)
 
 
 @dataclass(frozen=True)
@@ -94,15 +113,15 @@ class Gate:
     message: str = ""
     baseline_verdict: str = ""
     """What the property's own verdict was when the baseline was blessed: a violation known then fails nobody now."""
-    baseline_passes: int = 0
-    candidate_passes: int = 0
-    wins: int = 0
-    losses: int = 0
-    probes: int = 0
-    stored: int = 0
-    log_regressed: float = 0.0
-    log_held: float = 0.0
-    needed: float = 0.0
+    baseline_passes: Count = 0
+    candidate_passes: Count = 0
+    wins: Count = 0
+    losses: Count = 0
+    probes: Count = 0
+    stored: Count = 0
+    log_regressed: Evidence = 0.0
+    log_held: Evidence = 0.0
+    needed: Evidence = 0.0
     low: float = -1.0
     high: float = 1.0
     """Between these lies how much more often it holds than the baseline; each is wrong with probability alpha."""
@@ -125,13 +144,17 @@ class Drift:
     what: str
     tests: tuple[str, ...]
     drifted: bool
-    log_evidence: float
-    needed: float
-    probes: int
+    log_evidence: Evidence
+    needed: Evidence
+    probes: Count
     mean: float | None = None
-    certain_at: int = 0
+    certain_at: Count = 0
     """After how many latents a level's drift was certain; 0 where it never was, and for a distribution."""
     checkpoint: str = ""
+
+    def misfit(self) -> str:
+        """That no test saw it, where none did."""
+        return "" if self.tests else "it names no test"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@ generator, attribute or property is wrapped with where it happened and keeps its
 
 from __future__ import annotations
 
+from gentest.printable import LONGEST, in_one_line
+
 
 class GentestError(Exception):
     """Base of every error of gentest that is not a violation."""
@@ -18,7 +20,7 @@ class InvalidArgument(GentestError, ValueError):
         >>> str(InvalidArgument.expected("a number >= 0", "tolerance", -1))
         'Expected a number >= 0 but got tolerance=-1 (type=int)'
         """
-        text = f"Expected {what} but got {name}={value!r} (type={type(value).__name__})"
+        text = f"Expected {what} but got {name}={shown(value)} (type={type(value).__name__})"
         return cls(f"{text}; {hint}" if hint else text)
 
 
@@ -80,6 +82,19 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported
         return True
     return not isinstance(error, GentestError) and any(words in str(error) for words in NO_MEMORY)
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: its repr, of a bounded length.
+
+    >>> shown("x"), len(shown("x" * 10_000)) <= 300
+    ("'x'", True)
+    """
+    try:
+        said = repr(value)
+    except Exception:  # a repr is code of whoever wrote it, and one of what is nested too deep cannot be had
+        said = f"a {type(value).__name__}"
+    return said if len(said) <= LONGEST else in_one_line(said)
 
 
 def in_a_line(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gentest._settings import PRECISIONS
+from gentest.errors import shown
 from gentest.running import checkpoints
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def checkpoint_paths(config: pytest.Config) -> list[Path]:
                 raise ValueError(CHECKPOINT.metavar)
             found.update((Path(os.path.abspath(path)), None) for path in checkpoints.find(text, folder))
         except ValueError as error:
-            raise pytest.UsageError(f"{where}: expected {error} but got {text!r}") from None
+            raise pytest.UsageError(f"{where}: expected {error} but got {shown(text)}") from None
     return list(found)
 
 
@@ -255,7 +256,7 @@ def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
         return None, False
     where = which.flag if given is not None else f"ini option {which.ini}"
     if not text.strip():
-        raise pytest.UsageError(f"{where}: expected {which.metavar} but got {text!r}")
+        raise pytest.UsageError(f"{where}: expected {which.metavar} but got {shown(text)}")
     folder = config.inipath.parent if given is None and config.inipath else config.invocation_params.dir
     if which.metavar in ("PATH", "FILE", "DIR"):
         text = str(folder / text)
@@ -264,7 +265,7 @@ def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
     try:
         return which.read(text), given is not None
     except ValueError as error:
-        raise pytest.UsageError(f"{where}: expected {error} but got {text!r}") from None
+        raise pytest.UsageError(f"{where}: expected {error} but got {shown(text)}") from None
 
 
 def pytest_configure(config: pytest.Config) -> None:

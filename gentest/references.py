@@ -6,6 +6,7 @@ grey made RGB or RGB grey. Otherwise a difference in resolution would be all tha
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -20,10 +21,13 @@ from torch.nn import functional as F
 from gentest.attributes.pixels import REC_601
 from gentest.errors import GentestError, InvalidArgument
 from gentest.generators import Generator
+from gentest.printable import in_one_line
 from gentest.spaces.space import digest_of
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 DEEP = 65_535.0
+MOST_PIXELS = 2**26
+"""Of one image: a file of some kB can claim to hold more than there is memory."""
 _CHOICE = 1 << 33  # the stream of Philox that a reference's images are chosen from
 
 Reference: TypeAlias = "Folder | Stored | Generator"
@@ -121,15 +125,22 @@ def _read(path: Path) -> Tensor:
     """An image file, [1, C, H, W] in [0, 1]."""
     from PIL import Image
 
+    if not path.is_file():  # to open a pipe is to wait for whoever writes to it
+        raise InvalidArgument(f"{path} is no image: it is no file")
     try:
-        with Image.open(path) as image:
-            depth = _depth(path, image.mode, image.format)
-            shown = image if depth == DEEP else image.convert("L" if image.mode in ("1", "L") else "RGB")
-            pixels = torch.from_numpy(np.array(shown, dtype=np.float32) / depth)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a size, for which there is the limit below, and of broken tags
+            with Image.open(path) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    size = f"{image.width} x {image.height} pixels"
+                    raise InvalidArgument(f"{path} is an image of {size}, of which {MOST_PIXELS:,} are the most")
+                depth = _depth(path, image.mode, image.format)
+                shown = image if depth == DEEP else image.convert("L" if image.mode in ("1", "L") else "RGB")
+                pixels = torch.from_numpy(np.array(shown, dtype=np.float32) / depth)
     except GentestError:
         raise
     except Exception as error:  # of a broken file, Pillow raises whatever its decoder does
-        raise InvalidArgument(f"{path} is no image that can be read: {error}") from error
+        raise InvalidArgument(f"{path} is no image that can be read: {in_one_line(str(error))}") from error
     return pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
 
 
@@ -147,7 +158,8 @@ def _stored(value: np.ndarray[Any, Any] | Tensor) -> Stored:
     if value.ndim < 2 or 0 in value.shape[1:] or not numbers:
         got = f"reference of shape {tuple(value.shape)} and type {value.dtype}"
         raise InvalidArgument(f"Expected outputs [M, C, H, W] as numbers but got {got}")
-    values = torch.as_tensor(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value.detach().cpu()
+    own = np.require(value, requirements=("C", "W")) if isinstance(value, np.ndarray) else value.detach().cpu()
+    values = torch.as_tensor(own)
     whole = values.dtype == torch.uint8
     values = values.float() / 255.0 if whole else values.float()
     if values.ndim == 3 and whole:

@@ -12,11 +12,15 @@ from enum import Enum
 from typing import Any
 
 from gentest.comparison import Comparison, Gate, Sample, Standing
+from gentest.counterexample import Counterexample as Counterexample
+from gentest.counterexample import Moved as Moved
 from gentest.errors import InvalidArgument
-from gentest.records import read_record
+from gentest.records import Chance, Confidence, Count, Seconds, Seed, Share, read_record
 from gentest.shown import Shown
 
 SCHEMA = 2
+MOST_CHECKPOINTS = 1_000
+"""Of one run: whatever would refuse a candidate is looked at on each of them."""
 
 
 class Verdict(str, Enum):
@@ -57,14 +61,14 @@ class Rate:
     """
 
     verdict: Verdict
-    p0: float
-    slack: float
-    confidence: float
-    passes: int
-    probes: int
-    budget: int
-    low: float
-    high: float
+    p0: Share
+    slack: Share
+    confidence: Confidence
+    passes: Count
+    probes: Count
+    budget: Count
+    low: Share
+    high: Share
     log_holds: float
     log_violated: float
     arm: str = ""
@@ -73,8 +77,12 @@ class Rate:
     """All of them, where there are several: the figures above are then of the one that holds least."""
     invariant: tuple[Invariant, ...] = ()
     """Whether the rates differ between priors, each against the first."""
-    overall: float | None = None
+    overall: Share | None = None
     """The rate of the whole prior, estimated from those of each label and how often each is drawn."""
+
+    def misfit(self) -> str:
+        """A verdict that no rate has."""
+        return "" if self.verdict in WORST_FIRST else f"no rate is {self.verdict.value}"
 
 
 @dataclass(frozen=True)
@@ -88,12 +96,16 @@ class Invariant:
 
     verdict: Verdict
     arm: str
-    delta: float
-    probes: int
-    wins: int
-    losses: int
+    delta: Share
+    probes: Count
+    wins: Count
+    losses: Count
     low: float
     high: float
+
+    def misfit(self) -> str:
+        """A verdict that no comparison of two rates has."""
+        return "" if self.verdict in WORST_FIRST else f"no comparison of rates is {self.verdict.value}"
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,7 @@ class Radius:
 
     asked: float
     certified: float
-    rays: int
+    rays: Count
     confirmed: Rate | None
 
 
@@ -121,30 +133,16 @@ class Distribution:
 
     reference: str
     mmd2: float
-    p: float
+    p: Share
     bound: float
-    alpha: float
-    n: int
-    n_reference: int
+    alpha: Share
+    n: Count
+    n_reference: Count
     tolerance: float | None = None
     further: float | None = None
     """Against a baseline: how much further from the reference the outputs are than the baseline's, ..."""
-    p_further: float | None = None
+    p_further: Chance | None = None
     """... and the p-value of their being no further."""
-
-
-@dataclass(frozen=True)
-class Moved:
-    """How far from a sample of the prior an attack's counterexample lies.
-
-    `distance` is a share of how far independent samples lie apart: 0 is the sample, 1 as far as any other. `groups` are
-    the coordinates that were moved. `start` replays the sample, which has the margin `start_margin`.
-    """
-
-    distance: float
-    groups: tuple[str, ...]
-    start: str
-    start_margin: float
 
 
 @dataclass(frozen=True)
@@ -155,9 +153,9 @@ class Attack:
     """
 
     method: str
-    probes: int
-    images: int
-    budget: int
+    probes: Count
+    images: Count
+    budget: Count
     least: float
     found: bool
     message: str = ""
@@ -172,33 +170,9 @@ class Screening:
     """
 
     precision: str = "full"
-    probes: int = 0
-    again: int = 0
+    probes: Count = 0
+    again: Count = 0
     band: float | None = None
-
-
-@dataclass(frozen=True)
-class Counterexample:
-    """A probe that violates a property, evaluated alone in full precision.
-
-    `probe` is the probe's JSON, `margin` is < 0. `scores` holds each attribute along the probe; `groups` the
-    coordinates that its far end changes, of `n_coordinates`; `typicality` the quantile of the least typical latent
-    under the prior, where the prior can tell. `replay` is a string that `--gentest-replay` and `Property.replay` take.
-    """
-
-    probe: Mapping[str, Any]
-    margin: float
-    scores: Mapping[str, tuple[float, ...]]
-    t: tuple[float, ...]
-    groups: tuple[str, ...]
-    n_groups: int
-    n_coordinates: int
-    typicality: float | None
-    replay: str
-    under: str = ""
-    """Under which prior, or at which radius, it violates most, where a property looks at several."""
-    moved: Moved | None = None
-    """How far an attack moved it, where one did."""
 
 
 @dataclass(frozen=True)
@@ -216,11 +190,11 @@ class Result:
     property: str
     verdict: Verdict
     message: str = ""
-    examples: int = 0
-    violations: int = 0
-    images: int = 0
-    generator_calls: int = 0
-    seconds: float = 0.0
+    examples: Count = 0
+    violations: Count = 0
+    images: Count = 0
+    generator_calls: Count = 0
+    seconds: Seconds = 0.0
     margin: Margins | None = None
     counterexample: Counterexample | None = None
     worst: Counterexample | None = None
@@ -300,10 +274,15 @@ class Session:
     """The fingerprint of the generator under test; None where the tests looked at several."""
     clip: str | None
     device: str
-    seed: int
+    seed: Seed
     versions: Mapping[str, str]
     checkpoints: tuple[str, ...] = ()
     """The names of the checkpoints of a run of several."""
+
+    def misfit(self) -> str:
+        """That there are too many checkpoints."""
+        n = len(self.checkpoints)
+        return "" if n <= MOST_CHECKPOINTS else f"{n:,} checkpoints, of which {MOST_CHECKPOINTS:,} are the most"
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes."""
@@ -333,6 +312,8 @@ class Document:
         if schema != SCHEMA:
             raise InvalidArgument(f"not results of schema {SCHEMA} (schema: {schema!r})")
         document: Document = read_record(cls, value)
+        if any(result.shown is not None for result in document.results):
+            raise InvalidArgument("a result has what a report draws, which no file has")
         return document
 
 

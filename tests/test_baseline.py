@@ -172,8 +172,12 @@ def test_half_a_file_is_no_baseline(share: float, path: Path) -> None:
         (b"\x80\x02}q\x00", "not a whole JSON file"),
         ("\ufeff{}", "not a whole JSON file"),
         ("[" * 100_000, "not a whole JSON file"),
-        ('{"schema": ' + "[" * 900 + "]" * 900 + "}", "not a baseline of schema 1"),
-        ('{"schema": 1, "x": ' + "[" * 900 + "]" * 900 + "}", "edited"),
+        ('{"schema": ' + "[" * 30 + "]" * 30 + "}", "not a baseline of schema 1"),
+        ('{"schema": 1, "x": ' + "[" * 30 + "]" * 30 + "}", "edited"),
+        ('{"schema": 1, "x": ' + "[" * 40 + "]" * 40 + "}", "more than 32 levels deep"),
+        ('{"schema": 1, "x": ' + "1" * 41 + "}", "a number of 41 digits"),
+        ('{"schema": 1, "x": 1e999}', "1e999 is too large a number"),
+        ('{"schema": 1, "x": 1, "x": 1}', "a name stands twice in one object"),
         ('{"schema": ' + "9" * 5000 + "}", "not a whole JSON file"),
         ("null", "not a baseline of schema 1 (schema: None)"),
         ("[]", "not a baseline of schema 1 (schema: None)"),
@@ -182,7 +186,7 @@ def test_half_a_file_is_no_baseline(share: float, path: Path) -> None:
         ('{"schema": "1"}', "not a baseline of schema 1 (schema: '1')"),
         ('{"schema": [1]}', "not a baseline of schema 1 (schema: [1])"),
         ('{"schema": 1}', "was edited since gentest wrote it"),
-        ('{"schema": 1, "digest": NaN}', "was edited since gentest wrote it"),
+        ('{"schema": 1, "digest": NaN}', "NaN is no number in JSON"),
         ('{"schema": 1, "digest": ["\\ud800"]}', "was edited since gentest wrote it"),
     ],
     ids=lambda value: repr(value[:24]),
@@ -198,7 +202,7 @@ def test_other_files_are_no_baselines(text: str | bytes, said: str, tmp_path: Pa
 def test_however_deep_a_file_is_it_is_refused(where: str, tmp_path: Path) -> None:
     """A file nested as deep as JSON can be read, or deeper, is refused in one line as any other."""
     path = tmp_path / "deep.json"
-    for depth in range(100, 3000, 20):
+    for depth in (*range(24, 48), *range(100, 3000, 100)):
         path.write_text(f'{{"schema": 1, "{where}": {"[" * depth}{"]" * depth}}}')
         refusal(path)
 
@@ -212,7 +216,7 @@ def test_results_are_no_baseline(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file beyond the limit is refused by its size alone."""
     monkeypatch.setattr("gentest.baseline.MAX_BYTES", 2**10)
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was read"))
     assert "larger than" in refusal(path)
 
 
@@ -413,16 +417,22 @@ def _rows_of_no_numbers(body: dict[str, Any]) -> None:
         embedded["dim"] = 0
 
 
-@wrong(NO_ROWS)
+@wrong("Expected a number from")
 def _rows_of_no_scale(body: dict[str, Any]) -> None:
     for embedded in block(body)["embeddings"].values():
         embedded["scale"] = 0.0
 
 
-@wrong("Expected a finite number")
+@wrong("Infinity is no number in JSON")
 def _rows_of_an_endless_scale(body: dict[str, Any]) -> None:
     for embedded in block(body)["embeddings"].values():
         embedded["scale"] = float("inf")
+
+
+@wrong("Expected a number from 4.90909e-91 to 2.03704e+90 but got Embedded.scale=1e+200")
+def _rows_of_a_scale_whose_square_is_endless(body: dict[str, Any]) -> None:
+    for embedded in block(body)["embeddings"].values():
+        embedded["scale"] = 1e200
 
 
 @wrong("are not base64")

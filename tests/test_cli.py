@@ -218,7 +218,7 @@ def test_wrong_arguments_are_status_2(arguments: list[str], run: Run) -> None:
 def test_a_file_that_is_too_large_is_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results beyond the limit are refused by their size alone."""
     monkeypatch.setattr(cli, "MAX_BYTES", 100)
-    misuse(gated(run, [HELD]), "results.json: larger than")
+    misuse(gated(run, [HELD]), "results.json: not a JSON file: larger than")
 
 
 # show

@@ -12,22 +12,26 @@ from hypothesis import strategies as st
 
 from gentest.comparison import Embedded, Gate, Look, Sample, Standing
 from gentest.errors import InvalidArgument
-from gentest.result import SCHEMA, Counterexample, Document, Margins, Rate, Result, Session, Verdict
+from gentest.records import pack
+from gentest.result import SCHEMA, WORST_FIRST, Counterexample, Document, Margins, Rate, Result, Session, Verdict
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-COUNTS = st.integers(0, 2**63)
+COUNTS = st.integers(0, 2**53)
+SHARES = st.floats(0.0, 1.0 - 2.0**-52)
+EVIDENCE = st.floats(-700.0, 1e300)
+PACKED = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=4).map(pack)
 COUNTEREXAMPLES = st.builds(
     Counterexample,
     probe=st.fixed_dictionaries(
         {"seed": st.just("1f"), "mask": st.just("5"), "window": st.just([0, 64]), "choices": st.lists(COUNTS)}
     ),
     margin=NUMBERS,
-    scores=st.dictionaries(st.text(), st.lists(NUMBERS, max_size=4).map(tuple), max_size=3),
-    t=st.lists(NUMBERS, max_size=4).map(tuple),
-    groups=st.lists(st.text(), max_size=4).map(tuple),
+    scores=st.dictionaries(st.text(), st.lists(NUMBERS, min_size=1, max_size=4).map(tuple), max_size=3),
+    t=st.lists(NUMBERS, min_size=4, max_size=4).map(tuple),
+    groups=st.lists(st.sampled_from(["0", "0..7", "z[3]", "a[b][8..15]"]), max_size=4).map(tuple),
     n_groups=COUNTS,
     n_coordinates=COUNTS,
-    typicality=st.none() | NUMBERS,
+    typicality=st.none() | SHARES,
     replay=st.text(),
 )
 RESULTS = st.builds(
@@ -40,28 +44,31 @@ RESULTS = st.builds(
     violations=COUNTS,
     images=COUNTS,
     generator_calls=COUNTS,
-    seconds=NUMBERS,
+    seconds=st.floats(0.0, 1e12),
     margin=st.none() | st.builds(Margins, NUMBERS, NUMBERS),
     counterexample=st.none() | COUNTEREXAMPLES,
     worst=st.none() | COUNTEREXAMPLES,
     generator=st.text(),
     replayed=st.booleans(),
-    rate=st.none() | st.builds(Rate, st.sampled_from(Verdict), *[NUMBERS] * 3, *[COUNTS] * 3, *[NUMBERS] * 4),
-    gate=st.none() | st.builds(Gate, st.sampled_from(Standing), st.text(), st.text(), *[COUNTS] * 6, *[NUMBERS] * 3),
+    rate=st.none()
+    | st.builds(Rate, st.sampled_from(WORST_FIRST), *[SHARES] * 3, *[COUNTS] * 3, *[SHARES] * 2, *[NUMBERS] * 2),
+    gate=st.none() | st.builds(Gate, st.sampled_from(Standing), st.text(), st.text(), *[COUNTS] * 6, *[EVIDENCE] * 3),
     sample=st.none()
     | st.builds(
         Sample,
         COUNTS,
         st.text(),
         st.text(),
-        st.text(),
+        PACKED,
         st.dictionaries(st.text(), st.text(), max_size=2),
-        st.dictionaries(st.text(), NUMBERS, max_size=2),
+        st.dictionaries(st.text(), st.floats(5e-324, allow_infinity=False), max_size=2),
         st.none()
         | st.builds(
             Look,
-            st.dictionaries(st.text(), st.text(), max_size=2),
-            st.dictionaries(st.text(), st.builds(Embedded, st.text(), COUNTS, NUMBERS, st.text()), max_size=2),
+            st.dictionaries(st.text(), PACKED, max_size=2),
+            st.dictionaries(
+                st.text(), st.builds(Embedded, st.text(), COUNTS, st.floats(1e-90, 1e90), st.text()), max_size=2
+            ),
         ),
     ),
     checkpoint=st.text(),
@@ -97,7 +104,7 @@ WHOLE: dict[str, Any] = Result(
     rate=Rate(Verdict.VIOLATED, 0.95, 0.02, 0.99, 80, 96, 4096, 0.7, 0.9, -3.0, 5.0),
     gate=Gate(Standing.REGRESSED, "", "holds", 90, 80, 0, 10, 96, 2048, 6.0, 0.0, 5.0),
     sample=Sample(
-        0, "ab", "Normal(3)", "AAAA", {"a": ""}, {"a": 1.0}, Look({"a": "AAAA"}, {"f": Embedded("AA", 1, 1.0)})
+        0, "ab", "Normal(3)", pack([0.5]), {"a": ""}, {"a": 1.0}, Look({"a": "AAAA"}, {"f": Embedded("AA", 1, 1.0)})
     ),
 ).to_json()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -196,6 +196,16 @@ def _sizes(shape: Sequence[int | None]) -> str:
     return f"[{', '.join('?' if n is None else str(n) for n in shape)}]"
 
 
+def is_within(name: str) -> bool:
+    """Whether a name that stands in a file means one in the same folder, or in one below it.
+
+    >>> is_within("weights.bin"), is_within("../weights.bin"), is_within("/dev/zero")
+    (True, False, False)
+    """
+    path = PurePath(name)
+    return "\0" not in name and not path.is_absolute() and ".." not in path.parts
+
+
 def _digest(model: str | bytes) -> str:
     """The SHA-256 of a model's bytes, and of the files that it says hold its weights."""
     path = None if isinstance(model, bytes) else Path(model)
@@ -203,7 +213,7 @@ def _digest(model: str | bytes) -> str:
     digest = hashlib.sha256(content)
     names = [content[m.end() : m.end() + m[1][0]].decode("utf-8", "replace") for m in LOCATION.finditer(content)]
     for name in sorted(set(names)):
-        if path is not None:
+        if path is not None and is_within(name) and (path.parent / name).is_file():
             with suppress(OSError), (path.parent / name).open("rb") as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)

@@ -7,7 +7,6 @@ read. Everywhere else open_clip loads the whole. Weights are never random: they 
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 import os
 import socket
@@ -24,12 +23,17 @@ import torch
 from torch import Tensor, nn
 
 from gentest.attributes.preprocess import Preprocess
+from gentest.attributes.tensors_only import tensors_only
 from gentest.errors import ClipError, InvalidArgument
+from gentest.files import read_json
+from gentest.printable import in_one_line
 
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 """What open_clip looks for first in a folder, and on the hub."""
+MAX_CONFIG = 2**20
+"""Bytes of a configuration."""
 WEIGHT_FILES = (".safetensors", ".bin", ".pth")
 """What open_clip takes for weights in a folder."""
 
@@ -87,7 +91,7 @@ def find(spec: str) -> ClipSource:
 
 def load(source: ClipSource, *, text: bool) -> Towers:
     """The image tower, and with `text` the text tower. Raises `ClipError` for weights that cannot be had or read."""
-    with _quietly(), torch.random.fork_rng(devices=[]):  # building a model draws initial weights
+    with _quietly(), tensors_only(), torch.random.fork_rng(devices=[]):  # building a model draws initial weights
         try:
             _check_reachable(source)
             towers = None if text else _image_tower(source)
@@ -185,9 +189,9 @@ def _without_size(preprocess: Mapping[str, Any]) -> dict[str, Any]:
 
 def _config(path: Path, name: str) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path, most_bytes=MAX_CONFIG)
     except (OSError, ValueError) as error:
-        raise ClipError(f"CLIP {name}: cannot read {path}: {error}") from error
+        raise ClipError(f"CLIP {name}: cannot read {path}: {in_one_line(str(error))}") from error
     if not isinstance(config, dict):
         raise ClipError(f"CLIP {name}: {path} is not a JSON object")
     return config

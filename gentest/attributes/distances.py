@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from gentest.arguments import is_whole
 from gentest.attributes.attribute import Setup, check_images, check_pairs, describe, failed, weights_fingerprint
+from gentest.attributes.tensors_only import tensors_only
 from gentest.errors import AttributeFailed, InvalidArgument, out_of_memory
 
 
@@ -254,7 +255,11 @@ def _network(net: Net) -> nn.Module:
     try:
         if not file.is_file() and not getproxies():  # a name that does not resolve is said at once
             socket.getaddrinfo(urlsplit(url).hostname, 443)
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # building a model draws initial weights
+        with (
+            warnings.catch_warnings(),
+            tensors_only(),
+            torch.random.fork_rng(devices=[]),
+        ):  # a model draws weights
             warnings.simplefilter("ignore")  # lpips asks torchvision in words that it deprecates
             network: nn.Module = library.LPIPS(net=net, verbose=False)
     except Exception as error:  # torch.hub raises whatever its network and its unpickler raise

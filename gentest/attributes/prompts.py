@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.errors import ClipError, InvalidArgument
-from gentest.files import write_whole
+from gentest.files import read_json, write_whole
+from gentest.printable import in_one_line
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
@@ -69,6 +70,11 @@ class PromptCache:
             cache._models = _read(cache.path)
         return cache
 
+    @property
+    def prompts(self) -> frozenset[str]:
+        """Every prompt that is stored, of whichever model."""
+        return frozenset(prompt for model in self._models.values() for prompt in model.prompts)
+
     def get(self, fingerprint: str, prompt: str) -> Vector | None:
         """The prompt's embedding [D], of unit length; None where it is not stored."""
         model = self._models.get(fingerprint)
@@ -112,16 +118,14 @@ class PromptCache:
 def _read(path: Path) -> dict[str, StoredModel]:
     if not path.is_file():
         raise ClipError(f"{path}: no such prompt file; make it with --gentest-update-prompts")
-    if path.stat().st_size > MAX_BYTES:
-        raise ClipError(f"{path}: larger than {MAX_BYTES // 2**20} MB; not a prompt file of ours")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ClipError(f"{path}: not a JSON file: {error}") from error
+        data = read_json(path, most_bytes=MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise ClipError(f"{path}: not a JSON file of prompts: {in_one_line(str(error))}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("models"), dict):
         schema = data.get("schema") if isinstance(data, dict) else None
-        raise ClipError(f"{path}: not a prompt file of schema {SCHEMA} (schema: {schema!r})")
-    return {key: _model(f"{path}: model {key}", entry) for key, entry in data["models"].items()}
+        raise ClipError(f"{path}: not a prompt file of schema {SCHEMA} (schema: {in_one_line(repr(schema), 80)})")
+    return {key: _model(f"{path}: model {in_one_line(key, 80)}", entry) for key, entry in data["models"].items()}
 
 
 def _model(where: str, entry: Any) -> StoredModel:
@@ -129,7 +133,10 @@ def _model(where: str, entry: Any) -> StoredModel:
         case {"name": str(name), "dim": int(dim), "logit_scale": int() | float() as scale, "prompts": dict(prompts)}:
             if isinstance(dim, bool) or isinstance(scale, bool) or dim < 1 or not 0.0 < scale < math.inf:
                 raise ClipError(f"{where}: expected dim >= 1 and a finite logit_scale > 0, not {dim!r} and {scale!r}")
-            vectors = {prompt: _vector(f"{where}: {prompt!r}", text, dim) for prompt, text in prompts.items()}
+            vectors = {
+                prompt: _vector(f"{where}: {in_one_line(repr(prompt), 120)}", text, dim)
+                for prompt, text in prompts.items()
+            }
             return StoredModel(name, dim, float(scale), vectors)
     raise ClipError(f"{where}: expected name, dim, logit_scale and prompts")
 
@@ -164,7 +171,8 @@ def _encode(models: dict[str, StoredModel]) -> str:
         for fingerprint, model in models.items()
     }
     data = {"schema": SCHEMA, "models": entries}
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()  # half of a character, which is then written as JSON does
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 What a row is of (generator, space, probes, what is measured, in which precision) is hashed into its address, and every
 row carries a checksum. So a row that is missing, broken or of something else is measured anew, and a folder that
-cannot be read or written is done without. One SQLite file, which several sessions may use at a time.
+cannot be read or written, or whose file is a database of another kind, is done without. One SQLite file, which several
+sessions may use at a time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sqlite3
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,9 @@ ASKED_AT_ONCE = 500
 """Probes to a query: SQLite takes at least 999 values."""
 PATIENCE = 10.0
 """Seconds that one session waits for another to write."""
-_SCHEMA = "CREATE TABLE IF NOT EXISTS rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
+_SCHEMA = "CREATE TABLE rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
 _HEAD = 16
+_LONGEST = _HEAD + 1 + 4 * 255 + LARGEST_ROW
 
 
 def digest(*parts: str | bytes) -> str:
@@ -88,7 +91,8 @@ class Store:
         places = ", ".join("?" * len(names))
         try:
             asked = self._opened().execute(
-                f"SELECT probe, value FROM rows WHERE of = ? AND probe IN ({places})", (of, *names)
+                f"SELECT probe, value FROM rows WHERE of = ? AND probe IN ({places}) AND length(value) <= {_LONGEST}",
+                (of, *names),
             )
             return dict(asked.fetchall())
         except (sqlite3.Error, OSError):
@@ -98,11 +102,16 @@ class Store:
         if self._database is None:
             self._usable = False  # unless it opens
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.is_symlink():
+                raise OSError(f"{self._path} is a link: it may lead to a file of somebody else's")
             database = sqlite3.connect(self._path, timeout=PATIENCE)
             try:
+                database.execute("PRAGMA trusted_schema=OFF")
+                if database.execute("SELECT sql FROM sqlite_master").fetchmany(2) not in ([], [(_SCHEMA,)]):
+                    raise sqlite3.DatabaseError("not a database of gentest: a view or trigger would be run")
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute("PRAGMA synchronous=NORMAL")
-                database.execute(_SCHEMA)
+                database.execute(_SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1))
             except sqlite3.Error:
                 database.close()
                 raise
@@ -130,10 +139,13 @@ def _unpacked(of: str, name: str, value: object) -> NDArray[np.float32] | None:
     """The row of `_packed`; None for anything else."""
     if not isinstance(value, bytes) or value[:_HEAD] != _checksum(of, name, value[_HEAD:]):
         return None
-    body = value[_HEAD:]
-    n_dims = body[0]
-    shape = struct.unpack_from(f"<{n_dims}I", body, 1)
-    return np.frombuffer(body, dtype="<f4", offset=1 + 4 * n_dims).reshape(shape).astype(np.float32)
+    body = value[_HEAD:]  # anybody can compute a checksum
+    try:
+        shape = struct.unpack_from(f"<{body[0]}I", body, 1)
+        row = np.frombuffer(body, dtype="<f4", offset=1 + 4 * body[0]).astype(np.float32)
+    except (IndexError, ValueError, struct.error):
+        return None
+    return row.reshape(shape) if 0 < prod(shape) == row.size and np.isfinite(row).all() else None
 
 
 def _checksum(of: str, name: str, body: bytes) -> bytes:

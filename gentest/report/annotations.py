@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gentest.printable import printable
+
 MOST = 10
 """GitHub shows no more errors of one step, and no more warnings."""
 
@@ -51,7 +53,7 @@ def commands(annotations: Sequence[Annotation]) -> list[str]:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -25,6 +25,8 @@ def write(folder: Path, result: Result) -> Result:
     if result.shown is None:
         return result
     own = folder / folder_name(result)
+    if own.is_symlink():  # what lies behind it is not this folder's
+        raise OSError(f"{own} is a link to another folder")
     for old in own.glob("*.png"):
         if WRITTEN.fullmatch(old.name):
             old.unlink()
@@ -32,7 +34,9 @@ def write(folder: Path, result: Result) -> Result:
     if files:
         own.mkdir(parents=True, exist_ok=True)
     for name, data in files:
-        (own / name).write_bytes(data)
+        (own / name).unlink(missing_ok=True)
+        with (own / name).open("xb") as file:  # "x" goes through no link that waits there
+            file.write(data)
     return replace(result, shown=replace(without(result.shown), files=len(files)))
 
 

@@ -7,6 +7,7 @@ import shlex
 from html import escape
 
 from gentest.comparison import Comparison, Standing
+from gentest.printable import printable
 from gentest.report import comparison, figures, terminal
 from gentest.report.numbers import odds
 from gentest.result import Document, Result
@@ -34,7 +35,7 @@ def page(document: Document) -> str:
             lines += [f"{len(failed) - n} more that do not pass are left out here: the page would be too long.", ""]
             break
         lines += block
-    return "\n".join(lines).rstrip() + "\n"
+    return printable("\n".join(lines).rstrip()) + "\n"
 
 
 def _failure(result: Result, document: Document) -> list[str]:

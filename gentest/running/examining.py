@@ -24,10 +24,11 @@ from gentest._settings import ATTRIBUTE, Values, settings
 from gentest.attributes.clip import ClipAttribute, ClipEmbedding
 from gentest.attributes.clip_classes import ClipClasses
 from gentest.attributes.clip_loading import ClipSource, find
+from gentest.attributes.prompts import PromptCache
 from gentest.doctor.conflicts import Run, conflicts
 from gentest.doctor.finding import NOTE, OK, PROBLEM, Finding
 from gentest.engine.context import resolve_device
-from gentest.errors import GentestError, first_line
+from gentest.errors import ClipError, GentestError, first_line
 from gentest.files import write_whole
 from gentest.properties.definition import Definition
 from gentest.running.grouping import definitions_of
@@ -218,8 +219,11 @@ def _prompts(path: Path, wanted: Iterable[str], config: pytest.Config) -> Findin
     """Whether every prompt stands in the file, of whichever model."""
     if not path.exists():
         return Finding("prompts", OK, f"{path.name}: is made by this run")
-    models = json.loads(path.read_text(encoding="utf-8"))["models"].values()
-    missing = [text for text in dict.fromkeys(wanted) if not any(text in model["prompts"] for model in models)]
+    try:
+        kept = PromptCache.load(path).prompts
+    except ClipError as error:
+        return Finding("prompts", PROBLEM, str(error), "make it anew with --gentest-update-prompts")
+    missing = [text for text in dict.fromkeys(wanted) if text not in kept]
     if missing and not plugin.flag(config, "update-prompts"):
         said = f"{path.name} lacks {len(missing)} of the prompts, such as {missing[0]!r}"
         return Finding("prompts", PROBLEM, said, "run once with --gentest-update-prompts, and commit the file")

@@ -27,10 +27,10 @@ class Failures:
         """The probes that failed in the run before; what is not as `keep` wrote it counts as none."""
         if self._cache is None:
             return ()
-        stored = self._cache.get(_key(item, label), None)
         try:
+            stored = self._cache.get(_key(item, label), None)
             return tuple(Probe.parse(text) for text in stored["probes"][:KEPT])
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, RecursionError):  # the last of JSON that is nested too deep
             return ()
 
     def keep(self, item: pytest.Item, label: str, result: Result) -> None:
@@ -44,7 +44,7 @@ class Failures:
         found = [c for c in (result.counterexample, result.worst) if c is not None and violated]
         probes = list(dict.fromkeys(str(Probe.from_json(c.probe)) for c in found))
         key = _key(item, label)
-        if probes or self._cache.get(key, None):
+        if probes or self.of(item, label):
             self._cache.set(key, {"test": node_id(item), "property": result.property, "probes": probes})
 
 

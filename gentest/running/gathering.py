@@ -17,6 +17,7 @@ from gentest._settings import Values
 from gentest.comparison import Comparison
 from gentest.engine.context import resolve_device
 from gentest.errors import InvalidArgument
+from gentest.printable import printable
 from gentest.report import comparison, figures, junit, layout, ranking, terminal
 from gentest.report.document import write_json
 from gentest.report.table import table
@@ -140,7 +141,7 @@ class Gathering:
         if lines:
             terminalreporter.write_sep("=", "gentest")
         for line in lines:
-            terminalreporter.write_line(line.text, **MARKUP.get(line.tone, {}))
+            terminalreporter.write_line(printable(line.text), **MARKUP.get(line.tone, {}))
         if self.results:
             for command in github.annotated(self.config, self._document(), self._places, self._failed):
                 terminalreporter.write_line(command)

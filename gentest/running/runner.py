@@ -21,6 +21,7 @@ from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation, in_a_line
 from gentest.generators import Generator
+from gentest.printable import printable
 from gentest.probes import Probe
 from gentest.report import layout, progress, terminal
 from gentest.result import Result, Verdict
@@ -205,12 +206,11 @@ class Runner:
             elif outcome == "warn":
                 undecided.append(result)
         if failed:
-            text = "\n\n".join(
-                terminal.failure(result, self._command(item, result), width=self._width) for result in failed
-            )
+            blocks = (terminal.failure(result, self._command(item, result), width=self._width) for result in failed)
+            text = printable("\n\n".join(blocks))
             raise (GentestError if any(result.verdict is Verdict.ERROR for result in failed) else Violation)(text)
         for result in undecided:
-            item.warn(UndecidedWarning(terminal.undecided(result)))
+            item.warn(UndecidedWarning(printable(terminal.undecided(result))))
 
     def _decide(self, item: pytest.Item, label: str, key: str, property: Property, generator: Generator) -> Result:
         test, checkpoint = (f(item, self._gating.checkpoints) for f in (checkpoints.plain_id, checkpoints.of_item))

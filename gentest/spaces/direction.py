@@ -19,12 +19,15 @@ from numpy.typing import ArrayLike
 
 from gentest.arguments import as_number
 from gentest.errors import InvalidArgument
-from gentest.files import write_whole
+from gentest.files import read_json, write_whole
+from gentest.printable import in_one_line
 from gentest.records import pack, read_record, unpack
 from gentest.spaces.priors import shape_word
 from gentest.spaces.space import Array, Space, digest_of
 
 SCHEMA = 1
+MAX_BYTES = 64 * 2**20
+"""A larger file is refused: this holds 12 million dimensions."""
 UNIT = 1e-6
 """A vector whose length is this near to 1 is kept as it is, so that a stored one stays the same to the bit."""
 
@@ -128,9 +131,9 @@ class Direction:
     def load(cls, path: str | os.PathLike[str]) -> Direction:
         """Reads what `save` wrote. Raises `InvalidArgument`, which names the file, for anything else."""
         try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, RecursionError) as error:  # an InvalidArgument is a ValueError
-            raise InvalidArgument(f"{path}: no direction that gentest saved: {error}") from error
+            return cls.from_json(read_json(Path(path), most_bytes=MAX_BYTES))
+        except (OSError, ValueError) as error:  # an InvalidArgument is a ValueError
+            raise InvalidArgument(f"{path}: no direction that gentest saved: {in_one_line(str(error))}") from error
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +24,8 @@ MANY = 10_000
 SKIPPED = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
 MODULES = 300
 """Modules of a package that are looked through."""
+MOST_SOURCE = 4 * 2**20
+"""Bytes of a module."""
 HOPS = 5
 """Modules that a name is followed through."""
 
@@ -312,8 +315,12 @@ def _absolute(module: str, path: Path, node: ast.ImportFrom) -> str:
 
 def _parsed(path: Path) -> ast.Module | None:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError):
+        if not path.is_file() or path.stat().st_size > MOST_SOURCE:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a stranger's escapes in strings
+            return ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):  # the last two of what is nested too deep
         return None
 
 
