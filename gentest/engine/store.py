@@ -2,7 +2,8 @@
 
 What a row is of (generator, space, probes, what is measured, in which precision) is hashed into its address, and every
 row carries a checksum. So a row that is missing, broken or of something else is measured anew, and a folder that
-cannot be read or written is done without. One SQLite file, which several sessions may use at a time.
+cannot be read or written is done without, which is said once. One SQLite file, which several sessions may use at a
+time, and any of them may be killed: what was kept until then is there.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import struct
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ LARGEST_ROW = 1 << 16
 ASKED_AT_ONCE = 500
 """Probes to a query: SQLite takes at least 999 values."""
 PATIENCE = 10.0
-"""Seconds that one session waits for another to write."""
+"""Seconds that a session waits for another to write, once: after that it does without."""
+AGAIN = 0.02
+"""Seconds until it looks again where SQLite does not wait by itself: while another opens the same new file."""
+BUSY = "locked"
+BROKEN = ("not a database", "malformed", "no such column", "no such table", "has 3 columns", "values were supplied")
+"""By what SQLite's messages are told: Python gives no codes before 3.11."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
 _HEAD = 16
 
@@ -52,7 +58,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._database: sqlite3.Connection | None = None
-        self._usable = True
+        self._reads = self._writes = True
+        self.trouble = ""
+        """Why it is done without, or nothing more is kept, in a line; empty while all is well."""
 
     def rows(self, of: str, probes: Sequence[Probe]) -> NDArray[np.float32] | None:
         """What is kept of some probes [N, ...]; None unless every one of them is there and whole."""
@@ -70,20 +78,23 @@ class Store:
 
     def keep(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
         """Keeps what was measured of some probes, float32 [N, ...], unless it is too large."""
-        if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._usable:
+        if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._writes:
             return
         named = [(of, str(probe), row) for probe, row in zip(probes, rows, strict=True)]
-        with suppress(sqlite3.Error, OSError):
+        try:
             database = self._opened()
             with database:
                 database.executemany(
                     "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)",
                     [(of, name, _packed(of, name, row)) for of, name, row in named],
                 )
+        except (sqlite3.Error, OSError) as error:
+            self._writes = False
+            self._say("nothing more is kept in", error)
 
     def _kept(self, of: str, names: Sequence[str]) -> dict[str, object]:
         """The values of some probes, as far as they are there, by name."""
-        if not self._usable:
+        if not self._reads:
             return {}
         places = ", ".join("?" * len(names))
         try:
@@ -91,22 +102,28 @@ class Store:
                 f"SELECT probe, value FROM rows WHERE of = ? AND probe IN ({places})", (of, *names)
             )
             return dict(asked.fetchall())
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError) as error:
+            self._reads = self._writes = False
+            self._say("nothing is read from or kept in", error)
             return {}
+
+    def _say(self, what: str, error: Exception) -> None:
+        said = " ".join(str(error).split())
+        hint = "; delete it to begin anew" if any(words in said for words in BROKEN) else ""
+        self.trouble = self.trouble or f"cache: {what} {self._path}: {said}{hint}"
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
-            self._usable = False  # unless it opens
             self._path.parent.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(self._path, timeout=PATIENCE)
             try:
-                database.execute("PRAGMA journal_mode=WAL")
+                _patiently(lambda: database.execute("PRAGMA journal_mode=WAL"))
                 database.execute("PRAGMA synchronous=NORMAL")
-                database.execute(_SCHEMA)
-            except sqlite3.Error:
+                _patiently(lambda: database.execute(_SCHEMA))
+            except BaseException:
                 database.close()
                 raise
-            self._database, self._usable = database, True
+            self._database = database
         return self._database
 
     def __del__(self) -> None:
@@ -117,6 +134,19 @@ class Store:
         if self._database is not None:
             self._database.close()
             self._database = None
+
+
+def _patiently(step: Callable[[], object]) -> None:
+    """A step that SQLite refuses at once, whatever its timeout, while another session is about the same."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            step()
+            return
+        except sqlite3.OperationalError as error:
+            if BUSY not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(AGAIN)
 
 
 def _packed(of: str, name: str, row: NDArray[np.float32]) -> bytes:
@@ -131,9 +161,11 @@ def _unpacked(of: str, name: str, value: object) -> NDArray[np.float32] | None:
     if not isinstance(value, bytes) or value[:_HEAD] != _checksum(of, name, value[_HEAD:]):
         return None
     body = value[_HEAD:]
-    n_dims = body[0]
-    shape = struct.unpack_from(f"<{n_dims}I", body, 1)
-    return np.frombuffer(body, dtype="<f4", offset=1 + 4 * n_dims).reshape(shape).astype(np.float32)
+    try:
+        shape = struct.unpack_from(f"<{body[0]}I", body, 1)
+        return np.frombuffer(body, dtype="<f4", offset=1 + 4 * len(shape)).reshape(shape).astype(np.float32)
+    except (IndexError, struct.error, ValueError):  # a checksum is no signature
+        return None
 
 
 def _checksum(of: str, name: str, body: bytes) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from gentest.files import write_whole
 from gentest.result import Result
 from gentest.shown import Shown, Strip
 
@@ -32,7 +33,7 @@ def write(folder: Path, result: Result) -> Result:
     if files:
         own.mkdir(parents=True, exist_ok=True)
     for name, data in files:
-        (own / name).write_bytes(data)
+        write_whole(own / name, data)
     return replace(result, shown=replace(without(result.shown), files=len(files)))
 
 
