@@ -8,7 +8,7 @@
     gentest suggest [FOLDER] [-- PYTEST ARGUMENTS]    tests to start from, with measured tolerances
 
 Exit status: 0 held (or all passed), 1 regressed (or violated, or drifted where that refuses; or `doctor` found a
-problem), 3 undecided, 2 misuse.
+problem), 3 undecided (or the run was interrupted), 2 misuse.
 It imports no torch; `bless`, `suggest` and `doctor` start pytest in a process of its own.
 """
 
@@ -135,6 +135,7 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
         _print([f"{given.file.name}: {baseline.blessed}", *baseline.summary])
         return HELD
     document = _document(given.file, value)
+    partial = _partial(document)
     if given.markdown:
         sys.stdout.write(markdown.page(document))
     else:
@@ -143,12 +144,13 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
         blocks = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r), width=width).splitlines())]
         rows = table(results, width=width, explained=lambda result: not result.passed)
         compared = comparison.lines(document.gate, width) if document.gate is not None else []
-        _print([*blocks, *_texts(rows), terminal.totals(results), *ranking.table(results), *_texts(compared)])
+        said = [terminal.totals(results), *ranking.table(results), *_texts(compared), *partial]
+        _print([*blocks, *_texts(rows), *said])
     if any(not r.passed and not r.undecided for r in document.results):
         return REGRESSED
     if document.gate is not None:
-        return _status(document.gate)
-    return UNDECIDED if any(r.undecided for r in document.results) else HELD
+        return _status(document.gate, partial)
+    return UNDECIDED if partial or any(r.undecided for r in document.results) else HELD
 
 
 def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -175,8 +177,9 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     else:
         width = layout.columns()
         said = [f"violated, and not in the baseline: {r.test}  {r.property}" for r in anew]
-        _print([*_texts(table(weighed.results, width=width)), *_texts(comparison.lines(found, width)), *said])
-    return REGRESSED if anew or failed else _status(found)
+        rows = _texts(table(weighed.results, width=width))
+        _print([*rows, *_texts(comparison.lines(found, width)), *said, *_partial(document)])
+    return REGRESSED if anew or failed else _status(found, _partial(document))
 
 
 def _bless(given: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -261,9 +264,17 @@ def _measured(given: argparse.Namespace, prompts: list[list[str]], rest: Sequenc
     raise InvalidArgument(said.get("error") or f"pytest ended with exit status {done.returncode}, nothing measured")
 
 
-def _status(found: Comparison) -> int:
+def _partial(document: Document) -> list[str]:
+    """That a run did not come to its end, in a line: then nothing passes on what it has."""
+    said = terminal.unfinished(document.interrupted, document.unchecked)
+    return [said] if said else []
+
+
+def _status(found: Comparison, partial: Sequence[str]) -> int:
     if found.refused:
         return REGRESSED
+    if partial:
+        return UNDECIDED
     excused = found.terms.undecided == "warn" and not found.missing
     return HELD if found.standing is Standing.HELD or excused else UNDECIDED
 

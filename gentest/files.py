@@ -6,11 +6,13 @@ larger, deeper or longer than anything that gentest writes, and nothing in it is
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +24,41 @@ DIGITS = 40
 """Of a whole number: those of gentest have 64 bits."""
 _SEPARATORS = (b",", b"[", b"{")
 
+STALE = 60.0
+"""Seconds after which what a process wrote beside a file, and did not move there, was left by one that was killed."""
 
-def write_whole(path: Path, text: str) -> None:
-    """Write text beside its place and move it there; a killed run leaves the file as it was."""
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write beside a file's place and move it there; a killed run leaves the file as it was. Raises `OSError`.
+
+    A link stays one, and what is no regular file (/dev/stdout, a pipe) is written to and not replaced.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    path = Path(os.path.realpath(path))
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # unlike a tempfile's, its mode is that of any file
     beside.unlink(missing_ok=True)
     try:
-        with beside.open("x", encoding="utf-8", newline="\n") as file:  # "x" goes through no link that waits there
-            file.write(text)
+        with beside.open("xb") as file:  # "x" goes through no link that waits there
+            file.write(data)
+        written = beside.stat().st_mtime
         os.replace(beside, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is gone or read-only by now: what went wrong first is what is said
+            beside.unlink(missing_ok=True)
         raise
+    _drop_leftovers(path, written)
+
+
+def _drop_leftovers(path: Path, now: float) -> None:
+    """Removes what killed processes left beside a file; `now` is by the clock of its file system."""
+    for name in glob.glob(f".{glob.escape(path.name)}.*.tmp", root_dir=path.parent):
+        left = path.with_name(name)
+        with suppress(OSError):
+            if name.split(".")[-2].isdigit() and now - left.stat().st_mtime > STALE:
+                left.unlink()
 
 
 def read_json(path: Path, *, most_bytes: int) -> Any:

@@ -298,12 +298,17 @@ class Document:
     gate: Comparison | None = None
     schema: int = SCHEMA
     gentest: str = ""
+    interrupted: str = ""
+    """What ended the run before its end; empty where nothing did."""
+    unchecked: tuple[str, ...] = ()
+    """The tests that were to be checked and were not, or not all of them."""
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads: schema and version first."""
         whole = plain(asdict(replace(self, results=())))
         whole["results"] = [result.to_json() for result in self.results]
-        return {name: whole[name] for name in ("schema", "gentest", "session", "results", "gate")}
+        names = ("schema", "gentest", "session", "interrupted", "unchecked", "results", "gate")
+        return {name: whole[name] for name in names}
 
     @classmethod
     def from_json(cls, value: object) -> Document:

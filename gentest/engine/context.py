@@ -91,6 +91,11 @@ class Context:
         return self.maker.meter
 
     @property
+    def trouble(self) -> str:
+        """Why measurements are not kept on disk, where they were to be; empty where they are."""
+        return "" if self.maker.store is None else self.maker.store.trouble
+
+    @property
     def batch_size(self) -> int:
         """Latents to the generator at once."""
         return self.maker.batch_size

@@ -2,8 +2,8 @@
 
 What a row is of (generator, space, probes, what is measured, in which precision) is hashed into its address, and every
 row carries a checksum. So a row that is missing, broken or of something else is measured anew, and a folder that
-cannot be read or written, or whose file is a database of another kind, is done without. One SQLite file, which several
-sessions may use at a time.
+cannot be read or written, or whose file is a database of another kind, is done without, which is said once. One SQLite
+file, which several sessions may use at a time, and any of them may be killed: what was kept until then is there.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import struct
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,12 @@ LARGEST_ROW = 1 << 16
 ASKED_AT_ONCE = 500
 """Probes to a query: SQLite takes at least 999 values."""
 PATIENCE = 10.0
-"""Seconds that one session waits for another to write."""
+"""Seconds that a session waits for another to write, once: after that it does without."""
+AGAIN = 0.02
+"""Seconds until it looks again where SQLite does not wait by itself: while another opens the same new file."""
+BUSY = "locked"
+BROKEN = ("not a database", "malformed", "no such column", "no such table", "has 3 columns", "values were supplied")
+"""By what SQLite's messages are told: Python gives no codes before 3.11."""
 _SCHEMA = "CREATE TABLE rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
 _HEAD = 16
 _LONGEST = _HEAD + 1 + 4 * 255 + LARGEST_ROW
@@ -55,7 +60,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._database: sqlite3.Connection | None = None
-        self._usable = True
+        self._reads = self._writes = True
+        self.trouble = ""
+        """Why it is done without, or nothing more is kept, in a line; empty while all is well."""
 
     def rows(self, of: str, probes: Sequence[Probe]) -> NDArray[np.float32] | None:
         """What is kept of some probes [N, ...]; None unless every one of them is there and whole."""
@@ -73,20 +80,23 @@ class Store:
 
     def keep(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
         """Keeps what was measured of some probes, float32 [N, ...], unless it is too large."""
-        if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._usable:
+        if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._writes:
             return
         named = [(of, str(probe), row) for probe, row in zip(probes, rows, strict=True)]
-        with suppress(sqlite3.Error, OSError):
+        try:
             database = self._opened()
             with database:
                 database.executemany(
                     "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)",
                     [(of, name, _packed(of, name, row)) for of, name, row in named],
                 )
+        except (sqlite3.Error, OSError) as error:
+            self._writes = False
+            self._say("nothing more is kept in", error)
 
     def _kept(self, of: str, names: Sequence[str]) -> dict[str, object]:
         """The values of some probes, as far as they are there, by name."""
-        if not self._usable:
+        if not self._reads:
             return {}
         places = ", ".join("?" * len(names))
         try:
@@ -95,27 +105,33 @@ class Store:
                 (of, *names),
             )
             return dict(asked.fetchall())
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError) as error:
+            self._reads = self._writes = False
+            self._say("nothing is read from or kept in", error)
             return {}
+
+    def _say(self, what: str, error: Exception) -> None:
+        said = " ".join(str(error).split())
+        hint = "; delete it to begin anew" if any(words in said for words in BROKEN) else ""
+        self.trouble = self.trouble or f"cache: {what} {self._path}: {said}{hint}"
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
-            self._usable = False  # unless it opens
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.is_symlink():
                 raise OSError(f"{self._path} is a link: it may lead to a file of somebody else's")
             database = sqlite3.connect(self._path, timeout=PATIENCE)
             try:
                 database.execute("PRAGMA trusted_schema=OFF")
-                if database.execute("SELECT sql FROM sqlite_master").fetchmany(2) not in ([], [(_SCHEMA,)]):
-                    raise sqlite3.DatabaseError("not a database of gentest: a view or trigger would be run")
-                database.execute("PRAGMA journal_mode=WAL")
+                _patiently(lambda: database.execute("PRAGMA journal_mode=WAL"))
                 database.execute("PRAGMA synchronous=NORMAL")
-                database.execute(_SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1))
-            except sqlite3.Error:
+                _patiently(lambda: database.execute(_SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1)))
+                if database.execute("SELECT sql FROM sqlite_master").fetchmany(2) != [(_SCHEMA,)]:
+                    raise sqlite3.DatabaseError("not a database of gentest: a view or trigger would be run")
+            except BaseException:
                 database.close()
                 raise
-            self._database, self._usable = database, True
+            self._database = database
         return self._database
 
     def __del__(self) -> None:
@@ -126,6 +142,19 @@ class Store:
         if self._database is not None:
             self._database.close()
             self._database = None
+
+
+def _patiently(step: Callable[[], object]) -> None:
+    """A step that SQLite refuses at once, whatever its timeout, while another session is about the same."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            step()
+            return
+        except sqlite3.OperationalError as error:
+            if BUSY not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(AGAIN)
 
 
 def _packed(of: str, name: str, row: NDArray[np.float32]) -> bytes:

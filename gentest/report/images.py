@@ -9,6 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from gentest.files import write_whole
 from gentest.result import Result
 from gentest.shown import Shown, Strip
 
@@ -34,9 +35,9 @@ def write(folder: Path, result: Result) -> Result:
     if files:
         own.mkdir(parents=True, exist_ok=True)
     for name, data in files:
-        (own / name).unlink(missing_ok=True)
-        with (own / name).open("xb") as file:  # "x" goes through no link that waits there
-            file.write(data)
+        if (own / name).is_symlink():
+            (own / name).unlink()
+        write_whole(own / name, data)
     return replace(result, shown=replace(without(result.shown), files=len(files)))
 
 

@@ -23,6 +23,8 @@ def page(document: Document) -> str:
     session = document.session
     ordered = sorted(document.results, key=figures.badness)
     lines = [*(_gate(document.gate) if document.gate is not None else []), "### gentest", ""]
+    if partial := terminal.unfinished(document.interrupted, document.unchecked):
+        lines += [f"❌ {_cell(partial)}", ""]
     lines += ["| verdict | test | property | probes | margin or rate | time |", "|---|---|---|---:|---|---:|"]
     lines += [_row(result) for result in ordered]
     lines += ["", f"{terminal.totals(document.results)} on {_cell(session.device)}, seed {session.seed}", ""]

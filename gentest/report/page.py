@@ -18,6 +18,7 @@ from markupsafe import Markup
 from gentest.comparison import Comparison, Standing
 from gentest.report import charts, comparison, ranking
 from gentest.report.images import folder_name
+from gentest.report.terminal import unfinished
 from gentest.report.view import OUTCOMES, Frames, View, frames_of, numbers, pairs, view_of
 from gentest.result import Document, Result
 from gentest.shown import Shown, Strip
@@ -52,6 +53,7 @@ def page(document: Document, *, at: str) -> str:
             drifts=[comparison.describe(drift) for drift in gate.drifted] if gate is not None else [],
             ranking="\n".join(ranking.table(document.results)),
             samples=_samples(document.results),
+            partial=unfinished(document.interrupted, document.unchecked),
             css=_plain("page.css") + _plain("result.css"),
             css_hash=_hash(_plain("page.css") + _plain("result.css")),
             js=_plain("page.js"),

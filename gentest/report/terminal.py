@@ -13,6 +13,8 @@ from gentest.result import Attack, Result, Verdict
 
 INDENT = 11
 """Where what is said of a word begins."""
+SHOWN = 8
+"""Of the tests that were not checked, so many are named."""
 
 
 def headline(result: Result) -> str:
@@ -76,6 +78,20 @@ def totals(results: Sequence[Result]) -> str:
     speed = f" ({images / seconds:,.0f} images/s)" if seconds else ""
     n = len(results)
     return f"{n} {'property' if n == 1 else 'properties'}: {said}; {images:,} images in {seconds:.1f} s{speed}"
+
+
+def unfinished(interrupted: str, unchecked: Sequence[str]) -> str:
+    """What there is to say of a run that did not come to its end; empty of one that did.
+
+    >>> unfinished("KeyboardInterrupt", ["test_a.py::test_a", "test_a.py::test_b"])
+    'interrupted (KeyboardInterrupt): 2 tests not checked: test_a.py::test_a, test_a.py::test_b'
+    """
+    what = f"interrupted ({interrupted})" if interrupted else "not whole"
+    if not unchecked:
+        return what if interrupted else ""
+    more = f" and {len(unchecked) - SHOWN} more" if len(unchecked) > SHOWN else ""
+    n = len(unchecked)
+    return f"{what}: {n} {'test' if n == 1 else 'tests'} not checked: {', '.join(unchecked[:SHOWN])}{more}"
 
 
 def _worst(result: Result) -> float:

@@ -11,6 +11,7 @@ from gentest.engine.driver import Question
 from gentest.files import write_whole
 from gentest.report import images
 from gentest.result import Document, Result
+from gentest.running.troubles import Troubles
 from gentest.shown import Shown
 
 
@@ -18,6 +19,7 @@ from gentest.shown import Shown
 class Drawing:
     """The file of the page and the folder of the images, where they are asked for."""
 
+    troubles: Troubles
     report: Path | None = None
     images: str | None = None
 
@@ -41,6 +43,7 @@ class Drawing:
             return images.write(Path(self.images), result)
         except OSError as error:
             said = f"could not write images: {error}"
+            self.troubles.note(said, fails=True)
             return replace(result, shown=replace(images.without(shown), missing=said))
 
     def write(self, document: Document) -> None:

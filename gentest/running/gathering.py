@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping
+from collections.abc import Generator as Iteration
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -21,16 +23,20 @@ from gentest.printable import printable
 from gentest.report import comparison, figures, junit, layout, ranking, terminal
 from gentest.report.document import write_json
 from gentest.report.table import table
+from gentest.report.terminal import unfinished
 from gentest.result import Document, Result, Session
 from gentest.running import github, replays
 from gentest.running.drawing import Drawing
+from gentest.running.ending import Ending, undisturbed
 from gentest.running.gating import Gating
+from gentest.running.troubles import Troubles
 
 VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
 REPORTED = "gentest_results"
 """The attribute of a test's report that carries its results, also from an xdist worker."""
 MARKUP = {"good": {"green": True}, "unsure": {"yellow": True}, "bad": {"red": True}}
 WORSE = ("good", "unsure", "bad")
+Made = TypeVar("Made")
 
 
 def attach(item: pytest.Item, report: pytest.TestReport, results: Mapping[str, Result]) -> None:
@@ -59,6 +65,8 @@ class Gathering:
         replayed: str | None,
         values: Callable[[], Values],
         gating: Gating,
+        ending: Ending,
+        troubles: Troubles,
     ) -> None:
         self.config = config
         self._path = path
@@ -66,6 +74,9 @@ class Gathering:
         self._replayed = replayed
         self._values = values
         self._gating = gating
+        self._ending = ending
+        self._troubles = troubles
+        self._stopped = ""
         self._compared: Comparison | None = None
         self._said: list[str] = []
         self._skipped: set[str] = set()
@@ -76,55 +87,73 @@ class Gathering:
 
     @property
     def results(self) -> list[Result]:
-        """The results so far, in the order in which their tests ended."""
-        return [result for results in self._reported.values() for result in results]
+        """The results so far, in the order in which their tests ended, and what is decided of one that did not end."""
+        return [result for results in (*self._reported.values(), self._ending.begun) for result in results]
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.skipped:
             self._skipped.add(report.nodeid)
+            self._ending.ended(report.nodeid)
         if hasattr(report, REPORTED):
             results = [Result.from_json(value) for value in json.loads(getattr(report, REPORTED))]
             self._reported[report.nodeid, report.location[0]] = results
+            if results:
+                self._ending.ended(report.nodeid)
             file, line, _ = report.location
             self._places.update((result.test, (file, (line or 0) + 1)) for result in results)
             if report.failed:
                 self._failed.update((r.test, r.checkpoint) for r in results)
                 self._explained.update((r.test, r.checkpoint, r.property) for r in results if not r.passed)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self.config.getoption("collectonly"):
-            return
-        stopped = session.shouldfail or session.shouldstop
-        whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
+    @pytest.hookimpl(wrapper=True, trylast=True)  # the terminal's summary comes after it
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iteration[None, None, None]:
+        """Writes what was asked for, also where somebody is impatient while fixtures are torn down."""
         try:
-            self._compared = self._gating.compared(self.results)
-            if self._path is not None:
-                write_json(self._path, self._document().to_json())
-            self._drawing.write(self._document())
-            self._said += self._drawing.said(self.results)
-            if whole:
-                self._bless(session)
-        except (OSError, ValueError) as error:
-            self._said.append(f"could not write: {error}")
-            if exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            return (yield)
+        finally:
+            if not self.config.getoption("collectonly"):
+                with undisturbed():
+                    self._finish(session)
+
+    def _finish(self, session: pytest.Session) -> None:
+        self._stopped = self._ending.stopped(session)
+        self._compared = self._said_of(lambda: self._gating.compared(self.results))
+        if self._path is not None:
+            path = self._path
+            self._said_of(lambda: write_json(path, self._document().to_json()))
+        self._said_of(lambda: self._drawing.write(self._document()))
+        self._said += self._drawing.said(self.results)
+        self._said_of(lambda: self._bless(session))
         if self.results:
             self._said += github.summarize(self.config, self._document())
         refused = self._compared is not None and self._gating.refuses(self._compared)
-        if refused and exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._replayed is not None and not self.results and exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        for bad, status in (
+            (refused, pytest.ExitCode.TESTS_FAILED),
+            (self._stopped and self._ending.unchecked, pytest.ExitCode.INTERRUPTED),
+            (self._troubles.fails, pytest.ExitCode.INTERNAL_ERROR),
+            (self._replayed is not None and not self.results, pytest.ExitCode.NO_TESTS_COLLECTED),
+        ):
+            if bad and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = status
+
+    def _said_of(self, step: Callable[[], Made]) -> Made | None:
+        """What a step gives; where it cannot write, or what it has is not fit to be, the others are still made."""
+        try:
+            return step()
+        except (OSError, ValueError) as error:
+            self._troubles.note(f"could not write: {error}", fails=True)
+        return None
 
     def _bless(self, session: pytest.Session) -> None:
         """Writes the baseline that was asked for; a refusal fails the run."""
+        partial = unfinished(self._stopped, self._ending.unchecked)
         try:
-            said = self._gating.bless(self.results, self._values().seed, skipped=self._skipped)
+            said = self._gating.bless(self.results, self._values().seed, skipped=self._skipped, partial=partial)
         except InvalidArgument as error:
             said = f"not blessed: {error}"
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._said += [said] if said else []
 
     def _document(self) -> Document:
@@ -133,7 +162,14 @@ class Gathering:
         results = [result if keep else replace(result, sample=None) for result in self.results]
         if self._compared is not None:
             results = gate.applied(results, self._compared)
-        return Document(self.session(), tuple(results), self._compared, gentest=gentest.__version__)
+        return Document(
+            self.session(),
+            tuple(results),
+            self._compared,
+            gentest=gentest.__version__,
+            interrupted=self._stopped,
+            unchecked=self._ending.unchecked,
+        )
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -168,7 +204,9 @@ class Gathering:
         if self._compared is not None:
             compared = comparison.lines(self._compared, width)
             lines += compared if verbosity >= 0 else compared[-1:]
-        return lines + [layout.Line(said) for said in self._said]
+        lines += [layout.Line(said) for said in (*self._said, *self._troubles.lines)]
+        partial = unfinished(self._stopped, self._ending.unchecked)
+        return lines + ([layout.Line(partial, "bad")] if partial else [])
 
     def session(self) -> Session:
         """What the run was made with."""

@@ -140,10 +140,15 @@ class Gating:
         """
         return comparison.refused or (bool(comparison.missing) and not self._narrowed)
 
-    def bless(self, results: Sequence[Result], seed: int, *, skipped: Collection[str]) -> str:
-        """Writes the baseline that was asked for, and says so. Raises `InvalidArgument` or `OSError`."""
+    def bless(self, results: Sequence[Result], seed: int, *, skipped: Collection[str], partial: str) -> str:
+        """Writes the baseline that was asked for, and says so. Raises `InvalidArgument` or `OSError`.
+
+        `partial` says what became of a run that did not come to its end: nothing of it is blessed.
+        """
         if self._save is None:
             return ""
+        if partial:
+            raise InvalidArgument(partial)
         names = checkpoints.names(self.checkpoints)
         blessing = Blessing(_who(), datetime.now(timezone.utc).date().isoformat(), seed, *names)
         blessed = Baseline.of(results, blessing, before=self._before, version=gentest.__version__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Generator as Iteration
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,42 +19,23 @@ from gentest.decorators import DECLARED, Declared, Property, checker
 from gentest.engine.actors import check_ray
 from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
-from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation, in_a_line
+from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
 from gentest.generators import Generator
 from gentest.printable import printable
 from gentest.probes import Probe
 from gentest.report import layout, progress, terminal
 from gentest.result import Result, Verdict
 from gentest.running import checkpoints, replays, workers
+from gentest.running.checked import Checked, labelled_properties, unchecked
 from gentest.running.coming import Coming
 from gentest.running.deaf import end_where_deaf
 from gentest.running.drawing import Drawing
+from gentest.running.ending import Ending, to_check
 from gentest.running.failures import Failures
 from gentest.running.gathering import Gathering, attach
 from gentest.running.gating import Gating
+from gentest.running.troubles import Troubles
 from gentest.running.undecorated import watched
-
-
-@dataclass
-class Checked:
-    """What came of one test while it ran: the labels of the properties to check, and the result of each."""
-
-    labels: tuple[str, ...] = ()
-    results: dict[str, Result] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
-    running: bool = False
-
-    def keep(self, label: str, result: Result, *, fails: bool) -> None:
-        """Adds a result; where a body runs more than once, the first that fails stays."""
-        if label not in self.failed:
-            self.results[label] = result
-        if fails:
-            self.failed.add(label)
-
-    @property
-    def passed(self) -> bool:
-        """Whether every property was checked, and none failed."""
-        return bool(self.labels) and not self.failed and all(label in self.results for label in self.labels)
 
 
 class Runner:
@@ -86,7 +67,9 @@ class Runner:
         self._gating = Gating(config)
         # taken while standard output is still the terminal
         self._width: int = getattr(config, "workerinput", {}).get(workers.COLUMNS) or layout.columns()
-        self._drawing = Drawing(self._options["report"], self._options["images"])
+        self._troubles = Troubles(config)
+        config.pluginmanager.register(self._troubles, "gentest-troubles")
+        self._drawing = Drawing(self._troubles, self._options["report"], self._options["images"])
         self._contexts: dict[Values, Context] = {}
         self._checkpoint = ""
         self._checked: dict[str, Checked] = {}
@@ -98,20 +81,29 @@ class Runner:
         )  # where tests may print into the bar
         if self._stream is not None:
             config.add_cleanup(self._stream.close)
-        self._failures = Failures(config)
-        self._unwritten = ""
+        self._failures = Failures(config, self._troubles)
+        self._ending: Ending | None = None
         self._checking = ""
         end_where_deaf(lambda: self._checking)
         self._coming = Coming(())
         if self._is_worker:
             workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-        else:
-            label = self._replay[0] if self._replay else None
-            path, gating, drawing = self._options["json"], self._gating, self._drawing
-            gathering = Gathering(config, path=path, drawing=drawing, replayed=label, values=self.values, gating=gating)
-            config.pluginmanager.register(gathering, "gentest-gathering")
+            return
+        self._ending = Ending()
+        config.pluginmanager.register(self._ending, "gentest-ending")
+        gathering = Gathering(
+            config,
+            path=self._options["json"],
+            drawing=self._drawing,
+            replayed=self._replay[0] if self._replay else None,
+            values=self.values,
+            gating=self._gating,
+            ending=self._ending,
+            troubles=self._troubles,
+        )
+        config.pluginmanager.register(gathering, "gentest-gathering")
         if self._has_workers:
-            config.pluginmanager.register(workers.Workers(self.values), "gentest-workers")
+            config.pluginmanager.register(workers.Workers(self.values, self._ending.expect), "gentest-workers")
 
     def _prompt_cache(self) -> PromptCache | None:
         path = self._options["prompts"]
@@ -142,7 +134,10 @@ class Runner:
         """Profiles are registered by conftest files, which are all loaded by now."""
         self._load_profile()
         self._coming = Coming(session.items)
-        workers.tell_groups(self.config, session.items)
+        expected = to_check(session.items, self._gating.checkpoints)
+        if self._ending is not None:
+            self._ending.expect(expected)
+        workers.tell(self.config, session.items, expected)
 
     def _load_profile(self) -> None:
         name = self._options["profile"]
@@ -161,6 +156,10 @@ class Runner:
         token = checker.set(functools.partial(self._check, item))
         try:
             return (yield)
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            if self._ending is not None:
+                self._ending.left(tuple(checked.results.values()))
+            raise
         finally:
             checker.reset(token)
             checked.running = False
@@ -185,7 +184,7 @@ class Runner:
                 f"{item.name} returned {subject!r:.100} (type={type(subject).__name__}); "
                 "a decorated test returns the gentest.Generator under test"
             )
-        labelled = _labelled(declared.properties)
+        labelled = labelled_properties(declared.properties)
         test = checkpoints.plain_id(item, self._gating.checkpoints)
         in_baseline = dict(zip(labelled, keys(test, [repr(p) for p in labelled.values()]), strict=True))
         if self._replay is not None:
@@ -216,7 +215,7 @@ class Runner:
         test, checkpoint = (f(item, self._gating.checkpoints) for f in (checkpoints.plain_id, checkpoints.of_item))
         if checkpoint != self._checkpoint:  # what was made of one is of no use to the next
             self._checkpoint = checkpoint
-            self._contexts.clear()
+            self._let_go()
         try:
             values, context = self._context_of(item)
             values = self._gating.values(values, key)
@@ -267,7 +266,7 @@ class Runner:
     ) -> Iteration[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.failed and call.when == "setup" and item.get_closest_marker("gentest") is not None:
-            attach(item, report, _unchecked(item, call))
+            attach(item, report, unchecked(item, call))
         if call.when != "call":
             return report
         if report.failed and call.excinfo is not None and _speaks_for_itself(call.excinfo.value):
@@ -278,7 +277,7 @@ class Runner:
         checked = self._checked.get(item.nodeid, Checked())
         if item.get_closest_marker("gentest") is None or checked.running:  # a report of a subtest comes meanwhile
             return report
-        attach(item, report, checked.results or (_unchecked(item, call) if report.failed else {}))
+        attach(item, report, checked.results or (unchecked(item, call) if report.failed else {}))
         if report.passed and not checked.passed:
             self._close(item, report, checked)
         return report
@@ -293,48 +292,28 @@ class Runner:
             else f"gentest did not check {item.nodeid}: something else ran the test"
         )
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+    @pytest.hookimpl(tryfirst=True)  # a worker says last what went wrong
+    def pytest_sessionfinish(self) -> None:
+        self._let_go()
         if self.prompts is None or not self.prompts.update:
             return
         try:
             self.prompts.save()
         except (OSError, ClipError) as error:
-            self._unwritten = f"could not write: {error}"
-            if exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            self._troubles.note(f"could not write: {error}", fails=True)
 
-    @pytest.hookimpl
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._unwritten:
-            terminalreporter.write_line(self._unwritten)
+    def _let_go(self) -> None:
+        """Forgets what was made of a checkpoint, and says where its measurements could not be kept."""
+        for context in self._contexts.values():
+            if context.trouble:
+                self._troubles.note(f"warning: {context.trouble}")
+        self._contexts.clear()
 
     def values(self) -> Values:
         """The settings in force for a test that says nothing of its own."""
         return self._from_flags.over(self._from_ini.over(settings.default()))
 
 
-def _unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Result]:
-    """An error for each property of a test that failed before any was looked at: no result is left out."""
-    declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
-    why = in_a_line(call.excinfo.value) if call.excinfo is not None else "it says no more"
-    properties = _labelled(declared.properties if declared is not None else ())
-    test, checkpoint = (
-        f(item, plugin.checkpoint_paths(item.config)) for f in (checkpoints.plain_id, checkpoints.of_item)
-    )
-    said = f"the test failed before its check: {why}"
-    return {label: Result(test, repr(p), Verdict.ERROR, said, checkpoint=checkpoint) for label, p in properties.items()}
-
-
 def _speaks_for_itself(error: BaseException) -> bool:
     """Whether an exception's message is all that a person needs: one of gentest's, on a test as a whole."""
     return isinstance(error, (Violation, InvalidArgument, NotChecked, UndecidedWarning)) or type(error) is GentestError
-
-
-def _labelled(properties: tuple[Property, ...]) -> dict[str, Property]:
-    """The properties of a test by a name of each: `between`, `between.2`, from the top down."""
-    labelled: dict[str, Property] = {}
-    for property in properties:
-        same = sum(label.split(".")[0] == property.name for label in labelled)
-        labelled[f"{property.name}.{same + 1}" if same else property.name] = property
-    return labelled

@@ -1,13 +1,13 @@
 """What each of pytest-xdist's workers is given: a GPU of its own, a share of the cores, and tests that share evidence.
 
 The controller says so before a worker runs anything: its GPU is in its environment before a conftest file can ask for
-CUDA, and it is told by which line to say which of its tests belong together. No node id changes.
+CUDA, and it is told by which line to say which of its tests belong together and are to be checked. No node id changes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -19,8 +19,8 @@ from gentest.report import layout
 from gentest.running.grouping import groups
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-LINE = "gentest_groups"
-"""Where a worker finds the channel that its groups go through."""
+LINE = "gentest_line"
+"""Where a worker finds the channel by which it says what it collected."""
 COLUMNS = "gentest_columns"
 """Where a worker finds how wide the terminal is that it cannot see."""
 
@@ -50,18 +50,19 @@ def share_cores(n_workers: int) -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
 
 
-def tell_groups(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """A worker tells the controller which of its tests belong together, where it is asked."""
+def tell(config: pytest.Config, items: Sequence[pytest.Item], expected: Mapping[str, str]) -> None:
+    """A worker tells the controller which of its tests belong together, and which are to be checked."""
     line = getattr(config, "workerinput", {}).get(LINE)
     if line is not None:
-        line.send(groups(items))
+        line.send((groups(items), dict(expected)))
 
 
 class Workers:
     """Registered as a plugin in the controller of xdist's workers."""
 
-    def __init__(self, values: Callable[[], Values]) -> None:
+    def __init__(self, values: Callable[[], Values], expect: Callable[[Mapping[str, str]], None]) -> None:
         self._values = values
+        self._expect = expect
         self._groups: dict[str, str] = {}
 
     @pytest.hookimpl(optionalhook=True)
@@ -79,10 +80,14 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[COLUMNS] = layout.columns()
-        if self._schedules(node.config):
-            line = node.gateway.newchannel()
-            line.setcallback(self._groups.update)  # all workers say the same, before they say what they collected
-            node.workerinput[LINE] = line
+        line = node.gateway.newchannel()
+        line.setcallback(self._told)  # all workers say the same, before they say what they collected
+        node.workerinput[LINE] = line
+
+    def _told(self, said: tuple[dict[str, str], dict[str, str]]) -> None:
+        groups, expected = said
+        self._groups.update(groups)
+        self._expect(expected)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:

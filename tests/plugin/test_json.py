@@ -37,7 +37,7 @@ def test_skipped(generator):
 
 def check_schema(document: dict[str, Any]) -> None:
     """Asserts that a document is of schema 2: every key, and the type of every value."""
-    assert list(document) == ["schema", "gentest", "session", "results", "gate"]
+    assert list(document) == ["schema", "gentest", "session", "interrupted", "unchecked", "results", "gate"]
     assert (document["schema"], document["gentest"]) == (2, gentest.__version__)
     session = document["session"]
     assert set(session) == {"checkpoint", "checkpoints", "generator", "clip", "device", "seed", "versions"}
@@ -84,6 +84,8 @@ def test_the_file_is_written_whatever_happens(flags: list[str], repository: Repo
         ("test_model.py::test_b", "error"),
     ]
     assert found == (all_of_them[:2] if flags == ["-x"] else all_of_them)
+    not_reached = ["test_model.py::test_b", "test_model.py::test_skipped"]
+    assert document["unchecked"] == (not_reached if flags == ["-x"] else [])
     assert [path.name for path in repository.path.iterdir() if path.suffix == ".tmp"] == []
 
 

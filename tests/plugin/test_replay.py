@@ -129,7 +129,7 @@ def test_a_probe_of_another_space_is_an_error(repository: Repository) -> None:
 
 def stored(repository: Repository) -> list[Path]:
     """The files in pytest's cache that remember failures."""
-    return sorted((repository.path / ".pytest_cache" / "v" / "gentest").glob("*"))
+    return sorted((repository.path / ".pytest_cache" / "d" / "gentest").glob("*.json"))
 
 
 CHANGING = """

@@ -1,0 +1,56 @@
+"""What comes of one test: a result for each of its properties, also where none could be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from gentest import plugin
+from gentest.decorators import DECLARED, Declared, Property
+from gentest.errors import in_a_line
+from gentest.result import Result, Verdict
+from gentest.running import checkpoints
+
+
+@dataclass
+class Checked:
+    """What came of one test while it ran: the labels of the properties to check, and the result of each."""
+
+    labels: tuple[str, ...] = ()
+    results: dict[str, Result] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    running: bool = False
+
+    def keep(self, label: str, result: Result, *, fails: bool) -> None:
+        """Adds a result; where a body runs more than once, the first that fails stays."""
+        if label not in self.failed:
+            self.results[label] = result
+        if fails:
+            self.failed.add(label)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every property was checked, and none failed."""
+        return bool(self.labels) and not self.failed and all(label in self.results for label in self.labels)
+
+
+def unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Result]:
+    """An error for each property of a test that failed before any was looked at: no result is left out."""
+    declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
+    why = in_a_line(call.excinfo.value) if call.excinfo is not None else "it says no more"
+    properties = labelled_properties(declared.properties if declared is not None else ())
+    test, checkpoint = (
+        f(item, plugin.checkpoint_paths(item.config)) for f in (checkpoints.plain_id, checkpoints.of_item)
+    )
+    said = f"the test failed before its check: {why}"
+    return {label: Result(test, repr(p), Verdict.ERROR, said, checkpoint=checkpoint) for label, p in properties.items()}
+
+
+def labelled_properties(properties: tuple[Property, ...]) -> dict[str, Property]:
+    """The properties of a test by a name of each: `between`, `between.2`, from the top down."""
+    labelled: dict[str, Property] = {}
+    for property in properties:
+        same = sum(label.split(".")[0] == property.name for label in labelled)
+        labelled[f"{property.name}.{same + 1}" if same else property.name] = property
+    return labelled

@@ -1,0 +1,430 @@
+"""Runs that are killed at random moments and run again come to what they would have come to undisturbed.
+
+Each run is `pytest --gentest` on a small repository (searches, a rate, an attack, a gate against a baseline, on a small
+network), in a folder of its own. It is killed by SIGKILL at a moment drawn uniformly from the time that such a run
+takes, perhaps several times, and then run to its end. The JSON that it leaves is to be that of a run which nobody
+disturbed: every verdict, counterexample, margin, rate and gate; not times, and not how many images were made.
+
+    python tests/trust/kill_and_resume.py --runs 500 --workers 2        killed from outside, at any moment
+    python tests/trust/kill_and_resume.py --runs 500 --while-writing    killed from within, while a file is written
+
+One process imports torch and gentest, and forks a child for each run, so that a run takes about a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import pkgutil
+import random
+import shutil
+import signal
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gentest
+from gentest import files
+from gentest.engine import store
+
+MODEL = """
+import os
+import pytest, torch
+import gentest
+
+@pytest.fixture(scope="session")
+def generator():
+    torch.manual_seed(3)
+    linear = torch.nn.Linear
+    net = torch.nn.Sequential(linear(8, 32), torch.nn.Tanh(), linear(32, 48), torch.nn.Tanh())
+    if os.environ.get("CANDIDATE"):
+        with torch.no_grad():
+            net[2].weight *= 1.05
+    return gentest.Generator(torch.nn.Sequential(net, torch.nn.Unflatten(1, (3, 4, 4))), latent=gentest.Normal(8))
+"""
+TESTS = """
+import gentest
+
+@gentest.between(gentest.brightness(), tolerance=0.01)
+@gentest.continuous(tolerance=1)
+def test_searched(generator):
+    return generator
+
+@gentest.between(gentest.brightness(), tolerance=0.0005).at_rate(0.8)
+def test_rate(generator):
+    return generator
+
+@gentest.settings(attack=1000)
+@gentest.between(gentest.brightness(), tolerance=0.05)
+def test_attacked(generator):
+    return generator
+
+@gentest.monotone(gentest.contrast(), tolerance=gentest.sd(1))
+@gentest.well_formed()
+def test_holds(generator):
+    return generator
+"""
+COMMON = ("-q", "--gentest", "--gentest-examples", "40", "--gentest-budget", "256", "--gentest-json", "results.json")
+CACHE = ("--gentest-cache", "cache")
+BASELINE = ("--gentest-baseline-probes", "64")
+KINDS: dict[str, tuple[str, ...]] = {
+    "remembering": CACHE,
+    "forgetting": (*CACHE, "-p", "no:cacheprovider"),
+    "gate": (*CACHE, "--gentest-baseline", "baseline.json", "--gentest-report", "page.html"),
+    "no cache": ("-p", "no:cacheprovider"),
+}
+"""Looking first at what failed before it was killed, or not; against a baseline; and with nothing to resume from."""
+INNOCENT = ("seconds", "images", "generator_calls", "replayed")
+"""What may differ of any result."""
+LOOKED_AT = ("examples", "violations", "margin", "attack")
+"""What is said of the probes that were looked at: of one that replays what failed before, those alone."""
+MOST_KILLS = 3
+
+
+@dataclass
+class Run:
+    """One run: how it was killed, and what is not as it would have been."""
+
+    kind: str
+    killed_in: list[str] = field(default_factory=list)
+    warm: bool = False
+    replayed: int = 0
+    differences: list[str] = field(default_factory=list)
+
+
+class Phases:
+    """A pytest plugin that says on a pipe what the run is about, so that it is known where a kill has hit."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def say(self, phase: str) -> None:
+        os.write(self._pipe, f"{phase}\n".encode())
+
+    def pytest_collection(self) -> None:
+        self.say("collection")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.say(nodeid.partition("::")[2])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        self.say("writing files")
+
+
+def fork(folder: Path, kind: str, *, before: Callable[[], None] = lambda: None, candidate: bool = True) -> Child:
+    """A run in a child of this process; `before` is called there first."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return Child(pid, reader)
+    try:
+        os.close(reader)
+        os.chdir(folder)
+        output = os.open("output.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        for name in ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+            os.environ.pop(name, None)
+        os.environ |= {"CANDIDATE": "1" if candidate else "", "PYTEST_ADDOPTS": "-p no:asyncio", "COLUMNS": "120"}
+        before()
+        status = int(pytest.main([*COMMON, *KINDS.get(kind, (kind, "baseline.json", *BASELINE))], [Phases(writer)]))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        status = 99
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@dataclass
+class Child:
+    """A child that runs."""
+
+    pid: int
+    pipe: int
+
+    def kill_after(self, seconds: float) -> str | None:
+        """Kills it then: what it was about; None where it had come to its end by itself."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if os.waitpid(self.pid, os.WNOHANG) != (0, 0):
+                self._phase()
+                return None
+            time.sleep(min(0.005, max(0.0, until - time.monotonic())))
+        os.kill(self.pid, signal.SIGKILL)
+        return self.ended_killed()
+
+    def ended_killed(self) -> str | None:
+        """Waits for it: what it was about when somebody killed it; None where it came to its end."""
+        _, status = os.waitpid(self.pid, 0)
+        phase = self._phase()
+        return phase if os.WIFSIGNALED(status) else None
+
+    def ended(self) -> int:
+        """Waits for it: its exit status."""
+        _, status = os.waitpid(self.pid, 0)
+        self._phase()
+        return os.waitstatus_to_exitcode(status)
+
+    def _phase(self) -> str:
+        said = b""
+        while more := os.read(self.pipe, 65536):
+            said += more
+        os.close(self.pipe)
+        return (said.decode().split("\n") or [""])[-2] if said else "start"
+
+
+class Killer:
+    """Kills this process at the n-th moment at which something is about to be written, is half written, or just was."""
+
+    def __init__(self, n: int, tally: Path | None = None) -> None:
+        self._left = n
+        self._tally = tally
+
+    def here(self) -> None:
+        if self._tally is not None:
+            with self._tally.open("a") as file:
+                file.write(".")
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def install(self) -> None:
+        """Puts itself between gentest and what it writes: files, and the rows of its cache."""
+        write, replace, connect, here = Path.write_bytes, os.replace, sqlite3.connect, self.here
+
+        def write_bytes(path: Path, data: bytes) -> int:
+            here()
+            write(path, data[: len(data) // 2])
+            here()
+            written = write(path, data)
+            here()
+            return written
+
+        def replaced(*args: Any, **others: Any) -> None:
+            replace(*args, **others)
+            here()
+
+        class Connection(sqlite3.Connection):
+            def executemany(self, *args: Any) -> sqlite3.Cursor:
+                here()
+                cursor = super().executemany(*args)
+                here()
+                return cursor
+
+            def __exit__(self, *args: Any) -> bool:
+                kept = super().__exit__(*args)
+                here()
+                return bool(kept)
+
+        class Module:
+            Error, OperationalError = sqlite3.Error, sqlite3.OperationalError
+
+            @staticmethod
+            def connect(path: Path, timeout: float) -> sqlite3.Connection:
+                return connect(path, timeout=timeout, factory=Connection)
+
+        store.sqlite3 = Module  # type: ignore[assignment]
+        files.Path.write_bytes = write_bytes  # type: ignore[assignment, method-assign]
+        files.os.replace = replaced  # type: ignore[assignment]
+
+
+class Bench:
+    """The repository, what an undisturbed run of each kind comes to, and how long it takes."""
+
+    def __init__(self, root: Path, *, kinds: Sequence[str] = tuple(KINDS)) -> None:
+        self._root = root
+        self.kinds = kinds
+        self._model = root / "model"
+        self._model.mkdir(parents=True)
+        (self._model / "pytest.ini").write_text("[pytest]\n")
+        (self._model / "conftest.py").write_text(MODEL)
+        (self._model / "test_model.py").write_text(TESTS)
+        if "gate" in kinds:
+            folder = self.folder("baseline")
+            fork(folder, "--gentest-save-baseline", candidate=False).ended()
+            shutil.copy(folder / "baseline.json", self._model)
+        self.undisturbed: dict[str, dict[str, Any]] = {}
+        self.status: dict[str, int] = {}
+        self.seconds: dict[str, float] = {}
+        self.moments: dict[str, int] = {}
+
+    def measure(self, *, times: int = 3, moments: bool = False) -> None:
+        """An undisturbed run of each kind, as often; its duration is the median."""
+        for kind in self.kinds:
+            durations = []
+            for number in range(times):
+                folder = self.folder(f"undisturbed {kind} {number}")
+                started = time.monotonic()
+                self.status[kind] = fork(folder, kind).ended()
+                durations.append(time.monotonic() - started)
+                self.undisturbed[kind] = json.loads((folder / "results.json").read_text())
+            self.seconds[kind] = statistics.median(durations)
+            if moments:
+                folder, tally = self.folder(f"counted {kind}"), self._root / f"tally {kind}"
+                fork(folder, kind, before=Killer(0, tally).install).ended()
+                self.moments[kind] = len(tally.read_text())
+
+    def folder(self, name: str) -> Path:
+        """A new folder with the repository in it."""
+        return Path(shutil.copytree(self._model, self._root / name))
+
+    def run(self, number: int, seed: int, *, while_writing: bool) -> Run:
+        """One run that is killed at least once, and then runs to its end."""
+        rng = random.Random(f"{seed} {number}")
+        kind = self.kinds[number % len(self.kinds)]
+        run, folder = Run(kind), self.folder(f"run {number}")
+        for _ in range(rng.choice(range(1, MOST_KILLS + 1))):
+            if while_writing:
+                moment = Killer(rng.randint(1, self.moments[kind]))
+                hit = fork(folder, kind, before=moment.install).ended_killed()
+            else:
+                hit = fork(folder, kind).kill_after(rng.uniform(0.0, self.seconds[kind]))
+            run.killed_in.append("after its end" if hit is None else hit)
+        status = fork(folder, kind).ended()
+        output = (folder / "output.txt").read_text(errors="replace")
+        if status != self.status[kind]:
+            run.differences.append(f"exit status {status}, not {self.status[kind]}: {output[-2000:]}")
+        run.differences += [line for line in output.splitlines() if "warning:" in line or "could not" in line]
+        if (folder / "results.json").exists():
+            found = json.loads((folder / "results.json").read_text())
+            run.differences += differences(self.undisturbed[kind], found)
+            run.replayed = sum(result["replayed"] for result in found["results"])
+            run.warm = _images(found) < _images(self.undisturbed[kind])
+        else:
+            run.differences.append("no results")
+        shutil.rmtree(folder)
+        return run
+
+
+def differences(one: Any, other: Any) -> list[str]:
+    """What two documents do not have in common, but for times and counts of images."""
+    mine, theirs = ({(r["test"], r["property"]): r for r in document["results"]} for document in (one, other))
+    found = [f"{key}: {one[key]!r} and {other[key]!r}" for key in one if key != "results" and one[key] != other[key]]
+    found += [f"{key} is there once" for key in mine.keys() ^ theirs.keys()]
+    for key in mine.keys() & theirs.keys():
+        left_out = INNOCENT + (LOOKED_AT if theirs[key]["replayed"] else ())
+        for name in mine[key].keys() - left_out:
+            before, now = (_but_images(r[key][name]) for r in (mine, theirs))
+            if before != now:
+                found.append(f"{' '.join(key)}: {name}: {before!r} and {now!r}"[:600])
+    return found
+
+
+def _but_images(value: Any) -> Any:
+    """A figure without the images that it took: an attack counts its own."""
+    return {k: v for k, v in value.items() if k != "images"} if isinstance(value, dict) else value
+
+
+def _images(document: Any) -> int:
+    return sum(result["images"] for result in document["results"])
+
+
+def prepared(root: Path) -> None:
+    """Everything imported that a run imports, as a first one says; nothing of torch is started, so a fork is whole."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    for module in pkgutil.walk_packages(gentest.__path__, "gentest."):
+        importlib.import_module(module.name)
+    said = root / "modules"
+    bench = Bench(root / "first", kinds=("forgetting",))
+    fork(bench.folder("run"), "forgetting", before=lambda: _say_modules(said)).ended()
+    for name in said.read_text().split():
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _say_modules(said: Path) -> None:
+    leave = os._exit
+
+    def leaving(status: int) -> None:
+        theirs = ("conftest", "test_model", "__main__")
+        said.write_text(" ".join(name for name in tuple(sys.modules) if name not in theirs))
+        leave(status)
+
+    os._exit = leaving  # type: ignore[assignment]
+
+
+def runs(bench: Bench, numbers: Sequence[int], seed: int, *, while_writing: bool) -> Iterator[Run]:
+    for number in numbers:
+        yield bench.run(number, seed, while_writing=while_writing)
+
+
+def side_by_side(bench: Bench, n: int, seed: int, n_workers: int, *, while_writing: bool) -> list[Run]:
+    """All runs, by as many workers: each a process of its own that forks its runs."""
+    if n_workers == 1:
+        return list(runs(bench, range(n), seed, while_writing=while_writing))
+    pipes = []
+    for worker in range(n_workers):
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            with os.fdopen(writer, "w") as file:
+                for run in runs(bench, range(worker, n, n_workers), seed, while_writing=while_writing):
+                    file.write(json.dumps(vars(run)) + "\n")
+                    file.flush()
+            os._exit(0)
+        os.close(writer)
+        pipes.append((pid, os.fdopen(reader)))
+    found = []
+    for pid, pipe in pipes:
+        with pipe:
+            found += [Run(**json.loads(line)) for line in pipe]
+        os.waitpid(pid, 0)
+    return found
+
+
+def summary(found: Sequence[Run], seconds: float) -> list[str]:
+    """What there is to say of them."""
+    hits = Counter(phase for run in found for phase in run.killed_in)
+    bad = [run for run in found if run.differences]
+    lines = [f"{len(found)} runs in {seconds:.0f} s, killed {sum(hits.values())} times:"]
+    lines += [f"  {n:5d}  {phase}" for phase, n in hits.most_common()]
+    for kind, n in Counter(run.kind for run in found).items():
+        own = [run for run in found if run.kind == kind]
+        warm, replayed = sum(run.warm for run in own), sum(bool(run.replayed) for run in own)
+        lines.append(f"  {kind}: {n} runs, {warm} resumed from measurements or finds, {replayed} from finds")
+    lines.append(f"{len(bad)} runs that differ from an undisturbed one")
+    return lines + [f"  {run.kind}, killed in {run.killed_in}: {said}" for run in bad[:20] for said in run.differences]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 where no run differs."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--while-writing", action="store_true")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as root:
+        prepared(Path(root))
+        bench = Bench(Path(root) / "bench")
+        bench.measure(moments=given.while_writing)
+        said = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in bench.seconds.items())
+        sys.stdout.write(f"undisturbed: {said}\n")
+        started = time.monotonic()
+        found = side_by_side(bench, given.runs, given.seed, given.workers, while_writing=given.while_writing)
+        lines = summary(found, time.monotonic() - started)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 1 if len(found) < given.runs or any(run.differences for run in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
