@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import os
 from collections.abc import Callable
+
+import pytest
 
 from gentest.engine import time_limit
 from gentest.report import progress
@@ -13,9 +16,11 @@ EXIT_STATUS = 3
 """pytest's for an internal error: the run says nothing of any property."""
 
 
-def end_where_deaf(checking: Callable[[], str]) -> None:
-    """From now on this process ends where a call is deaf; `checking` says what was being checked."""
+def end_where_deaf(config: pytest.Config, checking: Callable[[], str]) -> None:
+    """While a run lasts, this process ends where a call is deaf; `checking` says what was being checked."""
     stream = progress.stderr()  # as it is now: while a test runs, pytest has its own
+    if stream is not None:
+        config.add_cleanup(stream.close)
 
     def end(what: str) -> None:
         if stream is not None:
@@ -24,4 +29,5 @@ def end_where_deaf(checking: Callable[[], str]) -> None:
             faulthandler.dump_traceback(stream)
         os._exit(EXIT_STATUS)
 
+    config.add_cleanup(functools.partial(setattr, time_limit, "when_deaf", time_limit.when_deaf))
     time_limit.when_deaf = end

@@ -84,7 +84,7 @@ class Runner:
         self._failures = Failures(config, self._troubles)
         self._ending: Ending | None = None
         self._checking = ""
-        end_where_deaf(lambda: self._checking)
+        end_where_deaf(config, lambda: self._checking)
         self._coming = Coming(())
         if self._is_worker:
             workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
