@@ -38,7 +38,7 @@ def results(path: Path) -> dict[str, dict[str, object]]:
 
 def test_the_good_fashion_checkpoint_passes() -> None:
     """Every property holds on the good checkpoint, three of them at their rates: exit status 0."""
-    done = run("--gentest", FASHION)
+    done = run("--gentest", FASHION, "--gentest-examples", "40")
     assert done.returncode == 0, done.stdout
     assert "12 properties: 9 no counterexample, 3 holds" in done.stdout
 

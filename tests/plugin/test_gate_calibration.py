@@ -2,12 +2,14 @@
 
 A probe is three uniforms. The blessed generator fails where the first is small. A candidate fails where the same one
 is small with probability `rho`, and where another one is otherwise: outcomes of equal rates that correlate by `rho`.
-Every run has a seed of its own, so that its probes are fresh.
+Every run has a seed of its own, so that its probes are fresh. GENTEST_GATES says how many runs of each there are: the
+guide's figures are of 200.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from scipy.stats import binom
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository
 
-RUNS = 200
+RUNS = int(os.environ.get("GENTEST_GATES", "50"))
 ALPHA = 0.01
 RATE = 0.95
 MODEL = """
@@ -70,7 +72,7 @@ def gates(repository: Repository, candidates: dict[str, tuple[float, float]]) ->
 @pytest.mark.slow
 def test_the_gate_refuses_what_is_worse_and_nothing_else(repository: Repository) -> None:
     """Of equally good candidates no more are refused than alpha allows, and few left undecided; of one 5 points worse,
-    at least 190 of 200."""
+    at least 95 % are refused."""
     candidates = {"equal": (RATE, 0.0), "alike": (RATE, 0.9), "worse": (RATE - 0.05, 0.0)}
     found = gates(repository, candidates)
     standings = {name: Counter(gate["standing"] for gate in gates) for name, gates in found.items()}
@@ -81,8 +83,9 @@ def test_the_gate_refuses_what_is_worse_and_nothing_else(repository: Repository)
     for name in ("equal", "alike"):
         assert standings[name]["regressed"] <= most
         assert standings[name]["undecided"] < 0.05 * RUNS
-        discordance = sum(g["wins"] + g["losses"] for g in found[name]) / sum(g["probes"] for g in found[name])
-        rho = candidates[name][1]
-        assert discordance == pytest.approx(2 * RATE * (1 - RATE) * (1 - rho), rel=0.15)
-    assert standings["worse"]["regressed"] >= 190
+        n = sum(g["probes"] for g in found[name])
+        p = 2 * RATE * (1 - RATE) * (1 - candidates[name][1])
+        low, high = binom.interval(0.9999, n, p)
+        assert low <= sum(g["wins"] + g["losses"] for g in found[name]) <= high
+    assert standings["worse"]["regressed"] >= 0.95 * RUNS
     assert standings["worse"]["held"] <= most
