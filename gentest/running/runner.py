@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Generator as Iteration
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,34 +25,13 @@ from gentest.probes import Probe
 from gentest.report import layout, progress, terminal
 from gentest.result import Result, Verdict
 from gentest.running import checkpoints, replays, workers
+from gentest.running.checked import Checked
 from gentest.running.coming import Coming
 from gentest.running.drawing import Drawing
 from gentest.running.failures import Failures
 from gentest.running.gathering import Gathering, attach
 from gentest.running.gating import Gating
 from gentest.running.undecorated import watched
-
-
-@dataclass
-class Checked:
-    """What came of one test while it ran: the labels of the properties to check, and the result of each."""
-
-    labels: tuple[str, ...] = ()
-    results: dict[str, Result] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
-    running: bool = False
-
-    def keep(self, label: str, result: Result, *, fails: bool) -> None:
-        """Adds a result; where a body runs more than once, the first that fails stays."""
-        if label not in self.failed:
-            self.results[label] = result
-        if fails:
-            self.failed.add(label)
-
-    @property
-    def passed(self) -> bool:
-        """Whether every property was checked, and none failed."""
-        return bool(self.labels) and not self.failed and all(label in self.results for label in self.labels)
 
 
 class Runner:
@@ -150,10 +129,10 @@ class Runner:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iteration[None, Any, Any]:
-        self._checked.pop(item.nodeid, None)
+        before = self._checked.pop(item.nodeid, Checked())
         if getattr(plugin.function_of(item), DECLARED, None) is None:
             return (yield from self._undecorated(item))
-        checked = self._checked[item.nodeid] = Checked(running=True)
+        checked = self._checked[item.nodeid] = Checked(running=True, before=before.violations)
         token = checker.set(functools.partial(self._check, item))
         try:
             return (yield)
@@ -192,7 +171,7 @@ class Runner:
         checked.labels = tuple(labelled)
         failed, undecided = [], []
         for label, property in labelled.items():
-            result = self._decide(item, label, in_baseline[label], property, subject)
+            result = checked.judged(label, self._decide(item, label, in_baseline[label], property, subject))
             outcome = self._gating.outcome(result)
             if label not in checked.failed:  # else another run of the body has failed already, and is the one shown
                 result = self._drawing.drawn(result, self._command(item, result))
