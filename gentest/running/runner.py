@@ -68,7 +68,7 @@ class Runner:
         self._checkpoint = ""
         self._checked: dict[str, Checked] = {}
         self._watch: progress.Watch | None = None
-        watched = not (self._is_worker or self._has_workers) and config.get_verbosity() >= 0
+        watched = not (self._is_worker or self._has_workers) and config.getoption("verbose", 0) >= 0
         self._stream = progress.stderr() if watched else None
         self._live = (
             progress.attended() and config.getoption("capture", "no") != "no"

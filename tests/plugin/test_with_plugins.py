@@ -91,6 +91,7 @@ def runs(repository: Repository) -> int:
 
 
 FRESH = ("-p", "no:cacheprovider")
+OTHER_WAYS = ("loadscope", "loadfile", "loadgroup", "worksteal")
 IN_ORDER = ("-p", "no:randomly")
 ALONE = (*IN_ORDER, "-p", "no:rerunfailures", "-p", "no:timeout", "-p", "no:pytest_cov", "-p", "no:xdist")
 
@@ -204,13 +205,93 @@ def test_a_test_that_times_out_is_an_error_and_the_others_go_on(repository: Repo
     assert "Timeout" in results["test_hangs between"]["message"]
 
 
+THREAD = HANGING.replace("def test_hangs", "def test_z_hangs").replace("time.sleep(30)", "time.sleep(60)")
+
+
+def test_a_worker_that_times_out_loses_its_own_test_alone(repository: Repository) -> None:
+    """By thread, which ends the process: in a worker of xdist the others go on, and the results hold the rest."""
+    repository.write(THREAD)
+    flags = ("--timeout", "10", "--timeout-method", "thread", "-n", "1", *FRESH, *IN_ORDER)
+    done = repository.check("--gentest-json", "results.json", *flags)
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["*worker 'gw0' crashed while running 'test_model.py::test_z_hangs'*"])
+    assert by_name(repository)["test_next between"]["verdict"] == "no_counterexample"
+
+
+# --- pytest-cov
+
+
+def test_coverage_sees_the_generator(repository: Repository) -> None:
+    """Lines of the user's generator count as covered, in the process and in xdist's workers."""
+    repository.path.joinpath("my_model.py").write_text("def f(z):\n    return z.tanh()[:, :, None, None]\n")
+    repository.write(
+        "@HOLDS\ndef test_it():\n    import my_model\n"
+        "    return gentest.Generator(my_model.f, latent=gentest.Normal(3))\n"
+    )
+    done = repository.apart("--cov", "my_model", "--cov-report", "term", "-n", "1", *FRESH)
+    done.assert_outcomes(passed=1)
+    done.stdout.re_match_lines([r"my_model\.py +2 +0 +100%"])
+
+
+# --- Hypothesis's own plugin
+
+PROFILES = """
+import hypothesis
+hypothesis.settings.register_profile("few", max_examples=1, derandomize=True, database=None, deadline=1)
+hypothesis.settings.register_profile("mute", phases=[], print_blob=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--hypothesis-seed=7", "--hypothesis-profile=few", "--hypothesis-verbosity=debug"),
+        ("--hypothesis-profile=mute", "--hypothesis-show-statistics", "--hypothesis-explain"),
+    ],
+)
+def test_no_option_of_hypothesis_changes_a_plan(repository: Repository, flags: tuple[str, ...]) -> None:
+    """Neither its seed, a profile of one example and no phases, nor what it is to print has to do with gentest."""
+    expected = alone(repository)
+    with repository.path.joinpath("conftest.py").open("a") as file:
+        file.write(PROFILES)
+    assert found(repository, *FRESH, *IN_ORDER, *flags) == expected
+
+
+# --- pytest's own options
+
+
+def test_which_tests_run_is_all_that_lf_ff_and_stepwise_change(repository: Repository) -> None:
+    """Failed tests alone or first, and one after the other: what ran has its result, once, and nothing else passes."""
+    expected = {name: r["verdict"] for name, r in alone(repository).items()}
+    failed = {name: v for name, v in expected.items() if name.startswith(("test_violated", "test_jumps"))}
+    first = {name: v for name, v in expected.items() if name.startswith("test_violated")}
+    for flags, there in (
+        (("--ff",), expected),
+        (("--lf",), failed),
+        (("--sw",), first),
+        (("-x",), first),
+        (("--assert=plain", "-W", "error"), expected),
+    ):
+        results = found(repository, *IN_ORDER, *flags, ret=2 if flags == ("--sw",) else 1)
+        assert {name: r["verdict"] for name, r in results.items()} == there, flags
+
+
+def test_asserts_that_are_off_let_nothing_pass(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under `python -O` pytest warns that asserts do nothing; what gentest checks does not rest on them."""
+    expected = alone(repository)
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")
+    done = repository.apart("--gentest-json", "results.json", "--gentest-budget", "256", *FRESH, *IN_ORDER)
+    done.assert_outcomes(failed=2, passed=3)
+    assert by_name(repository) == expected
+
+
 # --- pytest-xdist, and everything at once
 
 
-def test_all_at_once_and_every_way_to_distribute_tests(repository: Repository) -> None:
+@pytest.mark.parametrize("dist", ["load", "each", *(pytest.param(d, marks=pytest.mark.slow) for d in OTHER_WAYS)])
+def test_all_at_once_by_any_way_to_distribute_tests(repository: Repository, dist: str) -> None:
     """All plugins at work in two workers, by each of xdist's ways; `each` runs every test in both."""
     expected = alone(repository)
-    for dist in ("load", "loadscope", "loadfile", "loadgroup", "worksteal", "each"):
-        everything = ("-p", "randomly", "--randomly-seed=5", "--reruns", "1", "--timeout", "60")
-        assert found(repository, *FRESH, *everything, "-n", "2", "--dist", dist) == expected, dist
-        assert runs(repository) == (4 if dist == "each" else 2)
+    everything = ("-p", "randomly", "--randomly-seed=5", "--reruns", "1", "--timeout", "60")
+    assert found(repository, *FRESH, *everything, "-n", "2", "--dist", dist) == expected
+    assert runs(repository) == (4 if dist == "each" else 2)
