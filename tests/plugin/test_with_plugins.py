@@ -92,8 +92,7 @@ def runs(repository: Repository) -> int:
 
 FRESH = ("-p", "no:cacheprovider")
 OTHER_WAYS = ("loadscope", "loadfile", "loadgroup", "worksteal")
-IN_ORDER = ("-p", "no:randomly")
-ALONE = (*IN_ORDER, "-p", "no:rerunfailures", "-p", "no:timeout", "-p", "no:pytest_cov", "-p", "no:xdist")
+ALONE = ("-p", "no:rerunfailures", "-p", "no:timeout", "-p", "no:pytest_cov", "-p", "no:xdist")
 
 
 def alone(repository: Repository) -> dict[str, dict[str, Any]]:
@@ -131,14 +130,14 @@ def test_a_rerun_turns_no_violation_green(repository: Repository) -> None:
     """A violated property is violated at each rerun, and the results hold each test once."""
     expected = alone(repository)
     for only, again in (((), 2), (("--only-rerun", "responsive"), 2), (("--only-rerun", "OSError"), 0)):
-        assert found(repository, *FRESH, *IN_ORDER, "--reruns", "2", *only) == expected
+        assert found(repository, *FRESH, "--reruns", "2", *only) == expected
         assert runs(repository) == 1 + again
 
 
 def test_a_rerun_replays_what_failed(repository: Repository) -> None:
     """Where pytest's cache keeps what failed, a rerun looks at that first, and it fails again."""
     expected = alone(repository)
-    results = found(repository, *IN_ORDER, "--reruns", "2")
+    results = found(repository, "--reruns", "2")
     assert {name: r["verdict"] for name, r in results.items()} == {n: r["verdict"] for n, r in expected.items()}
     assert results["test_violated responsive"]["replayed"]
     assert runs(repository) == 3
@@ -164,7 +163,7 @@ def test_recovers(generator):
 def test_a_violation_that_a_rerun_does_not_find_is_an_error(repository: Repository) -> None:
     """A generator that is another one at the rerun does not pass by it; what was an error may be over by then."""
     repository.write(CHANGING)
-    done = repository.check("--gentest-json", "results.json", "--reruns", "1", *FRESH, *IN_ORDER)
+    done = repository.check("--gentest-json", "results.json", "--reruns", "1", *FRESH)
     done.stdout.fnmatch_lines(["*violated at responsive:* when this test ran before, and not when it ran again*"])
     assert {name: r["verdict"] for name, r in by_name(repository).items()} == {
         "test_changes responsive": "error",
@@ -211,7 +210,7 @@ THREAD = HANGING.replace("def test_hangs", "def test_z_hangs").replace("time.sle
 def test_a_worker_that_times_out_loses_its_own_test_alone(repository: Repository) -> None:
     """By thread, which ends the process: in a worker of xdist the others go on, and the results hold the rest."""
     repository.write(THREAD)
-    flags = ("--timeout", "10", "--timeout-method", "thread", "-n", "1", *FRESH, *IN_ORDER)
+    flags = ("--timeout", "10", "--timeout-method", "thread", "-n", "1", *FRESH)
     done = repository.check("--gentest-json", "results.json", *flags)
     assert done.ret == 1
     done.stdout.fnmatch_lines(["*worker 'gw0' crashed while running 'test_model.py::test_z_hangs'*"])
@@ -254,7 +253,7 @@ def test_no_option_of_hypothesis_changes_a_plan(repository: Repository, flags: t
     expected = alone(repository)
     with repository.path.joinpath("conftest.py").open("a") as file:
         file.write(PROFILES)
-    assert found(repository, *FRESH, *IN_ORDER, *flags) == expected
+    assert found(repository, *FRESH, *flags) == expected
 
 
 # --- pytest's own options
@@ -272,7 +271,7 @@ def test_which_tests_run_is_all_that_lf_ff_and_stepwise_change(repository: Repos
         (("-x",), first),
         (("--assert=plain", "-W", "error"), expected),
     ):
-        results = found(repository, *IN_ORDER, *flags, ret=2 if flags == ("--sw",) else 1)
+        results = found(repository, *flags, ret=2 if flags == ("--sw",) else 1)
         assert {name: r["verdict"] for name, r in results.items()} == there, flags
 
 
@@ -280,7 +279,7 @@ def test_asserts_that_are_off_let_nothing_pass(repository: Repository, monkeypat
     """Under `python -O` pytest warns that asserts do nothing; what gentest checks does not rest on them."""
     expected = alone(repository)
     monkeypatch.setenv("PYTHONOPTIMIZE", "2")
-    done = repository.apart("--gentest-json", "results.json", "--gentest-budget", "256", *FRESH, *IN_ORDER)
+    done = repository.apart("--gentest-json", "results.json", "--gentest-budget", "256", *FRESH)
     done.assert_outcomes(failed=2, passed=3)
     assert by_name(repository) == expected
 
