@@ -125,4 +125,4 @@ class Labelled:
 
 def by_level(n: int) -> Callable[[Tensor], Tensor]:
     """A classifier [B, n] of the images of `Labelled`: class k is nearest to its level."""
-    return lambda images: -((images.mean((1, 2, 3))[:, None] * 10 - 0.5 - torch.arange(n)) ** 2)
+    return lambda images: -((images.mean((1, 2, 3))[:, None] * 10 - 0.5 - torch.arange(n, device=images.device)) ** 2)

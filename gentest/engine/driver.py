@@ -165,6 +165,7 @@ class _Check:
             result = replace(result, verdict=verdict)
         if self.question.n_sampled or self.question.against is not None:
             result = replace(result, sample=self._sampled())
+        result = replace(result, decided_alone=self.judge.decided_alone)
         screening = self.judge.screening
         return replace(result, screening=screening) if screening.probes else result
 

@@ -92,7 +92,9 @@ class Answer:
 
     margins: tuple[tuple[float, ...], ...] = ()
     band: float = 0.0
-    """Margins nearer to zero than this were decided alone."""
+    """Margins nearer to zero than this were decided alone, ..."""
+    decided_alone: int = 0
+    """... and so many were."""
     images: int = 0
     calls: int = 0
     screening: Screening = field(default_factory=Screening)
@@ -158,11 +160,12 @@ class Host:
             case, judge = self._judge(held, task)
             context.maker.image_bytes = max(context.maker.image_bytes, task.image_bytes)
             context.adopt(judge.subject, case.spreads.values(), case.unit)
-            screened = judge.screening
+            screened, decided = judge.screening, judge.decided_alone
             margins = tuple(judge.by_prior(task.probes))
             n, again = judge.screening.probes - screened.probes, judge.screening.again - screened.again
             screening = replace(judge.screening, probes=n, again=again)
-            answer = Answer(margins, judge.band or 0.0, screening=screening)
+            near = judge.decided_alone - decided
+            answer = Answer(margins, judge.band or 0.0, decided_alone=near, screening=screening)
         except Exception as error:
             wrong, traceback = sendable(error)
             answer = Answer(error=wrong, traceback=traceback)

@@ -66,6 +66,8 @@ class Judge:
         self.definition = definition
         self.under = definition.under(subject.generator.base)
         self.band: float | None = None
+        self.decided_alone = 0
+        """Probes whose margin lay within the band."""
         self.screening = Screening(context.precision)
         self._screens = context.precision != "full"
         self.spreads: dict[str, tuple[Any, float]] = {}
@@ -117,6 +119,7 @@ class Judge:
             for block, answer in actors.margins(self, fresh):
                 self._margins.update(zip(block, answer.margins, strict=True))
                 self.band = max(self.band or 0.0, answer.band)
+                self.decided_alone += answer.decided_alone
                 self.screening = together(self.screening, answer.screening)
             fresh = [probe for probe in fresh if probe not in self._margins]
         for block in self._blocks(fresh):
@@ -173,9 +176,10 @@ class Judge:
             pairs = [zip(one, row, strict=True) for one, row in zip(alone, margins, strict=False)]
             difference = max(abs(a - b) for pair in pairs for a, b in pair)
             self.band = BAND_FACTOR * difference + BAND_FLOOR * max(abs(m) for row in margins for m in row)
+        near = {probe for probe, row in zip(block, margins, strict=True) if min(map(abs, row)) <= self.band}
+        self.decided_alone += len(near)
         return [
-            self._by_prior_alone(probe) if min(map(abs, row)) <= self.band else row
-            for probe, row in zip(block, margins, strict=True)
+            self._by_prior_alone(probe) if probe in near else row for probe, row in zip(block, margins, strict=True)
         ]
 
     def _screened(self, block: list[Probe]) -> list[tuple[float, ...]]:

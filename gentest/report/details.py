@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gentest.comparison import Standing
-from gentest.report import comparison, rates
+from gentest.report import comparison, figures, rates
 from gentest.report.layout import ELLIPSIS, cells, padded, shortened
 from gentest.result import Counterexample, Moved, Result
 
@@ -43,7 +43,7 @@ def details(result: Result) -> list[Detail]:
     if result.counterexample is not None:
         found += _found("minimal", result.counterexample)
         found += matters(result.counterexample)
-    return found
+    return found + ([Detail("rounding", said)] if (said := figures.rounding(result)) else [])
 
 
 def curve(values: Sequence[float]) -> str:

@@ -55,6 +55,14 @@ def brief(result: Result) -> str:
     return measure(result).partition(" [")[0]
 
 
+def rounding(result: Result) -> str:
+    """How many probes rounding could have decided, and what did instead; nothing where it could decide none."""
+    n = result.decided_alone
+    whose = "the margin of 1 probe was" if n == 1 else f"the margins of {n:,} probes were"
+    how = "decided by that probe alone" if n == 1 else "decided by each probe alone"
+    return f"{whose} within rounding of zero, and {how}, in full precision" if n else ""
+
+
 def seconds(result: Result) -> str:
     """How long it took."""
     return f"{result.seconds:.1f} s"

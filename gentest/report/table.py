@@ -148,6 +148,8 @@ def _notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> It
         yield f"{rated}: --gentest-replay {replay(result.counterexample.replay)}"
     if result.attack is not None:
         yield _attacked(result.attack)
+    if verbose and result.decided_alone:
+        yield figures.rounding(result)
 
 
 def _attacked(attack: Attack) -> str:

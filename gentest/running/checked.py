@@ -1,8 +1,9 @@
-"""What comes of one test: a result for each of its properties, also where none could be looked at."""
+"""What comes of one test: a result for each of its properties, also where none could be looked at; and what came of an
+earlier run of it in the session, of which this is a rerun."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -21,6 +22,8 @@ class Checked:
     results: dict[str, Result] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     running: bool = False
+    before: dict[str, Result] = field(default_factory=dict)
+    """What an earlier run of the same test found violated."""
 
     def keep(self, label: str, result: Result, *, fails: bool) -> None:
         """Adds a result; where a body runs more than once, the first that fails stays."""
@@ -30,9 +33,25 @@ class Checked:
             self.failed.add(label)
 
     @property
+    def violations(self) -> dict[str, Result]:
+        """What this run or an earlier one found violated."""
+        found = {label: self.results[label] for label in self.failed}
+        return self.before | {label: r for label, r in found.items() if r.verdict is Verdict.VIOLATED}
+
+    @property
     def passed(self) -> bool:
         """Whether every property was checked, and none failed."""
         return bool(self.labels) and not self.failed and all(label in self.results for label in self.labels)
+
+
+    def judged(self, label: str, result: Result) -> Result:
+        """The result, or an error where an earlier run was violated and this one is not: that is no matter of luck."""
+        before = self.before.get(label)
+        if before is None or not result.passed:
+            return result
+        at = f" at {before.counterexample.replay}" if before.counterexample is not None else ""
+        said = f"violated{at} when this test ran before, and not when it ran again: the generator has changed"
+        return replace(result, verdict=Verdict.ERROR, message=said)
 
 
 def unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Result]:

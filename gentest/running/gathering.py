@@ -173,7 +173,7 @@ class Gathering:
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        lines = self._summary(verbosity=self.config.get_verbosity())
+        lines = self._summary(verbosity=self.config.getoption("verbose", 0))
         if lines:
             terminalreporter.write_sep("=", "gentest")
         for line in lines:

@@ -74,7 +74,7 @@ class Runner:
         self._checkpoint = ""
         self._checked: dict[str, Checked] = {}
         self._watch: progress.Watch | None = None
-        watched = not (self._is_worker or self._has_workers) and config.get_verbosity() >= 0
+        watched = not (self._is_worker or self._has_workers) and config.getoption("verbose", 0) >= 0
         self._stream = progress.stderr() if watched else None
         self._live = (
             progress.attended() and config.getoption("capture", "no") != "no"
@@ -149,10 +149,10 @@ class Runner:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iteration[None, Any, Any]:
-        self._checked.pop(item.nodeid, None)
+        before = self._checked.pop(item.nodeid, Checked())
         if getattr(plugin.function_of(item), DECLARED, None) is None:
             return (yield from self._undecorated(item))
-        checked = self._checked[item.nodeid] = Checked(running=True)
+        checked = self._checked[item.nodeid] = Checked(running=True, before=before.violations)
         token = checker.set(functools.partial(self._check, item))
         try:
             return (yield)
@@ -195,7 +195,7 @@ class Runner:
         checked.labels = tuple(labelled)
         failed, undecided = [], []
         for label, property in labelled.items():
-            result = self._decide(item, label, in_baseline[label], property, subject)
+            result = checked.judged(label, self._decide(item, label, in_baseline[label], property, subject))
             outcome = self._gating.outcome(result)
             if label not in checked.failed:  # else another run of the body has failed already, and is the one shown
                 result = self._drawing.drawn(result, self._command(item, result))

@@ -53,7 +53,7 @@ def summed_kernel(squared: Floats) -> Floats:
     median = _median(squared)
     kernel = np.zeros_like(squared)
     for width in WIDTHS:
-        kernel += np.exp(-squared / (2.0 * width**2 * median))
+        kernel += _fading(squared / (2.0 * width**2 * median))
     return np.asarray(squareform(kernel))
 
 
@@ -65,9 +65,14 @@ def kernels_by_scale(squared: Floats) -> Iterator[Floats]:
     median = _median(squared)
     narrowest = np.median(nearest) / 4.0 if len(nearest) else median  # squared, as all distances here
     for width in np.geomspace(narrowest, 4.0 * median, N_SCALES):
-        kernel = np.exp(between / (-2.0 * width))
+        kernel = _fading(between / (2.0 * width))
         np.fill_diagonal(kernel, 0.0)
         yield kernel
+
+
+@np.errstate(under="ignore")  # far apart is 0, whatever the caller makes of underflow elsewhere
+def _fading(exponent: Floats) -> Floats:
+    return np.asarray(np.exp(-exponent))
 
 
 def centred(kernel: Floats) -> Floats:

@@ -106,7 +106,8 @@ def repository(warm: None, pytester: pytest.Pytester, monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "1000")  # one line each: what wrapping does has tests of its own
     monkeypatch.setattr(layout, "WIDEST", 1000)
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")  # it warns of a default that nobody asked for
+    # one warns of a default that nobody asked for; the other, where it is installed, would run tests in any order
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio -p no:randomly")
     monkeypatch.setattr(settings, "_profiles", dict(settings._profiles))
     monkeypatch.setattr(settings, "_current", None)
     return Repository(pytester)
