@@ -119,7 +119,7 @@ LOADERS: list[Callable[[Path], object]] = [
 def test_a_pickle_that_runs_code_is_refused_by_every_loader(
     loader: Callable[[Path], object], wrapped: Callable[[Path], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever of gentest's loaders is given it, nothing in it is run, and one of gentest's errors refuses the file."""
+    """Whichever of gentest's loaders is given it, nothing in it is run, and the file is refused by name."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # as a user may have it for code of their own
     mark, path = tmp_path / "ran", tmp_path / "model.pt2"
