@@ -3,7 +3,7 @@ generator, attribute or property is wrapped with where it happened and keeps its
 
 from __future__ import annotations
 
-from gentest.printable import LONGEST, in_one_line
+from gentest.printable import LONGEST, in_one_line, printable
 
 
 class GentestError(Exception):
@@ -103,7 +103,7 @@ def in_a_line(error: BaseException) -> str:
     >>> in_a_line(ValueError("no\\nmore")), in_a_line(KeyError())
     ('ValueError: no', 'KeyError')
     """
-    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+    return printable(": ".join([type(error).__name__, *str(error).splitlines()[:1]]))
 
 
 def first_line(error: BaseException) -> str:
@@ -112,4 +112,4 @@ def first_line(error: BaseException) -> str:
     >>> first_line(ValueError("no\\nmore")), first_line(KeyError())
     ('no', 'KeyError')
     """
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return printable((str(error).splitlines() or [type(error).__name__])[0])

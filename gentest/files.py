@@ -123,7 +123,7 @@ def _whole(word: str) -> int:
 
 def _is_deep(value: object) -> bool:
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         level = [item for outer in level for item in _inside(outer) if isinstance(item, (dict, list))]
         if not level:
             return False

@@ -144,7 +144,7 @@ class Generator:
         """A program of `torch.export.export`, or the .pt2 file that `torch.export.save` wrote of one.
 
         It stays in the mode that it was exported in: call `.eval()` before exporting. One of a fixed batch size is
-        called as often as it takes.
+        called as often as it takes. No pickle in the file is run, but a program is code: load those that you trust.
         """
         from gentest.adapters.torchscript import exported
 

@@ -264,6 +264,9 @@ def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
         text = f"{LOCAL_DIR}{folder / Path(text.removeprefix(LOCAL_DIR)).expanduser()}"
     try:
         return which.read(text), given is not None
+    except OSError as error:  # of a name that no file system takes
+        said = f"expected {which.metavar} but got {shown(text)}: {error.strerror}"
+        raise pytest.UsageError(f"{where}: {said}") from None
     except ValueError as error:
         raise pytest.UsageError(f"{where}: expected {error} but got {shown(text)}") from None
 

@@ -20,6 +20,7 @@ from torch.export import ExportedProgram
 
 from gentest.adapters.fixed_batch import in_batches_of
 from gentest.errors import InvalidArgument, first_line
+from gentest.tensors_only import tensors_only
 from gentest.weights import Holder, Weight
 
 SEEN = "given"
@@ -80,7 +81,8 @@ def exported(model: object) -> Exported:
     """A program of `torch.export`, of a file or as it is."""
     if _is_path(model):
         try:
-            model = torch.export.load(model)  # type: ignore[arg-type]
+            with tensors_only():  # torch itself would unpickle whatever stands for the inputs it was exported with
+                model = torch.export.load(model)  # type: ignore[arg-type]
         except Exception as error:  # whatever a file that is none makes it raise
             hint = f"{first_line(error)}: torch.export.save writes one, its name ends in .pt2"
             raise InvalidArgument.expected("a file of torch.export.save", "model", model, hint=hint) from error

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from gentest.attributes.preprocess import Preprocess
-from gentest.attributes.tensors_only import tensors_only
 from gentest.errors import ClipError, InvalidArgument
 from gentest.files import read_json
 from gentest.printable import in_one_line
+from gentest.tensors_only import tensors_only
 
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"
 CONFIG = "open_clip_config.json"
@@ -266,11 +266,11 @@ def _exp(logit_scale: Tensor) -> float:
 
 
 def _failed(source: ClipSource, error: Exception) -> ClipError:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = in_one_line(str(error).strip() or type(error).__name__)
     if source.weights is None and "ownload" in text:
         return _unreachable(source, error)
     where = f" from {source.weights}" if source.weights else ""
-    return ClipError(f"CLIP {source.spec}: cannot load the model{where}: {type(error).__name__}: {text[:300]}")
+    return ClipError(f"CLIP {source.spec}: cannot load the model{where}: {type(error).__name__}: {text}")
 
 
 def _unreachable(source: ClipSource, error: Exception) -> ClipError:

@@ -77,13 +77,23 @@ def cells(text: str) -> int:
     >>> cells("abc"), cells("笑顔")
     (3, 4)
     """
+    text = text.replace(_TIED, " ")
+    if _is_plain(text):
+        return len(text)
     from rich.cells import cell_len
 
-    return cell_len(text.replace(_TIED, " "))
+    return cell_len(text)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether each sign takes one column, as most texts' do: names may be as long as a stranger likes."""
+    return text.isascii() and text.isprintable()
 
 
 def _taken(text: str, width: int) -> str:
     """As much of the beginning as fits."""
+    if _is_plain(text[: width + 1].replace(_TIED, " ")):
+        return text[: max(width, 0)]
     taken = 0
     for i, sign in enumerate(text):
         taken += cells(sign)

@@ -102,7 +102,7 @@ def file_kind(path: Path) -> str:
 
 def _is_script(path: Path) -> bool:
     """Whether torch.jit.save wrote a file: its archive holds code."""
-    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # of a broken one it raises whatever it stumbles over
         names = [name.partition("/")[2] for name in archive.namelist()]
         return "constants.pkl" in names and any(name.startswith("code/") for name in names)
     return False

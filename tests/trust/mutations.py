@@ -18,7 +18,8 @@ TEXTS = (
     "javascript:canary()", "{{ 7*7 }}", "{% for x in y %}", "${7*7}", "__import__('os').system('touch /tmp/canary')",
     "../../../tmp/canary", "/etc/passwd", "/dev/zero", "C:\\canary", "~/canary", "file:///etc/passwd", "a" * 5000,
     "a/" * 600, "::error file=x::canary", "  ::stop-commands::x", "##[set-env name=A]b", "%0A::error::x",
-    "| a | b |\n|---|---|", "```\ncanary", "[canary](javascript:canary)", "=cmd|' /C calc'!A0", "'; DROP TABLE rows; --",
+    "| a | b |\n|---|---|", "```\ncanary", "[canary](javascript:canary)", "=cmd|' /C calc'!A0",
+    "'; DROP TABLE rows; --",
     "0", "-1", "1e309", "9" * 30, "nan", "None", "true", "[]", "{}", "笑" * 50, "e\u0301" * 50, "\u200d", "\ufeff",
     "0..7", "z[3", "9" * 13, "0..x", "[", "a\\", "a`b|c*d_e~f#g", "--gentest", "-c", "1f-m5-c3", "between:1f",
 )  # fmt: skip
@@ -95,7 +96,7 @@ def _changed(value: Any, tree: Any, routes: list[tuple[Any, ...]], rng: Random) 
     if how < 0.15:  # something that stands elsewhere in the tree
         return deepcopy(at(tree, rng.choice(routes)))
     if how < 0.18:
-        for _ in range(rng.choice([1, 5, 40, 2000])):
+        for _ in range(rng.choice([1, 5, 40])):
             value = [value]
         return value
     if isinstance(value, bool):

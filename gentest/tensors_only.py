@@ -1,7 +1,8 @@
 """Checkpoints that others wrote and others' libraries load: as tensors, whatever the library asks of torch.
 
 A pickle runs code as it is read. `torch.load` refuses all but tensors where it is told to, and not every library tells
-it to: torch's own hub does not, and what is the default depends on torch's version.
+it to: torch's own hub does not, `torch.export.load` tries again without, and what is the default depends on torch's
+version.
 """
 
 from __future__ import annotations
