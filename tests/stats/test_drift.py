@@ -82,7 +82,8 @@ def test_no_latents_are_no_evidence() -> None:
 
 def test_a_difference_that_is_no_number_is_refused() -> None:
     """A NaN among the differences is misuse, never dropped."""
-    with pytest.raises(InvalidArgument, match="differences without NaN"):
+    said = r"^Expected differences without NaN but got differences=array\(\[0\.1, nan\]\) .*; a baseline whose scores"
+    with pytest.raises(InvalidArgument, match=said):
         level_drift(np.array([0.1, math.nan]))
 
 
@@ -97,7 +98,9 @@ def test_evidence_of_a_mean_is_the_mean_wealth_of_the_wagers(bound: float, low: 
 
 def test_a_value_below_its_least_is_refused() -> None:
     """Evidence of a mean needs values that are none of them below `low`, and a bound above it."""
-    with pytest.raises(InvalidArgument, match="values >= low"):
-        log_mean_above(np.array([0.0, -1.1]), 0.0, -1.0)
-    with pytest.raises(InvalidArgument, match="bound"):
+    for least in (-1.1, math.nan):
+        said = rf"^Expected values >= low=-1\.0, none of them NaN but got min\(values\)={least} "
+        with pytest.raises(InvalidArgument, match=said):
+            log_mean_above(np.array([0.0, least]), 0.0, -1.0)
+    with pytest.raises(InvalidArgument, match=r"^Expected a bound above low=-1\.0 but got bound=-1\.0 "):
         log_mean_above(np.array([0.0]), -1.0, -1.0)

@@ -6,6 +6,7 @@ Outcomes under two priors are two thresholds on latent normals of correlation rh
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,19 +167,27 @@ def test_nothing_compared_bounds_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("delta", 0.0), ("delta", 1.0), ("delta", math.nan), ("alpha", 0.0), ("alpha", 1.0), ("claims", 0)],
+    ("name", "value", "what"),
+    [
+        ("delta", 0.0, "a difference in (0, 1)"),
+        ("delta", 1.0, "a difference in (0, 1)"),
+        ("delta", math.nan, "a difference in (0, 1)"),
+        ("alpha", 0.0, "a probability in (0, 1)"),
+        ("alpha", 1.0, "a probability in (0, 1)"),
+        ("claims", 0, "a number of claims >= 1"),
+    ],
 )
-def test_terms_that_make_no_sense_are_refused(name: str, value: float) -> None:
-    """A delta, alpha or number of claims out of its range is misuse, and the message names it."""
+def test_terms_that_make_no_sense_are_refused(name: str, value: float, what: str) -> None:
+    """A delta, alpha or number of claims out of its range is misuse, and the message says what it may be."""
     some = np.ones(32, dtype=bool)
     arguments: dict[str, Any] = {"delta": 0.05, "alpha": ALPHA, "claims": 1, name: value}
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(what)} but got {name}={value} "):
         compare_priors(some, some, **arguments)
 
 
 @pytest.mark.parametrize("shape", [(31,), (32, 1), ()])
 def test_outcomes_that_are_not_pairs_are_refused(shape: tuple[int, ...]) -> None:
     """As many outcomes under one prior as under the other."""
-    with pytest.raises(InvalidArgument, match=r"other\.shape"):
+    said = rf"^Expected outcomes of shape \(32,\) but got other\.shape={re.escape(str(shape))} .*; outcomes are paired"
+    with pytest.raises(InvalidArgument, match=said):
         compare_priors(np.ones(32, dtype=bool), np.ones(shape, dtype=bool), delta=0.05, alpha=ALPHA)

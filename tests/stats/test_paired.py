@@ -8,6 +8,7 @@ none of them chosen.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,20 +208,30 @@ def test_evidence_stays_finite_at_ten_million_probes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("tolerance", 0.0), ("tolerance", 1.0), ("alpha", 0.0), ("alpha", 1.0), ("claims", 0)]
+    ("name", "value", "what"),
+    [
+        ("tolerance", 0.0, "a tolerance in (0, 1)"),
+        ("tolerance", 1.0, "a tolerance in (0, 1)"),
+        ("alpha", 0.0, "a probability in (0, 1)"),
+        ("alpha", 1.0, "a probability in (0, 1)"),
+        ("claims", 0, "a number of claims >= 1"),
+    ],
 )
-def test_a_gate_that_makes_no_sense_is_refused(name: str, value: float) -> None:
-    """A tolerance, alpha or number of claims out of its range is misuse, and the message names it."""
+def test_a_gate_that_makes_no_sense_is_refused(name: str, value: float, what: str) -> None:
+    """A tolerance, alpha or number of claims out of its range is misuse, and the message says what it may be."""
     some = np.ones(64, dtype=bool)
     arguments: dict[str, Any] = {"tolerance": 0.05, "alpha": ALPHA, "claims": 1, name: value}
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(what)} but got {name}={value} "):
         compare(some, some, **arguments)
 
 
 def test_more_outcomes_than_the_baseline_has_are_refused() -> None:
     """A candidate has outcomes on a prefix of the baseline's probes, never on more than it stored."""
     some = np.ones(64, dtype=bool)
-    with pytest.raises(InvalidArgument, match="at most 32 outcomes"):
+    said = (
+        r"^Expected at most 32 outcomes but got len\(candidate\)=64 .*; only probes that the baseline has outcomes of"
+    )
+    with pytest.raises(InvalidArgument, match=said):
         compare(some[:32], some, tolerance=0.05, alpha=ALPHA, claims=1)
 
 

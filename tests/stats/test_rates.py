@@ -269,32 +269,66 @@ def test_the_slack_leaves_two_fifths_of_what_may_fail() -> None:
     ("name", "value"),
     [
         ("p0", 0.0),
+        ("p0", 0.99e-6),
         ("p0", 1.0),
         ("p0", 1),
+        ("p0", 1.0 - 0.99e-6),
         ("p0", "0.9"),
+        ("p0", True),
         ("p0", math.nan),
-        ("slack", -0.1),
+        ("slack", -1e-9),
         ("slack", 0.95),
         ("slack", None),
         ("alpha", 0.0),
         ("alpha", 1.0),
         ("alpha", True),
+        ("claims", 0),
+        ("claims", 1.0),
     ],
 )
 def test_a_test_that_makes_no_sense_is_refused(name: str, value: object) -> None:
-    """A rate, slack or alpha out of its range is misuse, and the message names it."""
-    with pytest.raises(InvalidArgument, match=name):
+    """A rate, slack, alpha or number of claims out of its range is misuse, and the message says what it may be."""
+    what = {
+        "p0": "a rate in [1e-06, 1 - 1e-06]",
+        "slack": "a slack in [0, p0)",
+        "alpha": "a probability in (0, 1)",
+        "claims": "a number of claims >= 1",
+    }[name]
+    with pytest.raises(InvalidArgument) as caught:
         RateTest(**{"p0": 0.95, "slack": 0.02, "alpha": ALPHA, name: value})  # type: ignore[arg-type]
+    said, _, hint = str(caught.value).partition("; ")
+    assert said == f"Expected {what} but got {name}={value!r} (type={type(value).__name__})"
+    assert hint == ("a rate of 1 is a property without a rate" if name == "p0" and value == 1 else "")
+
+
+def test_the_ends_of_what_may_be_asked_are_allowed() -> None:
+    """A rate as near to 0 or 1 as one in a million, no slack, and as many claims as one: all are tests."""
+    for p0 in (1e-6, 1.0 - 1e-6):
+        assert RateTest(p0=p0, slack=0.0, alpha=ALPHA, claims=1).certified == p0
 
 
 @pytest.mark.parametrize(("passes", "n"), [(-1, 4), (5, 4)])
 def test_counts_that_cannot_be_are_refused(passes: int, n: int) -> None:
     """More passes than probes, or fewer than none, are misuse."""
     test = RateTest(p0=0.95, slack=0.02, alpha=ALPHA)
-    with pytest.raises(InvalidArgument, match="passes"):
-        test.decide(passes, n)
-    with pytest.raises(InvalidArgument, match="passes"):
-        test.interval(passes, n)
+    for ask in (test.decide, test.interval):
+        with pytest.raises(InvalidArgument, match=f"^Expected a count from 0 to n=4 but got passes={passes} "):
+            ask(passes, n)
+
+
+def test_claims_share_alpha_where_one_refuted_is_enough() -> None:
+    """Four claims need log 4 more to be refuted, and no more to hold: 10 of 16 refute a rate of .95 alone, not of four.
+
+    The evidence of 9, 10 and 11 of 16 is 7.88, 5.89 and 4.13; log 100 is 4.61, log 400 is 5.99.
+    """
+    one, four = (RateTest(p0=0.95, slack=0.02, alpha=ALPHA, claims=claims) for claims in (1, 4))
+    assert one.threshold == four.threshold == one.refuting == pytest.approx(math.log(100.0))
+    assert four.refuting == pytest.approx(math.log(400.0))
+    assert np.asarray(one.log_violated([9, 10, 11], 16)) == pytest.approx([7.88, 5.89, 4.13], abs=0.005)
+    assert [one.decide(k, 16) for k in (9, 10, 11)] == [False, False, None]
+    assert [four.decide(k, 16) for k in (9, 10, 11)] == [False, None, None]
+    assert four.first_decision(np.arange(16) < 10) == RateDecision(None, 10, 16)
+    assert one.first_decision(np.arange(16) < 10) == RateDecision(holds=False, passes=10, probes=16)
 
 
 def _log_mass(a: float, b: float, q: float, *, above: bool) -> float:

@@ -6,6 +6,7 @@ Simulations use fixed seeds, none of them chosen.
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -295,22 +296,22 @@ def test_ten_thousand_permutations_reach_below_one_in_a_thousand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "permutations", "message"),
+    ("x", "y", "permutations", "said"),
     [
-        (np.zeros((1, 2)), np.zeros((4, 2)), 9, "x.shape"),
-        (np.zeros((4, 2)), np.zeros(4), 9, "y.shape"),
-        (np.zeros((4, 2)), np.zeros((4, 3)), 9, "rows of 2 numbers"),
-        (np.zeros((4, 0)), np.zeros((4, 0)), 9, "x.shape"),
-        (np.full((4, 2), math.nan), np.zeros((4, 2)), 9, "finite"),
-        (np.zeros((4, 2)), np.full((4, 2), math.inf), 9, "finite"),
-        (np.zeros((4, 2)), np.zeros((4, 2)), 0, "permutations"),
+        (np.zeros((1, 2)), np.zeros((4, 2)), 9, "two or more rows of numbers but got x.shape=(1, 2) "),
+        (np.zeros((4, 2)), np.zeros(4), 9, "two or more rows of numbers but got y.shape=(4,) "),
+        (np.zeros((4, 2)), np.zeros((4, 3)), 9, "rows of 2 numbers, as x has but got y.shape=(4, 3) "),
+        (np.zeros((4, 0)), np.zeros((4, 0)), 9, "two or more rows of numbers but got x.shape=(4, 0) "),
+        (np.full((4, 2), math.nan), np.zeros((4, 2)), 9, "finite numbers but got x=array([[nan, nan],"),
+        (np.zeros((4, 2)), np.full((4, 2), math.inf), 9, "finite numbers but got y=array([[inf, inf],"),
+        (np.zeros((4, 2)), np.zeros((4, 2)), 0, "a number of permutations >= 1 but got permutations=0 "),
     ],
 )
 def test_samples_that_make_no_sense_are_refused(
-    x: NDArray[np.float64], y: NDArray[np.float64], permutations: int, message: str
+    x: NDArray[np.float64], y: NDArray[np.float64], permutations: int, said: str
 ) -> None:
     """Too few rows, rows of different lengths, what is not finite and no permutations are misuse."""
-    with pytest.raises(InvalidArgument, match=message):
+    with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}"):
         mmd_test(x, y, permutations=permutations)
 
 
@@ -318,11 +319,16 @@ def test_terms_that_make_no_sense_are_refused() -> None:
     """A level out of its range, two rows where one is left out, and rows of another length are misuse."""
     some = np.zeros((4, 2))
     for alpha in (0.0, 0.5, 1.0, math.nan):
-        with pytest.raises(InvalidArgument, match="alpha"):
+        with pytest.raises(InvalidArgument, match=rf"^Expected a probability in \(0, 0\.5\) but got alpha={alpha} "):
             closeness(some, some, alpha=alpha)
-    with pytest.raises(InvalidArgument, match=r"y\.shape"):
-        closeness(some, some[:2])
-    with pytest.raises(InvalidArgument, match=r"reference\.shape"):
+    for name, samples in (("x", (some[:2], some)), ("y", (some, some[:2])), ("x", (some[:2], some[:2]))):
+        said = rf"^Expected three or more rows, of which one can be left out but got {name}\.shape=\(2, 2\) "
+        with pytest.raises(InvalidArgument, match=said):
+            closeness(*samples)
+    assert closeness(some[:3], some[:3]) == 0.0
+    with pytest.raises(
+        InvalidArgument, match=r"^Expected rows of 2 numbers, as x has but got reference\.shape=\(4, 3\)"
+    ):
         further(some, some, np.zeros((4, 3)))
-    with pytest.raises(InvalidArgument, match="permutations"):
+    with pytest.raises(InvalidArgument, match=r"^Expected a number of permutations >= 1 but got permutations=0 "):
         further(some, some, some, permutations=0)

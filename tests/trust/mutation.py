@@ -8,8 +8,9 @@ collected the tests already. Each module is mutated in a copy of the repository 
 are kept: a run that was stopped goes on, and one after an edit asks first the test that noticed a mutant before.
 
 A mutant is killed where one of the module's tests fails, or runs into ten times its own time; it survives where all of
-them pass. The quickest tests run first, and the first that fails ends it. Tests marked slow are left out; Hypothesis
-draws the same examples each time. `--up-to` leaves out longer tests, for a quick look. Constants of a module or class and their decorators are not mutated.
+them pass. The quickest tests run first, and the first that fails ends it. Tests marked slow are left out, and with
+`--up-to`, for a quick look, those that take longer; Hypothesis draws the same examples each time. Constants of a module
+or class are not mutated, nor are decorators and what is decorated, properties and class methods apart.
 
 A survivor that no test could kill is explained in `equivalent_mutants.txt`, in one line; explained ones are run with
 `--explained` only, which finds those that are killed after all. Exit status 1 where a survivor is not explained.
@@ -197,8 +198,8 @@ class Forks:
         warm_up()
         seconds, hits = self._measured(session.items)
         if not self.failed:
-            quickest = sorted(session.items, key=lambda item: seconds[item.nodeid])
-            quickest = [item for item in quickest if seconds[item.nodeid] <= self._up_to]
+            quickest = [item for item in session.items if item.nodeid in seconds]
+            quickest.sort(key=lambda item: seconds[item.nodeid])
             for n, mutant in enumerate(left):
                 if sys.stderr.isatty():
                     print(f"\r{n} of {len(left)} ", end="", file=sys.stderr, flush=True)
@@ -214,10 +215,20 @@ class Forks:
 
         def run(say: Callable[[Any], None]) -> None:
             found: dict[str, dict[str, Any]] = {"seconds": {}, "hits": {}}
+            too_long: list[str] = []
+
+            def end(*_: object) -> None:
+                too_long.append(item.nodeid)
+                raise TimeoutError("this test takes longer than was asked for")
+
             for item in items:
                 state()._stats.clear()
                 started = time.process_time()
-                if not passes(item):
+                limit(self._up_to, end)
+                passed = passes(item)
+                if item.nodeid in too_long:
+                    continue
+                if not passed:
                     return say({"failed": item.nodeid})
                 found["seconds"][item.nodeid] = time.process_time() - started
                 found["hits"][item.nodeid] = sorted(state()._stats)
@@ -232,7 +243,12 @@ class Forks:
     def _became(self, mutant: Mutant, items: list[pytest.Item], seconds: dict[str, float]) -> tuple[str, str]:
         def run(say: Callable[[Any], None]) -> None:
             for item in items:
-                with_limit(10.0 * seconds[item.nodeid] + 2.0, lambda item=item: say({"by": item.nodeid}))
+
+                def end(*_: object, by: str = item.nodeid) -> None:
+                    say({"by": by})
+                    os._exit(TIMED_OUT)
+
+                limit(10.0 * seconds[item.nodeid] + 2.0, end)
                 if not passes(item):
                     return say({"by": item.nodeid})
 
@@ -257,19 +273,14 @@ def passes(item: pytest.Item) -> bool:
     return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
-def with_limit(seconds: float, last: Callable[[], None]) -> None:
-    """Ends this process when it has worked for so long from now, or waited for ten times as long."""
-
-    def end(*_: object) -> None:
-        last()
-        os._exit(TIMED_OUT)
-
+def limit(seconds: float, then: Callable[[int, Any], None]) -> None:
+    """Calls `then` when this process has worked for so long from now; or waited for long, on a machine however busy."""
     for timer, fired, after in (
         (signal.ITIMER_PROF, signal.SIGPROF, seconds),
-        (signal.ITIMER_REAL, signal.SIGALRM, 10.0 * seconds),
+        (signal.ITIMER_REAL, signal.SIGALRM, 60.0 + 60.0 * seconds),
     ):
-        signal.signal(fired, end)
-        signal.setitimer(timer, after)
+        signal.signal(fired, then)
+        signal.setitimer(timer, after if math.isfinite(after) else 0.0)
 
 
 def in_fork(run: Callable[[Callable[[Any], None]], None], mutant: str) -> tuple[int, dict[str, Any]]:
