@@ -227,7 +227,7 @@ def _clearest(claims: list[_Drifting]) -> _Drifting:
     best = min(claims, key=lambda claim: claim.p)
     if len(claims) == 1:
         return best
-    evidence = best.drift.log_evidence - log(len(claims))
+    evidence = max(0.0, best.drift.log_evidence - log(len(claims)))
     return _Drifting(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
 
 

@@ -13,13 +13,15 @@ import pytest
 from handmade import baseline, look, outcomes, result, sample
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from gentest import gate
 from gentest.baseline import Baseline, Entry
-from gentest.comparison import Comparison, Embedded, Gate, Look, Standing, Terms
+from gentest.comparison import Comparison, Drift, Embedded, Gate, Look, Standing, Terms
 from gentest.errors import InvalidArgument
 from gentest.records import pack, pack_bytes, unpack
 from gentest.result import Distribution, Document, Result, Verdict
+from gentest.stats.drift import level_drift
 from gentest.stats.paired import difference_bounds
 
 HELD, REGRESSED, UNDECIDED = Standing.HELD, Standing.REGRESSED, Standing.UNDECIDED
@@ -380,6 +382,41 @@ def test_claims_that_nothing_came_of_count_too() -> None:
     assert [c.gate.needed for c in few.properties] == pytest.approx([math.log(200)] * 2)
 
 
+def test_a_claim_that_holm_rejects_is_refused_unless_it_was_held() -> None:
+    """Two refused leave the third an alpha of its own: .005 is too much of three, not of one; what is held stays held.
+
+    With a tolerance of .3 the third loses 10 of its first 32 probes, evidence between log 100 and log 300 that it is
+    worse, and then none: it is held.
+    """
+    names = ("a", "b", "c")
+    blessed = baseline(*(result(outcomes(N), test=t) for t in names))
+    terms = Terms(claims=3, drift="off", tolerance=0.3)
+    held = result([-0.25] * 10 + [0.5] * (N - 10), test="c")
+    lost = [result(outcomes(N, lost=N), test=t) for t in "ab"]
+    alone = gate.weigh(held, blessed.entries[f"c {PROPERTY}"], terms)
+    assert (alone.standing, alone.losses) == (HELD, 10)
+    assert math.log(100) <= alone.log_regressed < math.log(300)
+    for third, standing in ((held, HELD), (replace(of_all_outputs(0.005), test="c"), REGRESSED)):
+        found = gate.decide([*lost, third], blessed, terms)
+        assert [c.gate.standing for c in found.properties] == [REGRESSED, REGRESSED, standing]
+        assert found.properties[2].gate.needed == pytest.approx(math.log(100))
+
+
+def test_each_result_has_its_own_standing() -> None:
+    """Of results in any order, and of one property twice in a test, each is given what was decided of it."""
+    results = [
+        result(outcomes(N, lost=n), test=t, checkpoint=c) for t, c, n in (("a", "x", 0), ("a", "x", N), ("b", "y", N))
+    ]
+    blessed = baseline(*(result(outcomes(N), test=t) for t in "aab"))
+    found = gate.applied(results[::-1], gate.decide(results, blessed, Terms()))
+    assert [(r.test, r.checkpoint, r.gate and r.gate.standing) for r in found] == [
+        ("b", "y", REGRESSED),
+        ("a", "x", HELD),
+        ("a", "x", REGRESSED),
+    ]
+    assert [replace(r, gate=None) for r in found] == results[::-1]
+
+
 # drift
 
 
@@ -494,6 +531,115 @@ def test_no_drift_is_looked_for_where_none_is_asked() -> None:
     blessed = baseline(result(outcomes(N), seen=look()))
     found = decided(blessed, result(outcomes(N), seen=look(level=9.0, shift=9.0)), drift=False)
     assert (found.drifts, found.terms.claims) == ((), 1)
+
+
+def levels_of(values: Any, name: str = "brightness()") -> Look:
+    """A look at one attribute's levels, and nothing else."""
+    return Look({name: pack(np.asarray(values).tolist())}, {})
+
+
+def only_drift(before: Look, now: Look, **terms: Any) -> Drift:
+    """The one drift between two looks."""
+    (drift,) = gate.decide(
+        [result(outcomes(N), seen=now)], baseline(result(outcomes(N), seen=before)), Terms(**terms)
+    ).drifts
+    return drift
+
+
+HALVES = np.array([0.0, 1.0] * 64)
+
+
+@pytest.mark.parametrize(
+    ("before", "step"), [(HALVES, 0.25), (np.full(128, -128.0), 0.0064), (np.full(128, 0.0), 5e-13)]
+)
+def test_a_level_moves_by_deviations_of_the_baseline(before: NDArray[np.float64], step: float) -> None:
+    """Its unit is the baseline's deviation, or 1e-4 of its largest level, or 1e-12: these steps are half of each.
+
+    The first look has a deviation of 1/2; without one, 1e-4 of 128 is .0128.
+    """
+    drift = only_drift(levels_of(before), levels_of(before + step), claims=3)
+    known = level_drift(np.full(128, 0.5), log_needed=math.log(2 * 3 / 0.01))
+    assert drift.mean == pytest.approx(0.5, rel=2e-3)  # float32 of -128 + .0064
+    assert drift.certain_at == known.certain_at > 0
+    assert drift.log_evidence == pytest.approx(known.log_evidence - math.log(2), rel=5e-3)
+    assert (drift.drifted, drift.probes, drift.tests) == (True, 128, ("test_a.py::test_a",))
+
+
+def test_levels_are_compared_latent_by_latent_as_far_as_both_go() -> None:
+    """Of 128 levels and 32 the first 32 are compared, in the baseline's deviation over all of its own."""
+    before, now = np.array([0.0, 1.0] * 16 + [0.5] * 96), np.array([0.0, 1.0] * 16)
+    same = only_drift(levels_of(before), levels_of(now))
+    assert (same.probes, same.mean, same.log_evidence) == (32, 0.0, 0.0)
+    moved = only_drift(levels_of(before), levels_of(now + 0.0625))  # the deviation of the 128 is 1/4
+    assert (moved.probes, moved.mean) == (32, 0.25)
+
+
+def test_many_claims_have_as_many_permutations_as_they_need() -> None:
+    """Of 100 claims at .01 one needs a p-value of 1e-4, which 2 * 100 / .01 permutations reach with room to spare."""
+    before, now = look(0, n=16), look(1, n=16, shift=3.0)
+    before, now = (replace(seen, levels={}) for seen in (before, now))
+    assert only_drift(before, now, claims=100).log_evidence == pytest.approx(math.log(20_001))
+    assert only_drift(before, now, claims=1).log_evidence == pytest.approx(math.log(10_000))
+    assert only_drift(before, now).probes == 16
+
+
+def test_drifts_are_named_in_order_and_by_checkpoint() -> None:
+    """Levels come by name and before embeddings, each checkpoint's after the last one's."""
+    seen = Look({name: pack([0.5] * 64) for name in ("b()", "a()")}, look().embeddings)
+    blessed = baseline(result(outcomes(N), seen=seen))
+    results = [result(outcomes(N), seen=seen, checkpoint=c) for c in "yx"]
+    found = decided(blessed, *results, checkpoints=2)
+    what = ["level of a()", "level of b()", "distribution in pixels()"]
+    assert [(d.checkpoint, d.what) for d in found.drifts] == [(c, w) for c in "yx" for w in what]
+
+
+def test_what_the_candidate_did_not_look_at_is_said() -> None:
+    """A level or an embedding that only the baseline has is named, on which checkpoint; under `fail` that refuses."""
+    blessed = baseline(result(outcomes(N), seen=look()))
+    for seen, missing in (
+        (None, ("level of brightness()", "distribution in pixels()")),
+        (replace(look(), levels={}), ("level of brightness()",)),
+        (replace(look(), embeddings={}), ("distribution in pixels()",)),
+        (look(), ()),
+    ):
+        results = [result(outcomes(N), seen=seen)]
+        found = gate.decide(results, blessed, Terms(claims=3, drift="fail"))
+        assert (found.uncompared, found.refused) == (missing, bool(missing))
+        assert len(found.drifts) == 2 - len(missing)
+        on = gate.decide([replace(r, checkpoint="x") for r in results], blessed, Terms(claims=3))
+        assert on.uncompared == tuple(f"{what} on x" for what in missing)
+
+
+@pytest.mark.parametrize("changed", [{"verdict": Verdict.ERROR}, {"sample": None}, {"test": "new"}])
+def test_what_is_not_compared_has_no_drift(changed: dict[str, Any]) -> None:
+    """A check that failed, one that kept nothing, and a property that the baseline lacks say nothing of its outputs."""
+    blessed = baseline(result(outcomes(N), seen=look()))
+    found = decided(blessed, replace(result(outcomes(N), seen=look(level=9.0, shift=9.0)), **changed))
+    assert (found.drifts, found.uncompared) == ((), ())
+
+
+def test_a_generator_that_became_two_has_one_drift_the_clearest() -> None:
+    """Of two looks at what was one generator the clearer one counts, its p-value doubled, by the tests that saw it."""
+    before, gone = look(n=256), look(n=256, level=1.0)
+    blessed = baseline(*(result(outcomes(N), test=t, seen=before) for t in "ab"))
+    whole, _ = decided(baseline(result(outcomes(N), seen=before)), result(outcomes(N), seen=gone)).drifts
+    for first, second in (("same", "gone"), ("gone", "same")):
+        sides = {"same": before, "gone": gone}
+        results = [
+            result(outcomes(N), test=t, seen=sides[side], generator=side) for t, side in (("a", first), ("b", second))
+        ]
+        level, embedding = decided(blessed, *results).drifts
+        assert (level.tests, level.drifted) == (("b",) if second == "gone" else ("a",), True)
+        assert level.log_evidence == pytest.approx(whole.log_evidence - math.log(2))
+        assert (embedding.log_evidence, embedding.drifted) == (0.0, False)
+
+
+def test_two_properties_of_a_test_name_it_once() -> None:
+    """A test is named once in a drift, however many of its properties looked; another generator has its own."""
+    two = [result(outcomes(N), test="a", property=p, seen=look()) for p in ("p", "q")]
+    other = result(outcomes(N), test="b", seen=look(), generator="another")
+    found = decided(baseline(*two, other), *two, other)
+    assert [d.tests for d in found.drifts] == [("a",), ("a",), ("b",), ("b",)]
 
 
 def test_tests_of_one_generator_have_one_drift() -> None:

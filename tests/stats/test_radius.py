@@ -135,6 +135,13 @@ def test_as_many_rays_as_can_certify(p0: float, alpha: float) -> None:
     assert certified(np.zeros(n, dtype=np.int64), p0, alpha) == -1
 
 
+def test_one_ray_is_enough_for_what_one_can_say() -> None:
+    """A single ray is bisected, and certifies 1/2 at alpha = 1/2: P(Binomial(1, 1/2) >= 1) is just that, not more."""
+    assert bisect(1, lambda radius: radius < 9).tolist() == [9]
+    assert certified(np.array([9]), 0.5, 0.5) == 8
+    assert certified(np.array([9]), 0.5, 0.499) == -1
+
+
 @pytest.mark.parametrize("radius", [0.0, -1.0, math.nan, math.inf, True, "1"])
 def test_a_radius_that_is_none_is_refused(radius: Any) -> None:
     """A radius is a finite number above 0."""
