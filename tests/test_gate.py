@@ -510,9 +510,15 @@ def test_embeddings_of_another_clip_are_one_line(changed: dict[str, Any]) -> Non
     ],
 )
 def test_a_look_that_is_broken_is_one_line(broken: Look) -> None:
-    """What a result's file says of its outputs is checked before it is compared."""
-    with pytest.raises(InvalidArgument, match=r"^[^\n]*$"):
+    """What a result's file says of its outputs is checked before it is compared, and named by its generator."""
+    with pytest.raises(InvalidArgument, match=r"^[^\n]* of gan Normal\(8\) 3 [^\n]*$"):
         drift_of(look(), broken)
+
+
+def test_a_baseline_that_is_broken_is_one_line() -> None:
+    """Levels that a baseline made in a program cannot have are named, not compared."""
+    with pytest.raises(InvalidArgument, match=r"^brightness\(\) are not base64 of float32[^\n]*$"):
+        drift_of(Look({"brightness()": "!"}, {}), look())
 
 
 @pytest.mark.parametrize(("drift", "refused"), [("warn", False), ("fail", True), ("off", False)])
@@ -608,6 +614,10 @@ def test_what_the_candidate_did_not_look_at_is_said() -> None:
         assert len(found.drifts) == 2 - len(missing)
         on = gate.decide([replace(r, checkpoint="x") for r in results], blessed, Terms(claims=3))
         assert on.uncompared == tuple(f"{what} on x" for what in missing)
+    others = result(outcomes(N), test="b", seen=levels_of([0.5] * 64, "redness()"), generator="another")
+    blind = [result(outcomes(N)), result(outcomes(N), test="b", generator="another")]
+    found = decided(baseline(result(outcomes(N), seen=look()), others), *blind)
+    assert found.uncompared == ("level of brightness()", "distribution in pixels()", "level of redness()")
 
 
 @pytest.mark.parametrize("changed", [{"verdict": Verdict.ERROR}, {"sample": None}, {"test": "new"}])
