@@ -178,7 +178,7 @@ class RateTest:
         nearly = 1e-12
         far = nearly if above else 1.0 - nearly
         observed = min(max(passes / n, nearly), 1.0 - nearly)
-        return end if excess(far) <= 0.0 else float(brentq(excess, far, observed, xtol=1e-12))
+        return end if excess(far) <= 0.0 else float(brentq(excess, far, observed))
 
 
 def _log_evidence(passes: ArrayLike, n: ArrayLike, q: float, *, centre: float, above: bool) -> Floats:

@@ -204,7 +204,7 @@ def test_a_bound_is_where_its_wager_has_won_enough(wins: int, losses: int, ties:
 
 
 def test_a_bound_of_one_probe_is_in_closed_form() -> None:
-    """A single win is wealth 1 + lam (1 - b) / (1 + b) against b: 1 / alpha at b = (1 - r) / (1 + r), r = 99 / E lam."""
+    """A win is wealth 1 + lam (1 - b) / (1 + b) against b: 1 / alpha at b = (1 - r) / (1 + r), r = 99 / mean lam."""
     r = 99.0 / np.geomspace(0.03, 0.999, 12).mean()
     bound = (1.0 - r) / (1.0 + r)
     assert difference_bounds(1, 0, 0, ALPHA) == pytest.approx((bound, 1.0))

@@ -243,6 +243,98 @@ def test_a_bound_is_its_formula() -> None:
     assert closeness(np.zeros((5, 2)), np.zeros((4, 2))) == 0.0
 
 
+def philox(seed: int, stream: int, n: int) -> NDArray[np.uint64]:
+    """The raw numbers that permutations (stream 1) and signs (stream 2) are made of."""
+    return np.random.Philox(key=np.array([seed, stream << 32], dtype=np.uint64)).random_raw(n)
+
+
+def permuted(n: int, total: int, permutations: int, seed: int) -> list[list[int]]:
+    """The rows that are x's: as given, and in each permutation, the order of as many raw numbers."""
+    raw = philox(seed, 1, permutations * total).reshape(permutations, total)
+    return [list(range(n)), *(sorted(range(total), key=row.__getitem__)[:n] for row in raw)]
+
+
+def estimate(kernel: NDArray[np.float64], x: list[int], y: list[int]) -> float:
+    """The unbiased MMD^2 between rows, by loops: no row against itself."""
+    within = [np.mean([kernel[i, j] for i in rows for j in rows if i != j]) for rows in (x, y)]
+    return float(sum(within) - 2.0 * np.mean([kernel[i, j] for i in x for j in y]))
+
+
+@pytest.mark.parametrize(("shift", "sizes", "seed"), [(0.4, (9, 6), 3), (0.0, (7, 7), 0)])
+def test_a_p_value_is_that_of_the_largest_scale(shift: float, sizes: tuple[int, int], seed: int) -> None:
+    """By loops: each scale's MMD^2 over its deviation, the largest of five, and the share of permutations as large."""
+    rng = np.random.default_rng(21)
+    n, total = sizes[0], sum(sizes)
+    x, y = rng.standard_normal((n, 2)), rng.standard_normal((sizes[1], 2)) + shift
+    deviations = []
+    for kernel in kernels_by_scale(squared_distances(np.concatenate([x, y]))):
+        # the variance over all permutations, of MMD^2 = c s'Ks with K centred (the module's second paragraph)
+        c = 1 / (n * (n - 1)) + 1 / (sizes[1] * (sizes[1] - 1)) + 2 / (n * sizes[1])
+        chance = n * (n - 1) * sizes[1] * (sizes[1] - 1) / (total * (total - 1) * (total - 2) * (total - 3))
+        deviation = math.sqrt(2 * c**2 * chance * (centred(kernel) ** 2).sum())
+        members = permuted(n, total, 99, seed)
+        deviations.append([estimate(kernel, m, [i for i in range(total) if i not in m]) / deviation for m in members])
+    largest = np.max(deviations, axis=0)
+    assert mmd_test(x, y, permutations=99, seed=seed).p == (largest >= largest[0] - 1e-6).sum() / 100
+
+
+@pytest.mark.parametrize(("shift", "alpha"), [(1.0, 0.01), (0.3, 0.01), (0.0, 0.01), (0.0, 0.2), (0.3, 0.45)])
+def test_a_bound_is_the_larger_of_its_two(shift: float, alpha: float) -> None:
+    """By loops and a full eigendecomposition, from the docstring's formula, whichever of its terms is the larger."""
+    rng = np.random.default_rng(22)
+    x, y = rng.standard_normal((9, 2)), rng.standard_normal((6, 2)) + shift
+    kernel = summed_kernel(squared_distances(np.concatenate([x, y])))
+    rows_x, rows_y = list(range(9)), list(range(9, 15))
+    u = max(estimate(kernel, rows_x, rows_y), 0.0)
+    without_x = [estimate(kernel, [j for j in rows_x if j != i], rows_y) for i in rows_x]
+    without_y = [estimate(kernel, rows_x, [j for j in rows_y if j != i]) for i in rows_y]
+    own = kernel + 4.0 * np.eye(15)
+    centring = np.eye(15)
+    centring[:9, :9] -= 1 / 9
+    centring[9:, 9:] -= 1 / 6
+    own = centring @ own @ centring
+    v = np.linalg.eigvalsh(own[:9, :9])[-1] / (9 * 8) + np.linalg.eigvalsh(own[9:, 9:])[-1] / (6 * 5)
+    if u > 0.0:
+        v = min(v, (8 * np.var(without_x) + 5 * np.var(without_y)) / (4 * u))
+    np.fill_diagonal(own, 0.0)
+    signs = np.where(philox(5, 2, 999 * 15).reshape(999, 15) >= 2**63, 1.0, -1.0)
+    flipped = sorted(estimate(own * np.outer(sign, sign), rows_x, rows_y) for sign in signs)
+    q = flipped[math.ceil((1 - alpha) * 998 - 1e-9)]
+    first, second = (math.sqrt(u + v) + stats.norm.ppf(1 - alpha) * math.sqrt(v)) ** 2, u + q
+    assert closeness(x, y, alpha=alpha, seed=5) == pytest.approx(max(first, second), rel=1e-9)
+
+
+@pytest.mark.parametrize(("at", "sizes"), [((1.0, 0.5), (9, 6)), ((0.6, 0.5), (7, 7)), ((0.0, 1.0), (6, 9))])
+def test_how_much_further_is_the_difference_at_each_scale(at: tuple[float, float], sizes: tuple[int, int]) -> None:
+    """By loops: at each scale the share of permutations as large and the normal p-value of the difference, the larger
+    of the two; and five times the least of the scales'."""
+    rng = np.random.default_rng(23)
+    (n, m), r = sizes, 8
+    x, y, reference = (
+        rng.standard_normal((n, 2)) + at[0],
+        rng.standard_normal((m, 2)) + at[1],
+        rng.standard_normal((r, 2)),
+    )
+    rows_x, rows_y, rows_r = list(range(n)), list(range(n, n + m)), list(range(n + m, n + m + r))
+    p_values = []
+    for kernel in kernels_by_scale(squared_distances(np.concatenate([x, y, reference]))):
+        differences = [
+            estimate(kernel, mine, rows_r) - estimate(kernel, [i for i in range(n + m) if i not in mine], rows_r)
+            for mine in permuted(n, n + m, 99, 0)
+        ]
+        by_permuting = sum(d >= differences[0] - 1e-6 / (n + m) for d in differences) / 100
+        variance = 0.0
+        for rows in (rows_x, rows_y):
+            own = [
+                np.mean([kernel[i, j] for j in rows if j != i]) - np.mean([kernel[i, j] for j in rows_r]) for i in rows
+            ]
+            variance += 4.0 * np.var(own, ddof=1) / len(rows)
+        across = [np.mean([kernel[i, j] for i in rows_x]) - np.mean([kernel[i, j] for i in rows_y]) for j in rows_r]
+        variance += 4.0 * np.var(across, ddof=1) / r
+        p_values.append(max(by_permuting, stats.norm.sf(differences[0] / math.sqrt(variance))))
+    assert further(x, y, reference, permutations=99).p == pytest.approx(min(5 * min(p_values), 1.0), rel=1e-9)
+
+
 @pytest.mark.parametrize(("x_at", "y_at"), [(1.0, 1.0), (0.35, -0.35), (1.0, -1.0)])
 def test_two_at_the_same_distance_are_seldom_one_further(x_at: float, y_at: float) -> None:
     """Of 400 samples at the same distance from the reference, at one place or on both sides, few are further."""
