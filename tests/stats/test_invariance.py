@@ -150,6 +150,25 @@ def test_no_batch_size_changes_a_verdict() -> None:
             assert prefix == whole if n >= whole.probes else (prefix.fired, prefix.probes) == ("", n - n % LOOK)
 
 
+def test_what_fills_a_look_is_looked_at_once_it_does() -> None:
+    """Looks are at 16 and 32 outcomes, the last of which counts; and outcomes may be 0 and 1 as well."""
+    before, after = np.ones((2, 40), dtype=int)
+    before[[15, 31]] = after[[14, 30]] = 0
+    for n in (16, 31, 32, 40):
+        for sides in ((before, after), (before.astype(bool), after.astype(bool)), (before.tolist(), after.tolist())):
+            got = compare_priors(*(side[:n] for side in sides), delta=0.05, alpha=ALPHA)
+            looks = n // 16
+            assert (got.fired, got.probes, got.wins, got.losses, got.ties) == ("", 16 * looks, looks, looks, 14 * looks)
+
+
+def test_one_claim_unless_more_are_said() -> None:
+    """11 losses of 16 are evidence of 5.4, between log (2 / alpha) and log (4 / alpha): different, and not of two."""
+    own, under = np.ones(16, dtype=bool), np.arange(16) >= 11
+    assert math.log(2 / ALPHA) < float(log_regressed(0, 11)) < math.log(4 / ALPHA)
+    assert compare_priors(own, under, delta=0.05, alpha=ALPHA).fired == "different"
+    assert compare_priors(own, under, delta=0.05, alpha=ALPHA, claims=2).fired == ""
+
+
 def test_swapping_the_priors_swaps_the_bounds() -> None:
     """Neither statement has a direction: the other way round it is the same verdict, its bounds mirrored."""
     own, under = paired(0.95, 0.80, 0.5, 400, 3)
