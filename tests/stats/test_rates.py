@@ -145,6 +145,43 @@ def test_the_first_decision_is_the_first_look_that_decides(rate: float) -> None:
         assert test.first_decision(outcomes) == RateDecision(*first)
 
 
+def test_looks_are_at_every_sixteenth_and_go_on_from_the_last() -> None:
+    """8 of 16 decide and 12 of 16 do not; what fills no look is left, and a look goes on from the one before it."""
+    test = RateTest(p0=0.95, slack=0.02, alpha=ALPHA)
+    early, late = np.arange(48) >= 4, np.arange(48) >= 8
+    assert [test.first_decision(early[:n]) for n in (15, 16, 31)] == [
+        RateDecision(None, 0, 0),
+        RateDecision(None, 12, 16),
+        RateDecision(None, 12, 16),
+    ]
+    assert test.first_decision(late) == RateDecision(holds=False, passes=8, probes=16)
+    assert test.first_decision(early) == RateDecision(None, 44, 48)
+    assert test.first_decision(early[16:], after=RateDecision(None, 12, 16)) == RateDecision(None, 44, 48)
+    assert test.first_decision(early[16:20], after=RateDecision(None, 12, 16)) == RateDecision(None, 12, 16)
+
+
+def test_an_end_of_the_interval_is_where_evidence_is_enough() -> None:
+    """At either end of the interval the evidence is log (1 / alpha), and where nothing failed, or held, it is 0 or 1.
+
+    One pass of one: evidence of more than q is that of a Beta(8q, 8 - 8q) cut at q, over q, which is 100 at the end.
+    """
+    test = RateTest(p0=0.95, slack=0.0, alpha=ALPHA)
+    for passes, n in ((1, 1), (1, 40), (39, 40), (190, 200)):
+        low, high = test.interval(passes, n)
+        for end, above in ((low, True), (high, False)):
+            if 0.0 < end < 1.0:
+                own = RateTest(p0=end, slack=0.0, alpha=ALPHA)
+                evidence = own.log_holds(passes, n) if above else own.log_violated(passes, n)
+                assert float(evidence) == pytest.approx(math.log(100.0), abs=1e-6)
+        assert (low > 0.0, high < 1.0) == (True, passes < n)
+    assert test.interval(0, 0) == (0.0, 1.0)
+    assert test.interval(0, 40)[0] == test.interval(0, 1)[0] == 0.0
+    assert test.interval(40, 40)[1] == test.interval(1, 1)[1] == 1.0
+    low = test.interval(1, 1)[0]
+    q = stats.beta.expect(lambda p: p, (8 * low, 8 - 8 * low), lb=low, ub=1.0, conditional=True)
+    assert q / low == pytest.approx(100.0, rel=1e-4)
+
+
 @pytest.mark.parametrize("rate", [0.85, 0.95, 1.0])
 def test_no_batch_size_changes_a_decision(rate: float) -> None:
     """Of any prefix the decision is the whole's once that is reached, and open before."""
