@@ -309,9 +309,9 @@ def permuted(n: int, total: int, permutations: int, seed: int) -> list[list[int]
 
 
 def estimate(kernel: NDArray[np.float64], x: list[int], y: list[int]) -> float:
-    """The unbiased MMD^2 between rows, by loops: no row against itself."""
-    within = [np.mean([kernel[i, j] for i in rows for j in rows if i != j]) for rows in (x, y)]
-    return float(sum(within) - 2.0 * np.mean([kernel[i, j] for i in x for j in y]))
+    """The unbiased MMD^2 between rows, of a kernel whose diagonal is 0: no row against itself."""
+    within = sum(kernel[np.ix_(rows, rows)].sum() / (len(rows) * (len(rows) - 1)) for rows in (x, y))
+    return float(within - 2.0 * kernel[np.ix_(x, y)].mean())
 
 
 @pytest.mark.parametrize(("shift", "sizes", "seed"), [(0.4, (9, 6), 3), (0.0, (7, 7), 0)])
@@ -332,11 +332,13 @@ def test_a_p_value_is_that_of_the_largest_scale(shift: float, sizes: tuple[int, 
     assert mmd_test(x, y, permutations=99, seed=seed).p == (largest >= largest[0] - 1e-6).sum() / 100
 
 
-@pytest.mark.parametrize(("shift", "alpha"), [(1.0, 0.01), (0.3, 0.01), (0.0, 0.01), (0.0, 0.2), (0.3, 0.45)])
-def test_a_bound_is_the_larger_of_its_two(shift: float, alpha: float) -> None:
-    """By loops and a full eigendecomposition, from the docstring's formula, whichever of its terms is the larger."""
+@pytest.mark.parametrize(
+    ("shift", "dimensions", "alpha"), [(1.0, 2, 0.01), (0.0, 2, 0.01), (0.0, 2, 0.2), (1.0, 32, 0.45), (1.5, 32, 0.45)]
+)
+def test_a_bound_is_the_larger_of_its_two(shift: float, dimensions: int, alpha: float) -> None:
+    """By loops and a full eigendecomposition, from the docstring's formula; of few rows in 32 dimensions u + q."""
     rng = np.random.default_rng(22)
-    x, y = rng.standard_normal((9, 2)), rng.standard_normal((6, 2)) + shift
+    x, y = rng.standard_normal((9, dimensions)), rng.standard_normal((6, dimensions)) + shift
     kernel = summed_kernel(squared_distances(np.concatenate([x, y])))
     rows_x, rows_y = list(range(9)), list(range(9, 15))
     u = max(estimate(kernel, rows_x, rows_y), 0.0)
@@ -355,38 +357,63 @@ def test_a_bound_is_the_larger_of_its_two(shift: float, alpha: float) -> None:
     flipped = sorted(estimate(own * np.outer(sign, sign), rows_x, rows_y) for sign in signs)
     q = flipped[math.ceil((1 - alpha) * 998 - 1e-9)]
     first, second = (math.sqrt(u + v) + stats.norm.ppf(1 - alpha) * math.sqrt(v)) ** 2, u + q
+    assert bool(second > first) is (dimensions == 32)
     assert closeness(x, y, alpha=alpha, seed=5) == pytest.approx(max(first, second), rel=1e-9)
 
 
-@pytest.mark.parametrize(("at", "sizes"), [((1.0, 0.5), (9, 6)), ((0.6, 0.5), (7, 7)), ((0.0, 1.0), (6, 9))])
+@pytest.mark.parametrize(("n", "m", "r"), [(9, 6, 8), (7, 7, 5)])
+def test_a_p_value_of_an_error_is_of_every_rows_part_in_it(n: int, m: int, r: int) -> None:
+    """By loops: a row's part is its mean kernel to its own sample less that to the reference, a reference's that to x
+    less that to y; the error's variance is four times the sum of their variances over the sizes."""
+    rng = np.random.default_rng(24)
+    rows = rng.standard_normal((n + m + r, 2))
+    kernel = summed_kernel(squared_distances(rows))
+    mine, theirs, reference = range(n), range(n, n + m), range(n + m, n + m + r)
+    variance = 0.0
+    for own in (mine, theirs):
+        parts = [
+            np.mean([kernel[i, j] for j in own if j != i]) - np.mean([kernel[i, j] for j in reference]) for i in own
+        ]
+        variance += 4.0 * np.var(parts, ddof=1) / len(own)
+    parts = [np.mean([kernel[i, j] for i in mine]) - np.mean([kernel[i, j] for i in theirs]) for j in reference]
+    variance += 4.0 * np.var(parts, ddof=1) / r
+    for difference in (0.3, 0.0, -0.2):
+        expected = stats.norm.sf(difference / math.sqrt(variance))
+        assert two_sample._p_of_error(kernel, n, n + m, difference) == pytest.approx(expected)
+    alike = np.ones((n + m + r, n + m + r)) - np.eye(n + m + r)
+    assert [two_sample._p_of_error(alike, n, n + m, difference) for difference in (-0.1, 0.0, 0.1)] == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(("at", "sizes"), [((1.0, 0.5), (9, 6)), ((0.6, 0.5), (7, 7)), ((1.5, 0.0), (8, 6))])
 def test_how_much_further_is_the_difference_at_each_scale(at: tuple[float, float], sizes: tuple[int, int]) -> None:
-    """By loops: at each scale the share of permutations as large and the normal p-value of the difference, the larger
-    of the two; and five times the least of the scales'."""
+    """At each scale the share of permutations as large and the p-value of the error, the larger of the two; and five
+    times the least of the scales'."""
     rng = np.random.default_rng(23)
-    (n, m), r = sizes, 8
-    x, y, reference = (
-        rng.standard_normal((n, 2)) + at[0],
-        rng.standard_normal((m, 2)) + at[1],
-        rng.standard_normal((r, 2)),
-    )
-    rows_x, rows_y, rows_r = list(range(n)), list(range(n, n + m)), list(range(n + m, n + m + r))
+    n, total = sizes[0], sum(sizes)
+    x, y, reference = (rng.standard_normal((size, 2)) + by for size, by in ((n, at[0]), (sizes[1], at[1]), (8, 0.0)))
     p_values = []
     for kernel in kernels_by_scale(squared_distances(np.concatenate([x, y, reference]))):
-        differences = [
-            estimate(kernel, mine, rows_r) - estimate(kernel, [i for i in range(n + m) if i not in mine], rows_r)
-            for mine in permuted(n, n + m, 99, 0)
-        ]
-        by_permuting = sum(d >= differences[0] - 1e-6 / (n + m) for d in differences) / 100
-        variance = 0.0
-        for rows in (rows_x, rows_y):
-            own = [
-                np.mean([kernel[i, j] for j in rows if j != i]) - np.mean([kernel[i, j] for j in rows_r]) for i in rows
-            ]
-            variance += 4.0 * np.var(own, ddof=1) / len(rows)
-        across = [np.mean([kernel[i, j] for i in rows_x]) - np.mean([kernel[i, j] for i in rows_y]) for j in rows_r]
-        variance += 4.0 * np.var(across, ddof=1) / r
-        p_values.append(max(by_permuting, stats.norm.sf(differences[0] / math.sqrt(variance))))
+        differences = []
+        for mine in permuted(n, total, 99, 0):
+            theirs, others = [i for i in range(total) if i not in mine], list(range(total, total + 8))
+            differences.append(estimate(kernel, mine, others) - estimate(kernel, theirs, others))
+        by_permuting = sum(d >= differences[0] - 1e-6 / total for d in differences) / 100
+        p_values.append(max(by_permuting, two_sample._p_of_error(kernel, n, total, differences[0])))
     assert further(x, y, reference, permutations=99).p == pytest.approx(min(5 * min(p_values), 1.0), rel=1e-9)
+
+
+def test_what_is_not_said_is_what_is_documented() -> None:
+    """499 permutations, or 9,999 of what is further, a level of .01, and seed 0, which is not seed 1."""
+    rng = np.random.default_rng(25)
+    x, y = rng.standard_normal((2, 9, 1))
+    assert mmd_test(x, y) == mmd_test(x, y, permutations=499, seed=0) != mmd_test(x, y, seed=1)
+    assert closeness(x, y) == closeness(x, y, alpha=0.01, seed=0)
+    x, y = rng.standard_normal((9, 32)), rng.standard_normal((6, 32)) + 1.5
+    assert closeness(x, y, alpha=0.45) == closeness(x, y, alpha=0.45, seed=0) != closeness(x, y, alpha=0.45, seed=1)
+    x, y, reference = rng.standard_normal((3, 5, 1)) + np.array([6.0, 0.0, 0.0])[:, None, None]
+    ours = further(x, y, reference)
+    assert ours == further(x, y, reference, permutations=9_999, seed=0) != further(x, y, reference, seed=1)
+    assert ours.p < 1.0
 
 
 @pytest.mark.parametrize(("x_at", "y_at"), [(1.0, 1.0), (0.35, -0.35), (1.0, -1.0)])
@@ -467,7 +494,7 @@ def test_terms_that_make_no_sense_are_refused() -> None:
     for alpha in (0.0, 0.5, 1.0, math.nan):
         with pytest.raises(InvalidArgument, match=rf"^Expected a probability in \(0, 0\.5\) but got alpha={alpha} "):
             closeness(some, some, alpha=alpha)
-    for name, samples in (("x", (some[:2], some)), ("y", (some, some[:2])), ("x", (some[:2], some[:2]))):
+    for name, samples in (("x", (some[:2], some)), ("y", (some[:3], some[:2])), ("x", (some[:2], some[:2]))):
         said = rf"^Expected three or more rows, of which one can be left out but got {name}\.shape=\(2, 2\) "
         with pytest.raises(InvalidArgument, match=said):
             closeness(*samples)
