@@ -169,7 +169,7 @@ class RateTest:
     def _bound(self, passes: int, n: int, *, above: bool) -> float:
         """The end of the interval below the observed rate (`above`: the rate is above it), or the one over it."""
         end = 0.0 if above else 1.0
-        if n == 0 or passes == (0 if above else n):
+        if n == 0:
             return end
 
         def excess(q: float) -> float:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.special import betaln, gammaln, logsumexp, xlog1py, xlogy
+from scipy.special import betainc, betaln, gammaln, logsumexp, xlog1py, xlogy
 
 from gentest.errors import InvalidArgument
+from gentest.stats import rates
 from gentest.stats.rates import LOOK, RateDecision, RateTest, default_slack
 
 ALPHA = 0.01
@@ -177,6 +178,10 @@ def test_an_end_of_the_interval_is_where_evidence_is_enough() -> None:
     assert test.interval(0, 0) == (0.0, 1.0)
     assert test.interval(0, 40)[0] == test.interval(0, 1)[0] == 0.0
     assert test.interval(40, 40)[1] == test.interval(1, 1)[1] == 1.0
+    many = 10_000_000
+    assert (test.interval(0, many)[0], test.interval(many, many)[1]) == (0.0, 1.0)
+    sure = RateTest(p0=0.95, slack=0.0, alpha=1e-15)  # one probe is no such evidence, not even against 1e-12
+    assert sure.interval(1, 1) == sure.interval(0, 1) == (0.0, 1.0)
     low = test.interval(1, 1)[0]
     q = stats.beta.expect(lambda p: p, (8 * low, 8 - 8 * low), lb=low, ub=1.0, conditional=True)
     assert q / low == pytest.approx(100.0, rel=1e-4)
@@ -253,6 +258,18 @@ def test_evidence_is_right_where_scipy_underflows(passes: int) -> None:
     prior = betaln(a, b) + stats.beta.logsf(q, a, b)
     exact = logsumexp(log_density + step) - prior - xlogy(passes, q) - xlog1py(n - passes, -q)
     assert test.log_holds(passes, n) == pytest.approx(exact, rel=1e-6, abs=1e-5)
+
+
+def test_a_tail_is_a_sum_of_binomial_terms() -> None:
+    """Of whole parameters the incomplete beta function is P(Bin(a + b - 1, x) >= a): of 2, 3 and .1 it is .0523.
+
+    By hand: 6 (.01) (.81) + 4 (.001) (.9) + .0001. SciPy's own is as good wherever it does not underflow.
+    """
+    tail = np.exp(rates._log_tail(np.array([2.0, 4.0]), np.array([3.0, 1.0]), 0.1))
+    assert tail == pytest.approx([0.0523, 0.0001], rel=1e-13)
+    a, b = np.array([0.4, 0.4, 7.6, 7.6, 30.0, 2.5]), np.array([0.4, 7.6, 0.4, 50.4, 300.0, 90.0])
+    for x in (1e-9, 0.01, 0.02):
+        assert np.exp(rates._log_tail(a, b, x)) == pytest.approx(betainc(a, b, x), rel=1e-11)
 
 
 def test_evidence_agrees_with_scipy_where_scipy_is_fine() -> None:
