@@ -227,14 +227,14 @@ def _clearest(claims: list[_Drifting]) -> _Drifting:
     best = min(claims, key=lambda claim: claim.p)
     if len(claims) == 1:
         return best
-    evidence = best.drift.log_evidence - log(len(claims))
+    evidence = max(0.0, best.drift.log_evidence - log(len(claims)))
     return _Drifting(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
 
 
 def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> list[_Drifting]:
     found: list[_Drifting] = []
     for name in sorted(before.levels.keys() & now.levels.keys()):
-        levels = [np.array(unpack(look.levels[name], name), dtype=np.float64) for look in (before, now)]
+        levels = [np.array(unpack(look.levels[name], name)) for look in (before, now)]
         n = min(map(len, levels))
         unit = max(float(levels[0].std()), LEAST_SPREAD * float(np.abs(levels[0]).max()), 1e-12)
         level = level_drift((levels[1][:n] - levels[0][:n]) / unit, log_needed=log(2 * terms.claims / terms.alpha))

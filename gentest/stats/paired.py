@@ -155,7 +155,7 @@ def _lower_bound(wins: int, losses: int, ties: int, alpha: float) -> float:
         return float(log_mean_wealth(log_wealth[:, None])[0]) + math.log(alpha)
 
     low, high = -1.0 + 1e-9, (wins - losses) / n
-    return float(brentq(short, low, high, xtol=1e-9)) if high > low and short(low) > 0.0 else -1.0
+    return float(brentq(short, low, high)) if high > low and short(low) > 0.0 else -1.0
 
 
 def _broadcast(*counts: ArrayLike) -> tuple[Floats, ...]:

@@ -84,7 +84,7 @@ def mmd_test(x: Floats, y: Floats, *, permutations: int = 499, seed: int = 0) ->
     factor = _deviations_factor(n, total - n)
     as_far, least = 0, -math.inf
     for members in _memberships(n, total, permutations, seed):
-        largest = np.zeros(members.shape[1]) if not scaled else np.full(members.shape[1], -math.inf)
+        largest = np.full(members.shape[1], -math.inf)  # and stays so where all rows are alike: then p is 1
         for kernel in scaled:
             np.maximum(largest, factor * np.einsum("ij,ij->j", members, kernel @ members), out=largest)
         if math.isinf(least):
@@ -163,7 +163,7 @@ def further(x: Floats, y: Floats, reference: Floats, *, permutations: int = 9_99
     n, total = len(x), len(x) + len(y)
     squared = squared_distances(np.concatenate([x, y, reference]))
     kernels = list(kernels_by_scale(squared))
-    as_far = np.zeros(len(kernels), dtype=np.int64)
+    as_far = np.zeros(len(kernels))
     given = np.full(len(kernels), math.nan)
     for members in _memberships(n, total, permutations, seed):
         differences = np.stack([_differences(kernel, members, n) for kernel in kernels])

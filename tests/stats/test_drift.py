@@ -67,6 +67,30 @@ def test_evidence_once_reached_is_kept() -> None:
     assert evidence[-1] == level_drift(differences[:80]).log_evidence > THRESHOLD
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_drift_is_certain_at_the_first_latent_that_makes_it_so(side: float) -> None:
+    """Where evidence is just what is needed after a latent, it is certain at that one, and stays so when it falls."""
+    differences = side * np.array([1.0] * 20 + [-1.0] * 20)
+    path = log_mean_above(side * differences, NULL, -CLIP)
+    for n in (1, 7, 20):
+        assert level_drift(differences, log_needed=float(path[n - 1])).certain_at == n
+    beyond = math.nextafter(float(path[19]), math.inf)
+    assert level_drift(differences, log_needed=beyond).certain_at == level_drift(differences).certain_at == 0
+
+
+def test_evidence_of_one_latent_is_by_hand() -> None:
+    """A difference d is wealth 1 + lam (d - .1) / 3.1 on average: at d = 3, with lam .03 to .999 of mean .2984, 1.2791.
+
+    On the other side it is 1 + lam (-d - .1) / 3.1, which at d = 3 is all that can be lost.
+    """
+    mean = np.geomspace(0.03, 0.999, 12).mean()
+    assert mean == pytest.approx(0.2984, abs=1e-4)
+    drift = level_drift([3.0])  # type: ignore[arg-type]
+    assert (drift.mean, drift.p, drift.probes) == (3.0, 1.0, 1)
+    assert drift.log_evidence == pytest.approx(math.log(1.0 + mean * 2.9 / 3.1))
+    assert np.exp(log_mean_above(np.array([-3.0]), NULL, -CLIP)) == pytest.approx(1.0 - mean)
+
+
 def test_p_is_two_over_the_evidence() -> None:
     """The p-value is 2 / evidence, 1 at the most, and evidence beyond any float makes it 0 without an overflow."""
     some = level_drift(np.full(40, 0.5))
@@ -82,7 +106,8 @@ def test_no_latents_are_no_evidence() -> None:
 
 def test_a_difference_that_is_no_number_is_refused() -> None:
     """A NaN among the differences is misuse, never dropped."""
-    with pytest.raises(InvalidArgument, match="differences without NaN"):
+    said = r"^Expected differences without NaN but got differences=array\(\[0\.1, nan\]\) .*; a baseline whose scores"
+    with pytest.raises(InvalidArgument, match=said):
         level_drift(np.array([0.1, math.nan]))
 
 
@@ -97,7 +122,9 @@ def test_evidence_of_a_mean_is_the_mean_wealth_of_the_wagers(bound: float, low: 
 
 def test_a_value_below_its_least_is_refused() -> None:
     """Evidence of a mean needs values that are none of them below `low`, and a bound above it."""
-    with pytest.raises(InvalidArgument, match="values >= low"):
-        log_mean_above(np.array([0.0, -1.1]), 0.0, -1.0)
-    with pytest.raises(InvalidArgument, match="bound"):
+    for least in (-1.1, math.nan):
+        said = rf"^Expected values >= low=-1\.0, none of them NaN but got min\(values\)={least} "
+        with pytest.raises(InvalidArgument, match=said):
+            log_mean_above(np.array([0.0, least]), 0.0, -1.0)
+    with pytest.raises(InvalidArgument, match=r"^Expected a bound above low=-1\.0 but got bound=-1\.0 "):
         log_mean_above(np.array([0.0]), -1.0, -1.0)

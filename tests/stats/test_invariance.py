@@ -6,6 +6,7 @@ Outcomes under two priors are two thresholds on latent normals of correlation rh
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +150,25 @@ def test_no_batch_size_changes_a_verdict() -> None:
             assert prefix == whole if n >= whole.probes else (prefix.fired, prefix.probes) == ("", n - n % LOOK)
 
 
+def test_what_fills_a_look_is_looked_at_once_it_does() -> None:
+    """Looks are at 16 and 32 outcomes, the last of which counts; and outcomes may be 0 and 1 as well."""
+    before, after = np.ones((2, 40), dtype=int)
+    before[[15, 31]] = after[[14, 30]] = 0
+    for n in (16, 31, 32, 40):
+        for sides in ((before, after), (before.astype(bool), after.astype(bool)), (before.tolist(), after.tolist())):
+            got = compare_priors(*(side[:n] for side in sides), delta=0.05, alpha=ALPHA)
+            looks = n // 16
+            assert (got.fired, got.probes, got.wins, got.losses, got.ties) == ("", 16 * looks, looks, looks, 14 * looks)
+
+
+def test_one_claim_unless_more_are_said() -> None:
+    """11 losses of 16 are evidence of 5.4, between log (2 / alpha) and log (4 / alpha): different, and not of two."""
+    own, under = np.ones(16, dtype=bool), np.arange(16) >= 11
+    assert math.log(2 / ALPHA) < float(log_regressed(0, 11)) < math.log(4 / ALPHA)
+    assert compare_priors(own, under, delta=0.05, alpha=ALPHA).fired == "different"
+    assert compare_priors(own, under, delta=0.05, alpha=ALPHA, claims=2).fired == ""
+
+
 def test_swapping_the_priors_swaps_the_bounds() -> None:
     """Neither statement has a direction: the other way round it is the same verdict, its bounds mirrored."""
     own, under = paired(0.95, 0.80, 0.5, 400, 3)
@@ -166,19 +186,27 @@ def test_nothing_compared_bounds_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("delta", 0.0), ("delta", 1.0), ("delta", math.nan), ("alpha", 0.0), ("alpha", 1.0), ("claims", 0)],
+    ("name", "value", "what"),
+    [
+        ("delta", 0.0, "a difference in (0, 1)"),
+        ("delta", 1.0, "a difference in (0, 1)"),
+        ("delta", math.nan, "a difference in (0, 1)"),
+        ("alpha", 0.0, "a probability in (0, 1)"),
+        ("alpha", 1.0, "a probability in (0, 1)"),
+        ("claims", 0, "a number of claims >= 1"),
+    ],
 )
-def test_terms_that_make_no_sense_are_refused(name: str, value: float) -> None:
-    """A delta, alpha or number of claims out of its range is misuse, and the message names it."""
+def test_terms_that_make_no_sense_are_refused(name: str, value: float, what: str) -> None:
+    """A delta, alpha or number of claims out of its range is misuse, and the message says what it may be."""
     some = np.ones(32, dtype=bool)
     arguments: dict[str, Any] = {"delta": 0.05, "alpha": ALPHA, "claims": 1, name: value}
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(what)} but got {name}={value} "):
         compare_priors(some, some, **arguments)
 
 
 @pytest.mark.parametrize("shape", [(31,), (32, 1), ()])
 def test_outcomes_that_are_not_pairs_are_refused(shape: tuple[int, ...]) -> None:
     """As many outcomes under one prior as under the other."""
-    with pytest.raises(InvalidArgument, match=r"other\.shape"):
+    said = rf"^Expected outcomes of shape \(32,\) but got other\.shape={re.escape(str(shape))} .*; outcomes are paired"
+    with pytest.raises(InvalidArgument, match=said):
         compare_priors(np.ones(32, dtype=bool), np.ones(shape, dtype=bool), delta=0.05, alpha=ALPHA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 
 import numpy as np
@@ -68,17 +69,17 @@ def test_no_claims_reject_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "alpha", "claims", "name"),
+    ("p", "alpha", "claims", "said"),
     [
-        ([0.1, 1.1], 0.05, None, "p_values"),
-        ([-0.1], 0.05, None, "p_values"),
-        ([float("nan")], 0.05, None, "p_values"),
-        ([0.1], 0.0, None, "alpha"),
-        ([0.1], 1.0, None, "alpha"),
-        ([0.1, 0.2], 0.05, 1, "claims"),
+        ([0.1, 1.1], 0.05, None, "p-values in [0, 1] but got p_values=[0.1, 1.1]"),
+        ([-0.1], 0.05, None, "p-values in [0, 1] but got p_values=[-0.1]"),
+        ([float("nan")], 0.05, None, "p-values in [0, 1] but got p_values=[nan]"),
+        ([0.1], 0.0, None, "a probability in (0, 1) but got alpha=0.0"),
+        ([0.1], 1.0, None, "a probability in (0, 1) but got alpha=1.0"),
+        ([0.1, 0.2], 0.05, 1, "at least the 2 p-values given but got claims=1"),
     ],
 )
-def test_what_makes_no_sense_is_refused(p: list[float], alpha: float, claims: int | None, name: str) -> None:
-    """A p-value, alpha or number of claims out of its range is misuse, and the message names it."""
-    with pytest.raises(InvalidArgument, match=name):
+def test_what_makes_no_sense_is_refused(p: list[float], alpha: float, claims: int | None, said: str) -> None:
+    """A p-value, alpha or number of claims out of its range is misuse, and the message says what it may be."""
+    with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}"):
         holm(p, alpha, claims=claims)

@@ -8,6 +8,7 @@ none of them chosen.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gentest.errors import InvalidArgument
-from gentest.stats.paired import LOOK, Paired, compare, log_held, log_regressed
+from gentest.stats.paired import LOOK, Paired, compare, difference_bounds, log_held, log_regressed
 
 ALPHA = 0.01
 BASELINE = 0.95
@@ -174,8 +175,47 @@ def test_the_end_of_the_baseline_is_looked_at() -> None:
     baseline = np.ones(40, dtype=bool)
     assert compare(baseline, baseline, tolerance=0.05, alpha=ALPHA, claims=1).probes == 40
     assert compare(baseline, baseline[:39], tolerance=0.05, alpha=ALPHA, claims=1).probes == 32
+    assert compare(baseline, baseline[:32], tolerance=0.05, alpha=ALPHA, claims=1).probes == 32
     assert compare(baseline[:20], baseline[:20], tolerance=0.05, alpha=ALPHA, claims=1).probes == 20
     assert compare(baseline, baseline[:31], tolerance=0.05, alpha=ALPHA, claims=1) == Paired(0, 0, 0, 0, 0.0, 0.0, "")
+
+
+def test_the_last_probe_of_a_look_counts() -> None:
+    """A win and a loss at the end of the first look are in its counts, and outcomes may be 0 and 1 as well."""
+    before, after = np.ones((2, 40), dtype=int)
+    before[[31, 35]] = after[[30, 36]] = 0
+    for given in ((before[:32], after[:32]), (before, after[:35])):
+        for sides in (given, [side.astype(bool) for side in given], [side.tolist() for side in given]):
+            got = compare(*sides, tolerance=0.05, alpha=ALPHA, claims=1)
+            assert (got.wins, got.losses, got.ties, got.probes, got.fired) == (1, 1, 30, 32, "")
+            assert got.discordance == 2 / 32
+
+
+@pytest.mark.parametrize(("wins", "losses", "ties"), [(3, 5, 1992), (30, 2, 0), (0, 40, 60), (1, 0, 31)])
+def test_a_bound_is_where_its_wager_has_won_enough(wins: int, losses: int, ties: int) -> None:
+    """At the lower bound the mean wealth of a wager on a difference above it is 1 / alpha; the upper is its mirror."""
+    lam = np.geomspace(0.03, 0.999, 12)
+    low, high = difference_bounds(wins, losses, ties, ALPHA)
+    for bound, won, lost in ((low, wins, losses), (-high, losses, wins)):
+        mu = lam / (1.0 + bound)
+        wealth = np.mean((1 - lam) ** lost * (1 - mu * bound) ** ties * (1 + mu * (1 - bound)) ** won)
+        assert wealth == pytest.approx(1.0 / ALPHA, rel=1e-5)
+    assert -1.0 < low < (wins - losses) / (wins + losses + ties) < high < 1.0
+
+
+def test_a_bound_of_one_probe_is_in_closed_form() -> None:
+    """A win is wealth 1 + lam (1 - b) / (1 + b) against b: 1 / alpha at b = (1 - r) / (1 + r), r = 99 / mean lam."""
+    r = 99.0 / np.geomspace(0.03, 0.999, 12).mean()
+    bound = (1.0 - r) / (1.0 + r)
+    assert difference_bounds(1, 0, 0, ALPHA) == pytest.approx((bound, 1.0))
+    assert difference_bounds(0, 1, 0, ALPHA) == pytest.approx((-1.0, -bound))
+
+
+def test_nothing_compared_bounds_nothing() -> None:
+    """Without probes the difference may be any; ties alone bound it from both sides."""
+    assert difference_bounds(0, 0, 0, ALPHA) == (-1.0, 1.0)
+    low, high = difference_bounds(0, 0, 200, ALPHA)
+    assert -0.1 < low == -high < 0.0
 
 
 def test_nothing_compared_has_no_discordance() -> None:
@@ -207,20 +247,30 @@ def test_evidence_stays_finite_at_ten_million_probes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("tolerance", 0.0), ("tolerance", 1.0), ("alpha", 0.0), ("alpha", 1.0), ("claims", 0)]
+    ("name", "value", "what"),
+    [
+        ("tolerance", 0.0, "a tolerance in (0, 1)"),
+        ("tolerance", 1.0, "a tolerance in (0, 1)"),
+        ("alpha", 0.0, "a probability in (0, 1)"),
+        ("alpha", 1.0, "a probability in (0, 1)"),
+        ("claims", 0, "a number of claims >= 1"),
+    ],
 )
-def test_a_gate_that_makes_no_sense_is_refused(name: str, value: float) -> None:
-    """A tolerance, alpha or number of claims out of its range is misuse, and the message names it."""
+def test_a_gate_that_makes_no_sense_is_refused(name: str, value: float, what: str) -> None:
+    """A tolerance, alpha or number of claims out of its range is misuse, and the message says what it may be."""
     some = np.ones(64, dtype=bool)
     arguments: dict[str, Any] = {"tolerance": 0.05, "alpha": ALPHA, "claims": 1, name: value}
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(what)} but got {name}={value} "):
         compare(some, some, **arguments)
 
 
 def test_more_outcomes_than_the_baseline_has_are_refused() -> None:
     """A candidate has outcomes on a prefix of the baseline's probes, never on more than it stored."""
     some = np.ones(64, dtype=bool)
-    with pytest.raises(InvalidArgument, match="at most 32 outcomes"):
+    said = (
+        r"^Expected at most 32 outcomes but got len\(candidate\)=64 .*; only probes that the baseline has outcomes of"
+    )
+    with pytest.raises(InvalidArgument, match=said):
         compare(some[:32], some, tolerance=0.05, alpha=ALPHA, claims=1)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -70,24 +73,35 @@ def test_the_order_of_the_values_does_not_matter() -> None:
     assert lower_bound(-values, 0.9, 0.95) == -bound
 
 
+def test_any_kind_of_number_will_do() -> None:
+    """Unsigned bytes, which have no negatives, and fractions, which are no floats, are bounded as other numbers are."""
+    rank = upper_rank(200, 0.9, 0.95)
+    small = np.arange(1, 201, dtype=np.uint8)
+    assert (upper_bound(small, 0.9, 0.95), lower_bound(small, 0.9, 0.95)) == (rank, 201 - rank)
+    thirds = [Fraction(k, 3) for k in range(1, 201)]
+    assert upper_bound(thirds, 0.9, 0.95) == rank / 3  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, -0.1, 1.5, float("nan"), True, "0.9", None])
 def test_shares_and_confidences_are_checked(value: object) -> None:
     """Only numbers above 0 and below 1 are probabilities here."""
-    with pytest.raises(InvalidArgument, match="share="):
+    with pytest.raises(InvalidArgument, match=f"^Expected a number above 0 and below 1 but got share={value!r} "):
         upper_rank(100, value, 0.9)  # type: ignore[arg-type]
-    with pytest.raises(InvalidArgument, match="confidence="):
+    with pytest.raises(InvalidArgument, match=f"^Expected a number above 0 and below 1 but got confidence={value!r} "):
         upper_rank(100, 0.9, value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("n", [0, -1, 89, 90.0, True, "100"])
 def test_too_few_draws_say_how_many_it_takes(n: object) -> None:
     """A sample whose largest value is no such bound yet is refused, with the size that will do."""
-    with pytest.raises(InvalidArgument, match=r"a whole number >= 90, for 0\.95 of a distribution .* but got n="):
+    said = rf"^Expected a whole number >= 90, for 0\.95 of a distribution with confidence 0\.99 but got n={n!r} "
+    with pytest.raises(InvalidArgument, match=said):
         upper_rank(n, 0.95, 0.99)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bad", [[np.nan] * 100, [np.inf] * 100, [[0.0] * 100]])
 def test_values_are_finite_and_in_one_row(bad: list[object]) -> None:
     """A value that is none is no bound."""
-    with pytest.raises(InvalidArgument, match="finite values"):
+    said = f"Expected finite values [n] but got shape {np.shape(bad)}, ["
+    with pytest.raises(InvalidArgument, match=f"^{re.escape(said)}"):
         upper_bound(bad, 0.9, 0.9)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ Simulations use fixed seeds, none of them chosen.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -134,37 +135,47 @@ def test_as_many_rays_as_can_certify(p0: float, alpha: float) -> None:
     assert certified(np.zeros(n, dtype=np.int64), p0, alpha) == -1
 
 
+def test_one_ray_is_enough_for_what_one_can_say() -> None:
+    """A single ray is bisected, and certifies 1/2 at alpha = 1/2: P(Binomial(1, 1/2) >= 1) is just that, not more."""
+    assert bisect(1, lambda radius: radius < 9).tolist() == [9]
+    assert certified(np.array([9]), 0.5, 0.5) == 8
+    assert certified(np.array([9]), 0.5, 0.499) == -1
+
+
 @pytest.mark.parametrize("radius", [0.0, -1.0, math.nan, math.inf, True, "1"])
 def test_a_radius_that_is_none_is_refused(radius: Any) -> None:
     """A radius is a finite number above 0."""
-    with pytest.raises(InvalidArgument, match="radius"):
+    with pytest.raises(InvalidArgument, match=f"^Expected a radius > 0 but got radius={radius!r} "):
         grid(radius)
 
 
 @pytest.mark.parametrize(("p0", "alpha"), [(0.0, 0.1), (1.0, 0.1), (math.nan, 0.1), (0.9, 0.0), (0.9, 1.0), (0.9, "1")])
 def test_chances_that_are_none_are_refused(p0: Any, alpha: Any) -> None:
     """p0 and alpha lie between 0 and 1."""
-    with pytest.raises(InvalidArgument, match="probability"):
+    wrong = f"alpha={alpha!r}" if p0 == 0.9 else f"p0={p0!r}"
+    with pytest.raises(InvalidArgument, match=rf"^Expected a probability in \(0, 1\) but got {wrong} "):
         rays_needed(p0, alpha)
-    with pytest.raises(InvalidArgument, match="probability"):
+    with pytest.raises(InvalidArgument, match=rf"^Expected a probability in \(0, 1\) but got {wrong} "):
         certified(np.array([3]), p0, alpha)
 
 
 @pytest.mark.parametrize("counts", [[], [[1]], [-1], [N_RADII + 1], [1.0], [True]])
 def test_counts_that_are_none_are_refused(counts: Any) -> None:
     """A whole number from 0 to 31 for each ray."""
-    with pytest.raises(InvalidArgument, match="counts"):
+    shape_or_range = r"an integer for each of one or more rays|counts from 0 to 31"
+    with pytest.raises(InvalidArgument, match=rf"^Expected ({shape_or_range}) but got counts=array\("):
         certified(np.array(counts), 0.9, 0.01)
 
 
 @pytest.mark.parametrize("held", [np.ones(2, dtype=bool), np.ones(3), True, np.ones((3, 1), dtype=bool)])
 def test_an_answer_that_is_not_one_for_each_ray_is_refused(held: Any) -> None:
     """A boolean for every ray: a margin in its place would be taken for holding."""
-    with pytest.raises(InvalidArgument, match="one for each ray"):
+    said = f"Expected 3 booleans, one for each ray but got holds(...)={np.asarray(held)!r} "
+    with pytest.raises(InvalidArgument, match=f"^{re.escape(said)}"):
         bisect(3, lambda radius: held)
 
 
 def test_no_rays_are_refused() -> None:
     """Without a ray there is nothing to bisect."""
-    with pytest.raises(InvalidArgument, match="n_rays"):
+    with pytest.raises(InvalidArgument, match=r"^Expected a number of rays >= 1 but got n_rays=0 "):
         bisect(0, lambda radius: radius < 3)

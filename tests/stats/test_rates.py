@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.special import betaln, gammaln, logsumexp, xlog1py, xlogy
+from scipy.special import betainc, betaln, gammaln, logsumexp, xlog1py, xlogy
 
 from gentest.errors import InvalidArgument
+from gentest.stats import rates
 from gentest.stats.rates import LOOK, RateDecision, RateTest, default_slack
 
 ALPHA = 0.01
@@ -145,6 +146,47 @@ def test_the_first_decision_is_the_first_look_that_decides(rate: float) -> None:
         assert test.first_decision(outcomes) == RateDecision(*first)
 
 
+def test_looks_are_at_every_sixteenth_and_go_on_from_the_last() -> None:
+    """8 of 16 decide and 12 of 16 do not; what fills no look is left, and a look goes on from the one before it."""
+    test = RateTest(p0=0.95, slack=0.02, alpha=ALPHA)
+    early, late = np.arange(48) >= 4, np.arange(48) >= 8
+    assert [test.first_decision(early[:n]) for n in (15, 16, 31)] == [
+        RateDecision(None, 0, 0),
+        RateDecision(None, 12, 16),
+        RateDecision(None, 12, 16),
+    ]
+    assert test.first_decision(late) == RateDecision(holds=False, passes=8, probes=16)
+    assert test.first_decision(early) == RateDecision(None, 44, 48)
+    assert test.first_decision(early[16:], after=RateDecision(None, 12, 16)) == RateDecision(None, 44, 48)
+    assert test.first_decision(early[16:20], after=RateDecision(None, 12, 16)) == RateDecision(None, 12, 16)
+
+
+def test_an_end_of_the_interval_is_where_evidence_is_enough() -> None:
+    """At either end of the interval the evidence is log (1 / alpha), and where nothing failed, or held, it is 0 or 1.
+
+    One pass of one: evidence of more than q is that of a Beta(8q, 8 - 8q) cut at q, over q, which is 100 at the end.
+    """
+    test = RateTest(p0=0.95, slack=0.0, alpha=ALPHA)
+    for passes, n in ((1, 1), (1, 40), (39, 40), (190, 200)):
+        low, high = test.interval(passes, n)
+        for end, above in ((low, True), (high, False)):
+            if 0.0 < end < 1.0:
+                own = RateTest(p0=end, slack=0.0, alpha=ALPHA)
+                evidence = own.log_holds(passes, n) if above else own.log_violated(passes, n)
+                assert float(evidence) == pytest.approx(math.log(100.0), abs=1e-6)
+        assert (low > 0.0, high < 1.0) == (True, passes < n)
+    assert test.interval(0, 0) == (0.0, 1.0)
+    assert test.interval(0, 40)[0] == test.interval(0, 1)[0] == 0.0
+    assert test.interval(40, 40)[1] == test.interval(1, 1)[1] == 1.0
+    many = 10_000_000
+    assert (test.interval(0, many)[0], test.interval(many, many)[1]) == (0.0, 1.0)
+    sure = RateTest(p0=0.95, slack=0.0, alpha=1e-15)  # one probe is no such evidence, not even against 1e-12
+    assert sure.interval(1, 1) == sure.interval(0, 1) == (0.0, 1.0)
+    low = test.interval(1, 1)[0]
+    q = stats.beta.expect(lambda p: p, (8 * low, 8 - 8 * low), lb=low, ub=1.0, conditional=True)
+    assert q / low == pytest.approx(100.0, rel=1e-4)
+
+
 @pytest.mark.parametrize("rate", [0.85, 0.95, 1.0])
 def test_no_batch_size_changes_a_decision(rate: float) -> None:
     """Of any prefix the decision is the whole's once that is reached, and open before."""
@@ -218,6 +260,18 @@ def test_evidence_is_right_where_scipy_underflows(passes: int) -> None:
     assert test.log_holds(passes, n) == pytest.approx(exact, rel=1e-6, abs=1e-5)
 
 
+def test_a_tail_is_a_sum_of_binomial_terms() -> None:
+    """Of whole parameters the incomplete beta function is P(Bin(a + b - 1, x) >= a): of 2, 3 and .1 it is .0523.
+
+    By hand: 6 (.01) (.81) + 4 (.001) (.9) + .0001. SciPy's own is as good wherever it does not underflow.
+    """
+    tail = np.exp(rates._log_tail(np.array([2.0, 4.0]), np.array([3.0, 1.0]), 0.1))
+    assert tail == pytest.approx([0.0523, 0.0001], rel=1e-13)
+    a, b = np.array([0.4, 0.4, 7.6, 7.6, 30.0, 2.5]), np.array([0.4, 7.6, 0.4, 50.4, 300.0, 90.0])
+    for x in (1e-9, 0.01, 0.02):
+        assert np.exp(rates._log_tail(a, b, x)) == pytest.approx(betainc(a, b, x), rel=1e-11)
+
+
 def test_evidence_agrees_with_scipy_where_scipy_is_fine() -> None:
     """Of 200 probes the evidence is that of SciPy's own log survival function, to one part in a million."""
     test = RateTest(p0=0.95, slack=0.02, alpha=ALPHA)
@@ -269,32 +323,66 @@ def test_the_slack_leaves_two_fifths_of_what_may_fail() -> None:
     ("name", "value"),
     [
         ("p0", 0.0),
+        ("p0", 0.99e-6),
         ("p0", 1.0),
         ("p0", 1),
+        ("p0", 1.0 - 0.99e-6),
         ("p0", "0.9"),
+        ("p0", True),
         ("p0", math.nan),
-        ("slack", -0.1),
+        ("slack", -1e-9),
         ("slack", 0.95),
         ("slack", None),
         ("alpha", 0.0),
         ("alpha", 1.0),
         ("alpha", True),
+        ("claims", 0),
+        ("claims", 1.0),
     ],
 )
 def test_a_test_that_makes_no_sense_is_refused(name: str, value: object) -> None:
-    """A rate, slack or alpha out of its range is misuse, and the message names it."""
-    with pytest.raises(InvalidArgument, match=name):
+    """A rate, slack, alpha or number of claims out of its range is misuse, and the message says what it may be."""
+    what = {
+        "p0": "a rate in [1e-06, 1 - 1e-06]",
+        "slack": "a slack in [0, p0)",
+        "alpha": "a probability in (0, 1)",
+        "claims": "a number of claims >= 1",
+    }[name]
+    with pytest.raises(InvalidArgument) as caught:
         RateTest(**{"p0": 0.95, "slack": 0.02, "alpha": ALPHA, name: value})  # type: ignore[arg-type]
+    said, _, hint = str(caught.value).partition("; ")
+    assert said == f"Expected {what} but got {name}={value!r} (type={type(value).__name__})"
+    assert hint == ("a rate of 1 is a property without a rate" if name == "p0" and value == 1 else "")
+
+
+def test_the_ends_of_what_may_be_asked_are_allowed() -> None:
+    """A rate as near to 0 or 1 as one in a million, no slack, and as many claims as one: all are tests."""
+    for p0 in (1e-6, 1.0 - 1e-6):
+        assert RateTest(p0=p0, slack=0.0, alpha=ALPHA, claims=1).certified == p0
 
 
 @pytest.mark.parametrize(("passes", "n"), [(-1, 4), (5, 4)])
 def test_counts_that_cannot_be_are_refused(passes: int, n: int) -> None:
     """More passes than probes, or fewer than none, are misuse."""
     test = RateTest(p0=0.95, slack=0.02, alpha=ALPHA)
-    with pytest.raises(InvalidArgument, match="passes"):
-        test.decide(passes, n)
-    with pytest.raises(InvalidArgument, match="passes"):
-        test.interval(passes, n)
+    for ask in (test.decide, test.interval):
+        with pytest.raises(InvalidArgument, match=f"^Expected a count from 0 to n=4 but got passes={passes} "):
+            ask(passes, n)
+
+
+def test_claims_share_alpha_where_one_refuted_is_enough() -> None:
+    """Four claims need log 4 more to be refuted, and no more to hold: 10 of 16 refute a rate of .95 alone, not of four.
+
+    The evidence of 9, 10 and 11 of 16 is 7.88, 5.89 and 4.13; log 100 is 4.61, log 400 is 5.99.
+    """
+    one, four = (RateTest(p0=0.95, slack=0.02, alpha=ALPHA, claims=claims) for claims in (1, 4))
+    assert one.threshold == four.threshold == one.refuting == pytest.approx(math.log(100.0))
+    assert four.refuting == pytest.approx(math.log(400.0))
+    assert np.asarray(one.log_violated([9, 10, 11], 16)) == pytest.approx([7.88, 5.89, 4.13], abs=0.005)
+    assert [one.decide(k, 16) for k in (9, 10, 11)] == [False, False, None]
+    assert [four.decide(k, 16) for k in (9, 10, 11)] == [False, None, None]
+    assert four.first_decision(np.arange(16) < 10) == RateDecision(None, 10, 16)
+    assert one.first_decision(np.arange(16) < 10) == RateDecision(holds=False, passes=10, probes=16)
 
 
 def _log_mass(a: float, b: float, q: float, *, above: bool) -> float:

@@ -6,6 +6,7 @@ Simulations use fixed seeds, none of them chosen.
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +15,15 @@ from scipy import stats
 
 from gentest.errors import InvalidArgument
 from gentest.stats import two_sample
-from gentest.stats.kernels import N_SCALES, WIDTHS, centred, kernels_by_scale, squared_distances, summed_kernel
+from gentest.stats.kernels import (
+    N_SCALES,
+    WIDTHS,
+    centred,
+    checked_samples,
+    kernels_by_scale,
+    squared_distances,
+    summed_kernel,
+)
 from gentest.stats.two_sample import TwoSample, closeness, further, mmd_test
 
 CENTRES = np.random.default_rng(99).normal(0.0, 1.5, size=(8, 16))
@@ -163,6 +172,52 @@ def test_scales_reach_from_neighbours_to_the_whole() -> None:
     assert kernels[-1][0, 5] == pytest.approx(math.exp(-(31.0**2) / (2.0 * (2.0 * median) ** 2)))
 
 
+@pytest.mark.parametrize(
+    ("rows", "nearest", "median"),
+    [
+        ([0.0, 1.0, 3.0, 6.0], 2.5, 9.0),  # nearest squared 1, 1, 4, 9; all squared 1, 9, 36, 4, 25, 9
+        ([0.0, 0.0, 1.0, 3.0], 1.0, 2.5),  # rows that are alike are no neighbours: 1, 1, 1, 4; all 0, 1, 9, 1, 9, 4
+        ([0.0, 0.0, 0.0, 0.0, 3.0], 9.0, 9.0),  # six pairs of ten are alike: of the others
+        ([0.0, 0.0, 0.0, 0.0, 0.5], 0.25, 0.25),  # however near those lie
+        ([5.0, 5.0, 5.0, 5.0], 1.0, 1.0),  # none differs: any width will do
+    ],
+)
+def test_widths_are_of_neighbours_and_of_the_median(rows: list[float], nearest: float, median: float) -> None:
+    """Squared widths go evenly in logarithms from a quarter of the median nearest to four medians, by hand."""
+    squared = (np.array(rows)[:, None] - np.array(rows)) ** 2
+    off = ~np.eye(len(rows), dtype=bool)
+    narrowest = nearest / 4.0 if squared.any() else 1.0
+    kernels = list(kernels_by_scale(squared_distances(np.array(rows)[:, None])))
+    assert len(kernels) == 5
+    for k, kernel in enumerate(kernels):
+        width = narrowest * (4.0 * median / narrowest) ** (k / 4)
+        assert kernel == pytest.approx(np.exp(-squared / (2.0 * width)) * off)
+    summed = sum(np.exp(-squared / (2.0 * width**2 * median)) for width in (0.25, 0.5, 1.0, 2.0))
+    assert summed_kernel(squared_distances(np.array(rows)[:, None])) == pytest.approx(summed * off)
+
+
+def test_two_rows_have_a_known_kernel() -> None:
+    """At the median distance itself the four kernels are e^-8, e^-2, e^-1/2 and e^-1/8: 1.624698 in all."""
+    assert summed_kernel(np.array([7.0])) == pytest.approx(1.624698 * (1.0 - np.eye(2)), rel=1e-6)
+
+
+def test_centring_takes_a_number_of_each_row_off_its_pairs() -> None:
+    """Of four rows with one pair of kernel 12: less half of each row's sum, plus a sixth of all: 4, -2 and 4."""
+    kernel = np.zeros((4, 4))
+    kernel[0, 1] = kernel[1, 0] = 12.0
+    expected = np.array(
+        [[0.0, 4.0, -2.0, -2.0], [4.0, 0.0, -2.0, -2.0], [-2.0, -2.0, 0.0, 4.0], [-2.0, -2.0, 4.0, 0.0]]
+    )
+    assert centred(kernel) == pytest.approx(expected)
+
+
+def test_samples_are_rows_of_doubles() -> None:
+    """Whatever kind of numbers is given, distances are between doubles, of samples as they were named and ordered."""
+    x, y = checked_samples(x=[[1], [2]], y=np.zeros((3, 1), dtype=np.float32))  # type: ignore[arg-type]
+    assert (x.dtype, y.dtype) == (np.float64, np.float64)
+    assert (x.tolist(), y.tolist()) == ([[1.0], [2.0]], [[0.0]] * 3)
+
+
 def gaussian_mmd2(distance: float, spread: float, dimensions: int, median: float) -> float:
     """MMD^2 of the summed kernel between N(0, 1) and N(distance, spread^2) in closed form, at this median distance."""
     total = 0.0
@@ -242,6 +297,125 @@ def test_a_bound_is_its_formula() -> None:
     assert closeness(np.zeros((5, 2)), np.zeros((4, 2))) == 0.0
 
 
+def philox(seed: int, stream: int, n: int) -> NDArray[np.uint64]:
+    """The raw numbers that permutations (stream 1) and signs (stream 2) are made of."""
+    return np.random.Philox(key=np.array([seed, stream << 32], dtype=np.uint64)).random_raw(n)
+
+
+def permuted(n: int, total: int, permutations: int, seed: int) -> list[list[int]]:
+    """The rows that are x's: as given, and in each permutation, the order of as many raw numbers."""
+    raw = philox(seed, 1, permutations * total).reshape(permutations, total)
+    return [list(range(n)), *(sorted(range(total), key=row.__getitem__)[:n] for row in raw)]
+
+
+def estimate(kernel: NDArray[np.float64], x: list[int], y: list[int]) -> float:
+    """The unbiased MMD^2 between rows, of a kernel whose diagonal is 0: no row against itself."""
+    within = sum(kernel[np.ix_(rows, rows)].sum() / (len(rows) * (len(rows) - 1)) for rows in (x, y))
+    return float(within - 2.0 * kernel[np.ix_(x, y)].mean())
+
+
+@pytest.mark.parametrize(("shift", "sizes", "seed"), [(0.4, (9, 6), 3), (0.0, (7, 7), 0)])
+def test_a_p_value_is_that_of_the_largest_scale(shift: float, sizes: tuple[int, int], seed: int) -> None:
+    """By loops: each scale's MMD^2 over its deviation, the largest of five, and the share of permutations as large."""
+    rng = np.random.default_rng(21)
+    n, total = sizes[0], sum(sizes)
+    x, y = rng.standard_normal((n, 2)), rng.standard_normal((sizes[1], 2)) + shift
+    deviations = []
+    for kernel in kernels_by_scale(squared_distances(np.concatenate([x, y]))):
+        # the variance over all permutations, of MMD^2 = c s'Ks with K centred (the module's second paragraph)
+        c = 1 / (n * (n - 1)) + 1 / (sizes[1] * (sizes[1] - 1)) + 2 / (n * sizes[1])
+        chance = n * (n - 1) * sizes[1] * (sizes[1] - 1) / (total * (total - 1) * (total - 2) * (total - 3))
+        deviation = math.sqrt(2 * c**2 * chance * (centred(kernel) ** 2).sum())
+        members = permuted(n, total, 99, seed)
+        deviations.append([estimate(kernel, m, [i for i in range(total) if i not in m]) / deviation for m in members])
+    largest = np.max(deviations, axis=0)
+    assert mmd_test(x, y, permutations=99, seed=seed).p == (largest >= largest[0] - 1e-6).sum() / 100
+
+
+@pytest.mark.parametrize(
+    ("shift", "dimensions", "alpha"), [(1.0, 2, 0.01), (0.0, 2, 0.01), (0.0, 2, 0.2), (1.0, 32, 0.45), (1.5, 32, 0.45)]
+)
+def test_a_bound_is_the_larger_of_its_two(shift: float, dimensions: int, alpha: float) -> None:
+    """By loops and a full eigendecomposition, from the docstring's formula; of few rows in 32 dimensions u + q."""
+    rng = np.random.default_rng(22)
+    x, y = rng.standard_normal((9, dimensions)), rng.standard_normal((6, dimensions)) + shift
+    kernel = summed_kernel(squared_distances(np.concatenate([x, y])))
+    rows_x, rows_y = list(range(9)), list(range(9, 15))
+    u = max(estimate(kernel, rows_x, rows_y), 0.0)
+    without_x = [estimate(kernel, [j for j in rows_x if j != i], rows_y) for i in rows_x]
+    without_y = [estimate(kernel, rows_x, [j for j in rows_y if j != i]) for i in rows_y]
+    own = kernel + 4.0 * np.eye(15)
+    centring = np.eye(15)
+    centring[:9, :9] -= 1 / 9
+    centring[9:, 9:] -= 1 / 6
+    own = centring @ own @ centring
+    v = np.linalg.eigvalsh(own[:9, :9])[-1] / (9 * 8) + np.linalg.eigvalsh(own[9:, 9:])[-1] / (6 * 5)
+    if u > 0.0:
+        v = min(v, (8 * np.var(without_x) + 5 * np.var(without_y)) / (4 * u))
+    np.fill_diagonal(own, 0.0)
+    signs = np.where(philox(5, 2, 999 * 15).reshape(999, 15) >= 2**63, 1.0, -1.0)
+    flipped = sorted(estimate(own * np.outer(sign, sign), rows_x, rows_y) for sign in signs)
+    q = flipped[math.ceil((1 - alpha) * 998 - 1e-9)]
+    first, second = (math.sqrt(u + v) + stats.norm.ppf(1 - alpha) * math.sqrt(v)) ** 2, u + q
+    assert bool(second > first) is (dimensions == 32)
+    assert closeness(x, y, alpha=alpha, seed=5) == pytest.approx(max(first, second), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m", "r"), [(9, 6, 8), (7, 7, 5)])
+def test_a_p_value_of_an_error_is_of_every_rows_part_in_it(n: int, m: int, r: int) -> None:
+    """By loops: a row's part is its mean kernel to its own sample less that to the reference, a reference's that to x
+    less that to y; the error's variance is four times the sum of their variances over the sizes."""
+    rng = np.random.default_rng(24)
+    rows = rng.standard_normal((n + m + r, 2))
+    kernel = summed_kernel(squared_distances(rows))
+    mine, theirs, reference = range(n), range(n, n + m), range(n + m, n + m + r)
+    variance = 0.0
+    for own in (mine, theirs):
+        parts = [
+            np.mean([kernel[i, j] for j in own if j != i]) - np.mean([kernel[i, j] for j in reference]) for i in own
+        ]
+        variance += 4.0 * np.var(parts, ddof=1) / len(own)
+    parts = [np.mean([kernel[i, j] for i in mine]) - np.mean([kernel[i, j] for i in theirs]) for j in reference]
+    variance += 4.0 * np.var(parts, ddof=1) / r
+    for difference in (0.3, 0.0, -0.2):
+        expected = stats.norm.sf(difference / math.sqrt(variance))
+        assert two_sample._p_of_error(kernel, n, n + m, difference) == pytest.approx(expected)
+    alike = np.ones((n + m + r, n + m + r)) - np.eye(n + m + r)
+    assert [two_sample._p_of_error(alike, n, n + m, difference) for difference in (-0.1, 0.0, 0.1)] == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(("at", "sizes"), [((1.0, 0.5), (9, 6)), ((0.6, 0.5), (7, 7)), ((1.5, 0.0), (8, 6))])
+def test_how_much_further_is_the_difference_at_each_scale(at: tuple[float, float], sizes: tuple[int, int]) -> None:
+    """At each scale the share of permutations as large and the p-value of the error, the larger of the two; and five
+    times the least of the scales'."""
+    rng = np.random.default_rng(23)
+    n, total = sizes[0], sum(sizes)
+    x, y, reference = (rng.standard_normal((size, 2)) + by for size, by in ((n, at[0]), (sizes[1], at[1]), (8, 0.0)))
+    p_values = []
+    for kernel in kernels_by_scale(squared_distances(np.concatenate([x, y, reference]))):
+        differences = []
+        for mine in permuted(n, total, 99, 0):
+            theirs, others = [i for i in range(total) if i not in mine], list(range(total, total + 8))
+            differences.append(estimate(kernel, mine, others) - estimate(kernel, theirs, others))
+        by_permuting = sum(d >= differences[0] - 1e-6 / total for d in differences) / 100
+        p_values.append(max(by_permuting, two_sample._p_of_error(kernel, n, total, differences[0])))
+    assert further(x, y, reference, permutations=99).p == pytest.approx(min(5 * min(p_values), 1.0), rel=1e-9)
+
+
+def test_what_is_not_said_is_what_is_documented() -> None:
+    """499 permutations, or 9,999 of what is further, a level of .01, and seed 0, which is not seed 1."""
+    rng = np.random.default_rng(25)
+    x, y = rng.standard_normal((2, 9, 1))
+    assert mmd_test(x, y) == mmd_test(x, y, permutations=499, seed=0) != mmd_test(x, y, seed=1)
+    assert closeness(x, y) == closeness(x, y, alpha=0.01, seed=0)
+    x, y = rng.standard_normal((9, 32)), rng.standard_normal((6, 32)) + 1.5
+    assert closeness(x, y, alpha=0.45) == closeness(x, y, alpha=0.45, seed=0) != closeness(x, y, alpha=0.45, seed=1)
+    x, y, reference = rng.standard_normal((3, 5, 1)) + np.array([6.0, 0.0, 0.0])[:, None, None]
+    ours = further(x, y, reference)
+    assert ours == further(x, y, reference, permutations=9_999, seed=0) != further(x, y, reference, seed=1)
+    assert ours.p < 1.0
+
+
 @pytest.mark.parametrize(("x_at", "y_at"), [(1.0, 1.0), (0.35, -0.35), (1.0, -1.0)])
 def test_two_at_the_same_distance_are_seldom_one_further(x_at: float, y_at: float) -> None:
     """Of 400 samples at the same distance from the reference, at one place or on both sides, few are further."""
@@ -295,22 +469,22 @@ def test_ten_thousand_permutations_reach_below_one_in_a_thousand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "permutations", "message"),
+    ("x", "y", "permutations", "said"),
     [
-        (np.zeros((1, 2)), np.zeros((4, 2)), 9, "x.shape"),
-        (np.zeros((4, 2)), np.zeros(4), 9, "y.shape"),
-        (np.zeros((4, 2)), np.zeros((4, 3)), 9, "rows of 2 numbers"),
-        (np.zeros((4, 0)), np.zeros((4, 0)), 9, "x.shape"),
-        (np.full((4, 2), math.nan), np.zeros((4, 2)), 9, "finite"),
-        (np.zeros((4, 2)), np.full((4, 2), math.inf), 9, "finite"),
-        (np.zeros((4, 2)), np.zeros((4, 2)), 0, "permutations"),
+        (np.zeros((1, 2)), np.zeros((4, 2)), 9, "two or more rows of numbers but got x.shape=(1, 2) "),
+        (np.zeros((4, 2)), np.zeros(4), 9, "two or more rows of numbers but got y.shape=(4,) "),
+        (np.zeros((4, 2)), np.zeros((4, 3)), 9, "rows of 2 numbers, as x has but got y.shape=(4, 3) "),
+        (np.zeros((4, 0)), np.zeros((4, 0)), 9, "two or more rows of numbers but got x.shape=(4, 0) "),
+        (np.full((4, 2), math.nan), np.zeros((4, 2)), 9, "finite numbers but got x=array([[nan, nan],"),
+        (np.zeros((4, 2)), np.full((4, 2), math.inf), 9, "finite numbers but got y=array([[inf, inf],"),
+        (np.zeros((4, 2)), np.zeros((4, 2)), 0, "a number of permutations >= 1 but got permutations=0 "),
     ],
 )
 def test_samples_that_make_no_sense_are_refused(
-    x: NDArray[np.float64], y: NDArray[np.float64], permutations: int, message: str
+    x: NDArray[np.float64], y: NDArray[np.float64], permutations: int, said: str
 ) -> None:
     """Too few rows, rows of different lengths, what is not finite and no permutations are misuse."""
-    with pytest.raises(InvalidArgument, match=message):
+    with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}"):
         mmd_test(x, y, permutations=permutations)
 
 
@@ -318,11 +492,16 @@ def test_terms_that_make_no_sense_are_refused() -> None:
     """A level out of its range, two rows where one is left out, and rows of another length are misuse."""
     some = np.zeros((4, 2))
     for alpha in (0.0, 0.5, 1.0, math.nan):
-        with pytest.raises(InvalidArgument, match="alpha"):
+        with pytest.raises(InvalidArgument, match=rf"^Expected a probability in \(0, 0\.5\) but got alpha={alpha} "):
             closeness(some, some, alpha=alpha)
-    with pytest.raises(InvalidArgument, match=r"y\.shape"):
-        closeness(some, some[:2])
-    with pytest.raises(InvalidArgument, match=r"reference\.shape"):
+    for name, samples in (("x", (some[:2], some)), ("y", (some[:3], some[:2])), ("x", (some[:2], some[:2]))):
+        said = rf"^Expected three or more rows, of which one can be left out but got {name}\.shape=\(2, 2\) "
+        with pytest.raises(InvalidArgument, match=said):
+            closeness(*samples)
+    assert closeness(some[:3], some[:3]) == 0.0
+    with pytest.raises(
+        InvalidArgument, match=r"^Expected rows of 2 numbers, as x has but got reference\.shape=\(4, 3\)"
+    ):
         further(some, some, np.zeros((4, 3)))
-    with pytest.raises(InvalidArgument, match="permutations"):
+    with pytest.raises(InvalidArgument, match=r"^Expected a number of permutations >= 1 but got permutations=0 "):
         further(some, some, some, permutations=0)
