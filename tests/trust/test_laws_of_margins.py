@@ -90,7 +90,7 @@ def on_grid(*shape: int) -> st.SearchStrategy[Tensor]:
 
 TOLERANCES = st.integers(0, 1024).map(lambda n: n / GRID)
 POSITIVE = st.integers(1, 1024).map(lambda n: n / GRID)
-N, P = 3, 9
+N, P = 2, 9
 PATHS = on_grid(N, P)
 ROWS = on_grid(N, P, 2)
 
@@ -102,7 +102,7 @@ def margin(property: gentest.Property, evidence: Any) -> Tensor:
 
 @st.composite
 def evidences(draw: st.DrawFn) -> Shown:
-    """Scores, rows and outputs of three probes."""
+    """Scores, rows and outputs of some probes."""
     outputs = draw(on_grid(N, P, 1, 1, 2)) / 16 + 0.5
     alone = outputs + draw(on_grid(N, P, 1, 1, 2)) / 64
     values = {attribute: draw(PATHS), other: draw(PATHS), feature: draw(ROWS), "outputs": outputs, "alone": alone}
@@ -124,7 +124,7 @@ TIGHTER = {
 }
 
 
-@tried_on(100)
+@tried_on(50)
 @given(evidences(), st.sampled_from([*LOOSER, *TIGHTER]), POSITIVE, POSITIVE)
 def test_a_margin_moves_by_what_its_tolerance_does(evidence: Shown, name: str, one: float, two: float) -> None:
     """A tolerance in the attribute's units adds to the margin, a floor takes from it: exactly, and no sign errs."""
@@ -136,7 +136,7 @@ def test_a_margin_moves_by_what_its_tolerance_does(evidence: Shown, name: str, o
     torch.testing.assert_close(second - first, torch.full((N,), sign * (high - low)), rtol=0, atol=rounding)
 
 
-@tried_on(60)
+@tried_on(30)
 @given(evidences(), TOLERANCES, TOLERANCES)
 def test_a_range_may_be_left_by_as_much_more(evidence: Shown, one: float, two: float) -> None:
     """So does `well_formed`, but where a value is not finite, which no tolerance lets pass."""
@@ -144,7 +144,7 @@ def test_a_range_may_be_left_by_as_much_more(evidence: Shown, one: float, two: f
     first, second = (margin(gentest.well_formed(tolerance=x), evidence) for x in (low, high))
     torch.testing.assert_close(second - first, torch.full((N,), high - low), rtol=0, atol=2e-6)
     evidence.values["outputs"][0, 0] = torch.nan  # type: ignore[index]
-    evidence.values["outputs"][1, 0] = torch.inf
+    evidence.values["outputs"][1, -1] = -torch.inf
     broken = [margin(gentest.well_formed(tolerance=x), evidence) for x in (low, high)]
     assert (broken[0][:2] == broken[1][:2]).all()
     assert (broken[0][:2] < -1.0).all()
@@ -153,7 +153,7 @@ def test_a_range_may_be_left_by_as_much_more(evidence: Shown, one: float, two: f
 RATIOS = st.integers(16, 16 * (P - 1) - 1).map(lambda n: n / 16)
 
 
-@tried_on(60)
+@tried_on(30)
 @given(evidences(), RATIOS, RATIOS, st.sampled_from([0.25, 2.0, 4.0]))
 def test_a_ratio_is_free_of_scale(evidence: Shown, one: float, two: float, scale: float) -> None:
     """The margin against the mean step moves with the ratio, and is the same of any multiple of the feature."""
@@ -164,7 +164,7 @@ def test_a_ratio_is_free_of_scale(evidence: Shown, one: float, two: float, scale
     torch.testing.assert_close(margin(gentest.continuous(feature, ratio=low), scaled), first, rtol=0, atol=1e-5)
 
 
-@tried_on(80)
+@tried_on(30)
 @given(evidences(), POSITIVE, POSITIVE, POSITIVE, POSITIVE)
 def test_a_direction_that_steers_steers_for_less(
     evidence: Shown, floor: float, more: float, tolerance: float, looser: float
@@ -194,7 +194,7 @@ ON_PATHS = {
 }
 
 
-@tried_on(100)
+@tried_on(50)
 @given(PATHS, st.sampled_from([*ON_PATHS]), TOLERANCES, st.integers(-512, 512), st.sampled_from([0.25, 1.0, 8.0]))
 def test_a_path_may_be_walked_back_lifted_and_mirrored(
     scores: Tensor, name: str, tolerance: float, lift: int, scale: float
@@ -210,7 +210,7 @@ def test_a_path_may_be_walked_back_lifted_and_mirrored(
     assert margin(make(scale * tolerance), Shown({attribute: scale * scores})).equal(scale * found)
 
 
-@tried_on(60)
+@tried_on(30)
 @given(ROWS, TOLERANCES, st.integers(-512, 512))
 def test_steps_may_be_walked_back_and_moved(rows: Tensor, tolerance: float, lift: int) -> None:
     """A longest step is the longest one walked back too, and of rows that all are moved by something."""
@@ -220,7 +220,7 @@ def test_steps_may_be_walked_back_and_moved(rows: Tensor, tolerance: float, lift
             torch.testing.assert_close(margin(property, Shown({feature: same})), found, rtol=0, atol=1e-6)
 
 
-@tried_on(60)
+@tried_on(30)
 @given(PATHS, TOLERANCES)
 def test_what_moves_one_way_stays_between_its_ends(scores: Tensor, tolerance: float) -> None:
     """`monotone` asks for no less than `between`, and both for no less of a path that is looked at more closely."""
@@ -232,7 +232,7 @@ def test_what_moves_one_way_stays_between_its_ends(scores: Tensor, tolerance: fl
         assert (margin(make(tolerance), evidence) <= coarser).all(), name
 
 
-@tried_on(60)
+@tried_on(30)
 @given(evidences(), st.permutations(range(N)), st.sampled_from([*LOOSER, *TIGHTER, "steers"]), POSITIVE)
 def test_a_margin_is_its_probes_own(evidence: Shown, order: list[int], name: str, x: float) -> None:
     """Probes in another order have their margins in that order, and one alone has the margin that it has in a block."""
@@ -243,7 +243,7 @@ def test_a_margin_is_its_probes_own(evidence: Shown, order: list[int], name: str
         assert margin(make[name](x), part).equal(together[some])
 
 
-@tried_on(60)
+@tried_on(30)
 @given(ROWS, st.permutations(range(P)), POSITIVE)
 def test_diversity_has_no_order(rows: Tensor, order: list[int], floor: float) -> None:
     """Samples in any order are as diverse; fewer of them are no less so, and two alike are the least that there is."""
@@ -256,7 +256,7 @@ def test_diversity_has_no_order(rows: Tensor, order: list[int], floor: float) ->
     assert margin(asked, Shown({feature: rows})).equal(torch.full((N,), -floor))
 
 
-@tried_on(60)
+@tried_on(30)
 @given(on_grid(N, 1, 4), st.lists(st.integers(0, 3), min_size=N, max_size=N), st.integers(-512, 512))
 def test_logits_count_by_their_difference(logits: Tensor, labels: list[int], lift: int) -> None:
     """All logits raised alike give the same margin, and a margin is >= 0 where no other class has more."""
@@ -287,7 +287,7 @@ def margins_of(definition: Definition, n: int = 6) -> list[float]:
     )
 
 
-@tried_on(6)
+@tried_on(3)
 @given(st.lists(st.sampled_from(PRIORS), min_size=1, unique=True), st.data(), TOLERANCES)
 def test_a_further_prior_asks_for_more(priors: list[Space], data: st.DataObject, tolerance: float) -> None:
     """Under more priors a margin is no larger, in whichever order they are named; nor at more places of a ray."""
@@ -317,7 +317,7 @@ MAKERS: dict[str, Any] = {
 }
 
 
-@tried_on(12)
+@tried_on(6)
 @given(
     st.sampled_from([*LEVELS]),
     st.sampled_from([*MAKERS]),
