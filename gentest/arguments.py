@@ -1,4 +1,4 @@
-"""Whether an argument is the number that is wanted: of Python's numbers and NumPy's alike, and never a bool."""
+"""Numbers as arguments: whether one is what is wanted, of Python's and NumPy's alike and never a bool; and as text."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def as_number(value: object) -> float:
         return float(value)
     except OverflowError:
         return inf
+
+
+def number_word(value: float) -> str:
+    """A number in as few figures as tell it from every other: what a text that has to be of this value alone says.
+
+    >>> number_word(3.0), number_word(0.1), number_word(0.1234567)
+    ('3', '0.1', '0.1234567')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from gentest import shifts
-from gentest.arguments import as_number, is_whole
+from gentest.arguments import as_number, is_whole, number_word
 from gentest.ends import FULL_MASK as FULL_MASK
 from gentest.ends import ends_of, rounded
 from gentest.errors import InvalidArgument
@@ -218,7 +218,7 @@ class Neighbours(Probes):
             raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
 
     def __repr__(self) -> str:
-        return f"neighbours(step={self.step:g}, count={self.count})"
+        return f"neighbours(step={number_word(self.step)}, count={self.count})"
 
     @property
     def n_points(self) -> int:
@@ -259,7 +259,7 @@ class Steps(Probes):
             raise InvalidArgument.expected("True or False", "straight", self.straight)
 
     def __repr__(self) -> str:
-        return f"steps(epsilon={self.epsilon:g}, at={self.at!r}, straight={self.straight})"
+        return f"steps(epsilon={number_word(self.epsilon)}, at={self.at!r}, straight={self.straight})"
 
     @property
     def n_points(self) -> int:

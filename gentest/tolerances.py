@@ -7,6 +7,7 @@ from numbers import Real
 from sys import float_info
 from typing import Any, TypeAlias
 
+from gentest.arguments import number_word
 from gentest.errors import InvalidArgument
 
 
@@ -17,7 +18,7 @@ class StandardDeviations:
     multiple: float
 
     def __repr__(self) -> str:
-        return f"sd({self.multiple:g})"
+        return f"sd({number_word(self.multiple)})"
 
 
 Tolerance: TypeAlias = float | StandardDeviations

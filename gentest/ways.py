@@ -11,7 +11,7 @@ from math import inf
 
 import numpy as np
 
-from gentest.arguments import as_number
+from gentest.arguments import as_number, number_word
 from gentest.ends import ends_of, kept, rounded
 from gentest.errors import InvalidArgument
 from gentest.probes import Probe, Probes, Segments
@@ -39,7 +39,7 @@ class Along(Probes):
         Segments(self.points)  # which checks it
 
     def __repr__(self) -> str:
-        return f"along({self.direction!r}, reach={self.reach:g}, points={self.points})"
+        return f"along({self.direction!r}, reach={number_word(self.reach)}, points={self.points})"
 
     @property
     def n_points(self) -> int:

@@ -90,8 +90,8 @@ class PromptCache:
 
         `fingerprint`, `name` and `logit_scale` are those of the `ClipModel` whose image tower it goes with.
         """
-        row = np.asarray(vector, dtype=np.float32)
-        length = float(np.linalg.norm(row.astype(np.float64)))
+        row = np.asarray(vector, dtype=np.float32).astype(np.float64)  # whose length float32 may not hold
+        length = float(np.linalg.norm(row))
         if row.ndim != 1 or not math.isfinite(length) or length == 0.0:
             raise InvalidArgument(f"Expected a finite embedding [D] that is not 0 for the prompt {prompt!r}")
         model = self._models.setdefault(fingerprint, StoredModel(name, len(row), logit_scale))
@@ -172,7 +172,8 @@ def _encode(models: dict[str, StoredModel]) -> str:
     }
     data = {"schema": SCHEMA, "models": entries}
     text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    return text.encode(errors="backslashreplace").decode()  # half of a character, which is then written as JSON does
+    # half a surrogate, as Python reads a path that is not UTF-8: JSON has it as an escape, which this writes
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
