@@ -43,7 +43,6 @@ class Checked:
         """Whether every property was checked, and none failed."""
         return bool(self.labels) and not self.failed and all(label in self.results for label in self.labels)
 
-
     def judged(self, label: str, result: Result) -> Result:
         """The result, or an error where an earlier run was violated and this one is not: that is no matter of luck."""
         before = self.before.get(label)
