@@ -95,6 +95,11 @@ class Context:
         """Why measurements are not kept on disk, where they were to be; empty where they are."""
         return "" if self.maker.store is None else self.maker.store.trouble
 
+    def close(self) -> None:
+        """Lets the file of measurements go; a further check opens it again."""
+        if self.maker.store is not None:
+            self.maker.store.close()
+
     @property
     def batch_size(self) -> int:
         """Latents to the generator at once."""

@@ -34,6 +34,8 @@ AGAIN = 0.02
 BUSY = "locked"
 BROKEN = ("not a database", "malformed", "no such column", "no such table", "has 3 columns", "values were supplied")
 """By what SQLite's messages are told: Python gives no codes before 3.11."""
+FAULTS = (sqlite3.Error, OSError, ValueError)
+"""What a folder or file that is no good makes SQLite raise: the last, where its words of a damaged one are no text."""
 _SCHEMA = "CREATE TABLE rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
 _HEAD = 16
 _LONGEST = _HEAD + 1 + 4 * 255 + LARGEST_ROW
@@ -90,7 +92,7 @@ class Store:
                     "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)",
                     [(of, name, _packed(of, name, row)) for of, name, row in named],
                 )
-        except (sqlite3.Error, OSError) as error:
+        except FAULTS as error:
             self._writes = False
             self._say("nothing more is kept in", error)
 
@@ -105,7 +107,7 @@ class Store:
                 (of, *names),
             )
             return dict(asked.fetchall())
-        except (sqlite3.Error, OSError) as error:
+        except FAULTS as error:
             self._reads = self._writes = False
             self._say("nothing is read from or kept in", error)
             return {}

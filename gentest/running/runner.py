@@ -307,6 +307,7 @@ class Runner:
         for context in self._contexts.values():
             if context.trouble:
                 self._troubles.note(f"warning: {context.trouble}")
+            context.close()
         self._contexts.clear()
 
     def values(self) -> Values:

@@ -7,6 +7,11 @@ disturbed: every verdict, counterexample, margin, rate and gate; not times, and 
 
     python tests/trust/kill_and_resume.py --runs 500 --workers 2        killed from outside, at any moment
     python tests/trust/kill_and_resume.py --runs 500 --while-writing    killed from within, while a file is written
+    python tests/trust/kill_and_resume.py --runs 100 --together         two at once that share a cache, one is killed
+    python tests/trust/kill_and_resume.py --runs 100 --interrupt        told to stop: SIGINT, SIGINT twice, or SIGTERM
+
+A run that is told to stop has to leave the files that were asked for, whole, with what was decided by then and the
+names of what was not; and nothing of it may be blessed.
 
 One process imports torch and gentest, and forks a child for each run, so that a run takes about a second.
 """
@@ -14,6 +19,8 @@ One process imports torch and gentest, and forks a child for each run, so that a
 from __future__ import annotations
 
 import argparse
+import functools
+import gc
 import importlib
 import json
 import os
@@ -37,7 +44,6 @@ import pytest
 import torch
 
 import gentest
-from gentest import files
 from gentest.engine import store
 
 MODEL = """
@@ -63,7 +69,7 @@ import gentest
 def test_searched(generator):
     return generator
 
-@gentest.between(gentest.brightness(), tolerance=0.0005).at_rate(0.8)
+@gentest.between(gentest.brightness(), tolerance=0.02).at_rate(0.8)
 def test_rate(generator):
     return generator
 
@@ -72,21 +78,31 @@ def test_rate(generator):
 def test_attacked(generator):
     return generator
 
-@gentest.monotone(gentest.contrast(), tolerance=gentest.sd(1))
+@gentest.monotone(gentest.contrast(), tolerance=gentest.sd(2))
 @gentest.well_formed()
 def test_holds(generator):
     return generator
 """
-COMMON = ("-q", "--gentest", "--gentest-examples", "40", "--gentest-budget", "256", "--gentest-json", "results.json")
+COMMON = ("-q", "--gentest", "--gentest-examples", "30", "--gentest-budget", "256", "--gentest-json", "results.json")
 CACHE = ("--gentest-cache", "cache")
 BASELINE = ("--gentest-baseline-probes", "64")
+FIRST = ("--gentest-save-baseline", "baseline.json", *BASELINE)
 KINDS: dict[str, tuple[str, ...]] = {
     "remembering": CACHE,
     "forgetting": (*CACHE, "-p", "no:cacheprovider"),
-    "gate": (*CACHE, "--gentest-baseline", "baseline.json", "--gentest-report", "page.html"),
+    "gate": (*CACHE, "--gentest-baseline", "baseline.json", "--gentest-drift", "off"),
     "no cache": ("-p", "no:cacheprovider"),
 }
 """Looking first at what failed before it was killed, or not; against a baseline; and with nothing to resume from."""
+STOPPED = {
+    "stopped": (*CACHE, "-p", "no:cacheprovider", "--gentest-report", "page.html"),
+    "stopped while blessing": ("-p", "no:cacheprovider", "--gentest-save-baseline", "new.json", *BASELINE),
+}
+"""What is told to stop."""
+SIGNALS = ((signal.SIGINT,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM,))
+AT_ONCE = 0.03
+"""Seconds at most from the first signal to the second."""
+WRITING = "writing files"
 INNOCENT = ("seconds", "images", "generator_calls", "replayed")
 """What may differ of any result."""
 LOOKED_AT = ("examples", "violations", "margin", "attack")
@@ -122,7 +138,7 @@ class Phases:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        self.say("writing files")
+        self.say(WRITING)
 
 
 def fork(folder: Path, kind: str, *, before: Callable[[], None] = lambda: None, candidate: bool = True) -> Child:
@@ -141,8 +157,9 @@ def fork(folder: Path, kind: str, *, before: Callable[[], None] = lambda: None, 
         for name in ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
             os.environ.pop(name, None)
         os.environ |= {"CANDIDATE": "1" if candidate else "", "PYTEST_ADDOPTS": "-p no:asyncio", "COLUMNS": "120"}
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell takes away from jobs beside it
         before()
-        status = int(pytest.main([*COMMON, *KINDS.get(kind, (kind, "baseline.json", *BASELINE))], [Phases(writer)]))
+        status = int(pytest.main([*COMMON, *(KINDS | STOPPED).get(kind, FIRST)], [Phases(writer)]))
     except BaseException:
         import traceback
 
@@ -171,6 +188,16 @@ class Child:
         os.kill(self.pid, signal.SIGKILL)
         return self.ended_killed()
 
+    def stop_after(self, seconds: float, signals: Sequence[int], apart: float) -> tuple[str, int]:
+        """Tells it to stop then: what it was about in the end, and its exit status."""
+        time.sleep(seconds)
+        for number in signals:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+            time.sleep(apart)
+        _, status = os.waitpid(self.pid, 0)
+        return self._phase(), os.waitstatus_to_exitcode(status)
+
     def ended_killed(self) -> str | None:
         """Waits for it: what it was about when somebody killed it; None where it came to its end."""
         _, status = os.waitpid(self.pid, 0)
@@ -188,7 +215,10 @@ class Child:
         while more := os.read(self.pipe, 65536):
             said += more
         os.close(self.pipe)
-        return (said.decode().split("\n") or [""])[-2] if said else "start"
+        phases = [phase for phase in said.decode().split("\n") if phase]
+        if phases[1:] and phases[-1] == WRITING:
+            return f"{phases[-2]}, then {WRITING}"
+        return phases[-1] if phases else "start"
 
 
 class Killer:
@@ -241,9 +271,9 @@ class Killer:
             def connect(path: Path, timeout: float) -> sqlite3.Connection:
                 return connect(path, timeout=timeout, factory=Connection)
 
-        store.sqlite3 = Module  # type: ignore[assignment]
-        files.Path.write_bytes = write_bytes  # type: ignore[assignment, method-assign]
-        files.os.replace = replaced  # type: ignore[assignment]
+        vars(store)["sqlite3"] = Module
+        setattr(Path, "write_bytes", write_bytes)  # noqa: B010 - no method of ours
+        vars(os)["replace"] = replaced
 
 
 class Bench:
@@ -259,7 +289,7 @@ class Bench:
         (self._model / "test_model.py").write_text(TESTS)
         if "gate" in kinds:
             folder = self.folder("baseline")
-            fork(folder, "--gentest-save-baseline", candidate=False).ended()
+            fork(folder, "first", candidate=False).ended()
             shutil.copy(folder / "baseline.json", self._model)
         self.undisturbed: dict[str, dict[str, Any]] = {}
         self.status: dict[str, int] = {}
@@ -298,8 +328,32 @@ class Bench:
             else:
                 hit = fork(folder, kind).kill_after(rng.uniform(0.0, self.seconds[kind]))
             run.killed_in.append("after its end" if hit is None else hit)
-        status = fork(folder, kind).ended()
-        output = (folder / "output.txt").read_text(errors="replace")
+        self._finish(run, folder, fork(folder, kind).ended())
+        shutil.rmtree(folder)
+        return run
+
+    def share(self, number: int, seed: int) -> Run:
+        """Two runs with one cache at the same time, of which the first is killed and run again."""
+        rng = random.Random(f"{seed} {number}")
+        kind = self.kinds[number % len(self.kinds)]
+        run, folders = Run(kind), [self.folder(f"run {number} {i}") for i in range(2)]
+        cache = folders[0].with_name(f"cache {number}")
+        cache.mkdir()
+        for folder in folders:
+            (folder / "cache").symlink_to(cache)
+        first, second = (fork(folder, kind) for folder in folders)
+        hit = first.kill_after(rng.uniform(0.0, 2 * self.seconds[kind]))  # two take as long on one core
+        run.killed_in.append("after its end" if hit is None else hit)
+        again = fork(folders[0], kind)
+        self._finish(run, folders[1], second.ended())
+        self._finish(run, folders[0], again.ended())
+        for folder in (*folders, cache):
+            shutil.rmtree(folder)
+        return run
+
+    def _finish(self, run: Run, folder: Path, status: int) -> None:
+        """Compares what a run left that came to its end."""
+        kind, output = run.kind, (folder / "output.txt").read_text(errors="replace")
         if status != self.status[kind]:
             run.differences.append(f"exit status {status}, not {self.status[kind]}: {output[-2000:]}")
         run.differences += [line for line in output.splitlines() if "warning:" in line or "could not" in line]
@@ -310,8 +364,50 @@ class Bench:
             run.warm = _images(found) < _images(self.undisturbed[kind])
         else:
             run.differences.append("no results")
+
+    def stop(self, number: int, seed: int) -> Run:
+        """One run that is told to stop, and what it left."""
+        rng = random.Random(f"{seed} {number}")
+        kind, signals = self.kinds[number % len(self.kinds)], rng.choice(SIGNALS)
+        run, folder = Run(kind), self.folder(f"run {number}")
+        moment, apart = rng.uniform(0.0, self.seconds[kind]), rng.uniform(0.0, AT_ONCE)
+        phase, status = fork(folder, kind).stop_after(moment, signals, apart)
+        run.killed_in.append(phase)
+        if phase != "start":  # a session has begun
+            run.differences += [f"{said} (exit status {status})" for said in self._partial(kind, folder, status)]
         shutil.rmtree(folder)
         return run
+
+    def _partial(self, kind: str, folder: Path, status: int) -> Iterator[str]:
+        """What is wrong with what a run left that was told to stop."""
+        whole = self.undisturbed[kind]
+        if not (folder / "results.json").exists():
+            yield f"no results: {(folder / 'output.txt').read_text(errors='replace')[-1500:]}"
+            return
+        found = json.loads((folder / "results.json").read_text())
+        names = {(r["test"], r["property"]): r for r in whole["results"]}
+        decided = [r for r in found["results"] if r["verdict"] != "error"]
+        if len(decided) < len(found["results"]):
+            yield "an interrupt became an error of a property"
+        yield from differences({"results": [names[r["test"], r["property"]] for r in decided]}, {"results": decided})
+        ended = {r["test"] for r in found["results"]} - set(found["unchecked"])
+        missing = {test for test, _ in names} - ended - set(found["unchecked"])
+        if missing and found["unchecked"]:  # else it was stopped before it knew of any
+            yield f"neither checked nor said not to be: {missing}"
+        partial = len(decided) < len(names)
+        if partial and not found["interrupted"]:
+            yield "nothing says that it was interrupted"
+        if partial and status == self.status[kind] == 0:
+            yield "passed"
+        page = folder / "page.html"
+        if kind == "stopped" and not page.exists():
+            yield "no page"
+        if page.exists() and (found["interrupted"] in page.read_text()) is not True:
+            yield "the page does not say that it was interrupted"
+        if page.exists() and not page.read_text().rstrip().endswith("</html>"):
+            yield "half a page"
+        if partial and (folder / "new.json").exists():
+            yield "a part was blessed"
 
 
 def differences(one: Any, other: Any) -> list[str]:
@@ -349,6 +445,7 @@ def prepared(root: Path) -> None:
     for name in said.read_text().split():
         with suppress(ImportError):
             importlib.import_module(name)
+    gc.freeze()  # or each child looks through all of it
 
 
 def _say_modules(said: Path) -> None:
@@ -362,23 +459,18 @@ def _say_modules(said: Path) -> None:
     os._exit = leaving  # type: ignore[assignment]
 
 
-def runs(bench: Bench, numbers: Sequence[int], seed: int, *, while_writing: bool) -> Iterator[Run]:
-    for number in numbers:
-        yield bench.run(number, seed, while_writing=while_writing)
-
-
-def side_by_side(bench: Bench, n: int, seed: int, n_workers: int, *, while_writing: bool) -> list[Run]:
+def side_by_side(one: Callable[[int], Run], n: int, n_workers: int) -> list[Run]:
     """All runs, by as many workers: each a process of its own that forks its runs."""
     if n_workers == 1:
-        return list(runs(bench, range(n), seed, while_writing=while_writing))
+        return [one(number) for number in range(n)]
     pipes = []
     for worker in range(n_workers):
         reader, writer = os.pipe()
         pid = os.fork()
         if not pid:
             with os.fdopen(writer, "w") as file:
-                for run in runs(bench, range(worker, n, n_workers), seed, while_writing=while_writing):
-                    file.write(json.dumps(vars(run)) + "\n")
+                for number in range(worker, n, n_workers):
+                    file.write(json.dumps(vars(one(number))) + "\n")
                     file.flush()
             os._exit(0)
         os.close(writer)
@@ -395,7 +487,7 @@ def summary(found: Sequence[Run], seconds: float) -> list[str]:
     """What there is to say of them."""
     hits = Counter(phase for run in found for phase in run.killed_in)
     bad = [run for run in found if run.differences]
-    lines = [f"{len(found)} runs in {seconds:.0f} s, killed {sum(hits.values())} times:"]
+    lines = [f"{len(found)} runs in {seconds:.0f} s, stopped {sum(hits.values())} times:"]
     lines += [f"  {n:5d}  {phase}" for phase, n in hits.most_common()]
     for kind, n in Counter(run.kind for run in found).items():
         own = [run for run in found if run.kind == kind]
@@ -412,18 +504,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--while-writing", action="store_true")
+    parser.add_argument("--together", action="store_true")
+    parser.add_argument("--interrupt", action="store_true")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as root:
         prepared(Path(root))
-        bench = Bench(Path(root) / "bench")
+        bench = Bench(Path(root) / "bench", kinds=_kinds(given))
         bench.measure(moments=given.while_writing)
         said = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in bench.seconds.items())
         sys.stdout.write(f"undisturbed: {said}\n")
         started = time.monotonic()
-        found = side_by_side(bench, given.runs, given.seed, given.workers, while_writing=given.while_writing)
+        kill = functools.partial(bench.run, seed=given.seed, while_writing=given.while_writing)
+        one = functools.partial(bench.stop if given.interrupt else bench.share, seed=given.seed)
+        found = side_by_side(one if given.interrupt or given.together else kill, given.runs, given.workers)
         lines = summary(found, time.monotonic() - started)
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if len(found) < given.runs or any(run.differences for run in found) else 0
+
+
+def _kinds(given: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(STOPPED) if given.interrupt else ("forgetting", "gate") if given.together else tuple(KINDS)
 
 
 if __name__ == "__main__":
