@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ PATIENCE = 10.0
 """Seconds that a session waits for another to write, once: after that it does without."""
 AGAIN = 0.02
 """Seconds until it looks again where SQLite does not wait by itself: while another opens the same new file."""
+_T = TypeVar("_T")
 BUSY = "locked"
 BROKEN = ("not a database", "malformed", "no such column", "no such table", "has 3 columns", "values were supplied")
 """By what SQLite's messages are told: Python gives no codes before 3.11."""
@@ -125,11 +126,12 @@ class Store:
             database = sqlite3.connect(self._path, timeout=PATIENCE)
             try:
                 database.execute("PRAGMA trusted_schema=OFF")
+                there = _patiently(lambda: database.execute("SELECT sql FROM sqlite_master").fetchmany(2))
+                if there not in ([], [(_SCHEMA,)]):  # looked at before anything is added to it
+                    raise sqlite3.DatabaseError("not a database of gentest: a view or trigger would be run")
                 _patiently(lambda: database.execute("PRAGMA journal_mode=WAL"))
                 database.execute("PRAGMA synchronous=NORMAL")
                 _patiently(lambda: database.execute(_SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1)))
-                if database.execute("SELECT sql FROM sqlite_master").fetchmany(2) != [(_SCHEMA,)]:
-                    raise sqlite3.DatabaseError("not a database of gentest: a view or trigger would be run")
             except BaseException:
                 database.close()
                 raise
@@ -146,13 +148,12 @@ class Store:
             self._database = None
 
 
-def _patiently(step: Callable[[], object]) -> None:
+def _patiently(step: Callable[[], _T]) -> _T:
     """A step that SQLite refuses at once, whatever its timeout, while another session is about the same."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            step()
-            return
+            return step()
         except sqlite3.OperationalError as error:
             if BUSY not in str(error) or time.monotonic() > until:
                 raise

@@ -26,11 +26,13 @@ import handmade
 import numpy as np
 import pytest
 import torch
+from _pytest.cacheprovider import Cache
 from PIL import Image
 from trust.mutations import NUMBERS, TEXTS, bytes_changed, changed, json_bytes, text_changed
 
 import gentest
 from gentest import cli, gate, peeking, plugin
+from gentest._settings import FIELDS
 from gentest.adapters.onnx import _digest as onnx_digest
 from gentest.attributes.clip_loading import CONFIG, find
 from gentest.attributes.prompts import PromptCache
@@ -42,7 +44,8 @@ from gentest.references import reference_of
 from gentest.report import images, junit, page
 from gentest.report.annotations import Annotation
 from gentest.result import Document, Verdict
-from gentest.running.failures import Failures
+from gentest.running import failures
+from gentest.running.troubles import Troubles
 from gentest.spaces.direction import Direction
 from gentest.starting import looking
 
@@ -315,14 +318,18 @@ GOOD_VALUES = {
     "seed": "0", "attack": "0", "profile": "ci", "batch-size": "64", "precision": "full", "memory": "1024",
     "cache": "cache", "ray": "local", "json": "out.json", "report": "page.html", "images": "images",
     "baseline": "blessed.json", "save-baseline": "new.json", "baseline-probes": "2048", "tolerance": "0.05",
-    "undecided": "fail", "drift": "warn", "github": "on", "checkpoint": "*.pt",
+    "time-limit": "60", "undecided": "fail", "drift": "warn", "github": "on", "checkpoint": "*.pt",
 }  # fmt: skip
 OPTIONS = {option.name: option for option in (*plugin.OPTIONS, plugin.CHECKPOINT)}
 
 
 def make_option(rng: Random, folder: Path) -> tuple[str, str, bool]:
     name = rng.choice(sorted(OPTIONS))
-    return name, rng.choice([text_changed(GOOD_VALUES[name], rng), str(rng.choice(NUMBERS))]), rng.random() < 0.5
+    return (
+        name,
+        rng.choice([text_changed(GOOD_VALUES.get(name, "1"), rng), str(rng.choice(NUMBERS))]),
+        rng.random() < 0.5,
+    )
 
 
 def use_option(made: tuple[str, str, bool], folder: Path) -> None:
@@ -349,7 +356,7 @@ def use_value(name: str, value: Any) -> None:
     field = name.replace("-", "_")
     if value is None:
         return
-    if field in ("examples", "budget", "seed", "attack", "batch_size", "memory", "cache", "ray", "clip", "precision"):
+    if field in FIELDS:
         gentest.settings(**{field: value})
     if field == "seed":
         independent(value, 0, 4)
@@ -525,23 +532,28 @@ def use_image_folder(made: Any, folder: Path) -> None:
 KEPT = {"test": "t", "property": "p", "probes": ["1f", "2f-m5-c3", str(independent(0, 0, 1)[0])]}
 
 
+ITEM: Any = SimpleNamespace(nodeid="test_a.py::test_a", config=SimpleNamespace(option=SimpleNamespace()))
+
+
+def cached(folder: Path) -> Any:
+    """pytest's configuration with its cache in a folder."""
+    return SimpleNamespace(cache=Cache(folder, SimpleNamespace(), _ispytest=True))  # type: ignore[arg-type]
+
+
+def memory(folder: Path) -> failures.Failures:
+    """What failed in earlier runs, as the runner asks it."""
+    config = cached(folder)
+    return failures.Failures(config, Troubles(config))
+
+
 def make_kept(rng: Random, folder: Path) -> None:
-    (folder / "kept").write_bytes(json_bytes(KEPT, rng))
+    path = failures._file(cached(folder).cache, ITEM, "between")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(json_bytes(KEPT, rng))
 
 
 def use_kept(made: None, folder: Path) -> None:
-    """As pytest's cache gives it, which knows no error but that of a value."""
-
-    def stored(key: str, default: Any) -> Any:
-        try:
-            with (folder / "kept").open(encoding="utf-8") as file:
-                return json.load(file)
-        except (ValueError, OSError):
-            return default
-
-    item: Any = SimpleNamespace(nodeid="test_a.py::test_a", config=SimpleNamespace(option=SimpleNamespace()))
-    failures = Failures(SimpleNamespace(cache=SimpleNamespace(get=stored)))  # type: ignore[arg-type]
-    found = failures.of(item, "between")
+    found = memory(folder).of(ITEM, "between")
     if not all(isinstance(probe, Probe) for probe in found) or len(found) > 4:
         raise Finding(f"{found!r}")
     if not found:

@@ -24,6 +24,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from trust import parsers
 
 from gentest import cli, peeking, plugin
 from gentest.adapters.onnx import OnnxModel, _digest
@@ -36,14 +37,14 @@ from gentest.engine.store import FILE, Store, _checksum
 from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument, shown
 from gentest.files import read_json, write_whole
 from gentest.printable import in_one_line, printable
-from gentest.probes import independent
+from gentest.probes import Probe, independent
 from gentest.records import pack
 from gentest.references import MOST_PIXELS, reference_of
 from gentest.report import images, layout
 from gentest.report.annotations import Annotation
 from gentest.result import MOST_CHECKPOINTS, Document
+from gentest.running import failures
 from gentest.running.examining import _prompts
-from gentest.running.failures import Failures
 from gentest.starting import looking
 
 ROW = (2, 3)
@@ -301,11 +302,15 @@ def test_doctor_says_what_is_wrong_with_a_prompt_file(text: str, tmp_path: Path)
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"probes": 5}', '{"probes": [1, null]}', '{"probes": ["1f", "../x"]}']
 )
-def test_a_memory_of_failures_that_is_none_is_forgotten(text: str) -> None:
+def test_a_memory_of_failures_that_is_none_is_forgotten(text: str, tmp_path: Path) -> None:
     """Whatever stands in pytest's cache, however deep, is no probe and no error."""
-    item: Any = SimpleNamespace(nodeid="t", config=SimpleNamespace(option=SimpleNamespace()))
-    config: Any = SimpleNamespace(cache=SimpleNamespace(get=lambda key, default: json.loads(text)))
-    assert Failures(config).of(item, "between") == ()
+    path = failures._file(parsers.cached(tmp_path).cache, parsers.ITEM, "between")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    memory = parsers.memory(tmp_path)
+    path.write_text('{"probes": ["1f"]}')
+    assert memory.of(parsers.ITEM, "between") == (Probe(31),)
+    path.write_text(text)
+    assert memory.of(parsers.ITEM, "between") == ()
 
 
 # what is shown
