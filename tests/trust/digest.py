@@ -46,7 +46,7 @@ SPACES: tuple[Space, ...] = (
     gentest.Joint(z=gentest.Normal(17), label=gentest.Categorical(10), w=gentest.Empirical(BANK)),
 )
 FAMILIES: tuple[Probes, ...] = (points(), segments(9), neighbours(0.1, 3), steps(), steps(1e-3, at="ends"))
-N_LATENTS, N_PLANNED = 64, 60
+N_LATENTS, N_PLANNED, SEED = 64, 60, 3
 
 between = gentest.between(gentest.brightness(), tolerance=0.05)
 SEARCHES = {
@@ -94,18 +94,24 @@ def latents() -> dict[str, str]:
     return found
 
 
-def rates(batch_size: int = 64, *, seed: int = 3) -> dict[str, Any]:
-    """What each rate came to."""
-    values = settings(examples=8, budget=512, seed=seed, batch_size=batch_size)
-    return {name: _rate(one.check(generator, settings=values)) for name, (one, generator) in RATES.items()}
+def rates(batch_size: int = 64, *names: str) -> dict[str, Any]:
+    """What each rate came to, or those of these names."""
+    values = settings(examples=8, budget=512, seed=SEED, batch_size=batch_size)
+    asked = {name: RATES[name] for name in names or RATES}
+    return {name: _rate(one.check(generator, settings=values)) for name, (one, generator) in asked.items()}
 
 
-def searches(batch_size: int = 64, *, seed: int = 3) -> dict[str, Any]:
-    """A digest of each space's plan, and what each search came to."""
-    plans = {str(space)[:40]: [str(probe) for probe in plan(space, N_PLANNED, seed)] for space in SPACES}
-    values = settings(examples=N_PLANNED, seed=seed, batch_size=batch_size)
-    found = {name: _search(one.check(generator, settings=values)) for name, (one, generator) in SEARCHES.items()}
-    return {"plans": {name: _digest(probes) for name, probes in plans.items()}, "found": found}
+def plans() -> dict[str, str]:
+    """A digest of the probes that Hypothesis draws from each space."""
+    drawn = {str(space)[:40]: [str(probe) for probe in plan(space, N_PLANNED, SEED)] for space in SPACES}
+    return {name: _digest(probes) for name, probes in drawn.items()}
+
+
+def searches(batch_size: int = 64, *names: str) -> dict[str, Any]:
+    """What each search came to, or those of these names."""
+    values = settings(examples=N_PLANNED, seed=SEED, batch_size=batch_size)
+    asked = {name: SEARCHES[name] for name in names or SEARCHES}
+    return {name: _search(one.check(generator, settings=values)) for name, (one, generator) in asked.items()}
 
 
 def _rate(result: Result) -> dict[str, Any]:
@@ -137,7 +143,11 @@ def _digest(value: object) -> str:
 
 def found() -> dict[str, Any]:
     """All of it, as the file has it."""
-    return {"latents": latents(), "rates": rates(), "searches": {version("hypothesis"): searches()}}
+    return {
+        "latents": latents(),
+        "rates": rates(),
+        "searches": {version("hypothesis"): {"plans": plans(), "found": searches()}},
+    }
 
 
 def differences(here: Any, recorded: Any, at: str = "") -> list[str]:

@@ -105,16 +105,19 @@ def another_world(tmp_path: Path) -> Iterator[None]:
 def test_what_is_set_in_the_process_changes_nothing(found: dict[str, Any], tmp_path: Path) -> None:
     """Default dtype, default device, threads, matmul precision, NumPy's errors, seeds, folder and time zone."""
     with another_world(tmp_path):
-        here = digest.rates(), digest.searches()
+        here = digest.rates(), {"plans": digest.plans(), "found": digest.searches()}
     assert digest.differences(here[0], found["rates"]) == []
     assert digest.differences(here[1], found["searches"][version("hypothesis")]) == []
 
 
-@pytest.mark.parametrize("size", [7, 128])
-def test_the_size_of_a_batch_changes_nothing(found: dict[str, Any], size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "some"), [(1, ["a fold"]), (7, ["a fold", "a ridge", "other priors"]), (128, ["a fold", "other priors"])]
+)
+def test_the_size_of_a_batch_changes_nothing(found: dict[str, Any], size: int, some: list[str]) -> None:
     """Verdicts, counterexamples, counts and bounds are the same in batches of any size."""
-    assert digest.differences(digest.rates(size), found["rates"]) == []
-    assert digest.differences(digest.searches(size), found["searches"][version("hypothesis")]) == []
+    here = {"rates": digest.rates(size, *some), "searches": digest.searches(size, *some)}
+    whole = {"rates": found["rates"], "searches": found["searches"][version("hypothesis")]["found"]}
+    assert here == {part: {name: whole[part][name] for name in some} for part in whole}
 
 
 # --- across processes: order of tests, workers, hash seeds, locale
