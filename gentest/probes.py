@@ -214,7 +214,7 @@ class Neighbours(Probes):
     def __post_init__(self) -> None:
         if not isinstance(self.step, (int, float)) or isinstance(self.step, bool) or not 0.0 < self.step <= 1.0:
             raise InvalidArgument.expected("a step in (0, 1]", "step", self.step)
-        if not is_whole(self.count, 1, NOISE - FAR - 1):
+        if not is_whole(self.count, 1, NOISE - FAR):
             raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
 
     def __repr__(self) -> str:

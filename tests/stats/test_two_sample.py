@@ -417,6 +417,7 @@ def test_what_is_not_said_is_what_is_documented() -> None:
     x, y = rng.standard_normal((2, 9, 1))
     assert mmd_test(x, y) == mmd_test(x, y, permutations=499, seed=0) != mmd_test(x, y, seed=1)
     assert closeness(x, y) == closeness(x, y, alpha=0.01, seed=0)
+    assert mmd_test(x, x, permutations=1).p == 1.0
     x, y = rng.standard_normal((9, 32)), rng.standard_normal((6, 32)) + 1.5
     assert closeness(x, y, alpha=0.45) == closeness(x, y, alpha=0.45, seed=0) != closeness(x, y, alpha=0.45, seed=1)
     x, y, reference = rng.standard_normal((3, 5, 1)) + np.array([6.0, 0.0, 0.0])[:, None, None]
