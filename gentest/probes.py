@@ -81,13 +81,13 @@ class Probe:
     def parse(cls, text: str) -> Probe:
         """The probe that `str(probe)` wrote. Raises `InvalidArgument` for anything else."""
         match = FORM.fullmatch(text) if isinstance(text, str) and len(text) <= shifts.MAX_TEXT else None
+        said = text[:80] if isinstance(text, str) else text
         if match is None:
-            said = text[:80] if isinstance(text, str) else text
             raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", said)
         seed, mask, low, high, choices, shift = match.groups()
         window = FULL_WINDOW if low is None else (int(low), int(high))
         if not 0 <= window[0] < window[1] <= FULL_WINDOW[1]:
-            raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", text)
+            raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", said)
         return cls(
             int(seed, 16),
             FULL_MASK if mask is None else int(mask, 16),

@@ -218,9 +218,10 @@ def test_what_a_text_should_have_been_is_said_and_no_more_of_it_than_fits() -> N
         said = f"a probe as gentest prints it, such as '1f-m5-w0.32-c3' but got probe={text[:80]!r} (type=str)"
         with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}$"):
             Probe.parse(text)
-    said = "a window low.high with 0 <= low < high <= 64 but got window='1f-w6.5' (type=str)"
-    with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}$"):
-        Probe.parse("1f-w6.5")
+    for text in ("1f-w6.5", "1f-w6.5-s" + "A" * 1000):
+        said = f"a window low.high with 0 <= low < high <= 64 but got window={text[:80]!r} (type=str)"
+        with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}$"):
+            Probe.parse(text)
 
 
 @pytest.mark.parametrize(
