@@ -195,7 +195,7 @@ class Segments(Probes):
         return True
 
     def t(self, probes: Sequence[Probe]) -> Floats:
-        window = np.array([probe.window for probe in probes], dtype=np.float64).reshape(-1, 2) / FULL_WINDOW[1]
+        window = np.array([probe.window for probe in probes]).reshape(-1, 2) / FULL_WINDOW[1]
         step = np.arange(self.points) / (self.points - 1)
         return np.asarray(window[:, :1] * (1.0 - step) + window[:, 1:] * step)
 
@@ -266,7 +266,7 @@ class Steps(Probes):
         return 2
 
     def t(self, probes: Sequence[Probe]) -> Floats:
-        low, high = np.array([probe.window for probe in probes], dtype=np.float64).reshape(-1, 2).T / FULL_WINDOW[1]
+        low, high = np.array([probe.window for probe in probes]).reshape(-1, 2).T / FULL_WINDOW[1]
         if self.at == "path":
             low = low + (high - low - self.epsilon) * uniforms_of([probe.seed for probe in probes], PLACE, 0, 1)[:, 0]
         return np.stack([low, low + self.epsilon], axis=1)

@@ -205,6 +205,16 @@ def test_a_plain_probe_is_short() -> None:
     assert str(Probe(255, mask=0, window=(0, 32), choices=(0, 1))) == "ff-m0-w0.32-c0.1"
 
 
+def test_a_whole_probe_is_text_and_json() -> None:
+    """Every part of a probe has its place in both: hexadecimal, dots between, and the shift as `shifts` has it."""
+    probe = Probe(0x1F, mask=0b101, window=(3, 40), choices=(3, 0, 12), shift=bytes([1, 0, 255]))
+    moved = shifts.to_text(probe.shift)
+    assert str(probe) == f"1f-m5-w3.40-c3.0.12-s{moved}"
+    assert probe.to_json() == {"seed": "1f", "mask": "5", "window": [3, 40], "choices": [3, 0, 12], "shift": moved}
+    assert Probe.parse(str(probe)) == Probe.from_json(probe.to_json()) == probe
+    assert Probe.from_json({**Probe(31).to_json(), "shift": None}) == Probe.parse("1f") == Probe(31)
+
+
 def test_a_probes_hash_is_of_its_seed_and_mask() -> None:
     """Probes that differ in either are told apart by their hash; equal ones have one."""
     probes = [Probe(seed, mask=mask) for seed in range(20) for mask in (0, 1, FULL_MASK)]
@@ -375,6 +385,15 @@ def test_a_family_says_what_it_is(
     assert family.t([Probe(1), Probe(2)]).shape == (2, n_points)
 
 
+def test_what_is_not_said_of_a_family_is_what_is_documented() -> None:
+    """Nine points of a path, one neighbour a tenth of the way, and steps of 1e-4 along the prior's own path."""
+    assert (segments(), neighbours(), steps()) == (
+        segments(9),
+        neighbours(0.1, 1),
+        steps(1e-4, at="path", straight=False),
+    )
+
+
 def test_single_points_are_the_far_ends() -> None:
     """A point is the far end of its seed's path, in the groups of its mask, at place 0."""
     probes = [Probe(1), Probe(2), Probe(2, mask=0b10)]
@@ -542,6 +561,15 @@ def test_a_path_without_length_is_told_apart() -> None:
     assert moves(segments(3).place(space, probes)).tolist() == [True, False, True]
     assert moves(neighbours().place(space, probes)).tolist() == [True, False, True]
     assert moves(points().place(space, probes)).tolist() == [True, True, True]
+    assert moves(points().place(space, probes)).dtype == moves(segments(3).place(space, probes)).dtype == bool
+
+
+def test_groups_are_bits_of_the_mask() -> None:
+    """Of groups 0, 1 and 3 what is left without 0 and 3, said twice, and 2, which is not there, is 1."""
+    probe = Probe(9, mask=0b1011)
+    assert active_groups(probe, 64) == (0, 1, 3)
+    assert active_groups(probe, 3) == (0, 1)
+    assert without_groups(probe, [0, 3, 3, 2]) == Probe(9, mask=0b0010)
 
 
 @given(PROBES, st.sets(st.integers(0, 63)))
@@ -565,7 +593,7 @@ def test_groups_are_taken_away_once(probe: Probe, groups: set[int]) -> None:
         (lambda: neighbours(0.1, 0), "^Expected a number of neighbours >= 1 but got count=0 "),
         (lambda: neighbours(0.1, NOISE - FAR + 1), "count=65536"),
         (lambda: steps(0.0), "^Expected a step > 0 and <= 1/64 but got epsilon=0.0 "),
-        (lambda: steps(0.1), "epsilon=0.1"),
+        (lambda: steps(0.016), "epsilon=0.016"),
         (lambda: steps(float("nan")), "epsilon=nan"),
         (lambda: steps("x"), "epsilon='x'"),  # type: ignore[arg-type]
         (lambda: steps(at="start"), "^Expected 'path' or 'ends' but got at='start' "),  # type: ignore[arg-type]
