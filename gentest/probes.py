@@ -81,13 +81,13 @@ class Probe:
     def parse(cls, text: str) -> Probe:
         """The probe that `str(probe)` wrote. Raises `InvalidArgument` for anything else."""
         match = FORM.fullmatch(text) if isinstance(text, str) and len(text) <= shifts.MAX_TEXT else None
+        said = text[:80] if isinstance(text, str) else text
         if match is None:
-            said = text[:80] if isinstance(text, str) else text
             raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", said)
         seed, mask, low, high, choices, shift = match.groups()
         window = FULL_WINDOW if low is None else (int(low), int(high))
         if not 0 <= window[0] < window[1] <= FULL_WINDOW[1]:
-            raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", text)
+            raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", said)
         return cls(
             int(seed, 16),
             FULL_MASK if mask is None else int(mask, 16),
@@ -195,7 +195,7 @@ class Segments(Probes):
         return True
 
     def t(self, probes: Sequence[Probe]) -> Floats:
-        window = np.array([probe.window for probe in probes], dtype=np.float64).reshape(-1, 2) / FULL_WINDOW[1]
+        window = np.array([probe.window for probe in probes]).reshape(-1, 2) / FULL_WINDOW[1]
         step = np.arange(self.points) / (self.points - 1)
         return np.asarray(window[:, :1] * (1.0 - step) + window[:, 1:] * step)
 
@@ -214,7 +214,7 @@ class Neighbours(Probes):
     def __post_init__(self) -> None:
         if not isinstance(self.step, (int, float)) or isinstance(self.step, bool) or not 0.0 < self.step <= 1.0:
             raise InvalidArgument.expected("a step in (0, 1]", "step", self.step)
-        if not is_whole(self.count, 1, NOISE - FAR - 1):
+        if not is_whole(self.count, 1, NOISE - FAR):
             raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
 
     def __repr__(self) -> str:
@@ -266,7 +266,7 @@ class Steps(Probes):
         return 2
 
     def t(self, probes: Sequence[Probe]) -> Floats:
-        low, high = np.array([probe.window for probe in probes], dtype=np.float64).reshape(-1, 2).T / FULL_WINDOW[1]
+        low, high = np.array([probe.window for probe in probes]).reshape(-1, 2).T / FULL_WINDOW[1]
         if self.at == "path":
             low = low + (high - low - self.epsilon) * uniforms_of([probe.seed for probe in probes], PLACE, 0, 1)[:, 0]
         return np.stack([low, low + self.epsilon], axis=1)

@@ -644,6 +644,26 @@ def test_a_generator_that_became_two_has_one_drift_the_clearest() -> None:
         assert (embedding.log_evidence, embedding.drifted) == (0.0, False)
 
 
+@pytest.mark.parametrize(("n_looks", "drifted"), [(2, True), (3, False)])
+def test_the_clearest_of_several_looks_pays_for_all_of_them(*, n_looks: int, drifted: bool) -> None:
+    """Of 100 claims at .01 one needs 1e-4: twice the least p-value of 20,000 permutations, but not three times."""
+    before, gone = (replace(look(seed, n=16, shift=shift), levels={}) for seed, shift in ((0, 0.0), (1, 3.0)))
+    names = "abc"[:n_looks]
+    blessed = baseline(*(result(outcomes(N), test=t, seen=before) for t in names))
+    results = [result(outcomes(N), test=t, seen=gone, generator=t) for t in names]
+    (drift,) = gate.decide(results, blessed, Terms(claims=100)).drifts
+    assert drift.log_evidence == pytest.approx(math.log(20_001 / n_looks))
+    assert drift.drifted is drifted
+
+
+def test_a_unit_is_the_baselines_whatever_the_candidates_size() -> None:
+    """A candidate's outlier counts as three deviations, and makes no unit: 127 halves and one 3 of 128."""
+    now = np.full(128, 128.0064)
+    now[0] = 1e6
+    drift = only_drift(levels_of(np.full(128, 128.0)), levels_of(now))
+    assert drift.mean == pytest.approx((127 * 0.5 + 3.0) / 128, rel=2e-3)
+
+
 def test_two_properties_of_a_test_name_it_once() -> None:
     """A test is named once in a drift, however many of its properties looked; another generator has its own."""
     two = [result(outcomes(N), test="a", property=p, seen=look()) for p in ("p", "q")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import gentest
-from gentest.ends import noise
+from gentest import shifts
+from gentest.ends import ends_of, noise
 from gentest.errors import InvalidArgument
 from gentest.probes import (
     FULL_MASK,
@@ -36,7 +38,7 @@ from gentest.probes import (
     without_groups,
 )
 from gentest.spaces import Space
-from gentest.spaces.streams import independent_seeds, uniforms, uniforms_of
+from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, independent_seeds, uniforms, uniforms_of
 
 ALARM = 1e-6
 BANK = np.arange(12.0).reshape(6, 2)
@@ -203,6 +205,54 @@ def test_a_plain_probe_is_short() -> None:
     assert str(Probe(255, mask=0, window=(0, 32), choices=(0, 1))) == "ff-m0-w0.32-c0.1"
 
 
+def test_a_whole_probe_is_text_and_json() -> None:
+    """Every part of a probe has its place in both: hexadecimal, dots between, and the shift as `shifts` has it."""
+    probe = Probe(0x1F, mask=0b101, window=(3, 40), choices=(3, 0, 12), shift=bytes([1, 0, 255]))
+    moved = shifts.to_text(probe.shift)
+    assert str(probe) == f"1f-m5-w3.40-c3.0.12-s{moved}"
+    assert probe.to_json() == {"seed": "1f", "mask": "5", "window": [3, 40], "choices": [3, 0, 12], "shift": moved}
+    assert Probe.parse(str(probe)) == Probe.from_json(probe.to_json()) == probe
+    assert Probe.from_json({**Probe(31).to_json(), "shift": None}) == Probe.parse("1f") == Probe(31)
+
+
+def test_a_probes_hash_is_of_its_seed_and_mask() -> None:
+    """Probes that differ in either are told apart by their hash; equal ones have one."""
+    probes = [Probe(seed, mask=mask) for seed in range(20) for mask in (0, 1, FULL_MASK)]
+    assert len({hash(probe) for probe in probes}) == len(probes)
+    assert hash(Probe(3, 5, (0, 32), (1,))) == hash(Probe(3, 5, (0, 32), (1,))) == hash(Probe(3, 5))
+
+
+def test_what_a_text_should_have_been_is_said_and_no_more_of_it_than_fits() -> None:
+    """The message shows how a probe looks and 80 characters of what was given; of a window, what it may be."""
+    for text in ("x" * 100, "1f-s" + "A" * shifts.MAX_TEXT):
+        said = f"a probe as gentest prints it, such as '1f-m5-w0.32-c3' but got probe={text[:80]!r} (type=str)"
+        with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}$"):
+            Probe.parse(text)
+    for text in ("1f-w6.5", "1f-w6.5-s" + "A" * 1000):
+        said = f"a window low.high with 0 <= low < high <= 64 but got window={text[:80]!r} (type=str)"
+        with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}$"):
+            Probe.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"seed": 31}, "a seed and a mask are hexadecimal text, a shift is text"),
+        ({"mask": 31}, "a seed and a mask are hexadecimal text, a shift is text"),
+        ({"shift": 31}, "a seed and a mask are hexadecimal text, a shift is text"),
+        ({"choices": "31"}, "choices are a list of whole numbers"),
+        ({"choices": [3.0]}, "choices are a list of whole numbers"),
+    ],
+)
+def test_what_is_wrong_with_a_probes_json_is_its_cause(change: dict[str, Any], cause: str) -> None:
+    """The message shows the JSON; what is wrong with it is the error that it comes from."""
+    value = Probe(31).to_json() | change
+    with pytest.raises(InvalidArgument) as caught:
+        Probe.from_json(value)
+    assert str(caught.value) == f"Expected a probe's JSON but got probe={value!r} (type=dict)"
+    assert str(caught.value.__cause__) == cause
+
+
 def _only_invalid(text: Any) -> None:
     try:
         probe = Probe.parse(text)
@@ -304,6 +354,71 @@ def test_a_probe_without_a_field_is_refused() -> None:
 
 
 # --- families
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "n_points", "streams", "has_path"),
+    [
+        (points(), "points()", 1, (FAR,), False),
+        (segments(), "segments(points=9)", 9, (NEAR, FAR), True),
+        (segments(2), "segments(points=2)", 2, (NEAR, FAR), True),
+        (neighbours(), "neighbours(step=0.1, count=1)", 2, (NEAR, FAR), False),
+        (neighbours(1, 3), "neighbours(step=1, count=3)", 4, (NEAR, FAR, FAR + 1, FAR + 2), False),
+        (steps(), "steps(epsilon=0.0001, at='path', straight=False)", 2, (NEAR, FAR), False),
+        (
+            steps(1 / 64, at="ends", straight=True),
+            "steps(epsilon=0.015625, at='ends', straight=True)",
+            2,
+            (0, 1),
+            False,
+        ),
+    ],
+)
+def test_a_family_says_what_it_is(
+    family: Probes, text: str, n_points: int, streams: tuple[int, ...], *, has_path: bool
+) -> None:
+    """A family's text is how it is made; it has so many latents a probe, at these ends, with or without an order."""
+    assert repr(family) == repr(type(family)(**vars(family))) == text
+    assert (family.n_points, family.streams, family.has_path) == (n_points, streams, has_path)
+    placed = family.place(gentest.Normal(3), [Probe(1), Probe(2)])[""]
+    assert placed.shape == (2, n_points, 3)
+    assert family.t([Probe(1), Probe(2)]).shape == (2, n_points)
+
+
+def test_what_is_not_said_of_a_family_is_what_is_documented() -> None:
+    """Nine points of a path, one neighbour a tenth of the way, and steps of 1e-4 along the prior's own path."""
+    assert (segments(), neighbours(), steps()) == (
+        segments(9),
+        neighbours(0.1, 1),
+        steps(1e-4, at="path", straight=False),
+    )
+
+
+def test_single_points_are_the_far_ends() -> None:
+    """A point is the far end of its seed's path, in the groups of its mask, at place 0."""
+    probes = [Probe(1), Probe(2), Probe(2, mask=0b10)]
+    ends = segments(2).place(gentest.Uniform(3), probes)[""]
+    assert (points().place(gentest.Uniform(3), probes)[""][:, 0] == ends[:, 1]).all()
+    assert (ends[2, 1] == [ends[1, 0, 0], ends[1, 1, 1], ends[1, 0, 2]]).all()
+    assert points().t(probes).tolist() == [[0.0], [0.0], [0.0]]
+
+
+def test_a_step_starts_where_its_seed_says() -> None:
+    """In a window from 1/4 to 1/2 the place is 1/4 + (1/4 - epsilon) u, of the seed's own uniform for places."""
+    u = float(uniforms(9, PLACE, 0, 1)[0])
+    place = 0.25 + (0.25 - 1e-3) * u
+    assert steps(1e-3).t([Probe(9, window=(16, 32))]) == pytest.approx(np.array([[place, place + 1e-3]]), rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_neighbours_lie_on_the_paths_to_other_ends(count: int) -> None:
+    """Each is a tenth of the way along the prior's own path from the sample to another end of the same seed."""
+    space, probes = gentest.Sphere(4), [Probe(1), Probe(2)]
+    ends = ends_of(space, probes, (NEAR, *(FAR + i for i in range(count))))[""]
+    placed = neighbours(0.1, count).place(space, probes)[""]
+    for i in range(count):
+        path = space.path(ends[NEAR], ends[FAR + i], np.array([[0.1]] * 2))
+        np.testing.assert_allclose(placed[:, 1 + i], path[:, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("space", SPACES, ids=repr)
@@ -446,6 +561,15 @@ def test_a_path_without_length_is_told_apart() -> None:
     assert moves(segments(3).place(space, probes)).tolist() == [True, False, True]
     assert moves(neighbours().place(space, probes)).tolist() == [True, False, True]
     assert moves(points().place(space, probes)).tolist() == [True, True, True]
+    assert moves(points().place(space, probes)).dtype == moves(segments(3).place(space, probes)).dtype == bool
+
+
+def test_groups_are_bits_of_the_mask() -> None:
+    """Of groups 0, 1 and 3 what is left without 0 and 3, said twice, and 2, which is not there, is 1."""
+    probe = Probe(9, mask=0b1011)
+    assert active_groups(probe, 64) == (0, 1, 3)
+    assert active_groups(probe, 3) == (0, 1)
+    assert without_groups(probe, [0, 3, 3, 2]) == Probe(9, mask=0b0010)
 
 
 @given(PROBES, st.sets(st.integers(0, 63)))
@@ -459,23 +583,29 @@ def test_groups_are_taken_away_once(probe: Probe, groups: set[int]) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: segments(1), "points >= 2 but got points=1"),
+        (lambda: segments(1), "^Expected a number of points >= 2 but got points=1 "),
         (lambda: segments(2.5), "points=2.5"),  # type: ignore[arg-type]
-        (lambda: neighbours(0.0), r"a step in \(0, 1\] but got step=0.0"),
+        (lambda: neighbours(0.0), r"^Expected a step in \(0, 1\] but got step=0.0 "),
         (lambda: neighbours(1.5), "step=1.5"),
+        (lambda: neighbours(step=True), "step=True"),
         (lambda: neighbours("x"), "step='x'"),  # type: ignore[arg-type]
         (lambda: neighbours(float("nan")), "step=nan"),
-        (lambda: neighbours(0.1, 0), "count=0"),
-        (lambda: neighbours(0.1, 1 << 16), "count=65536"),
-        (lambda: steps(0.0), "a step > 0 and <= 1/64 but got epsilon=0.0"),
-        (lambda: steps(0.1), "epsilon=0.1"),
+        (lambda: neighbours(0.1, 0), "^Expected a number of neighbours >= 1 but got count=0 "),
+        (lambda: neighbours(0.1, NOISE - FAR + 1), "count=65536"),
+        (lambda: steps(0.0), "^Expected a step > 0 and <= 1/64 but got epsilon=0.0 "),
+        (lambda: steps(0.016), "epsilon=0.016"),
         (lambda: steps(float("nan")), "epsilon=nan"),
         (lambda: steps("x"), "epsilon='x'"),  # type: ignore[arg-type]
-        (lambda: steps(at="start"), "'path' or 'ends' but got at='start'"),  # type: ignore[arg-type]
-        (lambda: steps(straight=1), "True or False but got straight=1"),  # type: ignore[arg-type]
+        (lambda: steps(at="start"), "^Expected 'path' or 'ends' but got at='start' "),  # type: ignore[arg-type]
+        (lambda: steps(straight=1), "^Expected True or False but got straight=1 "),  # type: ignore[arg-type]
     ],
 )
 def test_families_check_their_arguments(make: Any, message: str) -> None:
     """A family of no use is refused where it is made."""
     with pytest.raises(InvalidArgument, match=message):
         make()
+
+
+def test_as_many_neighbours_as_there_are_streams_are_allowed() -> None:
+    """The last neighbour's end is the stream before the noise's."""
+    assert neighbours(0.1, NOISE - FAR).streams[-1] == NOISE - 1

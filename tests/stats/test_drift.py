@@ -91,6 +91,14 @@ def test_evidence_of_one_latent_is_by_hand() -> None:
     assert np.exp(log_mean_above(np.array([-3.0]), NULL, -CLIP)) == pytest.approx(1.0 - mean)
 
 
+def test_single_precision_is_counted_in_double() -> None:
+    """Levels come as float32: what is computed of them is what would be of the same numbers in double precision."""
+    single = np.array([0.1, 0.7, -0.3] * 20, dtype=np.float32)
+    assert level_drift(single) == level_drift(single.astype(np.float64))
+    double = log_mean_above(single.astype(np.float64), NULL, -CLIP)
+    assert log_mean_above(single, NULL, -CLIP).tolist() == double.tolist()
+
+
 def test_p_is_two_over_the_evidence() -> None:
     """The p-value is 2 / evidence, 1 at the most, and evidence beyond any float makes it 0 without an overflow."""
     some = level_drift(np.full(40, 0.5))

@@ -272,6 +272,11 @@ def test_a_tail_is_a_sum_of_binomial_terms() -> None:
         assert np.exp(rates._log_tail(a, b, x)) == pytest.approx(betainc(a, b, x), rel=1e-11)
 
 
+def test_a_fraction_never_divides_by_nothing() -> None:
+    """What Lentz's evaluation divides by is kept from 0, and is otherwise itself."""
+    assert rates._away_from_zero(np.array([0.0, -1e-301, -2.0, 1e-299])).tolist() == [1e-300, 1e-300, -2.0, 1e-299]
+
+
 def test_evidence_agrees_with_scipy_where_scipy_is_fine() -> None:
     """Of 200 probes the evidence is that of SciPy's own log survival function, to one part in a million."""
     test = RateTest(p0=0.95, slack=0.02, alpha=ALPHA)

@@ -384,7 +384,7 @@ def test_a_p_value_of_an_error_is_of_every_rows_part_in_it(n: int, m: int, r: in
     assert [two_sample._p_of_error(alike, n, n + m, difference) for difference in (-0.1, 0.0, 0.1)] == [1.0, 1.0, 0.0]
 
 
-@pytest.mark.parametrize(("at", "sizes"), [((1.0, 0.5), (9, 6)), ((0.6, 0.5), (7, 7)), ((1.5, 0.0), (8, 6))])
+@pytest.mark.parametrize(("at", "sizes"), [((1.0, 0.5), (9, 6)), ((6.0, 0.0), (5, 5)), ((1.5, 0.0), (8, 6))])
 def test_how_much_further_is_the_difference_at_each_scale(at: tuple[float, float], sizes: tuple[int, int]) -> None:
     """At each scale the share of permutations as large and the p-value of the error, the larger of the two; and five
     times the least of the scales'."""
@@ -402,12 +402,22 @@ def test_how_much_further_is_the_difference_at_each_scale(at: tuple[float, float
     assert further(x, y, reference, permutations=99).p == pytest.approx(min(5 * min(p_values), 1.0), rel=1e-9)
 
 
+def test_how_many_permutations_are_held_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one, by sevens of which the last is short, or all at once: the same p-values."""
+    x, y, reference = np.random.default_rng(27).standard_normal((3, 6, 1)) + np.array([1.0, 0.0, 0.0])[:, None, None]
+    whole = mmd_test(x, y, permutations=25), further(x, y, reference, permutations=25)
+    for at_once in (1, 7):
+        monkeypatch.setattr(two_sample, "_CHUNK", 12 * at_once)
+        assert (mmd_test(x, y, permutations=25), further(x, y, reference, permutations=25)) == whole
+
+
 def test_what_is_not_said_is_what_is_documented() -> None:
     """499 permutations, or 9,999 of what is further, a level of .01, and seed 0, which is not seed 1."""
     rng = np.random.default_rng(25)
     x, y = rng.standard_normal((2, 9, 1))
     assert mmd_test(x, y) == mmd_test(x, y, permutations=499, seed=0) != mmd_test(x, y, seed=1)
     assert closeness(x, y) == closeness(x, y, alpha=0.01, seed=0)
+    assert mmd_test(x, x, permutations=1).p == 1.0
     x, y = rng.standard_normal((9, 32)), rng.standard_normal((6, 32)) + 1.5
     assert closeness(x, y, alpha=0.45) == closeness(x, y, alpha=0.45, seed=0) != closeness(x, y, alpha=0.45, seed=1)
     x, y, reference = rng.standard_normal((3, 5, 1)) + np.array([6.0, 0.0, 0.0])[:, None, None]

@@ -27,6 +27,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import resource
 import shutil
 import signal
@@ -123,14 +124,15 @@ def undecorated(source: str) -> str:
     return "\n".join([*lines, *last]) + "\n"
 
 
-def explained() -> dict[str, str]:
-    """Why no test could kill a mutant, by its text."""
-    reasons = {}
+def explained() -> dict[str, re.Pattern[str]]:
+    """The mutants that are explained, by what the file says of them: a mutant's text, in which `...` is anything."""
+    known = {}
     for paragraph in EXPLAINED.read_text(encoding="utf-8").split("\n\n"):
-        *mutant, reason = [line for line in paragraph.strip().splitlines() if not line.startswith("#")] or [""]
+        *mutant, _why = [line for line in paragraph.strip().splitlines() if not line.startswith("#")] or [""]
         if mutant:
-            reasons["\n".join(mutant)] = reason
-    return reasons
+            text = "\n".join(mutant)
+            known[text] = re.compile(".*".join(re.escape(part) for part in text.split("...")))
+    return known
 
 
 # --- one module, in a process of its own, whose working directory is the copy
@@ -172,10 +174,12 @@ class Results:
 class Forks:
     """A plugin of pytest: in place of running the tests that it collected, runs them for each mutant, in a fork."""
 
-    def __init__(self, mutants: list[Mutant], passed_over: Iterable[str], up_to: float, results: Results) -> None:
+    def __init__(
+        self, mutants: list[Mutant], passed_over: Iterable[re.Pattern[str]], up_to: float, results: Results
+    ) -> None:
         self._mutants = mutants
         self._up_to = up_to
-        self._passed_over = set(passed_over)
+        self._passed_over = tuple(passed_over)
         self._results = results
         self.failed = ""
 
@@ -191,8 +195,8 @@ class Forks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self._results.begin(self._mutants, f"{fingerprint()} {self._up_to}")
-        done = self._passed_over | {text for text, status in self._results.by_text.items() if status}
-        left = [mutant for mutant in self._mutants if mutant.text not in done]
+        left = [mutant for mutant in self._mutants if not self._results.by_text[mutant.text]]
+        left = [mutant for mutant in left if not any(known.fullmatch(mutant.text) for known in self._passed_over)]
         if not left:
             return True
         warm_up()
@@ -327,7 +331,7 @@ def run_module(module: str, up_to: float, *, also_explained: bool) -> int:
     path = Path("gentest", module)
     mutated, mutants = mutants_of(path.read_text(encoding="utf-8"), module)
     path.write_text(mutated, encoding="utf-8")
-    forks = Forks(mutants, {} if also_explained else explained(), up_to, Results(Path("results.json")))
+    forks = Forks(mutants, () if also_explained else explained().values(), up_to, Results(Path("results.json")))
     tests = [f"tests/{name}" for name in TESTS[module]]
     options = ["-qq", "--no-header", "--tb=no", "-s", "-m", "not slow", "-p", "no:cacheprovider"]
     code = pytest.main([*options, *tests], plugins=[forks])
@@ -365,7 +369,7 @@ def rows(tally: dict[str, Counter[str]]) -> Iterator[str]:
 
 
 def main(modules: list[str], scratch: Path, up_to: float, *, also_explained: bool) -> int:
-    reasons, tally, survivors, stale = explained(), {}, [], []
+    known, tally, survivors, stale = explained(), {}, [], []
     for module in modules:
         started, folder = time.monotonic(), copy(module, scratch)
         command = [sys.executable, str(Path(__file__).resolve()), "--here", module, "--up-to", str(up_to)]
@@ -374,16 +378,16 @@ def main(modules: list[str], scratch: Path, up_to: float, *, also_explained: boo
         if done.returncode:
             return done.returncode
         by_text = Results(folder / "results.json").by_text
-        counts = Counter(mutants=len(by_text))
+        counts, unused = Counter(mutants=len(by_text)), {text for text in known if text.startswith(f"{module} ")}
         for text, status in by_text.items():
+            why = [said for said, pattern in known.items() if pattern.fullmatch(text)]
             status = status or "survived"  # what is explained and was not run
             counts[status] += 1
-            if text in reasons:
-                counts["explained"] += status == "survived"
-                stale += [text] * (status != "survived")
-            elif status == "survived":
-                survivors.append(text)
-        stale += [text for text in reasons if text.startswith(f"{module} ") and text not in by_text]
+            counts["explained"] += bool(why) and status == "survived"
+            if status == "survived":
+                unused.difference_update(why)
+                survivors += [] if why else [text]
+        stale += sorted(unused)
         tally[module] = counts
         print(f"{module}: {len(by_text)} mutants in {time.monotonic() - started:.0f} s", file=sys.stderr)
     for title, texts in (("survived", survivors), ("explained, and not there or killed", stale)):
