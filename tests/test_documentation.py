@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -150,7 +151,10 @@ def test_wrong_commands_are_noticed() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives the headings of a page."""
+    """The anchors that GitHub gives the headings of a page; of a file of tests, their names."""
+    if page.suffix == ".py":
+        tree = ast.walk(ast.parse(page.read_text(encoding="utf-8")))
+        return {node.name for node in tree if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -167,12 +171,24 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(there), f"{name(page)}: {target}"
 
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FAULTS = re.findall(r"^\| \[([^\]]+)\]\((tests/\S+\.py)#\w+\) \| [^|]+ \| [^|]+ \|$", README, re.MULTILINE)
+"""The rows of the README's table of faults: each leads to its test, as every link is shown to."""
+
+
+def test_every_fault_is_a_test_of_its_own_row() -> None:
+    """Nothing in the table is without a test, and no fault stands there twice."""
+    section = README.partition("\n## Reliable\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) == len(FAULTS) + 2
+    assert len({fault for fault, _ in FAULTS}) == len(FAULTS) >= 25
+
+
 def test_the_readme_leads_to_every_guide() -> None:
-    """The README is one page, and names each of the guides."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 200
+    """The README is one page, besides its table of faults, and names each of the guides."""
+    assert len(README.splitlines()) - len(FAULTS) <= 200
     for page in PAGES[1:]:
-        assert name(page.parent) in text, page
+        assert name(page.parent) in README, page
 
 
 def run(command: str) -> str:
