@@ -159,7 +159,7 @@ def _lower_bound(wins: int, losses: int, ties: int, alpha: float) -> float:
 
 
 def _broadcast(*counts: ArrayLike) -> tuple[Floats, ...]:
-    return np.broadcast_arrays(*(np.asarray(count, dtype=np.float64) for count in counts))
+    return tuple(np.broadcast_arrays(*counts))
 
 
 def _column(values: Floats, ndim: int) -> Floats:

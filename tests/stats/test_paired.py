@@ -185,7 +185,7 @@ def test_the_last_probe_of_a_look_counts() -> None:
     before, after = np.ones((2, 40), dtype=int)
     before[[31, 35]] = after[[30, 36]] = 0
     for given in ((before[:32], after[:32]), (before, after[:35])):
-        for sides in (given, [side.astype(bool) for side in given], [side.tolist() for side in given]):
+        for sides in (given, [side.astype(float) for side in given], [side.tolist() for side in given]):
             got = compare(*sides, tolerance=0.05, alpha=ALPHA, claims=1)
             assert (got.wins, got.losses, got.ties, got.probes, got.fired) == (1, 1, 30, 32, "")
             assert got.discordance == 2 / 32
@@ -214,6 +214,7 @@ def test_a_bound_of_one_probe_is_in_closed_form() -> None:
 def test_nothing_compared_bounds_nothing() -> None:
     """Without probes the difference may be any; ties alone bound it from both sides."""
     assert difference_bounds(0, 0, 0, ALPHA) == (-1.0, 1.0)
+    assert difference_bounds(0, 2000, 1, ALPHA)[0] == -1.0  # so many losses leave no wager that won
     low, high = difference_bounds(0, 0, 200, ALPHA)
     assert -0.1 < low == -high < 0.0
 
