@@ -186,7 +186,7 @@ def baselines(draw: st.DrawFn) -> Baseline:
             space=f"Normal({which})",
             margins=pack(draw(st.lists(FLOATS, max_size=3))),
             measures=draw(st.dictionaries(TEXTS, TEXTS, max_size=2)),
-            spreads=draw(st.dictionaries(TEXTS, NUMBERS, max_size=2)),
+            spreads=draw(st.dictionaries(TEXTS, st.floats(1e-300, 1e300), max_size=2)),
             look=look,
         )
         entries[key] = Entry(draw(st.sampled_from(Verdict)).value, sample)
