@@ -141,7 +141,7 @@ class Asked:
 
 
 @st.composite
-def tests(draw: st.DrawFn) -> list[Asked]:
+def several(draw: st.DrawFn) -> list[Asked]:
     """Some tests of one generator, or of two, most of which look at the same probes: so that there is much to share."""
     generators = st.sampled_from(draw(st.lists(st.sampled_from([*GENERATORS]), min_size=1, max_size=2)))
     asked = st.builds(
@@ -241,7 +241,7 @@ SESSIONS = st.builds(
 
 
 @tried_on(6)
-@given(tests(), SESSIONS, st.randoms(use_true_random=False))
+@given(several(), SESSIONS, st.randoms(use_true_random=False))
 def test_each_comes_to_what_it_comes_to_alone(asked: list[Asked], session: Session, rng: Any) -> None:
     """Verdict, counterexample, rate and sample of each property are those that it has in a context of its own."""
     with tempfile.TemporaryDirectory() as folder:
