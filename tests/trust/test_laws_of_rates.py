@@ -28,7 +28,7 @@ def outcomes(draw: st.DrawFn, most: int = 400) -> NDArray[np.bool_]:
     """Outcomes in runs of different shares, so that tests stop early, late and never."""
     found: list[bool] = []
     for _ in range(draw(st.integers(1, 4))):
-        share = draw(st.sampled_from([0.0, 0.5, 0.9, 0.97, 1.0]))
+        share = draw(st.sampled_from([0.0, 0.5, 0.85, 0.9, 0.97, 1.0]))
         rng = np.random.default_rng(draw(st.integers(0, 99)))
         found += (rng.random(draw(st.integers(1, most // 4))) < share).tolist()
     return np.array(found, dtype=np.bool_)

@@ -140,15 +140,21 @@ class Asked:
         )
 
 
-ASKED = st.builds(
-    Asked,
-    st.sampled_from([*GENERATORS]),
-    st.sampled_from([*PROPERTIES]),
-    st.integers(0, 1),
-    st.sampled_from([4, 10]),
-    st.sampled_from([0, 0, 12]),
-    st.integers(0, 19).map(lambda n: n == 19),
-).filter(lambda asked: fits(asked.generator, asked.property))
+@st.composite
+def several(draw: st.DrawFn) -> list[Asked]:
+    """Some tests of one generator, or of two, most of which look at the same probes: so that there is much to share."""
+    generators = st.sampled_from(draw(st.lists(st.sampled_from([*GENERATORS]), min_size=1, max_size=2)))
+    asked = st.builds(
+        Asked,
+        generators,
+        st.sampled_from([*PROPERTIES]),
+        st.sampled_from([0, 0, 1]),
+        st.sampled_from([10, 10, 4]),
+        st.sampled_from([0, 0, 12]),
+        st.integers(0, 19).map(lambda n: n == 19),
+    ).filter(lambda asked: fits(asked.generator, asked.property))
+    return draw(st.lists(asked, min_size=2, max_size=5, unique_by=lambda asked: (asked.generator, asked.property)))
+
 
 ALONE: dict[Asked, Result] = {}
 
@@ -235,7 +241,7 @@ SESSIONS = st.builds(
 
 
 @tried_on(6)
-@given(st.lists(ASKED, min_size=1, max_size=4), SESSIONS, st.randoms(use_true_random=False))
+@given(several(), SESSIONS, st.randoms(use_true_random=False))
 def test_each_comes_to_what_it_comes_to_alone(asked: list[Asked], session: Session, rng: Any) -> None:
     """Verdict, counterexample, rate and sample of each property are those that it has in a context of its own."""
     with tempfile.TemporaryDirectory() as folder:
