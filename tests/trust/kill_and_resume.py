@@ -5,10 +5,10 @@ network), in a folder of its own. It is killed by SIGKILL at a moment drawn unif
 takes, perhaps several times, and then run to its end. The JSON that it leaves is to be that of a run which nobody
 disturbed: every verdict, counterexample, margin, rate and gate; not times, and not how many images were made.
 
-    python tests/trust/kill_and_resume.py --runs 500 --workers 2        killed from outside, at any moment
-    python tests/trust/kill_and_resume.py --runs 500 --while-writing    killed from within, while a file is written
-    python tests/trust/kill_and_resume.py --runs 100 --together         two at once that share a cache, one is killed
-    python tests/trust/kill_and_resume.py --runs 100 --interrupt        told to stop: SIGINT, SIGINT twice, or SIGTERM
+    python tests/trust/kill_and_resume.py --killed 500 --workers 2    from outside, at any moment
+    python tests/trust/kill_and_resume.py --while-writing 200         from within, while something is written
+    python tests/trust/kill_and_resume.py --together 100              two at once that share a cache, one is killed
+    python tests/trust/kill_and_resume.py --stopped 100               SIGINT, SIGINT twice, or SIGTERM
 
 A run that is told to stop has to leave the files that were asked for, whole, with what was decided by then and the
 names of what was not; and nothing of it may be blessed.
@@ -102,6 +102,15 @@ STOPPED = {
 SIGNALS = ((signal.SIGINT,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM,))
 AT_ONCE = 0.03
 """Seconds at most from the first signal to the second."""
+WAYS = {
+    "killed": tuple(KINDS),
+    "while-writing": tuple(KINDS),
+    "together": ("forgetting", "gate"),
+    "stopped": tuple(STOPPED),
+}
+"""How runs are disturbed, and which."""
+MANY = 50
+"""Of so many runs, durations are measured with care."""
 WRITING = "writing files"
 INNOCENT = ("seconds", "images", "generator_calls", "replayed")
 """What may differ of any result."""
@@ -279,7 +288,7 @@ class Killer:
 class Bench:
     """The repository, what an undisturbed run of each kind comes to, and how long it takes."""
 
-    def __init__(self, root: Path, *, kinds: Sequence[str] = tuple(KINDS)) -> None:
+    def __init__(self, root: Path, kinds: Sequence[str]) -> None:
         self._root = root
         self.kinds = kinds
         self._model = root / "model"
@@ -296,7 +305,7 @@ class Bench:
         self.seconds: dict[str, float] = {}
         self.moments: dict[str, int] = {}
 
-    def measure(self, *, times: int = 3, moments: bool = False) -> None:
+    def measure(self, *, times: int, moments: bool) -> None:
         """An undisturbed run of each kind, as often; its duration is the median."""
         for kind in self.kinds:
             durations = []
@@ -316,10 +325,8 @@ class Bench:
         """A new folder with the repository in it."""
         return Path(shutil.copytree(self._model, self._root / name))
 
-    def run(self, number: int, seed: int, *, while_writing: bool) -> Run:
+    def kill(self, kind: str, number: int, rng: random.Random, *, while_writing: bool) -> Run:
         """One run that is killed at least once, and then runs to its end."""
-        rng = random.Random(f"{seed} {number}")
-        kind = self.kinds[number % len(self.kinds)]
         run, folder = Run(kind), self.folder(f"run {number}")
         for _ in range(rng.choice(range(1, MOST_KILLS + 1))):
             if while_writing:
@@ -332,10 +339,8 @@ class Bench:
         shutil.rmtree(folder)
         return run
 
-    def share(self, number: int, seed: int) -> Run:
+    def share(self, kind: str, number: int, rng: random.Random) -> Run:
         """Two runs with one cache at the same time, of which the first is killed and run again."""
-        rng = random.Random(f"{seed} {number}")
-        kind = self.kinds[number % len(self.kinds)]
         run, folders = Run(kind), [self.folder(f"run {number} {i}") for i in range(2)]
         cache = folders[0].with_name(f"cache {number}")
         cache.mkdir()
@@ -365,10 +370,9 @@ class Bench:
         else:
             run.differences.append("no results")
 
-    def stop(self, number: int, seed: int) -> Run:
+    def stop(self, kind: str, number: int, rng: random.Random) -> Run:
         """One run that is told to stop, and what it left."""
-        rng = random.Random(f"{seed} {number}")
-        kind, signals = self.kinds[number % len(self.kinds)], rng.choice(SIGNALS)
+        signals = rng.choice(SIGNALS)
         run, folder = Run(kind), self.folder(f"run {number}")
         moment, apart = rng.uniform(0.0, self.seconds[kind]), rng.uniform(0.0, AT_ONCE)
         phase, status = fork(folder, kind).stop_after(moment, signals, apart)
@@ -440,7 +444,7 @@ def prepared(root: Path) -> None:
     for module in pkgutil.walk_packages(gentest.__path__, "gentest."):
         importlib.import_module(module.name)
     said = root / "modules"
-    bench = Bench(root / "first", kinds=("forgetting",))
+    bench = Bench(root / "first", ("forgetting",))
     fork(bench.folder("run"), "forgetting", before=lambda: _say_modules(said)).ended()
     for name in said.read_text().split():
         with suppress(ImportError):
@@ -483,11 +487,11 @@ def side_by_side(one: Callable[[int], Run], n: int, n_workers: int) -> list[Run]
     return found
 
 
-def summary(found: Sequence[Run], seconds: float) -> list[str]:
+def summary(way: str, found: Sequence[Run], seconds: float) -> list[str]:
     """What there is to say of them."""
     hits = Counter(phase for run in found for phase in run.killed_in)
     bad = [run for run in found if run.differences]
-    lines = [f"{len(found)} runs in {seconds:.0f} s, stopped {sum(hits.values())} times:"]
+    lines = [f"{way}: {len(found)} runs in {seconds:.0f} s, hit {sum(hits.values())} times:"]
     lines += [f"  {n:5d}  {phase}" for phase, n in hits.most_common()]
     for kind, n in Counter(run.kind for run in found).items():
         own = [run for run in found if run.kind == kind]
@@ -500,30 +504,36 @@ def summary(found: Sequence[Run], seconds: float) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 where no run differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=500)
+    for name in WAYS:
+        parser.add_argument(f"--{name}", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--while-writing", action="store_true")
-    parser.add_argument("--together", action="store_true")
-    parser.add_argument("--interrupt", action="store_true")
     given = parser.parse_args(arguments)
+    asked = {name: n for name in WAYS if (n := vars(given)[name.replace("-", "_")])}
+    bad = 0
     with tempfile.TemporaryDirectory() as root:
         prepared(Path(root))
-        bench = Bench(Path(root) / "bench", kinds=_kinds(given))
-        bench.measure(moments=given.while_writing)
+        kinds = tuple(dict.fromkeys(kind for name in asked for kind in WAYS[name]))
+        bench = Bench(Path(root) / "bench", kinds)
+        bench.measure(times=3 if sum(asked.values()) >= MANY else 1, moments="while-writing" in asked)
         said = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in bench.seconds.items())
         sys.stdout.write(f"undisturbed: {said}\n")
-        started = time.monotonic()
-        kill = functools.partial(bench.run, seed=given.seed, while_writing=given.while_writing)
-        one = functools.partial(bench.stop if given.interrupt else bench.share, seed=given.seed)
-        found = side_by_side(one if given.interrupt or given.together else kill, given.runs, given.workers)
-        lines = summary(found, time.monotonic() - started)
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 1 if len(found) < given.runs or any(run.differences for run in found) else 0
+        for name, n in asked.items():
+            started = time.monotonic()
+            found = side_by_side(functools.partial(one, bench, name, given.seed), n, given.workers)
+            sys.stdout.write("\n".join(summary(name, found, time.monotonic() - started)) + "\n")
+            bad += n - len(found) + sum(bool(run.differences) for run in found)
+    return 1 if bad else 0
 
 
-def _kinds(given: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(STOPPED) if given.interrupt else ("forgetting", "gate") if given.together else tuple(KINDS)
+def one(bench: Bench, way: str, seed: int, number: int) -> Run:
+    """The run of that number."""
+    kind = WAYS[way][number % len(WAYS[way])]
+    rng = random.Random(f"{seed} {way} {number}")
+    disturbed = {"together": bench.share, "stopped": bench.stop}.get(way)
+    if disturbed is not None:
+        return disturbed(kind, number, rng)
+    return bench.kill(kind, number, rng, while_writing=way == "while-writing")
 
 
 if __name__ == "__main__":
