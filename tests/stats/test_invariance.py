@@ -156,9 +156,11 @@ def test_what_fills_a_look_is_looked_at_once_it_does() -> None:
     before[[15, 31]] = after[[14, 30]] = 0
     for n in (16, 31, 32, 40):
         for sides in ((before, after), (before.astype(float), after.astype(float)), (before.tolist(), after.tolist())):
-            got = compare_priors(*(side[:n] for side in sides), delta=0.05, alpha=ALPHA)
             looks = n // 16
-            assert (got.fired, got.probes, got.wins, got.losses, got.ties) == ("", 16 * looks, looks, looks, 14 * looks)
+            for own, other in (sides, sides[::-1]):
+                got = compare_priors(own[:n], other[:n], delta=0.05, alpha=ALPHA)
+                counts = got.probes, got.wins, got.losses, got.ties
+                assert (got.fired, *counts) == ("", 16 * looks, looks, looks, 14 * looks)
 
 
 def test_one_claim_unless_more_are_said() -> None:

@@ -408,6 +408,7 @@ def test_how_many_permutations_are_held_at_a_time_changes_nothing(monkeypatch: p
     whole = mmd_test(x, y, permutations=25), further(x, y, reference, permutations=25)
     for at_once in (1, 7):
         monkeypatch.setattr(two_sample, "_CHUNK", 12 * at_once)
+        assert sum(members.shape[1] for members in two_sample._memberships(6, 12, 25, 0)) == 26
         assert (mmd_test(x, y, permutations=25), further(x, y, reference, permutations=25)) == whole
 
 
