@@ -83,7 +83,8 @@ def plan(n: int, kinds: tuple[Kind, ...] = KINDS) -> Iterator[tuple[Kind, int]]:
 
 def warm_up() -> None:
     """What is imported and compiled at first use is no input's doing."""
-    importlib.import_module("safetensors.torch")
+    for name in ("safetensors.torch", "PIL.ImageCms"):
+        importlib.import_module(name)
     Image.init()
     layout.cells("笑")
     parsers.check_page(parsers.EVERY)

@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -450,6 +451,13 @@ PICTURES = {
 }
 
 
+def claiming(width: int, height: int) -> bytes:
+    """A PNG of some bytes that says how large it is, with the checksum that fits."""
+    raw = PICTURES[".png"]
+    head = raw[12:16] + struct.pack(">II", width, height) + raw[24:29]
+    return raw[:12] + head + struct.pack(">I", zlib.crc32(head)) + raw[33:]
+
+
 def make_reference(rng: Random, folder: Path) -> None:
     own = folder / "reference"
     own.mkdir()
@@ -461,10 +469,7 @@ def make_reference(rng: Random, folder: Path) -> None:
     elif how < 0.1:
         path.symlink_to(rng.choice(["/dev/zero", "/etc/passwd", "nowhere", "."]))
     elif how < 0.15 and suffix == ".png":  # 100,000 x 100,000 pixels, said in 24 bytes
-        raw = PICTURES[".png"]
-        path.write_bytes(
-            raw[:16] + struct.pack(">II", *rng.choice([(100_000, 100_000), (12_000, 9_000), (0, 5)])) + raw[24:]
-        )
+        path.write_bytes(claiming(*rng.choice([(100_000, 100_000), (12_000, 9_000), (8_193, 8_192), (0, 5)])))
     else:
         path.write_bytes(bytes_changed(PICTURES[suffix], rng))
 
