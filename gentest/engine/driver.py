@@ -316,7 +316,7 @@ class _Check:
     def _shown(self, result: Result, failing: Sequence[Probe]) -> Result:
         """With the worst and the minimal of probes that violate; those of the run before are shown as they were."""
         if result.replayed:
-            worst, minimal = self.judge.worst(failing), failing[0]
+            minimal, worst = failing[0], failing[-1]  # as they were kept: a reduction may violate more than the worst
         else:
             found = Counterexamples(self.judge, self._real, self.values)
             worst, minimal = found.worst(failing), found.minimal(failing)

@@ -413,6 +413,8 @@ def test_a_failure_of_the_run_before_is_reported_alike() -> None:
     stored = tuple(Probe.from_json(c.probe) for c in (first.counterexample, first.worst))
     again = check(Question(definition, stored=stored), generator, Context(values), values)
     assert (again.counterexample, again.worst, again.replayed) == (first.counterexample, first.worst, True)
+    swapped = check(Question(definition, stored=stored[::-1]), generator, Context(values), values)
+    assert (swapped.counterexample, swapped.worst) == (first.worst, first.counterexample)  # whichever violates more
     mended = zoo.generator(zoo.linear, gentest.Normal(64))
     assert check(Question(definition, stored=stored), mended, Context(values), values).examples == 60
 

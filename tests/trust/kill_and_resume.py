@@ -508,8 +508,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only", metavar="KIND", help=f"of {', '.join((*KINDS, *STOPPED))}")
     given = parser.parse_args(arguments)
     asked = {name: n for name in WAYS if (n := vars(given)[name.replace("-", "_")])}
+    if given.only is not None:
+        WAYS.update(dict.fromkeys(WAYS, (given.only,)))
     bad = 0
     with tempfile.TemporaryDirectory() as root:
         prepared(Path(root))
