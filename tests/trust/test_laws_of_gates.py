@@ -57,7 +57,7 @@ def standings(found: Comparison) -> dict[str, Standing]:
     return {c.test: c.gate.standing for c in found.properties}
 
 
-@tried_on(25)
+@tried_on(10)
 @given(pairs(), st.integers(0, 30))
 def test_what_one_loses_the_other_wins(rows: tuple[list[list[float]], list[list[float]]], spare: int) -> None:
     """Where a candidate has regressed, the same two the other way round are held: in no claim are both refused."""
@@ -71,7 +71,7 @@ def test_what_one_loses_the_other_wins(rows: tuple[list[list[float]], list[list[
             assert (one.gate.wins, one.gate.losses) == (other.gate.losses, other.gate.wins)
 
 
-@tried_on(15)
+@tried_on(10)
 @given(pairs(), st.integers(0, 3), st.sampled_from(["off", "warn", "fail"]))
 def test_a_thing_is_as_good_as_itself(rows: tuple[list[list[float]], list[list[float]]], seed: int, drift: str) -> None:
     """Compared with itself nothing is refused, nor drifted; and all of it is held, given probes enough."""
@@ -85,7 +85,7 @@ def test_a_thing_is_as_good_as_itself(rows: tuple[list[list[float]], list[list[f
     assert all((c.gate.wins, c.gate.losses, c.gate.log_regressed) == (0, 0, 0.0) for c in found.properties)
 
 
-@tried_on(25)
+@tried_on(10)
 @given(pairs(), st.data())
 def test_no_standing_gets_worse_where_more_holds(
     rows: tuple[list[list[float]], list[list[float]]], data: st.DataObject
@@ -102,7 +102,7 @@ def test_no_standing_gets_worse_where_more_holds(
     assert worse.refused or not found.refused
 
 
-@tried_on(15)
+@tried_on(10)
 @given(pairs(least=2), st.randoms(use_true_random=False))
 def test_the_order_of_claims_does_not_count(rows: tuple[list[list[float]], list[list[float]]], rng: object) -> None:
     """Results in another order, and a baseline of another, give each property what it had: standing, evidence, need."""
@@ -125,7 +125,7 @@ def data_shuffled(rows: list[Result], rng: object) -> list[Result]:
     return copy
 
 
-@tried_on(15)
+@tried_on(10)
 @given(pairs(most=2), st.integers(1, 20))
 def test_a_claim_that_holds_strengthens_no_refusal(
     rows: tuple[list[list[float]], list[list[float]]], n_more: int
@@ -142,7 +142,7 @@ def test_a_claim_that_holds_strengthens_no_refusal(
     assert alone.refused or not among.refused
 
 
-@tried_on(25)
+@tried_on(10)
 @given(pairs(), st.integers(0, 10))
 def test_no_refusal_is_without_its_evidence(rows: tuple[list[list[float]], list[list[float]]], spare: int) -> None:
     """What is refused has the evidence that it is said to need, 1 / alpha at least; what is held, what that needs."""

@@ -39,7 +39,7 @@ def asked_of(rows: NDArray[np.bool_]) -> Callable[[int, int], list[bool]]:
     return lambda start, n: rows[start : start + n].tolist()
 
 
-@tried_on(60)
+@tried_on(30)
 @given(
     st.lists(outcomes(), min_size=1, max_size=3), P0, st.integers(1, 300), st.integers(1, 300), st.none() | st.just(0.2)
 )
@@ -54,7 +54,7 @@ def test_no_block_size_changes_a_rate(
     assert found[0] == found[1] == found[2]
 
 
-@tried_on(60)
+@tried_on(30)
 @given(outcomes(), outcomes(), P0, SLACK, ALPHA)
 def test_a_decision_stays_whatever_follows(
     first: NDArray[np.bool_], more: NDArray[np.bool_], p0: float, slack: float | None, alpha: float
@@ -67,7 +67,7 @@ def test_a_decision_stays_whatever_follows(
     assert after.holds is test.decide(after.passes, after.probes)
 
 
-@tried_on(60)
+@tried_on(30)
 @given(outcomes(), st.data(), P0, ALPHA)
 def test_no_decision_gets_worse_where_more_passes(
     rows: NDArray[np.bool_], data: st.DataObject, p0: float, alpha: float
@@ -81,7 +81,7 @@ def test_no_decision_gets_worse_where_more_passes(
     assert not worse.holds or found.probes <= worse.probes
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.integers(0, 200), st.integers(1, 200), st.integers(2, 20), ALPHA)
 def test_an_interval_shrinks(passes: int, n: int, times: int, alpha: float) -> None:
     """So many times the counts bound the same share more closely, and less certainty bounds it more closely, too."""
@@ -99,7 +99,7 @@ def test_an_interval_shrinks(passes: int, n: int, times: int, alpha: float) -> N
     assert bolder[1] <= high + 1e-9
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.integers(0, 400), st.integers(1, 400), P0, ALPHA)
 def test_the_opposite_of_a_rate_is_the_opposite(passes: int, n: int, p0: float, alpha: float) -> None:
     """That a property fails at most so often is what its opposite holding at least so often is: bounds are mirrored."""
@@ -109,7 +109,7 @@ def test_the_opposite_of_a_rate_is_the_opposite(passes: int, n: int, p0: float, 
     assert (1 - other[1], 1 - other[0]) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
 
 
-@tried_on(40)
+@tried_on(25)
 @given(outcomes(), P0, P0)
 def test_a_lower_rate_is_no_harder_to_reach(rows: NDArray[np.bool_], one: float, other: float) -> None:
     """What holds at a rate is not refuted at a lower one, and what is refuted at one does not hold at a higher one."""

@@ -134,7 +134,7 @@ def outside(part: Part, z: NDArray[np.float64], family: Probes) -> float:
 ALONG = along(gentest.Direction([1.0]))
 
 
-@tried_on(40)
+@tried_on(25)
 @given(looked_at())
 def test_every_latent_is_one_that_the_prior_has(case: tuple[Space, Probes, list[Probe]]) -> None:
     """In its box, on its sphere, in its bank, at its radius, one of its choices: windowed, masked, shifted, moved."""
@@ -154,7 +154,7 @@ def test_every_latent_is_one_that_the_prior_has(case: tuple[Space, Probes, list[
         assert outside(part, z[0].astype(np.float64), family) <= ROUNDING
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.data(), MOVING)
 def test_a_sample_at_a_radius_is_at_it(data: st.DataObject, part: Part) -> None:
     """Where the radius of a part is set, every sample has it, but for one in the middle itself."""
@@ -169,7 +169,7 @@ def test_a_sample_at_a_radius_is_at_it(data: st.DataObject, part: Part) -> None:
 # one seed, one latent
 
 
-@tried_on(40)
+@tried_on(25)
 @given(looked_at(n=6), st.randoms(use_true_random=False))
 def test_a_latent_does_not_depend_on_its_company(case: tuple[Space, Probes, list[Probe]], rng: Any) -> None:
     """In any order, cut into any blocks, with whatever beside it, a probe has the same latents, to the last bit."""
@@ -184,7 +184,7 @@ def test_a_latent_does_not_depend_on_its_company(case: tuple[Space, Probes, list
             assert z.tobytes() == np.ascontiguousarray(together[name][some]).tobytes()
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.data(), SPACES)
 def test_families_share_their_ends(data: st.DataObject, space: Space) -> None:
     """The near end of a seed is one latent, in whichever family; so is the first far one, which a point is."""
@@ -198,7 +198,7 @@ def test_families_share_their_ends(data: st.DataObject, space: Space) -> None:
         assert far == {points().place(space, [probe])[name][0, 0].tobytes()}
 
 
-@tried_on(40)
+@tried_on(25)
 @given(looked_at(), st.integers(1, 3))
 def test_no_uniform_is_used_twice(case: tuple[Space, Probes, list[Probe]], n_noise: int) -> None:
     """Ends, parts, noise and place of a probe draw from streams of their own: no number of one is another's."""
@@ -235,7 +235,7 @@ SCALARS = st.one_of(
 )
 
 
-@tried_on(40)
+@tried_on(25)
 @given(SCALARS, UNIFORMS, st.none() | PSIS)
 def test_a_prior_is_its_inverse_cdf(scalar: tuple[Part, Any], uniforms: NDArray[np.float64], psi: float | None) -> None:
     """The CDF of a latent is the uniform that made it, truncated or not, and a larger uniform makes no smaller one."""
@@ -246,7 +246,7 @@ def test_a_prior_is_its_inverse_cdf(scalar: tuple[Part, Any], uniforms: NDArray[
     np.testing.assert_allclose(law.cdf(untruncated), uniforms, rtol=0, atol=1e-9)
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.lists(st.just(0.0) | st.floats(0.01, 1), min_size=1, max_size=6).filter(any), st.integers(1, 6))
 def test_choices_and_entries_have_their_shares(weights: list[float], m: int) -> None:
     """Of evenly spread uniforms each choice, and each entry of a bank, gets its share to within one; 0 gets none."""
@@ -287,7 +287,7 @@ def test_every_marginal_of_a_joint_space_follows_its_prior() -> None:
 # masks, windows and the way between
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.data(), SPACES)
 def test_a_mask_splices_the_uniforms(data: st.DataObject, space: Space) -> None:
     """The far end is what the prior makes of the far end's uniforms in the mask's groups, else of the near end's."""
@@ -303,7 +303,7 @@ def test_a_mask_splices_the_uniforms(data: st.DataObject, space: Space) -> None:
         assert far[name][0, 0].tobytes() == ends.rounded(expected)[0].tobytes()
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.data(), SPACES, st.integers(2, 9))
 def test_a_window_is_a_piece_of_the_path(data: st.DataObject, space: Space, n: int) -> None:
     """t climbs from the window's low to its high, and the latents there are the whole path's own, to the last bit."""
@@ -320,7 +320,7 @@ def test_a_window_is_a_piece_of_the_path(data: st.DataObject, space: Space, n: i
         assert z[0, -1].tobytes() == whole[name][0, high].tobytes()
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.integers(0, 2**64 - 1), WINDOWS, st.floats(1e-9, 1.0), st.sampled_from(["path", "ends"]))
 def test_a_step_lies_within_its_window(seed: int, window: tuple[int, int], share: float, at: Any) -> None:
     """A step goes forward by its epsilon, and neither begins before the window nor ends behind it."""
@@ -330,7 +330,7 @@ def test_a_step_lies_within_its_window(seed: int, window: tuple[int, int], share
     assert stop - start == pytest.approx(share / 64, rel=1e-6)
 
 
-@tried_on(40)
+@tried_on(25)
 @given(st.data(), st.integers(2, 6), WINDOWS)
 def test_a_path_of_a_normal_goes_evenly_from_shell_to_shell(data: st.DataObject, dim: int, window: Any) -> None:
     """The length of a latent on a path is between those of its ends as t is, however the ends were masked and moved."""
