@@ -1,9 +1,10 @@
-"""A million probes through a rate, on a generator whose rate is known: `python tests/trust/million.py [--budget N]`.
+"""A million probes through a rate, on a generator whose rate is known: `python tests/trust/million.py`.
 
 Levels are uniform in (0, 1), and the property holds below a bound: its rate under the prior is that bound, exactly. At
 the rate that is asked for the test has to stay undecided to the end of its budget (either verdict would be wrong, which
 may happen in one run of a hundred); two and five thousandths above and below, it has to say so. Memory is what the
-process takes after so many probes: /proc on Linux, elsewhere the most it ever took.
+process takes after so many probes (/proc on Linux, elsewhere the most it ever took), of which 32 MiB may be outputs
+and measurements kept for further properties: `--gentest-memory`, which is 1,024 unless said, and fills up first.
 """
 
 # ruff: noqa: T201 - it prints a table
@@ -29,6 +30,8 @@ ASKED = 0.95
 TRUTHS = {0.95: Verdict.UNDECIDED, 0.952: Verdict.HOLDS, 0.948: Verdict.VIOLATED, 0.955: Verdict.HOLDS}
 """What the test is to say at each true rate, given a million probes."""
 PLACES = (10_000, 100_000, 250_000, 500_000, 750_000, 1_000_000)
+KEPT = 32
+"""MiB of outputs and measurements."""
 FLAT = 32
 """MiB by which a process may grow between a tenth of the budget and its end."""
 
@@ -81,7 +84,7 @@ def run(truth: float, budget: int, *, seed: int = 0) -> Run:
         if places and done >= places[0]:
             found[places.pop(0)] = memory()
 
-    values = Values(device="cpu", examples=20, budget=budget, seed=seed)
+    values = Values(device="cpu", examples=20, budget=budget, seed=seed, memory=KEPT)
     generator = gentest.Generator(level, latent=gentest.Uniform(2), output_range=(0.0, 1.0))
     rate = below(truth).at_rate(ASKED, slack=0.0)
     started = time.perf_counter()
