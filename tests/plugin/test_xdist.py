@@ -384,5 +384,5 @@ def test_only_local_workers_of_no_named_gpu_are_given_one(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     texts = ["popen", f"popen//env:{VISIBLE}=7", "ssh=elsewhere", "popen"]
     specs = [execnet.XSpec(text) for text in texts]
-    Workers(lambda: Values(device=device)).pytest_xdist_setupnodes(specs)
+    Workers(lambda: Values(device=device), lambda tests: None).pytest_xdist_setupnodes(specs)
     assert [spec.env.get(VISIBLE) for spec in specs] == expected
