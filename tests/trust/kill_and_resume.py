@@ -157,6 +157,7 @@ def fork(folder: Path, kind: str, *, before: Callable[[], None] = lambda: None, 
     if pid:
         os.close(writer)
         return Child(pid, reader)
+    status = 99
     try:
         os.close(reader)
         os.chdir(folder)
@@ -169,14 +170,14 @@ def fork(folder: Path, kind: str, *, before: Callable[[], None] = lambda: None, 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell takes away from jobs beside it
         before()
         status = int(pytest.main([*COMMON, *(KINDS | STOPPED).get(kind, FIRST)], [Phases(writer)]))
+        sys.stdout.flush()
     except BaseException:
         import traceback
 
         traceback.print_exc()
-        status = 99
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+        sys.stderr.flush()
+    finally:  # whatever signal comes meanwhile: a child that went on would be a second parent
+        os._exit(status)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,15 @@ HOW = {
 NAMES = [f"test_model.py::{name}" for name in ("test_a", "test_b", "test_c")]
 FLAGS = ("--gentest-json", "results.json", "--gentest-report", "page.html", "--gentest-examples", "100")
 BASELINE = ("--gentest-save-baseline", "baseline.json", "--gentest-baseline-probes", "256")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_listens() -> Iterator[None]:
+    """Signals end this process, as they do where no other test has started a Ray cluster, which listens to them."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def stop_at(n: int) -> str:
