@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from math import inf
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args
 
-from gentest.arguments import is_whole
+from gentest.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 
 ATTRIBUTE = "_gentest_settings"
@@ -71,9 +71,8 @@ class Values:
         if self.batch_size is not None:
             _whole("batch_size", self.batch_size, low=1)
         _whole("memory", self.memory, low=0)
-        limit = self.time_limit
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit < inf:
-            raise InvalidArgument.expected("a number of seconds >= 0", "time_limit", limit)
+        if not 0 <= as_number(self.time_limit) < inf:
+            raise InvalidArgument.expected("a number of seconds >= 0", "time_limit", self.time_limit)
         if self.precision not in PRECISIONS:
             raise InvalidArgument.expected(" or ".join(PRECISIONS), "precision", self.precision)
         for name in ("device", "clip", "cache", "ray"):

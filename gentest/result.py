@@ -207,7 +207,7 @@ class Result:
     """What an attack did, where one was asked for, the search found nothing and no rate was refuted."""
     screening: Screening | None = None
     """What a lower precision decided, where one was asked for and could be had."""
-    decided_alone: int = 0
+    decided_alone: Count = 0
     """Probes whose margin lay so near zero that rounding could have decided it: each was decided by itself, in full
     precision. Where hardware, or another release of torch, makes margins differ, these are the ones it may concern."""
     distribution: Distribution | None = None

@@ -188,7 +188,8 @@ class Block:
             try:
                 made.append(self.maker.call(generator, latents, drawn, chance)[-1])
             except GeneratorError as error:
-                raise named(error, self.probes[at[0]]) from error.__cause__
+                named(error, self.probes[at[0]])
+                raise
         return torch.stack(made).reshape(*self.shape, *made[0].shape)
 
     def _name_the_probe(self, error: GeneratorError) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from gentest._settings import Precision, Values
 from gentest.attributes import Attribute, Distance, Feature
@@ -69,8 +70,8 @@ class Context:
         self.setup = Setup(device=self.device, clip=values.clip, prompts=prompts)
         self.ahead: Ahead = lambda family, rated: ()
         self.plans: dict[Hashable, list[Probe]] = {}
-        self.examined: dict[Hashable, Any] = {}
-        """What was seen of each subject before any margin of it was believed."""
+        self.examined: dict[Hashable, Tensor] = {}
+        """One output of each subject, in its unit, as it was before any margin was believed."""
         self.pictures: dict[Hashable, Any] = {}
         """Pictures of the first outputs of a seed, by subject."""
         self._values, self._prompts = values, prompts

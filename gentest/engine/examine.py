@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gentest.engine.block import Block
 from gentest.engine.context import PILOT_SEED, Context
 from gentest.engine.evidence import Observed
 from gentest.engine.refused import named
@@ -59,8 +58,8 @@ def examine_again(context: Context, subject: Subject) -> None:
     """
     before = context.examined[subject.key]
     first = independent(PILOT_SEED, EXAMINED - ALONE, 1)
-    block = Block(context.maker, subject, points(), first, alone=True)
-    now = block.again(0, chance=1) / samples(context, subject).unit
+    alone = context.evidence(subject, points(), first, alone=True)
+    now = alone.again(0, chance=1) / alone.unit
     difference = (now - before).abs().max().item() if now.shape == before.shape else 1.0
     if not difference <= CHANGED:
         error = GeneratorError(

@@ -49,7 +49,7 @@ class Maker:
         batch_size: int | None,
         watch: Callable[[int], None] | None,
         store: Store | None,
-        time_limit: float = 0.0,
+        time_limit: float,
     ) -> None:
         self.device = device
         self.store = store

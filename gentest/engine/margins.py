@@ -176,10 +176,11 @@ class Judge:
             pairs = [zip(one, row, strict=True) for one, row in zip(alone, margins, strict=False)]
             difference = max(abs(a - b) for pair in pairs for a, b in pair)
             self.band = BAND_FACTOR * difference + BAND_FLOOR * max(abs(m) for row in margins for m in row)
-        near = {probe for probe, row in zip(block, margins, strict=True) if min(map(abs, row)) <= self.band}
-        self.decided_alone += len(near)
+        near = [min(map(abs, row)) <= self.band for row in margins]
+        self.decided_alone += sum(near)
         return [
-            self._by_prior_alone(probe) if probe in near else row for probe, row in zip(block, margins, strict=True)
+            self._by_prior_alone(probe) if is_near else row
+            for probe, row, is_near in zip(block, margins, near, strict=True)
         ]
 
     def _screened(self, block: list[Probe]) -> list[tuple[float, ...]]:

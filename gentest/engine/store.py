@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gentest.printable import in_one_line
 from gentest.probes import Probe
 
 FILE = "measurements.sqlite"
@@ -114,7 +115,7 @@ class Store:
             return {}
 
     def _say(self, what: str, error: Exception) -> None:
-        said = " ".join(str(error).split())
+        said = in_one_line(str(error))
         hint = "; delete it to begin anew" if any(words in said for words in BROKEN) else ""
         self.trouble = self.trouble or f"cache: {what} {self._path}: {said}{hint}"
 

@@ -43,7 +43,8 @@ class Ending:
         self._expected: dict[str, str] = {}
         self._ended: set[str] = set()
         self._stopped = ""
-        self._left: tuple[Result, ...] = ()
+        self.begun: tuple[Result, ...] = ()
+        """What was decided of the test that the run was stopped in."""
 
     def expect(self, tests: Mapping[str, str]) -> None:
         """Tests that the run is to check, by node id."""
@@ -52,15 +53,6 @@ class Ending:
     def ended(self, node: str) -> None:
         """A test came to its end: its results are there, or somebody skipped it."""
         self._ended.add(node)
-
-    def left(self, results: Sequence[Result]) -> None:
-        """What was decided of the test that the run was stopped in."""
-        self._left = tuple(results)
-
-    @property
-    def begun(self) -> tuple[Result, ...]:
-        """What was decided of a test that did not come to its end."""
-        return self._left
 
     @property
     def unchecked(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from gentest.running.node_ids import node_id
 from gentest.running.troubles import Troubles
 
 MOST_BYTES = 1 << 20
+"""Of the file of one property."""
 KEPT = 4
 """Probes of one property that are read back at most."""
 

@@ -158,7 +158,7 @@ class Runner:
             return (yield)
         except (KeyboardInterrupt, pytest.exit.Exception):
             if self._ending is not None:
-                self._ending.left(tuple(checked.results.values()))
+                self._ending.begun = tuple(checked.results.values())
             raise
         finally:
             checker.reset(token)

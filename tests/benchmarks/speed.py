@@ -29,6 +29,7 @@ Rows:
 - `memory`: the most memory of a process that looks at 100,000 probes, over one that looks at 10,000; on a GPU also
   whether a 1024 x 1024 generator with a ViT-B-32 finishes in 8 GB.
 - a perceptual path length beside torch-fidelity and torchmetrics: `tests/benchmarks/path_length.py`.
+- the HTML page of fifty failures in a browser: `tests/benchmarks/opening.py`.
 
 What was tried, and what it gave:
 
