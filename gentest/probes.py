@@ -30,6 +30,9 @@ from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, independent_seeds, u
 
 FULL_WINDOW = (0, 64)
 SEED_BITS = 64
+LEAST_STEP = 1e-6
+"""The smallest step, as a share of the way between two samples. Latents are float32, which rounds a coordinate by up to
+6e-8 of its size: a step of 1e-6 is right to some percent, one of 1e-8 is none."""
 
 FORM = re.compile(
     r"([0-9a-f]{1,16})(?:-m([0-9a-f]{1,16}))?(?:-w(\d{1,2})\.(\d{1,2}))?(?:-c(\d{1,9}(?:\.\d{1,9}){0,63}))?"
@@ -212,8 +215,8 @@ class Neighbours(Probes):
     count: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.step, (int, float)) or isinstance(self.step, bool) or not 0.0 < self.step <= 1.0:
-            raise InvalidArgument.expected("a step in (0, 1]", "step", self.step)
+        if not LEAST_STEP <= as_number(self.step) <= 1.0:
+            raise InvalidArgument.expected(f"a step >= {LEAST_STEP} and <= 1", "step", self.step)
         if not is_whole(self.count, 1, NOISE - FAR):
             raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
 
@@ -251,8 +254,8 @@ class Steps(Probes):
     straight: bool = False
 
     def __post_init__(self) -> None:
-        if not 0.0 < as_number(self.epsilon) <= 1 / FULL_WINDOW[1]:
-            raise InvalidArgument.expected("a step > 0 and <= 1/64", "epsilon", self.epsilon)
+        if not LEAST_STEP <= as_number(self.epsilon) <= 1 / FULL_WINDOW[1]:
+            raise InvalidArgument.expected(f"a step >= {LEAST_STEP} and <= 1/64", "epsilon", self.epsilon)
         if self.at not in get_args(Where):
             raise InvalidArgument.expected("'path' or 'ends'", "at", self.at)
         if not isinstance(self.straight, bool):
@@ -288,13 +291,13 @@ def segments(points: int = 9) -> Segments:
 
 
 def neighbours(step: float = 0.1, count: int = 1) -> Neighbours:
-    """A sample of the prior and `count` neighbours, each `step` of the way toward another sample."""
+    """A sample of the prior and `count` neighbours, each `step`, in [1e-6, 1], of the way toward another sample."""
     return Neighbours(step, count)
 
 
 def steps(epsilon: float = 1e-4, *, at: Where = "path", straight: bool = False) -> Steps:
-    """A sample and one `epsilon` of the way on to another, in (0, 1/64]: from the first of them, `at="ends"`, or from a
-    place on the path that the probe's seed draws. `straight` lines instead of the paths that the prior has."""
+    """A sample and one `epsilon` of the way on to another, in [1e-6, 1/64]: from the first of them, `at="ends"`, or
+    from a place on the path that the probe's seed draws. `straight` lines instead of the paths that the prior has."""
     return Steps(epsilon, at, straight)
 
 

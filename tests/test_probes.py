@@ -585,14 +585,16 @@ def test_groups_are_taken_away_once(probe: Probe, groups: set[int]) -> None:
     [
         (lambda: segments(1), "^Expected a number of points >= 2 but got points=1 "),
         (lambda: segments(2.5), "points=2.5"),  # type: ignore[arg-type]
-        (lambda: neighbours(0.0), r"^Expected a step in \(0, 1\] but got step=0.0 "),
+        (lambda: neighbours(0.0), "^Expected a step >= 1e-06 and <= 1 but got step=0.0 "),
         (lambda: neighbours(1.5), "step=1.5"),
         (lambda: neighbours(step=True), "step=True"),
         (lambda: neighbours("x"), "step='x'"),  # type: ignore[arg-type]
         (lambda: neighbours(float("nan")), "step=nan"),
         (lambda: neighbours(0.1, 0), "^Expected a number of neighbours >= 1 but got count=0 "),
         (lambda: neighbours(0.1, NOISE - FAR + 1), "count=65536"),
-        (lambda: steps(0.0), "^Expected a step > 0 and <= 1/64 but got epsilon=0.0 "),
+        (lambda: steps(0.0), "^Expected a step >= 1e-06 and <= 1/64 but got epsilon=0.0 "),
+        (lambda: steps(1e-8), "epsilon=1e-08"),
+        (lambda: neighbours(1e-9), "step=1e-09"),
         (lambda: steps(0.016), "epsilon=0.016"),
         (lambda: steps(float("nan")), "epsilon=nan"),
         (lambda: steps("x"), "epsilon='x'"),  # type: ignore[arg-type]

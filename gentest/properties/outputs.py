@@ -19,7 +19,7 @@ def responsive(feature: Feature | Distance | None = None, *, at_least: float, st
 
     `at_least` > 0 is the smallest change allowed, in the units of the feature or distance (`gentest.pixels()` by
     default: root-mean-square difference in [0, 1]); not `gentest.sd(x)`, since a generator that collapses would lower
-    its own bar. `step` in (0, 1], where 1 compares independent samples (mode collapse) and a small one neighbours (a
+    its own bar. `step` in [1e-6, 1], where 1 compares independent samples (mode collapse) and a small one neighbours (a
     dead region).
 
     Margin: the distance of the two outputs, in feature space or by the distance given, less `at_least`.

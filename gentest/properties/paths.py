@@ -132,8 +132,8 @@ def path_length(
     section 4.1: d(f(z(t)), f(z(t + epsilon))) / epsilon^2 on the path z between two independent samples. `distance` is
     a squared distance of two images, as `gentest.lpips()` is, and is divided by epsilon^2 as it is; or a feature
     (`gentest.pixels()` by default), whose L2 distance is squared first. A `gentest.distance` that is not a squared one
-    grows without bound as epsilon shrinks. `epsilon` lies in (0, 1/64]; `at="path"` draws t uniformly from the probe's
-    own seed, and `at="ends"` steps off from a sample; `straight` walks lines instead of the prior's paths.
+    grows without bound as epsilon shrinks. `epsilon` lies in [1e-6, 1/64]; `at="path"` draws t uniformly from the
+    probe's own seed, and `at="ends"` steps off from a sample; `straight` walks lines instead of the prior's paths.
 
     Margin: `at_most` >= 0 less that length. `gentest.perceptual_path_length` measures the mean of the lengths.
 
