@@ -237,6 +237,7 @@ def test_the_api_reference_is_built(tmp_path: Path) -> None:
     assert '<section id="segments">' in (tmp_path / "gentest" / "strategies.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_notebook_runs() -> None:
     """Every cell of the notebook runs, ends in what there is to see, and is kept without its output."""
     import nbformat

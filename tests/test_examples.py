@@ -43,6 +43,7 @@ def test_the_good_fashion_checkpoint_passes() -> None:
     assert "12 properties: 9 no counterexample, 3 holds" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_regressed_fashion_checkpoint_fails_and_says_what_broke() -> None:
     """The collapsed checkpoint fails by what sees a collapse, and by labels that it draws as others: exit status 1."""
     done = run("--gentest", FASHION, "--gentest-checkpoint", REGRESSED)
@@ -58,6 +59,7 @@ def test_the_regressed_fashion_checkpoint_fails_and_says_what_broke() -> None:
     pages.assert_shown(pages.block("README.md", f"--gentest-checkpoint {REGRESSED}"), done.stdout)
 
 
+@pytest.mark.slow
 def test_prompts_are_cached_by_the_run_that_needs_them(tmp_path: Path) -> None:
     """A prompt file is written by one run and enough for the next; a prompt that it lacks is named."""
     prompts, only = tmp_path / "prompts.json", ["-k", "shoes", "--gentest-examples", "5"]
@@ -73,6 +75,7 @@ def test_prompts_are_cached_by_the_run_that_needs_them(tmp_path: Path) -> None:
     assert "a photo of a bright shirt" in other.stdout
 
 
+@pytest.mark.slow
 def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
     """The search finds real violations, and the printed command reproduces the minimal one's margin."""
     pytest.importorskip("gan_face_generate", reason=FACES)
@@ -111,6 +114,7 @@ def test_the_face_gan_is_attacked() -> None:
     pages.assert_shown(block, done.stdout)
 
 
+@pytest.mark.slow
 def test_the_committed_direction_brightens_faces() -> None:
     """`brighter.json` is read, and steers at the rate that the example declares, though not always."""
     pytest.importorskip("gan_face_generate", reason=FACES)
@@ -139,6 +143,7 @@ def test_the_face_gan_is_measured(tmp_path: Path) -> None:
     assert float((found.vector * committed.vector).sum()) > 0.5
 
 
+@pytest.mark.slow
 def test_the_verdict_does_not_depend_on_workers(tmp_path: Path) -> None:
     """With two of xdist's workers the regressed checkpoint gives the same results as in one process."""
     pytest.importorskip("xdist", reason="needs pytest-xdist")
@@ -152,6 +157,7 @@ def test_the_verdict_does_not_depend_on_workers(tmp_path: Path) -> None:
     assert len(found[0]) == 6
 
 
+@pytest.mark.slow
 def test_the_fashion_gate_holds_the_good_checkpoint_and_refuses_the_regressed_one(tmp_path: Path) -> None:
     """Against the committed baseline the good checkpoint is held, without drift; the regressed one says what broke."""
     gate = ["--gentest", FASHION, "--gentest-baseline", f"{FASHION}/blessed.json"]
@@ -168,6 +174,7 @@ def test_the_fashion_gate_holds_the_good_checkpoint_and_refuses_the_regressed_on
     pages.assert_shown(pages.block("examples/ci/README.md", f"--gentest-checkpoint {REGRESSED}"), bad.stdout)
 
 
+@pytest.mark.slow
 def test_the_gate_sees_ruined_faces_by_their_sharpness(tmp_path: Path) -> None:
     """Weights with noise of 0.6 standard deviations drift in sharpness within 256 latents; re-saved ones do not drift.
 

@@ -683,6 +683,7 @@ def test_a_skipped_test_is_not_blessed_away(model: Repository) -> None:
     bless(model).stdout.fnmatch_lines(["blessed: 1 property *; no longer in it: test_model.py::test_steady steady()"])
 
 
+@pytest.mark.slow
 def test_a_gate_does_not_look_at_failures_of_earlier_runs(model: Repository) -> None:
     """A rare counterexample that an earlier, longer run kept does not fail the gate of the blessed checkpoint."""
     (model.path / "rare.pt").write_text("0.9995")

@@ -112,6 +112,7 @@ def test_workers_change_nothing_but_the_time(repository: Repository) -> None:
     assert ran["test_e[0.6]"] == ran["test_f[0.6]"]
 
 
+@pytest.mark.slow
 def test_scattered_tests_make_images_again(repository: Repository) -> None:
     """Images tell whether evidence was shared: by file, which is respected, two workers make the same ones."""
     repository.pytester.makeconftest(MODELS)

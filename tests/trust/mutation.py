@@ -333,7 +333,7 @@ def run_module(module: str, up_to: float, *, also_explained: bool) -> int:
     path.write_text(mutated, encoding="utf-8")
     forks = Forks(mutants, () if also_explained else explained().values(), up_to, Results(Path("results.json")))
     tests = [f"tests/{name}" for name in TESTS[module]]
-    options = ["-qq", "--no-header", "--tb=no", "-s", "-m", "not slow", "-p", "no:cacheprovider"]
+    options = ["-qq", "--no-header", "--tb=no", "-s", "-p", "no:cacheprovider"]
     code = pytest.main([*options, *tests], plugins=[forks])
     if code or forks.failed:
         print(f"{module}: its tests fail without any mutant: {forks.failed or f'pytest ended with {code}'}")

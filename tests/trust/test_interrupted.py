@@ -180,7 +180,12 @@ def test_workers_that_are_interrupted_leave_what_they_sent(repository: Repositor
     repository.write("import time\n" + slow)
     command = [sys.executable, "-m", "pytest", "--gentest", "--gentest-examples", "20", "-n", "2", *FLAGS[:4]]
     running = subprocess.Popen(
-        command, cwd=repository.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        cwd=repository.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     until = time.monotonic() + 120
     while not (repository.path / "begun").exists() and running.poll() is None and time.monotonic() < until:
