@@ -222,6 +222,7 @@ def gated(repository: ModelRepository) -> dict[str, subprocess.CompletedProcess[
         return dict(zip(GATES, pool.map(run, GATES), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GATES)
 def test_gate_sh_ends_with_the_decision(
     repository: ModelRepository, gated: dict[str, subprocess.CompletedProcess[str]], name: str

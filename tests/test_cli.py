@@ -412,6 +412,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_blessing_twice_rotates_the_seed(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The first blessing is of seed 1, which no run uses unasked, the next of seed 2; newest first."""
     assert cli.main(["bless", "blessed.json", "--by", "ann", *FLAGS]) == 0

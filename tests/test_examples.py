@@ -97,6 +97,7 @@ def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
     assert repeated["counterexample"]["margin"] == pytest.approx(found["counterexample"]["margin"], abs=1e-6)  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_property_of_ones_own_holds_at_a_rate() -> None:
     """A margin of CLIP's embeddings gets a rate, and a search beside it; the other two are shown by their guide."""
     done = run("--gentest", "examples/own_property", "-k", "keeps")

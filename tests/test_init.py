@@ -177,7 +177,9 @@ def test_every_kind_has_a_case() -> None:
     assert {kind for kind, *_ in CASES.values()} == set(KINDS)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n == "diffusers" else ()) for n in CASES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in ("diffusers", "exported") else ()) for n in CASES]
+)
 def test_what_is_written_runs(name: str, run: Run, folder: Path) -> None:
     """The files of each kind are checked by pytest without an edit, and formatters find nothing in them."""
     _, make, given, said = CASES[name]

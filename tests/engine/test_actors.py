@@ -447,6 +447,7 @@ def test_a_property_of_this_file(generator):
 """
 
 
+@pytest.mark.slow
 def test_what_a_test_file_defines_reaches_the_actors(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

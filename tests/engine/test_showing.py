@@ -61,6 +61,7 @@ def dark(evidence: gentest.Evidence) -> Tensor:
     return 0.5 - evidence.scores(gentest.brightness())[:, 0]
 
 
+@pytest.mark.slow
 def test_a_report_of_an_attack_changes_nothing() -> None:
     """The sample that an attack began with is drawn as well, and counted as without a report; so is what comes next."""
     said = []

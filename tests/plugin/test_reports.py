@@ -276,10 +276,10 @@ def in_a_terminal(repository: Repository, *args: str, env: dict[str, str] | None
     [
         ([], {}, True),
         (["-q"], {}, False),
-        (["-s"], {}, False),
+        pytest.param(["-s"], {}, False, marks=pytest.mark.slow),
         (["-n", "1"], {}, False),
         ([], {"CI": "true"}, False),
-        ([], {"TERM": "dumb"}, False),
+        pytest.param([], {"TERM": "dumb"}, False, marks=pytest.mark.slow),
     ],
     ids=["terminal", "quiet", "no capture", "workers", "CI", "dumb"],
 )

@@ -20,7 +20,7 @@ from scipy import stats
 import gentest
 from gentest import ends, probes
 from gentest.ends import noise
-from gentest.probes import FULL_MASK, Probe, Probes, independent, neighbours, points, segments, steps
+from gentest.probes import FULL_MASK, LEAST_STEP, Probe, Probes, independent, neighbours, points, segments, steps
 from gentest.spaces import AtRadius, Choice, Part, Space, Truncated, at_radius
 from gentest.spaces.streams import FAR, NEAR, uniforms_of
 from gentest.ways import along
@@ -64,13 +64,14 @@ SPACES = MOVING | st.lists(PARTS, min_size=1, max_size=3).map(
     lambda parts: gentest.Joint(**{f"part{i}": part for i, part in enumerate(parts)})
 )
 WINDOWS = st.tuples(st.integers(0, 63), st.integers(1, 64)).map(lambda w: (min(w[0], w[1] - 1), w[1]))
+EPSILONS = st.floats(LEAST_STEP, 1 / 64)
 FAMILIES = st.one_of(
     st.just(points()),
     st.builds(segments, st.integers(2, 6)),
     st.builds(neighbours, st.floats(0.01, 1.0), st.integers(1, 3)),
     st.builds(
-        lambda share, at, straight: steps(share / 64, at=at, straight=straight),
-        st.floats(1e-6, 1.0),
+        lambda epsilon, at, straight: steps(epsilon, at=at, straight=straight),
+        EPSILONS,
         st.sampled_from(["path", "ends"]),
         st.booleans(),
     ),
@@ -321,13 +322,13 @@ def test_a_window_is_a_piece_of_the_path(data: st.DataObject, space: Space, n: i
 
 
 @tried_on(25)
-@given(st.integers(0, 2**64 - 1), WINDOWS, st.floats(1e-9, 1.0), st.sampled_from(["path", "ends"]))
-def test_a_step_lies_within_its_window(seed: int, window: tuple[int, int], share: float, at: Any) -> None:
+@given(st.integers(0, 2**64 - 1), WINDOWS, EPSILONS, st.sampled_from(["path", "ends"]))
+def test_a_step_lies_within_its_window(seed: int, window: tuple[int, int], epsilon: float, at: Any) -> None:
     """A step goes forward by its epsilon, and neither begins before the window nor ends behind it."""
-    family = steps(share / 64, at=at)
+    family = steps(epsilon, at=at)
     ((start, stop),) = family.t([Probe(seed, window=window)])
     assert window[0] / 64 <= start < stop <= window[1] / 64
-    assert stop - start == pytest.approx(share / 64, rel=1e-6)
+    assert stop - start == pytest.approx(epsilon, rel=1e-6)
 
 
 @tried_on(25)
