@@ -4,6 +4,7 @@ worker; no limit of time for what Hypothesis draws, since a busy machine is no f
 from __future__ import annotations
 
 import os
+import sys
 
 import hypothesis
 import pytest
@@ -14,6 +15,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, and for the
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling gentest anew is a third of each pytest that the tests run
+sys.dont_write_bytecode = (
+    True  # nor here: what a test writes anew within a second, as long as before, would not be read
+)
 
 hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

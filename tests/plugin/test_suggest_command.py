@@ -195,6 +195,7 @@ def test_a_parametrised_fixture_needs_a_choice(repository: Repository, answer: P
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:coroutine 'generator' was never awaited")  # where pytest 8.0 collects it
 def test_what_is_wrong_is_one_line(body: str, error: str, repository: Repository, answer: Path) -> None:
     """What keeps a fixture from being measured is said by the fixture's name, in one line."""
     makeconftest(repository, "@pytest.fixture", body)

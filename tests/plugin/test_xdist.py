@@ -307,7 +307,7 @@ def test_a_worker_that_dies_takes_one_test_with_it(repository: Repository, monke
     repository.pytester.makeconftest(MODELS + DYING)
     died = "test_d(other):\n    os.kill(os.getpid(), 9)"
     source = f"import os\n{SUITE}".replace("test_d(other):", died)
-    repository.write(source.replace("@FAILS", "@HOLDS"))
+    repository.write(source.replace("@FAILS", "@HOLDS").replace("tolerance=0.1", "tolerance=1"))  # nothing fails else
     flags = ("-n", "2", *UNCACHED, "--gentest-examples", "20")
     result = repository.pytester.runpytest_subprocess("--gentest", *flags, timeout=300)
     result.assert_outcomes(passed=10, failed=1)
