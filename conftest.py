@@ -14,10 +14,10 @@ pytest_plugins = ["pytester"]
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, and for the processes that tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling gentest anew is a third of each pytest that the tests run
-sys.dont_write_bytecode = (
-    True  # nor here: what a test writes anew within a second, as long as before, would not be read
-)
+# processes that tests start do not compile gentest anew, a third of their time; here, where a test may write a file anew
+# within a second and as long as before, bytecode of the old one would be taken for it
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = True
 
 hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

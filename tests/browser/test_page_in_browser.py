@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.chromium import launch, seconds_to_open
+from browser.chromium import launch, show
 from drawn import AT, every_kind, failed, many
 
 from gentest.report import page
@@ -57,7 +57,7 @@ class Opened:
         self.tab.on("pageerror", lambda error: self.logged.append(str(error)))
         self.tab.on("request", lambda request: self.asked.append(request.url))
         self.tab.on("dialog", lambda dialog: self.logged.append(f"dialog {dialog.message}"))
-        seconds_to_open(self.tab, path)
+        show(self.tab, path)
 
     def shown(self) -> list[str]:
         """The tests of the results that are to be seen, in their order."""
