@@ -14,8 +14,8 @@ pytest_plugins = ["pytester"]
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, and for the processes that tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# processes that tests start do not compile gentest anew, a third of their time; here, where a test may write a file anew
-# within a second and as long as before, bytecode of the old one would be taken for it
+# processes that tests start do not compile gentest anew, a third of their time; here, where a test may write a file
+# anew within a second and as long as before, bytecode of the old one would be taken for it
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = True
 
