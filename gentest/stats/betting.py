@@ -16,11 +16,11 @@ FRACTIONS = np.geomspace(0.03, 0.999, 12)
 """The fractions staked, of what can be lost; never all of it, so that no single outcome ruins a bettor."""
 
 
-@np.errstate(under="ignore")  # of wealths next to nothing, whatever the caller makes of that elsewhere
 def log_mean_wealth(log_wealth: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log of the mean wealth, [...], of bettors whose log wealth is given, [12, ...].
 
     >>> log_mean_wealth(np.zeros((12, 2))).round(6).tolist()
     [0.0, 0.0]
     """
-    return np.asarray(logsumexp(log_wealth, axis=0) - np.log(len(log_wealth)))
+    with np.errstate(under="ignore"):  # of wealths next to nothing, whatever the caller makes of that elsewhere
+        return np.asarray(logsumexp(log_wealth, axis=0) - np.log(len(log_wealth)))

@@ -70,9 +70,9 @@ def kernels_by_scale(squared: Floats) -> Iterator[Floats]:
         yield kernel
 
 
-@np.errstate(under="ignore")  # far apart is 0, whatever the caller makes of underflow elsewhere
 def _fading(exponent: Floats) -> Floats:
-    return np.asarray(np.exp(-exponent))
+    with np.errstate(under="ignore"):  # far apart is 0, whatever the caller makes of underflow elsewhere
+        return np.asarray(np.exp(-exponent))
 
 
 def centred(kernel: Floats) -> Floats:

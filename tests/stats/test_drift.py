@@ -11,10 +11,17 @@ import numpy as np
 import pytest
 
 from gentest.errors import InvalidArgument
+from gentest.stats.betting import log_mean_wealth
 from gentest.stats.drift import CLIP, NULL, LevelDrift, level_drift, log_mean_above
 
 ALPHA = 0.01
 THRESHOLD = math.log(2.0 / ALPHA)
+
+
+def test_wealths_next_to_nothing_are_nothing_where_numpy_is_told_to_raise() -> None:
+    """What a caller makes of underflow, with `np.seterr`, does not matter to a bettor that has lost nearly all."""
+    with np.errstate(all="raise"):
+        assert log_mean_wealth(np.linspace(0.0, -11e3, 12)) == pytest.approx(-math.log(12))
 
 
 @pytest.mark.parametrize("mean", [0.1, -0.1, 0.0])

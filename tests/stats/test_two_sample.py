@@ -516,3 +516,11 @@ def test_terms_that_make_no_sense_are_refused() -> None:
         further(some, some, np.zeros((4, 3)))
     with pytest.raises(InvalidArgument, match=r"^Expected a number of permutations >= 1 but got permutations=0 "):
         further(some, some, some, permutations=0)
+
+
+def test_samples_far_apart_have_nothing_in_common_where_numpy_is_told_to_raise() -> None:
+    """What a caller makes of underflow, with `np.seterr`, does not matter to a kernel of rows that are far apart."""
+    with np.errstate(all="raise"):
+        kernel = summed_kernel(np.array([1.0, 1.0, 1e6]))
+    assert kernel[1, 2] == 0.0
+    assert kernel[0, 1] > 0.0
