@@ -26,6 +26,7 @@ from gentest.errors import InvalidArgument
 from gentest.probes import (
     FULL_MASK,
     FULL_WINDOW,
+    LEAST_STEP,
     Probe,
     Probes,
     active_groups,
@@ -606,6 +607,13 @@ def test_families_check_their_arguments(make: Any, message: str) -> None:
     """A family of no use is refused where it is made."""
     with pytest.raises(InvalidArgument, match=message):
         make()
+
+
+def test_the_smallest_step_moves_a_latent() -> None:
+    """It is allowed, and float32 tells its ends apart in every coordinate of most probes."""
+    for family in (steps(LEAST_STEP), neighbours(LEAST_STEP)):
+        z = family.place(gentest.Normal(8), independent(1, 0, 64))[""]
+        assert (z[:, 0] != z[:, 1]).mean() > 0.9
 
 
 def test_as_many_neighbours_as_there_are_streams_are_allowed() -> None:
