@@ -18,7 +18,6 @@ from gentest.arguments import as_number, is_whole
 from gentest.attributes import Attribute
 from gentest.attributes.attribute import describe
 from gentest.engine.context import Context
-from gentest.engine.subject import Subject
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators import Generator, check_generator
 from gentest.properties.definition import check_callable, check_kept
@@ -101,7 +100,7 @@ def _look(
 ) -> _Seen:
     """The first `n` samples of a seed, scored in full batches."""
     generator.to(context.device)
-    subject = Subject.of(generator)
+    subject = context.subject(generator)
     latents: list[Floats] = []
     scores: list[list[Floats]] = []
     for evidence in context.samples(subject, seed ^ FINDING, 0, n):

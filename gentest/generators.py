@@ -20,10 +20,11 @@ from gentest.adapters.arrays import OnArrays
 from gentest.adapters.returned import TANH as TANH
 from gentest.adapters.returned import as_images, as_values
 from gentest.errors import GeneratorError, InvalidArgument, in_a_line, out_of_memory
+from gentest.identity import identify
 from gentest.randomness import pinned_rng
 from gentest.spaces import Joint, Part, Space
 from gentest.spaces.space import check_psi
-from gentest.weights import fingerprint, held, to_eval_mode
+from gentest.weights import held, to_eval_mode
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -45,6 +46,9 @@ class Generator:
     With `images=False` outputs are anything [B, ...]: audio [B, T] or [B, C, T], the rows of a table [B, F]. They keep
     their units unless an `output_range` is given, and attributes and features are callables on them.
 
+    Evidence is shared and cached between generators of equal identity (`gentest.identity`). `identity` names what
+    gentest cannot read of f, such as a session of a runtime: while it is the same text, those parts count as unchanged.
+
     A module, and any module that a method, partial, closure or object holds, is put in eval mode and, by the engine,
     on the device. Labels come as int64 [B]; where f wants them one-hot, wrap it:
 
@@ -62,6 +66,7 @@ class Generator:
     output_range: tuple[float, float] | None
     noise: Mapping[str, Part]
     images: bool
+    identity: str
     psi: float
     choices: Mapping[str, int]
 
@@ -73,6 +78,7 @@ class Generator:
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
         images: bool = True,
+        identity: str = "",
     ) -> None:
         if not callable(function) or isinstance(function, type):
             hint = "make an instance of it first" if isinstance(function, type) else ""
@@ -89,12 +95,15 @@ class Generator:
                 raise InvalidArgument(f"{name!r} names both a part of {latent!r} and a noise input")
         if not isinstance(images, bool):
             raise InvalidArgument.expected("True, or False for outputs that are none", "images", images)
+        if not isinstance(identity, str):
+            raise InvalidArgument.expected("a text such as 'tensorrt engine 3'", "identity", identity)
         self._set(
             function=function,
             base=latent,
             output_range=None if output_range is None else _checked_range(output_range),
             noise=MappingProxyType(dict(noise)),
             images=images,
+            identity=identity,
             psi=1.0,
             choices=MappingProxyType({}),
         )
@@ -110,11 +119,19 @@ class Generator:
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
         images: bool = True,
+        identity: str = "",
     ) -> Generator:
         """A generator that takes and returns NumPy arrays."""
         if not callable(function):
             raise InvalidArgument.expected("a callable", "function", function)
-        return cls(OnArrays(function), latent=latent, output_range=output_range, noise=noise, images=images)
+        return cls(
+            OnArrays(function),
+            latent=latent,
+            output_range=output_range,
+            noise=noise,
+            images=images,
+            identity=identity,
+        )
 
     @classmethod
     def from_torchscript(
@@ -288,14 +305,19 @@ class Generator:
             to_eval_mode(module).to(device)
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of the weights: names, dtypes, shapes and values.
+        """16 hexadecimal digits of the identity of f: its weights, its code, and the values that it refers to.
 
-        The same however the weights were stored or loaded. Weights are the state of modules that f is or holds, and
-        tensors and arrays that it holds; where there are no modules, its code counts too. Computed anew at each call,
-        since weights can be changed in place.
+        The same however weights were stored or loaded, and in every process that runs the same version of Python. It is
+        computed anew at each call, since all of that can be changed in place. A generator with a part that cannot be
+        read, and without an `identity`, has another fingerprint at each call.
+
+        >>> import gentest, torch
+        >>> net = torch.nn.Linear(8, 8)
+        >>> one, other = (gentest.Generator(net, latent=gentest.Normal(8), images=False) for _ in range(2))
+        >>> one.fingerprint() == other.fingerprint()
+        True
         """
-        plain = self.function.function if isinstance(self.function, OnArrays) else self.function
-        return fingerprint(self.function, code_of=plain)
+        return identify(self.function, name=self.identity).digest[:16]
 
     def outputs(self, latents: Batch, noise: Batch | None = None, *, chance: int = 0) -> Tensor:
         """What f returns for a batch, as float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.

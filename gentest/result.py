@@ -176,6 +176,23 @@ class Screening:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """Outputs that were made again, alone, after the verdict, and agreed with what it rests on.
+
+    `outputs` is how many. `drawn` of them were drawn at random over all that the property looked at: if a share of
+    `catches` of all outputs had been wrong, one of these would have shown it with a probability of 95 %. `reused` of
+    them were evidence of an earlier test, or of the cache.
+    """
+
+    outputs: Count = 0
+    drawn: Count = 0
+    catches: Share = 0.0
+    reused: Count = 0
+    images: Count = 0
+    """All images that were made for it."""
+
+
+@dataclass(frozen=True)
 class Result:
     """What checking one property on one generator came to.
 
@@ -210,6 +227,8 @@ class Result:
     decided_alone: Count = 0
     """Probes whose margin lay so near zero that rounding could have decided it: each was decided by itself, in full
     precision. Where hardware, or another release of torch, makes margins differ, these are the ones it may concern."""
+    audit: Audit | None = field(default=None, compare=False)
+    """The outputs that were made again, alone; None where nothing was decided."""
     distribution: Distribution | None = None
     """Of `matches`: the outputs against the reference."""
     gate: Gate | None = None

@@ -1,14 +1,13 @@
-"""What a callable computes with: the modules, tensors and arrays that it is or holds, and their fingerprint."""
+"""The modules, tensors and arrays that a callable is or holds."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,6 +28,11 @@ class Holder(ABC):
     @abstractmethod
     def weights(self) -> Sequence[Weight | str]:
         """Its modules, tensors and arrays, and in words whatever else tells it from another f of the same weights."""
+
+    @property
+    def content(self) -> Sequence[object]:
+        """Everything that decides what it computes: what `gentest.identity` reads of it."""
+        return self.weights
 
 
 def held(function: object) -> list[Weight | str]:
@@ -51,33 +55,6 @@ def held(function: object) -> list[Weight | str]:
             else:
                 level += _references(thing)
     return found
-
-
-def fingerprint(function: object, *, code_of: object) -> str:
-    """16 hexadecimal digits of the SHA-256 of what a callable holds: names, dtypes, shapes, values, and what it says.
-
-    Where it holds no module, and does not say itself what it is, the code of `code_of` counts too.
-    """
-    digest = hashlib.sha256()
-    things = held(function)
-    for thing in things:
-        if isinstance(thing, str):
-            digest.update(thing.encode())
-            continue
-        state = thing.state_dict() if isinstance(thing, nn.Module) else {"": thing}
-        if isinstance(thing, torch.jit.ScriptModule) and not state:  # frozen: its weights are constants of its code
-            digest.update(thing.save_to_buffer())
-        for name, weight in sorted(state.items()):
-            tensor = torch.from_numpy(weight.copy()) if isinstance(weight, np.ndarray) else weight
-            if isinstance(tensor, Tensor):
-                values = tensor.detach().cpu().contiguous()
-                digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-                digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    if not isinstance(function, Holder) and not any(isinstance(thing, nn.Module) for thing in things):
-        digest.update(getattr(code_of, "__qualname__", type(code_of).__qualname__).encode())
-        code = getattr(code_of, "__code__", None) or getattr(type(code_of).__call__, "__code__", None)
-        digest.update(repr(_constant(code)).encode())
-    return digest.hexdigest()[:16]
 
 
 def to_eval_mode(module: nn.Module) -> nn.Module:
@@ -106,12 +83,3 @@ def _references(thing: object) -> list[object]:
     if isinstance(thing, dict):
         return list(thing.values())
     return list(vars(thing).values()) if hasattr(thing, "__dict__") else []
-
-
-def _constant(value: object) -> object:
-    """What a constant or a code object says, without addresses and orders that change from one process to the next."""
-    if isinstance(value, CodeType):
-        return value.co_code, value.co_names, [_constant(c) for c in value.co_consts]
-    if isinstance(value, frozenset):
-        return sorted(map(repr, value))
-    return value

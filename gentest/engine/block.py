@@ -6,7 +6,7 @@ be made again, and measurements stay. Nothing in it may be written in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -18,10 +18,11 @@ from gentest.attributes import Distance
 from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
 from gentest.attributes.distances import apart
 from gentest.ends import noise
+from gentest.engine.audit import LEAST, OF_RANGE, OF_SIZE, Number
 from gentest.engine.maker import Maker, flat, full_precision, sliced
 from gentest.engine.refused import clamped, named
-from gentest.engine.store import address_of, digest
-from gentest.engine.subject import Subject, measure_of, thing_key
+from gentest.engine.store import address_of, place
+from gentest.engine.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, GeneratorError
 from gentest.probes import Probe, Probes, independent
 from gentest.randomness import pinned_rng
@@ -63,6 +64,11 @@ class Block:
         self._outputs: Tensor | None = None
         self._shown: Tensor | None = None
         self._measured: dict[Hashable, Tensor] = {}
+        self._by: dict[tuple[Hashable, ...], tuple[Any, bool, tuple[tuple[int, ...], tuple[int, ...]] | None]] = {}
+        """What measured each of those: the thing, whether it gives one number, and between which places."""
+        self._kept_whole: tuple[Callable[..., Tensor], Tensor] | None = None
+        self._body = maker.identities.body
+        self._from_disk = False
         self._n_bytes: int | None = None
 
     @property
@@ -79,6 +85,35 @@ class Block:
             placed = sum(z.nbytes for z in (self._placed or {}).values())
             self._n_bytes = sum(tensors.values()) + placed + PROBE_BYTES * len(self.probes) + BLOCK_BYTES
         return self._n_bytes
+
+    @property
+    def reused(self) -> bool:
+        """Whether something here is of an earlier test, or of the cache: then it is to be proved."""
+        return self._from_disk or self._body != self.maker.identities.body
+
+    @property
+    def known_outputs(self) -> Tensor | None:
+        """The outputs [N, P, ...] that are kept at the moment."""
+        return self._outputs
+
+    def numbers(self, index: int, at: int) -> Iterator[Number]:
+        """What was measured of a probe that its output at a place can prove: there, or between two places."""
+        for key, (thing, scalar, ends) in self._by.items():
+            if key[0] != self.maker.identities.key(thing):
+                continue  # it computes something else now, and nobody asks for these rows
+            rows = self._measured[key]
+            size = rows.abs().max().item() if rows.numel() else 0.0
+            span = (rows.max() - rows.min()).item() if rows.numel() else 0.0
+            allowed = max(OF_RANGE * span, OF_SIZE * size, LEAST)
+            if ends is None:
+                yield Number(thing, scalar, None, rows[index, at].detach().clone(), allowed)
+            elif ends[0]:
+                k = at % len(ends[0])
+                yield Number(thing, scalar, (ends[0][k], ends[1][k]), rows[index, k].detach().clone(), allowed)
+
+    def whole(self, index: int) -> tuple[Callable[..., Tensor], Tensor] | None:
+        """A margin that was kept of a whole probe, and how it is computed anew."""
+        return None if self._kept_whole is None else (self._kept_whole[0], self._kept_whole[1][index])
 
     @property
     def has_outputs(self) -> bool:
@@ -116,7 +151,10 @@ class Block:
             sizes = sorted({tuple(x.shape[1:]) for x in parts})
             if len(sizes) > 1:
                 raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
-            self._outputs = _joined(parts).reshape(n, p, *parts[0].shape[1:])
+            whole = _joined(parts)
+            if not self.gradients:
+                self.maker.audit.made(self, whole, [len(part) for part in parts])
+            self._outputs = whole.reshape(n, p, *parts[0].shape[1:])
             self._window = self._n_bytes = None
         return self._outputs
 
@@ -139,25 +177,27 @@ class Block:
 
     def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
         """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar` None takes either."""
-        key = thing_key(thing)
+        key = self.maker.identities.key(thing)
         if (key, scalar) not in self._measured:
             rows, is_scalar = self._measure(thing, scalar=scalar)
             self._measured[key, scalar] = self._measured[key, is_scalar] = rows
+            self._by[key, bool(is_scalar)] = thing, is_scalar, None
             self._n_bytes = None
         return self._measured[key, scalar]
 
     def apart(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
         """A bound distance [N, K] of the outputs at K pairs of places, as many pairs at once as fill a batch."""
-        key = (thing_key(distance), first, second)
+        key = (self.maker.identities.key(distance), first, second)
         if key not in self._measured:
             of = self._of(address_of(distance), f"apart {first} {second}")
             self._measured[key] = self._known(of, lambda: self._distances(distance, first, second))
+            self._by[key] = distance, True, (first, second)
             self._n_bytes = None
         return self._measured[key]
 
     def steps(self, feature: Any, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
         """How far the rows of a bound feature are apart at K pairs of places, [N, K]: the L2 norm."""
-        key = (thing_key(feature), "steps", first, second)
+        key = (self.maker.identities.key(feature), "steps", first, second)
         if key not in self._measured:
 
             def compute() -> Tensor:
@@ -167,12 +207,20 @@ class Block:
 
             of = "" if isinstance(feature, Readout) else address_of(feature)
             self._measured[key] = self._known(self._of(of, f"steps {first} {second}"), compute)
+            self._by[key] = feature, False, (first, second)
             self._n_bytes = None
         return self._measured[key]
 
-    def known(self, what: str, compute: Callable[[], Tensor]) -> Tensor:
+    def known(self, what: str, compute: Callable[[Block], Tensor]) -> Tensor:
         """Rows [N, ...] that `what` names among everything that outputs here can be asked: kept on disk, if any is."""
-        return self._known(self._of(what, "known"), compute)
+        rows = self._known(self._of(what, "known"), lambda: compute(self))
+        if self._from_disk:
+
+            def anew(subject: Subject, family: Probes, probe: Probe) -> Tensor:
+                return compute(Block(self.maker, subject, family, [probe], alone=True))
+
+            self._kept_whole = anew, rows
+        return rows
 
     def again(self, company: int, chance: int) -> Tensor:
         """Outputs [N, P, ...] made once more, each latent last in a batch with `company` others."""
@@ -213,7 +261,9 @@ class Block:
 
     def _make(self, start: int, stop: int) -> Tensor:
         """The outputs of some rows."""
-        return self.maker.call(self.subject.generator, *self._rows(start, stop))
+        made = self.maker.call(self.subject.generator, *self._rows(start, stop))
+        self.maker.audit.called(self, start, made)
+        return made
 
     def _exactly(self) -> AbstractContextManager[None]:
         """In full precision, where outputs are made alone."""
@@ -320,9 +370,9 @@ class Block:
     def _of(self, address: str, how: str) -> str:
         """Where on disk something of these probes is kept; empty where nothing is."""
         store = self.maker.store
-        if store is None or not address or self.gradients or not (witness := self.maker.witness(self.subject)):
+        if store is None or not address or self.gradients or not (of := self.maker.address(self.subject)):
             return ""
-        return digest(witness, repr(self.family), "alone" if self.alone else "together", address, how)
+        return place(of, repr(self.family), "alone" if self.alone else "together", address, how)
 
     def _known(self, of: str, compute: Callable[[], Tensor]) -> Tensor:
         if (kept := self._stored(of)) is not None:
@@ -335,7 +385,10 @@ class Block:
     def _stored(self, of: str) -> Tensor | None:
         store = self.maker.store
         rows = store.rows(of, self.probes) if of and store is not None else None
-        return None if rows is None else torch.from_numpy(rows).to(self.maker.device)
+        if rows is None:
+            return None
+        self._from_disk = True
+        return torch.from_numpy(rows).to(self.maker.device)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

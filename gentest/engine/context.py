@@ -18,8 +18,9 @@ from gentest.engine.block import Block
 from gentest.engine.evidence import Observed
 from gentest.engine.maker import Maker, Meter
 from gentest.engine.store import Store
-from gentest.engine.subject import Subject, thing_key
+from gentest.engine.subject import Identities, Subject
 from gentest.errors import GentestError, InvalidArgument, NoSpread, out_of_memory
+from gentest.generators import Generator
 from gentest.probes import Probe, Probes, independent, points
 
 if TYPE_CHECKING:
@@ -92,6 +93,40 @@ class Context:
         return self.maker.meter
 
     @property
+    def identities(self) -> Identities:
+        """The identities of generators and measures, as they are during the check that goes on."""
+        return self.maker.identities
+
+    def begin(self, seed: int, *, body: bool) -> None:
+        """Starts a check; `body` says that code of somebody else may have run since the one before."""
+        self.identities.begin(body=body)
+        self.maker.audit.begin(seed)
+
+    def end(self, *, believed: bool) -> None:
+        """Ends a check: what it measured is kept on disk where its verdict is believed, and only there."""
+        self.maker.audit.stop()
+        self.identities.end()
+        if self.maker.store is not None:
+            (self.maker.store.commit if believed else self.maker.store.forget)()
+
+    def subject(self, generator: Generator) -> Subject:
+        """A generator as it is now."""
+        return Subject.of(generator, self.identities)
+
+    def discard(self, subject: Subject) -> None:
+        """Lets everything go that is known of a generator, in memory and on disk: some of it is wrong."""
+        for key, block in list(self._blocks.items()):
+            if block.subject.computed[0] == subject.computed[0]:
+                del self._blocks[key]
+                self._alone.pop(key, None)
+        for kept in (self._spreads, self.examined, self.pictures):
+            for key in list(kept):
+                if subject.key in (key, key[0] if isinstance(key, tuple) else key):
+                    del kept[key]
+        if self.maker.store is not None and (address := self.maker.address(subject)):
+            self.maker.store.discard(address)
+
+    @property
     def trouble(self) -> str:
         """Why measurements are not kept on disk, where they were to be; empty where they are."""
         return "" if self.maker.store is None else self.maker.store.trouble
@@ -131,7 +166,7 @@ class Context:
 
     def bound(self, thing: Attribute | Feature | Distance) -> Any:
         """An attribute, feature or distance, ready to run on the device."""
-        key = thing_key(thing)
+        key = self.identities.key(thing)
         if key not in self._bound:
             self._bound[key] = (bind(thing, self.setup), thing)  # kept alive: an id may be its key
         return self._bound[key][0]
@@ -217,7 +252,7 @@ class Context:
         """One standard deviation under the prior: a baseline's where one is in force, else that of a fixed pilot."""
         if name in self._blessed_spreads:
             return self._blessed_spreads[name]
-        key = (subject.key, thing_key(of))
+        key = (subject.key, self.identities.key(of))
         if key not in self._spreads:
             self._spreads[key] = self._spread(of, subject)
         return self._spreads[key]
@@ -241,7 +276,7 @@ class Context:
         self, subject: Subject, spreads: Iterable[tuple[Attribute | Feature, float]], unit: float | None = None
     ) -> None:
         """Takes standard deviations, and a unit, that another process measured."""
-        self._spreads |= {(subject.key, thing_key(of)): spread for of, spread in spreads}
+        self._spreads |= {(subject.key, self.identities.key(of)): spread for of, spread in spreads}
         if unit is not None:
             self._spreads[subject.key, "unit"] = unit
 

@@ -100,15 +100,17 @@ class AgainstReference:
 
     def _rows(self, subject: Subject, start: int) -> NDArray[np.float64]:
         """The embeddings [n, D] of outputs of independent latents from `start` on."""
-        blocks = self._context.samples(subject, self._seed, start, self._matches.n)
-        rows = [evidence.measured(self._bound, scalar=False)[:, 0] for evidence in blocks]
+        rows = []
+        for evidence in self._context.samples(subject, self._seed, start, self._matches.n):
+            rows.append(evidence.measured(self._bound, scalar=False)[:, 0])
+            self._context.maker.audit.judged(evidence.block, None)
         return np.asarray(torch.cat([row.double().cpu() for row in rows]).numpy())
 
     def _reference(self) -> NDArray[np.float64]:
         reference, n = self._matches.reference, self._matches.n
         if isinstance(reference, Generator):
             reference.to(self._context.device)
-            other = Subject.of(reference)
+            other = self._context.subject(reference)
             examine(self._context, other)
             others = self._rows(other, 2 * n)
             if others.shape[1] != self._own.shape[1]:

@@ -27,6 +27,7 @@ from gentest.engine.look import look
 from gentest.engine.margins import Judge
 from gentest.engine.raised import their_traceback
 from gentest.engine.rated import Rating
+from gentest.engine.refused import named
 from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream, fits, real
 from gentest.engine.subject import Subject
@@ -36,7 +37,7 @@ from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Definition, Matches
 from gentest.records import pack
 from gentest.result import Attack as AttackRecord
-from gentest.result import Counterexample, Margins, Result, Verdict
+from gentest.result import Audit, Counterexample, Margins, Result, Verdict
 
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
@@ -71,6 +72,8 @@ class Question:
     """Whether the result is to have what a report draws: it changes no figure."""
     whole: bool = False
     """Whether that has pictures in full size as well."""
+    begins: bool = True
+    """Whether code of somebody else may have run since the check before: then evidence of before is proved anew."""
 
 
 def check(
@@ -87,9 +90,10 @@ def check(
     """
     started, before = time.perf_counter(), replace(context.meter)
     result = Result(question.test, str(question.definition), Verdict.ERROR)
+    context.begin(values.seed, body=question.begins)
     try:
         generator.to(context.device)
-        subject = Subject.of(generator)
+        subject = context.subject(generator)
         result = replace(result, generator=subject.fingerprint)
         with context.measured_by({} if question.against is None else question.against.spreads):
             result = _Check(question, subject, context, values, watch).run(result)
@@ -100,6 +104,8 @@ def check(
         if out_of_memory(error):
             said = f"out of memory, with as few at once as there can be: {in_a_line(error)}"
         result = replace(result, message=said, traceback=tracebacks.format_exc())
+    finally:
+        context.end(believed=result.verdict is not Verdict.ERROR)
     return replace(
         result,
         seconds=round(time.perf_counter() - started, 3),
@@ -135,8 +141,7 @@ class _Check:
 
     def run(self, result: Result) -> Result:
         result = self._decided(result)
-        if not self.definition.total:
-            examine_again(self.context, self.subject)
+        result = replace(result, audit=self._audited(result))
         if result.sample is not None and result.sample.look is not None and self.question.blesses:
             kept = pictures.samples_of(self.context, self.subject, self.values.seed)
             result = replace(result, sample=replace(result.sample, look=replace(result.sample.look, pictures=kept)))
@@ -144,6 +149,40 @@ class _Check:
             return result
         shown = self.showing.finished(result, seed=self.values.seed, against=self.question.against)
         return replace(result, shown=shown)
+
+    def _audited(self, result: Result) -> Audit | None:
+        """What was made again, alone. Raises `GeneratorError` where it is not what the verdict rests on.
+
+        A property that judges whether f is a function is not audited where it has found that f is none.
+        """
+        auditor = self.context.maker.audit
+        if self.definition.total and result.verdict is Verdict.VIOLATED:
+            return None
+        if not self.definition.total and not auditor.slow:
+            examine_again(self.context, self.subject)
+        audited = auditor.finish(self._unit)
+        if audited.wrong is None:
+            return audited.audit
+        row = audited.wrong
+        if not row.reused:
+            what = f"{row.where or 'an output of a batch'} is not what the generator makes of that latent alone"
+            hint = (
+                "outputs depend on their place in the batch, or on the calls before (gentest.reproducible() shows it)"
+            )
+            message = audited.why if "noise" in audited.why else f"{what}: {audited.why}; {hint}"
+            raise named(GeneratorError(message), row.probe)
+        self.context.discard(row.subject)
+        error = GeneratorError(
+            f"evidence of an earlier test or of the cache is not what the generator makes now: {audited.why}. All "
+            "evidence of this generator was discarded. Something changed that gentest cannot see, such as a file that "
+            'is read at each call: name its state with Generator(..., identity="...")'
+        )
+        raise named(error, row.probe)
+
+    def _unit(self, subject: Subject) -> float:
+        """What a difference of a subject's outputs is a share of."""
+        generator = subject.generator
+        return 1.0 if generator.images or generator.output_range is not None else self.context.unit(subject)
 
     def _decided(self, result: Result) -> Result:
         if not self.definition.total:

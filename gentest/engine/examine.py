@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
+from gentest.engine.audit import CHANGED, DRAWN, undeclared
 from gentest.engine.context import PILOT_SEED, Context
 from gentest.engine.evidence import Observed
 from gentest.engine.refused import named
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError
 from gentest.generators import TANH
-from gentest.probes import independent, points
+from gentest.probes import Probe, independent, points
 
 EXAMINED = 16
 """Samples on which a generator is examined before a property is looked at."""
@@ -16,8 +19,6 @@ ALONE = 4
 """Of these, so many once more alone."""
 SAME = 1 / 32
 """How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
-CHANGED = 1 / 256
-"""How far one may differ, alone, from what it was before: a grey level of 256."""
 
 
 def samples(context: Context, subject: Subject) -> Observed:
@@ -47,7 +48,34 @@ def examine(context: Context, subject: Subject) -> None:
             "train mode, or noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
         )
         raise named(error, last[int(far.argmax())])
+    _examine_calls(context, subject, last[-1], alone[-1], together.unit)
     context.examined[subject.key] = alone[:1] / together.unit
+
+
+def _examine_calls(context: Context, subject: Subject, probe: Probe, before: Tensor, unit: float) -> None:
+    """Makes a sample again, alone, after a batch and from another random state.
+
+    Raises `GeneratorError` where the output depends on the state of random numbers, or on the call before.
+    """
+    evidence = context.evidence(subject, points(), [probe], alone=True)
+
+    def made(chance: int) -> Tensor:
+        return evidence.again(0, chance=chance)[0]
+
+    def differs(one: Tensor, other: Tensor) -> float:
+        return float((one - other).abs().max()) / unit if one.shape == other.shape else 1.0
+
+    after = made(2)
+    if (difference := differs(after, before)) <= DRAWN:
+        return
+    repeats = differs(made(1), before) <= DRAWN
+    if repeats and differs(made(2), after) > DRAWN:
+        error = GeneratorError(
+            f"an output depends on the call before it: right after a batch the same latent, alone, gives an output "
+            f"that differs by {difference:.3g} of the range; does the model keep state between calls?"
+        )
+        raise named(error, probe)
+    raise named(GeneratorError(undeclared(difference)), probe)
 
 
 def examine_again(context: Context, subject: Subject) -> None:

@@ -6,7 +6,8 @@ out it is halved, for good. Nothing that is decided depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.ends import noise
+from gentest.engine.audit import Auditor
 from gentest.engine.store import Store, digest
-from gentest.engine.subject import Subject
+from gentest.engine.subject import Identities, Subject
 from gentest.engine.time_limit import limited
 from gentest.errors import GeneratorError, GentestError, out_of_memory
 from gentest.generators import Generator
-from gentest.probes import independent, points
 
-WITNESS_SEED = 0x7769746E657373
-WITNESSES = 4
-"""Outputs by which a generator of the same weights and space is known again: its code may have changed."""
 MOST = {"cuda": 256, "cpu": 128}
 """Latents at once where nobody says how many and outputs are small."""
 OUTPUTS_AT_ONCE = {"cuda": 1 << 27, "cpu": 1 << 25}
@@ -38,6 +35,8 @@ class Meter:
 
     images: int = 0
     calls: int = 0
+    seconds: float = 0.0
+    """The time that calls in this process took."""
 
 
 class Maker:
@@ -60,7 +59,8 @@ class Maker:
         self._time_limit = time_limit
         self._room_for: int | None = None
         self._watch = watch
-        self._witnessed: dict[Hashable, str] = {}
+        self.identities = Identities()
+        self.audit = Auditor(self)
 
     @property
     def batch_size(self) -> int:
@@ -102,11 +102,17 @@ class Maker:
     ) -> Tensor:
         """One call of a generator."""
         batch, hiss = ({name: self._here(z) for name, z in arrays.items()} for arrays in (latents, drawn))
+        started = time.perf_counter()
         with torch.set_grad_enabled(gradients), self.limited("the generator", GeneratorError):
             x = generator.outputs(batch, hiss, chance=chance)
+        self.meter.seconds += time.perf_counter() - started
         self.count(len(x), 1)
         self.image_bytes = max(self.image_bytes, 4 * x[0].numel())
         return x.to(self.device)
+
+    def exactly(self) -> AbstractContextManager[None]:
+        """Within, everything is computed in full precision."""
+        return full_precision(self.device)
 
     def limited(self, what: str, error: type[GentestError]) -> AbstractContextManager[None]:
         """Within, somebody's code is called, which may take so long and no longer."""
@@ -119,27 +125,12 @@ class Maker:
         if self._watch is not None:
             self._watch(images)
 
-    def witness(self, subject: Subject) -> str:
-        """What tells a subject's outputs from any other's, on any day: weights, space, versions and some outputs.
+    def address(self, subject: Subject) -> str:
+        """What tells a subject's outputs on this kind of device from any other's, on any day; empty where nothing can.
 
-        Empty where it makes none, or makes others at each call: what it makes cannot be known again.
+        A generator with a part that cannot be read is never known again.
         """
-        if subject.key not in self._witnessed:
-            try:
-                first, again = self._witnesses(subject), self._witnesses(subject)
-            except GeneratorError:
-                first = again = b""
-            same = bool(first) and first == again
-            self._witnessed[subject.key] = digest(*subject.address, str(self.device.type), first) if same else ""
-        return self._witnessed[subject.key]
-
-    def _witnesses(self, subject: Subject) -> bytes:
-        generator, probes = subject.generator, independent(WITNESS_SEED, 0, WITNESSES)
-        latents = {name: z[:, 0] for name, z in points().place(generator.latent, probes).items()}
-        drawn = {name: z[:, 0] for name, z in noise(generator.noise, probes, 1).items()}
-        alone = [slice(i, i + 1) for i in range(WITNESSES)]
-        made = [self.call(generator, sliced(latents, rows), sliced(drawn, rows)) for rows in alone]
-        return b"".join(x.detach().cpu().numpy().tobytes() for x in made)
+        return digest(*subject.address, self.device.type) if subject.address else ""
 
     def _here(self, z: Any) -> Tensor:
         return z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z)).to(self.device)

@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 
 from gentest._settings import Precision
+from gentest.engine.block import Block
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.maker import full_precision
 from gentest.engine.subject import Subject
 from gentest.errors import GentestError, PropertyFailed, out_of_memory
-from gentest.probes import Probe
+from gentest.probes import Probe, Probes
 from gentest.properties import outputs
 from gentest.properties.definition import Definition, Under
 from gentest.result import Screening
@@ -118,6 +119,9 @@ class Judge:
         if fresh and (actors := self.context.actors) is not None:
             for block, answer in actors.margins(self, fresh):
                 self._margins.update(zip(block, answer.margins, strict=True))
+                self.context.maker.audit.answered(
+                    self.subject, self.definition.probes, block, answer.margins, self._anew
+                )
                 self.band = max(self.band or 0.0, answer.band)
                 self.decided_alone += answer.decided_alone
                 self.screening = together(self.screening, answer.screening)
@@ -127,6 +131,17 @@ class Judge:
         found = [self._margins[probe] for probe in probes]
         self._margins = _remembered(self._margins)
         return found
+
+    def _anew(self, subject: Subject, family: Probes, probe: Probe) -> Tensor:
+        """A probe's margin under each prior, alone, from outputs that nobody has seen before."""
+        with full_precision(self.context.device):
+            found = []
+            for under in self.under:
+                own = Block(self.context.maker, subject, family, [probe], alone=True)
+                evidence = Observed(self.context, own)
+                within = evidence if under.space == subject.generator.base else evidence.under(under.space)
+                found += self._margins_of(within)
+        return torch.tensor(found)
 
     def _by_prior_alone(self, probe: Probe) -> tuple[float, ...]:
         if (found := self._alone.get(probe)) is None:
@@ -228,7 +243,9 @@ class Judge:
         rows, lowered = [], False
         for under in self.under:
             evidence = self.evidence(block, under, alone=alone, precision=precision)
-            rows.append(self._margins_of(evidence))
+            margins = self._margins_of(evidence)
+            rows.append(margins)
+            self.context.maker.audit.judged(evidence.block, margins)
             lowered = lowered or evidence.all_lowered
             if alone:
                 self.spreads |= {name: (evidence.measured_in[name], s) for name, s in evidence.spreads.items()}
@@ -266,7 +283,8 @@ class Judge:
         """The property's margins [N]; one of ours that looks at whole outputs is kept as what was measured is."""
         definition = self.definition
         if definition.total and getattr(definition.margin, "__module__", "") == outputs.__name__:
-            return evidence.block.known(str(definition), lambda: definition.margin(evidence))
+            context = self.context
+            return evidence.block.known(str(definition), lambda block: definition.margin(Observed(context, block)))
         return definition.margin(evidence)
 
 

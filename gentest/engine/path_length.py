@@ -21,7 +21,6 @@ from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.examine import examine
 from gentest.engine.stream import Stream, real
-from gentest.engine.subject import Subject
 from gentest.errors import InvalidArgument
 from gentest.generators import Generator, check_generator
 from gentest.probes import Probe, Where, steps
@@ -84,7 +83,7 @@ def perceptual_path_length(
     check_measure("distance", distance)
     family, quantiles = steps(epsilon, at=at, straight=straight), _checked_quantiles(discard)
     generator.to(context.device)
-    subject = Subject.of(generator)
+    subject = context.subject(generator)
     examine(context, subject)
     space = generator.latent
 

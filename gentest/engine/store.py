@@ -1,8 +1,10 @@
 """What was measured on a known checkpoint, kept in a folder for further sessions: numbers by probe, never verdicts.
 
 What a row is of (generator, space, probes, what is measured, in which precision) is hashed into its address, and every
-row carries a checksum. So a row that is missing, broken or of something else is measured anew, and a folder that
-cannot be read or written, or whose file is a database of another kind, is done without, which is said once. One SQLite
+row carries a checksum. Rows wait in memory until the check that measured them has been audited (`commit`); a check that
+ends in an error leaves none (`forget`), and an identity whose rows proved wrong loses all of them (`discard`). A row
+that is missing, broken or of something else is measured anew, and a folder that cannot be read or written, or whose
+file is a database of another kind, is done without, which is said once. One SQLite
 file, which several sessions may use at a time, and any of them may be killed: what was kept until then is there.
 """
 
@@ -43,6 +45,11 @@ _HEAD = 16
 _LONGEST = _HEAD + 1 + 4 * 255 + LARGEST_ROW
 
 
+def place(identity: str, *parts: str) -> str:
+    """Where the rows of something measured lie: the identity that they are of comes first."""
+    return f"{identity}:{digest(*parts)}"
+
+
 def digest(*parts: str | bytes) -> str:
     """32 hexadecimal digits that tell a list of texts from any other."""
     found = hashlib.sha256()
@@ -65,6 +72,8 @@ class Store:
         self._path = folder / FILE
         self._database: sqlite3.Connection | None = None
         self._reads = self._writes = True
+        self._waiting: dict[tuple[str, str], bytes] = {}
+        """Rows that were not written yet, by address and probe."""
         self.trouble = ""
         """Why it is done without, or nothing more is kept, in a line; empty while all is well."""
 
@@ -74,7 +83,8 @@ class Store:
         found: list[NDArray[np.float32]] = []
         for start in range(0, len(names), ASKED_AT_ONCE):
             some = names[start : start + ASKED_AT_ONCE]
-            kept = self._kept(of, some)
+            waiting = {name: self._waiting[of, name] for name in some if (of, name) in self._waiting}
+            kept = waiting if len(waiting) == len(some) else self._kept(of, some) | waiting
             for name in some:
                 row = _unpacked(of, name, kept.get(name))
                 if row is None or (found and row.shape != found[0].shape):
@@ -83,17 +93,35 @@ class Store:
         return np.stack(found) if found else None
 
     def keep(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
-        """Keeps what was measured of some probes, float32 [N, ...], unless it is too large."""
+        """Keeps what was measured of some probes, float32 [N, ...], until it is committed; unless it is too large."""
         if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._writes:
             return
-        named = [(of, str(probe), row) for probe, row in zip(probes, rows, strict=True)]
+        for probe, row in zip(probes, rows, strict=True):
+            self._waiting[of, str(probe)] = _packed(of, str(probe), row)
+
+    def commit(self) -> None:
+        """Writes the rows that wait: what they were measured on has been audited."""
+        rows = [(of, name, row) for (of, name), row in self._waiting.items()]
+        self._waiting.clear()
+        if rows:
+            self._write("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", rows)
+
+    def forget(self) -> None:
+        """Drops the rows that wait: the check that measured them ended in an error."""
+        self._waiting.clear()
+
+    def discard(self, identity: str) -> None:
+        """Deletes every row of an identity: some of them are not what is measured now."""
+        self._waiting.clear()
+        self._write("DELETE FROM rows WHERE of >= ? AND of < ?", [(f"{identity}:", f"{identity};")])
+
+    def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if not self._writes:
+            return
         try:
             database = self._opened()
             with database:
-                database.executemany(
-                    "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)",
-                    [(of, name, _packed(of, name, row)) for of, name, row in named],
-                )
+                database.executemany(statement, rows)
         except FAULTS as error:
             self._writes = False
             self._say("nothing more is kept in", error)

@@ -194,8 +194,9 @@ class Runner:
         checked = self._checked[item.nodeid]
         checked.labels = tuple(labelled)
         failed, undecided = [], []
-        for label, property in labelled.items():
-            result = checked.judged(label, self._decide(item, label, in_baseline[label], property, subject))
+        for index, (label, property) in enumerate(labelled.items()):
+            decided = self._decide(item, label, in_baseline[label], property, subject, begins=index == 0)
+            result = checked.judged(label, decided)
             outcome = self._gating.outcome(result)
             if label not in checked.failed:  # else another run of the body has failed already, and is the one shown
                 result = self._drawing.drawn(result, self._command(item, result))
@@ -211,7 +212,10 @@ class Runner:
         for result in undecided:
             item.warn(UndecidedWarning(printable(terminal.undecided(result))))
 
-    def _decide(self, item: pytest.Item, label: str, key: str, property: Property, generator: Generator) -> Result:
+    def _decide(
+        self, item: pytest.Item, label: str, key: str, property: Property, generator: Generator, *, begins: bool
+    ) -> Result:
+        """One property of a test; `begins` says that it is the first one after the test's body."""
         test, checkpoint = (f(item, self._gating.checkpoints) for f in (checkpoints.plain_id, checkpoints.of_item))
         if checkpoint != self._checkpoint:  # what was made of one is of no use to the next
             self._checkpoint = checkpoint
@@ -223,7 +227,7 @@ class Runner:
             stored = self._failures.of(item, label) if replays else ()
             replay = self._replay[1] if self._replay else None
             context.ahead = self._coming.after(item)
-            question = Question(property.definition, test, label, stored, replay)
+            question = Question(property.definition, test, label, stored, replay, begins=begins)
             question = self._drawing.asked(question)
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)

@@ -23,7 +23,6 @@ from gentest import attributes
 from gentest.attributes import Attribute, Feature, pixels
 from gentest.attributes.clip import clip, clip_embedding
 from gentest.engine.context import Context
-from gentest.engine.subject import Subject
 from gentest.errors import GentestError
 from gentest.files import write_whole
 from gentest.generators import Generator
@@ -192,7 +191,7 @@ class Suggesting:
             generator.to(context.device)
             named: list[Attribute] = [getattr(attributes, name)() for name in asked.attributes]
             if not named:
-                named = default_attributes(context, Subject.of(generator))
+                named = default_attributes(context, context.subject(generator))
             named += [clip(*texts) for texts in asked.prompts]
             features: list[Feature] = [pixels(), *([clip_embedding()] if asked.prompts else [])]
             found = measure(asked.wish, generator, context, attributes=named, features=features, watch=watch.probes)

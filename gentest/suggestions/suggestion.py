@@ -155,7 +155,7 @@ def measure(
 ) -> list[Suggestion]:
     """`suggest`, in a context that is shared; `watch` is told how many of the probes are measured."""
     generator.to(context.device)
-    subject = Subject.of(generator)
+    subject = context.subject(generator)
     _check_things("features", features)
     _check_things("attributes", attributes)
     examine(context, subject)

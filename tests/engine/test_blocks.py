@@ -144,17 +144,20 @@ PROPERTIES = [
 
 @pytest.mark.parametrize("property", PROPERTIES, ids=str)
 def test_a_known_generator_is_not_evaluated_again(tmp_path: Path, property: gentest.Property) -> None:
-    """The second run makes only the samples by which it knows the generator again, and comes to the same."""
+    """The second run makes only examined samples and those of its audit, and comes to the same."""
     without = checked(None, Counting(fold), property)
     cold = checked(tmp_path, Counting(fold), property)
     warm = checked(tmp_path, Counting(fold), property)
     assert without.verdict is not Verdict.ERROR
     assert plain(without) == plain(cold) == plain(warm)
-    assert warm.images <= 8 + 20 + 16  # witnesses, examined samples; where outputs have no unit, those
+    assert warm.audit is not None
+    assert warm.audit.reused == warm.audit.outputs >= 16
+    assert warm.images - warm.audit.images <= 22 + 16  # examined samples; where outputs have no unit, those
+    assert warm.audit.images <= 2 * 24 + (6 * 16 if property.name == "reproducible" else 0)
 
 
 def test_other_code_of_the_same_weights_is_another_generator(tmp_path: Path) -> None:
-    """What it makes of a few latents tells: nothing of the one is taken for the other's."""
+    """Nothing of the one is taken for the other's."""
     first = checked(tmp_path, Counting(fold), PROPERTIES[0])
     other = Counting(lambda z: zoo.images(z[:, 0].sigmoid()))
     assert plain(checked(tmp_path, other, PROPERTIES[0])) == plain(checked(None, other, PROPERTIES[0]))
@@ -207,6 +210,7 @@ def test_rows_of_one_are_never_anothers(tmp_path: Path) -> None:
     """An address is part of what is checked, so a row that was moved is not taken for what it is not."""
     store, probes = Store(tmp_path), independent(1, 0, 3)
     store.keep("a", probes, torch.rand(3, 2).numpy())
+    store.commit()
     with sqlite3.connect(tmp_path / FILE) as database:
         database.execute("UPDATE rows SET of = 'b'")
     database.close()

@@ -78,9 +78,11 @@ def test_a_search_fills_its_batches(batch_size: int) -> None:
     result = gentest.between(level, tolerance=0.5).check(generator, settings=settings(batch_size=batch_size))
     assert result.verdict is HOLDS
     batches = generator.function.batches
-    examination, confirmations = math.ceil(16 / batch_size) + 1, 4 + 9 * min(batch_size, 4)
-    assert len(batches) - examination - confirmations == math.ceil(2700 / batch_size)
-    assert sum(batches) == 16 + 1 + confirmations + 2700
+    examination, confirmations = math.ceil(16 / batch_size) + 2, 4 + 9 * min(batch_size, 4)
+    assert result.audit is not None
+    assert len(batches) - examination - confirmations - result.audit.images == math.ceil(2700 / batch_size)
+    assert sum(batches) == 16 + 2 + confirmations + result.audit.images + 2700
+    assert 16 <= result.audit.images <= 16 + 8
     assert (result.generator_calls, result.images) == (len(batches), sum(batches))
 
 
@@ -167,13 +169,15 @@ def test_sd_is_measured_once_on_a_fixed_pilot() -> None:
 
 
 def test_properties_share_what_they_look_at() -> None:
-    """In one context, a second property of the same probes makes one image of its own: f is still what it was."""
+    """In one context, a second property of the same probes makes the images of its audit only."""
     generator, values = zoo.generator(zoo.linear), Values(examples=50)
     context = Context(values)
     first = check(Question(gentest.between(level, tolerance=0.5).definition), generator, context, values)
     second = check(Question(gentest.monotone(gentest.contrast(), tolerance=0.5).definition), generator, context, values)
     assert first.images > 450
-    assert second.images == 1  # not those either that are made alone
+    assert second.audit is not None
+    assert second.audit.outputs == second.audit.reused >= 16
+    assert second.images == 1 + second.audit.images <= 24  # not those either that are made alone
 
 
 def test_changed_weights_are_looked_at_anew() -> None:
@@ -440,12 +444,23 @@ def test_a_prior_of_reordered_parts_is_the_same_prior() -> None:
     assert "a prior other than the generator's own" in own.message
 
 
-def test_whatever_goes_wrong_is_a_result() -> None:
-    """Also what nobody foresaw, such as weights that are not there yet, ends as an error and not as a traceback."""
-    generator = gentest.Generator(torch.nn.LazyLinear(12), latent=gentest.Normal(4))
-    result = gentest.well_formed().check(generator)
+def test_whatever_goes_wrong_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw ends as an error and not as a traceback."""
+
+    def unforeseen(*args: object) -> None:
+        raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(Context, "subject", unforeseen)
+    result = gentest.well_formed().check(zoo.generator(zoo.linear))
     assert result.verdict is ERROR
-    assert "ValueError" in result.message
+    assert "ValueError: nobody foresaw this" in result.message
+
+
+def test_weights_that_are_not_there_yet_are_no_traceback() -> None:
+    """A lazy module has no weights until it is called: it shares nothing, and is checked."""
+    lazy = torch.nn.Sequential(torch.nn.LazyLinear(12), torch.nn.Tanh(), torch.nn.Unflatten(1, (3, 2, 2)))
+    result = gentest.well_formed().check(gentest.Generator(lazy, latent=gentest.Normal(4)))
+    assert result.verdict is HOLDS
 
 
 def test_sd_is_measured_under_the_generators_own_prior() -> None:

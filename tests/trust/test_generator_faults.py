@@ -125,8 +125,8 @@ def test_a_generator_that_changes_between_calls_is_no_function(n_calls: int) -> 
     assert "(probe " in result.message
 
 
-def test_what_is_no_weight_and_changes_is_noticed() -> None:
-    """A number on the model is no weight: where a test changes it, evidence of before would be another model's."""
+def test_a_number_on_the_model_that_changes_makes_it_another() -> None:
+    """A number on the model is part of its identity: evidence of before is not taken for what it makes now."""
 
     class Model(torch.nn.Module):
         level = 0.4
@@ -142,8 +142,8 @@ def test_what_is_no_weight_and_changes_is_noticed() -> None:
     assert check(Question(dark().definition), generator, context, values).verdict is Verdict.NO_COUNTEREXAMPLE
     model.level = 0.7
     result = check(Question(dark().definition), generator, context, values)
-    assert result.verdict is Verdict.ERROR
-    assert "something that is no weight was changed" in result.message
+    assert result.verdict is Verdict.VIOLATED
+    assert (result.violations, result.audit.reused if result.audit else None) == (20, 0)
 
 
 def numpys() -> MemoryError:

@@ -1,0 +1,822 @@
+"""Identity: one digest of everything that decides what a callable computes.
+
+Evidence is reused only between callables of equal identity: within a run, from the cache on disk, and in a gate. An
+identity covers, transitively, weights and buffers, code, defaults, closures, `partial` arguments, plain values on
+objects, modules and classes, the globals and module attributes that the code names, slots, and packed or quantized
+state. Installed packages count as their version, or as the checksums of their files.
+
+Identity is total. A part that cannot be read (a socket, a tensor on meta, a C object without a state) makes it
+*unknown*, and an unknown identity equals no other. To name such a part, give the object an attribute
+`gentest_identity`, or say `Generator(..., identity="...")`.
+
+Equal content gives equal digests in every process and on every machine that runs the same version of Python: no
+address, path, module name or order of a dictionary with text keys enters a digest.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import enum
+import functools
+import importlib.metadata
+import importlib.util
+import io
+import logging
+import os
+import re
+import struct
+import sys
+import sysconfig
+import types
+import weakref
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xxhash
+from torch import Tensor, nn
+
+from gentest.weights import Holder
+
+NAMED = "gentest_identity"
+"""The attribute by which a user names a part that cannot be read: its text stands for the whole part."""
+MOST = 2_000_000
+"""Parts that are read of one callable; with more, its identity is unknown."""
+SHORT = 64
+"""Text and bytes up to this length are written into a digest as they are."""
+ALWAYS = frozenset({"forward"})
+"""Methods that are called without their name in any code: torch calls `forward`."""
+DYNAMIC = frozenset({"getattr", "vars", "__dict__", "eval", "exec", "globals", "locals", "attrgetter", "methodcaller"})
+"""Names in code that may reach any attribute, by a name made at run time."""
+BY_VERSION = frozenset({"torch", "numpy", "scipy", "gentest"})
+"""Packages that count as their version alone."""
+PATHS = frozenset({"_name_or_path", "name_or_path"})
+"""Attributes of Hugging Face's objects that say where a file lay and decide nothing."""
+OF_MODULES = frozenset(
+    {
+        "_backward_hooks", "_backward_pre_hooks", "_compiled_call_impl", "_is_full_backward_hook", "_is_torch_compile",
+        "_load_state_dict_post_hooks", "_load_state_dict_pre_hooks", "_non_persistent_buffers_set",
+        "_state_dict_hooks", "_state_dict_pre_hooks",
+    }
+)  # fmt: skip
+"""Attributes of an `nn.Module` that do not enter its forward pass."""
+HOOKS = frozenset(
+    {
+        "_forward_hooks", "_forward_hooks_always_called", "_forward_hooks_with_kwargs", "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+    }
+)  # fmt: skip
+"""Attributes of an `nn.Module` whose keys are numbers counted over the whole process."""
+OF_CLASSES = frozenset(
+    {
+        "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__", "__annotations_cache__",
+        "__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__", "__match_args__",
+        "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__static_attributes__", "__weakref__",
+        "_abc_impl",
+    }
+)  # fmt: skip
+"""Entries of a class that do not decide what its methods compute."""
+CODE_ATTRIBUTES = ("__wrapped__", "_torchdynamo_orig_callable")
+MANGLED = re.compile(rb"___torch_mangle_\d+\.?")
+"""A number that TorchScript puts into a name, counted over the whole process."""
+SCRIPT_NOISE = (".debug_pkl", "serialization_id", "/version", "/byteorder")
+"""Entries of a TorchScript archive that say where and when it was written."""
+
+_PLAIN = (type(None), bool, int, float, complex, type(Ellipsis), type(NotImplemented))
+_TORCH_VALUES = (torch.dtype, torch.device, torch.layout, torch.memory_format)
+_BY_NAME = (
+    types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
+    types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType, np.ufunc,
+)  # fmt: skip
+_FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
+_OPAQUE = ("_thread.lock", "_thread.RLock", "_contextvars.Token")
+"""Types of C that hold nothing a result depends on."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells a callable from every other.
+
+    `digest` has 32 hexadecimal digits. `unknown` names the first part that could not be read and why, empty where all
+    was read; then `digest` contains random numbers, and is equal to no other.
+    """
+
+    digest: str
+    unknown: str = ""
+
+
+class _Held(NamedTuple):
+    tensor: weakref.ref[Tensor]
+    version: int
+    pointer: int
+    token: bytes
+
+
+Tensors = dict[int, _Held]
+"""Digests of tensors, to be taken for known while nobody but gentest runs: by id, with torch's count of writes."""
+
+
+def identify(thing: object, *, name: str = "", tensors: Tensors | None = None) -> Identity:
+    """The identity of a callable, or of any value; `name` is what its owner says of the parts that cannot be read.
+
+    `tensors` are digests that may be trusted where torch counts no write since; new ones are added to it.
+
+    >>> one, two = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    >>> identify(one) == identify(two), identify(one) == identify(one)
+    (False, True)
+    >>> identify(open).unknown, identify(iter(lambda: 0, 1)).unknown != ""
+    ('', True)
+    """
+    known = {} if tensors is None else tensors
+    used: frozenset[str] = ALWAYS
+    while True:  # which methods count depends on the names in code, and that on which methods count
+        reader = _Reader(used, known)
+        token = reader.whole(thing)
+        if reader.names <= used:
+            break
+        used |= reader.names
+    unknown = "" if name else reader.unknown
+    parts = [token, name.encode(), *_surroundings(used), os.urandom(16) if unknown else b""]
+    return Identity(_hash(b"identity", parts).hex(), unknown)
+
+
+def _surroundings(used: frozenset[str]) -> list[bytes]:
+    """State of the process that code may read: torch's default type, and environment variables that code names."""
+    asked = sorted(used & set(os.environ)) if used & {"environ", "getenv"} else ()
+    return [str(torch.get_default_dtype()).encode(), *(f"{name}={os.environ[name]}".encode() for name in asked)]
+
+
+def _hash(tag: bytes, tokens: Iterable[bytes]) -> bytes:
+    """16 bytes that tell a tagged list of tokens from any other."""
+    found = xxhash.xxh3_128(tag + b"\0")
+    for token in tokens:
+        found.update(struct.pack("<q", len(token)) + token)
+    return found.digest()
+
+
+def _content(raw: np.ndarray[Any, Any]) -> bytes:
+    """16 bytes that tell a row of bytes from any other."""
+    return xxhash.xxh3_128_digest(raw.data)
+
+
+class _Unreadable(Exception):
+    """A part that has no content to read; its text says why."""
+
+
+class _Reader:
+    """One walk over everything that a value refers to. `used` are the names that reachable code may ask for."""
+
+    def __init__(self, used: frozenset[str], tensors: Tensors) -> None:
+        self.names: set[str] = set()
+        """The names in the code that was read."""
+        self.unknown = ""
+        self._used = used
+        self._any_name = bool(used & DYNAMIC)
+        self._tensors = tensors
+        self._known: dict[int, tuple[object, bytes]] = {}
+        """Tokens by id, with what they are of, kept alive."""
+        self._open: dict[int, int] = {}
+        """The depth of what is being read, by id."""
+        self._trail: list[str] = []
+        self._n_read = 0
+
+    def whole(self, thing: object) -> bytes:
+        """The token of the value at the top."""
+        try:
+            return self._token(thing)
+        except RecursionError:
+            self._trail.clear()
+            return self._missing("it is nested too deeply")
+
+    def _missing(self, why: str) -> bytes:
+        if not self.unknown:
+            where = "".join(self._trail).lstrip(".") or "it"
+            self.unknown = f"{where}: {why}"
+        return b"unknown"
+
+    @contextmanager
+    def _at(self, step: str) -> Iterator[None]:
+        self._trail.append(step)
+        try:
+            yield
+        finally:
+            self._trail.pop()
+
+    def _of(self, step: str, value: object) -> bytes:
+        """The token of a part, which `step` leads to."""
+        kind = type(value)
+        if kind in _PLAIN or (isinstance(value, str) and kind is str and len(value) <= SHORT):
+            return f"{kind.__name__} {value!r}".encode()
+        self._trail.append(step)
+        try:
+            return self._token(value)
+        finally:
+            self._trail.pop()
+
+    def _reached(self, name: str, value: object) -> bytes:
+        """The token of an attribute. One that cannot be read does not count where no reachable code names it."""
+        before = self.unknown
+        token = self._of(f".{name}", value)
+        if self.unknown != before and not (self._any_name or name in self._used):
+            self.unknown = before
+            return b"unread"
+        return token
+
+    def _token(self, value: object) -> bytes:
+        """What tells a value from any other: short text, or 16 bytes of hash."""
+        kind = type(value)
+        if kind in _PLAIN:
+            return f"{kind.__name__} {value!r}".encode()
+        if kind is str or kind is bytes:
+            raw: bytes = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value  # type: ignore[assignment]
+            return kind.__name__.encode() + (b" " + raw if len(raw) <= SHORT else xxhash.xxh3_128_digest(raw))
+        if (found := self._known.get(id(value))) is not None:
+            return found[1]
+        if (depth := self._open.get(id(value))) is not None:
+            return f"cycle {len(self._open) - depth}".encode()
+        self._n_read += 1
+        if self._n_read > MOST:
+            return self._missing(f"it has more than {MOST:,} parts")
+        before = self.unknown
+        self._open[id(value)] = len(self._open)
+        try:
+            token = self._read(value)
+        except RecursionError:
+            raise
+        except Exception as error:  # whatever a stranger's object raises when it is looked at
+            why = str(error) if isinstance(error, _Unreadable) else f"{type(error).__name__}: {error}"
+            token = self._missing(f"a {kind.__module__}.{kind.__qualname__} that cannot be read ({why[:200]})")
+        finally:
+            del self._open[id(value)]
+        if self.unknown == before:
+            self._known[id(value)] = (value, token)
+        return token
+
+    def _read(self, value: Any) -> bytes:
+        kind = type(value)
+        named = None if isinstance(value, type) else getattr(value, "__dict__", {}).get(NAMED)
+        if isinstance(named, str):
+            return _hash(b"named", [named.encode()])
+        if isinstance(value, Tensor):
+            return self._tensor(value)
+        if isinstance(value, np.ndarray):
+            return self._array(value)
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, types.ModuleType):
+            return self._module(value)
+        if isinstance(value, Holder):
+            with self._at(""):
+                return _hash(b"holder", [self._token(type(value)), self._token(list(value.content))])
+        if isinstance(value, (torch.jit.ScriptModule, torch.jit.ScriptFunction)) and hasattr(value, "save_to_buffer"):
+            return self._script(value)
+        if isinstance(value, torch.fx.GraphModule):
+            return self._graph(value)
+        if isinstance(value, nn.Module) and "_orig_mod" in value.__dict__.get("_modules", {}):
+            return self._of("", value._modules["_orig_mod"])  # what torch.compile made of it computes the same
+        if isinstance(value, enum.Enum):
+            return _hash(b"enum", [self._token(kind), value.name.encode(), self._of(".value", value.value)])
+        if isinstance(value, _TORCH_VALUES):
+            return f"torch {value}".encode()
+        if isinstance(value, torch.Generator):
+            return _hash(b"generator", [self._tensor(value.get_state())])
+        if isinstance(value, np.generic):
+            return _hash(b"number", [str(value.dtype).encode(), value.tobytes()])
+        if isinstance(value, np.dtype):
+            return f"dtype {value}".encode()
+        if isinstance(value, types.CodeType):
+            return self._code(value)
+        if isinstance(value, types.MethodType):
+            return _hash(b"method", [self._of(".__func__", value.__func__), self._of("", value.__self__)])
+        if isinstance(value, (staticmethod, classmethod)):
+            return _hash(kind.__name__.encode(), [self._of("", value.__func__)])
+        if isinstance(value, property):
+            return _hash(b"property", [self._of("", f) for f in (value.fget, value.fset)])
+        if isinstance(value, functools.partial):
+            words = sorted(value.keywords.items())
+            given = [self._of(f"({i})", v) for i, v in enumerate(value.args)]
+            given += [name.encode() + self._of(f"({name}=)", v) for name, v in words]
+            return _hash(b"partial", [self._of(".func", value.func), *given, self._state(value)])
+        if isinstance(value, _BY_NAME):
+            return self._builtin(value)
+        if isinstance(value, types.CellType):
+            try:
+                return self._of("", value.cell_contents)
+            except ValueError:  # nothing is bound to it yet
+                return b"empty cell"
+        if isinstance(value, logging.Logger):
+            return f"logger {value.name}".encode()
+        if isinstance(value, weakref.ref):
+            return _hash(b"weakref", [self._of("()", value())])
+        if isinstance(value, types.MappingProxyType):
+            return self._mapping(b"mappingproxy", dict(value))
+        if hasattr(value, "__wrapped__") and kind.__module__ == "functools":  # lru_cache
+            return self._of("", value.__wrapped__)
+        if value is os.environ:
+            return b"environ"
+        return self._object(value)
+
+    # --- content
+
+    def _tensor(self, value: Tensor) -> bytes:
+        held = self._tensors.get(id(value))
+        same = held is not None and held.tensor() is value
+        if same and held is not None and _written(value) == (held.version, held.pointer):
+            return held.token
+        token = self._tensor_content(value)
+        version, pointer = _written(value)
+        if version >= 0:
+            self._tensors[id(value)] = _Held(weakref.ref(value), version, pointer, token)
+        return token
+
+    def _tensor_content(self, value: Tensor) -> bytes:
+        kind = type(value)
+        if hasattr(value, "__tensor_flatten__") and kind not in (Tensor, nn.Parameter):
+            names, rest = value.__tensor_flatten__()
+            inner = [self._of(f".{name}", getattr(value, name)) for name in names]
+            return _hash(b"tensor of", [kind.__qualname__.encode(), *inner, self._of("", rest)])
+        if value.is_meta:
+            raise _Unreadable("it is on meta, without values")
+        if value.layout is not torch.strided:
+            sparse = value.detach().cpu()
+            parts = (
+                [sparse.coalesce().indices(), sparse.coalesce().values()]
+                if sparse.layout is torch.sparse_coo
+                else [sparse.to_dense()]
+            )
+            head = f"{sparse.layout} {tuple(sparse.shape)}".encode()
+            return _hash(b"sparse", [head, *(self._tensor_content(part) for part in parts)])
+        plain = value.detach()
+        if value.is_quantized:
+            scheme = str(plain.qscheme())
+            scale = (
+                [plain.q_per_channel_scales(), plain.q_per_channel_zero_points(), plain.q_per_channel_axis()]
+                if "channel" in scheme
+                else [plain.q_scale(), plain.q_zero_point()]
+            )
+            tokens = [self._of("", part) for part in (*scale, plain.int_repr())]
+            return _hash(b"quantized", [f"{plain.dtype} {scheme}".encode(), *tokens])
+        plain = plain.resolve_conj().resolve_neg().cpu().contiguous()
+        raw = plain.reshape(-1).view(torch.uint8).numpy()
+        head = f"{plain.dtype} {tuple(plain.shape)}".encode()
+        extra = (
+            []
+            if kind in (Tensor, nn.Parameter, nn.Buffer if hasattr(nn, "Buffer") else Tensor)
+            else [self._token(kind)]
+        )
+        return _hash(b"tensor", [head, _content(raw), *extra])
+
+    def _array(self, value: np.ndarray[Any, Any]) -> bytes:
+        head = f"{value.dtype.str} {value.dtype} {value.shape}".encode()
+        if value.dtype.hasobject:
+            return _hash(b"array", [head, *(self._of(f"[{i}]", v) for i, v in enumerate(value.reshape(-1).tolist()))])
+        if isinstance(value, np.ma.MaskedArray):
+            return _hash(b"masked", [self._array(value.filled()), self._array(np.ma.getmaskarray(value))])
+        raw = np.ascontiguousarray(value)
+        return _hash(b"array", [head, _content(raw.reshape(-1).view(np.uint8))])
+
+    def _script(self, value: Any) -> bytes:
+        """TorchScript: code, constants, attributes and weights, without where and when it was written."""
+        with zipfile.ZipFile(io.BytesIO(value.save_to_buffer())) as archive:
+            entries = [
+                (MANGLED.sub(b"", name.partition("/")[2].encode()), MANGLED.sub(b"", archive.read(name)))
+                for name in sorted(archive.namelist())
+                if not name.endswith(SCRIPT_NOISE)
+            ]
+        tokens = [part for name, raw in sorted(entries) for part in (name, xxhash.xxh3_128_digest(raw))]
+        return _hash(b"script", [*tokens, str(getattr(value, "training", "")).encode()])
+
+    def _graph(self, value: torch.fx.GraphModule) -> bytes:
+        """A traced graph: its code, and what its modules and attributes hold."""
+        own = {name: part for name, part in vars(value).items() if not name.startswith("_") and name != "meta"}
+        own = {name: part for name, part in own.items() if isinstance(part, (Tensor, *_PLAIN, str))}
+        parts = [*sorted(own.items()), *value.named_children()]
+        parts += [*value.named_parameters(recurse=False), *value.named_buffers(recurse=False)]
+        return _hash(
+            b"graph", [value.code.encode(), *(name.encode() + self._of(f".{name}", part) for name, part in parts)]
+        )
+
+    def _mapping(self, tag: bytes, value: Mapping[Any, Any]) -> bytes:
+        items = list(value.items())
+        if all(type(key) is str for key in value):
+            items = sorted((key, part) for key, part in items if key not in PATHS) if len(items) > 1 else items
+        tokens = [t for key, part in items for t in (self._of("", key), self._of(f"[{_short(key)}]", part))]
+        return _hash(tag, tokens)
+
+    def _container(self, base: type, value: Any) -> bytes:
+        """The content that an object has as a built-in type."""
+        if issubclass(base, dict):
+            return self._mapping(b"dict", dict(dict.items(value)))
+        if base in (list, tuple):
+            parts = enumerate(base.__iter__(value))
+            return _hash(base.__name__.encode(), [self._of(f"[{i}]", part) for i, part in parts])
+        if base in (set, frozenset):
+            return _hash(b"set", sorted(self._of("", part) for part in value))
+        if base is bytearray:
+            return self._token(bytes(value))
+        if base in (bytes, str, int, float, complex):
+            return self._token(base(value))
+        return b""
+
+    # --- code
+
+    def _function(self, value: types.FunctionType) -> bytes:
+        for name in CODE_ATTRIBUTES[1:]:
+            if (original := value.__dict__.get(name)) is not None:
+                return self._of("", original)
+        if (library := _library_of_code(value)) is not None:
+            self_name = f"{value.__module__}.{value.__qualname__}"
+            # a decorator of a library, such as torch.no_grad, closes over the function that it was given
+            cells = [self._of("", cell) for cell in value.__closure__ or ()]
+            return _hash(b"function of", [library, self_name.encode(), *cells])
+        code, closed = value.__code__, value.__closure__ or ()
+        tokens = [self._code(code)]
+        with self._at(f".{value.__name__}" if not self._trail else ""):
+            for name, cell in zip(code.co_freevars, closed, strict=True):
+                tokens.append(self._cell(code, name, cell))
+            tokens += [self._of("(default)", part) for part in value.__defaults__ or ()]
+            for name, part in sorted((value.__kwdefaults__ or {}).items()):
+                tokens.append(name.encode() + self._of(f"({name}=)", part))
+            tokens.append(self._globals(code, value.__globals__))
+            tokens.append(self._mapping(b"attributes", value.__dict__))
+        return _hash(b"function", tokens)
+
+    def _code(self, code: types.CodeType) -> bytes:
+        """What the instructions do, without names of local variables, lines and files."""
+        reads = _reads(code)
+        self.names |= reads.names
+        n_named = code.co_argcount + code.co_kwonlyargcount
+        head = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 0x2AF)
+        tokens = [repr(head).encode(), " ".join(code.co_varnames[:n_named]).encode(), code.co_code]
+        tokens += [" ".join(code.co_names).encode(), getattr(code, "co_exceptiontable", b"")]
+        tokens += [self._of("", const) for const in code.co_consts]
+        return _hash(b"code", tokens)
+
+    def _cell(self, code: types.CodeType, name: str, cell: types.CellType) -> bytes:
+        """The value that a closure holds; of a module, the attributes that the code asks it for."""
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            return b"empty cell"
+        chains = [read.chain for read in _all_reads(code) if read.name == name and read.closed]
+        return self._global(name, value, chains)
+
+    def _globals(self, code: types.CodeType, namespace: Mapping[str, Any]) -> bytes:
+        chains: dict[str, list[tuple[str, ...]]] = {}
+        for read in _all_reads(code):
+            if not read.closed:
+                chains.setdefault(read.name, []).append(read.chain)
+        tokens = []
+        for name, asked in sorted(chains.items()):
+            if name in namespace:
+                tokens.append(name.encode() + self._global(name, namespace[name], asked))
+            elif isinstance(found := getattr(builtins, name, None), types.FunctionType):
+                tokens.append(name.encode() + self._of(name, found))
+        for name, attributes in sorted(_all_imports(code)):
+            module = _imported(name, namespace)
+            if module is not None:
+                chains_of = [(attribute,) for attribute in attributes or _all_names(code) & set(vars(module))]
+                tokens.append(name.encode() + self._global(name, module, chains_of))
+        return _hash(b"globals", tokens)
+
+    def _global(self, name: str, value: object, chains: Sequence[tuple[str, ...]]) -> bytes:
+        if not isinstance(value, types.ModuleType):
+            return self._of(f".{name}", value)
+        tokens = []
+        for chain in sorted(set(chains)):
+            tokens.append(".".join(chain).encode() + self._attribute(name, value, chain))
+        return _hash(b"of module", tokens)
+
+    def _attribute(self, where: str, module: types.ModuleType, chain: tuple[str, ...]) -> bytes:
+        """The value that a chain of attributes leads to from a module."""
+        if not chain:
+            return self._of(f".{where}", module)
+        library = _library(module.__name__)
+        try:
+            value = getattr(module, chain[0])
+        except AttributeError:
+            return b"absent"
+        if isinstance(value, types.ModuleType):
+            return self._attribute(f"{where}.{chain[0]}", value, chain[1:])
+        if library is not None and not _patched(value):
+            plain = type(value) in (*_PLAIN, str)
+            return library + (self._of("", value) if plain else f" {module.__name__}.{chain[0]}".encode())
+        return self._of(f".{where}.{chain[0]}", value)
+
+    def _module(self, value: types.ModuleType) -> bytes:
+        """A module as a value: a library, or all that its namespace holds."""
+        if (library := _library(value.__name__)) is not None:
+            return library + value.__name__.encode()
+        tokens = []
+        for name, part in sorted(vars(value).items()):
+            if name.startswith("__") or (isinstance(part, _FUNCTIONS) and not self._asked_for(name)):
+                continue
+            tokens.append(name.encode() + self._reached(name, part))
+        return _hash(b"module", tokens)
+
+    def _builtin(self, value: Any) -> bytes:
+        owner = getattr(value, "__self__", None)
+        bound = owner is not None and not isinstance(owner, (types.ModuleType, type))
+        name = f"{getattr(value, '__module__', '')} {getattr(value, '__qualname__', value.__name__)}"
+        return _hash(b"builtin", [name.encode(), *([self._of("", owner)] if bound else [])])
+
+    def _asked_for(self, name: str) -> bool:
+        """Whether code may ask for an attribute of that name."""
+        return self._any_name or name in self._used or (name.startswith("__") and name.endswith("__"))
+
+    def _class(self, value: type) -> bytes:
+        library = _library(value.__module__)
+        if library is not None and not (value.__module__ == "builtins" and _of_python(value)):
+            name = f"{value.__module__}.{value.__qualname__}"
+            patches = [
+                key.encode() + self._of(f".{key}", part)
+                for key, part in sorted(vars(value).items())
+                if isinstance(part, types.FunctionType) and _patched(part)
+            ]
+            return _hash(b"class of", [library, name.encode(), *patches])
+        named = vars(value).get(NAMED)
+        if isinstance(named, str):
+            return _hash(b"named", [named.encode()])
+        inherited = {name for base in value.__mro__[1:] if _library(base.__module__) for name in vars(base)}
+        inherited -= {name for base in (nn.Module, object) for name in vars(base)}
+        tokens = [value.__qualname__.rpartition("<locals>.")[2].encode()]
+        tokens += [self._of("", base) for base in value.__bases__]
+        for name, part in sorted(vars(value).items()):
+            if name in OF_CLASSES or (
+                isinstance(part, _FUNCTIONS) and not self._asked_for(name) and name not in inherited
+            ):
+                continue
+            tokens.append(name.encode() + self._reached(name, part))
+        return _hash(b"class", tokens)
+
+    # --- objects
+
+    def _object(self, value: Any) -> bytes:
+        kind: type = type(value)
+        base = _base(kind)
+        if f"{kind.__module__}.{kind.__qualname__}" in _OPAQUE:
+            return kind.__qualname__.encode()
+        tokens = [self._of("", kind)]
+        if base is not object and (own := self._container(base, value)):
+            tokens.append(own)
+        elif base is not object and not issubclass(base, nn.Module):
+            return _hash(b"object", [*tokens, self._foreign(value), self._state(value)])
+        return _hash(b"object", [*tokens, self._state(value)])
+
+    def _state(self, value: Any) -> bytes:
+        """What an object holds in its dictionary and slots."""
+        is_module = isinstance(value, nn.Module)
+        state = dict(getattr(value, "__dict__", None) or {})
+        offloaded = is_module and "_hf_hook" in state
+        tokens: list[bytes] = []
+        for name, part in sorted(state.items(), key=lambda item: str(item[0])):
+            if name in PATHS or (is_module and name in OF_MODULES):
+                continue
+            if is_module and name in ("_parameters", "_buffers", "_modules"):
+                # only submodules have an order: a Sequential calls them one after another
+                for key, inner in part.items() if name == "_modules" else sorted(part.items()):
+                    there = offloaded and isinstance(inner, Tensor) and inner.is_meta
+                    tokens.append(f"{name} {key}".encode() + (b"offloaded" if there else self._of(f".{key}", inner)))
+            elif is_module and name in HOOKS:
+                tokens.append(name.encode() + self._token(list(part.values())))
+            else:
+                tokens.append(str(name).encode() + self._reached(str(name), part))
+        for cls in type(value).__mro__:
+            for name, member in vars(cls).items():
+                if isinstance(member, types.MemberDescriptorType) and _of_python(cls):
+                    try:
+                        tokens.append(name.encode() + self._reached(name, member.__get__(value)))
+                    except AttributeError:
+                        tokens.append(name.encode() + b"unset")
+        return _hash(b"state", tokens)
+
+    def _foreign(self, value: Any) -> bytes:
+        """An object of C: the bytes that it exposes, or what it would be pickled as."""
+        if not hasattr(value, "contents"):  # a pointer of ctypes exposes its address
+            try:
+                return _hash(b"bytes", [memoryview(value).tobytes()])
+            except (TypeError, ValueError, BufferError):
+                pass
+        try:
+            made = value.__reduce_ex__(2)
+        except Exception as error:
+            raise _Unreadable(f"{error}") from error
+        if isinstance(made, str):
+            return f"global {made}".encode()
+        rest = [list(part) if isinstance(part, Iterator) else part for part in made]
+        return _hash(b"reduced", [self._of("", part) for part in rest])
+
+
+def _short(key: object) -> str:
+    return repr(key)[:40]
+
+
+def _written(value: Tensor) -> tuple[int, int]:
+    """How often torch counted a write to a tensor, and where its values lie; (-1, -1) where it cannot tell."""
+    try:
+        return value._version, value.data_ptr()
+    except (RuntimeError, NotImplementedError):
+        return -1, -1
+
+
+# --- what code reads
+
+
+class _Read(NamedTuple):
+    """A name that code reads from its globals, or from its closure, and the attributes that it asks that for."""
+
+    name: str
+    chain: tuple[str, ...]
+    closed: bool
+
+
+@dataclass(frozen=True)
+class _Reads:
+    reads: tuple[_Read, ...] = ()
+    imports: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Modules that the code imports by itself, and what it takes from each."""
+    names: frozenset[str] = field(default_factory=frozenset)
+    """Names of attributes, and texts that may be names."""
+
+
+_of_code: dict[int, tuple[types.CodeType, _Reads]] = {}
+"""By the id of the code, kept alive: reading instructions takes longer than anything else here."""
+
+
+def _reads(code: types.CodeType) -> _Reads:
+    """What the instructions of one code object read; those of code within it are its own."""
+    if (found := _of_code.get(id(code))) is not None:
+        return found[1]
+    reads: list[_Read] = []
+    imports: list[tuple[str, tuple[str, ...]]] = []
+    chaining = False
+    level = 0
+    for instruction in dis.get_instructions(code):
+        name, value = instruction.opname, instruction.argval
+        if name in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
+            reads.append(_Read(value, (), closed=False))
+            chaining = True
+        elif name in ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"):
+            reads.append(_Read(value, (), closed=True))
+            chaining = True
+        elif name in ("LOAD_ATTR", "LOAD_METHOD") and chaining:
+            reads[-1] = reads[-1]._replace(chain=(*reads[-1].chain, value))
+        elif name == "IMPORT_NAME":
+            imports.append((f"{'.' * level}{value}", ()))
+            chaining = False
+        elif name == "IMPORT_FROM" and imports:
+            imports[-1] = (imports[-1][0], (*imports[-1][1], value))
+        elif name not in ("PUSH_NULL", "CACHE", "EXTENDED_ARG"):
+            chaining = False
+        level = value if name in ("LOAD_CONST", "LOAD_SMALL_INT") and isinstance(value, int) else level
+    texts = {text for const in code.co_consts for text in _texts(const)}
+    found_reads = _Reads(tuple(reads), tuple(imports), frozenset(code.co_names) | texts)
+    _of_code[id(code)] = (code, found_reads)
+    return found_reads
+
+
+def _texts(const: object) -> Iterator[str]:
+    if isinstance(const, str) and const.isidentifier():
+        yield const
+    elif isinstance(const, (tuple, frozenset)):
+        for part in const:
+            yield from _texts(part)
+
+
+def _inner(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A code object and all that are defined within it."""
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _inner(const)
+
+
+def _all_reads(code: types.CodeType) -> list[_Read]:
+    return [read for one in _inner(code) for read in _reads(one).reads]
+
+
+def _all_imports(code: types.CodeType) -> set[tuple[str, tuple[str, ...]]]:
+    return {found for one in _inner(code) for found in _reads(one).imports}
+
+
+def _all_names(code: types.CodeType) -> set[str]:
+    return {name for one in _inner(code) for name in _reads(one).names}
+
+
+def _imported(name: str, namespace: Mapping[str, Any]) -> types.ModuleType | None:
+    """The module that code imports by itself, where it was imported."""
+    bare = name.lstrip(".")
+    if bare != name:
+        package = namespace.get("__package__") or ""
+        try:
+            bare = importlib.util.resolve_name(name, package) if package else bare
+        except (ImportError, ValueError):
+            return None
+    return sys.modules.get(bare)
+
+
+# --- what is installed
+
+
+@functools.cache
+def _installed_in() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(os.path.realpath(paths[name]) for name in ("stdlib", "platstdlib"))
+
+
+def _is_installed(file: str) -> bool:
+    return "site-packages" in PurePath(file).parts or "dist-packages" in PurePath(file).parts
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_library_file(file: str) -> bool:
+    """Whether a file belongs to Python or to an installed package."""
+    if file.startswith("<frozen "):
+        return True
+    if file.startswith("<"):
+        return False
+    return _is_installed(file) or _is_stdlib(file) or file.startswith(_OURS)
+
+
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def _is_stdlib(file: str) -> bool:
+    return os.path.realpath(file).startswith(_installed_in()) and not _is_installed(file)
+
+
+_libraries: dict[str, bytes | None] = {}
+
+
+def _library(module: str | None) -> bytes | None:
+    """What a library's code counts as: Python's version, a package's, or the checksums of its files. None for others.
+
+    A package that is installed in editable mode, or not installed at all, is read as anybody's code is.
+    """
+    top = (module or "").partition(".")[0]
+    if top not in _libraries:
+        if top not in sys.modules:
+            return None
+        _libraries[top] = _library_token(top)
+    return _libraries[top]
+
+
+def _library_token(top: str) -> bytes | None:
+    found = sys.modules[top]
+    file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", [])), "")
+    if top == "builtins" or (top in sys.stdlib_module_names and (not file or _is_stdlib(file))):
+        return b"python %d.%d" % sys.version_info[:2]
+    if top in BY_VERSION:
+        return f"{top} {getattr(found, '__version__', '')}".encode()
+    if not file or not _is_installed(file):
+        return None
+    try:
+        record = _distribution(top).read_text("RECORD")
+    except importlib.metadata.PackageNotFoundError:
+        record = None
+    if not record:
+        return None
+    rows = sorted(row for row in record.splitlines() if ",sha256=" in row and not row.startswith(".."))
+    return _hash(top.encode(), [row.encode() for row in rows if ".dist-info/" not in row])
+
+
+def _distribution(top: str) -> importlib.metadata.Distribution:
+    """The distribution that holds a top-level package."""
+    try:
+        return importlib.metadata.distribution(top)
+    except importlib.metadata.PackageNotFoundError:
+        names = importlib.metadata.packages_distributions().get(top, ())
+        return importlib.metadata.distribution(next(iter(names), ""))
+
+
+def _library_of_code(value: types.FunctionType) -> bytes | None:
+    return _library(value.__module__) if _is_library_file(value.__code__.co_filename) else None
+
+
+def _patched(value: object) -> bool:
+    """Whether a value that a library's name leads to is somebody else's code."""
+    if isinstance(value, types.FunctionType):
+        file = value.__code__.co_filename
+        return not file.startswith("<") and not _is_library_file(file)
+    return isinstance(value, type) and _library(value.__module__) is None and value.__module__ in sys.modules
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_python(cls: type) -> bool:
+    """Whether a class was written in Python: one of C has methods or slots of its own that are no functions."""
+    own = (types.MethodDescriptorType, types.WrapperDescriptorType)
+    return not any(isinstance(part, own) and part.__objclass__ is cls for part in vars(cls).values())
+
+
+@functools.lru_cache(maxsize=4096)
+def _base(cls: type) -> type:
+    """The built-in or C type that an object's content lies in; `object` where it has none but its attributes."""
+    return next(kind for kind in cls.__mro__ if not _of_python(kind))
