@@ -143,8 +143,9 @@ class Baseline:
             looks[key] = check_look(read_record(Look, value), key)
         entries = {}
         for key, said in body["properties"].items():
-            names = ("seed", "generator", "space", "measures", "spreads")
-            sample = read_record(Sample, {**{n: said[n] for n in names}, "margins": blocks["margins"][key]})
+            fields = {n: said[n] for n in ("seed", "generator", "space", "measures", "spreads")}
+            fields |= {n: said[n] for n in ("codes", "python") if n in said}
+            sample = read_record(Sample, {**fields, "margins": blocks["margins"][key]})
             if not unpack(sample.margins, f"the margins of {key}") and "margin" in said:
                 raise InvalidArgument(f"{key} has no outcomes")
             if said["verdict"] not in [verdict.value for verdict in Verdict]:
@@ -254,6 +255,7 @@ def _summary(entry: Entry) -> dict[str, Any]:
         "space": sample.space,
         "measures": dict(sample.measures),
         "spreads": dict(sample.spreads),
+        **({"codes": dict(sample.codes), "python": sample.python} if sample.codes else {}),
         "levels": list(look.levels),
         "embeddings": list(look.embeddings),
     }

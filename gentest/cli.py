@@ -167,7 +167,9 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     names = document.session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in document.results if r.checkpoint))
     claims = gate.n_claims(baseline, drift=terms.drift != "off", checkpoints=max(1, len(names)))
     try:
-        found = gate.decide(document.results, baseline, replace(terms, claims=claims), checkpoints=names)
+        file = Path(document.session.checkpoint or "").name if not names else ""
+        terms = replace(terms, claims=claims)
+        found = gate.decide(document.results, baseline, terms, checkpoints=names, file=file)
     except InvalidArgument as error:
         raise InvalidArgument(f"{given.file} against {given.baseline}: {error}") from error
     weighed = replace(document, results=tuple(gate.applied(document.results, found)), gate=found)

@@ -55,7 +55,8 @@ class Sample:
 
     `margins` is packed float32, one a probe, in the order of the seed's stream; a probe holds where it is >= 0.
     `measures` names what the property measured, with the fingerprint of its CLIP where it has one; `spreads` the
-    standard deviations that its `gentest.sd(x)` stood for.
+    standard deviations that its `gentest.sd(x)` stood for. `codes` holds the identity of each measure that is somebody
+    else's callable, as the version of Python `python` reads it: 16 hexadecimal digits, empty where it cannot be read.
     """
 
     seed: Seed
@@ -65,6 +66,8 @@ class Sample:
     measures: Mapping[str, str] = field(default_factory=dict)
     spreads: Mapping[str, Spread] = field(default_factory=dict)
     look: Look | None = None
+    codes: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
 
     def misfit(self) -> str:
         """What is wrong with the margins, which are no text but numbers; nothing where all is well."""
@@ -182,6 +185,10 @@ class Comparison:
     drifts: tuple[Drift, ...]
     missing: tuple[str, ...]
     uncompared: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    """The files of checkpoints whose generators are the ones that were blessed; empty names where none is known."""
+    blessed_file: str = ""
+    """The file of the checkpoint that was blessed."""
 
     @builtins.property
     def standing(self) -> Standing:

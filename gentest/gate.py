@@ -61,6 +61,16 @@ def misfit(baseline: Sample, candidate: Sample) -> str:
         ours = candidate.measures.get(name, theirs)
         if theirs != ours:
             return f"{name} was measured by the CLIP {theirs or 'none'} in the baseline, and by {ours or 'none'} now"
+    if baseline.python == candidate.python:
+        for name in baseline.codes.keys() & candidate.codes.keys():
+            before_code, code = baseline.codes[name], candidate.codes[name]
+            if not code or not before_code:
+                return (
+                    f"{name} has a part that cannot be read, so nobody can say that it is what it was in the baseline: "
+                    f"name that part with the attribute gentest_identity"
+                )
+            if code != before_code:
+                return f"{name} is not what it was in the baseline: its code, its weights or its values have changed"
     if baseline.look is not None and candidate.look is not None:
         before, now = baseline.look.embeddings, candidate.look.embeddings
         for name in before.keys() & now.keys():
@@ -130,17 +140,18 @@ def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms:
 
 
 def decide(
-    results: Sequence[Result], baseline: Baseline, terms: Terms, *, checkpoints: Sequence[str] = ()
+    results: Sequence[Result], baseline: Baseline, terms: Terms, *, checkpoints: Sequence[str] = (), file: str = ""
 ) -> Comparison:
     """All of a run's results against a baseline: each property, each drift, and Holm's procedure over them.
 
     A property that has held stays so: the first of the two that fires decides. `checkpoints` names those of a run of
-    several, so that one of which nothing came is missed.
+    several, so that one of which nothing came is missed; `file` is the name of the only one.
     """
     compared: list[Compared] = []
     drifts: list[_Drifting] = []
     missing: dict[str, None] = {}
     uncompared: dict[str, None] = {}
+    unchanged: list[str] = []
     names = dict.fromkeys([*checkpoints, *(result.checkpoint for result in results)]) or [""]
     groups = {name: keyed([result for result in results if result.checkpoint == name]) for name in names}
     shared = groups.get("", {})  # of several checkpoints, what asks for none is looked at once
@@ -151,6 +162,8 @@ def decide(
             compared.append(Compared(result.test, result.property, checkpoint, gate))
         if checkpoint or len(groups) == 1:
             missing.update((key + on, None) for key in baseline.entries if key not in own and key not in shared)
+        if _is_blessed(own, baseline):
+            unchanged.append(checkpoint or file)
         if terms.drift != "off":
             found, unseen = _drifts(own, baseline, terms)
             drifts += [replace(d, drift=replace(d.drift, checkpoint=checkpoint)) for d in found]
@@ -171,7 +184,19 @@ def decide(
         drifts=tuple(replace(d.drift, drifted=rejected, needed=need) for d, rejected, need in drifting),
         missing=tuple(missing),
         uncompared=tuple(uncompared),
+        unchanged=tuple(unchanged),
+        blessed_file=baseline.blessings[0].checkpoint,
     )
+
+
+def _is_blessed(candidate: Mapping[str, Result], baseline: Baseline) -> bool:
+    """Whether every generator that was compared is the one that was blessed, by its fingerprint."""
+    pairs = {
+        (entry.sample.generator, result.generator)
+        for key, result in candidate.items()
+        if (entry := baseline.entries.get(key)) is not None
+    }
+    return bool(pairs) and all(theirs and theirs == ours for theirs, ours in pairs)
 
 
 def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:

@@ -236,6 +236,8 @@ class Result:
     """Its outcomes probe by probe: kept for a baseline, and in a JSON where asked for."""
     checkpoint: str = ""
     """Which checkpoint was checked, in a run of several."""
+    unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What has a part that gentest cannot read, and which: nothing of it is shared between tests or cached."""
     traceback: str = field(default="", compare=False)
     shown: Shown | None = field(default=None, compare=False, repr=False)
     """What a report draws of it, where one was asked for: it decides nothing, and no JSON file has it."""

@@ -10,7 +10,8 @@ probes that violate; of reused evidence also one row for every value of each dis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,14 +83,29 @@ class Row:
     where: str = ""
     """Its place in a batch, in words."""
 
+    def same_as(self, other: Row) -> bool:
+        """Whether both are one output."""
+        mine = (self.probe, self.place, self.family, self.subject.key)
+        return mine == (other.probe, other.place, other.family, other.subject.key)
+
 
 @dataclass(frozen=True)
 class Audited:
-    """What an audit came to; `wrong` is the first row that is not what it was, and `why` says how."""
+    """What an audit came to: an `error`, where an output is not what the verdict rests on."""
 
     audit: Audit
-    wrong: Row | None = None
-    why: str = ""
+    error: GeneratorError | None = None
+    stale: Subject | None = None
+    """The subject of which reused evidence was wrong: nothing that is kept of it is to be believed."""
+
+
+class _Disagrees(Exception):
+    """A row is not what it was taken for."""
+
+    def __init__(self, error: GeneratorError, row: Row) -> None:
+        super().__init__(str(error))
+        self.error = named(error, row.probe)
+        self.row = row
 
 
 class Auditor:
@@ -116,11 +132,21 @@ class Auditor:
         self._failing: list[Row] = []
         self._values: dict[tuple[str, int], Row] = {}
         self._after: list[tuple[Row, Tensor]] = []
+        self._unit: Callable[[Subject], float] = lambda subject: 1.0
 
     def stop(self) -> None:
         """Lets everything go."""
         self.begin(0)
         self._is_on = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While it lasts, nothing is made and no row is taken: what goes on counts its own images."""
+        self._is_on, before = False, self._is_on
+        try:
+            yield
+        finally:
+            self._is_on = before
 
     @property
     def slow(self) -> bool:
@@ -221,46 +247,65 @@ class Auditor:
 
         It stops at the first row that is not what it was.
         """
-        before = self._maker.meter.images - len(self._after)
-        audited = self._finished(unit)
-        return replace(audited, audit=replace(audited.audit, images=self._maker.meter.images - before))
-
-    def _finished(self, unit: Callable[[Subject], float]) -> Audited:
-        slow = self.slow
-        drawn = [row for _, row in self._random[: RANDOM_SLOW if slow else RANDOM]]
-        layout = self._layout[-1:] if slow else self._layout
-        others = [*layout, *([self._partial] if self._partial is not None and not slow else [])]
-        others += [self._extreme[1]] if self._extreme is not None else []
-        others += [] if slow else self._failing
-        others += list(self._values.values())[: MOST_SLOW - len(drawn) - len(others) if slow else None]
-        rows = {(row.subject.key, row.family, row.probe, row.place): row for row in [*drawn, *others]}
         self._is_on = False
-        n_reused = sum(row.reused for row in rows.values())
-        catches = 1 - 0.05 ** (1 / len(drawn)) if drawn else 0.0
-        audit = Audit(len(rows), len(drawn), round(catches, 4), n_reused)
-        for row, alone in self._after:
-            if why := self._differs(row, alone, unit(row.subject)):
-                return Audited(audit, row, f"{why} right after that batch")
+        self._unit = unit
+        before = self._maker.meter.images - len(self._after)
+        done: list[Row] = []
+        drawn = [row for _, row in self._random[: RANDOM_SLOW if self.slow else RANDOM]]
+        try:
+            for row, alone in self._after:
+                self._compare_outputs(row, alone, " right after that batch")
+            self._compare_all(drawn, done)
+            n_drawn = len(done)
+            self._compare_all(self._chosen(), done)
+        except _Disagrees as found:
+            return Audited(Audit(), found.error, found.row.subject if found.row.reused else None)
+        catches = round(1 - 0.05 ** (1 / n_drawn), 4) if n_drawn else 0.0
+        n_reused = sum(row.reused for row in done)
+        return Audited(Audit(len(done), n_drawn, catches, n_reused, self._maker.meter.images - before))
+
+    def spot(self, unit: Callable[[Subject], float]) -> Audited:
+        """Makes a few of the rows again while a check goes on: those that were drawn first."""
+        self._unit = unit
+        try:
+            with self.paused():
+                self._compare_all([row for _, row in self._random[:RANDOM_SLOW]], [])
+        except _Disagrees as found:
+            return Audited(Audit(), found.error, found.row.subject if found.row.reused else None)
+        return Audited(Audit())
+
+    def _chosen(self) -> list[Row]:
+        """The rows that were chosen for what they are, the most telling first."""
+        layout = [self._layout[at] for at in (-1, 0, 1) if -len(self._layout) <= at < len(self._layout)]
+        partial = [] if self._partial is None else [self._partial]
+        extreme = [] if self._extreme is None else [self._extreme[1]]
+        return [*layout[:1], *extreme, *partial, *self._failing, *self._values.values(), *layout[1:]]
+
+    def _compare_all(self, rows: Sequence[Row], done: list[Row]) -> None:
+        """Makes rows again that are not among those that are done. Raises `_Disagrees`."""
         n_suspects = 0
-        for index, row in enumerate(rows.values()):
-            if row.output is None and not row.numbers:
-                if row.whole is not None and (why := self._whole_differs(row)):
-                    return Audited(audit, row, why)
+        before = self._maker.meter.images
+        most = MOST_SLOW - RANDOM_SLOW if done else RANDOM_SLOW
+        for row in rows:
+            if any(row.same_as(other) for other in done):
                 continue
-            alone = self._again(row, chance=index + 1)
+            if self.slow and self._maker.meter.images - before >= most:
+                break
+            done.append(row)
+            if row.output is None and not row.numbers:
+                self._compare_whole(row)
+                continue
+            alone: dict[int, Tensor] = {}
             if row.output is not None:
-                if why := self._differs(row, alone, unit(row.subject)):
-                    return Audited(audit, row, why)
-                difference = _difference(row.output, alone, unit(row.subject))
+                alone[row.place] = made = self._again(row, chance=len(done))
+                difference = self._compare_outputs(row, made)
                 if difference > DRAWN and n_suspects < SUSPECTS:
                     n_suspects += 1
-                    other = self._again(row, chance=RANDOM + MOST_VALUES + index)
-                    if (drawn_by := _difference(alone, other, unit(row.subject))) > DRAWN:
-                        return Audited(audit, replace(row, reused=False), undeclared(drawn_by))
+                    other = self._again(row, chance=RANDOM + MOST_VALUES + len(done))
+                    if (between := _difference(made, other, self._unit(row.subject))) > DRAWN:
+                        raise _Disagrees(GeneratorError(undeclared(between)), replace(row, reused=False))
             for number in row.numbers:
-                if why := self._number_differs(row, number, alone):
-                    return Audited(audit, row, why)
-        return Audited(audit)
+                self._compare_number(row, number, alone)
 
     def _again(self, row: Row, *, chance: int, place: int | None = None) -> Tensor:
         """The output [1, ...] of a row's latent, or of another one of its probe, made alone."""
@@ -276,33 +321,47 @@ class Auditor:
                 named(error, row.probe)
                 raise
 
-    def _differs(self, row: Row, alone: Tensor, unit: float) -> str:
-        """How an output differs from the one that was kept; empty where it does not."""
-        if row.output is None:
-            return ""
-        difference = _difference(row.output, alone, unit)
-        allowed = CHANGED_HALF if _in_half(row.subject) else CHANGED
-        if difference <= allowed:
-            return ""
-        return f"they differ by {difference:.3g} of the range"
+    def _compare_outputs(self, row: Row, alone: Tensor, when: str = "") -> float:
+        """How far an output is from the one that was kept. Raises `_Disagrees` where that is too far."""
+        assert row.output is not None
+        difference = _difference(row.output, alone, self._unit(row.subject))
+        if difference > (CHANGED_HALF if _in_half(row.subject) else CHANGED):
+            raise self._disagrees(row, f"they differ by {difference:.3g} of the range{when}")
+        return difference
 
-    def _number_differs(self, row: Row, number: Number, alone: Tensor) -> str:
-        """How something measured differs from what was kept; empty where it does not."""
+    def _compare_number(self, row: Row, number: Number, alone: dict[int, Tensor]) -> None:
+        """Raises `_Disagrees` where something measured is not what was kept; `alone` are outputs made by now."""
+        places = (row.place,) if number.ends is None else number.ends
+        for place in places:
+            if place not in alone:
+                alone[place] = self._again(row, chance=0, place=place)
+        made = [alone[place] for place in places]
         with torch.no_grad(), self._maker.exactly():
             if number.ends is None:
-                now = self._measured(row, number, alone)
+                now = self._measured(row, number, *made)
+            elif number.scalar:
+                now = apart(number.thing, *(_shown(row, x) for x in made))
             else:
-                one, other = (self._again(row, chance=0, place=place) for place in number.ends)
-                if number.scalar:
-                    now = apart(number.thing, _shown(row, one), _shown(row, other))
-                else:
-                    a, b = (self._measured(row, number, x) for x in (one, other))
-                    now = torch.linalg.vector_norm(b - a, dim=-1)
+                one, other = (self._measured(row, number, x) for x in made)
+                now = torch.linalg.vector_norm(other - one, dim=-1)
         kept = number.kept.to(now.device)
-        difference = _difference(kept, now.reshape(kept.shape), 1.0)
-        if difference <= number.allowed:
-            return ""
-        return f"{describe(number.thing)} differs by {difference:.3g}"
+        if (difference := _difference(kept, now.reshape(-1), 1.0)) > number.allowed:
+            raise self._disagrees(row, f"{describe(number.thing)} differs by {difference:.3g}")
+
+    def _disagrees(self, row: Row, why: str) -> _Disagrees:
+        """The error of a row that is not what it was taken for."""
+        if row.reused:
+            error = GeneratorError(
+                f"evidence of an earlier test or of the cache is not what the generator makes now: {why}. gentest "
+                "discarded all evidence of this generator. Something changed that gentest cannot see, such as a file "
+                'that is read at each call: name its state with Generator(..., identity="...")'
+            )
+        else:
+            error = GeneratorError(
+                f"{row.where or 'an output of a batch'} is not what the generator makes of that latent alone: {why}; "
+                "outputs depend on their place in the batch, or on calls before (gentest.reproducible() shows it)"
+            )
+        return _Disagrees(error, row)
 
     def _measured(self, row: Row, number: Number, output: Tensor) -> Tensor:
         thing, images = number.thing, _shown(row, output)
@@ -316,14 +375,15 @@ class Auditor:
         found = called(bound, images)
         return embed(bound, images) if getattr(found, "ndim", 2) > 1 else score(bound, images)
 
-    def _whole_differs(self, row: Row) -> str:
-        """How a margin that was kept of a whole probe differs from what it is now; empty where it does not."""
-        assert row.whole is not None
+    def _compare_whole(self, row: Row) -> None:
+        """Raises `_Disagrees` where a margin that was kept of a whole probe is not what it is now."""
+        if row.whole is None:
+            return
         compute, kept = row.whole
         now = compute(row.subject, row.family, row.probe)
-        difference = _difference(kept.to(now.device), now.reshape(kept.shape), 1.0)
-        allowed = max(OF_SIZE * kept.abs().max().item(), LEAST)
-        return f"the margin differs by {difference:.3g}" if difference > allowed else ""
+        difference = _difference(kept.to(now.device), now, 1.0)
+        if difference > max(OF_SIZE * kept.abs().max().item(), LEAST):
+            raise self._disagrees(row, f"the margin differs by {difference:.3g}")
 
 
 def undeclared(difference: float) -> str:

@@ -171,6 +171,11 @@ class Context:
             self._bound[key] = (bind(thing, self.setup), thing)  # kept alive: an id may be its key
         return self._bound[key][0]
 
+    def codes(self, things: Mapping[str, Attribute | Feature | Distance]) -> dict[str, str]:
+        """The identity of each measure that is somebody else's callable; empty where it cannot be read."""
+        found = {name: self.identities.own(thing) for name, thing in things.items()}
+        return {name: "" if own.unknown else own.digest[:16] for name, own in found.items() if own is not None}
+
     def evidence(
         self,
         subject: Subject,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import time
 import traceback as tracebacks
@@ -17,6 +18,7 @@ from gentest.attributes.attribute import fingerprint
 from gentest.comparison import Look, Sample, Terms
 from gentest.engine import pictures, sampling, search
 from gentest.engine.attack import Attack, unfit
+from gentest.engine.audit import Audited
 from gentest.engine.context import Context
 from gentest.engine.counterexamples import Counterexamples
 from gentest.engine.distribution import AgainstReference
@@ -27,7 +29,6 @@ from gentest.engine.look import look
 from gentest.engine.margins import Judge
 from gentest.engine.raised import their_traceback
 from gentest.engine.rated import Rating
-from gentest.engine.refused import named
 from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream, fits, real
 from gentest.engine.subject import Subject
@@ -41,6 +42,8 @@ from gentest.result import Audit, Counterexample, Margins, Result, Verdict
 
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
+COMMIT_EVERY = 60.0
+"""Seconds after which what a check has measured so far is audited and kept on disk."""
 ATTACKED = 1 << 61
 """What tells the stream of an attack's further starts from that of a rate: a bit of the seed."""
 DIGEST = re.compile(r", [0-9a-f]{16}(?=\))")
@@ -105,6 +108,7 @@ def check(
             said = f"out of memory, with as few at once as there can be: {in_a_line(error)}"
         result = replace(result, message=said, traceback=tracebacks.format_exc())
     finally:
+        result = replace(result, unreadable=context.identities.unreadable)
         context.end(believed=result.verdict is not Verdict.ERROR)
     return replace(
         result,
@@ -128,11 +132,21 @@ class _Check:
         self.subject = subject
         self.context = context
         self.values = values
-        self.watch = watch
+        self._told = watch
+        self._committed = time.perf_counter()
         self.space = subject.generator.latent
         self.judge = Judge(context, subject, question.definition)
         self.streams: dict[int, Stream] = {}
         self.showing = Showing(self.judge, whole=question.whole) if question.shows else None
+
+    def watch(self, done: int, total: int) -> None:
+        """Tells how many probes are decided. A long check is audited on its way, so that what it has can be kept."""
+        self._told(done, total)
+        store = self.context.maker.store
+        if store is not None and time.perf_counter() - self._committed > COMMIT_EVERY:
+            self._believe(self.context.maker.audit.spot(self._unit))
+            store.commit()
+            self._committed = time.perf_counter()
 
     @property
     def block(self) -> int:
@@ -160,24 +174,15 @@ class _Check:
             return None
         if not self.definition.total and not auditor.slow:
             examine_again(self.context, self.subject)
-        audited = auditor.finish(self._unit)
-        if audited.wrong is None:
-            return audited.audit
-        row = audited.wrong
-        if not row.reused:
-            what = f"{row.where or 'an output of a batch'} is not what the generator makes of that latent alone"
-            hint = (
-                "outputs depend on their place in the batch, or on the calls before (gentest.reproducible() shows it)"
-            )
-            message = audited.why if "noise" in audited.why else f"{what}: {audited.why}; {hint}"
-            raise named(GeneratorError(message), row.probe)
-        self.context.discard(row.subject)
-        error = GeneratorError(
-            f"evidence of an earlier test or of the cache is not what the generator makes now: {audited.why}. All "
-            "evidence of this generator was discarded. Something changed that gentest cannot see, such as a file that "
-            'is read at each call: name its state with Generator(..., identity="...")'
-        )
-        raise named(error, row.probe)
+        return self._believe(auditor.finish(self._unit))
+
+    def _believe(self, audited: Audited) -> Audit:
+        """What an audit came to. Raises `GeneratorError` where an output was not what it was taken for."""
+        if audited.stale is not None:
+            self.context.discard(audited.stale)
+        if audited.error is not None:
+            raise audited.error
+        return audited.audit
 
     def _unit(self, subject: Subject) -> float:
         """What a difference of a subject's outputs is a share of."""
@@ -249,7 +254,7 @@ class _Check:
         budget, seed, least = self.values.attack, self.values.seed, min(margins.values())
         if why := unfit(self.judge):
             return (), replace(result, attack=AttackRecord("", 0, 0, budget, least, found=False, message=why))
-        with self.context.apart():
+        with self.context.apart(), self.context.maker.audit.paused():
             came = Attack(self.judge, starts, budget=budget, seed=seed, watch=self.watch).run()
         found = bool(came.failing)
         record = AttackRecord(came.method, came.probes, came.images, budget, min(came.least, least), found=found)
@@ -303,6 +308,8 @@ class _Check:
             margins=pack(margins),
             measures={name: fingerprint(self.context.bound(thing)) for name, thing in things.items()},
             spreads=dict(evidence.spreads),
+            codes=self.context.codes(things),
+            python=".".join(platform.python_version_tuple()[:2]),
             look=self._look(evidence, seed) if self.question.looks else None,
         )
 
@@ -359,6 +366,12 @@ class _Check:
         else:
             found = Counterexamples(self.judge, self._real, self.values)
             worst, minimal = found.worst(failing), found.minimal(failing)
+            if result.margin is not None and result.violations:
+                result = replace(result, margin=replace(result.margin, min=self.judge.alone(worst)))
+            if self.judge.alone(minimal) < self.judge.alone(
+                worst
+            ):  # a reduction may violate more than any that it is of
+                worst = minimal
         shown = self._explained("minimal", minimal)
         return replace(result, counterexample=shown, worst=self._explained("worst", worst))
 

@@ -65,6 +65,19 @@ class Identities:
                 if not now.unknown and now.digest != before.digest:
                     _became[now.digest] = before.digest
 
+    def own(self, thing: object) -> Identity | None:
+        """The identity of a measure that is somebody else's, or wraps somebody else's; None of a value of ours."""
+        if not type(thing).__module__.startswith("gentest."):
+            return self.of(thing)
+        held = [getattr(thing, f.name) for f in fields(thing) if f.compare] if is_dataclass(thing) else []
+        others = [value for value in held if callable(value) and not type(value).__module__.startswith("gentest.")]
+        return self.of(others[0]) if others and not isinstance(thing, Pixels) else None
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """What has a part that cannot be read, by its description, and which part that is."""
+        return {describe(thing): found.unknown for thing, found in self._read.values() if found.unknown}
+
     def key(self, thing: Any) -> Hashable:
         """What tells an attribute, feature or distance from another: the values that ours are, or an identity."""
         if not type(thing).__module__.startswith("gentest."):

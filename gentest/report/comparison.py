@@ -19,7 +19,7 @@ def lines(comparison: Comparison, width: int = WIDEST) -> list[Line]:
 
     Each property has its row in the table of results.
     """
-    found = [Line(f"against {comparison.baseline} ({comparison.blessed})")]
+    found = [Line(f"against {comparison.baseline} ({comparison.blessed}){unchanged(comparison)}")]
     found += [Line(f"drift      {describe(drift)}", "unsure") for drift in comparison.drifted]
     if comparison.drifts and not comparison.drifted:
         found.append(Line(f"no drift   in {', '.join(dict.fromkeys(d.what for d in comparison.drifts))}", "good"))
@@ -28,6 +28,20 @@ def lines(comparison: Comparison, width: int = WIDEST) -> list[Line]:
         found += [Line(f"{said}{', '.join(names[:SHOWN])}{more}", "unsure")] if names else []
     lines = [Line(text, line.tone) for line in found for text in hanging(line.text, width)]
     return [*lines, Line(total(comparison), tone(comparison))]
+
+
+def unchanged(comparison: Comparison) -> str:
+    """That the generator is the one that was blessed; under another file, the fixture may ignore the checkpoint."""
+    if not comparison.unchanged:
+        return ""
+    files = [file for file in comparison.unchanged if file and file != comparison.blessed_file]
+    if not files:
+        return ": same weights as blessed"
+    verb = "is" if len(files) == 1 else "are"
+    return (
+        f": same weights as blessed, though {', '.join(files[:SHOWN])} {verb} another file than "
+        f"{comparison.blessed_file or 'none'}; does the fixture load gentest_checkpoint?"
+    )
 
 
 def hanging(text: str, width: int) -> list[str]:

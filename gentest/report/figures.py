@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from gentest.comparison import Gate, Standing
 from gentest.report.numbers import percent
 from gentest.result import Rate, Result, Verdict
@@ -53,6 +55,26 @@ def _share(rate: Rate) -> str:
 def brief(result: Result) -> str:
     """As `measure`, but of a rate without its bounds: for narrow places."""
     return measure(result).partition(" [")[0]
+
+
+def unreadable(what: str, part: str) -> str:
+    """That nothing of a callable is shared or cached, since a part of it cannot be read; and how to name that part."""
+    return (
+        f"identity: gentest shares nothing of {what} between tests and caches none of it: {part}; "
+        'give that part an attribute gentest_identity = "a name", or say Generator(..., identity="a name")'
+    )
+
+
+def audited(result: Result) -> str:
+    """How many outputs were made again, and what share of wrong ones that would have shown; empty where none was."""
+    audit = result.audit
+    if audit is None or not audit.outputs:
+        return ""
+    said = f"audited: {audit.outputs} outputs made again, alone, and they agree"
+    said += f", {audit.reused} of them from an earlier test or the cache" if audit.reused else ""
+    share = f"{ceil(1000 * audit.catches) / 10:.1f} %"
+    shows = f"had {share} of all been wrong, one of the {audit.drawn} drawn at random would have shown it with 95 %"
+    return f"{said}; {shows}" if audit.drawn else said
 
 
 def rounding(result: Result) -> str:

@@ -150,6 +150,8 @@ def _notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> It
         yield _attacked(result.attack)
     if verbose and result.decided_alone:
         yield figures.rounding(result)
+    if verbose and (said := figures.audited(result)):
+        yield said
 
 
 def _attacked(attack: Attack) -> str:

@@ -248,4 +248,4 @@ def _lines(result: Result) -> tuple[str, ...]:
         lines.append(rates.radius(result.radius))
     if result.gate is not None and not result.gate.probes:
         lines.append(f"{result.gate.standing.value}: {comparison.figures(result.gate)}")
-    return (*lines, *filter(None, [figures.rounding(result)]))
+    return (*lines, *filter(None, [figures.rounding(result), figures.audited(result)]))

@@ -131,7 +131,8 @@ class Gating:
         """The whole run against the baseline; None where there is none, or a probe is replayed."""
         if self.baseline is None or self._replays:
             return None
-        return gate.decide(results, self.baseline, self.terms, checkpoints=self.names)
+        file = self.checkpoints[0].name if len(self.checkpoints) == 1 else ""
+        return gate.decide(results, self.baseline, self.terms, checkpoints=self.names, file=file)
 
     def refuses(self, comparison: Comparison) -> bool:
         """Whether the run fails by what no single test shows: a late regression, drift, or tests that did not run.

@@ -24,6 +24,7 @@ from gentest.generators import Generator
 from gentest.printable import printable
 from gentest.probes import Probe
 from gentest.report import layout, progress, terminal
+from gentest.report.figures import unreadable
 from gentest.result import Result, Verdict
 from gentest.running import checkpoints, replays, workers
 from gentest.running.checked import Checked, labelled_properties, unchecked
@@ -236,6 +237,8 @@ class Runner:
         with progress.Watch(f"{item.name} {property.name}", self._stream, live=self._live) as self._watch:
             result = check(question, generator, context, values, watch=self._watch.probes)
         self._watch = None
+        for what, part in result.unreadable.items():
+            self._troubles.note(unreadable(what, part))
         if self._replay is None and result.verdict is not Verdict.ERROR:
             self._failures.keep(item, label, result)
         result = self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)

@@ -128,7 +128,8 @@ class TestSameResults:
         one_path, band = 9, 4 * 9
         assert alone.audit is not None
         assert shared.audit is not None
-        assert shared.audit.images == 4 * 9  # whole probes, alone, where another process made them first
+        assert shared.audit.drawn >= 4
+        assert shared.audit.images >= 4 * 9  # whole probes, alone, where another process made them first
         assert shared.images - shared.audit.images == alone.images - alone.audit.images + one_path + band
 
     @pytest.mark.parametrize("p0", [0.6, 0.99])

@@ -151,7 +151,7 @@ def test_a_known_generator_is_not_evaluated_again(tmp_path: Path, property: gent
     assert without.verdict is not Verdict.ERROR
     assert plain(without) == plain(cold) == plain(warm)
     assert warm.audit is not None
-    assert warm.audit.reused == warm.audit.outputs >= 16
+    assert warm.audit.reused >= 16  # besides, rows of the batch that is examined
     assert warm.images - warm.audit.images <= 22 + 16  # examined samples; where outputs have no unit, those
     assert warm.audit.images <= 2 * 24 + (6 * 16 if property.name == "reproducible" else 0)
 
