@@ -82,6 +82,14 @@ OF_CLASSES = frozenset(
     }
 )  # fmt: skip
 """Entries of a class that do not decide what its methods compute."""
+OF_MAKING = frozenset(
+    {
+        "__init__", "__new__", "__post_init__", "__del__", "__repr__", "__str__", "__format__", "__dir__", "__sizeof__",
+        "__copy__", "__deepcopy__", "__getstate__", "__setstate__", "__reduce__", "__reduce_ex__", "__init_subclass__",
+        "__set_name__", "__class_getitem__",
+    }
+)  # fmt: skip
+"""Methods that make, print and copy an object: of a class they count where code may make one."""
 CODE_ATTRIBUTES = ("__wrapped__", "_torchdynamo_orig_callable")
 MANGLED = re.compile(rb"___torch_mangle_\d+\.?")
 """A number that TorchScript puts into a name, counted over the whole process."""
@@ -130,8 +138,8 @@ def identify(thing: object, *, name: str = "", tensors: Tensors | None = None) -
     >>> one, two = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     >>> identify(one) == identify(two), identify(one) == identify(one)
     (False, True)
-    >>> identify(open).unknown, identify(iter(lambda: 0, 1)).unknown != ""
-    ('', True)
+    >>> identify(n for n in range(3)).unknown
+    "it: a builtins.generator that cannot be read (cannot pickle 'generator' object)"
     """
     known = {} if tensors is None else tensors
     used: frozenset[str] = ALWAYS
@@ -147,9 +155,9 @@ def identify(thing: object, *, name: str = "", tensors: Tensors | None = None) -
 
 
 def _surroundings(used: frozenset[str]) -> list[bytes]:
-    """State of the process that code may read: torch's default type, and environment variables that code names."""
+    """The environment variables that code names, where it reads any."""
     asked = sorted(used & set(os.environ)) if used & {"environ", "getenv"} else ()
-    return [str(torch.get_default_dtype()).encode(), *(f"{name}={os.environ[name]}".encode() for name in asked)]
+    return [f"{name}={os.environ[name]}".encode() for name in asked]
 
 
 def _hash(tag: bytes, tokens: Iterable[bytes]) -> bytes:
@@ -181,6 +189,8 @@ class _Reader:
         self._tensors = tensors
         self._known: dict[int, tuple[object, bytes]] = {}
         """Tokens by id, with what they are of, kept alive."""
+        self._kinds: dict[type, bytes] = {}
+        """Tokens of classes as what objects are of, without the methods that make them."""
         self._open: dict[int, int] = {}
         """The depth of what is being read, by id."""
         self._trail: list[str] = []
@@ -275,7 +285,7 @@ class _Reader:
             return self._module(value)
         if isinstance(value, Holder):
             with self._at(""):
-                return _hash(b"holder", [self._token(type(value)), self._token(list(value.content))])
+                return _hash(b"holder", [self._kind(type(value)), self._token(list(value.content))])
         if isinstance(value, (torch.jit.ScriptModule, torch.jit.ScriptFunction)) and hasattr(value, "save_to_buffer"):
             return self._script(value)
         if isinstance(value, torch.fx.GraphModule):
@@ -532,7 +542,17 @@ class _Reader:
         """Whether code may ask for an attribute of that name."""
         return self._any_name or name in self._used or (name.startswith("__") and name.endswith("__"))
 
-    def _class(self, value: type) -> bytes:
+    def _kind(self, value: type) -> bytes:
+        """The token of the class of an object that is there."""
+        if value in self._kinds:
+            return self._kinds[value]
+        before, self._kinds[value] = self.unknown, b"cycle"
+        token = self._kinds[value] = self._class(value, skipped=OF_MAKING)
+        if self.unknown != before:  # to be said again wherever it is reached
+            del self._kinds[value]
+        return token
+
+    def _class(self, value: type, *, skipped: frozenset[str] = frozenset()) -> bytes:
         library = _library(value.__module__)
         if library is not None and not (value.__module__ == "builtins" and _of_python(value)):
             name = f"{value.__module__}.{value.__qualname__}"
@@ -548,10 +568,12 @@ class _Reader:
         inherited = {name for base in value.__mro__[1:] if _library(base.__module__) for name in vars(base)}
         inherited -= {name for base in (nn.Module, object) for name in vars(base)}
         tokens = [value.__qualname__.rpartition("<locals>.")[2].encode()]
-        tokens += [self._of("", base) for base in value.__bases__]
+        tokens += [self._kind(base) if skipped else self._of("", base) for base in value.__bases__]
         for name, part in sorted(vars(value).items()):
-            if name in OF_CLASSES or (
-                isinstance(part, _FUNCTIONS) and not self._asked_for(name) and name not in inherited
+            if (
+                name in OF_CLASSES
+                or name in skipped - self._used
+                or (isinstance(part, _FUNCTIONS) and not self._asked_for(name) and name not in inherited)
             ):
                 continue
             tokens.append(name.encode() + self._reached(name, part))
@@ -564,7 +586,7 @@ class _Reader:
         base = _base(kind)
         if f"{kind.__module__}.{kind.__qualname__}" in _OPAQUE:
             return kind.__qualname__.encode()
-        tokens = [self._of("", kind)]
+        tokens = [self._kind(kind)]
         if base is not object and (own := self._container(base, value)):
             tokens.append(own)
         elif base is not object and not issubclass(base, nn.Module):

@@ -379,7 +379,7 @@ class Block:
             return kept
         found = compute()
         if of and self.maker.store is not None:
-            self.maker.store.keep(of, self.probes, found.detach().float().cpu().numpy())
+            self.maker.store.hold(of, self.probes, found.detach().float().cpu().numpy())
         return found
 
     def _stored(self, of: str) -> Tensor | None:

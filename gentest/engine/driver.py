@@ -42,6 +42,8 @@ from gentest.result import Audit, Counterexample, Margins, Result, Verdict
 
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
+PYTHON = ".".join(platform.python_version_tuple()[:2])
+"""The version whose code an identity reads."""
 COMMIT_EVERY = 60.0
 """Seconds after which what a check has measured so far is audited and kept on disk."""
 ATTACKED = 1 << 61
@@ -301,6 +303,7 @@ class _Check:
         evidence = observed(self.judge, self.streams[seed].probes(0, 1)[0])
         things: dict[str, Attribute | Feature | Distance] = {**evidence.attributes, **evidence.named_features}
         things |= evidence.named_distances
+        codes = self.context.codes(things)
         return Sample(
             seed=seed,
             generator=self.subject.fingerprint,
@@ -308,8 +311,8 @@ class _Check:
             margins=pack(margins),
             measures={name: fingerprint(self.context.bound(thing)) for name, thing in things.items()},
             spreads=dict(evidence.spreads),
-            codes=self.context.codes(things),
-            python=".".join(platform.python_version_tuple()[:2]),
+            codes=codes,
+            python=PYTHON if codes else "",
             look=self._look(evidence, seed) if self.question.looks else None,
         )
 

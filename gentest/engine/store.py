@@ -93,7 +93,12 @@ class Store:
         return np.stack(found) if found else None
 
     def keep(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
-        """Keeps what was measured of some probes, float32 [N, ...], until it is committed; unless it is too large."""
+        """Writes what was measured of some probes, float32 [N, ...], unless it is too large."""
+        self.hold(of, probes, rows)
+        self.commit()
+
+    def hold(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
+        """Keeps what was measured of some probes in memory until it is committed."""
         if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._writes:
             return
         for probe, row in zip(probes, rows, strict=True):

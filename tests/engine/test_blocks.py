@@ -210,7 +210,6 @@ def test_rows_of_one_are_never_anothers(tmp_path: Path) -> None:
     """An address is part of what is checked, so a row that was moved is not taken for what it is not."""
     store, probes = Store(tmp_path), independent(1, 0, 3)
     store.keep("a", probes, torch.rand(3, 2).numpy())
-    store.commit()
     with sqlite3.connect(tmp_path / FILE) as database:
         database.execute("UPDATE rows SET of = 'b'")
     database.close()

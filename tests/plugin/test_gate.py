@@ -88,14 +88,15 @@ def test_the_blessed_checkpoint_is_held(model: Repository) -> None:
     blessed = bless(model, "good", *MORE)
     blessed.assert_outcomes(failed=1)
     blessed.stdout.fnmatch_lines(["blessed: 1 property on 256 probes, in *blessed.json"])
-    for checkpoint in ("good", "same"):
+    elsewhere = ", though same.pt is another file than good.pt; does the fixture load*"
+    for checkpoint, said in (("good", ""), ("same", elsewhere)):
         result = gate(model, checkpoint, *MORE)
         result.assert_outcomes(passed=1)
         assert result.ret == 0
         result.stdout.fnmatch_lines(
             [
                 "held  violated (known)  test_lit  lit() * 160  * % -> * %*",
-                "against blessed.json (good.pt blessed by * on 20*, seed 0)",
+                f"against blessed.json (good.pt blessed by * on 20*, seed 0): same weights as blessed{said}",
                 "no drift * in level of brightness(), distribution in *",
                 "gate: held (1 held; tolerance 0.05, 3 claims)",
             ]

@@ -64,7 +64,7 @@ def test_jumps(generator):
 def test_plain():
     pass
 """
-EFFORT = {"seconds": 0, "images": 0, "generator_calls": 0, "decided_alone": 0}
+EFFORT = {"seconds": 0, "images": 0, "generator_calls": 0, "decided_alone": 0, "audit": None}
 
 
 def found(repository: Repository, *arguments: str, ret: int = 1) -> dict[str, dict[str, Any]]:
