@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from gentest.adapters.arrays import OnArrays
+from gentest.adapters.calling import called, failure
 from gentest.adapters.returned import TANH as TANH
 from gentest.adapters.returned import as_images, as_values
-from gentest.errors import GeneratorError, InvalidArgument, in_a_line, out_of_memory
+from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
 from gentest.randomness import pinned_rng
 from gentest.spaces import Joint, Part, Space
 from gentest.spaces.space import check_psi
-from gentest.weights import fingerprint, held, to_eval_mode
+from gentest.weights import fingerprint, held, place, to_eval_mode
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -157,7 +158,8 @@ class Generator:
         *,
         latent: Space,
         output: str | None = None,
-        providers: Sequence[str] | None = None,
+        providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None = None,
+        sess_options: Any = None,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
         images: bool = True,
@@ -165,12 +167,12 @@ class Generator:
         """An ONNX graph, of a file or its bytes, run by onnxruntime (`pip install 'pytest-gentest[onnx]'`).
 
         Its inputs are the parts of the latent space and the noise, by name; a space of one part is the input that
-        remains. `output` names which output is looked at, the first unless said, `providers` what onnxruntime is to
-        run on. See `gentest.adapters.onnx.OnnxModel` for the callable itself, to wrap it.
+        remains. `output` names which output is looked at, the first unless said. `providers` is what onnxruntime is to
+        run on, names or pairs (name, options), and `sess_options` an `onnxruntime.SessionOptions`. See `gentest.adapters.onnx.OnnxModel` for the callable itself, to wrap it.
         """
         from gentest.adapters.onnx import OnnxModel
 
-        function = OnnxModel(model, output=output, providers=providers)
+        function = OnnxModel(model, output=output, providers=providers, sess_options=sess_options)
         made = cls(function, latent=latent, output_range=output_range, noise=noise, images=images)
         function.check(made.base, made.noise)
         return made
@@ -283,9 +285,13 @@ class Generator:
         return tuple(thing for thing in held(self.function) if isinstance(thing, nn.Module))
 
     def to(self, device: torch.device) -> None:
-        """Put f's modules in eval mode and on the device."""
+        """Put f's modules in eval mode and on the device.
+
+        Modules that accelerate's hooks place stay where they are, as do those that refuse to be moved and have no
+        weights elsewhere. Raises `GeneratorError`, which names the part, for others that cannot be moved.
+        """
         for module in self.modules:
-            to_eval_mode(module).to(device)
+            place(to_eval_mode(module), device)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the weights: names, dtypes, shapes and values.
@@ -306,23 +312,25 @@ class Generator:
         cause, where f raises or returns something else than B outputs.
         """
         sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
-        n = next(iter(latents.values())).shape[0]
-        latents = {name: z.clone() for name, z in latents.items()}
-        noise = {name: z.clone() for name, z in (noise or {}).items()}
+        first = next(iter(latents.values()))
+        n, device = first.shape[0], first.device
+        inputs = [latents[""]] if list(latents) == [""] else []
+        named = {**({} if inputs else latents), **(noise or {})}
+
+        def call(dtype: torch.dtype | None) -> Any:
+            own = [_copy(z, dtype) for z in inputs]
+            own_named = {name: _copy(z, dtype) for name, z in named.items()}
+            with pinned_rng(device, chance):
+                return self.function(*own, **own_named)
+
         try:
-            with pinned_rng(next(iter(latents.values())).device, chance):
-                if list(latents) == [""]:
-                    raw = self.function(latents[""], **noise)
-                else:
-                    raw = self.function(**latents, **noise)
+            raw = called(call, self.modules)
         except GeneratorError:
             raise
         except Exception as error:
             if out_of_memory(error):  # whoever asked may ask for fewer at once
                 raise
-            raise GeneratorError(
-                f"the generator raised {in_a_line(error)} (latents {sizes} from {self.latent!r}: does the space fit?)"
-            ) from error
+            raise failure(error, self.function, self.latent, sizes, inputs, named, self.modules) from error
         if self.images:
             return as_images(raw, n, sizes, self.output_range)
         return as_values(raw, n, sizes, self.output_range)
@@ -333,6 +341,11 @@ def check_generator(value: object) -> Generator:
     if not isinstance(value, Generator):
         raise InvalidArgument.expected("a gentest.Generator", "generator", value)
     return value
+
+
+def _copy(z: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A copy of latents or noise, which f may change, in a dtype where one is given; choices keep their own."""
+    return z.clone() if dtype is None or not z.is_floating_point() else z.to(dtype, copy=True)
 
 
 def _checked_range(output_range: object) -> tuple[float, float]:

@@ -114,9 +114,7 @@ def read_values(raw: object, n: int, sizes: Sizes) -> Outputs:
         x = x[:, None]
     if x.ndim < 1 or x.shape[0] != n or 0 in x.shape:
         shape = tuple(read.values.shape)
-        raise WrongOutputs(
-            f"the generator returned shape {shape}{_of(read)} for latents {sizes}; expected [{n}, ...]"
-        )
+        raise WrongOutputs(f"the generator returned shape {shape}{_of(read)} for latents {sizes}; expected [{n}, ...]")
     if x.is_complex():
         raise WrongOutputs("the generator returned complex values; expected real ones: return torch.view_as_real(x)")
     return Outputs(x, read.code, read.pixels)
