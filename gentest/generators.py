@@ -168,7 +168,8 @@ class Generator:
 
         Its inputs are the parts of the latent space and the noise, by name; a space of one part is the input that
         remains. `output` names which output is looked at, the first unless said. `providers` is what onnxruntime is to
-        run on, names or pairs (name, options), and `sess_options` an `onnxruntime.SessionOptions`. See `gentest.adapters.onnx.OnnxModel` for the callable itself, to wrap it.
+        run on, names or pairs (name, options), and `sess_options` an `onnxruntime.SessionOptions`. See
+        `gentest.adapters.onnx.OnnxModel` for the callable itself, to wrap it.
         """
         from gentest.adapters.onnx import OnnxModel
 

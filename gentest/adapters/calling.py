@@ -1,4 +1,4 @@
-"""Call f: in the precision of its weights where float32 does not fit, and with a hint at what went wrong where it raises.
+"""Call f in the precision of its weights where float32 does not fit; where it raises, hint at what went wrong.
 
 Latents are float32. Where f says that types of numbers disagree, and all floating-point parameters of its modules have
 one other dtype, it is called once more with latents of that dtype. A model that casts by itself only ever sees float32.
@@ -41,7 +41,7 @@ INDICES = ("out of range", "out of bounds", "Class values must be smaller")
 
 
 def called(call: Callable[[torch.dtype | None], Any], modules: Sequence[nn.Module]) -> Any:
-    """What `call` gives with inputs as they are (None), or in the dtype of f's modules where f says that they do not fit.
+    """What `call` gives with inputs as they are (None), or in the dtype of f's modules where f says that none fits.
 
     Raises what `call` raises.
     """

@@ -55,8 +55,8 @@ class OnnxModel(Holder):
 
     `model` is the path of a .onnx file, or its bytes. `output` names the output that is returned, the first unless
     said. Values are cast to what the graph declares, and a graph of one fixed batch size is called as often as it
-    takes. It runs where its inputs are: on a GPU where onnxruntime can, or by the `providers` that are named, each a name
-    or a pair of a name and its options, with `sess_options` of `onnxruntime.SessionOptions`, as onnxruntime takes both.
+    takes. It runs where its inputs are: on a GPU where onnxruntime can, or by the `providers` that are named, each a
+    name or a pair of a name and its options. `sess_options` is an `onnxruntime.SessionOptions`.
 
     To give a label as one-hot, or whatever else the graph wants otherwise than gentest draws it, wrap it:
 
@@ -156,7 +156,8 @@ class OnnxModel(Holder):
             )
         fixed = {value.shape[0] for value in self.inputs if value.shape}
         size = fixed.pop() if len(fixed) == 1 else None  # several that differ are onnxruntime's to refuse
-        return in_batches_of(size, self._run, inputs)
+        made: Tensor = in_batches_of(size, self._run, inputs)
+        return made
 
     def _run(self, inputs: dict[str, Tensor]) -> Tensor:
         session = self._session(next(iter(inputs.values())).device)

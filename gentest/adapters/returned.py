@@ -1,4 +1,4 @@
-"""Read what a generator returned: one tensor of outputs, in whatever it came. Runs, adapters and `gentest init` ask here.
+"""Read what a generator returned: one tensor of outputs, whatever it came in. Runs and `gentest init` ask here.
 
 A tensor or array is taken as it is. A tuple, list, dictionary, dataclass, named tuple or model output (of diffusers and
 transformers) is read where one tensor in it can be the outputs; a list of one image for each latent is stacked, PIL's
@@ -236,7 +236,7 @@ def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Outp
 
 
 def _row(row: object) -> Outputs | None:
-    """One output of a list: a tensor or array, a PIL image [C, H, W], or the frames [T, C, H, W] of a video as those."""
+    """One output of a list: a tensor or array, a PIL image [C, H, W], or a video [T, C, H, W] as a list of those."""
     if (whole := _whole(row, "")) is not None:
         return whole
     if isinstance(row, (list, tuple)) and row:
