@@ -126,7 +126,7 @@ def _channels_first(x: Tensor) -> Tensor:
     if first <= MOST_CHANNELS or last > MOST_CHANNELS:
         return x
     if middle > MOST_CHANNELS:
-        return x.permute(0, 3, 1, 2)
+        return x.permute(0, 3, 1, 2).contiguous()
     if last in (1, 3):  # a picture of at most 4 columns, or feature maps of at most 4 pixels
         raise WrongOutputs(
             f"the generator returned shape {tuple(x.shape)}, which may be channels last; expected [B, C, H, W]: "

@@ -34,7 +34,7 @@ def generator_of(function: str, **arguments: str) -> str:
 GENERATORS = {
     "raises": (
         "def f(z):\n    raise KeyError('layer 3')\n" + generator_of("f"),
-        "*error: the generator raised KeyError: 'layer 3' (latents {'z': (*, 3)} from Normal(3): does the space fit?)*",
+        "*error: the generator raised KeyError: 'layer 3' (latents {'z': (*, 3)} from Normal(3)) (probe *",
     ),
     "wants another size": (
         "model = torch.nn.Linear(5, 4)\n" + generator_of("lambda z: model(z)[:, None, None]"),
@@ -44,7 +44,11 @@ GENERATORS = {
         generator_of("lambda z: None"),
         "*error: the generator returned a NoneType; expected a tensor or array*",
     ),
-    "list": (generator_of("lambda z: [z]"), "*error: the generator returned a list; expected a tensor or array*"),
+    "list": (generator_of("lambda z: [z]"), "*error: the generator returned shape (*, 3) in x[0] for latents *"),
+    "two tensors": (
+        generator_of("lambda z: (z.tanh()[:, :, None, None],) * 1 + (z.tanh()[:, :, None, None] * 2,)"),
+        "*error: the generator returned a tuple in which x[0] * and x[1] * may be its outputs: return x[0], or *",
+    ),
     "vectors": (
         generator_of("lambda z: z.tanh()"),
         "*error: the generator returned shape (*, 3) for latents *; expected * C, H, W] or * H, W]*",

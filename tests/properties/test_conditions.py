@@ -40,7 +40,7 @@ def test_a_wrong_label_is_found_and_named(wrong: int | None) -> None:
         assert found.margin == pytest.approx(logits[wrong] - logits[wrong + 1])
         assert property.replay(labelled(wrong), found.replay).counterexample == found
         assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
-        assert f"choice {wrong}" in terminal.failure(result, "")
+        assert f", label={wrong}" in terminal.failure(result, "")
 
 
 def test_a_rate() -> None:
