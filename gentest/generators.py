@@ -38,19 +38,21 @@ class Generator:
     """Any f: z -> x, its latent space, and the range of its outputs.
 
     `function` is an `nn.Module` or any callable on a batch of latents. It is called as `f(z)` with float32 [B, *shape],
-    or, in a `Joint` space, by keyword: `f(z=..., label=...)`. It returns images [B, C, H, W] or [B, H, W] with values in
-    `output_range` ((-1, 1), tanh's, unless said). [B, H, W, C] is taken where C is 1 to 4 and H and W are larger. A
-    tensor or an array may come in a tuple, dictionary or model output, where no other in it can be the images, and
-    images, PIL's too (0 to 255), in a list of B. Anything else is a `WrongOutputs` with the code to write. `noise` names further inputs
-    that a stochastic generator draws by itself otherwise: `noise={"noise": gentest.Normal((1, 64, 64))}` calls
-    `f(z, noise=...)` with values drawn from the probe's seed, so that it becomes a function.
+    or, in a `Joint` space, by keyword: `f(z=..., label=...)`. It returns images [B, C, H, W] or [B, H, W] with values
+    in `output_range` ((-1, 1), tanh's, unless said). [B, H, W, C] is taken where C is 1 to 4 and H and W are larger.
+    A tensor or an array may come in a tuple, dictionary or model output in which nothing else can be the images, and
+    images, PIL's too (0 to 255), in a list of B. The error of anything else has the code to write. `noise` names
+    further inputs that a stochastic generator draws by itself otherwise:
+    `noise={"noise": gentest.Normal((1, 64, 64))}` calls `f(z, noise=...)` with values drawn from the probe's seed, so
+    that it becomes a function.
 
     With `images=False` outputs are anything [B, ...]: audio [B, T] or [B, C, T], the rows of a table [B, F]. They keep
     their units unless an `output_range` is given, and attributes and features are callables on them.
 
     A module, and any module that a method, partial, closure or object holds, is put in eval mode and, by the engine,
-    on the device; those that accelerate offloads stay where they are. Where all parameters are float16 or bfloat16, and
-    f does not take float32, it is given latents of that dtype. Labels come as int64 [B]; where f wants them one-hot, wrap it:
+    on the device; those that accelerate offloads stay where they are. Where all parameters are float16 or bfloat16,
+    and f does not take float32, it is given latents of that dtype. Labels come as int64 [B]; where f wants them
+    one-hot, wrap it:
 
     >>> import gentest, torch
     >>> one_hot = torch.nn.functional.one_hot
