@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gentest.records import Count, Share
@@ -49,6 +49,10 @@ class Counterexample:
     """Under which prior, or at which radius, it violates most, where a property looks at several."""
     moved: Moved | None = None
     """How far an attack moved it, where one did."""
+    choices: Mapping[str, int] = field(default_factory=dict)
+    """The value of each discrete part of the space, by the part's name."""
+    note: str = ""
+    """What else explains the margin: values that are not finite, one entry of a bank drawn twice."""
 
     def misfit(self) -> str:
         """Scores that are not along the probe, groups that are no coordinates, choices that are none."""

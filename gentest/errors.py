@@ -31,6 +31,11 @@ class GeneratorError(GentestError):
     """The probe that it failed on, where that is known; the message names it then."""
 
 
+class WrongOutputs(GeneratorError):
+    """The generator returned something that is no batch of outputs, whatever it was given: a container of several
+    tensors, another shape. The message is about the generator and has the code to write; it names no probe."""
+
+
 class AttributeFailed(GentestError):
     """An attribute or feature raised, or returned something that is not one finite score (or row) an output."""
 

@@ -17,14 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from gentest.adapters.arrays import OnArrays
+from gentest.adapters.calling import called, failure
 from gentest.adapters.returned import TANH as TANH
 from gentest.adapters.returned import as_images, as_values
-from gentest.errors import GeneratorError, InvalidArgument, in_a_line, out_of_memory
+from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
 from gentest.identity import identify
 from gentest.randomness import pinned_rng
 from gentest.spaces import Joint, Part, Space
 from gentest.spaces.space import check_psi
-from gentest.weights import held, to_eval_mode
+from gentest.weights import held, place, to_eval_mode
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -38,10 +39,13 @@ class Generator:
     """Any f: z -> x, its latent space, and the range of its outputs.
 
     `function` is an `nn.Module` or any callable on a batch of latents. It is called as `f(z)` with float32 [B, *shape],
-    or, in a `Joint` space, by keyword: `f(z=..., label=...)`. It returns images [B, C, H, W] or [B, H, W], as a tensor
-    or an array, with values in `output_range` ((-1, 1), tanh's, unless said). `noise` names further inputs
-    that a stochastic generator draws by itself otherwise: `noise={"noise": gentest.Normal((1, 64, 64))}` calls
-    `f(z, noise=...)` with values drawn from the probe's seed, so that it becomes a function.
+    or, in a `Joint` space, by keyword: `f(z=..., label=...)`. It returns images [B, C, H, W] or [B, H, W] with values
+    in `output_range` ((-1, 1), tanh's, unless said). [B, H, W, C] is taken where C is 1 to 4 and H and W are larger.
+    A tensor or an array may come in a tuple, dictionary or model output in which nothing else can be the images, and
+    images, PIL's too (0 to 255), in a list of B. The error of anything else has the code to write. `noise` names
+    further inputs that a stochastic generator draws by itself otherwise:
+    `noise={"noise": gentest.Normal((1, 64, 64))}` calls `f(z, noise=...)` with values drawn from the probe's seed, so
+    that it becomes a function.
 
     With `images=False` outputs are anything [B, ...]: audio [B, T] or [B, C, T], the rows of a table [B, F]. They keep
     their units unless an `output_range` is given, and attributes and features are callables on them.
@@ -50,7 +54,9 @@ class Generator:
     gentest cannot read of f, such as a session of a runtime: while it is the same text, those parts count as unchanged.
 
     A module, and any module that a method, partial, closure or object holds, is put in eval mode and, by the engine,
-    on the device. Labels come as int64 [B]; where f wants them one-hot, wrap it:
+    on the device; those that accelerate offloads stay where they are. Where all parameters are float16 or bfloat16,
+    and f does not take float32, it is given latents of that dtype. Labels come as int64 [B]; where f wants them
+    one-hot, wrap it:
 
     >>> import gentest, torch
     >>> one_hot = torch.nn.functional.one_hot
@@ -174,7 +180,8 @@ class Generator:
         *,
         latent: Space,
         output: str | None = None,
-        providers: Sequence[str] | None = None,
+        providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None = None,
+        sess_options: Any = None,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
         images: bool = True,
@@ -182,12 +189,13 @@ class Generator:
         """An ONNX graph, of a file or its bytes, run by onnxruntime (`pip install 'pytest-gentest[onnx]'`).
 
         Its inputs are the parts of the latent space and the noise, by name; a space of one part is the input that
-        remains. `output` names which output is looked at, the first unless said, `providers` what onnxruntime is to
-        run on. See `gentest.adapters.onnx.OnnxModel` for the callable itself, to wrap it.
+        remains. `output` names which output is looked at, the first unless said. `providers` is what onnxruntime is to
+        run on, names or pairs (name, options), and `sess_options` an `onnxruntime.SessionOptions`. See
+        `gentest.adapters.onnx.OnnxModel` for the callable itself, to wrap it.
         """
         from gentest.adapters.onnx import OnnxModel
 
-        function = OnnxModel(model, output=output, providers=providers)
+        function = OnnxModel(model, output=output, providers=providers, sess_options=sess_options)
         made = cls(function, latent=latent, output_range=output_range, noise=noise, images=images)
         function.check(made.base, made.noise)
         return made
@@ -300,9 +308,13 @@ class Generator:
         return tuple(thing for thing in held(self.function) if isinstance(thing, nn.Module))
 
     def to(self, device: torch.device) -> None:
-        """Put f's modules in eval mode and on the device."""
+        """Put f's modules in eval mode and on the device.
+
+        Modules that accelerate's hooks place stay where they are, as do those that refuse to be moved and have no
+        weights elsewhere. Raises `GeneratorError`, which names the part, for others that cannot be moved.
+        """
         for module in self.modules:
-            to_eval_mode(module).to(device)
+            place(to_eval_mode(module), device)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the identity of f: its weights, its code, and the values that it refers to.
@@ -328,23 +340,25 @@ class Generator:
         cause, where f raises or returns something else than B outputs.
         """
         sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
-        n = next(iter(latents.values())).shape[0]
-        latents = {name: z.clone() for name, z in latents.items()}
-        noise = {name: z.clone() for name, z in (noise or {}).items()}
+        first = next(iter(latents.values()))
+        n, device = first.shape[0], first.device
+        inputs = [latents[""]] if list(latents) == [""] else []
+        named = {**({} if inputs else latents), **(noise or {})}
+
+        def call(dtype: torch.dtype | None) -> Any:
+            own = [_copy(z, dtype) for z in inputs]
+            own_named = {name: _copy(z, dtype) for name, z in named.items()}
+            with pinned_rng(device, chance):
+                return self.function(*own, **own_named)
+
         try:
-            with pinned_rng(next(iter(latents.values())).device, chance):
-                if list(latents) == [""]:
-                    raw = self.function(latents[""], **noise)
-                else:
-                    raw = self.function(**latents, **noise)
+            raw = called(call, self.modules)
         except GeneratorError:
             raise
         except Exception as error:
             if out_of_memory(error):  # whoever asked may ask for fewer at once
                 raise
-            raise GeneratorError(
-                f"the generator raised {in_a_line(error)} (latents {sizes} from {self.latent!r}: does the space fit?)"
-            ) from error
+            raise failure(error, self.function, self.latent, sizes, inputs, named, self.modules) from error
         if self.images:
             return as_images(raw, n, sizes, self.output_range)
         return as_values(raw, n, sizes, self.output_range)
@@ -355,6 +369,11 @@ def check_generator(value: object) -> Generator:
     if not isinstance(value, Generator):
         raise InvalidArgument.expected("a gentest.Generator", "generator", value)
     return value
+
+
+def _copy(z: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A copy of latents or noise, which f may change, in a dtype where one is given; choices keep their own."""
+    return z.clone() if dtype is None or not z.is_floating_point() else z.to(dtype, copy=True)
 
 
 def _checked_range(output_range: object) -> tuple[float, float]:

@@ -21,12 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from gentest.adapters.arrays import OnArrays
-from gentest.errors import in_a_line
+from gentest.adapters.calling import called
+from gentest.adapters.returned import BYTES, TANH, read_images, read_values
+from gentest.errors import WrongOutputs, in_a_line
 from gentest.weights import held, to_eval_mode
 
 N = 16
 """Latents that a model is called with."""
-USUAL = ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0))
+USUAL = (TANH, (0.0, 1.0), BYTES)
 SLACK = 1e-3
 """Of a range, as a share of it."""
 
@@ -38,6 +40,8 @@ class Seen:
     latent: list[int] | None = None
     why: str = ""
     output: list[int] | None = None
+    images: bool = True
+    """Whether the outputs can be images."""
     low: float = 0.0
     high: float = 0.0
     range: list[float] | None = None
@@ -149,18 +153,20 @@ def _with_shapes(made: Any) -> tuple[Callable[..., Any], list[tuple[int, ...]]]:
 
 
 def _of_calls(function: Callable[..., Any], shapes: Iterable[tuple[int, ...]]) -> Seen:
-    """Calls a function with latents of each shape until it takes one."""
+    """Calls a function with latents of each shape until it takes one, as a run would."""
     said = ""
     rng = torch.Generator().manual_seed(0)
+    modules = [thing for thing in held(function) if isinstance(thing, nn.Module)]
     tried: list[tuple[int, ...]] = []
     for shape in shapes:
         for form in (shape, shape[:1], (*shape[:1], 1, 1)):
             if form in tried:
                 continue
             tried.append(form)
+            z = torch.randn(N, *form, generator=rng)
             try:
                 with torch.no_grad():
-                    made = function(torch.randn(N, *form, generator=rng))
+                    made = called(lambda dtype, z=z: function(z.to(dtype or z.dtype, copy=True)), modules)  # type: ignore[misc]
             except Exception as error:  # the next shape may fit
                 said = said or in_a_line(error)
                 continue
@@ -169,17 +175,27 @@ def _of_calls(function: Callable[..., Any], shapes: Iterable[tuple[int, ...]]) -
 
 
 def _seen(shape: tuple[int, ...], made: Any) -> Seen:
-    made = made[0] if isinstance(made, (tuple, list)) and made else made
-    if not isinstance(made, Tensor) or len(made) != N or not made.numel():
-        got = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
-        return Seen(latent=list(shape), error=f"for {N} latents it gave {got}; expected {N} outputs")
-    low, high = float(made.min()), float(made.max())
-    fits = [r for r in USUAL if r[0] - SLACK * (r[1] - r[0]) <= low and high <= r[1] + SLACK * (r[1] - r[0])]
+    """What a model gave for latents of a shape, read as a run reads it: images, or else outputs of another kind."""
+    sizes = {"z": (N, *shape)}
+    try:
+        images, read = True, read_images(made, N, sizes)
+    except WrongOutputs as error:
+        try:
+            images, read = False, read_values(made, N, sizes)
+        except WrongOutputs:
+            return Seen(latent=list(shape), error=str(error))
+        if read.values.ndim > 3:  # they would be images, but for one thing
+            return Seen(latent=list(shape), error=str(error))
+    values = read.values.detach()
+    low, high = float(values.min()), float(values.max())
+    usual = (BYTES,) if read.pixels or values.dtype == torch.uint8 else USUAL
+    fits = [r for r in usual if r[0] - SLACK * (r[1] - r[0]) <= low and high <= r[1] + SLACK * (r[1] - r[0])]
     fits = [r for r in fits if low < 0 or r[0] == 0.0]
     return Seen(
         latent=list(shape),
         why=f"the model takes [{N}, {', '.join(map(str, shape))}]",
-        output=list(made.shape[1:]),
+        output=list(values.shape[1:]),
+        images=images,
         low=low,
         high=high,
         range=list(fits[0]) if fits else None,

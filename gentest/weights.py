@@ -14,11 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gentest.errors import GeneratorError, in_a_line, out_of_memory
+
 Weight: TypeAlias = "nn.Module | Tensor | np.ndarray[Any, Any]"
 
 LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype)
 REACH, MOST = 6, 10_000
 """How many references away from a callable, and among how many objects, its weights are looked for."""
+
+
+HOOK = "_hf_hook"
+"""How accelerate marks a module whose weights it moves by itself, from the CPU or disk and back."""
 
 
 class Holder(ABC):
@@ -65,6 +71,40 @@ def to_eval_mode(module: nn.Module) -> nn.Module:
         for part in module.modules():
             part.training = False
     return module
+
+
+def place(module: nn.Module, device: torch.device) -> None:
+    """Move a module to a device, unless accelerate places its parts or it is there already and refuses to be moved.
+
+    Raises `GeneratorError`, which names the part and what to do, where a part has no values (it is on meta) or is on
+    another device and cannot be moved.
+    """
+    parts = dict(module.named_modules())
+    if any(hasattr(part, HOOK) for part in parts.values()):
+        return
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    kind = type(module).__name__
+    if on_meta := next((name for name, tensor in tensors if tensor.is_meta), None):
+        raise GeneratorError(
+            f"{kind} cannot be called: its {on_meta!r} is on the meta device, which holds no values; "
+            "load its weights first, as in load_state_dict(state, assign=True)"
+        )
+    try:
+        module.to(device)
+    except Exception as error:  # whatever somebody's .to raises
+        if out_of_memory(error):
+            raise
+        if away := next((name for name, tensor in tensors if not _is_on(tensor.device, device)), None):
+            there = dict(tensors)[away].device
+            raise GeneratorError(
+                f"{kind} cannot be moved to {device} ({in_a_line(error)}), and its {away!r} is on {there}: "
+                f"load it on {device}, or check it with --gentest-device {there}"
+            ) from error
+
+
+def _is_on(there: torch.device, device: torch.device) -> bool:
+    """Whether a tensor's device is the one that is meant; without an index any of its kind is."""
+    return there.type == device.type and (device.index is None or there.index in (None, device.index))
 
 
 def _references(thing: object) -> list[object]:

@@ -222,8 +222,8 @@ def test_images_without_channels_get_one() -> None:
     ("returned", "message"),
     [
         (None, "returned a NoneType; expected a tensor or array of images"),
-        ((torch.zeros(2, 1, 2, 2),), "returned a tuple"),
-        ({"sample": 1}, "returned a dict"),
+        ((None, None), "returned a tuple of NoneType; expected a tensor or array of images"),
+        ({"sample": 1}, "returned a dict of int"),
         (torch.zeros(2, 3), r"returned shape \(2, 3\) for latents {'z': \(2, 3\)}; expected \[2, C, H, W\]"),
         (torch.zeros(3, 1, 2, 2), r"returned shape \(3, 1, 2, 2\)"),
         (torch.zeros(1, 1, 2, 2), r"returned shape \(1, 1, 2, 2\)"),

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import nn
 
 import gentest
@@ -804,6 +805,64 @@ def test_the_range_is_seen(name: str) -> None:
     """Values that lie in a usual range have it; others have none, rather than a wrong one."""
     f, expected = RANGES[name]
     assert peeking._of_calls(f, [(3,)]).range == expected
+
+
+FORMS: dict[str, tuple[Any, list[float] | None]] = {
+    "tuple": (lambda x: (x, None), [0.0, 1.0]),
+    "list": (list, [0.0, 1.0]),
+    "dictionary": (lambda x: {"sample": x}, [0.0, 1.0]),
+    "array, channels last": (lambda x: x.permute(0, 2, 3, 1).numpy(), [0.0, 1.0]),
+    "bytes, channels last": (lambda x: (x * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy(), [0.0, 255.0]),
+    "PIL": (
+        lambda x: [Image.fromarray((one * 255).to(torch.uint8).permute(1, 2, 0).numpy()) for one in x],
+        [0.0, 255.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_outputs_are_read_as_a_run_reads_them(name: str) -> None:
+    """The shape of one image in any container, its range, and a run with these that comes to a verdict."""
+    form, expected = FORMS[name]
+    model = nn.Sequential(nn.Linear(LATENT, 192), nn.Sigmoid(), nn.Unflatten(1, (3, 8, 8)))
+
+    def f(z: torch.Tensor) -> Any:
+        return form(model(z).detach())
+
+    seen = peeking._of_calls(f, [(LATENT,)])
+    assert (seen.error, seen.output, seen.images, seen.range) == ("", [3, 8, 8], True, expected)
+    assert seen.range is not None
+    low, high = seen.range
+    generator = gentest.Generator(f, latent=gentest.Normal(LATENT), output_range=(low, high))
+    few = gentest.settings(examples=5, device="cpu")
+    for property in (gentest.well_formed(), gentest.between(gentest.brightness(), tolerance=1)):
+        assert property.check(generator, settings=few).verdict is gentest.Verdict.NO_COUNTEREXAMPLE
+
+
+def test_outputs_that_a_run_would_refuse_are_said() -> None:
+    """What `--probe` says is what a run would: the code to write."""
+    seen = peeking._of_calls(lambda z: (z[:, :, None, None], z[:, :, None, None] * 2), [(3,)])
+    assert "return x[0], or whichever is meant" in seen.error
+    assert seen.output is None
+
+
+def test_a_model_in_half_precision_is_called_as_a_run_calls_it() -> None:
+    """A probe casts latents where a run does."""
+    model = nn.Sequential(nn.Linear(LATENT, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8))).bfloat16()
+    seen = peeking._of_calls(model, [(LATENT,)])
+    assert (seen.error, seen.output, seen.range) == ("", [3, 8, 8], [-1.0, 1.0])
+
+
+def test_outputs_that_are_no_images_make_a_suite_without_images(run: Run, peeked: list[Any]) -> None:
+    """A probe that sees rows of a table writes `images=False`, and says why."""
+    Path("my_model.py").write_text(
+        f"import torch\n\n\ndef load(checkpoint):\n    return torch.nn.Linear({LATENT}, 5)\n"
+    )
+    status, out, err = run("--yes", "--load", "my_model:load", "--probe", "--ci", "none")
+    assert (status, err) == (0, "")
+    assert "images=False," in Path("conftest.py").read_text()
+    assert "guessed  images: for 16 latents it gives [16, 5], which are no images" in out
+    assert "brightness" not in Path("test_latent.py").read_text()
 
 
 HOSTILE = "g\"]) or __import__('os').system('touch ran')  #\n"

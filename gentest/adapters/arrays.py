@@ -10,19 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.errors import GeneratorError
+from gentest.errors import WrongOutputs
 
 
 @dataclass(frozen=True)
 class OnArrays:
-    """A NumPy function that takes and returns tensors."""
+    """A NumPy function that takes tensors. It may return whatever `gentest.adapters.returned` reads."""
 
     function: Callable[..., Any]
 
-    def __call__(self, *latents: Tensor, **named: Tensor) -> Tensor:
+    def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
         arrays = [z.cpu().numpy() for z in latents]
-        result = self.function(*arrays, **{name: z.cpu().numpy() for name, z in named.items()})
-        return as_tensor(np.asarray(result))
+        return self.function(*arrays, **{name: z.cpu().numpy() for name, z in named.items()})
 
 
 def as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
@@ -32,4 +31,4 @@ def as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
     try:
         return torch.from_numpy(array)
     except (TypeError, ValueError) as error:
-        raise GeneratorError(f"the generator returned an array of {array.dtype}; expected numbers") from error
+        raise WrongOutputs(f"the generator returned an array of {array.dtype}; expected numbers") from error

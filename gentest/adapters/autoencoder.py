@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gentest.adapters.arrays import as_tensor
+from gentest.adapters.calling import called
 from gentest.arguments import is_whole
 from gentest.errors import InvalidArgument
 from gentest.spaces import Empirical
@@ -19,13 +20,12 @@ from gentest.weights import held, to_eval_mode
 
 @dataclass(frozen=True)
 class Decoder:
-    """A decoder as a callable that gives a tensor: what diffusers gives has it as `.sample`."""
+    """A decoder as a callable of its own: it may return whatever `gentest.adapters.returned` reads."""
 
     decode: Callable[..., Any]
 
     def __call__(self, z: Tensor) -> Any:
-        made = self.decode(z)
-        return made if isinstance(made, (Tensor, np.ndarray)) else getattr(made, "sample", made)
+        return self.decode(z)
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,14 @@ def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
     if not is_whole(batch_size, 1):
         raise InvalidArgument.expected("a batch size >= 1", "batch_size", batch_size)
     modules = [to_eval_mode(thing) for thing in held(encoder) if isinstance(thing, nn.Module)]
-    weight = next((tensor for module in modules for tensor in module.state_dict().values()), torch.empty(0))
+    weights = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+    device = next((tensor.device for tensor in weights if not tensor.is_meta), torch.device("cpu"))
     rows = []
     with torch.no_grad():
         for batch in _batches(data, batch_size):
-            rows.append(_latents(encoder(batch.to(weight.device)), len(batch)))
+            there = batch.to(device)
+            encoded = called(lambda dtype, x=there: encoder(x if dtype is None else x.to(dtype)), modules)  # type: ignore[misc]
+            rows.append(_latents(encoded, len(batch)))
     if not rows:
         raise InvalidArgument("Expected at least one image to encode but got data=[]")
     return Empirical(torch.cat(rows))

@@ -11,6 +11,7 @@ from the first numbers that they ask of `torch.randn`: those are the latents, th
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +28,10 @@ from gentest.weights import Holder, Weight
 
 SEED = 0
 """Of the noise that a scheduler draws for itself."""
-OURS = ("latents", "generator", "batch_size", "num_images_per_prompt", "output_type", "return_dict")
+OURS = ("latents", "generator", "batch_size", "output_type", "return_dict")
+A_PROMPT = re.compile(r"num_\w+_per_prompt")
+"""The argument by which a pipeline is told how many outputs to make of a prompt: images, videos, waveforms."""
+PROMPTS = ("prompt", "prompt_embeds")
 LATENTS = "latents"
 
 
@@ -45,17 +49,27 @@ class Pipeline(Holder):
             raise InvalidArgument.expected("a diffusers pipeline", "pipeline", pipeline)
         if steps is not None and not is_whole(steps, 1):
             raise InvalidArgument.expected("a number of steps >= 1", "steps", steps)
-        for name in OURS:
-            if name in arguments:
-                raise InvalidArgument(f"gentest gives the pipeline its {name!r} argument itself")
         self.pipeline = pipeline
         self.takes = tuple(inspect.signature(type(pipeline).__call__).parameters)
+        self.count = next((name for name in self.takes if name == "batch_size" or A_PROMPT.fullmatch(name)), None)
+        """The argument that says how many outputs to make, where there is one."""
+        ours = (*OURS, *filter(A_PROMPT.fullmatch, (*self.takes, *arguments)))
+        for name in ours:
+            if name in arguments:
+                raise InvalidArgument(f"gentest gives the pipeline its {name!r} argument itself")
         steps_are = {} if steps is None else {"num_inference_steps": steps}
         self.arguments = MappingProxyType({**arguments, **steps_are})
         for name in self.arguments:
             if name not in self.takes:
-                said = ", ".join(name for name in self.takes if name not in ("self", *OURS))
+                said = ", ".join(name for name in self.takes if name not in ("self", *ours))
                 raise InvalidArgument(f"{type(pipeline).__name__} takes no {name!r} argument; it takes {said}")
+        for name in PROMPTS if self.count else ():
+            given = self.arguments.get(name)
+            if isinstance(given, (list, tuple, Tensor)) and len(given) != 1:
+                raise InvalidArgument(
+                    f"Expected one prompt, as all outputs are of the same, but got {name} of {len(given)}: "
+                    f"make a generator for each, as in {name}={name}[:1]"
+                )
         pipeline.set_progress_bar_config(disable=True)
 
     def __repr__(self) -> str:
@@ -70,7 +84,17 @@ class Pipeline(Holder):
         words = f"{type(scheduler).__name__} {_words(config)} {_words(self.arguments)}"
         return [*modules, *(value for value in self.arguments.values() if isinstance(value, Tensor)), words]
 
-    def __call__(self, *noise: Tensor, **named: Tensor) -> Tensor:
+    @property
+    def content(self) -> Sequence[object]:
+        """Besides weights and settings: the code of pipeline and scheduler, and values that were set on them."""
+        components = self.pipeline.components
+        parts = {name: part for name, part in components.items() if not isinstance(part, nn.Module)}
+        scheduler = parts.pop("scheduler", None)
+        own = {name: value for name, value in vars(self.pipeline).items() if name not in components}
+        set_on = {**_plain(own), "scheduler": _plain(getattr(scheduler, "__dict__", {}))}
+        return [*self.weights, type(self.pipeline), type(scheduler), set_on, parts, dict(self.arguments)]
+
+    def __call__(self, *noise: Tensor, **named: Tensor) -> Any:
         if LATENTS in named:
             noise = (named.pop(LATENTS),)
         if len(noise) != 1:
@@ -91,17 +115,14 @@ class Pipeline(Holder):
                     "does the latent space fit?"
                 )
         first = made if isinstance(made, Tensor) else made[0]
-        if isinstance(first, np.ndarray) and first.ndim == 4:  # what pipelines that know no "pt" make of it
-            first = torch.from_numpy(first).permute(0, 3, 1, 2)
-        if not isinstance(first, Tensor):
-            raise GeneratorError(f"{type(self.pipeline).__name__} gave a {type(first).__name__}; expected a tensor")
+        if isinstance(first, np.ndarray) and first.ndim in (4, 5):  # what pipelines that know no "pt" make of it
+            return torch.from_numpy(first).movedim(-1, -3)
         return first
 
     def _of_batch(self, n: int) -> dict[str, Any]:
-        """What tells the pipeline to make n images."""
-        for name in ("batch_size", "num_images_per_prompt"):
-            if name in self.takes:
-                return {name: n}
+        """What tells the pipeline to make n outputs."""
+        if self.count is not None:
+            return {self.count: n}
         prompt = self.arguments.get("prompt")
         return {"prompt": [prompt] * n} if isinstance(prompt, str) else {}
 
@@ -128,6 +149,11 @@ def check_noise(latent: Space) -> None:
     """Refuses a space in which no part is the noise."""
     if isinstance(latent, Joint) and LATENTS not in latent.parts:
         raise InvalidArgument.expected(f"a part named {LATENTS!r} that is the initial noise", "latent", latent)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a person sets on an object: a name that begins with _ is the object's own business."""
+    return {name: value for name, value in values.items() if not name.startswith("_")}
 
 
 def _words(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])")
 """How a protobuf says where external data lies: a field of that name, the length of the value, and the value."""
 CHUNK = 1 << 20
+Provider: TypeAlias = "str | tuple[str, Mapping[str, Any]]"
+"""What onnxruntime runs on: a name, or a pair of a name and its options."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class OnnxModel(Holder):
 
     `model` is the path of a .onnx file, or its bytes. `output` names the output that is returned, the first unless
     said. Values are cast to what the graph declares, and a graph of one fixed batch size is called as often as it
-    takes. It runs where its inputs are: on a GPU where onnxruntime can, or by the `providers` that are named.
+    takes. It runs where its inputs are: on a GPU where onnxruntime can, or by the `providers` that are named, each a
+    name or a pair of a name and its options. `sess_options` is an `onnxruntime.SessionOptions`.
 
     To give a label as one-hot, or whatever else the graph wants otherwise than gentest draws it, wrap it:
 
@@ -72,7 +75,8 @@ class OnnxModel(Holder):
         model: str | os.PathLike[str] | bytes,
         *,
         output: str | None = None,
-        providers: Sequence[str] | None = None,
+        providers: Sequence[Provider] | None = None,
+        sess_options: Any = None,
     ) -> None:
         if not isinstance(model, (str, os.PathLike, bytes)):
             raise InvalidArgument.expected("the path of a .onnx file, or its bytes", "model", model)
@@ -83,11 +87,17 @@ class OnnxModel(Holder):
                 f"an ONNX model needs onnxruntime: pip install 'pytest-gentest[onnx]' ({error})"
             ) from error
         known = onnxruntime.get_available_providers()  # of another, onnxruntime takes the CPU and says so aside
-        if isinstance(providers, str) or not set(() if providers is None else providers) <= set(known):
-            raise InvalidArgument.expected(f"a list of {', '.join(known)}", "providers", providers)
+        if isinstance(providers, str) or not all(
+            _name_of(p) in known for p in (() if providers is None else providers)
+        ):
+            what = f"a list of {', '.join(known)}, or of pairs (name, {{option: value}})"
+            raise InvalidArgument.expected(what, "providers", providers)
+        if sess_options is not None and not isinstance(sess_options, onnxruntime.SessionOptions):
+            raise InvalidArgument.expected("an onnxruntime.SessionOptions", "sess_options", sess_options)
         self._runtime = onnxruntime
         self._model = model if isinstance(model, bytes) else os.fspath(model)
         self._providers = None if providers is None else list(providers)
+        self._options = sess_options
         self._sessions: dict[int | None, Any] = {}
         """By the index of a GPU, None for the CPU."""
         session = self._session(torch.device("cpu"))
@@ -99,7 +109,11 @@ class OnnxModel(Holder):
         self.digest = _digest(self._model)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Made anew from the model: sessions of onnxruntime cannot be copied."""
+        """Made anew from the model: sessions of onnxruntime cannot be copied. Raises `TypeError` for `sess_options`."""
+        if self._options is not None:
+            raise TypeError(
+                "an OnnxModel with sess_options cannot be copied to another process: leave sess_options out"
+            )
         return partial(OnnxModel, output=self.output, providers=self._providers), (self._model,)
 
     def __repr__(self) -> str:
@@ -142,7 +156,8 @@ class OnnxModel(Holder):
             )
         fixed = {value.shape[0] for value in self.inputs if value.shape}
         size = fixed.pop() if len(fixed) == 1 else None  # several that differ are onnxruntime's to refuse
-        return in_batches_of(size, self._run, inputs)
+        made: Tensor = in_batches_of(size, self._run, inputs)
+        return made
 
     def _run(self, inputs: dict[str, Tensor]) -> Tensor:
         session = self._session(next(iter(inputs.values())).device)
@@ -163,10 +178,17 @@ class OnnxModel(Holder):
 
     def _opened(self, providers: Sequence[Any]) -> Any:
         try:
-            return self._runtime.InferenceSession(self._model, providers=providers)
+            return self._runtime.InferenceSession(self._model, sess_options=self._options, providers=providers)
         except Exception as error:  # onnxruntime's own have no base of their own
             said = "its bytes" if isinstance(self._model, bytes) else repr(self._model)
             raise InvalidArgument(f"onnxruntime cannot load the model {said}: {first_line(error)}") from error
+
+
+def _name_of(provider: object) -> object:
+    """The name of a provider that is a name or a pair (name, options); None of anything else."""
+    if isinstance(provider, (tuple, list)) and len(provider) == 2 and isinstance(provider[1], Mapping):
+        return provider[0]
+    return provider if isinstance(provider, str) else None
 
 
 def _declared(value: Any) -> Input:

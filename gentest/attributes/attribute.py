@@ -119,14 +119,20 @@ def weights_fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_images(images: Tensor, channels: tuple[int, ...] = (1, 3)) -> Tensor:
-    """The images as float32, checked: a float tensor [B, C, H, W] with one of these numbers of channels."""
+def check_images(images: Tensor, channels: tuple[int, ...] | None = (1, 3)) -> Tensor:
+    """The images as float32, checked: a float tensor [B, C, H, W] with so many channels, or any number (None)."""
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
         got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise InvalidArgument(f"Expected float images [B, C, H, W] in [0, 1] but got {got}")
-    if images.shape[1] not in channels:
+    if channels is not None and images.shape[1] not in channels:
         wanted = " or ".join(map(str, channels))
-        raise InvalidArgument(f"Expected images of {wanted} channels but got shape {tuple(images.shape)}")
+        way_out = (
+            "return x[:, :3] for RGB of RGBA, or" if images.shape[1] == 4 else "return the channels that are meant, or"
+        )
+        raise InvalidArgument(
+            f"Expected images of {wanted} channels but got shape {tuple(images.shape)}: "
+            f"{way_out} measure with a callable of your own on [B, C, H, W]"
+        )
     return images.float()
 
 

@@ -1,7 +1,7 @@
 """Attributes that need no model: what a photographer would say of the pixels.
 
-All are dimensionless, take grey or RGB images in [0, 1] on any device, and let gradients through (zero, not NaN, where
-a deviation vanishes)."""
+All are dimensionless, take grey or RGB images in [0, 1] on any device (`pixels` takes any number of channels), and let
+gradients through (zero, not NaN, where a deviation vanishes)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pixels:
         return f"pixels {self.name}"
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self.measure(check_images(images))
+        return self.measure(check_images(images, (1, 3) if self.of_images else None))
 
     def __repr__(self) -> str:
         return f"{self.name}()"

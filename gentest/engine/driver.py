@@ -32,7 +32,7 @@ from gentest.engine.rated import Rating
 from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream, fits, real
 from gentest.engine.subject import Subject
-from gentest.errors import GeneratorError, GentestError, InvalidArgument, in_a_line, out_of_memory
+from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, in_a_line, out_of_memory
 from gentest.generators import Generator
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Definition, Matches
@@ -102,6 +102,9 @@ def check(
         result = replace(result, generator=subject.fingerprint)
         with context.measured_by({} if question.against is None else question.against.spreads):
             result = _Check(question, subject, context, values, watch).run(result)
+    except WrongOutputs as error:
+        said = context.maker.unreadable(generator, error, question.test, result.property)
+        result = replace(result, message=said, traceback=their_traceback(error))
     except GentestError as error:
         result = replace(result, message=str(error), traceback=their_traceback(error))
     except Exception as error:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from gentest.attributes import Distance, Feature
-from gentest.ends import shifted_groups
+from gentest.ends import rounded, shifted_groups
 from gentest.engine.evidence import Observed
 from gentest.engine.margins import Judge
 from gentest.probes import FULL_MASK, Probe, active_groups
 from gentest.result import Counterexample, Moved
 from gentest.shifts import to_scores
+from gentest.spaces import AtRadius, Empirical, Part, Truncated
 
 READABLE = 16
 """A feature of one output is shown whole where it has no more numbers."""
@@ -40,7 +41,41 @@ def explain(judge: Judge, probe: Probe, label: str, evidence: Observed) -> Count
         replay=f"{label}:{probe}",
         under=under.name,
         moved=_moved(judge, probe, label) if probe.shift else None,
+        choices={name: int(evidence.placed[name].flat[0]) for name, part in space.parts.items() if part.n_choices},
+        note=_note(judge, evidence),
     )
+
+
+def _note(judge: Judge, evidence: Observed) -> str:
+    """What explains a margin beyond its figures; empty where nothing does."""
+    own = "" if judge.definition.note is None else judge.definition.note(evidence)
+    return "; ".join(filter(None, (own, _drawn_twice(evidence))))
+
+
+def _drawn_twice(evidence: Observed) -> str:
+    """Which latents of a probe are one entry of a bank; empty where no two are, or other parts tell them apart."""
+    parts = evidence.space.parts
+    rows = np.concatenate([evidence.placed[name][0].reshape(evidence.shape[1], -1) for name in parts], axis=1)
+    places: dict[bytes, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(row.tobytes(), []).append(place)
+    same = next((found for found in places.values() if len(found) > 1), None)
+    name, part = next(((name, part) for name, part in parts.items() if _size_of_bank(part)), ("", None))
+    if same is None or part is None:
+        return ""
+    size = _size_of_bank(part)
+    middles = (np.arange(size)[:, None] + 0.5) / size
+    is_it = (rounded(part.from_uniforms(middles)) == evidence.placed[name][0, same[0]]).reshape(size, -1).all(axis=1)
+    entry, bank = int(is_it.argmax()), f"the bank {name!r}" if name else "the bank"
+    first, second = (place + 1 for place in same[:2])
+    return f"entry {entry} of {bank} of {size:,} was drawn twice: samples {first} and {second} are one latent"
+
+
+def _size_of_bank(part: Part) -> int:
+    """How many entries a part draws from, truncated or pulled to a radius too; 0 where it is no bank."""
+    while isinstance(part, (Truncated, AtRadius)):
+        part = part.part
+    return len(part.bank) if isinstance(part, Empirical) else 0
 
 
 def _moved(judge: Judge, probe: Probe, label: str) -> Moved:

@@ -7,7 +7,7 @@ out it is halved, for good. Nothing that is decided depends on it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from gentest.engine.audit import Auditor
 from gentest.engine.store import Store, digest
-from gentest.engine.subject import Identities, Subject
+from gentest.engine.subject import Identities, Subject, thing_key
 from gentest.engine.time_limit import limited
-from gentest.errors import GeneratorError, GentestError, out_of_memory
+from gentest.errors import GeneratorError, GentestError, WrongOutputs, out_of_memory
 from gentest.generators import Generator
 
 MOST = {"cuda": 256, "cpu": 128}
@@ -61,6 +61,8 @@ class Maker:
         self._watch = watch
         self.identities = Identities()
         self.audit = Auditor(self)
+        self._unreadable: dict[Hashable, tuple[str, str, Generator]] = {}
+        """Who said so of which generator, kept alive since an id may be its key."""
 
     @property
     def batch_size(self) -> int:
@@ -117,6 +119,14 @@ class Maker:
     def limited(self, what: str, error: type[GentestError]) -> AbstractContextManager[None]:
         """Within, somebody's code is called, which may take so long and no longer."""
         return limited(self._time_limit, what, error)
+
+    def unreadable(self, generator: Generator, error: WrongOutputs, test: str, property: str) -> str:
+        """What to say of outputs that cannot be read: the whole line once a generator, and then who has said it."""
+        key = (thing_key(generator.function), generator.images, generator.output_range)
+        first, said, _ = self._unreadable.setdefault(key, (test, property, generator))
+        if not test or (first, said) == (test, property):  # a rerun says it again
+            return str(error)
+        return f"the generator's outputs cannot be read, as said {'above' if first == test else f'by {first}'}"
 
     def count(self, images: int, calls: int) -> None:
         """So many images were made, here or elsewhere."""

@@ -14,7 +14,7 @@ from gentest.arguments import as_number
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
 from gentest.errors import InvalidArgument
-from gentest.probes import Probes
+from gentest.probes import Probe, Probes
 from gentest.references import Reference
 from gentest.spaces import Space
 from gentest.stats.rates import RateTest, default_slack
@@ -23,6 +23,10 @@ from gentest.tolerances import Tolerance
 
 class Evidence(Protocol):
     """The outputs of a batch of N probes of P latents each, computed when they are asked for."""
+
+    @property
+    def probes(self) -> Sequence[Probe]:
+        """The N probes."""
 
     @property
     def latents(self) -> Tensor | Mapping[str, Tensor]:
@@ -175,7 +179,8 @@ class Definition:
     `reducible` says that a probe whose ends differ in fewer coordinates is as fair a test; where it is not, as for a
     property that asks for a change, a counterexample keeps all of its coordinates. With a `rate` the verdict is on how
     often the property holds. The margin is taken under each prior that `under` gives, and the smallest counts; `states`
-    is what the property states besides, or instead.
+    is what the property states besides, or instead. `note` says of the evidence of one probe that violates what its
+    margin does not; empty where there is nothing to say.
     """
 
     name: str
@@ -187,6 +192,7 @@ class Definition:
     rate: AtRate | None = None
     under: Unders = its_own
     states: Invariance | Within | Matches | None = None
+    note: Callable[[Evidence], str] | None = None
 
     def __post_init__(self) -> None:
         check_probes(f"{self.name}(probes)", self.probes)

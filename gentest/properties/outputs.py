@@ -8,7 +8,7 @@ from torch import Tensor
 from gentest.arguments import is_whole
 from gentest.attributes import Distance, Feature
 from gentest.attributes.pixels import pixels
-from gentest.errors import InvalidArgument
+from gentest.errors import GeneratorError, InvalidArgument
 from gentest.probes import neighbours, points
 from gentest.properties.definition import Definition, Evidence, check_measure
 from gentest.tolerances import check_number
@@ -100,7 +100,14 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
         excess = excess if evidence.bounded else torch.zeros_like(excess)
         return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
 
-    return Definition("well_formed", points(), margin, {"tolerance": tolerance}, total=True)
+    return Definition("well_formed", points(), margin, {"tolerance": tolerance}, total=True, note=_not_finite)
+
+
+def _not_finite(evidence: Evidence) -> str:
+    """How many values of the outputs are not finite, where some are not."""
+    finite = evidence.outputs.isfinite()
+    n = finite.numel() - int(finite.sum())
+    return f"{n:,} of {finite.numel():,} values are not finite" if n else ""
 
 
 def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
@@ -108,7 +115,8 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
 
     Margin: `tolerance` less the largest difference of two values, as a share of the output range (where none is
     declared, of the range of 16 samples' values). What differs by rounding alone is 1e-6 to 1e-4 in float32; batch norm
-    in train mode or undeclared noise is a thousand times that.
+    in train mode or undeclared noise is a thousand times that. Values that are not finite cannot be compared: they are
+    an error, as of most properties.
 
     >>> import gentest
     >>> gentest.reproducible()
@@ -121,6 +129,13 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
     def margin(evidence: Evidence) -> Tensor:
         alone = evidence.again(0)
         others = (evidence.again(company, chance=1), evidence.outputs)
+        finite = torch.stack([made.isfinite().flatten(1).all(1) for made in (alone, *others)]).all(0)  # [N]
+        if not finite.all():
+            probe = evidence.probes[int((~finite).nonzero()[0])]
+            raise GeneratorError(
+                f"the generator returned values that are not finite (at probe {probe}; "
+                "gentest.well_formed() finds and reduces such latents)"
+            )
         difference = torch.stack([(made - alone).abs().flatten(1).amax(1) for made in others]).amax(0)
         held: Tensor = allowed - difference / evidence.unit
         return held

@@ -43,6 +43,8 @@ def details(result: Result) -> list[Detail]:
     if result.counterexample is not None:
         found += _found("minimal", result.counterexample)
         found += matters(result.counterexample)
+    noted = dict.fromkeys(c.note for c in (result.worst, result.counterexample) if c is not None and c.note)
+    found += [Detail("because", note) for note in noted]
     return found + ([Detail("rounding", said)] if (said := figures.rounding(result)) else [])
 
 
@@ -80,8 +82,8 @@ def where(found: Counterexample) -> str:
     said = f", {found.under}" if found.under else ""
     if len(found.t) > 1 and (found.t[0], found.t[-1]) != (0.0, 1.0):
         said += f", from {found.t[0]:.2f} to {found.t[-1]:.2f} of the way"
-    if choices := found.probe.get("choices"):
-        said += f", choice {', '.join(map(str, choices))}"
+    if chosen := choices(found):
+        said += f", {chosen}"
     if found.typicality is not None:
         said += (
             f", typical of its prior (norm at quantile {found.typicality:.2f})"
@@ -89,6 +91,14 @@ def where(found: Counterexample) -> str:
             else f", far out in its prior (norm at quantile {found.typicality:.4f})"
         )
     return said
+
+
+def choices(found: Counterexample) -> str:
+    """The choices of a counterexample by the names of their parts: `label=3`; a space that is a choice has no name."""
+    if found.choices:
+        return ", ".join(f"{name}={value}" if name else f"choice {value}" for name, value in found.choices.items())
+    unnamed = ", ".join(map(str, found.probe.get("choices", ())))  # of a file that has no names
+    return f"choice {unnamed}" if unnamed else ""
 
 
 def _usual(quantile: float) -> bool:

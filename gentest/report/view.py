@@ -157,8 +157,9 @@ def _look(title: str, found: Counterexample, strip: Strip | None) -> Look:
             path = is_path and not between
             curves.append((name, charts.curve(values, columns, width=width, cell=cell, gap=GAP, path=path)))
     said = f"margin {found.margin:.4g}{where(found)}"
-    note = "Shaded: between the scores of the two ends; red: outside." if is_path and curves else ""
-    return Look(title, said, frames, tuple(curves), tuple(scores), note)
+    notes = [f"Because {found.note}."] if found.note else []
+    notes += ["Shaded: between the scores of the two ends; red: outside."] if is_path and curves else []
+    return Look(title, said, frames, tuple(curves), tuple(scores), " ".join(notes))
 
 
 def _column(at: float, places: Sequence[int]) -> float:

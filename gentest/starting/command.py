@@ -129,6 +129,9 @@ def _answers(given: argparse.Namespace, folder: Path, ask: Callable[[str], str] 
         answers = replace(answers, weights=replace(answers.weights, key=seen["key"]))
     if seen.get("output") and answers.defined is not None and not answers.defined.known:
         answers = replace(answers, defined=replace(answers.defined, known=True))  # the call that was tried is right
+    if seen.get("output") and not seen.get("images", True) and answers.images and not given.clip:
+        answers = replace(answers, images=False)
+        guesses["images"] = f"for 16 latents it gives {[16, *seen['output']]}, which are no images"
     latent, output_range = given.latent, given.range
     if seen.get("latent") and latent is None:
         latent = f"normal:{','.join(map(str, seen['latent']))}"

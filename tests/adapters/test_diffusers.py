@@ -254,3 +254,121 @@ def test_a_fingerprint_is_the_same_in_every_process() -> None:
         g = Generator.from_diffusers(pipeline, latent=NOISE, prompt=object())
         prints.append(g.fingerprint())
     assert prints[0] == prints[1]
+
+
+class OfPrompts:
+    """A pipeline that makes so many outputs of each prompt, as those of videos, images and sounds do."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Any] = {"unet": torch.nn.Conv2d(3, 3, 1)}
+        self.sizes: list[int] = []
+
+    def set_progress_bar_config(self, **config: Any) -> None:
+        assert config == {"disable": True}
+
+    def made(self, prompt: Any, prompt_embeds: Any, count: int, generator: Any, latents: Any) -> Any:
+        n = count * (1 if isinstance(prompt, str) else len(prompt_embeds if prompt is None else prompt))
+        self.sizes.append(n)
+        assert len(generator) == len(latents) == n
+        return (latents.sigmoid(),)
+
+
+class OfVideos(OfPrompts):
+    def __call__(
+        self,
+        prompt: Any = None,
+        num_videos_per_prompt: int = 1,
+        prompt_embeds: Any = None,
+        generator: Any = None,
+        latents: Any = None,
+        output_type: str = "pt",
+    ) -> Any:
+        return self.made(prompt, prompt_embeds, num_videos_per_prompt, generator, latents)
+
+
+class OfSounds(OfPrompts):
+    def __call__(
+        self,
+        prompt: Any = None,
+        num_waveforms_per_prompt: int = 1,
+        prompt_embeds: Any = None,
+        generator: Any = None,
+        latents: Any = None,
+        output_type: str = "pt",
+    ) -> Any:
+        return self.made(prompt, prompt_embeds, num_waveforms_per_prompt, generator, latents)
+
+
+class OfImages(OfPrompts):
+    def __call__(
+        self,
+        prompt: Any = None,
+        num_images_per_prompt: int = 1,
+        prompt_embeds: Any = None,
+        generator: Any = None,
+        latents: Any = None,
+        output_type: str = "pt",
+    ) -> Any:
+        return self.made(prompt, prompt_embeds, num_images_per_prompt, generator, latents)
+
+
+COUNTS = {OfVideos: "num_videos_per_prompt", OfSounds: "num_waveforms_per_prompt", OfImages: "num_images_per_prompt"}
+FRAMES = gentest.Normal((2, 3, SIZE, SIZE))
+
+
+@pytest.mark.parametrize("make", COUNTS)
+@pytest.mark.parametrize("given", [{"prompt_embeds": torch.zeros(1, 4)}, {"prompt": "a cat"}, {"prompt": ["a cat"]}])
+def test_the_count_of_a_prompt_is_found_in_the_signature(make: type[OfPrompts], given: dict[str, Any]) -> None:
+    """Whatever a pipeline calls it, it makes as many outputs of its one prompt as there are latents, in any batch."""
+    pipeline = make()
+    generator = Generator.from_diffusers(pipeline, latent=FRAMES, images=False, **given)
+    for batch_size in (1, 8):
+        conditions = gentest.settings(examples=10, batch_size=batch_size, device="cpu")
+        for property in (gentest.well_formed(), gentest.reproducible()):
+            result = property.check(generator, settings=conditions)
+            assert result.verdict is gentest.Verdict.NO_COUNTEREXAMPLE, result.message
+    assert {1, 4, 8} <= set(pipeline.sizes)
+
+
+@pytest.mark.parametrize("make", COUNTS)
+def test_the_count_of_a_prompt_is_not_the_users_to_give(make: type[OfPrompts]) -> None:
+    """It is told when the generator is made, as are several prompts."""
+    count = COUNTS[make]
+    with pytest.raises(InvalidArgument, match=f"gentest gives the pipeline its '{count}' argument itself"):
+        Generator.from_diffusers(make(), latent=FRAMES, **{count: 3})
+    for several in ({"prompt": ["a", "b"]}, {"prompt_embeds": torch.zeros(2, 4)}):
+        with pytest.raises(
+            InvalidArgument, match=r"Expected one prompt.* but got prompt\w* of 2: make a generator for each"
+        ):
+            Generator.from_diffusers(make(), latent=FRAMES, **several)
+
+
+def test_arguments_that_a_pipeline_takes_do_not_list_what_gentest_gives() -> None:
+    """An unknown argument is told with those that are left."""
+    with pytest.raises(InvalidArgument, match=r"OfVideos takes no 'eta' argument; it takes prompt, prompt_embeds$"):
+        Generator.from_diffusers(OfVideos(), latent=FRAMES, eta=1.0)
+
+
+class OfPictures(OfPrompts):
+    """A pipeline that gives PIL images or arrays whatever it is asked for."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form = form
+
+    def __call__(
+        self, batch_size: int = 1, generator: Any = None, latents: Any = None, output_type: str = "pil"
+    ) -> Any:
+        from PIL import Image
+
+        arrays = (latents.sigmoid() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        if self.form == "pil":
+            return ([Image.fromarray(array) for array in arrays], None)
+        return (arrays.astype("float32") / 255,)
+
+
+@pytest.mark.parametrize("form", ["pil", "np"])
+def test_pictures_of_a_pipeline_are_read_as_any_others(form: str) -> None:
+    """PIL images and arrays with channels last become images [B, C, H, W] in [0, 1]."""
+    made = Generator.from_diffusers(OfPictures(form), latent=NOISE).outputs({"": Z})
+    torch.testing.assert_close(made, Z.sigmoid(), atol=0.5 / 255 + 1e-6, rtol=0)

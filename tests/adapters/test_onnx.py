@@ -210,13 +210,44 @@ def test_a_space_that_does_not_fit_is_refused(options: Any, arguments: Any, mess
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("providers", ["CPUExecutionProvider", ["Nope"], [3]])
+@pytest.mark.parametrize(
+    "providers",
+    ["CPUExecutionProvider", ["Nope"], [3], [("Nope", {})], [("CPUExecutionProvider", 3)], [("CPUExecutionProvider",)]],
+)
 def test_providers_that_are_not_there_are_refused(providers: Any) -> None:
     """What onnxruntime cannot run on is an error, where onnxruntime itself would take the CPU."""
     with pytest.raises(InvalidArgument, match=r"a list of .*CPUExecutionProvider.* but got providers="):
         Generator.from_onnx(content(), latent=NORMAL, providers=providers)
     named = Generator.from_onnx(content(), latent=NORMAL, providers=["CPUExecutionProvider"])
     torch.testing.assert_close(named.outputs({"": Z}), expected(Z), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "providers",
+    [[("CPUExecutionProvider", {})], [["CPUExecutionProvider", {"use_arena": "0"}]], ["CPUExecutionProvider"]],
+)
+def test_providers_are_taken_as_onnxruntime_takes_them(providers: Any) -> None:
+    """Names, or pairs of a name and its options."""
+    made = Generator.from_onnx(content(), latent=NORMAL, providers=providers)
+    torch.testing.assert_close(made.outputs({"": Z}), expected(Z), atol=1e-6, rtol=0)
+
+
+def test_session_options_reach_onnxruntime(tmp_path: Path) -> None:
+    """The options are those of the session; what is no such thing is refused, and they do not travel."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    model = OnnxModel(content(), sess_options=options)
+    assert Path(options.optimized_model_filepath).is_file()
+    torch.testing.assert_close((model(Z) + 1) / 2, expected(Z), atol=1e-6, rtol=0)
+    made = Generator.from_onnx(content(), latent=NORMAL, sess_options=onnxruntime.SessionOptions())
+    torch.testing.assert_close(made.outputs({"": Z}), expected(Z), atol=1e-6, rtol=0)
+    with pytest.raises(InvalidArgument, match=r"an onnxruntime.SessionOptions but got sess_options={}"):
+        Generator.from_onnx(content(), latent=NORMAL, sess_options={})
+    with pytest.raises(TypeError, match="sess_options cannot be copied to another process"):
+        pickle.dumps(model)
 
 
 @pytest.mark.parametrize("model", ["missing.onnx", b"junk", b"", 3, None, Path("missing.onnx")])

@@ -106,12 +106,23 @@ def test_the_distance_of_pixels_is_the_rms_difference(images: Tensor) -> None:
 
 
 @pytest.mark.parametrize("make", ALL)
-@pytest.mark.parametrize(
-    "wrong", [torch.rand(2, 4, 8, 8), torch.rand(3, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)]
-)
+@pytest.mark.parametrize("wrong", [torch.rand(3, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)])
 def test_what_is_not_a_batch_of_grey_or_rgb_floats_is_refused(make: Callable[[], Pixels], wrong: Tensor) -> None:
     with pytest.raises(InvalidArgument, match=r"Expected .*images"):
         make()(wrong)
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"), [(2, "return the channels that are meant"), (4, r"return x\[:, :3\] for RGB"), (8, "own")]
+)
+def test_other_channels_are_told_with_a_way_out(channels: int, said: str) -> None:
+    """A measure of grey or RGB says in one line what it needs and what to do; pixels themselves are of any channels."""
+    images = torch.rand(2, channels, 8, 8)
+    for make in SCORES:
+        with pytest.raises(InvalidArgument, match=rf"^Expected images of 1 or 3 channels .*{said}") as caught:
+            make()(images)
+        assert "\n" not in str(caught.value)
+    assert pixels()(images).shape == (2, channels * 64)
 
 
 def test_an_image_too_small_to_be_sharp_is_refused() -> None:

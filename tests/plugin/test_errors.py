@@ -34,7 +34,7 @@ def generator_of(function: str, **arguments: str) -> str:
 GENERATORS = {
     "raises": (
         "def f(z):\n    raise KeyError('layer 3')\n" + generator_of("f"),
-        "*error: the generator raised KeyError: 'layer 3' (latents {'z': (*, 3)} from Normal(3): does the space fit?)*",
+        "*error: the generator raised KeyError: 'layer 3' (latents {'z': (*, 3)} from Normal(3)) (probe *",
     ),
     "wants another size": (
         "model = torch.nn.Linear(5, 4)\n" + generator_of("lambda z: model(z)[:, None, None]"),
@@ -44,7 +44,11 @@ GENERATORS = {
         generator_of("lambda z: None"),
         "*error: the generator returned a NoneType; expected a tensor or array*",
     ),
-    "list": (generator_of("lambda z: [z]"), "*error: the generator returned a list; expected a tensor or array*"),
+    "list": (generator_of("lambda z: [z]"), "*error: the generator returned shape (*, 3) in x[0] for latents *"),
+    "two tensors": (
+        generator_of("lambda z: (z.tanh()[:, :, None, None],) * 1 + (z.tanh()[:, :, None, None] * 2,)"),
+        "*error: the generator returned a tuple in which x[0] * and x[1] * may be its outputs: return x[0], or *",
+    ),
     "vectors": (
         generator_of("lambda z: z.tanh()"),
         "*error: the generator returned shape (*, 3) for latents *; expected * C, H, W] or * H, W]*",
@@ -302,3 +306,39 @@ def test_a_clip_that_nobody_lists(repository: Repository, monkeypatch: pytest.Mo
         "error: CLIP ViT-B-32:laion2b_s34b_b79k: its weights are not on this machine and cannot be downloaded",
     ):
         assert re.search(said, text)
+
+
+UNREADABLE = """
+def f(z):
+    x = z.tanh()[:, :, None, None]
+    return x, x * 0.5
+
+@pytest.fixture(scope="session")
+def two():
+    return gentest.Generator(f, latent=gentest.Normal(3))
+
+@HOLDS
+@gentest.reproducible()
+def test_first(two):
+    return two
+
+@gentest.well_formed()
+def test_second(two):
+    return two
+
+@gentest.responsive(at_least=0.01)
+def test_third(two):
+    return two.truncated(0.5)
+"""
+
+
+def test_outputs_that_cannot_be_read_are_told_once_a_generator(repository: Repository) -> None:
+    """The code to write is said by one property; the others fail too, and say which test has said it."""
+    repository.write(f"import pytest\n{UNREADABLE}{BESIDE}")
+    result = repository.check("--gentest-json", "results.json")
+    result.assert_outcomes(passed=1, failed=3)
+    said = [r["message"] for r in repository.document()["results"] if r["verdict"] == "error"]
+    assert len(said) == 4
+    assert [("return x[0]" in message) for message in said] == [True, False, False, False]
+    assert said[1] == "the generator's outputs cannot be read, as said above"
+    assert all("cannot be read, as said by test_model.py::test_first" in message for message in said[2:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import zoo
 
 import gentest
 from gentest import settings
-from gentest.report import terminal
-from gentest.result import Result, Verdict
+from gentest.report import markdown, terminal, view
+from gentest.report.details import where
+from gentest.result import Document, Result, Session, Verdict
 
 SPACE = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(5))
 FEW = settings(examples=60)
@@ -40,7 +42,7 @@ def test_a_wrong_label_is_found_and_named(wrong: int | None) -> None:
         assert found.margin == pytest.approx(logits[wrong] - logits[wrong + 1])
         assert property.replay(labelled(wrong), found.replay).counterexample == found
         assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
-        assert f"choice {wrong}" in terminal.failure(result, "")
+        assert f", label={wrong}" in terminal.failure(result, "")
 
 
 def test_a_rate() -> None:
@@ -128,3 +130,46 @@ def test_a_property_says_what_it_is_of() -> None:
     """Classifier first, without its name; the rest only where it is given."""
     property = gentest.follows_label(torch.nn.Identity(), part="label", classes={0: 1})
     assert repr(property) == "follows_label(Identity, part='label', classes={0: 1})"
+
+
+@pytest.mark.parametrize("name", ["label", "prompt", "c_1"])
+def test_a_choice_is_named_by_its_part(name: str) -> None:
+    """In every report, for choices that were searched or drawn at a rate; one that was given is none."""
+
+    def f(z: torch.Tensor, **labels: torch.Tensor) -> torch.Tensor:
+        return zoo.Labelled(3)(z, labels[name])
+
+    space = gentest.Joint(z=gentest.Normal(4), **{name: gentest.Categorical(5)})
+    generator = gentest.Generator(f, latent=space, output_range=(0, 1))
+    property = gentest.follows_label(zoo.by_level(6))
+    for result in (property.check(generator, settings=FEW), property.at_rate(0.95).check(generator, settings=FEW)):
+        found = result.counterexample
+        assert found is not None
+        assert found.choices == {name: 3}
+        texts = [
+            terminal.failure(result, ""),
+            markdown.page(Document(Session(None, None, None, "cpu", 0, {}), (result,))),
+        ]
+        texts.append(view.view_of(result, 0, "a", ()).looks[0].said)
+        for text in texts:
+            assert f", {name}=3" in text
+            assert "choice 3" not in text
+    alone = property.check(generator.given(**{name: 3}), settings=FEW)
+    assert alone.counterexample is not None
+    assert alone.counterexample.choices == {}
+
+
+def test_a_space_that_is_a_choice_has_no_name() -> None:
+    """Its counterexample says which choice, as does one of a file that has no names."""
+    generator = gentest.Generator(
+        lambda c: zoo.images((c + 0.5) / 5), latent=gentest.Categorical(5), output_range=(0, 1)
+    )
+    below = gentest.property(probes=gentest.points())(
+        lambda evidence: 0.6 - evidence.scores(gentest.brightness())[:, 0]
+    )
+    result = below().check(generator, settings=FEW)
+    assert result.counterexample is not None
+    assert result.counterexample.choices == {"": 3}
+    assert ", choice 3" in terminal.failure(result, "")
+    unnamed = replace(result.counterexample, choices={})
+    assert ", choice 3" in where(unnamed)
