@@ -56,8 +56,8 @@ DYNAMIC = frozenset({"getattr", "vars", "__dict__", "eval", "exec", "globals", "
 """Names in code that may reach any attribute, by a name made at run time."""
 BY_VERSION = frozenset({"torch", "numpy", "scipy", "gentest"})
 """Packages that count as their version alone."""
-PATHS = frozenset({"_name_or_path", "name_or_path"})
-"""Attributes of Hugging Face's objects that say where a file lay and decide nothing."""
+PATHS = frozenset({"_name_or_path", "name_or_path", "_use_default_values", "_diffusers_version", "_commit_hash"})
+"""Entries of Hugging Face's configurations that say where a file came from, and decide nothing."""
 OF_MODULES = frozenset(
     {
         "_backward_hooks", "_backward_pre_hooks", "_compiled_call_impl", "_is_full_backward_hook", "_is_torch_compile",
@@ -417,7 +417,7 @@ class _Reader:
     def _mapping(self, tag: bytes, value: Mapping[Any, Any]) -> bytes:
         items = list(value.items())
         if all(type(key) is str for key in value):
-            items = sorted((key, part) for key, part in items if key not in PATHS) if len(items) > 1 else items
+            items = sorted(((key, part) for key, part in items if key not in PATHS), key=lambda item: item[0])
         tokens = [t for key, part in items for t in (self._of("", key), self._of(f"[{_short(key)}]", part))]
         return _hash(tag, tokens)
 

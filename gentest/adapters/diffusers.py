@@ -33,6 +33,8 @@ A_PROMPT = re.compile(r"num_\w+_per_prompt")
 """The argument by which a pipeline is told how many outputs to make of a prompt: images, videos, waveforms."""
 PROMPTS = ("prompt", "prompt_embeds")
 LATENTS = "latents"
+NOISE_LEVELS = ("beta", "alpha", "final_alpha", "init_noise_sigma")
+"""How the attributes of a scheduler begin that no call sets anew, as it does timesteps."""
 
 
 class Pipeline(Holder):
@@ -90,8 +92,9 @@ class Pipeline(Holder):
         components = self.pipeline.components
         parts = {name: part for name, part in components.items() if not isinstance(part, nn.Module)}
         scheduler = parts.pop("scheduler", None)
-        own = {name: value for name, value in vars(self.pipeline).items() if name not in components}
-        set_on = {**_plain(own), "scheduler": _plain(getattr(scheduler, "__dict__", {}))}
+        own = {name: value for name, value in vars(self.pipeline).items() if name not in (*components, "components")}
+        noise = {n: v for n, v in getattr(scheduler, "__dict__", {}).items() if n.startswith(NOISE_LEVELS)}
+        set_on = {**_plain(own), "scheduler": noise}
         return [*self.weights, type(self.pipeline), type(scheduler), set_on, parts, dict(self.arguments)]
 
     def __call__(self, *noise: Tensor, **named: Tensor) -> Any:

@@ -189,7 +189,7 @@ class Block:
         """A bound distance [N, K] of the outputs at K pairs of places, as many pairs at once as fill a batch."""
         key = (self.maker.identities.key(distance), first, second)
         if key not in self._measured:
-            of = self._of(address_of(distance), f"apart {first} {second}")
+            of = self._of(self._address(distance), f"apart {first} {second}")
             self._measured[key] = self._known(of, lambda: self._distances(distance, first, second))
             self._by[key] = distance, True, (first, second)
             self._n_bytes = None
@@ -205,7 +205,7 @@ class Block:
                 norms: Tensor = torch.linalg.vector_norm(rows[:, second] - rows[:, first], dim=-1)
                 return norms
 
-            of = "" if isinstance(feature, Readout) else address_of(feature)
+            of = "" if isinstance(feature, Readout) else self._address(feature)
             self._measured[key] = self._known(self._of(of, f"steps {first} {second}"), compute)
             self._by[key] = feature, False, (first, second)
             self._n_bytes = None
@@ -311,7 +311,7 @@ class Block:
             return self._checked(thing, (read if scalar else read_rows)(thing, embedding)), scalar
         if scalar is None:
             for guess in (True, False):
-                if (found := self._stored(self._of(address_of(thing), f"measured {guess}"))) is not None:
+                if (found := self._stored(self._of(self._address(thing), f"measured {guess}"))) is not None:
                     return found, guess
             images = self.shown[:1, 0]
             scalar = getattr(called(self._measure_of(thing), images), "ndim", 1) <= 1
@@ -329,7 +329,7 @@ class Block:
                 )
                 return self._checked(thing, _joined(rows))
 
-        return self._known(self._of(address_of(thing), f"measured {scalar}"), compute), scalar
+        return self._known(self._of(self._address(thing), f"measured {scalar}"), compute), scalar
 
     def _measure_of(self, thing: Any) -> Any:
         return measure_of(thing, self.subject.generator, self.shown.shape[2:])
@@ -366,6 +366,13 @@ class Block:
                 f"probe {self.probes[n]}; expected finite distances"
             )
         return pairs.reshape(len(self.probes), len(first))
+
+    def _address(self, thing: Any) -> str:
+        """What tells a measure's rows from any other's; empty where nothing can."""
+        address, own = address_of(thing), self.maker.identities.own(thing)
+        if not address or own is None:
+            return address
+        return "" if own.unknown else f"{address} {own.digest}"
 
     def _of(self, address: str, how: str) -> str:
         """Where on disk something of these probes is kept; empty where nothing is."""
