@@ -24,7 +24,7 @@ from gentest.generators import Generator, check_generator
 from gentest.probes import Probe, Probes
 from gentest.properties import conditions, directions, distribution, outputs, paths
 from gentest.properties import priors as priors_
-from gentest.properties.definition import AtRate, Definition, Evidence, check_probes
+from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_of
 from gentest.result import Result, drawn_by
 from gentest.spaces import Space
 
@@ -306,7 +306,11 @@ def property(
             def bound_margin(evidence: Evidence) -> Tensor:
                 return margin(evidence, *args, **kwargs)
 
-            return Property(Definition(margin.__name__, probes, bound_margin, bound.arguments, total, reducible))
+            arguments = dict(bound.arguments)
+            bound.apply_defaults()
+            measures = measures_of(margin, bound.arguments, probes.n_points)
+            name = margin.__name__
+            return Property(Definition(name, probes, bound_margin, arguments, total, reducible, measures=measures))
 
         make.__signature__ = signature.replace(parameters=parameters[1:])  # type: ignore[attr-defined]
         return make

@@ -6,7 +6,7 @@ be made again, and measurements stay. Nothing in it may be written in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -25,6 +25,7 @@ from gentest.engine.store import address_of, place
 from gentest.engine.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, GeneratorError
 from gentest.probes import Probe, Probes, independent
+from gentest.properties.definition import Measure
 from gentest.randomness import pinned_rng
 
 COMPANY_SEED = 0x636F6D70616E79
@@ -63,11 +64,13 @@ class Block:
         self._window: tuple[int, int, Mapping[str, Any], Mapping[str, Any]] | None = None
         self._outputs: Tensor | None = None
         self._shown: Tensor | None = None
-        self._measured: dict[Hashable, Tensor] = {}
+        self._measured: dict[tuple[Hashable, ...], Tensor] = {}
         self._by: dict[tuple[Hashable, ...], tuple[Any, bool, tuple[tuple[int, ...], tuple[int, ...]] | None]] = {}
         """What measured each of those: the thing, whether it gives one number, and between which places."""
         self._kept_whole: tuple[Callable[..., Tensor], Tensor] | None = None
         self._body = maker.identities.body
+        self.ahead: Callable[..., Iterable[Any]] = lambda family, drawn: ()
+        """The measures that are still to be asked for, as far as was known when somebody last looked at this block."""
         self._from_disk = False
         self._n_bytes: int | None = None
 
@@ -123,6 +126,14 @@ class Block:
     def drop_outputs(self) -> None:
         """Lets outputs and latents go; they are made again if somebody asks."""
         self._outputs = self._shown = self._placed = self._window = self._n_bytes = None
+
+    def drop_rows(self) -> None:
+        """Drops the rows of features that take more than everything else that is kept of a probe."""
+        for key, rows in list(self._measured.items()):
+            if rows.ndim > 2 and rows[0].numel() * rows.element_size() > PROBE_BYTES:
+                del self._measured[key]
+                self._by.pop(key, None)
+        self._n_bytes = None
 
     @property
     def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
@@ -210,6 +221,15 @@ class Block:
             self._by[key] = feature, False, (first, second)
             self._n_bytes = None
         return self._measured[key]
+
+    def measure(self, thing: Any, measure: Measure) -> None:
+        """Measures `thing`, which is what a `Measure` names and is bound, so that asking for it takes no outputs."""
+        if measure.pairs is None:
+            self.measured(thing, scalar=measure.scalar)
+        elif isinstance(measure.thing, Distance):
+            self.apart(thing, *measure.pairs)
+        else:
+            self.steps(thing, *measure.pairs)
 
     def known(self, what: str, compute: Callable[[Block], Tensor]) -> Tensor:
         """Rows [N, ...] that `what` names among everything that outputs here can be asked: kept on disk, if any is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Setup, bind, describe
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.block import Block
-from gentest.engine.evidence import Observed
+from gentest.engine.evidence import Observed, lower
 from gentest.engine.maker import Maker, Meter
 from gentest.engine.store import Store
 from gentest.engine.subject import Identities, Subject
 from gentest.errors import GentestError, InvalidArgument, NoSpread, out_of_memory
 from gentest.generators import Generator
 from gentest.probes import Probe, Probes, independent, points
+from gentest.properties.definition import Measure
 
 if TYPE_CHECKING:
     from gentest.engine.actors import Actors
@@ -30,13 +32,30 @@ PILOT_SEED = 0x67656E74657374
 """The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
 PILOT = 256
 PILOT_BATCH = 16
+PILOTS = frozenset(independent(PILOT_SEED, 0, PILOT))
 ALONE = 256
 """Blocks of single outputs that are kept: what further tests measure rounding on, and not every probe near zero."""
 LEAST_SPREAD = 1e-6
 """A spread below this share of an attribute's size is rounding."""
 
-Ahead = Callable[[Probes, bool], Iterable[Any]]
-"""What further tests will measure on a family's probes: those of a search, or those of a rate."""
+NUMBERS = 16 << 20
+"""Bytes that numbers measured on outputs may take however small the bound is: they are what saves making those again."""
+ROUNDED = 8
+"""Among so many first probes of a search are those on which every property measures its rounding, each alone."""
+
+
+class Drawn(IntEnum):
+    """How the probes of a block were drawn."""
+
+    SEARCHED = 0
+    INDEPENDENT = 1
+    """By a rate, a sample or a look at outputs."""
+    PILOT = 2
+    """For the standard deviations under the prior."""
+
+
+Ahead = Callable[[Probes, Drawn], Iterable[Any]]
+"""The measures that are still to be asked for on a family's probes: attributes and features, or `Measure`s."""
 
 
 SHARED = ("device", "batch_size", "clip", "precision", "memory", "cache", "ray", "time_limit")
@@ -207,6 +226,7 @@ class Context:
             block = Block(self.maker, subject, family, probes, alone=alone, batch_size=batch_size)
         self._make_room()
         self._blocks[key] = block
+        block.ahead = self.ahead
         if alone:
             self._alone.pop(key, None)
             self._alone[key] = None
@@ -229,29 +249,47 @@ class Context:
         return sum(block.n_bytes for block in self._blocks.values())
 
     def _make_room(self) -> None:
-        """Keeps to the bound: the oldest outputs go first, then the oldest measurements."""
+        """Keeps to the bound: the oldest outputs go first, then the oldest rows of features, then whole blocks.
+
+        Rows and whole blocks go only where what is left takes more than `NUMBERS` as well.
+        """
         excess = self.n_bytes - self.room
         if excess <= 0:
             return
         for block in list(self._blocks.values()):
             if excess > 0 and block.has_outputs:
                 before = block.n_bytes
-                if not block.alone:  # of which further tests ask about few
-                    self._measure_ahead(block)
+                self._measure_ahead(block)
                 block.drop_outputs()
+                excess -= before - block.n_bytes
+        excess = self.n_bytes - max(self.room, NUMBERS)
+        for block in list(self._blocks.values()):
+            if excess > 0:
+                before = block.n_bytes
+                block.drop_rows()
                 excess -= before - block.n_bytes
         while excess > 0 and self._blocks:
             excess -= self._blocks.pop(next(iter(self._blocks))).n_bytes
 
     def _measure_ahead(self, block: Block) -> None:
-        """Before outputs go, what further tests will ask of them is measured: no image is made twice."""
-        planned = any(block.probes[0] in plan for plan in self.plans.values())
-        for thing in self.ahead(block.family, not planned):
+        """Measures everything that is still to be asked of a block's outputs, so that no image is made twice."""
+        first = block.probes[0]
+        if block.alone and not any(first in plan[:ROUNDED] for plan in self.plans.values()):
+            return  # a probe that no other property asks about alone
+        drawn = self._drawn(first)
+        precision: Precision = "full" if block.alone or drawn is Drawn.PILOT else self.precision
+        for asked in block.ahead(block.family, drawn):
+            measure = asked if isinstance(asked, Measure) else Measure(asked)
             try:
-                block.measured(self.bound(thing))
+                block.measure(lower(self.bound(measure.thing), precision), measure)
             except Exception as error:
                 if not (isinstance(error, GentestError) or out_of_memory(error)):
                     raise
+
+    def _drawn(self, probe: Probe) -> Drawn:
+        if any(probe in plan for plan in self.plans.values()):
+            return Drawn.SEARCHED
+        return Drawn.PILOT if probe in PILOTS else Drawn.INDEPENDENT
 
     def spread(self, of: Attribute | Feature, subject: Subject, name: str) -> float:
         """One standard deviation under the prior: a baseline's where one is in force, else that of a fixed pilot."""

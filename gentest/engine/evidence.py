@@ -71,8 +71,10 @@ class _ReadLower:
         return repr(self.own)
 
 
-def _lower(bound: Any, precision: Precision) -> Any:
-    """The same in a lower precision, where there is such a thing; itself where not."""
+def lower(bound: Any, precision: Precision) -> Any:
+    """The same in a lower precision, where it has one; itself in full precision, or where it has none."""
+    if precision == "full":
+        return bound
     if isinstance(bound, Readout) and isinstance(bound.feature, Lowerable) and isinstance(bound, Hashable):
         return _ReadLower(bound, bound.feature.lowered(precision))
     return bound.lowered(precision) if isinstance(bound, Lowerable) else bound
@@ -176,11 +178,9 @@ class Observed:
 
     def _bound(self, thing: Attribute | Feature | Distance) -> Any:
         bound = self._context.bound(thing)
-        if self._precision == "full":
-            return bound
-        lower = _lower(bound, self._precision)
-        self.lowered = self.lowered or lower is not bound
-        return lower
+        asked = lower(bound, self._precision)
+        self.lowered = self.lowered or asked is not bound
+        return asked
 
     def in_units(self, tolerance: Tolerance, of: Attribute | Feature | Distance) -> float:
         if not isinstance(tolerance, StandardDeviations):

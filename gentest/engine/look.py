@@ -6,19 +6,22 @@ were like.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gentest.attributes import Attribute, Feature, Readout
+from gentest.attributes import Attribute, Distance, Feature, Readout
 from gentest.attributes.attribute import Bindable, describe, fingerprint
 from gentest.comparison import Look
 from gentest.embedded import packed, random_signs
 from gentest.engine.context import Context
+from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject
+from gentest.properties.definition import Measure
 from gentest.records import pack
 
 LATENTS = 512
@@ -67,17 +70,32 @@ def look(
     bound = {name: context.bound(attribute) for name, attribute in attributes.items()}
     feature = _embedding(context, attributes, features, images=subject.generator.images)
     scores: dict[str, list[float]] = {name: [] for name in attributes}
+    rows = []
+
+    def embed(evidence: Observed) -> None:
+        rows.append(evidence.measured(feature, scalar=False)[:, 0].double().cpu().numpy())
+
     for evidence in context.samples(subject, seed, 0, LATENTS):
         for name, attribute in bound.items():
             scores[name] += evidence.measured(attribute, scalar=True)[:, 0].double().cpu().tolist()
-    rows = [
-        evidence.measured(feature, scalar=False)[:, 0].double().cpu().numpy()
-        for evidence in context.samples(subject, seed, 0 if blesses else LATENTS, LATENTS)
-    ]
+        if blesses:  # while the outputs are there
+            embed(evidence)
+    if not blesses:
+        for evidence in context.samples(subject, seed, LATENTS, LATENTS):
+            embed(evidence)
     return Look(
         levels={name: pack(values) for name, values in scores.items()},
         embeddings={describe(feature): packed(np.concatenate(rows), fingerprint(feature))},
     )
+
+
+def measures_of_look(context: Context, measures: Sequence[Measure], *, images: bool) -> list[Measure]:
+    """Everything that a look measures for a property, as far as it declares its measures. Raises `GentestError`."""
+    of_one = [measure for measure in measures if not isinstance(measure.thing, Distance)]
+    attributes: dict[str, Any] = {describe(m.thing): m.thing for m in of_one if m.scalar is not False}
+    features: dict[str, Any] = {describe(m.thing): m.thing for m in of_one if not m.scalar}
+    levels = [Measure(attribute, scalar=True) for attribute in attributes.values()]
+    return [*levels, Measure(_embedding(context, attributes, features, images=images), scalar=False)]
 
 
 def _embedding(

@@ -11,7 +11,7 @@ from gentest.attributes import Feature
 from gentest.attributes.attribute import describe
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.probes import points
-from gentest.properties.definition import Definition, Evidence, check_callable
+from gentest.properties.definition import Definition, Evidence, Measure, check_callable
 
 
 def follows_label(
@@ -51,7 +51,7 @@ def follows_label(
 
     arguments = {"classifier": classifier, "part": part, "classes": None if classes is None else dict(classes)}
     given = {name: value for name, value in arguments.items() if value is not None}
-    return Definition("follows_label", points(), margin, given)
+    return Definition("follows_label", points(), margin, given, measures=(Measure(classifier, scalar=False),))
 
 
 def _labels(latents: Tensor | Mapping[str, Tensor], part: str | None) -> Tensor:

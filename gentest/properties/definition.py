@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from inspect import isroutine
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
 from gentest.arguments import as_number
-from gentest.attributes import Attribute, Distance, Feature
+from gentest.attributes import Attribute, Bindable, Distance, Feature, Readout
 from gentest.attributes.attribute import describe
+from gentest.attributes.pixels import Pixels
 from gentest.errors import InvalidArgument
 from gentest.probes import Probe, Probes
 from gentest.references import Reference
 from gentest.spaces import Space
 from gentest.stats.rates import RateTest, default_slack
-from gentest.tolerances import Tolerance
+from gentest.tolerances import StandardDeviations, Tolerance
 
 
 class Evidence(Protocol):
@@ -171,6 +172,26 @@ class Matches:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Something that a margin asks of every output of a probe, or of pairs of its outputs.
+
+    `scalar` says that an attribute is asked for its scores, or a feature for its rows; None takes either. `pairs` are
+    the places between which a feature or a distance is asked for.
+    """
+
+    thing: Attribute | Feature | Distance
+    _: KW_ONLY
+    scalar: bool | None = None
+    pairs: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+
+def along(thing: Attribute | Feature | Distance, n_points: int) -> tuple[Measure, ...]:
+    """The steps between neighbouring places of a probe; nothing where the probe is a single point."""
+    pairs = tuple(range(n_points - 1)), tuple(range(1, n_points))
+    return (Measure(thing, scalar=False, pairs=pairs),) if n_points > 1 else ()
+
+
+@dataclass(frozen=True)
 class Definition:
     """A property with its arguments: what is looked at, and by how much it holds.
 
@@ -180,7 +201,8 @@ class Definition:
     property that asks for a change, a counterexample keeps all of its coordinates. With a `rate` the verdict is on how
     often the property holds. The margin is taken under each prior that `under` gives, and the smallest counts; `states`
     is what the property states besides, or instead. `note` says of the evidence of one probe that violates what its
-    margin does not; empty where there is nothing to say.
+    margin does not; empty where there is nothing to say. `measures` is all that the margin asks of outputs: gentest measures
+    it before the images of its probes are dropped. A margin that asks for more makes those images again.
     """
 
     name: str
@@ -193,12 +215,19 @@ class Definition:
     under: Unders = its_own
     states: Invariance | Within | Matches | None = None
     note: Callable[[Evidence], str] | None = None
+    measures: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
         check_probes(f"{self.name}(probes)", self.probes)
         if self.rate is not None and isinstance(self.states, Matches):
             raise InvalidArgument(f"{self.name} speaks of all outputs together: it has no rate")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
+
+    @property
+    def in_deviations(self) -> bool:
+        """Whether a tolerance is given in standard deviations under the prior."""
+        values = self.arguments.values()
+        return any(isinstance(v, StandardDeviations) or (isinstance(v, Definition) and v.in_deviations) for v in values)
 
     def __str__(self) -> str:
         def word(value: object) -> str:
@@ -241,3 +270,47 @@ def check_measure(name: str, value: Any) -> None:
     """A feature or a distance, checked."""
     if not isinstance(value, Distance):
         check_callable(name, value)
+
+
+KINDS = (Attribute,), (Feature,), (Any, Callable)
+"""Annotations of what gives scores, of what gives rows, and of what may give either."""
+
+
+def measures_of(margin: Callable[..., Any], arguments: Mapping[str, object], n_points: int) -> tuple[Measure, ...]:
+    """The attributes, features and distances among the arguments of a user's margin, alone or in lists.
+
+    An argument counts for its value, where that is one of gentest's or a `Readout`, and for its annotation; a callable
+    without one may be an attribute, and counts. A distance is taken to be asked for between neighbouring places.
+    """
+    try:
+        hints = get_type_hints(margin)
+    except Exception:  # whatever evaluating somebody's annotations raises: then none is known
+        hints = {}
+    given = ((value, hints.get(name, Any)) for name, value in arguments.items())
+    return tuple(measure for value, hint in given for measure in _measures_in(value, hint, n_points))
+
+
+def _measures_in(value: object, annotation: Any, n_points: int) -> Iterator[Measure]:
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _measures_in(one, annotation, n_points)
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _measures_in(one, annotation, n_points)
+    elif isinstance(value, Definition):
+        yield from value.measures
+    elif isinstance(value, Distance):
+        yield from along(value, n_points)
+    elif callable(value) and not isinstance(value, type):
+        parts = list(_parts(annotation))
+        scores, rows, anything = (any(part is one for part in parts for one in kinds) for kinds in KINDS)
+        if isinstance(value, (Pixels, Readout, Bindable)) or scores or rows or anything:
+            yield Measure(value, scalar=None if scores is rows else scores)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of."""
+    yield get_origin(annotation) or annotation
+    if get_origin(annotation) is not Callable:
+        for part in get_args(annotation):
+            yield from _parts(part)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gentest.attributes import Attribute
 from gentest.errors import InvalidArgument
-from gentest.properties.definition import Definition, Evidence, check_callable, check_kept
+from gentest.properties.definition import Definition, Evidence, Measure, check_callable, check_kept
 from gentest.spaces import Direction
 from gentest.tolerances import StandardDeviations, Tolerance, check_number
 from gentest.ways import Along
@@ -78,7 +78,8 @@ def steers(
     arguments |= {} if probes.reach == 3.0 else {"reach": reach}
     arguments |= {} if points == 5 else {"points": points}
     # without some of its coordinates it is another direction, that nobody said would steer
-    return Definition("steers", probes, margin, arguments, reducible=False)
+    measures = tuple(Measure(measured, scalar=True) for measured in (attribute, *kept))
+    return Definition("steers", probes, margin, arguments, reducible=False, measures=measures)
 
 
 def as_direction(along: AnyDirection) -> Direction:

@@ -9,7 +9,7 @@ from gentest.attributes import Feature
 from gentest.attributes.clip import clip_embedding
 from gentest.errors import InvalidArgument
 from gentest.probes import points
-from gentest.properties.definition import Definition, Evidence, Matches, check_callable
+from gentest.properties.definition import Definition, Evidence, Matches, Measure, check_callable
 from gentest.references import reference_of
 from gentest.tolerances import check_number
 
@@ -55,4 +55,5 @@ def matches(
     arguments |= {} if tolerance is None else {"tolerance": tolerance}
     arguments |= {} if n == SIDE else {"n": n}
     limit = None if tolerance is None else as_number(tolerance)
-    return Definition("matches", points(), margin, arguments, states=Matches(known, feature, limit, n))
+    states = Matches(known, feature, limit, n)
+    return Definition("matches", points(), margin, arguments, states=states, measures=(Measure(feature, scalar=False),))

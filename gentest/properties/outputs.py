@@ -10,7 +10,7 @@ from gentest.attributes import Distance, Feature
 from gentest.attributes.pixels import pixels
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.probes import neighbours, points
-from gentest.properties.definition import Definition, Evidence, check_measure
+from gentest.properties.definition import Definition, Evidence, Measure, along, check_measure
 from gentest.tolerances import check_number
 
 
@@ -36,7 +36,8 @@ def responsive(feature: Feature | Distance | None = None, *, at_least: float, st
         return evidence.distances(feature, [0], [1])[:, 0] - floor
 
     arguments = {"feature": feature, "at_least": at_least, **({} if step == 1.0 else {"step": step})}
-    return Definition("responsive", neighbours(step=step), margin, arguments, reducible=False)
+    measures = along(feature, 2)
+    return Definition("responsive", neighbours(step=step), margin, arguments, reducible=False, measures=measures)
 
 
 def diverse(feature: Feature | Distance | None = None, *, at_least: float, among: int = 16) -> Definition:
@@ -78,7 +79,12 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
         return distances[:, first, second].amin(1) - floor
 
     arguments = {"feature": feature, "at_least": at_least, **({} if among == 16 else {"among": among})}
-    return Definition("diverse", samples, margin, arguments, reducible=False)
+    pairs = None
+    if isinstance(feature, Distance):
+        first, second = torch.triu_indices(among, among, offset=1)
+        pairs = tuple(first.tolist()), tuple(second.tolist())
+    measures = (Measure(feature, scalar=False, pairs=pairs),)
+    return Definition("diverse", samples, margin, arguments, reducible=False, measures=measures)
 
 
 def well_formed(*, tolerance: float = 1e-3) -> Definition:

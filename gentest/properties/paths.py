@@ -11,7 +11,7 @@ from gentest.attributes.distances import NO_SPREAD
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
 from gentest.probes import Where, segments, steps
-from gentest.properties.definition import Definition, Evidence, check_callable, check_measure
+from gentest.properties.definition import Definition, Evidence, Measure, along, check_callable, check_measure
 from gentest.tolerances import StandardDeviations, Tolerance, check_number, check_tolerance
 
 
@@ -37,7 +37,8 @@ def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> D
         held: Tensor = evidence.in_units(tolerance, attribute) - excess
         return held
 
-    return Definition("between", segments(points), margin, _arguments(attribute, tolerance, points))
+    arguments = _arguments(attribute, tolerance, points)
+    return Definition("between", segments(points), margin, arguments, measures=(Measure(attribute, scalar=True),))
 
 
 def monotone(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:
@@ -61,7 +62,8 @@ def monotone(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> 
         held: Tensor = evidence.in_units(tolerance, attribute) - torch.minimum(fall, rise)
         return held
 
-    return Definition("monotone", segments(points), margin, _arguments(attribute, tolerance, points))
+    arguments = _arguments(attribute, tolerance, points)
+    return Definition("monotone", segments(points), margin, arguments, measures=(Measure(attribute, scalar=True),))
 
 
 STILL = 1e-6
@@ -115,7 +117,8 @@ def continuous(
         return held
 
     bound = {"ratio": ratio} if tolerance is None else {"tolerance": tolerance}
-    return Definition("continuous", segments(points), margin, {"feature": feature, **bound, **_points(points)})
+    arguments = {"feature": feature, **bound, **_points(points)}
+    return Definition("continuous", segments(points), margin, arguments, measures=along(feature, points))
 
 
 def path_length(
@@ -152,7 +155,8 @@ def path_length(
     usual = steps()
     changed = {name: getattr(family, name) for name in ("epsilon", "at", "straight")}
     changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
-    return Definition("path_length", family, margin, {"distance": distance, "at_most": at_most, **changed})
+    arguments = {"distance": distance, "at_most": at_most, **changed}
+    return Definition("path_length", family, margin, arguments, measures=along(distance, 2))
 
 
 def lengths(evidence: Evidence, distance: Feature | Distance, epsilon: float) -> Tensor:

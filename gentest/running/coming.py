@@ -1,24 +1,24 @@
-"""What tests still to come will measure: so that outputs that have to go are measured for them first.
+"""Everything that is still to be measured on a generator, so that it is measured while the outputs are there.
 
-A guess, which costs or saves time and never changes a verdict: tests that ask for the same fixtures, with the same
-parameters, are taken to look at the same generator.
+It costs or saves time, and never changes a verdict. Tests that ask for the same fixtures, with the same parameters, are
+taken to look at the same generator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from gentest.attributes import Distance
-from gentest.probes import Probes
-from gentest.properties.definition import Definition
+from gentest.engine.context import Ahead, Context, Drawn
+from gentest.engine.look import measures_of_look
+from gentest.errors import GentestError
+from gentest.probes import Probes, points
+from gentest.properties.definition import Definition, Matches, Measure
 from gentest.running.grouping import definitions_of, shape
-
-MEASURED = ("attribute", "feature", "keeps", "attributes")
-"""The arguments of a property that are measured on single outputs."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,37 @@ class Coming:
         decorated = [(item, found) for item in items if (found := definitions_of(item))]
         self._tests = {item.nodeid: _Test(shape(item), found) for item, found in decorated}
 
-    def after(self, item: pytest.Item) -> Callable[[Probes, bool], Iterable[Any]]:
-        """What the tests after this one measure on a family's probes, where they look at the same generator."""
+    def during(
+        self, item: pytest.Item, stacked: Sequence[Definition], context: Context, *, sampled: bool, images: bool
+    ) -> Ahead:
+        """Everything that is measured from now on, where this test still has the properties `stacked` to check.
 
-        def ahead(family: Probes, rated: bool) -> list[Any]:  # noqa: FBT001 - the engine calls it
-            own = self._tests[item.nodeid].shape if item.nodeid in self._tests else None
-            later = list(self._tests.values())[list(self._tests).index(item.nodeid) + 1 :] if own is not None else []
-            definitions = [d for test in later if test.shape == own for d in test.definitions]
-            wanted = (d for d in definitions if d.probes == family and (d.rate is not None or not rated))
-            return [thing for definition in wanted for thing in _measured(definition)]
+        `sampled` says that independent probes of every property are looked at, and not of those with a rate alone;
+        `images` that the generator makes images.
+        """
+        tests, definitions = list(self._tests), list(stacked)
+        if item.nodeid in self._tests:
+            own = self._tests[item.nodeid].shape
+            later = (self._tests[name] for name in tests[tests.index(item.nodeid) + 1 :])
+            definitions += [d for test in later if test.shape == own for d in test.definitions]
+
+        def ahead(family: Probes, drawn: Drawn) -> Iterator[Measure]:
+            for definition in definitions:
+                if drawn is Drawn.PILOT:
+                    yield from _of_pilot(definition)
+                    continue
+                all_together = isinstance(definition.states, Matches)
+                judged = sampled or all_together or definition.rate is not None if drawn else not all_together
+                if definition.probes == family and judged:
+                    yield from definition.measures
+                if sampled and drawn and family == points():
+                    with suppress(GentestError):  # the check of that property says why
+                        yield from measures_of_look(context, definition.measures, images=images)
 
         return ahead
 
 
-def _measured(definition: Definition) -> Iterator[Any]:
-    for name, value in definition.arguments.items():
-        if isinstance(value, Definition):
-            yield from _measured(value)
-        elif name in MEASURED:
-            things = value if isinstance(value, (list, tuple)) else [value]
-            yield from (thing for thing in things if callable(thing) and not isinstance(thing, Distance))
+def _of_pilot(definition: Definition) -> Iterator[Measure]:
+    """Everything whose standard deviation under the prior a property asks for."""
+    if definition.in_deviations:
+        yield from (Measure(m.thing) for m in definition.measures if not isinstance(m.thing, Distance))

@@ -15,7 +15,7 @@ import pytest
 
 from gentest import plugin
 from gentest._settings import ATTRIBUTE, settings
-from gentest.decorators import DECLARED, Declared
+from gentest.decorators import DECLARED, Declared, Property
 from gentest.engine.context import SHARED
 from gentest.engine.subject import thing_key
 from gentest.errors import InvalidArgument
@@ -47,8 +47,13 @@ def _looks(item: pytest.Item) -> set[Hashable]:
 def definitions_of(item: pytest.Item) -> list[Definition]:
     """The properties that decorate a test; without those of wrong arguments, which make no evidence."""
     declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
+    return definitions_among(declared.properties if declared is not None else ())
+
+
+def definitions_among(properties: Sequence[Property]) -> list[Definition]:
+    """The definitions of some properties; without those of wrong arguments, which make no evidence."""
     found: list[Definition] = []
-    for property in declared.properties if declared is not None else ():
+    for property in properties:
         with suppress(InvalidArgument):
             found.append(property.definition)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Generator as Iteration
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ from gentest.running.ending import Ending, to_check
 from gentest.running.failures import Failures
 from gentest.running.gathering import Gathering, attach
 from gentest.running.gating import Gating
+from gentest.running.grouping import definitions_among
 from gentest.running.troubles import Troubles
 from gentest.running.undecorated import watched
 
@@ -195,8 +197,9 @@ class Runner:
         checked = self._checked[item.nodeid]
         checked.labels = tuple(labelled)
         failed, undecided = [], []
-        for index, (label, property) in enumerate(labelled.items()):
-            decided = self._decide(item, label, in_baseline[label], property, subject, begins=index == 0)
+        for index, label in enumerate(labelled):
+            stacked = list(labelled.values())[index:]
+            decided = self._decide(item, label, in_baseline[label], stacked, subject, begins=index == 0)
             result = checked.judged(label, decided)
             outcome = self._gating.outcome(result)
             if label not in checked.failed:  # else another run of the body has failed already, and is the one shown
@@ -214,9 +217,20 @@ class Runner:
             item.warn(UndecidedWarning(printable(terminal.undecided(result))))
 
     def _decide(
-        self, item: pytest.Item, label: str, key: str, property: Property, generator: Generator, *, begins: bool
+        self,
+        item: pytest.Item,
+        label: str,
+        key: str,
+        stacked: Sequence[Property],
+        generator: Generator,
+        *,
+        begins: bool,
     ) -> Result:
-        """One property of a test; `begins` says that it is the first one after the test's body."""
+        """The first property of those `stacked` that are not checked yet.
+
+        `begins` says that it is the first one after the test's body.
+        """
+        property = stacked[0]
         test, checkpoint = (f(item, self._gating.checkpoints) for f in (checkpoints.plain_id, checkpoints.of_item))
         if checkpoint != self._checkpoint:  # what was made of one is of no use to the next
             self._checkpoint = checkpoint
@@ -227,12 +241,18 @@ class Runner:
             replays = values.replay_failures and self._gating.replays_failures
             stored = self._failures.of(item, label) if replays else ()
             replay = self._replay[1] if self._replay else None
-            context.ahead = self._coming.after(item)
             question = Question(property.definition, test, label, stored, replay, begins=begins)
             question = self._drawing.asked(question)
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)
         question = self._gating.asked(question, key)
+        context.ahead = self._coming.during(
+            item,
+            definitions_among(stacked),
+            context,
+            sampled=bool(question.n_sampled) or question.against is not None,
+            images=generator.images,
+        )
         self._checking = f"{item.nodeid} {property}"
         with progress.Watch(f"{item.name} {property.name}", self._stream, live=self._live) as self._watch:
             result = check(question, generator, context, values, watch=self._watch.probes)
