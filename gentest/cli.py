@@ -169,6 +169,7 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     try:
         file = Path(document.session.checkpoint or "").name if not names else ""
         terms = replace(terms, claims=claims)
+        gate.check_reach(baseline, terms)
         found = gate.decide(document.results, baseline, terms, checkpoints=names, file=file)
     except InvalidArgument as error:
         raise InvalidArgument(f"{given.file} against {given.baseline}: {error}") from error

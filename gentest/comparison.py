@@ -18,7 +18,7 @@ class Standing(str, Enum):
     """How a candidate stands to the baseline, in one property or in all."""
 
     HELD = "held"
-    """Its rate has not fallen by the tolerance: certified."""
+    """Its rate has not fallen by the tolerance: certified. A distribution was only not found further (`certified`)."""
     REGRESSED = "regressed"
     """Its rate has fallen: certified, among all claims."""
     UNDECIDED = "undecided"
@@ -128,6 +128,8 @@ class Gate:
     low: float = -1.0
     high: float = 1.0
     """Between these lies how much more often it holds than the baseline; each is wrong with probability alpha."""
+    certified: bool = True
+    """False for outputs that were compared with a reference: `HELD` then says only that no regression was found."""
 
     @builtins.property
     def discordance(self) -> float:

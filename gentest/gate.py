@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, exp, log
+from math import ceil, comb, exp, log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gentest.baseline import Baseline, Entry, check_look, keyed, look_key, merged_looks
-from gentest.comparison import Compared, Comparison, Drift, Gate, Look, Sample, Standing, Terms
+from gentest.comparison import Compared, Comparison, Drift, Embedded, Gate, Look, Sample, Standing, Terms
 from gentest.embedded import unpacked
 from gentest.errors import InvalidArgument
 from gentest.records import unpack
@@ -27,7 +27,7 @@ from gentest.result import Distribution, Result, Verdict
 from gentest.stats.drift import level_drift
 from gentest.stats.multiplicity import holm
 from gentest.stats.paired import compare, difference_bounds
-from gentest.stats.two_sample import mmd_test
+from gentest.stats.two_sample import least_p_further, mmd_test
 
 PERMUTATIONS = 9_999
 SAME_SPREAD = 1e-6
@@ -41,6 +41,50 @@ def n_claims(baseline: Baseline, *, drift: bool, checkpoints: int = 1) -> int:
     """How many claims could refuse a candidate: each property, and, with `drift`, each level and embedding."""
     looks = baseline.looks.values() if drift else ()
     return checkpoints * (len(baseline.entries) + sum(len(look.levels) + len(look.embeddings) for look in looks))
+
+
+def check_reach(baseline: Baseline, terms: Terms) -> None:
+    """Raises `InvalidArgument` for a claim that could refuse no candidate among so many, however bad that is.
+
+    Each claim has a least p-value, by how many probes or outputs the baseline keeps of it; one that is above
+    alpha / claims would let anything pass.
+    """
+    needed = terms.alpha / terms.claims
+    for key, entry in baseline.entries.items():
+        n, p = _least_p(entry.sample, terms)
+        _check_reach(key, n, p, needed, terms)
+    for look in baseline.looks.values() if terms.drift != "off" else ():
+        for name, level in look.levels.items():
+            n = len(unpack(level, name))
+            _check_reach(f"the level of {name}", n, level_drift(np.full(n, np.inf)).p, needed, terms)
+        for name, embedded in look.embeddings.items():
+            n = _n_rows(embedded)
+            _check_reach(f"the distribution in {name}", n, 1.0 / comb(2 * n, n), needed, terms)
+
+
+def _check_reach(what: str, n: int, p: float, needed: float, terms: Terms) -> None:
+    """That a claim on `n` probes can reach what it needs; of none, nothing is claimed."""
+    if n and p > needed:
+        raise InvalidArgument(
+            f"{what}: {n} probes or outputs cannot show a regression among {terms.claims} claims: p is {p:.2g} at the "
+            f"least, and {needed:.2g} is needed; bless again with more (--gentest-baseline-probes, or n= of matches)"
+        )
+
+
+def _least_p(sample: Sample, terms: Terms) -> tuple[int, float]:
+    """How many probes, or outputs of a distribution, a baseline has, and the least p-value that they can come to."""
+    before = outcomes(sample)
+    if n := len(before):
+        worst = np.zeros(n, dtype=bool)
+        lost = compare(~worst, worst, tolerance=terms.tolerance, alpha=terms.alpha, claims=terms.claims)
+        return n, exp(-min(lost.log_regressed, 700.0))
+    embeddings = {} if sample.look is None else sample.look.embeddings
+    n = min(map(_n_rows, embeddings.values()), default=0)
+    return n, least_p_further(n, n) if n else 1.0
+
+
+def _n_rows(embedded: Embedded) -> int:
+    return len(unpacked(embedded)[0])
 
 
 def outcomes(sample: Sample) -> NDArray[np.bool_]:
@@ -124,7 +168,8 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
 def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms: Terms) -> Gate:
     """Whether outputs are further from a reference than the baseline's: what a candidate that is no worse is not.
 
-    It has held where that was not found; and where a closeness was declared, only if it is certified now.
+    A candidate that was not found further passes, though nothing certifies that it is not; where a closeness was
+    declared, it passes only if that is certified now.
     """
     if found.p_further is None or found.further is None:
         missing = "nothing says how far the baseline's outputs are from the reference: check with --gentest-baseline"
@@ -136,7 +181,7 @@ def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms:
         standing = Standing.UNDECIDED
     moved = f"MMD^2 to the reference {found.further:+.3g} against the baseline's"
     message = f"{moved}, p = {p:.2g} of being no further, needs {terms.alpha / terms.claims:.2g}"
-    return replace(known, standing=standing, message=message, log_regressed=-log(p), needed=needed)
+    return replace(known, standing=standing, message=message, log_regressed=-log(p), needed=needed, certified=False)
 
 
 def decide(
@@ -210,8 +255,7 @@ def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
 def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # noqa: FBT001 - two columns of Holm's
     """A property's standing once all claims are weighed: others that were refused lower what it needs."""
     gate = replace(compared.gate, needed=needed)
-    certified = gate.standing is Standing.HELD and gate.log_held > 0.0  # a distribution is only not found further
-    if rejected and not certified:
+    if rejected and not (gate.standing is Standing.HELD and gate.certified):
         gate = replace(gate, standing=Standing.REGRESSED)
     return replace(compared, gate=gate)
 
@@ -242,7 +286,8 @@ def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -
     for (theirs, ours), tests in pairs.items():
         if theirs in before and ours in now:
             names = tuple(dict.fromkeys(tests))
-            for claim in _between(before[theirs], check_look(now[ours], ours), names, terms):
+            looks = sum(1 for other, seen in pairs if other == theirs and seen in now)
+            for claim in _between(before[theirs], check_look(now[ours], ours), names, terms, looks):
                 found.setdefault((theirs, claim.drift.what), []).append(claim)
     return [_clearest(claims) for claims in found.values()], unseen
 
@@ -256,7 +301,9 @@ def _clearest(claims: list[_Drifting]) -> _Drifting:
     return _Drifting(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
 
 
-def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> list[_Drifting]:
+def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, looks: int) -> list[_Drifting]:
+    """The drift of each level and embedding; `looks` share each claim, since that generator has become so many."""
+    permutations = ceil(2 * looks * terms.claims / terms.alpha)
     found: list[_Drifting] = []
     for name in sorted(before.levels.keys() & now.levels.keys()):
         levels = [np.array(unpack(look.levels[name], name)) for look in (before, now)]
@@ -269,7 +316,7 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms) -> l
         theirs, ours = before.embeddings[name], now.embeddings[name]
         x, y = unpacked(theirs, ours)
         same = x.shape == y.shape and bool((x == y).all())
-        p = 1.0 if same else mmd_test(x, y, permutations=max(PERMUTATIONS, ceil(2 * terms.claims / terms.alpha))).p
+        p = 1.0 if same else mmd_test(x, y, permutations=PERMUTATIONS, most=permutations).p
         found.append(_Drifting(_drift(f"distribution in {name}", tests, -log(p), len(x)), p))
     return found
 

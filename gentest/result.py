@@ -15,7 +15,7 @@ from gentest.comparison import Comparison, Gate, Sample, Standing
 from gentest.counterexample import Counterexample as Counterexample
 from gentest.counterexample import Moved as Moved
 from gentest.errors import InvalidArgument
-from gentest.records import Chance, Confidence, Count, Seconds, Seed, Share, read_record
+from gentest.records import Chance, Confidence, Count, Evidence, Seconds, Seed, Share, read_record
 from gentest.shown import Shown
 
 SCHEMA = 2
@@ -56,8 +56,9 @@ class Rate:
 
     `passes` of `probes` held when the test stopped; `budget` is how many it might have used. HOLDS certifies a rate of
     at least p0 - slack and VIOLATED one below p0, each wrong with a probability of at most 1 - confidence. `low` and
-    `high` bound the rate with that confidence, whenever it was looked at. `log_holds` and `log_violated` are the
-    logarithms of the evidence for each, as odds, of which log(1 / (1 - confidence)) is enough.
+    `high` bound the rate with that confidence, whenever it was looked at, or with that of all rates together while
+    nothing is decided. `log_holds` and `log_violated` are the logarithms of the evidence for each, as odds, of which
+    `needed_holds` and `needed_violated` are enough.
     """
 
     verdict: Verdict
@@ -79,6 +80,12 @@ class Rate:
     """Whether the rates differ between priors, each against the first."""
     overall: Share | None = None
     """The rate of the whole prior, estimated from those of each label and how often each is drawn."""
+    claims: Count = 1
+    """How many rates share 1 - confidence, of which one refuted refutes the whole."""
+    needed_holds: Evidence | None = None
+    """Log odds at which the rate holds: log(1 / (1 - confidence)); None in results of earlier versions."""
+    needed_violated: Evidence | None = None
+    """Log odds at which the rate is violated: log(claims / (1 - confidence)); None in results of earlier versions."""
 
     def misfit(self) -> str:
         """A verdict that no rate has."""

@@ -98,6 +98,39 @@ def test_a_rate_says_both_thresholds() -> None:
     assert said.endswith("evidence 110 : 1 and 0.041 : 1, needs 100 : 1 (budget 4096 probes)")
 
 
+def test_an_undecided_rate_says_the_evidence_that_decides() -> None:
+    """That of a rate among ten; and what earlier results, which say neither, were decided by."""
+    undecided = replace(RATE, verdict=Verdict.UNDECIDED, log_violated=math.log(348.0))
+    assert "and 348 : 1, needs 100 : 1 (budget 4096 probes)" in rates.rate(undecided)
+    among = replace(undecided, claims=10, needed_holds=math.log(100.0), needed_violated=math.log(1000.0))
+    assert "and 348 : 1, needs 100 : 1 and 1,000 : 1 (10 rates) (budget 4096 probes)" in rates.rate(among)
+    alone = replace(among, claims=1, needed_violated=math.log(100.0))
+    assert "needs 100 : 1 (budget" in rates.rate(alone)
+
+
+def test_a_rate_of_an_earlier_result_is_read() -> None:
+    """Its JSON has no thresholds."""
+    whole = Result("t", "p", Verdict.UNDECIDED, rate=replace(RATE, verdict=Verdict.UNDECIDED)).to_json()
+    for name in ("claims", "needed_holds", "needed_violated"):
+        del whole["rate"][name]
+    rate = Result.from_json(whole).rate
+    assert rate is not None
+    assert (rate.claims, rate.needed_holds, rate.needed_violated) == (1, None, None)
+    assert "needs 100 : 1" in rates.rate(rate)
+
+
+def test_what_nothing_certifies_is_not_called_held() -> None:
+    """A distribution that was not found further passes; words, counts and the whole say no more than that."""
+    gates = [Gate(Standing.HELD), Gate(Standing.HELD, "p = 0.4", certified=False)]
+    of = [Compared(f"t{i}", "p", "", found) for i, found in enumerate(gates)]
+    found = Comparison("b", "by ann", Terms(claims=2), tuple(of), (), ())
+    assert comparison.total(found) == "gate: passed (1 held, 1 not found further; tolerance 0.05, 2 claims)"
+    assert comparison.total(replace(found, properties=(of[0],))).startswith("gate: held (1 held; ")
+    text = markdown.page(Document(handmade.SESSION, (), found))
+    assert "### Gate: ✅ passed" in text
+    assert "| ✅ not found further | t1 | p |" in text
+
+
 # the comparison
 
 GATE = Gate(

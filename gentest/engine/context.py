@@ -39,7 +39,7 @@ LEAST_SPREAD = 1e-6
 """A spread below this share of an attribute's size is rounding."""
 
 NUMBERS = 16 << 20
-"""Bytes that numbers measured on outputs may take however small the bound is: they are what saves making those again."""
+"""Bytes that measured numbers may take, however small the bound is: they save making the images again."""
 ROUNDED = 8
 """Among so many first probes of a search are those on which every property measures its rounding, each alone."""
 

@@ -98,10 +98,14 @@ class _Walk:
 
     def rate(self, name: str, goal: AtRate, budget: int) -> Rate:
         """What the arm came to."""
-        passes, probes = self.decision.passes, self.decision.probes
+        passes, probes = looked = self.decision.passes, self.decision.probes
         if self.decision.holds is None:
             passes, probes = int(self.outcomes.sum()), self.drawn
-        low, high = self._test.interval(passes, probes)
+            # an interval without p0 would contradict that nothing is decided; the test did not look at the last few
+            low, high = self._test.interval_of_all(passes, probes)
+            low, high = min(low, self._test.p0), max(high, self._test.p0)
+        else:
+            low, high = self._test.interval(passes, probes)
         return Rate(
             verdict=WORDS[self.decision.holds],
             p0=self._test.p0,
@@ -112,7 +116,10 @@ class _Walk:
             budget=budget,
             low=low,
             high=high,
-            log_holds=float(self._test.log_holds(passes, probes)),
-            log_violated=float(self._test.log_violated(passes, probes)),
+            log_holds=float(self._test.log_holds(*looked)),
+            log_violated=float(self._test.log_violated(*looked)),
             arm=name,
+            claims=self._test.claims,
+            needed_holds=self._test.threshold,
+            needed_violated=self._test.refuting,
         )

@@ -201,8 +201,8 @@ class Definition:
     property that asks for a change, a counterexample keeps all of its coordinates. With a `rate` the verdict is on how
     often the property holds. The margin is taken under each prior that `under` gives, and the smallest counts; `states`
     is what the property states besides, or instead. `note` says of the evidence of one probe that violates what its
-    margin does not; empty where there is nothing to say. `measures` is all that the margin asks of outputs: gentest measures
-    it before the images of its probes are dropped. A margin that asks for more makes those images again.
+    margin does not; empty where there is nothing to say. `measures` is all that the margin asks of outputs: gentest
+    measures it before the images of its probes are dropped. A margin that asks for more makes those images again.
     """
 
     name: str

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import exp
 
 from gentest.comparison import Comparison, Drift, Gate, Standing
-from gentest.report.figures import change
+from gentest.report.figures import change, standing
 from gentest.report.layout import WIDEST, Line, wrapped
 from gentest.report.numbers import odds, percent
 
 SHOWN = 3
+ORDER = list(Standing)
 INDENT = 11
 """Where what is said of a word begins."""
 
@@ -66,13 +68,16 @@ def is_drift_alone(comparison: Comparison) -> bool:
 
 def word(comparison: Comparison) -> str:
     """What the whole came to, in a word or three."""
-    return "refused for drift" if is_drift_alone(comparison) else comparison.standing.value
+    if is_drift_alone(comparison):
+        return "refused for drift"
+    passed = comparison.standing is Standing.HELD
+    return comparison.standing.value if not passed or all(c.gate.certified for c in comparison.properties) else "passed"
 
 
 def counts(comparison: Comparison) -> str:
     """How many properties came to what, and by which terms."""
-    standings = [compared.gate.standing for compared in comparison.properties]
-    counted = {s.value: standings.count(s) for s in Standing if s in standings}
+    gates = sorted((c.gate for c in comparison.properties), key=lambda g: (ORDER.index(g.standing), not g.certified))
+    counted = dict(Counter(map(standing, gates)))
     counted["not looked at"] = len(comparison.missing)
     counted["drifted"] = len(comparison.drifted)
     counted["drift not comparable"] = len(comparison.uncompared)

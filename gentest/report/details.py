@@ -35,7 +35,7 @@ def details(result: Result) -> list[Detail]:
     found = [Detail("" if i else "rates", line, aligned=True) for i, line in enumerate(arms)]
     found += [Detail("radius", rates.radius(result.radius))] if result.radius is not None else []
     if result.gate is not None:
-        found.append(Detail("gate", f"{result.gate.standing.value}: {comparison.figures(result.gate)}"))
+        found.append(Detail("gate", f"{figures.standing(result.gate)}: {comparison.figures(result.gate)}"))
         if result.known and result.gate.standing is Standing.REGRESSED:
             found.append(Detail("", "(what follows is as the baseline has it; the gate refused its rate)"))
     if result.worst is not None and result.counterexample != result.worst:

@@ -98,6 +98,15 @@ def change(gate: Gate) -> str:
     return f"{before} -> {now}"
 
 
+def standing(gate: Gate) -> str:
+    """How a candidate stands to the baseline, in words: what nothing certifies is not said to be held.
+
+    >>> standing(Gate(Standing.HELD)), standing(Gate(Standing.HELD, certified=False))
+    ('held', 'not found further')
+    """
+    return gate.standing.value if gate.certified or gate.standing is not Standing.HELD else "not found further"
+
+
 def tone(result: Result) -> str:
     """What a result means for its test: "good", "unsure" or "bad"."""
     return "good" if result.passed else "unsure" if result.undecided else "bad"

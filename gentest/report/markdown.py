@@ -12,7 +12,7 @@ from gentest.report import comparison, figures, terminal
 from gentest.report.numbers import odds
 from gentest.result import Document, Result
 
-SIGNS = {Standing.HELD: "✅ held", Standing.REGRESSED: "❌ regressed", Standing.UNDECIDED: "⚠️ undecided"}
+SIGNS = {Standing.HELD: "✅", Standing.REGRESSED: "❌", Standing.UNDECIDED: "⚠️"}
 TONES = {"good": "✅", "unsure": "⚠️", "bad": "❌"}
 MOST_BYTES = 900_000
 """GitHub takes one MiB of a step, and shows nothing of a page that is longer."""
@@ -64,16 +64,17 @@ def _command(result: Result, document: Document) -> str:
 
 
 def _gate(found: Comparison) -> list[str]:
-    sign = f"❌ {comparison.word(found)}" if comparison.is_drift_alone(found) else SIGNS[found.standing]
-    lines = [f"### Gate: {sign}", ""]
+    sign = "❌" if comparison.is_drift_alone(found) else SIGNS[found.standing]
+    lines = [f"### Gate: {sign} {comparison.word(found)}", ""]
     lines += [f"{_cell(comparison.total(found))}, against {_cell(found.baseline)} ({_cell(found.blessed)})", ""]
     lines += ["| | test | property | baseline | candidate | probes | lost / won | evidence |", "|---" * 8 + "|"]
     for compared in found.properties:
         gate = compared.gate
+        sign = f"{SIGNS[gate.standing]} {figures.standing(gate)}"
         on = f" on {_cell(compared.checkpoint)}" if compared.checkpoint else ""
         names = f"{_cell(compared.test)}{on} | {_cell(compared.property)}"
         if not gate.probes:
-            lines.append(f"| {SIGNS[gate.standing]} | {names} | | | | | {_cell(comparison.figures(gate))} |")
+            lines.append(f"| {sign} | {names} | | | | | {_cell(comparison.figures(gate))} |")
             continue
         evidence = (
             f"{odds(gate.log_held)} for held"
@@ -82,7 +83,7 @@ def _gate(found: Comparison) -> list[str]:
         )
         before, now = figures.change(gate).split(" -> ")
         counts = f"{gate.probes:,} of {gate.stored:,} | {gate.losses} / {gate.wins}"
-        lines.append(f"| {SIGNS[gate.standing]} | {names} | {before} | {now} | {counts} | {evidence} |")
+        lines.append(f"| {sign} | {names} | {before} | {now} | {counts} | {evidence} |")
     lines += ["", *(f"- ⚠️ drift: {_cell(comparison.describe(drift))}" for drift in found.drifted)]
     lines += [f"- ⚠️ drift not comparable: {_cell(key)}" for key in found.uncompared]
     lines += [f"- ⚠️ not looked at: {_cell(key)}" for key in found.missing]

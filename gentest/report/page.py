@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gentest.comparison import Comparison, Standing
-from gentest.report import charts, comparison, ranking
+from gentest.report import charts, comparison, figures, ranking
 from gentest.report.images import folder_name
 from gentest.report.terminal import unfinished
 from gentest.report.view import OUTCOMES, Frames, View, frames_of, numbers, pairs, view_of
@@ -122,7 +122,7 @@ def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, 
     return [
         (
             STANDINGS[compared.gate.standing],
-            compared.gate.standing.value,
+            figures.standing(compared.gate),
             compared.test + (f" on {compared.checkpoint}" if compared.checkpoint else ""),
             compared.property,
             comparison.figures(compared.gate),

@@ -26,11 +26,19 @@ def rate(rate: Rate) -> str:
         return f"holds for at least {certified} of probes ({rate.p0:g} less slack {rate.slack:g}): {found}"
     if rate.verdict is Verdict.VIOLATED:
         return f"holds for fewer than {threshold(rate.p0)} of probes (certified at {certified}): {found}"
-    needs = odds(-log(1.0 - rate.confidence))
+    holds, violated = map(odds, needed(rate))
+    needs = holds if holds == violated else f"{holds} and {violated} ({rate.claims} rates)"
     return (
         f"undecided between at least {certified} and fewer than {threshold(rate.p0)} of probes: {found}; "
         f"evidence {odds(rate.log_holds)} and {odds(rate.log_violated)}, needs {needs} (budget {rate.budget} probes)"
     )
+
+
+def needed(rate: Rate) -> tuple[float, float]:
+    """The log odds at which a rate holds, and at which it is violated; of earlier results, those of a single rate."""
+    one = -log(1.0 - rate.confidence)
+    holds, violated = rate.needed_holds, rate.needed_violated
+    return one if holds is None else holds, one if violated is None else violated
 
 
 def arms(rate: Rate) -> list[str]:

@@ -124,7 +124,7 @@ def _row(texts: Sequence[str], columns: Sequence[_Column], widths: Sequence[int]
 
 
 def _standing(result: Result) -> str:
-    return "-" if result.gate is None else result.gate.standing.value
+    return "-" if result.gate is None else figures.standing(result.gate)
 
 
 def _full_name(result: Result) -> str:

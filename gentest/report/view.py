@@ -80,6 +80,11 @@ class View:
         return figures.verdict(self.result)
 
     @property
+    def standing(self) -> str:
+        """How it stands to the baseline, in words; nothing where there is none."""
+        return "" if self.result.gate is None else figures.standing(self.result.gate)
+
+    @property
     def figures(self) -> tuple[tuple[str, str, str], ...]:
         """What was looked at and what it came to: the name of each figure, itself, and the word that goes with it."""
         result = self.result
@@ -248,5 +253,5 @@ def _lines(result: Result) -> tuple[str, ...]:
     if result.radius is not None:
         lines.append(rates.radius(result.radius))
     if result.gate is not None and not result.gate.probes:
-        lines.append(f"{result.gate.standing.value}: {comparison.figures(result.gate)}")
+        lines.append(f"{figures.standing(result.gate)}: {comparison.figures(result.gate)}")
     return (*lines, *filter(None, [figures.rounding(result), figures.audited(result)]))

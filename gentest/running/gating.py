@@ -57,6 +57,10 @@ class Gating:
             n = max(1, len(self.checkpoints))
             claims = gate.n_claims(self.baseline, drift=self.terms.drift != "off", checkpoints=n)
             self.terms = replace(self.terms, claims=claims)
+            try:
+                gate.check_reach(self.baseline, self.terms)
+            except InvalidArgument as error:
+                raise pytest.UsageError(f"gentest: {self.baseline.name}: {error}") from None
 
     def _refuse(self, baseline: Path | None) -> None:
         """What no run can do at once."""

@@ -14,7 +14,7 @@ import pytest
 
 from gentest import plugin
 from gentest.comparison import Standing
-from gentest.report import comparison, markdown, terminal
+from gentest.report import comparison, figures, markdown, terminal
 from gentest.report.annotations import Annotation, Level, commands
 from gentest.result import Document, Result
 from gentest.running import replays
@@ -76,7 +76,7 @@ def _said(results: Sequence[Result]) -> str:
 def _lines(result: Result) -> Iterator[str]:
     yield terminal.headline(result)
     if result.gate is not None and result.gate.standing is not Standing.HELD:
-        yield f"{result.gate.standing.value}: {comparison.figures(result.gate)}"
+        yield f"{figures.standing(result.gate)}: {comparison.figures(result.gate)}"
     if result.counterexample is not None and len(result.counterexample.replay) <= replays.LONGEST:
         yield f"--gentest-replay {result.counterexample.replay}"
 

@@ -164,16 +164,28 @@ class RateTest:
         """
         if not 0 <= passes <= n:
             raise InvalidArgument.expected(f"a count from 0 to n={n}", "passes", passes)
-        return self._bound(passes, n, above=True), self._bound(passes, n, above=False)
+        return self._bound(passes, n, self.threshold, above=True), self._bound(passes, n, self.threshold, above=False)
 
-    def _bound(self, passes: int, n: int, *, above: bool) -> float:
+    def interval_of_all(self, passes: int, n: int) -> tuple[float, float]:
+        """As `interval`, but valid for all `claims` rates at once: each end errs with probability `alpha` / `claims`.
+
+        It lies below `p0` exactly where these counts refute the rate among all of them, so that it contains `p0` while
+        nothing is decided.
+
+        >>> test = RateTest(p0=0.9, slack=0.04, alpha=0.01, claims=10)
+        >>> [round(high, 3) for _, high in (test.interval(33, 48), test.interval_of_all(33, 48))]
+        [0.874, 0.901]
+        """
+        return self._bound(passes, n, self.refuting, above=True), self._bound(passes, n, self.refuting, above=False)
+
+    def _bound(self, passes: int, n: int, threshold: float, *, above: bool) -> float:
         """The end of the interval below the observed rate (`above`: the rate is above it), or the one over it."""
         end = 0.0 if above else 1.0
         if n == 0:
             return end
 
         def excess(q: float) -> float:
-            return float(_log_evidence(passes, n, q, centre=q, above=above)) - self.threshold
+            return float(_log_evidence(passes, n, q, centre=q, above=above)) - threshold
 
         nearly = 1e-12
         far = nearly if above else 1.0 - nearly

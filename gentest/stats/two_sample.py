@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import eigvalsh
@@ -27,6 +28,7 @@ from scipy.special import ndtr, ndtri
 
 from gentest.errors import InvalidArgument
 from gentest.stats.kernels import (
+    N_SCALES,
     WIDTHS,
     Floats,
     centred,
@@ -39,7 +41,10 @@ from gentest.stats.kernels import (
 _CHUNK = 1 << 20  # numbers held of a chunk of permutations; no result depends on it
 _CONSTANT = 1e-8  # a kernel that varies by less, of its size, says nothing
 _ROUNDING = 1e-6  # of the statistic's standard deviation: what permutations that tie exactly may differ by
+_CLEAR = 10  # of the permutations that are always drawn: where more are as far, no others are drawn
 _FLIPS = 999
+_RADEMACHER = 3.18  # 1 / (4 P(Z >= sqrt 2)) = 3.178...: the constant of Bentkus and Dzindzalieta
+_LEAST = 1e-300  # a p-value is no 0, whose logarithm would be infinite
 _PERMUTATIONS = 1 << 32  # the streams of Philox that permutations are drawn from, and signs
 _SIGNS = 2 << 32
 
@@ -67,10 +72,16 @@ class Further:
     p: float
 
 
-def mmd_test(x: Floats, y: Floats, *, permutations: int = 499, seed: int = 0) -> TwoSample:
+def mmd_test(x: Floats, y: Floats, *, permutations: int = 499, most: int = 0, seed: int = 0) -> TwoSample:
     """How far the distributions of the rows of `x` [n, D] and `y` [m, D] are apart, and the p-value of its being 0.
 
-    The p-value cannot go below 1 / (1 + `permutations`). The same seed gives the same permutations on any machine.
+    The p-value cannot go below 1 / (1 + `permutations`). If `most` is more than that, and fewer than 10 permutations
+    are as far apart as the rows given, the test goes on to `most` permutations, and the p-value is of all of them. So
+    only samples that differ cost more (Besag and Clifford 1991, "Sequential Monte Carlo p-values", with one stop): a
+    p-value below 10 / (1 + `permutations`) is always one of `most` permutations, and any other is either one of
+    `permutations` or larger than that, so its level is kept.
+
+    The same seed gives the same permutations on any machine.
 
     >>> x = np.linspace(0.0, 1.0, 40)[:, None]
     >>> mmd_test(x, x + 2.0).p, mmd_test(x, x).p
@@ -82,15 +93,18 @@ def mmd_test(x: Floats, y: Floats, *, permutations: int = 499, seed: int = 0) ->
     squared = squared_distances(np.concatenate([x, y]))
     scaled = [kernel for kernel in map(_in_deviations, kernels_by_scale(squared)) if kernel is not None]
     factor = _deviations_factor(n, total - n)
-    as_far, least = 0, -math.inf
-    for members in _memberships(n, total, permutations, seed):
+    as_far, least, drawn = 0, -math.inf, 0
+    for members in _memberships(n, total, permutations, seed, most=most):
         largest = np.full(members.shape[1], -math.inf)  # and stays so where all rows are alike: then p is 1
         for kernel in scaled:
             np.maximum(largest, factor * np.einsum("ij,ij->j", members, kernel @ members), out=largest)
         if math.isinf(least):
             least = largest[0] - _ROUNDING
         as_far += int(np.count_nonzero(largest >= least))
-    return TwoSample(_mmd2(summed_kernel(squared), n), as_far / (1 + permutations))
+        drawn += len(largest)
+        if drawn == 1 + permutations and as_far > _CLEAR:
+            break
+    return TwoSample(_mmd2(summed_kernel(squared), n), as_far / drawn)
 
 
 def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> float:
@@ -152,11 +166,19 @@ def further(x: Floats, y: Floats, reference: Floats, *, permutations: int = 9_99
     rows happen to lie to one side. So the other is the normal one of the difference over its standard error, which
     has the noise of all three samples (Bounliphone et al. 2016, "A test of relative similarity for model selection in
     generative models"): of level alpha where the distances are the same, as the sizes grow, and far below it where
-    all three distributions are alike. p cannot go below 5 / (1 + `permutations`).
+    all three distributions are alike.
+
+    Permuting alone cannot give less than 1 / (1 + `permutations`), which is no evidence among many claims. So where no
+    permutation of a scale reaches its difference, that p-value is of swapping x_i with y_i instead, if that is less:
+    exact where the distributions are one, and bounded without drawing any swap. With d_i what swapping row i changes,
+    the sum of d_i with random signs reaches D with a probability of at most 3.18 (1 - Phi(D / |d|)) (Bentkus and
+    Dzindzalieta 2015, "A tight Gaussian bound for weighted sums of Rademacher random variables", theorem 1.1). Both
+    are p-values of one hypothesis, and the rule keeps its level: below 1 / (1 + `permutations`) the second decides,
+    and above it only the first. `least_p_further` says how small p can be.
 
     >>> line = np.linspace(0.0, 1.0, 120)[:, None]
-    >>> further(line[::3] + 0.5, line[1::3], line[2::3], permutations=999).p
-    0.005
+    >>> 0.0 < further(line[::3] + 0.5, line[1::3], line[2::3], permutations=999).p < 1e-4
+    True
     """
     x, y, reference = checked_samples(x=x, y=y, reference=reference)
     _check_permutations(permutations)
@@ -171,10 +193,25 @@ def further(x: Floats, y: Floats, reference: Floats, *, permutations: int = 9_99
             given = differences[:, 0]
         as_far += np.count_nonzero(differences >= given[:, None] - _ROUNDING / total, axis=1)
     by_error = [_p_of_error(kernel, n, total, difference) for kernel, difference in zip(kernels, given, strict=True)]
-    p = len(kernels) * float(np.maximum(as_far / (1 + permutations), by_error).min())
+    exact = as_far / (1 + permutations)
+    for i, kernel in enumerate(kernels):
+        if as_far[i] <= 1:  # the rows as they were given, and no permutation
+            exact[i] = min(exact[i], _p_of_swaps(kernel, n, total))
+    p = len(kernels) * float(np.maximum(exact, by_error).min())
     kept = np.zeros((total, 1))
     kept[:n] = 1.0
-    return Further(float(_differences(summed_kernel(squared), kept, n)[0]), min(p, 1.0))
+    return Further(float(_differences(summed_kernel(squared), kept, n)[0]), min(max(p, _LEAST), 1.0))
+
+
+def least_p_further(n: int, m: int, *, permutations: int = 9_999) -> float:
+    """The least p-value that `further` can give for samples of `n` and `m` rows, whatever lies in them.
+
+    >>> least_p_further(512, 512) < 1e-100, round(least_p_further(8, 8), 6), round(least_p_further(2, 2), 3)
+    (True, 0.0005, 0.833)
+    """
+    by_permuting = 1.0 / min(1 + permutations, math.comb(n + m, n))
+    by_swapping = _RADEMACHER * float(ndtr(-math.sqrt(min(n, m))))
+    return min(1.0, max(_LEAST, N_SCALES * min(by_permuting, by_swapping)))
 
 
 def _differences(kernel: Floats, members: Floats, n: int) -> Floats:
@@ -202,15 +239,30 @@ def _p_of_error(kernel: Floats, n: int, total: int, difference: float) -> float:
     return float(ndtr(-difference / math.sqrt(variance))) if variance > 0.0 else float(difference <= 0.0)
 
 
-def _memberships(n: int, total: int, permutations: int, seed: int) -> Iterator[Floats]:
-    """Which rows belong to x, 1 or 0, [total, P] at a time: as they were given, then so many permutations of it."""
+def _p_of_swaps(kernel: Floats, n: int, total: int) -> float:
+    """A bound on the p-value of a difference over all swaps of row i of x with row i of y, as far as both have one."""
+    pairs = min(n, total - n)
+    kept = np.concatenate([np.arange(pairs), n + np.arange(pairs)])
+    of_row = kernel[np.ix_(kept, kept)].sum(axis=1) / (pairs - 1) - 2.0 * kernel[kept, total:].mean(axis=1)
+    changes = of_row[:pairs] - of_row[pairs:]  # their sum over the number of pairs is the difference
+    norm = float(np.linalg.norm(changes))
+    reached = float(changes.sum()) / norm if norm > 0.0 else 0.0
+    return min(1.0, _RADEMACHER * float(ndtr(-reached)))
+
+
+def _memberships(n: int, total: int, permutations: int, seed: int, *, most: int = 0) -> Iterator[Floats]:
+    """Which rows belong to x, 1 or 0, [total, P] at a time: as they were given, then so many permutations of it.
+
+    Chunks end at `permutations`; those up to `most` follow.
+    """
     given = np.zeros((total, 1))
     given[:n] = 1.0
     yield given
     stream = np.random.Philox(key=np.array([seed, _PERMUTATIONS], dtype=np.uint64))
     at_once = max(_CHUNK // total, 1)
-    for start in range(0, permutations, at_once):
-        count = min(at_once, permutations - start)
+    starts = [*range(0, permutations, at_once), *range(permutations, most, at_once)]
+    for start, end in pairwise([*starts, max(permutations, most)]):
+        count = end - start
         order = np.argsort(stream.random_raw(count * total).reshape(count, total), axis=1, kind="stable")
         members = np.zeros((total, count))
         np.put_along_axis(members, order.T[:n], 1.0, axis=0)

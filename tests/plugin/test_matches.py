@@ -96,6 +96,64 @@ def test_a_candidate_is_asked_whether_it_is_further_from_the_data(model: Reposit
         assert "MMD^2 to the reference" in found[2]
 
 
+MANY = """
+import pytest, torch
+import gentest
+
+REFERENCE = torch.randn(600, 2, generator=torch.Generator().manual_seed(1)) + 1.0
+
+@pytest.fixture(scope="session")
+def generator(gentest_checkpoint):
+    moved = float(gentest_checkpoint.read_text())
+    return gentest.Generator(lambda z: z + moved, latent=gentest.Normal(2), images=False)
+
+@gentest.settings(examples=4)
+@gentest.matches(REFERENCE, feature=gentest.pixels(), n=512)
+def test_matches(generator):
+    return generator
+
+@pytest.mark.parametrize("i", range({others}))
+@gentest.settings(examples=4)
+@gentest.well_formed()
+def test_formed(generator, i):
+    return generator
+"""
+
+
+FEW = (
+    MANY.partition("@pytest.mark")[0]
+    .replace("512", "16")
+    .replace("@gentest.settings", '@pytest.mark.parametrize("i", range(31))\n@gentest.settings')
+    .replace("test_matches(generator)", "test_matches(generator, i)")
+)
+
+
+@pytest.mark.parametrize("claims", [5, 23, 60, 200])
+def test_outputs_that_moved_far_are_refused_among_any_number_of_claims(repository: Repository, claims: int) -> None:
+    """Moved by 100 sd, 1 of 5 or of 200; what did not move is not refused, and not called held."""
+    repository.write(MANY.format(others=claims - 1))
+    for name, moved in (("good", 0), ("bad", 100)):
+        (repository.path / f"{name}.pt").write_text(str(moved))
+    bless(repository, "good")
+    for drift in ("off",) if claims > 23 else ("off", "warn"):
+        passed = check(repository, "good", "--gentest-baseline", "blessed.json", "--gentest-drift", drift)
+        assert passed.ret == 0
+        passed.stdout.fnmatch_lines([f"gate: passed ({claims - 1} held, 1 not found further; *"])
+        refused = check(repository, "bad", "--gentest-baseline", "blessed.json", "--gentest-drift", drift)
+        assert refused.ret == 1
+        refused.stdout.fnmatch_lines([f"gate: regressed ({claims - 1} held, 1 regressed*"])
+
+
+def test_a_distribution_of_too_few_outputs_for_so_many_claims_is_an_error(repository: Repository) -> None:
+    """Said when the run begins, before anything is made: with that many claims no candidate could be refused."""
+    repository.write(FEW)
+    (repository.path / "good.pt").write_text("0")
+    bless(repository, "good")
+    wrong = check(repository, "good", "--gentest-baseline", "blessed.json", "--gentest-drift", "off")
+    assert wrong.ret == pytest.ExitCode.USAGE_ERROR
+    wrong.stderr.fnmatch_lines(["*blessed.json: *matches(*: 16 probes or outputs cannot show a regression among 31 *"])
+
+
 def test_a_baseline_of_a_distribution_has_embeddings_and_no_outcomes(model: Repository) -> None:
     """It reads back, shows itself, and stays small."""
     bless(model, "data")

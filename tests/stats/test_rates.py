@@ -396,3 +396,17 @@ def _log_mass(a: float, b: float, q: float, *, above: bool) -> float:
     i = np.arange(0, a) if above else np.arange(a, trials + 1)
     terms = gammaln(trials + 1) - gammaln(i + 1) - gammaln(trials - i + 1) + xlogy(i, q) + xlog1py(trials - i, -q)
     return float(logsumexp(terms))
+
+
+@pytest.mark.parametrize("claims", [1, 3, 10])
+@pytest.mark.parametrize("p0", [0.5, 0.9, 0.99])
+def test_the_interval_of_all_rates_is_below_the_asked_one_where_it_is_refuted(p0: float, claims: int) -> None:
+    """At every count of 96 probes; it is the interval of one rate where there is one, wider where there are more."""
+    test = RateTest(p0, 0.0, 0.01, claims)
+    for passes in range(97):
+        (low, high), (own_low, own_high) = test.interval_of_all(passes, 96), test.interval(passes, 96)
+        assert (high < p0) is (test.decide(passes, 96) is False)
+        assert low <= own_low
+        assert own_high <= high
+        assert claims > 1 or (low, high) == (own_low, own_high)
+    assert (test.interval_of_all(48, 96) == test.interval(48, 96)) is (claims == 1)

@@ -5,6 +5,7 @@ Simulations use fixed seeds, none of them chosen.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -24,7 +25,7 @@ from gentest.stats.kernels import (
     squared_distances,
     summed_kernel,
 )
-from gentest.stats.two_sample import TwoSample, closeness, further, mmd_test
+from gentest.stats.two_sample import TwoSample, closeness, further, least_p_further, mmd_test
 
 CENTRES = np.random.default_rng(99).normal(0.0, 1.5, size=(8, 16))
 
@@ -400,6 +401,73 @@ def test_how_much_further_is_the_difference_at_each_scale(at: tuple[float, float
         by_permuting = sum(d >= differences[0] - 1e-6 / total for d in differences) / 100
         p_values.append(max(by_permuting, two_sample._p_of_error(kernel, n, total, differences[0])))
     assert further(x, y, reference, permutations=99).p == pytest.approx(min(5 * min(p_values), 1.0), rel=1e-9)
+
+
+def all_swaps(kernel: NDArray[np.float64], n: int, m: int, n_reference: int) -> float:
+    """The share of swaps of x_i with y_i under which x is as much further from the reference, by trying each."""
+    pairs, reference = min(n, m), list(range(n + m, n + m + n_reference))
+    differences = []
+    for swapped in itertools.product((False, True), repeat=pairs):
+        mine = [n + i if swap else i for i, swap in enumerate(swapped)]
+        theirs = [i if swap else n + i for i, swap in enumerate(swapped)]
+        differences.append(estimate(kernel, mine, reference) - estimate(kernel, theirs, reference))
+    return float(np.mean([d >= differences[0] - 1e-12 for d in differences]))
+
+
+@pytest.mark.parametrize("sizes", [(10, 10), (8, 11), (11, 8)])
+@pytest.mark.parametrize("at", [0.0, 1.0, 4.0])
+def test_the_p_value_of_swaps_is_no_less_than_that_of_trying_them_all(sizes: tuple[int, int], at: float) -> None:
+    """An upper bound of the exact p-value at each scale, that of the standardised difference in the normal's tail."""
+    n, m = sizes
+    rng = np.random.default_rng(31)
+    x, y, reference = rng.standard_normal((n, 2)) + at, rng.standard_normal((m, 2)), rng.standard_normal((7, 2))
+    for kernel in kernels_by_scale(squared_distances(np.concatenate([x, y, reference]))):
+        assert two_sample._p_of_swaps(kernel, n, n + m) >= all_swaps(kernel, n, m, 7)
+    assert pytest.approx(0.25 / stats.norm.sf(math.sqrt(2.0)), abs=2e-3) == two_sample._RADEMACHER
+    assert 4.0 * stats.norm.sf(math.sqrt(2.0)) * two_sample._RADEMACHER >= 1.0
+
+
+def test_rows_that_are_alike_are_no_evidence_of_swaps() -> None:
+    """Where no swap changes anything, the p-value is 1."""
+    assert two_sample._p_of_swaps(np.ones((9, 9)) - np.eye(9), 3, 6) == 1.0
+
+
+@pytest.mark.parametrize("n", [64, 512])
+def test_what_is_far_has_a_p_value_that_any_number_of_claims_can_use(n: int) -> None:
+    """100 sd away: far below what 9,999 permutations can show, and no less than `least_p_further` says."""
+    x, y, reference = np.random.default_rng(32).standard_normal((3, n, 2)) + np.array([100.0, 0.0, 1.0])[:, None, None]
+    assert least_p_further(n, n) <= further(x, y, reference, permutations=99).p < 1e-12
+    assert further(y, x, reference, permutations=99).p == 1.0
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 16])
+def test_the_least_p_value_is_that_of_samples_as_far_as_can_be(n: int) -> None:
+    """Whatever lies in so few rows, p is no less: the permutations there are, or those that are drawn, are too few."""
+    x, y, reference = np.random.default_rng(33).standard_normal((3, n, 2)) + np.array([1e3, 0.0, 0.0])[:, None, None]
+    assert further(x, y, reference).p >= least_p_further(n, n) >= min(1.0, 5 / 10_000)
+    assert least_p_further(40_000, 40_000) > 0.0
+    assert least_p_further(n, 99) == least_p_further(99, n)
+
+
+def test_no_difference_is_seldom_further_at_a_small_level() -> None:
+    """Of 600 samples of one distribution, permuted 9 times only, few have p <= .1: swaps do not add to the level."""
+    rng = np.random.default_rng(34)
+    p_values = [further(*rng.standard_normal((3, 24, 1)), permutations=9, seed=i).p for i in range(600)]
+    for level in (0.1, 0.02):
+        assert sum(p <= level for p in p_values) <= stats.binom.ppf(0.999, 600, level)
+
+
+def test_more_permutations_are_drawn_of_what_differs_alone() -> None:
+    """Far apart: of all of them; alike: of the first, bit for bit; a number below the first changes nothing."""
+    near, far = np.random.default_rng(35).standard_normal((2, 20, 1)), np.array([[[4.0]], [[0.0]]])
+    assert mmd_test(*(near + far), permutations=99, most=4_999).p == 1 / 5_000
+    assert mmd_test(*near, permutations=99, most=4_999) == mmd_test(*near, permutations=99)
+    assert mmd_test(*(near + far), permutations=99, most=50) == mmd_test(*(near + far), permutations=99)
+    moved = near + far / 4.0
+    alone, more = mmd_test(*moved, permutations=499), mmd_test(*moved, permutations=499, most=4_999)
+    assert alone.p <= 10 / 500
+    assert more == mmd_test(*moved, permutations=4_999)
+    assert more.p != alone.p
 
 
 def test_how_many_permutations_are_held_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

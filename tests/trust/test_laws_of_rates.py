@@ -39,6 +39,34 @@ def asked_of(rows: NDArray[np.bool_]) -> Callable[[int, int], list[bool]]:
     return lambda start, n: rows[start : start + n].tolist()
 
 
+@tried_on(60)
+@given(st.lists(outcomes(), min_size=1, max_size=10), P0)
+def test_the_figures_of_a_rate_do_not_contradict_its_verdict(rows: list[NDArray[np.bool_]], p0: float) -> None:
+    """Undecided: less evidence than is needed for either, and bounds around the asked rate. Decided: the evidence."""
+    budget = min(map(len, rows))
+    whole = decide(AtRate(p0), {str(i): asked_of(row) for i, row in enumerate(rows)}, budget=budget, block=LOOK)
+    for rate in whole.arms or (whole,):
+        assert rate.claims == len(rows)
+        assert rate.needed_holds == pytest.approx(np.log(100.0))
+        assert rate.needed_violated == pytest.approx(np.log(100.0 * len(rows)))
+        if rate.verdict is Verdict.UNDECIDED:
+            assert rate.low <= p0 <= rate.high
+            assert rate.log_holds < rate.needed_holds
+            assert rate.log_violated < rate.needed_violated
+        elif rate.verdict is Verdict.HOLDS:
+            assert rate.log_holds >= rate.needed_holds
+        else:
+            assert rate.log_violated >= rate.needed_violated
+            assert rate.high <= p0
+
+
+def test_what_a_test_has_not_looked_at_is_no_evidence() -> None:
+    """Of 15 probes that all fail nothing is decided, since the first look is at 16: so nothing says otherwise."""
+    rate = decide(AtRate(0.9), {"": asked_of(np.zeros(15, dtype=np.bool_))}, budget=15, block=15)
+    assert (rate.verdict, rate.passes, rate.probes) == (Verdict.UNDECIDED, 0, 15)
+    assert (rate.low, rate.high, rate.log_violated) == (0.0, 0.9, 0.0)
+
+
 @tried_on(30)
 @given(
     st.lists(outcomes(), min_size=1, max_size=3), P0, st.integers(1, 300), st.integers(1, 300), st.none() | st.just(0.2)
