@@ -10,7 +10,7 @@ Identity is total. A part that cannot be read (a socket, a tensor on meta, a C o
 `gentest_identity`, or say `Generator(..., identity="...")`.
 
 Equal content gives equal digests in every process and on every machine that runs the same version of Python: no
-address, path, module name or order of a dictionary with text keys enters a digest.
+address, path or module name enters a digest.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import importlib.metadata
 import importlib.util
 import io
 import logging
+import operator
 import os
 import re
 import struct
@@ -84,12 +85,16 @@ OF_CLASSES = frozenset(
 """Entries of a class that do not decide what its methods compute."""
 OF_MAKING = frozenset(
     {
-        "__init__", "__new__", "__post_init__", "__del__", "__repr__", "__str__", "__format__", "__dir__", "__sizeof__",
+        "__init__", "__new__", "__post_init__", "__del__", "__dir__", "__sizeof__",
         "__copy__", "__deepcopy__", "__getstate__", "__setstate__", "__reduce__", "__reduce_ex__", "__init_subclass__",
         "__set_name__", "__class_getitem__",
     }
 )  # fmt: skip
-"""Methods that make, print and copy an object: of a class they count where code may make one."""
+"""Methods that make and copy an object: of a class they count where code may make one."""
+MAKING = frozenset({"type", "__class__", "cls"})
+"""Names in code that may make another object of a class that is not named."""
+BY_NAME = frozenset({"import_module", "__import__", "modules"})
+"""Names in code that lead to a module by a text."""
 CODE_ATTRIBUTES = ("__wrapped__", "_torchdynamo_orig_callable")
 MANGLED = re.compile(rb"___torch_mangle_\d+\.?")
 """A number that TorchScript puts into a name, counted over the whole process."""
@@ -150,13 +155,13 @@ def identify(thing: object, *, name: str = "", tensors: Tensors | None = None) -
             break
         used |= reader.names
     unknown = "" if name else reader.unknown
-    parts = [token, name.encode(), *_surroundings(used), os.urandom(16) if unknown else b""]
+    parts = [token, name.encode(), *_surroundings(used, reader.texts), os.urandom(16) if unknown else b""]
     return Identity(_hash(b"identity", parts).hex(), unknown)
 
 
-def _surroundings(used: frozenset[str]) -> list[bytes]:
-    """The environment variables that code names, where it reads any."""
-    asked = sorted(used & set(os.environ)) if used & {"environ", "getenv"} else ()
+def _surroundings(used: frozenset[str], texts: set[str]) -> list[bytes]:
+    """The environment variables that code or a value names, where code reads any."""
+    asked = sorted((used | texts) & set(os.environ)) if used & {"environ", "getenv"} else ()
     return [f"{name}={os.environ[name]}".encode() for name in asked]
 
 
@@ -183,6 +188,8 @@ class _Reader:
     def __init__(self, used: frozenset[str], tensors: Tensors) -> None:
         self.names: set[str] = set()
         """The names in the code that was read."""
+        self.texts: set[str] = set()
+        """The short texts that were read."""
         self.unknown = ""
         self._used = used
         self._any_name = bool(used & DYNAMIC)
@@ -221,7 +228,7 @@ class _Reader:
     def _of(self, step: str, value: object) -> bytes:
         """The token of a part, which `step` leads to."""
         kind = type(value)
-        if kind in _PLAIN or (isinstance(value, str) and kind is str and len(value) <= SHORT):
+        if kind in _PLAIN:
             return f"{kind.__name__} {value!r}".encode()
         self._trail.append(step)
         try:
@@ -244,6 +251,7 @@ class _Reader:
         if kind in _PLAIN:
             return f"{kind.__name__} {value!r}".encode()
         if kind is str or kind is bytes:
+            self.texts |= {value} if isinstance(value, str) and len(value) <= SHORT else set()
             raw: bytes = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value  # type: ignore[assignment]
             return kind.__name__.encode() + (b" " + raw if len(raw) <= SHORT else xxhash.xxh3_128_digest(raw))
         if (found := self._known.get(id(value))) is not None:
@@ -291,7 +299,9 @@ class _Reader:
         if isinstance(value, torch.fx.GraphModule):
             return self._graph(value)
         if isinstance(value, nn.Module) and "_orig_mod" in value.__dict__.get("_modules", {}):
-            return self._of("", value._modules["_orig_mod"])  # what torch.compile made of it computes the same
+            original = self._of("", value._modules["_orig_mod"])  # what torch.compile made of it computes the same
+            hooks = self._hooks(value)
+            return _hash(b"compiled", [original, hooks]) if hooks else original
         if isinstance(value, enum.Enum):
             return _hash(b"enum", [self._token(kind), value.name.encode(), self._of(".value", value.value)])
         if isinstance(value, _TORCH_VALUES):
@@ -382,6 +392,7 @@ class _Reader:
             if kind in (Tensor, nn.Parameter, nn.Buffer if hasattr(nn, "Buffer") else Tensor)
             else [self._token(kind)]
         )
+        extra += [self._state(value)] if getattr(value, "__dict__", None) else []
         return _hash(b"tensor", [head, _content(raw), *extra])
 
     def _array(self, value: np.ndarray[Any, Any]) -> bytes:
@@ -410,14 +421,28 @@ class _Reader:
         own = {name: part for name, part in own.items() if isinstance(part, (Tensor, *_PLAIN, str))}
         parts = [*sorted(own.items()), *value.named_children()]
         parts += [*value.named_parameters(recurse=False), *value.named_buffers(recurse=False)]
+        parts += [("forward", vars(value)["forward"])] if "forward" in vars(value) else []
         return _hash(
-            b"graph", [value.code.encode(), *(name.encode() + self._of(f".{name}", part) for name, part in parts)]
+            b"graph",
+            [
+                self._hooks(value),
+                value.code.encode(),
+                *(name.encode() + self._of(f".{name}", part) for name, part in parts),
+            ],
         )
 
+    def _hooks(self, value: nn.Module) -> bytes:
+        """What is called around a module's forward; empty where nothing is."""
+        held = [list(vars(value)[name].values()) for name in sorted(HOOKS & set(vars(value)))]
+        return self._token(held) if any(held) else b""
+
     def _mapping(self, tag: bytes, value: Mapping[Any, Any]) -> bytes:
+        """The entries of a mapping in their order, which code may go by; those of an object's attributes sorted."""
         items = list(value.items())
         if all(type(key) is str for key in value):
-            items = sorted(((key, part) for key, part in items if key not in PATHS), key=lambda item: item[0])
+            items = [(key, part) for key, part in items if key not in PATHS]
+        if tag == b"attributes":
+            items.sort(key=lambda item: str(item[0]))
         tokens = [t for key, part in items for t in (self._of("", key), self._of(f"[{_short(key)}]", part))]
         return _hash(tag, tokens)
 
@@ -490,6 +515,12 @@ class _Reader:
                 tokens.append(name.encode() + self._global(name, namespace[name], asked))
             elif isinstance(found := getattr(builtins, name, None), types.FunctionType):
                 tokens.append(name.encode() + self._of(name, found))
+        asked_for = _all_names(code)
+        if asked_for & {"eval", "exec", "globals"}:
+            tokens += [name.encode() + self._of(f".{name}", part) for name, part in _plain_names(namespace)]
+        if asked_for & BY_NAME:
+            named = [sys.modules[name] for name in sorted(asked_for & set(sys.modules))]
+            tokens += [self._of("", module) for module in named]
         for name, attributes in sorted(_all_imports(code)):
             module = _imported(name, namespace)
             if module is not None:
@@ -518,7 +549,8 @@ class _Reader:
             return self._attribute(f"{where}.{chain[0]}", value, chain[1:])
         if library is not None and not _patched(value):
             plain = type(value) in (*_PLAIN, str)
-            return library + (self._of("", value) if plain else f" {module.__name__}.{chain[0]}".encode())
+            own = f" {getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+            return library + (self._of("", value) if plain else f" {module.__name__}.{chain[0]}{own}".encode())
         return self._of(f".{where}.{chain[0]}", value)
 
     def _module(self, value: types.ModuleType) -> bytes:
@@ -572,7 +604,7 @@ class _Reader:
         for name, part in sorted(vars(value).items()):
             if (
                 name in OF_CLASSES
-                or name in skipped - self._used
+                or (name in skipped - self._used and not self._used & MAKING)
                 or (isinstance(part, _FUNCTIONS) and not self._asked_for(name) and name not in inherited)
             ):
                 continue
@@ -622,6 +654,8 @@ class _Reader:
 
     def _foreign(self, value: Any) -> bytes:
         """An object of C: the bytes that it exposes, or what it would be pickled as."""
+        if isinstance(value, (operator.attrgetter, operator.methodcaller)):
+            self.names.add("getattr")
         if not hasattr(value, "contents"):  # a pointer of ctypes exposes its address
             try:
                 return _hash(b"bytes", [memoryview(value).tobytes()])
@@ -731,6 +765,13 @@ def _all_imports(code: types.CodeType) -> set[tuple[str, tuple[str, ...]]]:
 
 def _all_names(code: types.CodeType) -> set[str]:
     return {name for one in _inner(code) for name in _reads(one).names}
+
+
+def _plain_names(namespace: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The globals of a module that a person gave a name, sorted."""
+    return sorted(
+        ((name, part) for name, part in namespace.items() if not name.startswith("__")), key=lambda item: item[0]
+    )
 
 
 def _imported(name: str, namespace: Mapping[str, Any]) -> types.ModuleType | None:

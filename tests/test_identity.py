@@ -134,6 +134,12 @@ def changed(change: Callable[[Net], object]) -> tuple[Net, Net]:
     return Net(), other
 
 
+def tagged(scale: int) -> Tensor:
+    found = torch.zeros(2)
+    found.scale = scale  # type: ignore[attr-defined]
+    return found
+
+
 def swap(net: Net) -> None:
     first, act, last = net.layers
     net.layers = nn.Sequential(last, act, first)
@@ -205,6 +211,19 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "a method of one object": changed(lambda net: setattr(net, "forward", lambda z: z)),
     "a constant of TorchScript": (scripted(1.0), scripted(2.0)),
     "packed weights": (quantized(0), quantized(1)),
+    "an order of keys": (closure({"a": 1, "b": 2}), closure({"b": 2, "a": 1})),
+    "a text that an object becomes": tuple(
+        made(f"class c:\n def __str__(self): return 'x{n}'\nk = c()\ndef f(z): return str(k)") for n in (1, 2)
+    ),
+    "a method by its name": tuple(
+        made(
+            f"import operator\nclass c:\n def go(self): return {n}\nk, go = c(), operator.methodcaller('go')\n"
+            "def f(z): return go(k)"
+        )
+        for n in (1, 2)
+    ),
+    "a global of eval": tuple(made(f"level = {n}\ndef f(z): return z * eval('lev' + 'el')") for n in (1, 2)),
+    "an attribute of a tensor": tuple(closure(tagged(n)) for n in (1, 2)),
     "a prior": (gentest.Uniform(4, low=0.0), gentest.Uniform(4, low=0.5)),
 }
 
@@ -275,7 +294,6 @@ EQUAL: dict[str, tuple[Any, Any]] = {
     ),
     "TorchScript made again": (scripted(1.0), scripted(1.0)),
     "quantized again": (quantized(0), quantized(0)),
-    "an order of keys": (closure({"a": 1, "b": 2}), closure({"b": 2, "a": 1})),
     "a set": (closure({"a", "b", "c"}), closure({"c", "b", "a"})),
     "an empty lock": (closure(threading.Lock()), closure(threading.Lock())),
 }

@@ -194,6 +194,7 @@ class Block:
             self._measured[key, scalar] = self._measured[key, is_scalar] = rows
             self._by[key, bool(is_scalar)] = thing, is_scalar, None
             self._n_bytes = None
+        self._asks(thing, (key, scalar), (key, True), (key, False))
         return self._measured[key, scalar]
 
     def apart(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
@@ -204,6 +205,7 @@ class Block:
             self._measured[key] = self._known(of, lambda: self._distances(distance, first, second))
             self._by[key] = distance, True, (first, second)
             self._n_bytes = None
+        self._asks(distance, key)
         return self._measured[key]
 
     def steps(self, feature: Any, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
@@ -220,7 +222,14 @@ class Block:
             self._measured[key] = self._known(self._of(of, f"steps {first} {second}"), compute)
             self._by[key] = feature, False, (first, second)
             self._n_bytes = None
+        self._asks(feature, key)
         return self._measured[key]
+
+    def _asks(self, thing: Any, *keys: tuple[Hashable, ...]) -> None:
+        """Lets rows be proved by the object that asks for them now, and not by an equal one that measured them."""
+        for key in keys:
+            if key in self._by and self._by[key][0] is not thing:
+                self._by[key] = (thing, *self._by[key][1:])
 
     def measure(self, thing: Any, measure: Measure) -> None:
         """Measures `thing`, which is what a `Measure` names and is bound, so that asking for it takes no outputs."""

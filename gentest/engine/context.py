@@ -124,7 +124,7 @@ class Context:
     def end(self, *, believed: bool) -> None:
         """Ends a check: what it measured is kept on disk where its verdict is believed, and only there."""
         self.maker.audit.stop()
-        self.identities.end()
+        self.identities.end(believed=believed)
         if self.maker.store is not None:
             (self.maker.store.commit if believed else self.maker.store.forget)()
 
@@ -186,7 +186,8 @@ class Context:
     def bound(self, thing: Attribute | Feature | Distance) -> Any:
         """An attribute, feature or distance, ready to run on the device."""
         key = self.identities.key(thing)
-        if key not in self._bound:
+        held = self._bound.get(key)
+        if held is None or (held[1] is not thing and self.identities.own(thing) is not None):
             self._bound[key] = (bind(thing, self.setup), thing)  # kept alive: an id may be its key
         return self._bound[key][0]
 
@@ -224,6 +225,7 @@ class Context:
         block = self._blocks.pop(key, None)
         if block is None:
             block = Block(self.maker, subject, family, probes, alone=alone, batch_size=batch_size)
+        block.subject = subject  # equal, and perhaps another object: what is made again is made by the one under test
         self._make_room()
         self._blocks[key] = block
         block.ahead = self.ahead

@@ -57,8 +57,10 @@ class Identities:
             self._read[id(thing), name] = thing, Identity(digest, found.unknown)  # kept alive: its id is the key
         return self._read[id(thing), name][1]
 
-    def end(self) -> None:
-        """Ends a check: states that its calls led to stand for what they came from."""
+    def end(self, *, believed: bool) -> None:
+        """Ends a check: states that its calls led to stand for what they came from, where its audit agreed."""
+        if not believed:
+            return
         for (_, name), (thing, before) in self._read.items():
             if not before.unknown:
                 now = identify(thing, name=name, tensors=self._tensors)

@@ -248,7 +248,9 @@ def check_probes(name: str, value: Any) -> None:
 
 def check_callable(name: str, value: Any) -> None:
     """An attribute or feature, checked: something to call on outputs."""
-    uncalled = isinstance(value, type) or (isroutine(value) and value.__module__.startswith("gentest.attributes"))
+    uncalled = isinstance(value, type) or (
+        isroutine(value) and (value.__module__ or "").startswith("gentest.attributes")
+    )
     if not callable(value) or uncalled:
         hint = f"call it first: {getattr(value, '__name__', '')}()" if uncalled else ""
         what = "a callable on images [B, C, H, W], or on whatever else the outputs are"
