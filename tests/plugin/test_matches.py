@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import handmade
 import pytest
 
 from gentest import cli
@@ -120,15 +121,9 @@ def test_formed(generator, i):
 """
 
 
-FEW = (
-    MANY.partition("@pytest.mark")[0]
-    .replace("512", "16")
-    .replace("@gentest.settings", '@pytest.mark.parametrize("i", range(31))\n@gentest.settings')
-    .replace("test_matches(generator)", "test_matches(generator, i)")
+@pytest.mark.parametrize(
+    "claims", [5, 23, pytest.param(60, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.slow)]
 )
-
-
-@pytest.mark.parametrize("claims", [5, 23, 60, 200])
 def test_outputs_that_moved_far_are_refused_among_any_number_of_claims(repository: Repository, claims: int) -> None:
     """Moved by 100 sd, 1 of 5 or of 200; what did not move is not refused, and not called held."""
     repository.write(MANY.format(others=claims - 1))
@@ -144,14 +139,20 @@ def test_outputs_that_moved_far_are_refused_among_any_number_of_claims(repositor
         refused.stdout.fnmatch_lines([f"gate: regressed ({claims - 1} held, 1 regressed*"])
 
 
-def test_a_distribution_of_too_few_outputs_for_so_many_claims_is_an_error(repository: Repository) -> None:
-    """Said when the run begins, before anything is made: with that many claims no candidate could be refused."""
-    repository.write(FEW)
+def test_probes_that_are_too_few_for_so_many_claims_are_an_error(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said when a run begins, before anything is made, and by the command: no candidate could be refused."""
+    repository.write(MANY.format(others=3))
     (repository.path / "good.pt").write_text("0")
-    bless(repository, "good")
-    wrong = check(repository, "good", "--gentest-baseline", "blessed.json", "--gentest-drift", "off")
+    blessed = handmade.written(repository.path / "blessed.json", handmade.baseline(handmade.result([0.5] * 8)))
+    wrong = check(repository, "good", "--gentest-baseline", "blessed.json")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
-    wrong.stderr.fnmatch_lines(["*blessed.json: *matches(*: 16 probes or outputs cannot show a regression among 31 *"])
+    said = "test_a.py::test_a between(*): 8 probes or outputs cannot show a regression among 1 claims: p is *"
+    wrong.stderr.fnmatch_lines([f"ERROR: gentest: *blessed.json: {said}"])
+    results = handmade.written(repository.path / "results.json", [handmade.result([0.5] * 8)])
+    assert cli.main(["gate", str(results), "--baseline", str(blessed)]) == 2
+    assert "8 probes or outputs cannot show a regression among 1 claims" in capsys.readouterr().err
 
 
 def test_a_baseline_of_a_distribution_has_embeddings_and_no_outcomes(model: Repository) -> None:
