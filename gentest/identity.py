@@ -95,7 +95,6 @@ MAKING = frozenset({"type", "__class__", "cls"})
 """Names in code that may make another object of a class that is not named."""
 BY_NAME = frozenset({"import_module", "__import__", "modules"})
 """Names in code that lead to a module by a text."""
-CODE_ATTRIBUTES = ("__wrapped__", "_torchdynamo_orig_callable")
 MANGLED = re.compile(rb"___torch_mangle_\d+\.?")
 """A number that TorchScript puts into a name, counted over the whole process."""
 SCRIPT_NOISE = (".debug_pkl", "serialization_id", "/version", "/byteorder")
@@ -227,14 +226,10 @@ class _Reader:
 
     def _of(self, step: str, value: object) -> bytes:
         """The token of a part, which `step` leads to."""
-        kind = type(value)
-        if kind in _PLAIN:
-            return f"{kind.__name__} {value!r}".encode()
-        self._trail.append(step)
-        try:
+        if type(value) in _PLAIN:
             return self._token(value)
-        finally:
-            self._trail.pop()
+        with self._at(step):
+            return self._token(value)
 
     def _reached(self, name: str, value: object) -> bytes:
         """The token of an attribute. One that cannot be read does not count where no reachable code names it."""
@@ -292,8 +287,7 @@ class _Reader:
         if isinstance(value, types.ModuleType):
             return self._module(value)
         if isinstance(value, Holder):
-            with self._at(""):
-                return _hash(b"holder", [self._kind(type(value)), self._token(list(value.content))])
+            return _hash(b"holder", [self._kind(type(value)), self._token(list(value.content))])
         if isinstance(value, (torch.jit.ScriptModule, torch.jit.ScriptFunction)) and hasattr(value, "save_to_buffer"):
             return self._script(value)
         if isinstance(value, torch.fx.GraphModule):
@@ -464,9 +458,8 @@ class _Reader:
     # --- code
 
     def _function(self, value: types.FunctionType) -> bytes:
-        for name in CODE_ATTRIBUTES[1:]:
-            if (original := value.__dict__.get(name)) is not None:
-                return self._of("", original)
+        if (original := value.__dict__.get("_torchdynamo_orig_callable")) is not None:  # made by torch.compile
+            return self._of("", original)
         if (library := _library_of_code(value)) is not None:
             self_name = f"{value.__module__}.{value.__qualname__}"
             # a decorator of a library, such as torch.no_grad, closes over the function that it was given

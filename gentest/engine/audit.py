@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.attributes.attribute import Readout, called, describe, embed, score
+from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
 from gentest.attributes.distances import apart
 from gentest.ends import noise
 from gentest.engine.refused import named
@@ -53,7 +53,7 @@ SUSPECTS = 2
 OF_RANGE, OF_SIZE, LEAST = 1 / 64, 1e-3, 1e-4
 """How far a measurement may differ, alone, from what was kept: a share of its range in a block, or of its size."""
 EXAMINED = 16
-"""Rows of the batch that every generator is examined on first."""
+"""Samples on which every generator is examined, in a batch, before a property is looked at."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,7 @@ class _Disagrees(Exception):
 
     def __init__(self, error: GeneratorError, row: Row) -> None:
         super().__init__(str(error))
-        self.error = named(error, row.probe)
-        self.row = row
+        self.audited = Audited(Audit(), named(error, row.probe), row.subject if row.reused else None)
 
 
 class Auditor:
@@ -113,9 +112,7 @@ class Auditor:
 
     def __init__(self, maker: Maker) -> None:
         self._maker = maker
-        self._is_on = False
-        self.begin(0)
-        self._is_on = False
+        self.stop()
         self._largest_ever: dict[Any, int] = {}
         """By subject, the size of the largest batch after which a row was made alone."""
 
@@ -124,7 +121,6 @@ class Auditor:
         self._is_on = True
         self._rng = np.random.default_rng(seed)
         self._random: list[tuple[float, Row]] = []
-        self._n_seen = 0
         self._layout: list[Row] = []
         self._partial: Row | None = None
         self._largest = 0
@@ -187,7 +183,6 @@ class Auditor:
         if not self._is_on or (block.alone and not reused):
             return
         n, p = block.shape
-        self._n_seen += n * p
         draws = self._rng.random(n * p)
         limit = self._random[-1][0] if len(self._random) == RANDOM else 1.0
         for at in np.flatnonzero(draws < limit):
@@ -259,7 +254,7 @@ class Auditor:
             n_drawn = len(done)
             self._compare_all(self._chosen(), done)
         except _Disagrees as found:
-            return Audited(Audit(), found.error, found.row.subject if found.row.reused else None)
+            return found.audited
         catches = round(1 - 0.05 ** (1 / n_drawn), 4) if n_drawn else 0.0
         n_reused = sum(row.reused for row in done)
         return Audited(Audit(len(done), n_drawn, catches, n_reused, self._maker.meter.images - before))
@@ -271,7 +266,7 @@ class Auditor:
             with self.paused():
                 self._compare_all([row for _, row in self._random[:RANDOM_SLOW]], [])
         except _Disagrees as found:
-            return Audited(Audit(), found.error, found.row.subject if found.row.reused else None)
+            return found.audited
         return Audited(Audit())
 
     def _chosen(self) -> list[Row]:
@@ -366,14 +361,9 @@ class Auditor:
     def _measured(self, row: Row, number: Number, output: Tensor) -> Tensor:
         thing, images = number.thing, _shown(row, output)
         if isinstance(thing, Readout):
-            rows = embed(thing.feature, images)
-            result = thing.read(rows)
-            return result if isinstance(result, Tensor) else torch.as_tensor(result)
+            return (read if number.scalar else read_rows)(thing, embed(thing.feature, images))
         bound = measure_of(thing, row.subject.generator, output.shape[1:])
-        if number.scalar:
-            return score(bound, images)
-        found = called(bound, images)
-        return embed(bound, images) if getattr(found, "ndim", 2) > 1 else score(bound, images)
+        return score(bound, images) if number.scalar else embed(bound, images)
 
     def _compare_whole(self, row: Row) -> None:
         """Raises `_Disagrees` where a margin that was kept of a whole probe is not what it is now."""
@@ -406,8 +396,7 @@ def _difference(kept: Tensor, now: Tensor, unit: float) -> float:
 
 def _shown(row: Row, output: Tensor) -> Tensor:
     """An output as attributes are given it: in [0, 1] where it has a range."""
-    generator = row.subject.generator
-    return output.clamp(0.0, 1.0) if generator.images or generator.output_range is not None else output
+    return output.clamp(0.0, 1.0) if row.subject.bounded else output
 
 
 def _in_half(subject: Subject) -> bool:

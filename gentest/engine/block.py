@@ -184,7 +184,7 @@ class Block:
     @property
     def bounded(self) -> bool:
         """Whether the outputs have a range."""
-        return self.subject.generator.images or self.subject.generator.output_range is not None
+        return self.subject.bounded
 
     def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
         """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar` None takes either."""

@@ -191,8 +191,7 @@ class _Check:
 
     def _unit(self, subject: Subject) -> float:
         """What a difference of a subject's outputs is a share of."""
-        generator = subject.generator
-        return 1.0 if generator.images or generator.output_range is not None else self.context.unit(subject)
+        return 1.0 if subject.bounded else self.context.unit(subject)
 
     def _decided(self, result: Result) -> Result:
         if not self.definition.total:

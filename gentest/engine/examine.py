@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gentest.engine.audit import CHANGED, DRAWN, undeclared
+from gentest.engine.audit import CHANGED, DRAWN, EXAMINED, undeclared
 from gentest.engine.context import PILOT_SEED, Context
 from gentest.engine.evidence import Observed
 from gentest.engine.refused import named
@@ -13,8 +13,6 @@ from gentest.errors import GeneratorError
 from gentest.generators import TANH
 from gentest.probes import Probe, independent, points
 
-EXAMINED = 16
-"""Samples on which a generator is examined before a property is looked at."""
 ALONE = 4
 """Of these, so many once more alone."""
 SAME = 1 / 32

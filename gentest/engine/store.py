@@ -4,8 +4,8 @@ What a row is of (generator, space, probes, what is measured, in which precision
 row carries a checksum. Rows wait in memory until the check that measured them has been audited (`commit`); a check that
 ends in an error leaves none (`forget`), and an identity whose rows proved wrong loses all of them (`discard`). A row
 that is missing, broken or of something else is measured anew, and a folder that cannot be read or written, or whose
-file is a database of another kind, is done without, which is said once. One SQLite
-file, which several sessions may use at a time, and any of them may be killed: what was kept until then is there.
+file is a database of another kind, is done without, which is said once. One SQLite file, which several sessions may use
+at a time, and any of them may be killed: what was kept until then is there.
 """
 
 from __future__ import annotations

@@ -122,6 +122,11 @@ class Subject:
         return cls(generator, key, fingerprint, unknown)
 
     @property
+    def bounded(self) -> bool:
+        """Whether the outputs have a range."""
+        return self.generator.images or self.generator.output_range is not None
+
+    @property
     def computed(self) -> tuple[Hashable, ...]:
         """What the key says of the generator's function and of the values that its space was made of."""
         return self.key[0]  # type: ignore[index, no-any-return]
