@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -254,8 +254,10 @@ def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) 
 
 
 @pytest.fixture
-def peeked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Questions to `gentest.peeking`, answered in this process."""
+def peeked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Questions to `gentest.peeking`, answered in this process: without a `my_model` that another test imported."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my_model", raising=False)
     questions: list[Any] = []
 
     def seen(question: dict[str, Any]) -> dict[str, Any]:
@@ -265,7 +267,8 @@ def peeked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return vars(peeking.peek(question))
 
     monkeypatch.setattr(command, "_seen", seen)
-    return questions
+    yield questions
+    sys.modules.pop("my_model", None)
 
 
 # what is left to a person
