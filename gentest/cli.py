@@ -174,7 +174,7 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     except InvalidArgument as error:
         raise InvalidArgument(f"{given.file} against {given.baseline}: {error}") from error
     weighed = replace(document, results=tuple(gate.applied(document.results, found)), gate=found)
-    anew = [r for r in weighed.results if r.verdict is Verdict.VIOLATED and not r.known]
+    anew = [r for r in weighed.results if r.verdict is Verdict.VIOLATED and not r.left_to_gate]
     if given.markdown:
         sys.stdout.write(markdown.page(weighed))
     else:

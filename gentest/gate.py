@@ -24,7 +24,7 @@ from gentest.embedded import unpacked
 from gentest.errors import InvalidArgument
 from gentest.records import unpack
 from gentest.result import Distribution, Result, Verdict
-from gentest.stats.drift import level_drift
+from gentest.stats.drift import level_drift, p_of_mean, spread_bound
 from gentest.stats.multiplicity import holm
 from gentest.stats.paired import compare, difference_bounds
 from gentest.stats.two_sample import least_p_further, mmd_test
@@ -308,10 +308,17 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, look
     for name in sorted(before.levels.keys() & now.levels.keys()):
         levels = [np.array(unpack(look.levels[name], name)) for look in (before, now)]
         n = min(map(len, levels))
-        unit = max(float(levels[0].std()), LEAST_SPREAD * float(np.abs(levels[0]).max()), 1e-12)
-        level = level_drift((levels[1][:n] - levels[0][:n]) / unit, log_needed=log(2 * terms.claims / terms.alpha))
-        drift = _drift(f"level of {name}", tests, max(0.0, level.log_evidence - log(2)), n)
-        found.append(_Drifting(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
+        least = max(LEAST_SPREAD * float(np.abs(levels[0]).max()), 1e-12)
+        moved = levels[1][:n] - levels[0][:n]
+        unit, sd = max(spread_bound(levels[0]), least), max(float(levels[0].std()), least)
+        differences = moved / unit
+        level = level_drift(differences, log_needed=log(2 * terms.claims / terms.alpha))
+        p_mean = p_of_mean(differences)
+        evidence = min(max(0.0, level.log_evidence - log(2)), -log(max(p_mean, 1e-300)))
+        drift = replace(_drift(f"level of {name}", tests, evidence, n), mean=level.mean * unit / sd)
+        if p_mean <= level.p:  # else nothing was certain before the last latent
+            drift = replace(drift, certain_at=level.certain_at)
+        found.append(_Drifting(drift, max(level.p, p_mean)))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]
         x, y = unpacked(theirs, ours)

@@ -181,7 +181,12 @@ OPTIONS = (
     Option("images", "DIR", "write the outputs of counterexamples as PNG files in this folder", _folder),
     BASELINE,
     Option("save-baseline", "FILE", "bless what is checked: write a baseline of it", _writable, in_ini=False),
-    Option("baseline-probes", "N", "independent probes that a baseline keeps of each property (2048)", _number(32)),
+    Option(
+        "baseline-probes",
+        "N",
+        "independent probes that a baseline keeps of each property (default: 2048; more for a rate below 0.93)",
+        _number(32),
+    ),
     Option("tolerance", "T", "how far a rate may fall below the baseline's (default: 0.05)", _share),
     Option(
         "undecided", "fail|warn", "what a rate or gate does that is undecided (default: fail)", _one_of("fail", "warn")

@@ -250,8 +250,22 @@ class Result:
     """What a report draws of it, where one was asked for: it decides nothing, and no JSON file has it."""
 
     @builtins.property
+    def left_to_gate(self) -> bool:
+        """Whether the gate decides, and not the verdict on the candidate alone.
+
+        So it is where the violation is known, and with a rate that held when the baseline was blessed. `holds`
+        certifies p0 - slack, so that a rate a little below p0 is blessed as often as not, and an equal candidate has
+        other outcomes: by its own verdict one in five such candidates would be refused. What the gate does not
+        compare stays with the verdict: a value of a label, a prior or a radius at which a rate is refuted.
+        """
+        if self.known or self.gate is None or self.rate is None:
+            return self.known
+        in_doubt = self.verdict is Verdict.UNDECIDED or (self.verdict is Verdict.VIOLATED and not self.rate.arms)
+        return in_doubt and self.radius is None and self.gate.baseline_verdict == Verdict.HOLDS.value
+
+    @builtins.property
     def known(self) -> bool:
-        """Whether what speaks against the property did so when the baseline was blessed: then only the gate decides."""
+        """Whether what speaks against the property did so when the baseline was blessed."""
         before = "" if self.gate is None else self.gate.baseline_verdict
         as_bad = {Verdict.VIOLATED.value: (Verdict.VIOLATED, Verdict.UNDECIDED), "undecided": (Verdict.UNDECIDED,)}
         return self.verdict in as_bad.get(before, ())
@@ -259,13 +273,13 @@ class Result:
     @builtins.property
     def passed(self) -> bool:
         """Whether the property may be relied on as far as it was looked at, and has held against the baseline."""
-        absolute = self.verdict in (Verdict.NO_COUNTEREXAMPLE, Verdict.HOLDS) or self.known
+        absolute = self.verdict in (Verdict.NO_COUNTEREXAMPLE, Verdict.HOLDS) or self.left_to_gate
         return absolute and (self.gate is None or self.gate.standing is Standing.HELD)
 
     @builtins.property
     def undecided(self) -> bool:
         """Whether nothing speaks against the property, and too little for it."""
-        refuted = self.verdict in (Verdict.VIOLATED, Verdict.ERROR) and not self.known
+        refuted = self.verdict in (Verdict.VIOLATED, Verdict.ERROR) and not self.left_to_gate
         regressed = self.gate is not None and self.gate.standing is Standing.REGRESSED
         return not (self.passed or refuted or regressed)
 

@@ -21,7 +21,7 @@ from gentest.comparison import Comparison, Drift, Embedded, Gate, Look, Standing
 from gentest.errors import InvalidArgument
 from gentest.records import pack, pack_bytes, unpack
 from gentest.result import Distribution, Document, Result, Verdict
-from gentest.stats.drift import level_drift
+from gentest.stats.drift import level_drift, spread_bound
 from gentest.stats.paired import difference_bounds
 
 HELD, REGRESSED, UNDECIDED = Standing.HELD, Standing.REGRESSED, Standing.UNDECIDED
@@ -600,12 +600,13 @@ HALVES = np.array([0.0, 1.0] * 64)
     ("before", "step"), [(HALVES, 0.25), (np.full(128, -128.0), 0.0064), (np.full(128, 0.0), 5e-13)]
 )
 def test_a_level_moves_by_deviations_of_the_baseline(before: NDArray[np.float64], step: float) -> None:
-    """Its unit is the baseline's deviation, or 1e-4 of its largest level, or 1e-12: these steps are half of each.
+    """Its mean is in the baseline's deviation, or 1e-4 of its largest level, or 1e-12: these steps are half of each.
 
-    The first look has a deviation of 1/2; without one, 1e-4 of 128 is .0128.
+    The first look has a deviation of 1/2; without one, 1e-4 of 128 is .0128. Evidence is in the bound of a deviation.
     """
     drift = only_drift(levels_of(before), levels_of(before + step), claims=3)
-    known = level_drift(np.full(128, 0.5), log_needed=math.log(2 * 3 / 0.01))
+    unit = spread_bound(before) or 2 * step
+    known = level_drift(np.full(128, step / unit), log_needed=math.log(2 * 3 / 0.01))
     assert drift.mean == pytest.approx(0.5, rel=2e-3)  # float32 of -128 + .0064
     assert drift.certain_at == known.certain_at > 0
     assert drift.log_evidence == pytest.approx(known.log_evidence - math.log(2), rel=5e-3)

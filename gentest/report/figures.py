@@ -19,8 +19,10 @@ _BADNESS = (Verdict.ERROR, Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS, V
 
 
 def verdict(result: Result) -> str:
-    """The verdict in a word or two; whether it was known when the baseline was blessed."""
-    return WORDS[result.verdict] + (" (known)" if result.known else "")
+    """The verdict in a word or two; whether it was known when the baseline was blessed, or is left to the gate."""
+    return WORDS[result.verdict] + (
+        " (known)" if result.known else " (left to the gate)" if result.left_to_gate else ""
+    )
 
 
 def probes(result: Result) -> str:

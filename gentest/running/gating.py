@@ -24,8 +24,7 @@ from gentest.engine.driver import Question
 from gentest.errors import InvalidArgument
 from gentest.result import Result, Verdict
 from gentest.running import checkpoints
-
-PROBES = 2048
+from gentest.stats.paired import LEAST_STORED, probes_to_hold
 
 
 class Gating:
@@ -36,7 +35,7 @@ class Gating:
         self.checkpoints = plugin.checkpoint_paths(config)
         self._outcomes = plugin.flag(config, "outcomes")
         self._save: Path | None = values["save-baseline"]
-        self._n_probes: int = values["baseline-probes"] or PROBES
+        self._n_probes: int | None = values["baseline-probes"]
         path, on_command_line = plugin.option(config, plugin.BASELINE)
         if self._save is not None and not on_command_line:
             path = None  # an ini file's is what is being replaced
@@ -109,11 +108,19 @@ class Gating:
         if question.replay is not None:
             return question if entry is None else replace(question, against=entry.sample)
         if entry is None:
-            n = self._n_probes if self._save is not None or (self._outcomes and self.baseline is None) else 0
+            n = self._stored(question) if self._save is not None or (self._outcomes and self.baseline is None) else 0
             return replace(question, n_sampled=n, blesses=self._save is not None)
         n = len(gate.outcomes(entry.sample)) if self._outcomes else 0
         looks = self.terms.drift != "off"
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
+
+    def _stored(self, question: Question) -> int:
+        """How many probes a baseline keeps: as many as were asked for, or as an equal candidate needs to be held."""
+        goal = question.definition.rate
+        if self._n_probes is not None or goal is None:
+            return self._n_probes or LEAST_STORED
+        test = goal.test
+        return probes_to_hold((test.certified, min(test.p0 + test.slack, 1.0)))
 
     def weighed(self, result: Result, question: Question, key: str) -> Result:
         """The result with how it stands to the baseline; an error where the two do not fit."""
@@ -165,7 +172,9 @@ class Gating:
             )
         blessed.save(self._save)
         n = len(blessed.entries)
-        said = f"blessed: {n} {'property' if n == 1 else 'properties'} on {self._n_probes} probes, in {self._save}"
+        stored = sorted({len(gate.outcomes(entry.sample)) for entry in blessed.entries.values()} - {0})
+        on = f" on {' to '.join(map(str, dict.fromkeys((stored[0], stored[-1]))))} probes" if stored else ""
+        said = f"blessed: {n} {'property' if n == 1 else 'properties'}{on}, in {self._save}"
         return said + (f"; no longer in it: {', '.join(lost)}" if lost else "")
 
 

@@ -127,6 +127,26 @@ def compare(
     )
 
 
+LEAST_STORED = 2048
+"""Probes that a baseline keeps of a property, at the least, where nobody says how many."""
+
+
+def probes_to_hold(rates: tuple[float, float]) -> int:
+    """How many probes a baseline keeps, so that a candidate with the same rate is held to have it, 19 times in 20.
+
+    It is of a rate anywhere in `rates`, its least and its most, of a candidate whose outcomes do not depend on the
+    baseline's (the worst case: on the same latents they usually do), and of the default tolerance, 0.05. The wager
+    that certifies "worse by less than the tolerance" grows with the tolerance squared over the variance of a
+    difference of outcomes, 2 r (1 - r), so that the number is in proportion to it: 10,500 times, found by simulation
+    (`tests/trust/calibration.py`), in steps of 512, and 2,048 at the least.
+
+    >>> probes_to_hold((0.93, 0.97)), probes_to_hold((0.72, 0.88)), probes_to_hold((0.3, 0.7))
+    (2048, 4608, 5632)
+    """
+    rate = min(max(0.5, rates[0]), rates[1])
+    return max(LEAST_STORED, 512 * math.ceil(10_500 * 2.0 * rate * (1.0 - rate) / 512))
+
+
 def difference_bounds(wins: int, losses: int, ties: int, alpha: float) -> tuple[float, float]:
     """By how much the candidate holds more often than its baseline (less often where negative): lower, upper bound.
 

@@ -24,6 +24,7 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import eigvalsh
+from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from gentest.errors import InvalidArgument
@@ -43,6 +44,7 @@ _CONSTANT = 1e-8  # a kernel that varies by less, of its size, says nothing
 _ROUNDING = 1e-6  # of the statistic's standard deviation: what permutations that tie exactly may differ by
 _CLEAR = 10  # of the permutations that are always drawn: where more are as far, no others are drawn
 _FLIPS = 999
+_MOST = 2.0 * len(WIDTHS)  # that MMD^2 of the summed kernel can be
 _RADEMACHER = 3.18  # 1 / (4 P(Z >= sqrt 2)) = 3.178...: the constant of Bentkus and Dzindzalieta
 _LEAST = 1e-300  # a p-value is no 0, whose logarithm would be infinite
 _PERMUTATIONS = 1 << 32  # the streams of Philox that permutations are drawn from, and signs
@@ -108,13 +110,14 @@ def mmd_test(x: Floats, y: Floats, *, permutations: int = 499, most: int = 0, se
 
 
 def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> float:
-    """What MMD^2 between the distributions of the rows of `x` [n, D] and `y` [m, D] is surely below: an upper bound.
+    """An upper bound of MMD^2 between the distributions of the rows of `x` [n, D] and `y` [m, D].
 
     It is of the summed kernel at the median distance of these rows, and below the true MMD^2 in at most `alpha` of
-    samples: two are close where the bound is less than what was declared to be. Three rows or more a side. With u the
-    unbiased estimate or 0 where that is negative, z the normal quantile (2.33 at .01) and q below,
+    samples (approximately; counted in `tests/trust/calibration.py`): two are close where the bound is less than what
+    was declared to be. Three rows or more a side. With u the unbiased estimate or 0 where that is negative, z the
+    normal quantile (2.33 at .01), and q and M below,
 
-        bound = max((sqrt(u + v) + z sqrt(v))^2, u + q),    v = min(se^2 / (4 u), lambda_x / n + lambda_y / m)
+        bound = max((sqrt(u + v) + z sqrt(v))^2, u + q, M^2),    v = min(se^2 / (4 u), lambda_x / n + lambda_y / m)
 
     `se` is the jackknife's with either a row of x or a row of y left out (Arvesen 1969, "Jackknifing U-statistics"):
     se^2 = (n - 1) / n sum (u_-i - mean u_-i)^2 over x, and the same over y. Since MMD is a distance, its error is the
@@ -129,9 +132,21 @@ def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> fl
     Fromont et al. 2012, "Kernels based tests with non-asymptotic bootstrap approaches for two-sample problems", with
     which sizes may differ and no row of x is paired with one of y).
 
+    `M` is for a mode that one side has seldom or never shown, since a sample that happens to miss it shows less noise,
+    too. Such a mode moves the MMD by its weight times c, how far it lies from the rest in the kernel's space, and has
+    a variance of its weight times c^2. So an MMD of M, more than was seen, comes with more variance than was seen, as
+    a rate does in a score interval (Wilson 1927, "Probable inference, the law of succession, and statistical
+    inference"), and M is the largest that is within z of its own errors:
+
+        M = sqrt(u + v) + z sqrt(min(se^2 / (4 M^2), lambda_x / n + lambda_y / m) + c (M - sqrt(u)) / min(n, m))
+
+    c is no more than the distance of any point from the mean of a side, sqrt(4 + mean kernel within it); and no more
+    than (r + c (M - sqrt(u))) / M, r the range of the mean kernel to x less that to y over all rows, which says how
+    far single rows lie along the direction in which the two samples differ.
+
     >>> x = np.linspace(0.0, 1.0, 400)[:, None]
     >>> round(closeness(x[::2], x[1::2]), 2), round(closeness(x[::2], x[1::2] + 0.5), 2)
-    (0.1, 1.55)
+    (0.1, 1.59)
     """
     x, y = checked_samples(x=x, y=y)
     if min(len(x), len(y)) < 3:
@@ -143,12 +158,34 @@ def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> fl
     kernel = summed_kernel(squared_distances(np.concatenate([x, y])))
     own = _centred_on_own_means(kernel + len(WIDTHS) * np.eye(n + m), n)
     noise = _largest_eigenvalue(own[:n, :n]) / (n * (n - 1)) + _largest_eigenvalue(own[n:, n:]) / (m * (m - 1))
-    u = max(_mmd2(kernel, n), 0.0)
-    if u > 0.0:
-        noise = min(noise, _jackknife_variance(kernel, n) / (4.0 * u))
+    u, variance, z = max(_mmd2(kernel, n), 0.0), _jackknife_variance(kernel, n), -float(ndtri(alpha))
+    along = min(noise, variance / (4.0 * u)) if u > 0.0 else noise
     np.fill_diagonal(own, 0.0)
-    on_mmd = math.sqrt(u + noise) + -float(ndtri(alpha)) * math.sqrt(noise)
-    return max(on_mmd**2, u + float(np.quantile(_flipped(own, n, seed), 1.0 - alpha, method="higher")))
+    on_mmd = math.sqrt(u + along) + z * math.sqrt(along)
+    unseen = _with_an_unseen_mode(kernel, n, u=u, along=along, noise=noise, variance=variance, z=z)
+    by_flips = u + float(np.quantile(_flipped(own, n, seed), 1.0 - alpha, method="higher"))
+    return min(max(on_mmd**2, unseen**2, by_flips), _MOST)
+
+
+def _with_an_unseen_mode(
+    kernel: Floats, n: int, *, u: float, along: float, noise: float, variance: float, z: float
+) -> float:
+    """The largest MMD that is within z of its own errors: `M` of `closeness`."""
+    m, diagonal = len(kernel) - n, float(len(WIDTHS))
+    within = max(kernel[:n, :n].sum() / (n * (n - 1)), kernel[n:, n:].sum() / (m * (m - 1)))
+    farthest = math.sqrt(diagonal + within)
+    own = np.concatenate([np.full(n, diagonal / n), np.full(m, -diagonal / m)])
+    witness = kernel[:n].mean(axis=0) - kernel[n:].mean(axis=0) + own
+    seen, start = math.sqrt(u), math.sqrt(u + along)
+    width = max(float(witness.max()), 0.0) - min(float(witness.min()), 0.0)
+
+    def excess(mmd: float) -> float:
+        beyond = mmd - seen
+        jump = min(farthest, (width + farthest * beyond) / mmd)
+        return mmd - start - z * math.sqrt(min(noise, variance / (4.0 * mmd**2)) + jump * beyond / min(n, m))
+
+    least = max(start, 1e-9)  # where no two rows differ
+    return float(brentq(excess, least, least + 4.0 + 8.0 * z**2)) if excess(least) < 0.0 else least
 
 
 def further(x: Floats, y: Floats, reference: Floats, *, permutations: int = 9_999, seed: int = 0) -> Further:

@@ -9,10 +9,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gentest.errors import InvalidArgument
 from gentest.stats.betting import log_mean_wealth
-from gentest.stats.drift import CLIP, NULL, LevelDrift, level_drift, log_mean_above
+from gentest.stats.drift import CLIP, NULL, LevelDrift, level_drift, log_mean_above, p_of_mean, spread_bound
 
 ALPHA = 0.01
 THRESHOLD = math.log(2.0 / ALPHA)
@@ -143,3 +144,51 @@ def test_a_value_below_its_least_is_refused() -> None:
             log_mean_above(np.array([0.0, least]), 0.0, -1.0)
     with pytest.raises(InvalidArgument, match=r"^Expected a bound above low=-1\.0 but got bound=-1\.0 "):
         log_mean_above(np.array([0.0]), -1.0, -1.0)
+
+
+def test_a_bound_of_a_deviation_is_its_formula() -> None:
+    """It solves (bound - mean w)^2 = z^2 (var w + max w (bound - mean w)) / n for the mean of squared deviations."""
+    scores = np.random.default_rng(6).lognormal(size=60)
+    w = (scores - scores.mean()) ** 2
+    beyond = spread_bound(scores) ** 2 - w.mean()
+    assert beyond > 0.0
+    assert beyond**2 == pytest.approx(stats.norm.ppf(0.005) ** 2 * (w.var() + w.max() * beyond) / 60)
+    assert spread_bound(np.full(9, 0.25)) == spread_bound(np.zeros(0)) == 0.0
+    assert spread_bound(7.0 * scores + 3.0) == pytest.approx(7.0 * spread_bound(scores))
+
+
+def test_a_bound_of_a_deviation_is_seldom_below_it() -> None:
+    """Of 1,000 samples of 512, one in 200 at most has a bound below the deviation that it was drawn with."""
+    rng = np.random.default_rng(7)
+    for draw, sd in ((rng.standard_normal, 1.0), (rng.standard_exponential, 1.0)):
+        below = sum(spread_bound(draw(512)) < sd for _ in range(1000))
+        assert below <= stats.binom.ppf(0.999, 1000, 0.005)
+
+
+def test_a_p_value_of_a_mean_is_a_t_test_freed_of_skewness() -> None:
+    """Without skewness it is Student's; with it, the statistic is Hall's cubic; both ends are one test's mirror."""
+    even = np.array([-1.0, -0.5, 0.0, 0.5, 1.0]) + 0.9
+    t = stats.ttest_1samp(even, NULL, alternative="greater")
+    assert p_of_mean(even) == pytest.approx(2 * t.pvalue)
+    skewed = np.minimum(np.random.default_rng(8).standard_exponential(40) - 0.4, CLIP)
+    a = (skewed.mean() - NULL) / skewed.std(ddof=1)
+    g = (((skewed - skewed.mean()) / skewed.std(ddof=1)) ** 3).mean()
+    statistic = math.sqrt(40) * (((1 + g * a / 3) ** 3 - 1) / g + g / 240)
+    assert p_of_mean(skewed) == pytest.approx(2 * stats.t.sf(statistic, 39)) == p_of_mean(-skewed)
+    assert p_of_mean(np.append(skewed, np.inf)) == p_of_mean(np.append(skewed, CLIP)) < 1.0
+    assert p_of_mean(np.full(9, 0.05)) == p_of_mean(np.full(9, NULL)) == p_of_mean(np.array([5.0])) == 1.0
+    assert p_of_mean(np.full(9, -0.25)) == 0.0
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_skewed_differences_with_a_mean_of_zero_are_no_drift(sign: float) -> None:
+    """Clipping moves their mean, and the wagers alone would call a fifth of these a drift."""
+    rng = np.random.default_rng(9)
+    by_wagers = by_both = 0
+    for _ in range(400):
+        differences = sign * 6.0 * (rng.lognormal(0.0, 1.5, 512) - math.exp(1.125)) / 8.97
+        p = level_drift(differences).p
+        by_wagers += p <= ALPHA
+        by_both += max(p, p_of_mean(differences)) <= ALPHA
+    assert by_wagers > 40
+    assert by_both <= stats.binom.ppf(0.99, 400, ALPHA)
