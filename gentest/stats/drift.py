@@ -12,11 +12,11 @@ Skewed scores break the wagers in two ways, and each has its remedy:
 - Clipping moves the mean of skewed differences. So a drift also needs the mean of differences not clipped to lie
   beyond 0.1 by a t test whose statistic is freed of skewness (`p_of_mean`).
 - The standard deviation of few heavy-tailed scores is mostly too small. So the unit is an upper bound of it
-  (`spread_bound`), 11 % above the standard deviation of 512 normal scores, and 60 % above that of lognormal ones.
+  (`spread_bound`), 13 % above the standard deviation of 512 normal scores, and 59 % above that of lognormal ones.
 
-With both, at most 1 % of candidates that moved by 0.1 are called a drift, of lognormal scores up to a skewness of 33 and
-of mixtures whose second mode has 1 % or more (`tests/trust/calibration.py`). What no sample shows cannot be covered: a
-second mode of 0.5 % that the 512 scores of a baseline miss is no part of its unit.
+With both, at most 1 % of candidates that moved by 0.1 are called a drift, of lognormal scores up to a skewness of 33
+and of mixtures whose second mode has 2 % or more (`tests/trust/calibration.py`). What no sample shows cannot be
+covered: a second mode of 0.5 % that the 512 scores of a baseline miss is no part of its unit.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CLIP = 3.0
 """Differences beyond so many standard deviations count as this many."""
 NULL = 0.1
 """A mean difference of so many standard deviations is no drift."""
-UNIT_ALPHA = 0.005
-"""How often the bound of a standard deviation may lie below it: as often as one side of a drift of 1 % is wrong."""
+UNIT_ALPHA = 0.0025
+"""How often the bound of a standard deviation may lie below it: a quarter of a drift's 1 %."""
 
 
 def log_mean_above(values: NDArray[np.float64], bound: float, low: float) -> NDArray[np.float64]:
@@ -100,7 +100,7 @@ def spread_bound(scores: NDArray[np.float64]) -> float:
 
     The variance is the mean of squared deviations w. As in a score interval (Wilson 1927, "Probable inference, the law
     of succession, and statistical inference"), a larger mean of w comes with a larger variance of it, since the tail
-    that a sample missed has more of the largest. With z the normal quantile at 0.5 % and h = z^2 max(w) / (2 n)
+    that a sample missed has more of the largest. With z the normal quantile at 0.25 % and h = z^2 max(w) / (2 n)
 
         bound^2 = mean(w) + h + sqrt(h^2 + z^2 var(w) / n)
 

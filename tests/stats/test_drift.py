@@ -152,17 +152,17 @@ def test_a_bound_of_a_deviation_is_its_formula() -> None:
     w = (scores - scores.mean()) ** 2
     beyond = spread_bound(scores) ** 2 - w.mean()
     assert beyond > 0.0
-    assert beyond**2 == pytest.approx(stats.norm.ppf(0.005) ** 2 * (w.var() + w.max() * beyond) / 60)
+    assert beyond**2 == pytest.approx(stats.norm.ppf(0.0025) ** 2 * (w.var() + w.max() * beyond) / 60)
     assert spread_bound(np.full(9, 0.25)) == spread_bound(np.zeros(0)) == 0.0
     assert spread_bound(7.0 * scores + 3.0) == pytest.approx(7.0 * spread_bound(scores))
 
 
 def test_a_bound_of_a_deviation_is_seldom_below_it() -> None:
-    """Of 1,000 samples of 512, one in 200 at most has a bound below the deviation that it was drawn with."""
+    """Of 1,000 samples of 512, one in 400 at most has a bound below the deviation that it was drawn with."""
     rng = np.random.default_rng(7)
     for draw, sd in ((rng.standard_normal, 1.0), (rng.standard_exponential, 1.0)):
         below = sum(spread_bound(draw(512)) < sd for _ in range(1000))
-        assert below <= stats.binom.ppf(0.999, 1000, 0.005)
+        assert below <= stats.binom.ppf(0.999, 1000, 0.0025)
 
 
 def test_a_p_value_of_a_mean_is_a_t_test_freed_of_skewness() -> None:
