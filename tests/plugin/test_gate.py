@@ -735,3 +735,40 @@ def test_it(generator):
     small, large = sorted(entry.sample.spreads.values())
     assert large == pytest.approx(1000 * small, rel=1e-2)
     assert gate(model, "good", *GENTLE).ret == 0
+
+
+RATED = LIT + "\n@lit().at_rate(0.95)\ndef test_lit(generator):\n    return generator\n"
+
+
+def test_a_rate_that_held_is_left_to_the_gate(model: Repository) -> None:
+    """A candidate whose own rate is refuted passes where the gate holds it, and fails where the gate does not."""
+    model.write(RATED)
+    for name, share in {"blessed": "0.99", "fallen": "0.89", "violating": "0.6"}.items():
+        (model.path / f"{name}.pt").write_text(share)
+    assert bless(model, "blessed", *GENTLE, probes=2048).ret == 0
+    wide = ("--gentest-tolerance", "0.3", *GENTLE, "--gentest-json", "run.json")
+    passing = gate(model, "fallen", *wide)
+    passing.assert_outcomes(passed=1)
+    passing.stdout.fnmatch_lines(["held  violated (left to the gate)  test_lit  lit().at_rate(0.95) *", "gate: held *"])
+    assert passing.ret == 0
+    (result,) = model.document("run.json")["results"]
+    assert (result["verdict"], result["rate"]["verdict"], result["gate"]["standing"]) == (
+        "violated",
+        "violated",
+        "held",
+    )
+    failing = gate(model, "fallen", *GENTLE)
+    failing.assert_outcomes(failed=1)
+    failing.stdout.fnmatch_lines(["regressed  violated (left to the gate)  test_lit *", "gate: regressed *"])
+    # a baseline that never held excuses what it knows, and a rate that was undecided is no licence to violate
+    bless(model, "violating", *GENTLE, probes=256)
+    gate(model, "violating", *GENTLE).stdout.fnmatch_lines(["held  violated (known)  test_lit *"])
+    bless(model, "good", "--gentest-budget", "32", *GENTLE, probes=256)
+    gate(model, "violating", "--gentest-tolerance", "0.9", *GENTLE).assert_outcomes(failed=1)
+
+
+def test_a_lower_rate_is_blessed_on_more_probes(model: Repository) -> None:
+    """An equal candidate of a lower rate needs more probes to be held, so the baseline keeps more."""
+    model.write(RATED.replace("0.95", "0.8") + "\n@steady()\ndef test_steady(generator):\n    return generator\n")
+    blessed = model.check("--gentest-checkpoint", "good.pt", "--gentest-save-baseline", "blessed.json", *GENTLE)
+    blessed.stdout.fnmatch_lines(["blessed: 2 properties on 2048 to 4608 probes, in *"])
