@@ -205,7 +205,11 @@ def merged_looks(samples: Iterable[Sample]) -> dict[str, Look]:
                     )
             levels = {**seen.levels, **sample.look.levels}
             pictures = seen.pictures or sample.look.pictures
-            looks[look_key(sample)] = Look(levels, {**seen.embeddings, **sample.look.embeddings}, pictures)
+            embeddings = dict(seen.embeddings)
+            for name, embedded in sample.look.embeddings.items():
+                if name not in embeddings or len(embeddings[name].rows) <= len(embedded.rows):
+                    embeddings[name] = embedded  # of `matches(n=)` and another property, the larger on both sides
+            looks[look_key(sample)] = Look(levels, embeddings, pictures)
     return looks
 
 
@@ -219,19 +223,24 @@ def _alike(one: str, other: str) -> bool:
 
 
 def check_look(look: Look, name: str) -> Look:
-    """A look from a file, checked: all levels and embeddings are of as many outputs, at least two, and finite.
+    """A look from a file, checked: all levels are of as many outputs, and so is an embedding; at least two, and finite.
 
+    An embedding that `matches(n=)` compares may be of another number of outputs.
     Its pictures are small ones, as gentest writes them.
     """
     check_pictures(look.pictures, f"the outputs of {name}")
     counts = {len(unpack(scores, f"the levels of {name}")) for scores in look.levels.values()}
+    embedded_counts = set()
     for embedded in look.embeddings.values():
         rows = unpack_bytes(embedded.rows, f"the embeddings of {name}")
         if embedded.dim < 1 or len(rows) % embedded.dim or not embedded.scale > 0:
             raise InvalidArgument(f"the embeddings of {name} are no rows of {embedded.dim} numbers")
-        counts.add(len(rows) // embedded.dim)
-    if len(counts) > 1 or not 2 <= min(counts, default=2) <= MOST_OUTPUTS:
-        raise InvalidArgument(f"levels and embeddings of {name} are of {sorted(counts)} outputs")
+        embedded_counts.add(len(rows) // embedded.dim)
+    every = sorted(counts | embedded_counts)
+    if len(counts) > 1 or (embedded_counts and not counts <= embedded_counts):
+        raise InvalidArgument(f"levels and embeddings of {name} are of {every} outputs")
+    if every and not 2 <= every[0] <= every[-1] <= MOST_OUTPUTS:
+        raise InvalidArgument(f"levels and embeddings of {name} are of {every} outputs")
     return look
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from gentest import cli
 from gentest.baseline import Baseline
+from gentest.embedded import unpacked
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository
@@ -153,6 +154,16 @@ def test_probes_that_are_too_few_for_so_many_claims_are_an_error(
     results = handmade.written(repository.path / "results.json", [handmade.result([0.5] * 8)])
     assert cli.main(["gate", str(results), "--baseline", str(blessed)]) == 2
     assert "8 probes or outputs cannot show a regression among 1 claims" in capsys.readouterr().err
+
+
+def test_a_distribution_of_another_size_is_blessed_beside_other_properties(repository: Repository) -> None:
+    """`matches(n=)` and the look at outputs keep as many each, and the baseline reads back."""
+    repository.write(MANY.format(others=1).replace("n=512", "n=300"))
+    (repository.path / "good.pt").write_text("0")
+    bless(repository, "good")
+    (look,) = Baseline.load(repository.path / "blessed.json").looks.values()
+    assert [len(unpacked(embedded)[0]) for embedded in look.embeddings.values()] == [512, 300]
+    assert check(repository, "good", "--gentest-baseline", "blessed.json").ret == 0
 
 
 def test_a_baseline_of_a_distribution_has_embeddings_and_no_outcomes(model: Repository) -> None:
