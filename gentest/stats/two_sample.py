@@ -138,7 +138,7 @@ def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> fl
     a rate does in a score interval (Wilson 1927, "Probable inference, the law of succession, and statistical
     inference"), and M is the largest that is within z of its own errors:
 
-        M = sqrt(u + v) + z sqrt(min(se^2 / (4 M^2), lambda_x / n + lambda_y / m) + c (M - sqrt(u)) / min(n, m))
+        M = sqrt(u) + z sqrt(v + c (M - sqrt(u)) / min(n, m))
 
     c is no more than the distance of any point from the mean of a side, sqrt(4 + mean kernel within it); and no more
     than (r + c (M - sqrt(u))) / M, r the range of the mean kernel to x less that to y over all rows, which says how
@@ -146,7 +146,7 @@ def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> fl
 
     >>> x = np.linspace(0.0, 1.0, 400)[:, None]
     >>> round(closeness(x[::2], x[1::2]), 2), round(closeness(x[::2], x[1::2] + 0.5), 2)
-    (0.1, 1.59)
+    (0.1, 1.64)
     """
     x, y = checked_samples(x=x, y=y)
     if min(len(x), len(y)) < 3:
@@ -158,33 +158,30 @@ def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> fl
     kernel = summed_kernel(squared_distances(np.concatenate([x, y])))
     own = _centred_on_own_means(kernel + len(WIDTHS) * np.eye(n + m), n)
     noise = _largest_eigenvalue(own[:n, :n]) / (n * (n - 1)) + _largest_eigenvalue(own[n:, n:]) / (m * (m - 1))
-    u, variance, z = max(_mmd2(kernel, n), 0.0), _jackknife_variance(kernel, n), -float(ndtri(alpha))
-    along = min(noise, variance / (4.0 * u)) if u > 0.0 else noise
+    u, z = max(_mmd2(kernel, n), 0.0), -float(ndtri(alpha))
+    along = min(noise, _jackknife_variance(kernel, n) / (4.0 * u)) if u > 0.0 else noise
     np.fill_diagonal(own, 0.0)
     on_mmd = math.sqrt(u + along) + z * math.sqrt(along)
-    unseen = _with_an_unseen_mode(kernel, n, u=u, along=along, noise=noise, variance=variance, z=z)
+    unseen = _with_an_unseen_mode(kernel, n, seen=math.sqrt(u), along=along, z=z)
     by_flips = u + float(np.quantile(_flipped(own, n, seed), 1.0 - alpha, method="higher"))
     return min(max(on_mmd**2, unseen**2, by_flips), _MOST)
 
 
-def _with_an_unseen_mode(
-    kernel: Floats, n: int, *, u: float, along: float, noise: float, variance: float, z: float
-) -> float:
+def _with_an_unseen_mode(kernel: Floats, n: int, *, seen: float, along: float, z: float) -> float:
     """The largest MMD that is within z of its own errors: `M` of `closeness`."""
     m, diagonal = len(kernel) - n, float(len(WIDTHS))
     within = max(kernel[:n, :n].sum() / (n * (n - 1)), kernel[n:, n:].sum() / (m * (m - 1)))
     farthest = math.sqrt(diagonal + within)
     own = np.concatenate([np.full(n, diagonal / n), np.full(m, -diagonal / m)])
     witness = kernel[:n].mean(axis=0) - kernel[n:].mean(axis=0) + own
-    seen, start = math.sqrt(u), math.sqrt(u + along)
     width = max(float(witness.max()), 0.0) - min(float(witness.min()), 0.0)
 
     def excess(mmd: float) -> float:
         beyond = mmd - seen
         jump = min(farthest, (width + farthest * beyond) / mmd)
-        return mmd - start - z * math.sqrt(min(noise, variance / (4.0 * mmd**2)) + jump * beyond / min(n, m))
+        return beyond - z * math.sqrt(along + jump * beyond / min(n, m))
 
-    least = max(start, 1e-9)  # where no two rows differ
+    least = max(seen, 1e-9)  # where no two rows differ
     return float(brentq(excess, least, least + 4.0 + 8.0 * z**2)) if excess(least) < 0.0 else least
 
 

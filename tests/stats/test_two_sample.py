@@ -270,6 +270,20 @@ def test_a_bound_of_mmd_is_seldom_below_it(
     assert below <= stats.binom.ppf(0.99, 300, 0.01)
 
 
+@pytest.mark.parametrize("n", [64, 256])
+def test_a_bound_covers_a_mode_that_a_sample_shows_seldom(n: int) -> None:
+    """One side is a point, the other has a second one, of any weight up to 12 %: at most alpha are below, exactly.
+
+    How often the second point is drawn is binomial, and the bound a function of that number.
+    """
+    counts = np.arange(n // 4)
+    rows = [np.r_[np.ones((k, 1)), np.zeros((n - k, 1))] for k in counts]
+    bounds = np.array([closeness(np.zeros((n, 1)), y) for y in rows])
+    for p in np.linspace(0.002, 0.12, 60):
+        true = 2 * p**2 * sum(1 - math.exp(-1 / (2 * width**2)) for width in WIDTHS)
+        assert stats.binom.pmf(counts[bounds < true], n, p).sum() <= 0.01
+
+
 def test_a_bound_shrinks_with_the_samples() -> None:
     """Where nothing differs the bound falls about as one over the size; where something does, it nears the truth."""
     rng = np.random.default_rng(16)
@@ -337,11 +351,12 @@ def test_a_p_value_is_that_of_the_largest_scale(shift: float, sizes: tuple[int, 
     ("shift", "dimensions", "alpha", "largest"),
     [
         (1.0, 2, 0.01, "most"),
-        (0.0, 2, 0.2, "unseen mode"),
+        (1.0, 2, 0.1, "unseen mode"),
         (1.0, 2, 0.4, "noise"),
         (1.0, 32, 0.45, "signs"),
         (1.5, 32, 0.45, "signs"),
-        (0.0, 2, 0.45, "unseen mode"),
+        (3.0, 2, 0.2, "unseen mode"),
+        (0.0, 2, 0.45, "noise"),
     ],
 )
 def test_a_bound_is_the_largest_of_three(shift: float, dimensions: int, alpha: float, largest: str) -> None:
@@ -370,12 +385,12 @@ def test_a_bound_is_the_largest_of_three(shift: float, dimensions: int, alpha: f
     witness = [full[rows_x, i].mean() - full[rows_y, i].mean() for i in range(15)]
     width = max(0.0, *witness) - min(0.0, *witness)
     c = math.sqrt(4.0 + max(kernel[:9, :9].sum() / 72, kernel[9:, 9:].sum() / 30))
-    least, most = math.sqrt(u + v), 100.0
+    least, most = math.sqrt(u), 100.0
     for _ in range(100):
         mmd = (least + most) / 2
         jump = min(c, (width + c * (mmd - math.sqrt(u))) / mmd)
-        spread = min(lambdas, jackknife / (4 * mmd**2)) + jump * (mmd - math.sqrt(u)) / 6
-        least, most = (mmd, most) if mmd - math.sqrt(u + v) < z * math.sqrt(spread) else (least, mmd)
+        spread = v + jump * (mmd - math.sqrt(u)) / 6
+        least, most = (mmd, most) if mmd - math.sqrt(u) < z * math.sqrt(spread) else (least, mmd)
     bounds = {
         "noise": (math.sqrt(u + v) + z * math.sqrt(v)) ** 2,
         "signs": u + q,
