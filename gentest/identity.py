@@ -136,6 +136,8 @@ ASKED_STATE: dict[str, Callable[[], object]] = {
 """... and what counts only where code names that function."""
 MANGLED = re.compile(rb"___torch_mangle_\d+\.?")
 """A number that TorchScript puts into a name, counted over the whole process."""
+CONSTANTS = re.compile(rb"(?:^ *\w+ : Final\[.*\n)+", re.MULTILINE)
+"""Constants of a TorchScript class, which come in another order in each process."""
 SCRIPT_NOISE = (".debug_pkl", "serialization_id", "/version", "/byteorder")
 """Entries of a TorchScript archive that say where and when it was written."""
 
@@ -277,7 +279,7 @@ class _Reader:
             for name, part in vars(module).items():
                 if isinstance(part, types.FunctionType) and _patched(part):
                     yield name.encode() + self._of(f".{name}", part)
-        for mode in _get_current_function_mode_stack():
+        for mode in _get_current_function_mode_stack():  # type: ignore[no-untyped-call]
             yield self._of("torch.overrides: a mode", mode)
         if self._used & BY_NAME:
             for name in sorted((self.texts | self._used) & set(sys.modules)):
@@ -506,7 +508,7 @@ class _Reader:
         """TorchScript: code, constants, attributes and weights, without where and when it was written."""
         with zipfile.ZipFile(io.BytesIO(value.save_to_buffer())) as archive:
             entries = [
-                (MANGLED.sub(b"", name.partition("/")[2].encode()), MANGLED.sub(b"", archive.read(name)))
+                (MANGLED.sub(b"", name.partition("/")[2].encode()), _script_entry(archive.read(name)))
                 for name in sorted(archive.namelist())
                 if not name.endswith(SCRIPT_NOISE)
             ]
@@ -728,7 +730,8 @@ class _Reader:
         tokens += [self._kind(type(value))] if type(value) is not type else []
         tokens += self._description(value)
         tokens += [self._of("", part) for part in value.__subclasses__()] if "__subclasses__" in self._used else []
-        for name, part in vars(value).get("__dataclass_fields__", {}).items():
+        own_fields: dict[str, Any] = vars(value).get("__dataclass_fields__", {})
+        for name, part in own_fields.items():
             given = (part.default, part.default_factory, part.metadata)
             tokens.append(name.encode() + self._reached(name, given))
         for name, part in sorted(vars(value).items()):
@@ -787,7 +790,8 @@ class _Reader:
                 tokens.append(name.encode() + self._token(list((part or {}).values())))
             else:
                 tokens.append(str(name).encode() + self._reached(str(name), part))
-        for name, member in _slots(type(value)):
+        kind: type = type(value)
+        for name, member in _slots(kind):
             try:
                 tokens.append(name.encode() + self._reached(name, member.__get__(value)))
             except AttributeError:
@@ -813,6 +817,11 @@ class _Reader:
             return f"global {made}".encode()
         rest = [list(part) if isinstance(part, Iterator) else part for part in made]
         return _hash(b"reduced", [self._of("", part) for part in rest])
+
+
+def _script_entry(raw: bytes) -> bytes:
+    """A part of a TorchScript archive, without what differs from process to process."""
+    return CONSTANTS.sub(lambda run: b"".join(sorted(run[0].splitlines(keepends=True))), MANGLED.sub(b"", raw))
 
 
 def _short(key: object) -> str:
