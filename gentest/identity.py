@@ -715,7 +715,8 @@ class _Reader:
 
     def _class(self, value: type, *, skipped: frozenset[str] = frozenset()) -> bytes:
         library = _library(value.__module__)
-        if library is not None and not (value.__module__ == "builtins" and _of_python(value)):
+        made_here = value.__module__ in ("builtins", "types") and _of_python(value)  # as by `make_dataclass`
+        if library is not None and (not made_here or getattr(types, value.__name__, None) is value):
             name = f"{value.__module__}.{value.__qualname__}"
             self.names |= set() if skipped else {value.__name__}
             patches = [token for base in value.__mro__ for token in self._others_in(base)]
