@@ -15,10 +15,13 @@ address, path or module name enters a digest.
 
 from __future__ import annotations
 
-import builtins
+import collections
+import copyreg
+import decimal
 import dis
 import enum
 import functools
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import io
@@ -32,16 +35,19 @@ import sysconfig
 import types
 import weakref
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.special
 import torch
 import xxhash
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+from torch.overrides import _get_current_function_mode_stack
 
 from gentest.weights import Holder
 
@@ -53,36 +59,53 @@ SHORT = 64
 """Text and bytes up to this length are written into a digest as they are."""
 ALWAYS = frozenset({"forward"})
 """Methods that are called without their name in any code: torch calls `forward`."""
-DYNAMIC = frozenset({"getattr", "vars", "__dict__", "eval", "exec", "globals", "locals", "attrgetter", "methodcaller"})
+DYNAMIC = frozenset(
+    {
+        "__dict__", "__getattribute__", "attrgetter", "dir", "eval", "exec", "getattr", "getattr_static", "getmembers",
+        "globals", "locals", "methodcaller", "vars",
+    }
+)  # fmt: skip
 """Names in code that may reach any attribute, by a name made at run time."""
+OF_LOCALS = frozenset({"locals", "vars", "eval", "exec", "dir"})
+"""Names in code that may ask for a local variable by its name."""
 BY_VERSION = frozenset({"torch", "numpy", "scipy", "gentest"})
 """Packages that count as their version alone."""
 PATHS = frozenset({"_name_or_path", "name_or_path", "_use_default_values", "_diffusers_version", "_commit_hash"})
-"""Entries of Hugging Face's configurations that say where a file came from, and decide nothing."""
+"""Entries of Hugging Face's configurations that say where a file came from: they count where code names them."""
 OF_MODULES = frozenset(
     {
-        "_backward_hooks", "_backward_pre_hooks", "_compiled_call_impl", "_is_full_backward_hook", "_is_torch_compile",
-        "_load_state_dict_post_hooks", "_load_state_dict_pre_hooks", "_non_persistent_buffers_set",
-        "_state_dict_hooks", "_state_dict_pre_hooks",
+        "_compiled_call_impl", "_is_torch_compile", "_load_state_dict_post_hooks", "_load_state_dict_pre_hooks",
     }
 )  # fmt: skip
-"""Attributes of an `nn.Module` that do not enter its forward pass."""
+"""Attributes of an `nn.Module` that do not enter what it computes."""
 HOOKS = frozenset(
     {
-        "_forward_hooks", "_forward_hooks_always_called", "_forward_hooks_with_kwargs", "_forward_pre_hooks",
-        "_forward_pre_hooks_with_kwargs",
+        "_backward_hooks", "_backward_pre_hooks", "_forward_hooks", "_forward_hooks_always_called",
+        "_forward_hooks_with_kwargs", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks",
+        "_state_dict_pre_hooks",
     }
 )  # fmt: skip
 """Attributes of an `nn.Module` whose keys are numbers counted over the whole process."""
+OF_ORDER = frozenset({"parameters", "named_parameters", "buffers", "named_buffers", "state_dict"})
+"""Names in code that may go through weights and buffers in their order."""
+OF_GRADIENTS = frozenset({"requires_grad", "grad", "backward", "is_leaf"})
+"""Names in code that may ask for more of a tensor than its values: for gradients, ..."""
+OF_LAYOUT = frozenset({"stride", "strides", "is_contiguous", "flags", "storage_offset"})
+"""... for how they lie in memory, ..."""
+OF_STORAGE = frozenset({"as_strided", "storage", "untyped_storage"})
+"""... and for what lies beside them."""
 OF_CLASSES = frozenset(
     {
         "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__", "__annotations_cache__",
-        "__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__", "__match_args__",
-        "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__static_attributes__", "__weakref__",
-        "_abc_impl",
+        "__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__", "__module__",
+        "__orig_bases__", "__parameters__", "__qualname__", "__static_attributes__", "__weakref__", "_abc_impl",
     }
 )  # fmt: skip
 """Entries of a class that do not decide what its methods compute."""
+DESCRIBING = ("__doc__", "__module__", "__name__", "__qualname__")
+"""What describes a function or a class: it counts where code names it, ..."""
+OF_ANNOTATIONS = frozenset({"__annotations__", "get_annotations", "get_type_hints", "signature"})
+"""... and annotations where code names one of these."""
 OF_MAKING = frozenset(
     {
         "__init__", "__new__", "__post_init__", "__del__", "__dir__", "__sizeof__",
@@ -91,12 +114,30 @@ OF_MAKING = frozenset(
     }
 )  # fmt: skip
 """Methods that make and copy an object: of a class they count where code may make one."""
-MAKING = frozenset({"type", "__class__", "cls"})
+MAKING = frozenset({"type", "__class__", "cls", "copy", "deepcopy", "replace", "pickle", "dumps", "loads"})
 """Names in code that may make another object of a class that is not named."""
 BY_NAME = frozenset({"import_module", "__import__", "modules"})
 """Names in code that lead to a module by a text."""
+LEAST_TEXT = 4
+"""Characters of a text that may be part of the name of an environment variable, put together at run time."""
+OF_PYTEST = "PYTEST_"
+"""Environment variables that pytest sets for each test begin so."""
+GLOBAL_STATE: dict[str, Callable[[], object]] = {
+    "get_default_dtype": torch.get_default_dtype,
+    "are_deterministic_algorithms_enabled": torch.are_deterministic_algorithms_enabled,
+}
+"""What is set once for everything that is computed, by the function that tells it, ..."""
+ASKED_STATE: dict[str, Callable[[], object]] = {
+    "get_float32_matmul_precision": torch.get_float32_matmul_precision,
+    "get_num_threads": torch.get_num_threads,
+    "geterr": np.geterr,
+    "getcontext": lambda: str(decimal.getcontext()),
+}
+"""... and what counts only where code names that function."""
 MANGLED = re.compile(rb"___torch_mangle_\d+\.?")
 """A number that TorchScript puts into a name, counted over the whole process."""
+CONSTANTS = re.compile(rb"(?:^ *\w+ : Final\[.*\n)+", re.MULTILINE)
+"""Constants of a TorchScript class, which come in another order in each process."""
 SCRIPT_NOISE = (".debug_pkl", "serialization_id", "/version", "/byteorder")
 """Entries of a TorchScript archive that say where and when it was written."""
 
@@ -104,9 +145,12 @@ _PLAIN = (type(None), bool, int, float, complex, type(Ellipsis), type(NotImpleme
 _TORCH_VALUES = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 _BY_NAME = (
     types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
-    types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType, np.ufunc,
+    types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
 )  # fmt: skip
+_OF_C = frozenset(_BY_NAME)
 _FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
+_DATA = (list, tuple, dict, set, frozenset, bytearray, np.ndarray, Tensor, functools.partial, types.SimpleNamespace)
+"""Types whose values in a library's namespace are read: somebody may have put them there, or changed them."""
 _OPAQUE = ("_thread.lock", "_thread.RLock", "_contextvars.Token")
 """Types of C that hold nothing a result depends on."""
 
@@ -159,8 +203,16 @@ def identify(thing: object, *, name: str = "", tensors: Tensors | None = None) -
 
 
 def _surroundings(used: frozenset[str], texts: set[str]) -> list[bytes]:
-    """The environment variables that code or a value names, where code reads any."""
-    asked = sorted((used | texts) & set(os.environ)) if used & {"environ", "getenv"} else ()
+    """The environment variables that code or a value names, whole or in part, where code reads any."""
+    if not used & {"environ", "getenv"}:
+        return []
+    parts = {text for text in texts if len(text) >= LEAST_TEXT}
+    parts |= {text.upper() for text in parts} if "upper" in used else set()
+    asked = [
+        name
+        for name in sorted(os.environ)
+        if not name.startswith(OF_PYTEST) and (name in used or name in texts or any(part in name for part in parts))
+    ]
     return [f"{name}={os.environ[name]}".encode() for name in asked]
 
 
@@ -175,6 +227,10 @@ def _hash(tag: bytes, tokens: Iterable[bytes]) -> bytes:
 def _content(raw: np.ndarray[Any, Any]) -> bytes:
     """16 bytes that tell a row of bytes from any other."""
     return xxhash.xxh3_128_digest(raw.data)
+
+
+_OF_WRAPPERS = (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__")
+"""What `functools.wraps` puts into a function's attributes."""
 
 
 class _Unreadable(Exception):
@@ -197,6 +253,7 @@ class _Reader:
         """Tokens by id, with what they are of, kept alive."""
         self._kinds: dict[type, bytes] = {}
         """Tokens of classes as what objects are of, without the methods that make them."""
+        self._others: dict[type, list[bytes]] = {}
         self._open: dict[int, int] = {}
         """The depth of what is being read, by id."""
         self._trail: list[str] = []
@@ -205,10 +262,28 @@ class _Reader:
     def whole(self, thing: object) -> bytes:
         """The token of the value at the top."""
         try:
-            return self._token(thing)
+            return _hash(b"whole", [self._token(thing), *self._around()])
         except RecursionError:
             self._trail.clear()
             return self._missing("it is nested too deeply")
+
+    def _around(self) -> Iterator[bytes]:
+        """The tokens of what is set for everything that is computed, and of the modules that code reaches by a text."""
+        for name, told in (GLOBAL_STATE | {n: f for n, f in ASKED_STATE.items() if n in self._used}).items():
+            yield name.encode() + self._token(told())
+        for name, part in sorted(vars(torch_module).items()):
+            if name.startswith("_global_") and isinstance(part, dict) and part:
+                yield name.encode() + self._of(f"torch.nn: {name}", list(part.values()))
+        yield self._kind(Tensor)
+        for module in (torch, nn.functional):
+            for name, part in vars(module).items():
+                if isinstance(part, types.FunctionType) and _patched(part):
+                    yield name.encode() + self._of(f".{name}", part)
+        for mode in _get_current_function_mode_stack():  # type: ignore[no-untyped-call]
+            yield self._of("torch.overrides: a mode", mode)
+        if self._used & BY_NAME:
+            for name in sorted((self.texts | self._used) & set(sys.modules)):
+                yield name.encode() + self._of(name, sys.modules[name])
 
     def _missing(self, why: str) -> bytes:
         if not self.unknown:
@@ -297,7 +372,8 @@ class _Reader:
             hooks = self._hooks(value)
             return _hash(b"compiled", [original, hooks]) if hooks else original
         if isinstance(value, enum.Enum):
-            return _hash(b"enum", [self._token(kind), value.name.encode(), self._of(".value", value.value)])
+            state = self._state(value)
+            return _hash(b"enum", [self._token(kind), str(value.name).encode(), self._of(".value", value.value), state])
         if isinstance(value, _TORCH_VALUES):
             return f"torch {value}".encode()
         if isinstance(value, torch.Generator):
@@ -311,16 +387,20 @@ class _Reader:
         if isinstance(value, types.MethodType):
             return _hash(b"method", [self._of(".__func__", value.__func__), self._of("", value.__self__)])
         if isinstance(value, (staticmethod, classmethod)):
+            self.names |= {"cls"} if isinstance(value, classmethod) else set()
             return _hash(kind.__name__.encode(), [self._of("", value.__func__)])
         if isinstance(value, property):
             return _hash(b"property", [self._of("", f) for f in (value.fget, value.fset)])
         if isinstance(value, functools.partial):
-            words = sorted(value.keywords.items())
             given = [self._of(f"({i})", v) for i, v in enumerate(value.args)]
-            given += [name.encode() + self._of(f"({name}=)", v) for name, v in words]
+            given += [name.encode() + self._of(f"({name}=)", v) for name, v in value.keywords.items()]
             return _hash(b"partial", [self._of(".func", value.func), *given, self._state(value)])
         if isinstance(value, _BY_NAME):
             return self._builtin(value)
+        if isinstance(value, np.ufunc):
+            if not any(getattr(library, value.__name__, None) is value for library in (np, scipy.special)):
+                raise _Unreadable("it does not show the function that it was made of")
+            return f"ufunc {value.__name__}".encode()
         if isinstance(value, types.CellType):
             try:
                 return self._of("", value.cell_contents)
@@ -332,10 +412,15 @@ class _Reader:
             return _hash(b"weakref", [self._of("()", value())])
         if isinstance(value, types.MappingProxyType):
             return self._mapping(b"mappingproxy", dict(value))
-        if hasattr(value, "__wrapped__") and kind.__module__ == "functools":  # lru_cache
-            return self._of("", value.__wrapped__)
+        if kind.__module__ == "functools" and hasattr(value, "__wrapped__"):  # lru_cache
+            own = {name: part for name, part in vars(value).items() if name not in _OF_WRAPPERS}
+            return _hash(b"cached", [self._of("", value.__wrapped__), self._mapping(b"attributes", own)])
         if value is os.environ:
+            self.names.add("environ")
             return b"environ"
+        if value is sys.modules:
+            self.names.add("modules")
+            return b"modules"
         return self._object(value)
 
     # --- content
@@ -344,12 +429,26 @@ class _Reader:
         held = self._tensors.get(id(value))
         same = held is not None and held.tensor() is value
         if same and held is not None and _written(value) == (held.version, held.pointer):
-            return held.token
-        token = self._tensor_content(value)
-        version, pointer = _written(value)
-        if version >= 0:
-            self._tensors[id(value)] = _Held(weakref.ref(value), version, pointer, token)
-        return token
+            token = held.token
+        else:
+            token = self._tensor_content(value)
+            version, pointer = _written(value)
+            if version >= 0:
+                self._tensors[id(value)] = _Held(weakref.ref(value), version, pointer, token)
+        beside = list(self._beside(value))
+        return _hash(b"tensor beside", [token, *beside]) if beside else token
+
+    def _beside(self, value: Tensor) -> Iterator[bytes]:
+        """What a tensor has besides its values, as far as reachable code may ask for it."""
+        if self._any_name or self._used & OF_GRADIENTS:
+            yield f"{value.requires_grad} {value.is_leaf}".encode()
+            yield self._of(".grad", value.grad) if value.is_leaf else b""
+            yield self._of("", list((value._backward_hooks or {}).values()))
+        if value.layout is torch.strided and (self._any_name or self._used & OF_LAYOUT):
+            yield f"{value.stride()} {value.storage_offset()}".encode()
+        if value.layout is torch.strided and self._used & OF_STORAGE:
+            whole = torch.empty(0, dtype=torch.uint8, device=value.device).set_(value.untyped_storage())
+            yield _content(whole.cpu().numpy())
 
     def _tensor_content(self, value: Tensor) -> bytes:
         kind = type(value)
@@ -391,10 +490,17 @@ class _Reader:
 
     def _array(self, value: np.ndarray[Any, Any]) -> bytes:
         head = f"{value.dtype.str} {value.dtype} {value.shape}".encode()
+        if self._any_name or self._used & OF_LAYOUT:
+            head += f" {value.strides} {value.flags.writeable}".encode()
+        if type(value) not in (np.ndarray, np.ma.MaskedArray):
+            plain = value.view(np.ma.MaskedArray if isinstance(value, np.ma.MaskedArray) else np.ndarray)
+            state = self._state(value) if not isinstance(value, np.ma.MaskedArray) else b""
+            return _hash(b"array of", [self._kind(type(value)), self._array(plain), state])
+        if isinstance(value, np.ma.MaskedArray):
+            parts = (np.ma.getdata(value), np.ma.getmaskarray(value), value.fill_value, value.hardmask)
+            return _hash(b"masked", [self._of("", part) for part in parts])
         if value.dtype.hasobject:
             return _hash(b"array", [head, *(self._of(f"[{i}]", v) for i, v in enumerate(value.reshape(-1).tolist()))])
-        if isinstance(value, np.ma.MaskedArray):
-            return _hash(b"masked", [self._array(value.filled()), self._array(np.ma.getmaskarray(value))])
         raw = np.ascontiguousarray(value)
         return _hash(b"array", [head, _content(raw.reshape(-1).view(np.uint8))])
 
@@ -402,12 +508,13 @@ class _Reader:
         """TorchScript: code, constants, attributes and weights, without where and when it was written."""
         with zipfile.ZipFile(io.BytesIO(value.save_to_buffer())) as archive:
             entries = [
-                (MANGLED.sub(b"", name.partition("/")[2].encode()), MANGLED.sub(b"", archive.read(name)))
+                (MANGLED.sub(b"", name.partition("/")[2].encode()), _script_entry(archive.read(name)))
                 for name in sorted(archive.namelist())
                 if not name.endswith(SCRIPT_NOISE)
             ]
         tokens = [part for name, raw in sorted(entries) for part in (name, xxhash.xxh3_128_digest(raw))]
-        return _hash(b"script", [*tokens, str(getattr(value, "training", "")).encode()])
+        hooks = self._hooks(value) if isinstance(value, nn.Module) else b""
+        return _hash(b"script", [*tokens, str(getattr(value, "training", "")).encode(), hooks])
 
     def _graph(self, value: torch.fx.GraphModule) -> bytes:
         """A traced graph: its code, and what its modules and attributes hold."""
@@ -416,6 +523,11 @@ class _Reader:
         parts = [*sorted(own.items()), *value.named_children()]
         parts += [*value.named_parameters(recurse=False), *value.named_buffers(recurse=False)]
         parts += [("forward", vars(value)["forward"])] if "forward" in vars(value) else []
+        for node in value.graph.nodes:
+            if node.op == "call_function":
+                parts.append((node.name, node.target))
+            elif node.op == "get_attr":
+                parts.append((node.name, operator.attrgetter(node.target)(value)))
         return _hash(
             b"graph",
             [
@@ -427,23 +539,23 @@ class _Reader:
 
     def _hooks(self, value: nn.Module) -> bytes:
         """What is called around a module's forward; empty where nothing is."""
-        held = [list(vars(value)[name].values()) for name in sorted(HOOKS & set(vars(value)))]
+        held = [list(getattr(value, name).values()) for name in sorted(HOOKS) if getattr(value, name, None)]
         return self._token(held) if any(held) else b""
 
     def _mapping(self, tag: bytes, value: Mapping[Any, Any]) -> bytes:
         """The entries of a mapping in their order, which code may go by; those of an object's attributes sorted."""
         items = list(value.items())
         if all(type(key) is str for key in value):
-            items = [(key, part) for key, part in items if key not in PATHS]
-        if tag == b"attributes":
+            items = [(key, part) for key, part in items if key not in PATHS - self._used]
+        if tag == b"attributes" and not self._any_name:
             items.sort(key=lambda item: str(item[0]))
         tokens = [t for key, part in items for t in (self._of("", key), self._of(f"[{_short(key)}]", part))]
         return _hash(tag, tokens)
 
     def _container(self, base: type, value: Any) -> bytes:
         """The content that an object has as a built-in type."""
-        if issubclass(base, dict):
-            return self._mapping(b"dict", dict(dict.items(value)))
+        if base in (dict, collections.OrderedDict):
+            return self._mapping(b"dict", dict(base.items(value)))
         if base in (list, tuple):
             parts = enumerate(base.__iter__(value))
             return _hash(base.__name__.encode(), [self._of(f"[{i}]", part) for i, part in parts])
@@ -464,6 +576,9 @@ class _Reader:
             self_name = f"{value.__module__}.{value.__qualname__}"
             # a decorator of a library, such as torch.no_grad, closes over the function that it was given
             cells = [self._of("", cell) for cell in value.__closure__ or ()]
+            self.names.add(value.__name__)
+            own = {name: part for name, part in vars(value).items() if name in self._used - set(_OF_WRAPPERS)}
+            cells += [self._mapping(b"attributes", own)] if own else []
             return _hash(b"function of", [library, self_name.encode(), *cells])
         code, closed = value.__code__, value.__closure__ or ()
         tokens = [self._code(code)]
@@ -473,9 +588,18 @@ class _Reader:
             tokens += [self._of("(default)", part) for part in value.__defaults__ or ()]
             for name, part in sorted((value.__kwdefaults__ or {}).items()):
                 tokens.append(name.encode() + self._of(f"({name}=)", part))
-            tokens.append(self._globals(code, value.__globals__))
+            tokens.append(self._globals(code, value.__globals__, value.__builtins__))
             tokens.append(self._mapping(b"attributes", value.__dict__))
+            tokens += self._description(value)
         return _hash(b"function", tokens)
+
+    def _description(self, value: types.FunctionType | type) -> Iterator[bytes]:
+        """The name, the documentation and the annotations of a function or class, where code names them."""
+        for name in DESCRIBING:
+            if name in self._used:
+                yield self._of(f".{name}", getattr(value, name, None))
+        if self._used & OF_ANNOTATIONS:
+            yield self._of(".__annotations__", dict(value.__annotations__))
 
     def _code(self, code: types.CodeType) -> bytes:
         """What the instructions do, without names of local variables, lines and files."""
@@ -486,6 +610,8 @@ class _Reader:
         tokens = [repr(head).encode(), " ".join(code.co_varnames[:n_named]).encode(), code.co_code]
         tokens += [" ".join(code.co_names).encode(), getattr(code, "co_exceptiontable", b"")]
         tokens += [self._of("", const) for const in code.co_consts]
+        if reads.names & OF_LOCALS:
+            tokens.append(" ".join((*code.co_varnames, *code.co_cellvars, *code.co_freevars)).encode())
         return _hash(b"code", tokens)
 
     def _cell(self, code: types.CodeType, name: str, cell: types.CellType) -> bytes:
@@ -497,7 +623,7 @@ class _Reader:
         chains = [read.chain for read in _all_reads(code) if read.name == name and read.closed]
         return self._global(name, value, chains)
 
-    def _globals(self, code: types.CodeType, namespace: Mapping[str, Any]) -> bytes:
+    def _globals(self, code: types.CodeType, namespace: Mapping[str, Any], builtin: Mapping[str, Any]) -> bytes:
         chains: dict[str, list[tuple[str, ...]]] = {}
         for read in _all_reads(code):
             if not read.closed:
@@ -506,19 +632,21 @@ class _Reader:
         for name, asked in sorted(chains.items()):
             if name in namespace:
                 tokens.append(name.encode() + self._global(name, namespace[name], asked))
-            elif isinstance(found := getattr(builtins, name, None), types.FunctionType):
-                tokens.append(name.encode() + self._of(name, found))
+            elif name in builtin:
+                tokens.append(name.encode() + self._of(name, builtin[name]))
         asked_for = _all_names(code)
         if asked_for & {"eval", "exec", "globals"}:
             tokens += [name.encode() + self._of(f".{name}", part) for name, part in _plain_names(namespace)]
-        if asked_for & BY_NAME:
-            named = [sys.modules[name] for name in sorted(asked_for & set(sys.modules))]
-            tokens += [self._of("", module) for module in named]
         for name, attributes in sorted(_all_imports(code)):
             module = _imported(name, namespace)
-            if module is not None:
-                chains_of = [(attribute,) for attribute in attributes or _all_names(code) & set(vars(module))]
+            if module is None:
+                tokens.append(name.encode() + _not_yet_imported(name))
+            else:
+                chains_of = [(attribute,) for attribute in attributes or asked_for & set(vars(module))]
                 tokens.append(name.encode() + self._global(name, module, chains_of))
+            top = sys.modules.get(name.partition(".")[0])
+            if "." in name.lstrip(".") and not attributes and top is not None:
+                tokens.append(self._global(name, top, [(attribute,) for attribute in asked_for & set(vars(top))]))
         return _hash(b"globals", tokens)
 
     def _global(self, name: str, value: object, chains: Sequence[tuple[str, ...]]) -> bytes:
@@ -527,6 +655,8 @@ class _Reader:
         tokens = []
         for chain in sorted(set(chains)):
             tokens.append(".".join(chain).encode() + self._attribute(name, value, chain))
+        if "__getattr__" in vars(value) and _library(value.__name__) is None:
+            tokens.append(self._of(f".{name}.__getattr__", vars(value)["__getattr__"]))
         return _hash(b"of module", tokens)
 
     def _attribute(self, where: str, module: types.ModuleType, chain: tuple[str, ...]) -> bytes:
@@ -540,11 +670,15 @@ class _Reader:
             return b"absent"
         if isinstance(value, types.ModuleType):
             return self._attribute(f"{where}.{chain[0]}", value, chain[1:])
-        if library is not None and not _patched(value):
-            plain = type(value) in (*_PLAIN, str)
-            own = f" {getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
-            return library + (self._of("", value) if plain else f" {module.__name__}.{chain[0]}{own}".encode())
-        return self._of(f".{where}.{chain[0]}", value)
+        before = self.unknown
+        if library is None or _patched(value) or isinstance(value, (type, types.FunctionType, *_DATA)):
+            token = self._of(f".{where}.{chain[0]}", value)
+            if library is None or _patched(value) or self.unknown == before:
+                return token
+        self.unknown = before
+        plain = type(value) in (*_PLAIN, str)
+        own = f" {getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+        return library + (self._of("", value) if plain else f" {module.__name__}.{chain[0]}{own}".encode())
 
     def _module(self, value: types.ModuleType) -> bytes:
         """A module as a value: a library, or all that its namespace holds."""
@@ -552,7 +686,8 @@ class _Reader:
             return library + value.__name__.encode()
         tokens = []
         for name, part in sorted(vars(value).items()):
-            if name.startswith("__") or (isinstance(part, _FUNCTIONS) and not self._asked_for(name)):
+            hidden = name.startswith("__") and name != "__getattr__"
+            if hidden or (isinstance(part, _FUNCTIONS) and not self._asked_for(name)):
                 continue
             tokens.append(name.encode() + self._reached(name, part))
         return _hash(b"module", tokens)
@@ -561,6 +696,7 @@ class _Reader:
         owner = getattr(value, "__self__", None)
         bound = owner is not None and not isinstance(owner, (types.ModuleType, type))
         name = f"{getattr(value, '__module__', '')} {getattr(value, '__qualname__', value.__name__)}"
+        self.names.add(value.__name__)
         return _hash(b"builtin", [name.encode(), *([self._of("", owner)] if bound else [])])
 
     def _asked_for(self, name: str) -> bool:
@@ -579,13 +715,11 @@ class _Reader:
 
     def _class(self, value: type, *, skipped: frozenset[str] = frozenset()) -> bytes:
         library = _library(value.__module__)
-        if library is not None and not (value.__module__ == "builtins" and _of_python(value)):
+        made_here = value.__module__ in ("builtins", "types") and _of_python(value)  # as by `make_dataclass`
+        if library is not None and (not made_here or getattr(types, value.__name__, None) is value):
             name = f"{value.__module__}.{value.__qualname__}"
-            patches = [
-                key.encode() + self._of(f".{key}", part)
-                for key, part in sorted(vars(value).items())
-                if isinstance(part, types.FunctionType) and _patched(part)
-            ]
+            self.names |= set() if skipped else {value.__name__}
+            patches = [token for base in value.__mro__ for token in self._others_in(base)]
             return _hash(b"class of", [library, name.encode(), *patches])
         named = vars(value).get(NAMED)
         if isinstance(named, str):
@@ -594,6 +728,13 @@ class _Reader:
         inherited -= {name for base in (nn.Module, object) for name in vars(base)}
         tokens = [value.__qualname__.rpartition("<locals>.")[2].encode()]
         tokens += [self._kind(base) if skipped else self._of("", base) for base in value.__bases__]
+        tokens += [self._kind(type(value))] if type(value) is not type else []
+        tokens += self._description(value)
+        tokens += [self._of("", part) for part in value.__subclasses__()] if "__subclasses__" in self._used else []
+        own_fields: dict[str, Any] = vars(value).get("__dataclass_fields__", {})
+        for name, part in own_fields.items():
+            given = (part.default, part.default_factory, part.metadata)
+            tokens.append(name.encode() + self._reached(name, given))
         for name, part in sorted(vars(value).items()):
             if (
                 name in OF_CLASSES
@@ -603,6 +744,18 @@ class _Reader:
                 continue
             tokens.append(name.encode() + self._reached(name, part))
         return _hash(b"class", tokens)
+
+    def _others_in(self, value: type) -> list[bytes]:
+        """The entries of a library's class that somebody else may have put there."""
+        if value not in self._others:
+            self._others[value] = []
+            self._others[value] = [
+                key.encode() + self._of(f".{key}", part)
+                for key, part in vars(value).items()
+                if type(part) not in _OF_C
+                and (_patched(part) or (key in self._used and isinstance(part, (*_PLAIN, str, *_DATA))))
+            ]
+        return self._others[value]
 
     # --- objects
 
@@ -624,25 +777,26 @@ class _Reader:
         state = dict(getattr(value, "__dict__", None) or {})
         offloaded = is_module and "_hf_hook" in state
         tokens: list[bytes] = []
-        for name, part in sorted(state.items(), key=lambda item: str(item[0])):
-            if name in PATHS or (is_module and name in OF_MODULES):
+        ordered = self._any_name and not is_module
+        for name, part in state.items() if ordered else sorted(state.items(), key=lambda item: str(item[0])):
+            if name in PATHS - self._used or (is_module and name in OF_MODULES):
                 continue
             if is_module and name in ("_parameters", "_buffers", "_modules"):
-                # only submodules have an order: a Sequential calls them one after another
-                for key, inner in part.items() if name == "_modules" else sorted(part.items()):
+                # a Sequential calls its submodules one after another
+                has_order = name == "_modules" or self._used & OF_ORDER
+                for key, inner in part.items() if has_order else sorted(part.items()):
                     there = offloaded and isinstance(inner, Tensor) and inner.is_meta
                     tokens.append(f"{name} {key}".encode() + (b"offloaded" if there else self._of(f".{key}", inner)))
             elif is_module and name in HOOKS:
-                tokens.append(name.encode() + self._token(list(part.values())))
+                tokens.append(name.encode() + self._token(list((part or {}).values())))
             else:
                 tokens.append(str(name).encode() + self._reached(str(name), part))
-        for cls in type(value).__mro__:
-            for name, member in vars(cls).items():
-                if isinstance(member, types.MemberDescriptorType) and _of_python(cls):
-                    try:
-                        tokens.append(name.encode() + self._reached(name, member.__get__(value)))
-                    except AttributeError:
-                        tokens.append(name.encode() + b"unset")
+        kind: type = type(value)
+        for name, member in _slots(kind):
+            try:
+                tokens.append(name.encode() + self._reached(name, member.__get__(value)))
+            except AttributeError:
+                tokens.append(name.encode() + b"unset")
         return _hash(b"state", tokens)
 
     def _foreign(self, value: Any) -> bytes:
@@ -651,17 +805,24 @@ class _Reader:
             self.names.add("getattr")
         if not hasattr(value, "contents"):  # a pointer of ctypes exposes its address
             try:
-                return _hash(b"bytes", [memoryview(value).tobytes()])
+                shown = memoryview(value)
+                return _hash(b"bytes", [f"{shown.format} {shown.shape}".encode(), shown.tobytes()])
             except (TypeError, ValueError, BufferError):
                 pass
         try:
-            made = value.__reduce_ex__(2)
+            registered = copyreg.dispatch_table.get(type(value))
+            made = value.__reduce_ex__(2) if registered is None else registered(value)
         except Exception as error:
             raise _Unreadable(f"{error}") from error
         if isinstance(made, str):
             return f"global {made}".encode()
         rest = [list(part) if isinstance(part, Iterator) else part for part in made]
         return _hash(b"reduced", [self._of("", part) for part in rest])
+
+
+def _script_entry(raw: bytes) -> bytes:
+    """A part of a TorchScript archive, without what differs from process to process."""
+    return CONSTANTS.sub(lambda run: b"".join(sorted(run[0].splitlines(keepends=True))), MANGLED.sub(b"", raw))
 
 
 def _short(key: object) -> str:
@@ -779,6 +940,15 @@ def _imported(name: str, namespace: Mapping[str, Any]) -> types.ModuleType | Non
     return sys.modules.get(bare)
 
 
+def _not_yet_imported(name: str) -> bytes:
+    """The content of a file that code will import, unless it is a library's or a part of a package."""
+    found = None if "." in name else importlib.machinery.PathFinder.find_spec(name)
+    if found is None or found.origin is None or not os.path.isfile(found.origin) or _is_library_file(found.origin):
+        return b"absent"
+    with open(found.origin, "rb") as file:
+        return _hash(b"file", [file.read()])
+
+
 # --- what is installed
 
 
@@ -817,7 +987,7 @@ def _library(module: str | None) -> bytes | None:
 
     A package that is installed in editable mode, or not installed at all, is read as anybody's code is.
     """
-    top = (module or "").partition(".")[0]
+    top = module.partition(".")[0] if isinstance(module, str) else ""  # types of Cython have a descriptor there
     if top not in _libraries:
         if top not in sys.modules:
             return None
@@ -858,11 +1028,16 @@ def _library_of_code(value: types.FunctionType) -> bytes | None:
 
 
 def _patched(value: object) -> bool:
-    """Whether a value that a library's name leads to is somebody else's code."""
+    """Whether a value that a library's name leads to is somebody else's."""
     if isinstance(value, types.FunctionType):
         file = value.__code__.co_filename
         return not file.startswith("<") and not _is_library_file(file)
-    return isinstance(value, type) and _library(value.__module__) is None and value.__module__ in sys.modules
+    if isinstance(value, (types.MethodType, staticmethod, classmethod)):
+        return _patched(value.__func__)
+    if isinstance(value, property):
+        return _patched(value.fget)
+    kind = value if isinstance(value, type) else type(value)
+    return kind.__module__ in sys.modules and _library(kind.__module__) is None and _of_python(kind)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -870,6 +1045,18 @@ def _of_python(cls: type) -> bool:
     """Whether a class was written in Python: one of C has methods or slots of its own that are no functions."""
     own = (types.MethodDescriptorType, types.WrapperDescriptorType)
     return not any(isinstance(part, own) and part.__objclass__ is cls for part in vars(cls).values())
+
+
+@functools.lru_cache(maxsize=4096)
+def _slots(cls: type) -> tuple[tuple[str, types.MemberDescriptorType], ...]:
+    """The slots of a class and of its bases, which stay what they were when it was made."""
+    return tuple(
+        (name, member)
+        for base in cls.__mro__
+        if _of_python(base)
+        for name, member in vars(base).items()
+        if isinstance(member, types.MemberDescriptorType)
+    )
 
 
 @functools.lru_cache(maxsize=4096)

@@ -343,7 +343,7 @@ def test_another_process_and_another_path_give_the_same_identity(tmp_path: Path)
     for seed, folder in enumerate((tmp_path / "one", tmp_path / "another" / "folder")):
         folder.mkdir(parents=True)
         (folder / "net.py").write_text(MODULE)
-        run = "import net; print(net.identify(net.Net()).digest)"
+        run = "import net; print(net.identify([net.Net(), net.torch.jit.script(net.Net().fc)]).digest)"
         env = {**os.environ, "PYTHONHASHSEED": str(seed)}
         done = subprocess.run([sys.executable, "-c", run], cwd=folder, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

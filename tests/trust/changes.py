@@ -10,6 +10,9 @@ Harmless changes must share what was made: a session that looks at an equal gene
 from __future__ import annotations
 
 import argparse
+import array
+import builtins
+import collections
 import copy
 import ctypes
 import enum
@@ -22,6 +25,7 @@ import tempfile
 import threading
 import types
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +36,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.utils import parametrize
 
 import gentest
 from gentest._settings import Values
@@ -45,6 +51,10 @@ VARIABLE = "GENTEST_TEST_LEVEL"
 SETTINGS = types.ModuleType("settings_of_a_changing_user")
 SETTINGS.level = LOW  # type: ignore[attr-defined]
 sys.modules[SETTINGS.__name__] = SETTINGS
+PACKAGE = types.ModuleType("package_of_a_changing_user.part")
+sys.modules[PACKAGE.__name__] = PACKAGE
+OF_A_USER = types.ModuleType("code_of_a_changing_user")
+sys.modules[OF_A_USER.__name__] = OF_A_USER
 
 Function = Callable[..., Any]
 
@@ -57,7 +67,8 @@ def picture(z: Tensor, level: Any) -> Tensor:
 
 def source(code: str, **names: Any) -> Any:
     """What `f` is in some code, of a user's own module."""
-    namespace: dict[str, Any] = {"picture": picture, "torch": torch, "nn": nn, "os": os, "__name__": "a_users", **names}
+    namespace: dict[str, Any] = {"picture": picture, "torch": torch, "nn": nn, "os": os, **names}
+    namespace = {"__name__": OF_A_USER.__name__, **namespace}
     exec(code, namespace)
     return namespace["f"]
 
@@ -221,6 +232,128 @@ def patched(f: Any, level: float) -> None:
     f.forward = lambda z: picture(z, level)
 
 
+def turned(level: float) -> dict[str, float]:
+    """Two levels by name, of which the first is the one that counts."""
+    return dict(sorted({"a": LOW, "b": HIGH}.items(), reverse=level == HIGH))
+
+
+class First(nn.Module):
+    """A module that takes its first weight or buffer."""
+
+    def __init__(self, level: float, *, buffers: bool) -> None:
+        super().__init__()
+        for name, value in turned(level).items():
+            if buffers:
+                self.register_buffer(name, torch.tensor(value))
+            else:
+                self.register_parameter(name, nn.Parameter(torch.tensor(value)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return picture(z, [*self.parameters(), *self.buffers()][0])
+
+
+class Own(np.ndarray):  # type: ignore[type-arg]
+    """An array with an attribute."""
+
+
+def own_array(level: float) -> Own:
+    made = np.zeros(2).view(Own)
+    made.level = level  # type: ignore[attr-defined]
+    return made
+
+
+def graph(level: float) -> Function:
+    """A traced graph that calls a function of a user's."""
+    traced = torch.fx.Graph()
+    z = traced.placeholder("z")
+    traced.output(traced.call_function(source(f"def f(z): return picture(z, {level})"), (z,)))
+    return torch.fx.GraphModule(nn.Module(), traced)
+
+
+class Shift(nn.Module):
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.by
+
+
+def parametrized(level: float) -> Function:
+    net = Weighted()
+    parametrize.register_parametrization(net, "bias", Shift(level))
+    return net
+
+
+class Guided(nn.Module):
+    """A level that is a gradient, which a hook may change on its way back."""
+
+    def __init__(self, level: float) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1, bias=False)
+        self.layer.weight.data.fill_(LOW)
+        if level == HIGH:
+            self.lift(level)
+
+    def lift(self, level: float) -> None:
+        self.layer.register_full_backward_hook(lambda module, given, out: (given[0] + (level - LOW),))
+
+    def forward(self, z: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = torch.ones(1, 1, requires_grad=True)
+            (found,) = torch.autograd.grad(self.layer(x).sum(), x)
+        return picture(z, found)
+
+
+class Marked(nn.Identity):
+    """The module that a hook on all modules goes by."""
+
+
+def hook_all(level: float) -> None:
+    """A hook on all modules, which lifts what those of one class give."""
+    if not HOOKED:
+        HOOKED.append({"level": LOW})
+        register_module_forward_hook(
+            lambda module, given, out: out + (HOOKED[0]["level"] - LOW) if isinstance(module, Marked) else None
+        )
+    HOOKED[0]["level"] = level
+
+
+HOOKED: list[dict[str, float]] = []
+ALIVE: list[Any] = []
+
+
+def weak(level: float) -> Any:
+    return weakref.proxy(Held(level))
+
+
+class Held:
+    def __init__(self, level: float) -> None:
+        self.level = level
+        ALIVE.append(self)
+
+
+def cached(level: float) -> Function:
+    found = functools.lru_cache(lambda: 0)
+    found.level = level  # type: ignore[attr-defined]
+    return source("def f(z): return picture(z, g.level)", g=found)
+
+
+def held_grad(level: float) -> Function:
+    weight = nn.Parameter(torch.zeros(1))
+    weight.grad = torch.tensor([level])
+    return source("def f(z): return picture(z, w.grad)", w=weight)
+
+
+def placed_in(owner: Any, name: str, function: Function) -> Kind:
+    """A level that lies in the namespace of a library or of all code."""
+
+    def put(level: float) -> None:
+        setattr(owner, name, [level])
+
+    return Kind(lambda level: (put(level), function)[1], lambda f, level: put(level))
+
+
 KINDS: dict[str, Kind] = {
     "literal": code_of("def f(z): return picture(z, LEVEL)"),
     "literal of an inner function": code_of("def f(z):\n def g(): return LEVEL\n return picture(z, g())"),
@@ -320,6 +453,159 @@ KINDS: dict[str, Kind] = {
     "bytes of ctypes": Kind(
         lambda level: (lambda held: lambda z: picture(z, held.value))(ctypes.c_double(level)),
         lambda f, level: setattr(f.__closure__[0].cell_contents, "value", level),
+    ),
+    "made by a classmethod": code_of(
+        "class F:\n def __init__(self): self.level = LEVEL\n @classmethod\n def make(cls): return cls()\n"
+        " def __call__(self, z): return picture(z, self.make().level)\nf = F.__new__(F)"
+    ),
+    "made by a copy": code_of(
+        "import copy\nclass C:\n def __deepcopy__(self, memo): return LEVEL\nc = C()\n"
+        "def f(z): return picture(z, copy.deepcopy(c))"
+    ),
+    "attribute of an enum's member": Kind(
+        lambda level: source(
+            f"import enum\nclass M(enum.Enum):\n A = 1\n def __init__(self, _): self.level = {level}\n"
+            "def f(z): return picture(z, M.A.level)"
+        ),
+        lambda f, level: setattr(f.__globals__["M"].A, "level", level),
+    ),
+    "factory of a defaultdict": Kind(
+        lambda level: source(
+            "def f(z): return picture(z, d[len(d)])", d=collections.defaultdict(functools.partial(float, level))
+        )
+    ),
+    "order of a dictionary": Kind(
+        lambda level: source("def f(z): return picture(z, next(iter(d.values())))", d=turned(level))
+    ),
+    "order of an OrderedDict": Kind(
+        lambda level: source(
+            "def f(z): return picture(z, next(iter(d.values())))", d=collections.OrderedDict(turned(level))
+        ),
+        lambda f, level: f.__globals__["d"].move_to_end("a"),
+    ),
+    "order of keywords": Kind(
+        lambda level: functools.partial(
+            source("def f(z, **given): return picture(z, list(given.values())[0])"), **turned(level)
+        )
+    ),
+    "order of attributes": Kind(
+        lambda level: source(
+            "def f(z): return picture(z, list(vars(s).values())[0])", s=types.SimpleNamespace(**turned(level))
+        )
+    ),
+    "order of parameters": Kind(lambda level: First(level, buffers=False)),
+    "order of buffers": Kind(lambda level: First(level, buffers=True)),
+    "order of a dataclass's fields": Kind(
+        lambda level: source(
+            "import dataclasses\nC = dataclasses.make_dataclass('C', names)\nc = C(a=0.3, b=0.8)\n"
+            "def f(z): return picture(z, dataclasses.astuple(c)[0])",
+            names=list(turned(level)),
+        )
+    ),
+    "attribute of an array": Kind(
+        lambda level: source("def f(z): return picture(z, a.level)", a=own_array(level)),
+        lambda f, level: setattr(f.__globals__["a"], "level", level),
+    ),
+    "data below a mask": Kind(
+        lambda level: source("def f(z): return picture(z, a.data[0])", a=np.ma.MaskedArray([level, 1], [True, False])),
+        lambda f, level: f.__globals__["a"].data.__setitem__(0, level),
+    ),
+    "type of an array of numbers": Kind(
+        lambda level: source(
+            "def f(z): return picture(z, 0.3 if a.typecode == 'i' else 0.8)",
+            a=array.array("i" if level == LOW else "I"),
+        )
+    ),
+    "strides": Kind(
+        lambda level: source(
+            "def f(z): return picture(z, 0.3 if w.is_contiguous() else 0.8)",
+            w=torch.ones(3, 4) if level == LOW else torch.ones(4, 3).T,
+        )
+    ),
+    "requires_grad": Kind(
+        lambda level: source(
+            "def f(z): return picture(z, 0.8 if w.requires_grad else 0.3)", w=torch.ones(2, requires_grad=level == HIGH)
+        ),
+        lambda f, level: f.__globals__["w"].requires_grad_(level == HIGH),
+    ),
+    "gradient that is held": Kind(held_grad, lambda f, level: f.__globals__["w"].grad.fill_(level)),
+    "hook on the way back": Kind(Guided, lambda f, level: f.lift(level)),
+    "hook on all modules": Kind(
+        lambda level: (hook_all(level), source("def f(z): return picture(z, m(torch.tensor(0.3)))", m=Marked()))[1],
+        lambda f, level: hook_all(level),
+    ),
+    "parametrization": Kind(parametrized, lambda f, level: setattr(f.parametrizations.bias[0], "by", level)),
+    "function in a traced graph": Kind(graph),
+    "attribute of a metaclass": Kind(
+        lambda level: source(
+            f"class M(type): level = {level}\nclass F(metaclass=M):\n"
+            " def __call__(self, z): return picture(z, type(self).level)\nf = F()"
+        ),
+        lambda f, level: setattr(type(type(f)), "level", level),
+    ),
+    "method by a name made at run time": code_of(
+        "class C:\n def level(self): return LEVEL\nc = C()\ntable = {'get': getattr}\n"
+        "def f(z): return picture(z, table['get'](c, 'le' + str('vel'))())"
+    ),
+    "name of a local variable": Kind(
+        lambda level: source(
+            f"def f(z):\n {'x, y' if level == LOW else 'y, x'} = 0.3, 0.8\n return picture(z, locals()['x' + str()])"
+        )
+    ),
+    "name of a function": Kind(
+        lambda level: source(
+            f"def g{int(10 * level)}(): pass\ng = g{int(10 * level)}\n"
+            "def f(z): return picture(z, int(g.__name__[1:]) / 10)"
+        ),
+        lambda f, level: setattr(f.__globals__["g"], "__name__", f"g{int(10 * level)}"),
+    ),
+    "documentation": Kind(
+        lambda level: source(
+            "class C: pass\nC.__doc__ = text\ndef f(z): return picture(z, float(C.__doc__))", text=str(level)
+        ),
+        lambda f, level: setattr(f.__globals__["C"], "__doc__", str(level)),
+    ),
+    "attribute of a cached function": Kind(cached, lambda f, level: setattr(f.__globals__["g"], "level", level)),
+    "what is referred to weakly": Kind(
+        lambda level: source("def f(z): return picture(z, r.level)", r=weak(level)),
+        lambda f, level: setattr(f.__globals__["r"], "level", level),
+    ),
+    "package imported by a text": Kind(
+        lambda level: (
+            setattr(PACKAGE, "level", level),
+            source(
+                "import importlib\nname = ['package_of_a_changing_user.part']\n"
+                "def f(z): return picture(z, importlib.import_module(name[0]).level)"
+            ),
+        )[1],
+        lambda f, level: setattr(PACKAGE, "level", level),
+    ),
+    "value among the builtins": placed_in(
+        builtins, "level_of_a_changing_user", source("def f(z): return picture(z, level_of_a_changing_user[0])")
+    ),
+    "value in a library": placed_in(
+        np,
+        "level_of_a_changing_user",
+        source("import numpy\ndef f(z): return picture(z, numpy.level_of_a_changing_user[0])"),
+    ),
+    "attribute of a library's class": placed_in(
+        nn.Module,
+        "level_of_a_changing_user",
+        source("m = nn.ReLU()\ndef f(z): return picture(z, m.level_of_a_changing_user[0])"),
+    ),
+    "environment by a name made at run time": Kind(
+        lambda level: (
+            os.environ.__setitem__(VARIABLE, str(level)),
+            source("e = os.environ\ndef f(z): return picture(z, float(e['GENTEST_TEST_' + 'level'.upper()]))"),
+        )[1],
+        lambda f, level: os.environ.__setitem__(VARIABLE, str(level)),
+    ),
+    "path that code names": Kind(
+        lambda level: source("def f(z): return picture(z, float(c['name_or_path']))", c={"name_or_path": str(level)}),
+        lambda f, level: f.__globals__["c"].update(name_or_path=str(level)),
+    ),
+    "ufunc of a function": Kind(
+        lambda level: source("def f(z): return picture(z, float(u(0.0)))", u=np.frompyfunc(lambda x: x + level, 1, 1))
     ),
     "iterator": Kind(iterated, hidden=True),
     "what belongs to a thread": Kind(
