@@ -169,6 +169,18 @@ class Block:
             self._window = self._n_bytes = None
         return self._outputs
 
+    def made_again(self, chance: int) -> Tensor:
+        """The outputs [N * P, ...] once more, in the same batches and from another random state; nothing is kept."""
+        n, p = self.shape
+
+        def part(start: int, stop: int) -> Tensor:
+            return self.maker.call(self.subject.generator, *self._rows(start, stop), chance)
+
+        with self._exactly():
+            made = _joined(self.maker.in_parts(part, n * p, size=self._at_once))
+        self._window = None
+        return made
+
     @property
     def shown(self) -> Tensor:
         """The outputs, checked, in [0, 1] where they are bounded."""
