@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gentest.engine.audit import CHANGED, DRAWN, DRAWN_SLOW, EXAMINED, largest_difference, undeclared
+from gentest.engine.block import Block
 from gentest.engine.context import PILOT_SEED, Context
 from gentest.engine.evidence import Observed
 from gentest.engine.refused import named
@@ -74,7 +75,7 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
     if slow:
         probes, before, again = last[:-1], alone[:-1], torch.cat([made(probe) for probe in last[:-1]])
     else:
-        probes, before, again = together.probes, together.outputs, together.block.made_again(chance=2)
+        probes, before, again = together.probes, together.outputs.flatten(0, 1), _drawn_again(together.block)
     drawn = {probe: largest_difference(*pair, unit) for probe, *pair in zip(probes, before, again, strict=True)}
     if kept_state and max(drawn.values()) <= allowed:
         error = GeneratorError(
@@ -86,6 +87,12 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
     most = max(differences, key=differences.__getitem__)
     if differences[most] > allowed:
         raise named(GeneratorError(undeclared(differences[most])), most)
+
+
+def _drawn_again(block: Block) -> Tensor:
+    """The outputs of a block from another random state, in the same batches."""
+    with block.maker.audit.paused():
+        return Block(block.maker, block.subject, block.family, block.probes, chance=2).outputs.flatten(0, 1)
 
 
 def examine_again(context: Context, subject: Subject) -> None:
