@@ -295,7 +295,8 @@ class Block:
 
     def _make(self, start: int, stop: int) -> Tensor:
         """The outputs of some rows."""
-        made = self.maker.call(self.subject.generator, *self._rows(start, stop), self._chance)
+        chance = self._chance and self._chance + start  # in each call another, where any is drawn
+        made = self.maker.call(self.subject.generator, *self._rows(start, stop), chance)
         self.maker.audit.called(self, start, made)
         return made
 
@@ -435,8 +436,8 @@ class Block:
 class Moved(Block):
     """Some probes of a block, their outputs moved by as much as rounding might.
 
-    Move 0 leaves outputs as they are, move 1 moves each value up or down, and move 2 each output as a whole. None leaves
-    the range of the values that the probes have. No image is made where the block keeps its outputs.
+    Move 0 leaves outputs as they are, move 1 moves each value up or down, and move 2 each output as a whole; none takes
+    a value out of a range that it is in. No image is made where the block keeps its outputs.
     """
 
     MOVES = (1, 2)
@@ -453,8 +454,10 @@ class Moved(Block):
         """The outputs [N, P, ...], moved."""
         if self._outputs is None:
             x = self._source.outputs[self._at]
-            moved = x + self._distance * self._directions(x) if self._move else x
-            self._outputs = moved.clamp(x.min(), x.max())
+            if self._move:
+                moved = x + self._distance * self._directions(x)
+                x = torch.where((x >= 0.0) & (x <= 1.0), moved.clamp(0.0, 1.0), moved) if self.bounded else moved
+            self._outputs = x
             self._n_bytes = None
         return self._outputs
 

@@ -32,7 +32,8 @@ def examine(context: Context, subject: Subject) -> None:
         return
     together = samples(context, subject)
     last = together.probes[-ALONE:]
-    alone = context.evidence(subject, points(), last, alone=True).again(0, chance=1)  # first: it says how large one is
+    # first of all: it tells how large an output is
+    alone = torch.cat([_alone(context, subject, probe, 1 + i) for i, probe in enumerate(last)])
     images, generator = together.images, subject.generator
     if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
         low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
@@ -66,14 +67,14 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
     slow = context.maker.audit.slow
     allowed = DRAWN_SLOW if slow else DRAWN
 
-    def made(probe: Probe) -> Tensor:
-        return context.evidence(subject, points(), [probe], alone=True).again(0, chance=2)
+    def made(i: int) -> Tensor:
+        return _alone(context, subject, last[i], 1 + ALONE + i)
 
-    after = made(last[-1])
+    after = made(ALONE - 1)
     differences = {last[-1]: largest_difference(after, alone[-1:], unit)}
-    kept_state = differences[last[-1]] > allowed and largest_difference(made(last[-1]), after, unit) > allowed
+    kept_state = differences[last[-1]] > allowed and largest_difference(made(ALONE - 1), after, unit) > allowed
     if slow:
-        probes, before, again = last[:-1], alone[:-1], torch.cat([made(probe) for probe in last[:-1]])
+        probes, before, again = last[:-1], alone[:-1], torch.cat([made(i) for i in range(ALONE - 1)])
     else:
         probes, before, again = together.probes, together.outputs.flatten(0, 1), _drawn_again(together.block)
     drawn = {probe: largest_difference(*pair, unit) for probe, *pair in zip(probes, before, again, strict=True)}
@@ -89,10 +90,15 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
         raise named(GeneratorError(undeclared(differences[most])), most)
 
 
+def _alone(context: Context, subject: Subject, probe: Probe, chance: int) -> Tensor:
+    """The output [1, 1, ...] of a sample, alone, from a random state."""
+    return context.evidence(subject, points(), [probe], alone=True).again(0, chance=chance)
+
+
 def _drawn_again(block: Block) -> Tensor:
     """The outputs of a block from another random state, in the same batches."""
     with block.maker.audit.paused():
-        return Block(block.maker, block.subject, block.family, block.probes, chance=2).outputs.flatten(0, 1)
+        return Block(block.maker, block.subject, block.family, block.probes, chance=1).outputs.flatten(0, 1)
 
 
 def examine_again(context: Context, subject: Subject) -> None:

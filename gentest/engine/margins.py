@@ -162,6 +162,7 @@ class Judge:
                     self.subject, self.definition.probes, block, answer.margins, self._anew
                 )
                 self.rounding = max(self.rounding or 0.0, answer.band)
+                self._largest = max(self._largest, self._latents_at_once(block))
                 self.decided_alone += answer.decided_alone
                 self._note_near(p for p, row in zip(block, answer.margins, strict=True) if _least(row) <= answer.band)
                 self.screening = together(self.screening, answer.screening)
@@ -249,8 +250,7 @@ class Judge:
 
         `exact` are the probes that were evaluated in full precision; in a lower one, only the first block is measured.
         """
-        latents = min(len(block) * self.definition.probes.n_points, self.context.batch_size)
-        first = self.rounding is None
+        first, latents = self.rounding is None, self._latents_at_once(block)
         if not first and (latents <= self._largest or len(exact) < len(block)):
             return
         self._largest = max(self._largest, latents)
@@ -262,6 +262,10 @@ class Judge:
         if first:
             by_size = sorted(exact, key=lambda i: _least(margins[i]))
             self._floor = max(self._floor, MOVE_FACTOR * self._change_of_moves(block, sorted(by_size[:BAND_PROBES])))
+
+    def _latents_at_once(self, block: Sequence[Probe]) -> int:
+        """How many latents the largest batch of a block has."""
+        return min(len(block) * self.definition.probes.n_points, self.context.batch_size)
 
     def _saw(self, pairs: Iterable[tuple[Sequence[float], Sequence[float]]]) -> None:
         """Widens the band to what margins in a batch and alone differ by."""
@@ -281,10 +285,11 @@ class Judge:
             if not source.has_outputs:
                 few = [block[i] for i in rows]
                 source, at = self.evidence(few, under).block, range(len(few))
-            moved = [Moved(source, at, move=move, by=by) for move in (0, *Moved.MOVES)]
-            with suppress(GentestError):
-                own, *others = (self._margins_of(self._observed(one)) for one in moved)
-                changes += [abs(a - b) for other in others for a, b in zip(own, other, strict=True)]
+            for row in at:
+                moved = (Moved(source, [row], move=move, by=by) for move in (0, *Moved.MOVES))
+                with suppress(GentestError):
+                    own, *others = (self._margins_of(self._observed(one))[0] for one in moved)
+                    changes += [abs(own - other) for other in others]
         return max(changes)
 
     def _observed(self, block: Block) -> Observed:
@@ -304,6 +309,8 @@ class Judge:
         No other is ever a counterexample, nor speaks against a rate.
         """
         if margin >= 0:
+            with full_precision(self.context.device):
+                self._check_draw(probe)
             raise GeneratorError(
                 f"probe {probe} violates {self.definition} in a batch and not alone: "
                 "the output depends on the batch (gentest.reproducible() shows it)"
@@ -330,13 +337,13 @@ class Judge:
             return
         few = REDRAWN_SLOW if self.context.maker.audit.slow else REDRAWN
         with full_precision(self.context.device):
-            for probe in sorted(self._near, key=self.alone)[:few]:
-                self._check_draw(probe)
+            for index, probe in enumerate(sorted(self._near, key=self.alone)[:few]):
+                self._check_draw(probe, 1 + index * self.definition.probes.n_points)
 
-    def _check_draw(self, probe: Probe) -> None:
+    def _check_draw(self, probe: Probe, chance: int = 1) -> None:
         for under, before in zip(self.under, self._by_prior_alone(probe), strict=True):
             own = self.evidence([probe], under, alone=True).block
-            other = Block(self.context.maker, own.subject, own.family, [probe], alone=True, chance=1)
+            other = Block(self.context.maker, own.subject, own.family, [probe], alone=True, chance=chance)
             (after,) = self._margins_of(self._observed(other))
             difference = largest_difference(own.outputs, other.outputs, self._unit)
             if after != before and difference > DRAWN:
