@@ -60,6 +60,8 @@ CONFIRMED, CONFIRMED_SLOW = 16, 4
 """... and so are the first of all others; fewer where images are slow."""
 REDRAWN, REDRAWN_SLOW = 8, 2
 """Of the probes that were decided alone, so many are made again from another random state."""
+WEAKEST = 2.5e-5
+"""The least standard deviation, as a share of the range, that so many draws tell from rounding of 1e-5."""
 SCREENED = 16
 """Probes on which the error of a lower precision is measured."""
 SCREEN_FACTOR = 4.0
@@ -309,8 +311,7 @@ class Judge:
         No other is ever a counterexample, nor speaks against a rate.
         """
         if margin >= 0:
-            with full_precision(self.context.device):
-                self._check_draw(probe)
+            self._moved_by_a_draw(probe, 1)
             raise GeneratorError(
                 f"probe {probe} violates {self.definition} in a batch and not alone: "
                 "the output depends on the batch (gentest.reproducible() shows it)"
@@ -336,18 +337,29 @@ class Judge:
         if self.definition.total or not self._near:
             return
         few = REDRAWN_SLOW if self.context.maker.audit.slow else REDRAWN
-        with full_precision(self.context.device):
-            for index, probe in enumerate(sorted(self._near, key=self.alone)[:few]):
-                self._check_draw(probe, 1 + index * self.definition.probes.n_points)
+        squares, n = torch.zeros(()), 0
+        for index, probe in enumerate(sorted(self._near, key=self.alone)[:few]):
+            moved = self._moved_by_a_draw(probe, 1 + index * self.definition.probes.n_points)
+            squares, n = squares.to(moved.device) + moved.square().sum(0), n + len(moved)
+        sd = (float(squares.max()) / max(n, 1) / 2) ** 0.5  # of the value that varies most
+        if n >= REDRAWN and sd > WEAKEST:
+            raise GeneratorError(undeclared(2**0.5 * sd))
 
-    def _check_draw(self, probe: Probe, chance: int = 1) -> None:
-        for under, before in zip(self.under, self._by_prior_alone(probe), strict=True):
-            own = self.evidence([probe], under, alone=True).block
-            other = Block(self.context.maker, own.subject, own.family, [probe], alone=True, chance=chance)
-            (after,) = self._margins_of(self._observed(other))
-            difference = largest_difference(own.outputs, other.outputs, self._unit)
-            if after != before and difference > DRAWN:
-                raise named(GeneratorError(f"{undeclared(difference)}; it decides margins: {self.definition}"), probe)
+    def _moved_by_a_draw(self, probe: Probe, chance: int) -> Tensor:
+        """What another random state changes of the outputs [R, values] on which a probe's margins rest that follow it,
+        as shares of the range. Raises `GeneratorError` where that alone is too much for rounding."""
+        changes = []
+        with full_precision(self.context.device):
+            for under, before in zip(self.under, self._by_prior_alone(probe), strict=True):
+                own = self.evidence([probe], under, alone=True).block
+                other = Block(self.context.maker, own.subject, own.family, [probe], alone=True, chance=chance)
+                (after,) = self._margins_of(self._observed(other))
+                if after == before:
+                    continue
+                if (difference := largest_difference(own.outputs, other.outputs, self._unit)) > DRAWN:
+                    raise named(GeneratorError(undeclared(difference)), probe)
+                changes.append((own.outputs - other.outputs)[0].flatten(1) / self._unit)
+        return torch.cat(changes) if changes else torch.zeros(0, 1)
 
     def _screened(self, block: list[Probe]) -> tuple[list[tuple[float, ...]], Sequence[int]]:
         """Margins in a lower precision, and which are in full; where it could mistake one, it is. Of the first block
