@@ -17,8 +17,10 @@ from gentest.spaces import Part
 
 @dataclass(frozen=True)
 class Arm:
-    """Its name, the probes it looks at for some independent ones of the stream, and their margins in it; the margin that
-    one has there alone."""
+    """Its name, the probes it looks at for some independent ones of the stream, and their margins in it.
+
+    `alone` gives the margin of a probe there, evaluated by itself.
+    """
 
     name: str
     probes: Callable[[Sequence[Probe]], list[Probe]]

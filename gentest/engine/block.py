@@ -412,7 +412,9 @@ class Block:
     def _of(self, address: str, how: str) -> str:
         """Where on disk something of these probes is kept; empty where nothing is."""
         store = self.maker.store
-        if store is None or not address or self.gradients or self._chance or not (of := self.maker.address(self.subject)):
+        if store is None or not address or self.gradients or self._chance:
+            return ""
+        if not (of := self.maker.address(self.subject)):
             return ""
         return place(of, repr(self.family), "alone" if self.alone else "together", address, how)
 

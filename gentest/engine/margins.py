@@ -245,9 +245,7 @@ class Judge:
         self._note_near(block[i] for i in sorted(alone))
         return decided
 
-    def _measure_rounding(
-        self, block: list[Probe], margins: Sequence[tuple[float, ...]], exact: Sequence[int]
-    ) -> None:
+    def _measure_rounding(self, block: list[Probe], margins: Sequence[tuple[float, ...]], exact: Sequence[int]) -> None:
         """Measures how far rounding moves margins, where none of so large batches was measured before.
 
         `exact` are the probes that were evaluated in full precision; in a lower one, only the first block is measured.
@@ -277,7 +275,7 @@ class Judge:
     def _change_of_moves(self, block: list[Probe], rows: Sequence[int]) -> float:
         """The most by which margins of some probes change where their outputs move by `MOVE` of the range.
 
-        A margin that cannot be computed of outputs that are nobody's says nothing; nor is one asked that judges f itself.
+        A margin that cannot be computed of moved outputs says nothing, and none is asked that judges f itself.
         """
         if self.definition.total:
             return 0.0
@@ -371,7 +369,9 @@ class Judge:
         if self.screening.band is None:
             exact = _spread(len(block), SCREENED)
             rows = self._evaluate([block[i] for i in exact])
-            error = max(abs(a - b) for i, row in zip(exact, rows, strict=True) for a, b in zip(row, found[i], strict=True))
+            error = max(
+                abs(a - b) for i, row in zip(exact, rows, strict=True) for a, b in zip(row, found[i], strict=True)
+            )
             self.screening = replace(self.screening, band=SCREEN_FACTOR * error)
             for i, row in zip(exact, rows, strict=True):
                 found[i] = row

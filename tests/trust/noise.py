@@ -13,7 +13,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -185,7 +185,8 @@ class Rounding:
     kind: str
     rate: float | None
     seed: int
-    results: dict[int, Result] = field(default_factory=dict, compare=False)
+    examples: int = 100
+    budget: int = 512
 
     def level(self) -> Callable[[Tensor], Tensor]:
         """Levels [B] of latents, spread by so much about 0.5."""
@@ -230,7 +231,9 @@ class Rounding:
 
     def found(self, size: int | None) -> Result:
         """What comes of it at a batch size."""
-        given = gentest.settings(batch_size=size, seed=self.seed, examples=100, budget=512, device="cpu")
+        given = gentest.settings(
+            batch_size=size, seed=self.seed, examples=self.examples, budget=self.budget, device="cpu"
+        )
         return self.claim.check(self.generator(), settings=given)
 
 
@@ -271,9 +274,8 @@ def differences(case: Rounding) -> list[str]:
     results = {size: case.found(size) for size in SIZES}
     errors = [f"{size}: {r.message}" for size, r in results.items() if r.verdict is Verdict.ERROR]
     all_said = [said(result) for result in results.values()]
-    return errors + [f"{name}: {[one[name] for one in all_said]}" for name in all_said[0] if any(
-        one[name] != all_said[0][name] for one in all_said
-    )]  # fmt: skip
+    different = [name for name, value in all_said[0].items() if any(one[name] != value for one in all_said)]
+    return errors + [f"{name}: {[one[name] for one in all_said]}" for name in different]
 
 
 def main() -> int:
