@@ -17,17 +17,21 @@ from gentest.spaces import Part
 
 @dataclass(frozen=True)
 class Arm:
-    """Its name, the probes it looks at for some independent ones of the stream, and their margins in it."""
+    """Its name, the probes it looks at for some independent ones of the stream, and their margins in it.
+
+    `alone` gives the margin of a probe there, evaluated by itself.
+    """
 
     name: str
     probes: Callable[[Sequence[Probe]], list[Probe]]
     margins: Callable[[Sequence[Probe]], list[float]]
+    alone: Callable[[Probe], float]
 
 
 def arms_of(judge: Judge, each: str) -> list[Arm]:
     """The arms of a property: its priors, or the values of the discrete part that `each` names."""
     if not each:
-        return [Arm(name, list, partial(judge.arm, name)) for name in judge.arms]
+        return [Arm(name, list, partial(judge.arm, name), partial(judge.arm_alone, name)) for name in judge.arms]
     if len(judge.arms) > 1:
         raise InvalidArgument(f"{judge.definition.name} has a rate for each prior already: take each={each!r} away")
     space = judge.subject.generator.latent
@@ -42,7 +46,10 @@ def arms_of(judge: Judge, each: str) -> list[Arm]:
         drawn[:, place.index(each)] = value
         return [replace(probe, choices=tuple(map(int, row))) for probe, row in zip(probes, drawn, strict=True)]
 
-    return [Arm(f"{each}={value}", partial(with_value, value), judge.margins) for value in space.parts[each].support]
+    return [
+        Arm(f"{each}={value}", partial(with_value, value), judge.margins, judge.alone)
+        for value in space.parts[each].support
+    ]
 
 
 def overall(part: Part, rate: Rate) -> float:

@@ -46,8 +46,11 @@ CHANGED = 1 / 256
 """How far an output may differ, alone, from what it was: a grey level of 256, as a share of its range."""
 CHANGED_HALF = 1 / 32
 """The same for a generator that computes in half precision."""
-DRAWN = 5e-5
-"""A difference between two calls that is no rounding, as a share of the output's range."""
+DRAWN = 1e-4
+"""A difference between two calls that rounding does not explain, as a share of the output's range: ten times the
+largest that deterministic networks show in float32."""
+DRAWN_SLOW = DRAWN / 2
+"""The same where images are slow, and so few are compared that a smaller difference has to tell."""
 SUSPECTS = 2
 """Rows that differ by more than that, and by less than `CHANGED`, which are made once more to see why."""
 OF_RANGE, OF_SIZE, LEAST = 1 / 64, 1e-3, 1e-4
@@ -297,7 +300,7 @@ class Auditor:
                 if difference > DRAWN and n_suspects < SUSPECTS:
                     n_suspects += 1
                     other = self._again(row, chance=RANDOM + MOST_VALUES + len(done))
-                    if (between := _difference(made, other, self._unit(row.subject))) > DRAWN:
+                    if (between := largest_difference(made, other, self._unit(row.subject))) > DRAWN:
                         raise _Disagrees(GeneratorError(undeclared(between)), replace(row, reused=False))
             for number in row.numbers:
                 self._compare_number(row, number, alone)
@@ -319,7 +322,7 @@ class Auditor:
     def _compare_outputs(self, row: Row, alone: Tensor, when: str = "") -> float:
         """How far an output is from the one that was kept. Raises `_Disagrees` where that is too far."""
         assert row.output is not None
-        difference = _difference(row.output, alone, self._unit(row.subject))
+        difference = largest_difference(row.output, alone, self._unit(row.subject))
         if difference > (CHANGED_HALF if _in_half(row.subject) else CHANGED):
             raise self._disagrees(row, f"they differ by {difference:.3g} of the range{when}")
         return difference
@@ -340,7 +343,7 @@ class Auditor:
                 one, other = (self._measured(row, number, x) for x in made)
                 now = torch.linalg.vector_norm(other - one, dim=-1)
         kept = number.kept.to(now.device)
-        if (difference := _difference(kept, now.reshape(-1), 1.0)) > number.allowed:
+        if (difference := largest_difference(kept, now.reshape(-1), 1.0)) > number.allowed:
             raise self._disagrees(row, f"{describe(number.thing)} differs by {difference:.3g}")
 
     def _disagrees(self, row: Row, why: str) -> _Disagrees:
@@ -371,7 +374,7 @@ class Auditor:
             return
         compute, kept = row.whole
         now = compute(row.subject, row.family, row.probe)
-        difference = _difference(kept.to(now.device), now, 1.0)
+        difference = largest_difference(kept.to(now.device), now, 1.0)
         if difference > max(OF_SIZE * kept.abs().max().item(), LEAST):
             raise self._disagrees(row, f"the margin differs by {difference:.3g}")
 
@@ -379,12 +382,12 @@ class Auditor:
 def undeclared(difference: float) -> str:
     """The error of a generator that draws random numbers which nobody declared."""
     return (
-        f"undeclared noise: the same latent, alone, gives outputs that differ by {difference:.3g} of the range from "
-        "one call to the next; declare what the generator draws with Generator(..., noise=...), or fix its seed"
+        f"undeclared noise: the same latent gives outputs that differ by {difference:.3g} of the range from one call "
+        "to the next; declare what the generator draws with Generator(..., noise=...), or fix its seed"
     )
 
 
-def _difference(kept: Tensor, now: Tensor, unit: float) -> float:
+def largest_difference(kept: Tensor, now: Tensor, unit: float) -> float:
     """The largest difference of two outputs in their unit; infinite where they are not of one shape, or one is NaN."""
     one, other = kept.reshape(-1).float(), now.reshape(-1).float()
     if one.shape != other.shape:

@@ -39,7 +39,10 @@ PLACED_AT_ONCE = 1 << 18
 
 
 class Block:
-    """N probes of P latents each; `alone` makes and measures one output at a time."""
+    """N probes of P latents each; `alone` makes and measures one output at a time.
+
+    `chance` is the random state that a generator finds which draws by itself: other than 0, nothing is kept on disk.
+    """
 
     gradients = False
     """Whether what is made and measured keeps its way back to the latents."""
@@ -53,6 +56,7 @@ class Block:
         *,
         alone: bool = False,
         batch_size: int | None = None,
+        chance: int = 0,
     ) -> None:
         self.maker = maker
         self.subject = subject
@@ -60,6 +64,7 @@ class Block:
         self.probes = tuple(probes)
         self.alone = alone
         self._batch_size = 1 if alone else batch_size
+        self._chance = chance
         self._placed: Mapping[str, np.ndarray[Any, Any]] | None = None
         self._window: tuple[int, int, Mapping[str, Any], Mapping[str, Any]] | None = None
         self._outputs: Tensor | None = None
@@ -290,7 +295,8 @@ class Block:
 
     def _make(self, start: int, stop: int) -> Tensor:
         """The outputs of some rows."""
-        made = self.maker.call(self.subject.generator, *self._rows(start, stop))
+        chance = self._chance and self._chance + start  # in each call another, where any is drawn
+        made = self.maker.call(self.subject.generator, *self._rows(start, stop), chance)
         self.maker.audit.called(self, start, made)
         return made
 
@@ -406,7 +412,9 @@ class Block:
     def _of(self, address: str, how: str) -> str:
         """Where on disk something of these probes is kept; empty where nothing is."""
         store = self.maker.store
-        if store is None or not address or self.gradients or not (of := self.maker.address(self.subject)):
+        if store is None or not address or self.gradients or self._chance:
+            return ""
+        if not (of := self.maker.address(self.subject)):
             return ""
         return place(of, repr(self.family), "alone" if self.alone else "together", address, how)
 
@@ -425,6 +433,44 @@ class Block:
             return None
         self._from_disk = True
         return torch.from_numpy(rows).to(self.maker.device)
+
+
+class Moved(Block):
+    """Some probes of a block, their outputs moved by as much as rounding might.
+
+    Move 0 leaves outputs as they are, move 1 moves each value up or down, and move 2 each output as a whole; none takes
+    a value out of a range that it is in. No image is made where the block keeps its outputs.
+    """
+
+    MOVES = (1, 2)
+
+    def __init__(self, block: Block, rows: Sequence[int], *, move: int, by: float) -> None:
+        super().__init__(block.maker, block.subject, block.family, [block.probes[row] for row in rows])
+        self._source = block
+        self._at = list(rows)
+        self._move = move
+        self._distance = by
+
+    @property
+    def outputs(self) -> Tensor:
+        """The outputs [N, P, ...], moved."""
+        if self._outputs is None:
+            x = self._source.outputs[self._at]
+            if self._move:
+                moved = x + self._distance * self._directions(x)
+                x = torch.where((x >= 0.0) & (x <= 1.0), moved.clamp(0.0, 1.0), moved) if self.bounded else moved
+            self._outputs = x
+            self._n_bytes = None
+        return self._outputs
+
+    def _directions(self, x: Tensor) -> Tensor:
+        """1 or -1 for each value, or for each output: the probe's own, whichever others are moved with it."""
+        shape = x.shape[1:] if self._move == 1 else (x.shape[1], *[1] * (x.ndim - 2))
+        coins = [np.random.default_rng((self._move, probe.seed)).integers(0, 2, shape) for probe in self.probes]
+        return torch.from_numpy(2.0 * np.stack(coins) - 1.0).to(x)
+
+    def _of(self, address: str, how: str) -> str:
+        return super()._of(address, f"{how}, move {self._move} by {self._distance:.9g}")
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -40,8 +40,6 @@ LEAST_SPREAD = 1e-6
 
 NUMBERS = 16 << 20
 """Bytes that measured numbers may take, however small the bound is: they save making the images again."""
-ROUNDED = 8
-"""Among so many first probes of a search are those on which every property measures its rounding, each alone."""
 
 
 class Drawn(IntEnum):
@@ -92,6 +90,8 @@ class Context:
         self.plans: dict[Hashable, list[Probe]] = {}
         self.examined: dict[Hashable, Tensor] = {}
         """One output of each subject, in its unit, as it was before any margin was believed."""
+        self.rounded: set[Probe] = set()
+        """Probes on which a property measured its rounding, each alone: the next one measures it on the same."""
         self.pictures: dict[Hashable, Any] = {}
         """Pictures of the first outputs of a seed, by subject."""
         self._values, self._prompts = values, prompts
@@ -276,7 +276,7 @@ class Context:
     def _measure_ahead(self, block: Block) -> None:
         """Measures everything that is still to be asked of a block's outputs, so that no image is made twice."""
         first = block.probes[0]
-        if block.alone and not any(first in plan[:ROUNDED] for plan in self.plans.values()):
+        if block.alone and first not in self.rounded:
             return  # a probe that no other property asks about alone
         drawn = self._drawn(first)
         precision: Precision = "full" if block.alone or drawn is Drawn.PILOT else self.precision

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from gentest._settings import Values
 from gentest.engine import reduce, search
 from gentest.engine.margins import Judge
-from gentest.errors import GeneratorError
 from gentest.probes import Probe
 
 LEAST_BUDGET = 64
@@ -35,12 +34,8 @@ class Counterexamples:
         return self._confirmed(self._simplified(reduced))
 
     def _confirmed(self, probe: Probe) -> Probe:
-        """A probe that violates in a batch, once it violates alone as well: no other is ever a counterexample."""
-        if self._judge.alone(probe) >= 0:
-            raise GeneratorError(
-                f"probe {probe} violates {self._judge.definition} in a batch and not alone: "
-                "the output depends on the batch (gentest.reproducible() shows it)"
-            )
+        """A probe that violates in a batch, once it violates alone as well."""
+        self._judge.confirm(probe, self._judge.alone(probe))
         return probe
 
     def _reduced(self, failing: Sequence[Probe]) -> Probe:

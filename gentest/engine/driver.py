@@ -160,6 +160,7 @@ class _Check:
 
     def run(self, result: Result) -> Result:
         result = self._decided(result)
+        self.judge.check_draws()
         result = replace(result, audit=self._audited(result))
         if result.sample is not None and result.sample.look is not None and self.question.blesses:
             kept = pictures.samples_of(self.context, self.subject, self.values.seed)

@@ -165,7 +165,7 @@ class Host:
             n, again = judge.screening.probes - screened.probes, judge.screening.again - screened.again
             screening = replace(judge.screening, probes=n, again=again)
             near = judge.decided_alone - decided
-            answer = Answer(margins, judge.band or 0.0, decided_alone=near, screening=screening)
+            answer = Answer(margins, judge.band, decided_alone=near, screening=screening)
         except Exception as error:
             wrong, traceback = sendable(error)
             answer = Answer(error=wrong, traceback=traceback)

@@ -1,16 +1,22 @@
-"""Margins that do not depend on the batch: computed once a probe, and where rounding could decide, alone.
+"""Margins that do not depend on the batch: a probe whose sign rounding could flip is evaluated again, alone.
 
-Models score a little differently at other batch sizes. How much, in this property's units, is measured on the first
-probes: their margins in a batch against their margins alone. Any margin within a safe multiple of that of zero,
-of either sign, is replaced by the margin of the probe alone: one latent at a time, in full precision.
+Models score a little differently at other batch sizes. How much, in this property's units, is measured on probes spread
+over the first batches, and over the first larger ones that come: their margins in a batch against their margins alone.
+Rows that nobody measured may round worse, so it is also measured how far a margin moves when outputs move by 2^-20 of
+their range. Any margin, of either sign, that is within a safe multiple of both of zero is replaced by the margin of the
+probe alone: one latent at a time, in full precision. Whatever such a probe shows of rounding widens the band at once.
 
 In a lower precision the same happens a step earlier: its error is measured on the first probes, and a margin that it
 could mistake is evaluated again in full, in a batch.
+
+A few of the probes that were decided alone are made once more from another random state: had noise that nobody declared
+moved their margins, each would have seen one and the same draw of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -21,12 +27,14 @@ import torch
 from torch import Tensor
 
 from gentest._settings import Precision
-from gentest.engine.block import Block
+from gentest.engine.audit import DRAWN, largest_difference, undeclared
+from gentest.engine.block import Block, Moved
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.maker import full_precision
+from gentest.engine.refused import named
 from gentest.engine.subject import Subject
-from gentest.errors import GentestError, PropertyFailed, out_of_memory
+from gentest.errors import GeneratorError, GentestError, PropertyFailed, out_of_memory
 from gentest.probes import Probe, Probes
 from gentest.properties import outputs
 from gentest.properties.definition import Definition, Under
@@ -36,11 +44,24 @@ from gentest.spaces import Space
 FIRST = 16
 """Probes of the first block where the size of an output is not known yet."""
 BAND_PROBES = 4
-"""Probes on which rounding is measured."""
+"""Probes on which rounding is measured, spread over a block, ..."""
+BAND_PROBES_LARGER = 3
+"""... and once more so many, the first, the middle and the last, of the first block that fills larger batches."""
 BAND_FACTOR = 16.0
 """The band is this many times the largest difference seen."""
 BAND_FLOOR = 1e-6
-"""And never narrower than this share of the margins' size."""
+"""And never narrower than this share of the margins' size, ..."""
+MOVE = 2.0**-20
+"""... nor than `MOVE_FACTOR` times what a margin changes where outputs move by this share of their range."""
+MOVE_FACTOR = 64.0
+WIDER = 4.0
+"""A failure of a rate that is within so many bands of zero is confirmed alone, ..."""
+CONFIRMED, CONFIRMED_SLOW = 16, 4
+"""... and so are the first of all others; fewer where images are slow."""
+REDRAWN, REDRAWN_SLOW = 8, 2
+"""Of the probes that were decided alone, so many are made again from another random state."""
+WEAKEST = 2.5e-5
+"""The least standard deviation, as a share of the range, that so many draws tell from rounding of 1e-5."""
 SCREENED = 16
 """Probes on which the error of a lower precision is measured."""
 SCREEN_FACTOR = 4.0
@@ -66,15 +87,28 @@ class Judge:
         self.subject = subject
         self.definition = definition
         self.under = definition.under(subject.generator.base)
-        self.band: float | None = None
+        self.rounding: float | None = None
+        """A safe multiple of what batches change of margins: known once it was measured."""
+        self._floor = 0.0
+        """The same of what moves too small to matter would change."""
+        self._largest = 0
+        """Latents in the largest batches on which rounding was measured."""
         self.decided_alone = 0
         """Probes whose margin lay within the band."""
+        self._near: dict[Probe, None] = {}
+        """The first of them."""
+        self._n_confirmed = 0
         self.screening = Screening(context.precision)
         self._screens = context.precision != "full"
         self.spreads: dict[str, tuple[Any, float]] = {}
         """What `gentest.sd(x)` is of in the margins, and how much it is: known once a probe was evaluated alone."""
         self._margins: ByPrior = {}
         self._alone: ByPrior = {}
+
+    @property
+    def band(self) -> float:
+        """Margins that are nearer to zero than this are decided alone."""
+        return max(self.rounding or 0.0, self._floor)
 
     def margins(self, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe, evaluated in full batches, the sign of each beyond rounding."""
@@ -93,8 +127,15 @@ class Judge:
 
     def arm(self, name: str, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe under the priors of one arm."""
-        mine = [i for i, u in enumerate(self.under) if u.arm == name]
-        return [min(margins[i] for i in mine) for margins in self.by_prior(probes)]
+        return [min(margins[i] for i in self._places(name)) for margins in self.by_prior(probes)]
+
+    def arm_alone(self, name: str, probe: Probe) -> float:
+        """The probe's margin under the priors of one arm, by itself."""
+        margins = self._by_prior_alone(probe)
+        return min(margins[i] for i in self._places(name))
+
+    def _places(self, name: str) -> list[int]:
+        return [i for i, u in enumerate(self.under) if u.arm == name]
 
     def alone(self, probe: Probe) -> float:
         """The probe's margin evaluated by itself: the one that is reported and replayed."""
@@ -122,8 +163,10 @@ class Judge:
                 self.context.maker.audit.answered(
                     self.subject, self.definition.probes, block, answer.margins, self._anew
                 )
-                self.band = max(self.band or 0.0, answer.band)
+                self.rounding = max(self.rounding or 0.0, answer.band)
+                self._largest = max(self._largest, self._latents_at_once(block))
                 self.decided_alone += answer.decided_alone
+                self._note_near(p for p, row in zip(block, answer.margins, strict=True) if _least(row) <= answer.band)
                 self.screening = together(self.screening, answer.screening)
             fresh = [probe for probe in fresh if probe not in self._margins]
         for block in self._blocks(fresh):
@@ -159,7 +202,7 @@ class Judge:
             near = [probe for probe in probes if margins[probe] <= limit]
             margins = dict(zip(near, self._in_full(near), strict=True))
             probes = near
-        limit = min(margins.values()) + 2 * (self.band or 0.0)
+        limit = min(margins.values()) + 2 * self.band
         close = [probe for probe in probes if margins[probe] <= limit]
         return min(
             sorted(close, key=lambda probe: margins[probe])[:CLOSE], key=lambda probe: (self.alone(probe), probe)
@@ -185,41 +228,163 @@ class Judge:
             start += size
 
     def _decided(self, block: list[Probe]) -> list[tuple[float, ...]]:
-        margins = self._screened(block) if self._screens else self._evaluate(block)
-        if self.band is None:
-            alone = [self._by_prior_alone(probe) for probe in block[:BAND_PROBES]]
-            pairs = [zip(one, row, strict=True) for one, row in zip(alone, margins, strict=False)]
-            difference = max(abs(a - b) for pair in pairs for a, b in pair)
-            self.band = BAND_FACTOR * difference + BAND_FLOOR * max(abs(m) for row in margins for m in row)
-        near = [min(map(abs, row)) <= self.band for row in margins]
-        self.decided_alone += sum(near)
-        return [
-            self._by_prior_alone(probe) if is_near else row
-            for probe, row, is_near in zip(block, margins, near, strict=True)
-        ]
+        exact: Sequence[int] = range(len(block))
+        if self._screens:
+            margins, exact = self._screened(block)
+        else:
+            margins = self._evaluate(block)
+        self._measure_rounding(block, margins, exact)
+        decided = list(margins)
+        alone: set[int] = set()
+        while near := [i for i, row in enumerate(margins) if i not in alone and _least(row) <= self.band]:
+            for i in near:
+                decided[i] = self._by_prior_alone(block[i])
+            self._saw((margins[i], decided[i]) for i in near)  # the band may be wider now
+            alone.update(near)
+        self.decided_alone += len(alone)
+        self._note_near(block[i] for i in sorted(alone))
+        return decided
 
-    def _screened(self, block: list[Probe]) -> list[tuple[float, ...]]:
-        """Margins in a lower precision; where it could mistake one, in full. The first of all are in full."""
+    def _measure_rounding(self, block: list[Probe], margins: Sequence[tuple[float, ...]], exact: Sequence[int]) -> None:
+        """Measures how far rounding moves margins, where none of so large batches was measured before.
+
+        `exact` are the probes that were evaluated in full precision; in a lower one, only the first block is measured.
+        """
+        first, latents = self.rounding is None, self._latents_at_once(block)
+        if not first and (latents <= self._largest or len(exact) < len(block)):
+            return
+        self._largest = max(self._largest, latents)
+        probes = [exact[i] for i in _spread(len(exact), BAND_PROBES if first else BAND_PROBES_LARGER)]
+        self.context.rounded.update(block[i] for i in probes)
+        self._saw((margins[i], self._by_prior_alone(block[i])) for i in probes)
+        size = max(abs(m) for row in margins for m in row)
+        self._floor = max(self._floor, BAND_FLOOR * size)
+        if first:
+            by_size = sorted(exact, key=lambda i: _least(margins[i]))
+            self._floor = max(self._floor, MOVE_FACTOR * self._change_of_moves(block, sorted(by_size[:BAND_PROBES])))
+
+    def _latents_at_once(self, block: Sequence[Probe]) -> int:
+        """How many latents the largest batch of a block has."""
+        return min(len(block) * self.definition.probes.n_points, self.context.batch_size)
+
+    def _saw(self, pairs: Iterable[tuple[Sequence[float], Sequence[float]]]) -> None:
+        """Widens the band to what margins in a batch and alone differ by."""
+        differences = (abs(a - b) for together, alone in pairs for a, b in zip(together, alone, strict=True))
+        self.rounding = max(self.rounding or 0.0, BAND_FACTOR * max(differences))
+
+    def _change_of_moves(self, block: list[Probe], rows: Sequence[int]) -> float:
+        """The most by which margins of some probes change where their outputs move by `MOVE` of the range.
+
+        A margin that cannot be computed of moved outputs says nothing, and none is asked that judges f itself.
+        """
+        if self.definition.total:
+            return 0.0
+        by, changes = MOVE * self._unit, [0.0]
+        for under in self.under:
+            source, at = self.evidence(block, under).block, rows
+            if not source.has_outputs:
+                few = [block[i] for i in rows]
+                source, at = self.evidence(few, under).block, range(len(few))
+            for row in at:
+                moved = (Moved(source, [row], move=move, by=by) for move in (0, *Moved.MOVES))
+                with suppress(GentestError):
+                    own, *others = (self._margins_of(self._observed(one))[0] for one in moved)
+                    changes += [abs(own - other) for other in others]
+        return max(changes)
+
+    def _observed(self, block: Block) -> Observed:
+        """The evidence of a block that nobody shares."""
+        return Observed(self.context, block, yardstick=self.subject)
+
+    @property
+    def _unit(self) -> float:
+        return 1.0 if self.subject.bounded else self.context.unit(self.subject)
+
+    def _note_near(self, probes: Iterable[Probe]) -> None:
+        self._near |= dict.fromkeys(islice(probes, max(REMEMBERED - len(self._near), 0)))
+
+    def confirm(self, probe: Probe, margin: float) -> None:
+        """Raises `GeneratorError` where a probe that violates in a batch does not violate alone, by its `margin` there.
+
+        No other is ever a counterexample, nor speaks against a rate.
+        """
+        if margin >= 0:
+            self._moved_by_a_draw(probe, 1)
+            raise GeneratorError(
+                f"probe {probe} violates {self.definition} in a batch and not alone: "
+                "the output depends on the batch (gentest.reproducible() shows it)"
+            )
+
+    def confirm_failures(
+        self, probes: Sequence[Probe], margins: Sequence[float], alone: Callable[[Probe], float]
+    ) -> None:
+        """Confirms failures of a rate, by the margins that `alone` gives: those within `WIDER` bands of zero, and the
+        first of those beyond, which only a fault that is no rounding could have made. Raises `GeneratorError`."""
+        most = CONFIRMED_SLOW if self.context.maker.audit.slow else CONFIRMED
+        for probe, margin in zip(probes, margins, strict=True):
+            if margin < 0 and (-margin <= WIDER * self.band or self._n_confirmed < most):
+                self._n_confirmed += -margin > WIDER * self.band
+                self.confirm(probe, alone(probe))
+
+    def check_draws(self) -> None:
+        """Makes a few of the probes that were decided alone again, from another random state.
+
+        Raises `GeneratorError` where their margins follow it, and outputs change by more than rounding: then the
+        generator draws noise that nobody declared, and the probes that it decides have all seen one draw.
+        """
+        if self.definition.total or not self._near:
+            return
+        few = REDRAWN_SLOW if self.context.maker.audit.slow else REDRAWN
+        squares, n = torch.zeros(()), 0
+        for index, probe in enumerate(sorted(self._near, key=self.alone)[:few]):
+            moved = self._moved_by_a_draw(probe, 1 + index * self.definition.probes.n_points)
+            squares, n = squares.to(moved.device) + moved.square().sum(0), n + len(moved)
+        sd = (float(squares.max()) / max(n, 1) / 2) ** 0.5  # of the value that varies most
+        if n >= REDRAWN and sd > WEAKEST:
+            raise GeneratorError(undeclared(2**0.5 * sd))
+
+    def _moved_by_a_draw(self, probe: Probe, chance: int) -> Tensor:
+        """What another random state changes of the outputs [R, values] on which a probe's margins rest that follow it,
+        as shares of the range. Raises `GeneratorError` where that alone is too much for rounding."""
+        changes = []
+        with full_precision(self.context.device):
+            for under, before in zip(self.under, self._by_prior_alone(probe), strict=True):
+                own = self.evidence([probe], under, alone=True).block
+                other = Block(self.context.maker, own.subject, own.family, [probe], alone=True, chance=chance)
+                (after,) = self._margins_of(self._observed(other))
+                if after == before:
+                    continue
+                if (difference := largest_difference(own.outputs, other.outputs, self._unit)) > DRAWN:
+                    raise named(GeneratorError(undeclared(difference)), probe)
+                changes.append((own.outputs - other.outputs)[0].flatten(1) / self._unit)
+        return torch.cat(changes) if changes else torch.zeros(0, 1)
+
+    def _screened(self, block: list[Probe]) -> tuple[list[tuple[float, ...]], Sequence[int]]:
+        """Margins in a lower precision, and which are in full; where it could mistake one, it is. Of the first block
+        some are, spread over it."""
         found = self._evaluate(block, precision=self.context.precision)
         if not self._screens:  # nothing of it can be had in a lower precision
-            return found
-        n_exact = 0
+            return found, range(len(block))
+        exact: list[int] = []
         if self.screening.band is None:
-            exact = self._evaluate(block[:SCREENED])
-            pairs = [zip(a, b, strict=True) for a, b in zip(exact, found, strict=False)]
-            error = max(abs(a - b) for pair in pairs for a, b in pair)
+            exact = _spread(len(block), SCREENED)
+            rows = self._evaluate([block[i] for i in exact])
+            error = max(
+                abs(a - b) for i, row in zip(exact, rows, strict=True) for a, b in zip(row, found[i], strict=True)
+            )
             self.screening = replace(self.screening, band=SCREEN_FACTOR * error)
-            found, n_exact = exact + found[len(exact) :], len(exact)
-        band = max(self.screening.band or 0.0, self.band or 0.0)
-        doubtful = [i for i, row in enumerate(found) if i >= n_exact and min(map(abs, row)) <= band]
+            for i, row in zip(exact, rows, strict=True):
+                found[i] = row
+        band = max(self.screening.band or 0.0, self.band)
+        doubtful = [i for i, row in enumerate(found) if i not in exact and _least(row) <= band]
         if doubtful:
             for i, row in zip(doubtful, self._evaluate([block[i] for i in doubtful]), strict=True):
                 found[i] = row
         before = self.screening
-        again = before.again + n_exact + len(doubtful)
+        again = before.again + len(exact) + len(doubtful)
         self.screening = replace(before, probes=before.probes + len(block), again=again)
         self._screens = 2 * len(doubtful) <= len(block)  # else it does not pay
-        return found
+        return found, exact
 
     def _in_full(self, probes: Sequence[Probe]) -> list[float]:
         """Margins in full precision, in batches."""
@@ -286,6 +451,16 @@ class Judge:
             context = self.context
             return evidence.block.known(str(definition), lambda block: definition.margin(Observed(context, block)))
         return definition.margin(evidence)
+
+
+def _least(row: Sequence[float]) -> float:
+    """How near to zero the margins of a probe come."""
+    return min(map(abs, row))
+
+
+def _spread(n: int, most: int) -> list[int]:
+    """At most so many of the numbers below n, from the first to the last."""
+    return sorted({round(i * (n - 1) / max(min(n, most) - 1, 1)) for i in range(min(n, most))})
 
 
 def _remembered(margins: ByPrior) -> ByPrior:

@@ -109,6 +109,7 @@ class Rating:
         def holds(arm: Arm, start: int, n: int) -> list[bool]:
             probes = arm.probes(stream.probes(start, n))
             margins = arm.margins(probes)
+            self._judge.confirm_failures(probes, margins, arm.alone)
             against[arm.name].note(start, probes, margins)
             if self._showing is not None and stream is self._stream:
                 self._showing.rated(arm.name, margins)

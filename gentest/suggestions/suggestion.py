@@ -233,7 +233,7 @@ class _Measured:
             floor=t.floor,
         )
         bare = replace(bare, figures=figures)
-        band, least = self.judge.band or 0.0, LEAST * (self.spread or 0.0)
+        band, least = self.judge.rounding or 0.0, LEAST * (self.spread or 0.0)
         wanted = bound - band if t.floor else max(bound + band, least)
         if wanted < least or wanted <= 0.0:
             return replace(bare, why=f"{t.measures} is next to nothing on too many probes: did the generator collapse?")

@@ -83,8 +83,11 @@ def folded() -> gentest.Generator:
 
 
 def told(result: gentest.Result) -> dict[str, Any]:
-    """What a result says of the property: all but the time and the outputs that it took, and its audit."""
-    said = asdict(replace(result, seconds=0.0, images=0, generator_calls=0, audit=None))
+    """What a result says of the property: all but the time and the outputs that it took, and its audit.
+
+    Each process measures by itself how near to zero a probe is decided alone.
+    """
+    said = asdict(replace(result, seconds=0.0, images=0, generator_calls=0, decided_alone=0, audit=None))
     margin = said.pop("margin")
     return said | {name: pytest.approx(value, abs=1e-6) for name, value in (margin or {}).items()}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import zoo
@@ -55,6 +57,73 @@ def test_a_margin_far_from_zero_is_not_evaluated_twice() -> None:
     asked = judge(lambda evidence: evidence.scores(gentest.brightness())[:, 0] + 1.0, generator, batch_size=16)
     asked.margins(independent(1, 0, 64))
     assert sorted(generator.function.batches) == [1] * 4 + [16] * 4
+
+
+def off(rows: Callable[[int], Tensor], by: float = 1e-4) -> Callable[[Evidence], Tensor]:
+    """A margin near 1 that is off in some rows of a batch."""
+
+    def margin(evidence: Evidence) -> Tensor:
+        n = len(evidence.probes)
+        return 1.0 + evidence.scores(gentest.brightness())[:, 0] + by * (n > 1) * rows(n)
+
+    return margin
+
+
+@pytest.mark.parametrize("row", [0, 31])
+def test_rounding_is_measured_all_over_a_block(row: int) -> None:
+    """At its first and at its last row."""
+    asked = judge(off(lambda n: torch.arange(n) == row), batch_size=32)
+    asked.context.maker.image_bytes = 16
+    asked.margins(independent(1, 0, 32))
+    assert asked.rounding == pytest.approx(16e-4, rel=0.01)
+
+
+def test_rounding_is_measured_again_in_larger_batches() -> None:
+    """Blocks that are larger than those before may round in another way: three more probes are made alone, once."""
+    generator = zoo.generator(zoo.linear)
+    asked = judge(off(lambda n: torch.full((n,), float(n > 16))), generator, batch_size=64)
+    asked.margins(independent(1, 0, 16))
+    assert (asked.rounding or 0.0) < 1e-5
+    asked.margins(independent(1, 16, 64))
+    assert asked.rounding == pytest.approx(16e-4, rel=0.01)
+    asked.margins(independent(1, 80, 64))
+    assert sorted(generator.function.batches) == [1] * 7 + [16, 64, 64]
+
+
+def test_the_band_covers_rows_that_nobody_measured() -> None:
+    """It is as wide as moves of 2^-14 of the range change margins, of each value or of the whole output."""
+    for scale in (1.0, 1000.0):
+        asked = judge(lambda evidence, scale=scale: scale * (evidence.outputs[:, 0].double().amax((1, 2, 3)) - 0.1))
+        asked.margins(independent(1, 0, 16))
+        assert asked.rounding == 0.0
+        assert asked.band == pytest.approx(64 * 2.0**-20 * scale, rel=0.1)
+
+
+def test_a_margin_that_moved_outputs_break_has_no_such_floor() -> None:
+    """Outputs that only measuring made are no error of the generator's or the property's."""
+
+    def fussy(evidence: Evidence) -> Tensor:
+        level = evidence.outputs.flatten(1)[:, 0]
+        return torch.where(level.isclose(torch.tensor(0.5), rtol=0, atol=1e-8), 1.0, torch.nan)
+
+    asked = judge(fussy, zoo.generator(zoo.collapsed))
+    assert asked.margins(independent(1, 0, 8)) == [1.0] * 8
+
+
+def test_the_band_widens_by_what_probes_alone_show() -> None:
+    """A probe that was decided alone shows how much its batch changed it; those that this might confuse are, too."""
+
+    def margin(evidence: Evidence) -> Tensor:
+        n = len(evidence.probes)
+        steps = torch.arange(n) * 1e-3 if n > 1 else torch.zeros(1)
+        return torch.where(torch.arange(n) == 1, 0.0, steps + 5e-3) if n == 16 else steps + 5e-3
+
+    asked = judge(margin, batch_size=16)
+    asked.context.maker.image_bytes = 16
+    asked.rounding, asked._largest = 0.0, 16
+    asked.margins(independent(1, 0, 16))
+    assert asked.band == pytest.approx(16 * 15e-3, rel=0.1)
+    assert asked.decided_alone == 16
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_the_mean_does_not_depend_on_the_batch_size(batch_size: int) -> None:
     again = gentest.perceptual_path_length(generator(), distance=gentest.pixels(), n=50)
     assert found.lengths == pytest.approx(again.lengths, rel=0.02)
     assert len(found.lengths) == 50
-    examined = 16 // min(batch_size, 16) + (16 % min(batch_size, 16) > 0) + 5
+    examined = 2 * -(-16 // batch_size) + 5
     pairs = max(batch_size // 2, 1)
     assert len(made.function.batches) == examined + -(-50 // pairs) * (2 if batch_size == 1 else 1)  # type: ignore[attr-defined]
 

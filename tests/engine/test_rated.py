@@ -81,6 +81,38 @@ def test_the_second_statement_may_stay_open() -> None:
     assert result.verdict is UNDECIDED
 
 
+@pytest.mark.parametrize("batch_size", [16, 128])
+def test_a_failure_in_a_batch_alone_is_no_failure_of_a_rate(batch_size: int) -> None:
+    """One row of a batch violates there and not alone: that says nothing of the property, and is an error."""
+
+    @gentest.property(probes=gentest.points())
+    def dark(evidence: gentest.Evidence) -> Tensor:
+        n = len(evidence.probes)
+        return 0.3 - 0.5 * (torch.arange(n) == 9) + 0.0 * evidence.scores(level)[:, 0]
+
+    given = settings(examples=8, batch_size=batch_size)
+    result = dark().at_rate(0.5).check(zoo.generator(slope, NORMAL), settings=given)
+    assert result.verdict is Verdict.ERROR
+    assert "violates dark().at_rate(0.5) in a batch and not alone" in result.message
+
+
+def test_few_failures_far_from_zero_are_confirmed() -> None:
+    """Of hundreds that fail by far more than rounding the first 16 are made again alone, and no pass is."""
+    generator = zoo.generator(lambda z: 0.5 + 0.2 * torch.tanh(z[:, 0]), NORMAL)
+
+    @gentest.property(probes=gentest.points())
+    def dark(evidence: gentest.Evidence) -> Tensor:
+        return 0.5 - evidence.scores(level)[:, 0]
+
+    asked = dark().at_rate(0.5, slack=0.03)
+    result = asked.check(generator, settings=settings(examples=8, budget=1024, batch_size=128))
+    assert result.rate is not None
+    assert result.rate.probes - result.rate.passes > 300
+    assert result.audit is not None
+    examined, measured, near = 5, 4 + 3, result.decided_alone
+    assert 16 <= generator.function.batches.count(1) - examined - measured - result.audit.images <= 16 + 3 * near + 8
+
+
 def test_each_label_has_its_own_rate() -> None:
     """One label of five breaks the property: the mixture of all holds at 0.7, and each of them does not."""
     mixed = between.at_rate(0.7).check(LABELLED, settings=QUICK)
