@@ -86,6 +86,12 @@ class Rate:
     """Log odds at which the rate holds: log(1 / (1 - confidence)); None in results of earlier versions."""
     needed_violated: Evidence | None = None
     """Log odds at which the rate is violated: log(claims / (1 - confidence)); None in results of earlier versions."""
+    certified: Share | None = None
+    """The rate that is certified, p0 - slack, where it holds; None while nothing is certified."""
+    each_end: Confidence | None = None
+    """The confidence of `low`, and that of `high`; both together err with the sum of what each may err with."""
+    fewest: Count | None = None
+    """The fewest probes with which the rate can hold: all of them have to pass."""
 
     def misfit(self) -> str:
         """A verdict that no rate has."""

@@ -200,6 +200,8 @@ class _Check:
             return self._compared(self.definition.states, result)
         if self.question.replay is not None:
             return self._replayed(result, self.question.replay)
+        if self.definition.rate is not None:
+            self._rating.check_budget(self.definition.rate)
         failing, result = self._looked_for(result)
         if self.definition.rate is not None:
             result, refuting = self._rated(self.definition.rate, result)
@@ -273,11 +275,14 @@ class _Check:
 
     def _rated(self, goal: AtRate, result: Result) -> tuple[Result, Sequence[Probe]]:
         """With the rate's verdict; and where it was refuted, the probes that refuted it."""
+        found = self._rating.decide(goal)
+        return replace(result, rate=found.rate, radius=found.radius, verdict=found.rate.verdict), found.failing
+
+    @property
+    def _rating(self) -> Rating:
         stream = self._stream_of(self.values.seed)
         budget, showing = self.values.budget, self.showing
-        rating = Rating(self.judge, stream, budget=budget, block=self.block, watch=self.watch, showing=showing)
-        found = rating.decide(goal)
-        return replace(result, rate=found.rate, radius=found.radius, verdict=found.rate.verdict), found.failing
+        return Rating(self.judge, stream, budget=budget, block=self.block, watch=self.watch, showing=showing)
 
     def _stream_of(self, seed: int) -> Stream:
         return self.streams.setdefault(seed, Stream(seed, self._real))

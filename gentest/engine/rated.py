@@ -17,6 +17,7 @@ from gentest.engine.margins import Judge
 from gentest.engine.radius import Rays
 from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream
+from gentest.errors import InvalidArgument
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Invariance, Within
 from gentest.properties.priors import holds_within
@@ -81,6 +82,15 @@ class Rating:
         self._block = block
         self._watch = watch
         self._showing = showing
+
+    def check_budget(self, goal: AtRate) -> None:
+        """Raises `InvalidArgument` for a budget with which nothing could be decided, whatever the probes come to."""
+        test = goal.test_among(len(arms_of(self._judge, goal.each)))
+        if self._budget < test.fewest_deciding:
+            raise InvalidArgument(
+                f"a budget of {self._budget} probes cannot decide {goal}, whether all of them hold or none does: "
+                f"{test.fewest_deciding} is the least that can, and {test.fewest} the least that can certify it"
+            )
 
     def decide(self, goal: AtRate) -> Rated:
         """The property's rate, each of them where it has several, and its radius."""
