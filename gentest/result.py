@@ -92,6 +92,10 @@ class Rate:
     """The confidence of `low`, and that of `high`; both together err with the sum of what each may err with."""
     fewest: Count | None = None
     """The fewest probes with which the rate can hold: all of them have to pass."""
+    distinct: Count | None = None
+    """How many distinct inputs the probes are, where the latent space has only so many; else None."""
+    inputs: Count | None = None
+    """How many inputs there are, then; None of probes of several latents."""
 
     def misfit(self) -> str:
         """A verdict that no rate has."""
@@ -240,6 +244,16 @@ class Result:
     decided_alone: Count = 0
     """Probes whose margin lay so near zero that rounding could have decided it: each was decided by itself, in full
     precision. Where hardware, or another release of torch, makes margins differ, these are the ones it may concern."""
+    prior: str = ""
+    """The latent space that probes are drawn from, as Python has it; empty where nothing was looked at."""
+    truncation: str = ""
+    """How that prior is truncated, such as `psi=0.7` or `bound=2.0`; empty where it is not."""
+    seed: Seed | None = None
+    """The seed of the probes."""
+    distinct: Count | None = None
+    """How many distinct inputs the search looked at, where the latent space has only so many; else None."""
+    inputs: Count | None = None
+    """How many inputs there are, then; None of probes of several latents."""
     audit: Audit | None = field(default=None, compare=False)
     """The outputs that were made again, alone; None where nothing was decided."""
     distribution: Distribution | None = None

@@ -57,9 +57,7 @@ def decide(
     verdicts = [whole.verdict, *(c.verdict for c in compared.values())]
     verdict = min(verdicts, key=WORST_FIRST.index)
     certified = whole.certified if verdict is Verdict.HOLDS else None
-    return replace(
-        whole, verdict=verdict, certified=certified, arms=tuple(rates), invariant=tuple(compared.values())
-    )
+    return replace(whole, verdict=verdict, certified=certified, arms=tuple(rates), invariant=tuple(compared.values()))
 
 
 def _compared(

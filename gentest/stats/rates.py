@@ -10,7 +10,8 @@ their likelihood at q; below q it is the same with [0, q). With k of n probes pa
 
 where I' is the upper regularised incomplete beta function; E_down has the lower one. Both priors are centred at p0,
 also where the evidence is against a lower q. How the probes were cut into batches never matters, since a rate is
-looked at after every 16 of them, and after the last one. All that it assumes of the probes is that they are independent.
+looked at after every 16 of them, and after the last one. All that it assumes of the probes is that they are
+independent.
 """
 
 from __future__ import annotations
