@@ -165,10 +165,11 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     now = {name: value for name in ("tolerance", "undecided", "drift") if (value := getattr(given, name)) is not None}
     terms = replace(asked, **now)
     names = document.session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in document.results if r.checkpoint))
-    claims = gate.n_claims(baseline, drift=terms.drift != "off", checkpoints=max(1, len(names)))
+    n = max(1, len(names))
+    claims = gate.n_claims(baseline, drift=terms.drift != "off", checkpoints=n)
     try:
         file = Path(document.session.checkpoint or "").name if not names else ""
-        terms = replace(terms, claims=claims)
+        terms = replace(terms, claims=claims, checkpoints=n)
         gate.check_reach(baseline, terms)
         found = gate.decide(document.results, baseline, terms, checkpoints=names, file=file)
     except InvalidArgument as error:
