@@ -84,8 +84,8 @@ class Terms:
 
     `tolerance` is how far a rate may fall, `alpha` the probability of a wrong decision, `claims` how many claims share
     it: a regression of each property, and a drift of each level and embedding. `undecided` ("fail", "warn") and `drift`
-    ("warn", "fail", "off") say what becomes of each. Of several `checkpoints` one may be chosen because it held, so that
-    they share the probability of a wrong HELD.
+    ("warn", "fail", "off") say what becomes of each. Of several `checkpoints` one may be chosen because it held, so
+    that they share the probability of a wrong HELD.
     """
 
     tolerance: Tolerance = 0.05

@@ -9,7 +9,7 @@ from html import escape
 from gentest.comparison import Comparison, Standing
 from gentest.printable import printable
 from gentest.report import comparison, figures, terminal
-from gentest.report.numbers import odds
+from gentest.report.numbers import needed_odds, odds
 from gentest.result import Document, Result
 
 SIGNS = {Standing.HELD: "✅", Standing.REGRESSED: "❌", Standing.UNDECIDED: "⚠️"}
@@ -77,9 +77,9 @@ def _gate(found: Comparison) -> list[str]:
             lines.append(f"| {sign} | {names} | | | | | {_cell(comparison.figures(gate))} |")
             continue
         evidence = (
-            f"{odds(gate.log_held)} for held"
+            f"{odds(gate.log_held)} for held, needs {needed_odds(comparison.needed_held(gate, found.terms))}"
             if gate.standing is Standing.HELD
-            else f"{odds(gate.log_regressed)} for worse, needs {odds(gate.needed)}"
+            else f"{odds(gate.log_regressed)} for worse, needs {needed_odds(gate.needed)}"
         )
         before, now = figures.change(gate).split(" -> ")
         counts = f"{gate.probes:,} of {gate.stored:,} | {gate.losses} / {gate.wins}"

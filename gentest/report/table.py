@@ -142,7 +142,7 @@ def _notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> It
     if result.rate is not None and (verbose or result.rate.arms):
         yield rates.brief(result.rate)
     if result.radius is not None:
-        yield rates.radius(result.radius)
+        yield rates.radius(result.radius, result.rate)
     if result.counterexample is not None:
         rated = "a counterexample all the same" if result.passed else "a counterexample"
         yield f"{rated}: --gentest-replay {replay(result.counterexample.replay)}"
