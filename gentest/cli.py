@@ -33,7 +33,7 @@ from gentest.comparison import Comparison, Standing, Terms
 from gentest.errors import InvalidArgument
 from gentest.files import read_json
 from gentest.printable import in_one_line, printable
-from gentest.report import comparison, layout, markdown, ranking, terminal
+from gentest.report import certainty, comparison, layout, markdown, ranking, terminal
 from gentest.report.table import table
 from gentest.result import Document, Result, Verdict
 from gentest.stats.quantiles import upper_rank
@@ -144,7 +144,8 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
         blocks = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r), width=width).splitlines())]
         rows = table(results, width=width, explained=lambda result: not result.passed)
         compared = comparison.lines(document.gate, width) if document.gate is not None else []
-        said = [terminal.totals(results), *ranking.table(results), *_texts(compared), *partial]
+        sure = certainty.said(document, width) if results else []
+        said = [terminal.totals(results), *sure, *ranking.table(results), *_texts(compared), *partial]
         _print([*blocks, *_texts(rows), *said])
     if any(not r.passed and not r.undecided for r in document.results):
         return REGRESSED
@@ -182,7 +183,8 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
         width = layout.columns()
         said = [f"violated, and not in the baseline: {r.test}  {r.property}" for r in anew]
         rows = _texts(table(weighed.results, width=width))
-        _print([*rows, *_texts(comparison.lines(found, width)), *said, *_partial(document)])
+        sure = certainty.said(weighed, width)
+        _print([*rows, *sure, *_texts(comparison.lines(found, width)), *said, *_partial(document)])
     return REGRESSED if anew or failed else _status(found, _partial(document))
 
 

@@ -341,6 +341,22 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Family:
+    """How sure the statistical verdicts of a run are together: those on rates, on priors and on distributions.
+
+    Each of `verdicts` is wrong with a probability of at most `each`, and any of them with one of at most `any_wrong`,
+    the sum. Of several `checkpoints` that are judged on the same probes, one may be chosen for what was decided of it:
+    that this is wrong has a probability of at most `chosen_wrong`, as many times `each`.
+    """
+
+    verdicts: Count
+    each: Share
+    any_wrong: Share
+    checkpoints: Count = 1
+    chosen_wrong: Share = 0.0
+
+
+@dataclass(frozen=True)
 class Document:
     """The whole of a run: what `--gentest-json FILE` writes."""
 
@@ -353,12 +369,14 @@ class Document:
     """What ended the run before its end; empty where nothing did."""
     unchecked: tuple[str, ...] = ()
     """The tests that were to be checked and were not, or not all of them."""
+    family: Family | None = None
+    """How sure all verdicts are together; None where nothing statistical was decided."""
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads: schema and version first."""
         whole = plain(asdict(replace(self, results=())))
         whole["results"] = [result.to_json() for result in self.results]
-        names = ("schema", "gentest", "session", "interrupted", "unchecked", "results", "gate")
+        names = ("schema", "gentest", "session", "interrupted", "unchecked", "family", "results", "gate")
         return {name: whole[name] for name in names}
 
     @classmethod

@@ -8,7 +8,7 @@ from html import escape
 
 from gentest.comparison import Comparison, Standing
 from gentest.printable import printable
-from gentest.report import comparison, figures, terminal
+from gentest.report import certainty, comparison, figures, terminal
 from gentest.report.numbers import needed_odds, odds
 from gentest.result import Document, Result
 
@@ -28,6 +28,7 @@ def page(document: Document) -> str:
     lines += ["| verdict | test | property | probes | margin or rate | time |", "|---|---|---|---:|---|---:|"]
     lines += [_row(result) for result in ordered]
     lines += ["", f"{terminal.totals(document.results)} on {_cell(session.device)}, seed {session.seed}", ""]
+    lines += [line for said in certainty.lines(document) for line in (_cell(said), "")]
     length = sum(map(_bytes, lines))
     failed = [result for result in ordered if not result.passed]
     for n, result in enumerate(failed):

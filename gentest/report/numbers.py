@@ -167,7 +167,7 @@ def _odds(log_evidence: float, rounding: str) -> str:
     value = Decimal(f"{exp(log_evidence):.9g}")
     step = value.adjusted() - 1 if value < 1 else max(0, value.adjusted() - 2)
     rounded = value.quantize(Decimal(1).scaleb(step), rounding)
-    return f"{_plain(rounded)} : 1" if value < 1 else f"{rounded:,.0f} : 1"
+    return f"{float(rounded):.2g} : 1" if value < 1 else f"{rounded:,.0f} : 1"
 
 
 def _plain(value: Decimal) -> str:

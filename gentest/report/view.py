@@ -9,7 +9,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from gentest.comparison import Standing
-from gentest.report import charts, comparison, figures, rates, terminal
+from gentest.report import certainty, charts, comparison, figures, rates, terminal
 from gentest.report.details import matters, where
 from gentest.result import Counterexample, Result, Verdict
 from gentest.shown import Shown, Strip
@@ -223,12 +223,9 @@ def _rates(result: Result, shown: Shown) -> tuple[Chart, ...]:
         drawn = charts.rate(trace, p0=rate.p0, certified=rate.p0 - rate.slack, verdict=rate.verdict)
         found.append(Chart(f"Rate as probes came in{on}", drawn, f"{rate.passes:,} of {rate.probes:,} hold"))
     if result.rate.arms:
-        overall = (
-            ""
-            if result.rate.overall is None
-            else f"of the whole prior {rates.overall(result.rate, result.rate.overall)}"
-        )
-        found.insert(0, Chart("Each rate", charts.arms(result.rate.arms), overall))
+        whole = result.rate.overall
+        said = "" if whole is None else f"of the whole prior {rates.overall(result.rate, whole)}"
+        found.insert(0, Chart("Each rate", charts.arms(result.rate.arms), said))
     return tuple(found)
 
 
@@ -261,4 +258,5 @@ def _lines(result: Result) -> tuple[str, ...]:
         lines.append(rates.radius(result.radius, result.rate))
     if result.gate is not None and not result.gate.probes:
         lines.append(f"{figures.standing(result.gate)}: {comparison.figures(result.gate)}")
-    return (*lines, *filter(None, [figures.rounding(result), figures.audited(result)]))
+    of = f"prior: {said}" if (said := certainty.of_result(result)) else ""
+    return (*lines, *filter(None, [of, figures.rounding(result), figures.audited(result)]))
