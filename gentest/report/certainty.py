@@ -66,17 +66,17 @@ def prior(results: Sequence[Result]) -> str:
     >>> prior([Result("t", "p", Verdict.HOLDS, prior="Normal(4)", seed=0)])
     'prior: Normal(4), not truncated, seed 0'
     """
-    found = list(dict.fromkeys(of_result(result) for result in results if result.prior))
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"prior: {'; '.join(found[:SHOWN])}{more}" if found else ""
-
-
-def of_result(result: Result) -> str:
-    """The prior of one result, its truncation and its seed; empty where nothing was looked at."""
-    if not result.prior:
+    looked = [result for result in results if result.prior]
+    found = list(dict.fromkeys(map(_prior, looked)))
+    if not found:
         return ""
-    cut = f"truncated: {result.truncation}" if result.truncation else "not truncated"
-    return f"{result.prior}, {cut}, seed {result.seed}"
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    seeds = list(dict.fromkeys(str(result.seed) for result in looked))
+    return f"prior: {'; '.join(found[:SHOWN])}{more}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
+
+
+def _prior(result: Result) -> str:
+    return f"{result.prior}, {f'truncated: {result.truncation}' if result.truncation else 'not truncated'}"
 
 
 def intervals(results: Sequence[Result]) -> str:
@@ -113,9 +113,7 @@ def reused(document: Document) -> str:
     n = len(document.session.checkpoints)
     if n < 2:
         risk = "alpha" if document.gate is not None else "1 - confidence"
-        return (
-            f"seed {of} judges every checkpoint on the same probes: to choose the best of k by it, divide {risk} by k"
-        )
+        return f"seed {of} judges every checkpoint on the same probes: to choose the best of k, divide {risk} by k"
     said = f"seed {of} judges all {n} checkpoints on the same probes"
     if found is None:
         return said

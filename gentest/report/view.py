@@ -258,5 +258,4 @@ def _lines(result: Result) -> tuple[str, ...]:
         lines.append(rates.radius(result.radius, result.rate))
     if result.gate is not None and not result.gate.probes:
         lines.append(f"{figures.standing(result.gate)}: {comparison.figures(result.gate)}")
-    of = f"prior: {said}" if (said := certainty.of_result(result)) else ""
-    return (*lines, *filter(None, [of, figures.rounding(result), figures.audited(result)]))
+    return (*lines, *filter(None, [certainty.prior([result]), figures.rounding(result), figures.audited(result)]))
