@@ -37,12 +37,23 @@ def probes(result: Result) -> str:
     if result.distribution is not None:
         return f"{result.distribution.n:,}"
     if result.rate is not None:
-        return f"{result.rate.passes:,} of {result.rate.probes:,}{_distinct(result.rate.distinct, result.rate.probes)}"
-    return f"{result.examples:,}{_distinct(result.distinct, result.examples)}"
+        return f"{result.rate.passes:,} of {result.rate.probes:,}{_distinct(result.rate.distinct, result.rate.inputs)}"
+    return f"{result.examples:,}{_distinct(result.distinct, result.inputs)}"
 
 
-def _distinct(n: int | None, probes: int) -> str:
-    return "" if n is None or n == probes else f" ({n:,} distinct)"
+def inputs(result: Result) -> str:
+    """How many distinct inputs a result rests on, where the latent space has only so many; else nothing."""
+    rate = result.rate
+    found = rates.inputs(*((result.distinct, result.inputs) if rate is None else (rate.distinct, rate.inputs)))
+    return found.removeprefix(", ")
+
+
+def _distinct(n: int | None, of: int | None) -> str:
+    if n is None:
+        return ""
+    return (
+        f" (all {n:,} distinct)" if n == of else f" ({n:,} distinct)" if of is None else f" ({n:,} of {of:,} distinct)"
+    )
 
 
 def measure(result: Result) -> str:

@@ -55,6 +55,13 @@ def interval(rate: Rate) -> str:
     return f"{share(rate)} {bounds(rate.low, rate.high)}, each end {numbers.confidence(each_end(rate))}"
 
 
+def _counted(rate: Rate) -> str:
+    """The same with how many probes it is of, and how many distinct inputs those are."""
+    seen = inputs(rate.distinct, rate.inputs)
+    bounded = f"{share(rate)} {bounds(rate.low, rate.high)} of {rate.probes}"
+    return f"{bounded}{seen}, each end {numbers.confidence(each_end(rate))}"
+
+
 def each_end(rate: Rate) -> float:
     """The confidence of each bound of a rate; of an earlier result, that of the rate."""
     return rate.confidence if rate.each_end is None else rate.each_end
@@ -100,9 +107,7 @@ def arms(rate: Rate) -> list[str]:
     words = [holds([arm]) if arm.verdict is Verdict.HOLDS else arm.verdict.value for arm in rate.arms]
     column = max(map(len, ["overall", *words]))
     lines = [
-        f"{word:<{column}}  {arm.arm:<{width}}  {share(arm)} {bounds(arm.low, arm.high)} of {arm.probes}"
-        f"{inputs(arm.distinct, arm.inputs)}, each end {numbers.confidence(each_end(arm))}"
-        for word, arm in zip(words, rate.arms, strict=True)
+        f"{word:<{column}}  {arm.arm:<{width}}  {_counted(arm)}" for word, arm in zip(words, rate.arms, strict=True)
     ]
     lines += [invariant(found, rate) for found in rate.invariant]
     return lines if rate.overall is None else [*lines, f"{'overall':<{column}}  {overall(rate, rate.overall)}"]
@@ -117,9 +122,7 @@ def brief(rate: Rate) -> str:
     """A rate in a line that says other things too."""
     shares = "".join(f"{arm.arm} {share(arm)}, " for arm in rate.arms[:SHOWN])
     more = f"and {len(rate.arms) - SHOWN} more, " if len(rate.arms) > SHOWN else ""
-    seen = inputs(rate.distinct, rate.inputs)
-    own = f"{share(rate)} {bounds(rate.low, rate.high)} of {rate.probes}{seen}, "
-    own += f"each end {numbers.confidence(each_end(rate))}, "
+    own = f"{_counted(rate)}, "
     compared = "".join(f"; {invariant(found, rate)}" for found in rate.invariant)
     return f"{'' if rate.arms else own}{shares}{more}{certified(rate)}{compared}"
 
@@ -156,14 +159,11 @@ def radius(found: Radius, rate: Rate | None) -> str:
         return f"rays reach radius {rays}"
     if confirmed.verdict is not Verdict.HOLDS:
         word = "refuted" if confirmed.verdict is Verdict.VIOLATED else "not confirmed"
-        return f"rays reach radius {rays}, {word} by fresh ones: {interval(confirmed)} of {confirmed.probes}"
+        return f"rays reach radius {rays}, {word} by fresh ones: {_counted(confirmed)}"
     at_least = f"for at least {threshold(confirmed.p0 - confirmed.slack)} of probes"
     if rate is not None and rate.verdict is Verdict.HOLDS:
         return f"holds within radius {asked}, all that was asked, {at_least}"
-    return (
-        f"certified within radius {rays}, confirmed {at_least} by fresh ones: {interval(confirmed)} "
-        f"of {confirmed.probes}"
-    )
+    return f"certified within radius {rays}, confirmed {at_least} by fresh ones: {_counted(confirmed)}"
 
 
 def distribution(found: Distribution, verdict: Verdict) -> str:
