@@ -33,9 +33,8 @@ def grey(level):
     return level[:, None, None, None].expand(-1, 3, 4, 4)
 
 @pytest.fixture(scope="session")
-def shift(request):
-    named = request.config.getoption("--gentest-checkpoint")
-    return float(request.getfixturevalue("gentest_checkpoint").read_text()) if named else 0.0
+def shift():
+    return 0.0
 
 @pytest.fixture(scope="session")
 def generator(shift):
@@ -50,6 +49,11 @@ def labels():
     def draw(label):
         return grey((label.float() + 1) / 4)
     return gentest.Generator(draw, latent=gentest.Categorical(3), output_range=(0, 1))
+"""
+OF_CHECKPOINTS = """
+@pytest.fixture(scope="session")
+def shift(gentest_checkpoint):
+    return float(gentest_checkpoint.read_text())
 """
 HEAD = """
 import pytest, torch
@@ -107,7 +111,7 @@ def test_matches(labels):
     return labels
 """
 )
-GATED = (
+RATED = (
     HEAD
     + """
 @gentest.settings(examples=20)
@@ -115,11 +119,15 @@ GATED = (
 @lit(floor=-1.0)
 def test_lit(generator):
     return generator
-
+"""
+)
+GATED = (
+    RATED
+    + """
 @gentest.settings(examples=20)
 @gentest.matches(REFERENCE, feature=gentest.pixels(), n=256)
-def test_matches(generator):
-    return generator
+def test_matches(labels):
+    return labels
 """
 )
 
@@ -145,7 +153,7 @@ class Run:
     @property
     def markdown(self) -> str:
         """The page of a CI job, without its escapes."""
-        return flat(re.sub(r"\\(?=[^\w\s])", "", markdown.page(self.document)).replace("&lt;", "<"))
+        return flat(re.sub(r"\\(?=[\\|*_\[\]`~#])", "", markdown.page(self.document)).replace("&lt;", "<"))
 
     @property
     def junit(self) -> str:
@@ -155,7 +163,8 @@ class Run:
     @property
     def texts(self) -> dict[str, str]:
         """What people read of it."""
-        return {"terminal": flat(self.terminal), "page": self.page, "markdown": self.markdown}
+        terminal = self.terminal.partition("short test summary info")[0]  # of which pytest cuts each line off
+        return {"terminal": flat(terminal), "page": self.page, "markdown": self.markdown}
 
     def result(self, test: str, *, rated: bool = True) -> Result:
         """The result of one test, of its rate where it has one."""
@@ -171,7 +180,8 @@ class Run:
 
 def run(folder: Path, source: str, *options: str) -> Run:
     """A run of pytest of its own, as nobody's worker and on nobody's CI."""
-    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    conftest = CONFTEST + (OF_CHECKPOINTS if "--gentest-checkpoint" in options else "")
+    (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     (folder / "test_it.py").write_text(source, encoding="utf-8")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "CI", "GITHUB"))}
     command = [
@@ -190,41 +200,43 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(tmp_path_factory.mktemp("plain"), TESTS)
 
 
-@pytest.fixture(scope="module")
-def blessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a blessed checkpoint `good`, one that is as good, and one on which far fewer latents are lit."""
-    folder = tmp_path_factory.mktemp("gated")
+SAVED = ("--gentest-save-baseline", "baseline.json", "--gentest-baseline-probes", "512")
+AGAINST = ("--gentest-baseline", "baseline.json")
+
+
+def named(*checkpoints: str) -> list[str]:
+    """The options for some checkpoints."""
+    return [word for name in checkpoints for word in ("--gentest-checkpoint", f"{name}.txt")]
+
+
+def of_checkpoints(folder: Path) -> Path:
+    """The folder with checkpoints: `good`, `same`, which is as good, and `bad`, on which far fewer latents are lit."""
     for name, shift in {"good": 0.0, "same": 0.0, "bad": 0.3}.items():
         (folder / f"{name}.txt").write_text(str(shift))
-    options = ("--gentest-save-baseline", "baseline.json", "--gentest-baseline-probes", "512")
-    assert "blessed: 3 properties" in run(folder, GATED, "--gentest-checkpoint", "good.txt", *options).terminal
     return folder
 
 
 @pytest.fixture(scope="module")
-def held(blessed: Path) -> Run:
-    """A gate that the blessed checkpoint passes again."""
-    return run(blessed, GATED, "--gentest-checkpoint", "same.txt", "--gentest-baseline", "baseline.json")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A gate that a checkpoint as good as the blessed one passes."""
+    folder = of_checkpoints(tmp_path_factory.mktemp("held"))
+    assert "blessed: 3 properties" in run(folder, GATED, *named("good"), *SAVED).terminal
+    return run(folder, GATED, *named("same"), *AGAINST)
 
 
 @pytest.fixture(scope="module")
-def several(blessed: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def several(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A gate of three checkpoints at once, of which one has regressed."""
-    folder = tmp_path_factory.mktemp("several")
-    for path in [*blessed.glob("*.txt"), blessed / "baseline.json"]:
-        (folder / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    named = [word for name in ("good", "same", "bad") for word in ("--gentest-checkpoint", f"{name}.txt")]
-    return run(folder, GATED, *named, "--gentest-baseline", "baseline.json")
+    folder = of_checkpoints(tmp_path_factory.mktemp("several"))
+    assert "blessed: 2 properties" in run(folder, RATED, *named("good"), *SAVED).terminal
+    return run(folder, RATED, *named("good", "same", "bad"), *AGAINST, "--gentest-drift", "off")
 
 
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two checkpoints side by side, without a gate."""
-    folder = tmp_path_factory.mktemp("ranked")
-    for name in ("one", "two"):
-        (folder / f"{name}.txt").write_text("0.0")
-    named = [word for name in ("one", "two") for word in ("--gentest-checkpoint", f"{name}.txt")]
-    return run(folder, GATED, *named)
+    folder = of_checkpoints(tmp_path_factory.mktemp("ranked"))
+    return run(folder, RATED, *named("good", "same"))
 
 
 def rates_of(document: Document) -> Iterator[Rate]:
@@ -548,7 +560,7 @@ def test_a_gate_of_several_checkpoints_corrects_for_the_choice(several: Run, hel
     one, three = held.document.gate, several.document.gate
     assert one is not None
     assert three is not None
-    assert three.terms.claims == 3 * one.terms.claims
+    assert three.terms.claims == 3 * len(Baseline.load(several.folder / "baseline.json").entries)
     assert (one.terms.checkpoints, three.terms.checkpoints) == (1, 3)
     said = f"{three.terms.claims} claims on 3 checkpoints, which share the probability of a wrong decision"
     for where, text in several.texts.items():
@@ -556,7 +568,7 @@ def test_a_gate_of_several_checkpoints_corrects_for_the_choice(several: Run, hel
     standings = {
         (c.checkpoint, c.gate.standing.value) for c in three.properties if c.gate.certified and "rate" in c.property
     }
-    assert standings == {("good", "held"), ("same", "held"), ("bad", "regressed")}
+    assert standings == {("good.txt", "held"), ("same.txt", "held"), ("bad.txt", "regressed")}
 
 
 # earlier versions
