@@ -88,7 +88,7 @@ class Rating:
         test = goal.test_among(len(arms_of(self._judge, goal.each)))
         if self._budget < test.fewest_deciding:
             raise InvalidArgument(
-                f"a budget of {self._budget} probes cannot decide {goal}, whether all of them hold or none does: "
+                f"budget={self._budget} cannot decide {goal}, whether all of them hold or none does: "
                 f"{test.fewest_deciding} is the least that can, and {test.fewest} the least that can certify it"
             )
 

@@ -475,7 +475,7 @@ def test_a_budget_that_can_decide_nothing_is_refused(plain: Run) -> None:
     result = plain.result("test_no_budget", rated=False)
     assert (result.verdict, result.rate) == (Verdict.ERROR, None)
     said = (
-        "a budget of 3 probes cannot decide .at_rate(0.9), whether all of them hold or none does: 5 is the least that "
+        "budget=3 cannot decide .at_rate(0.9), whether all of them hold or none does: 5 is the least that "
         "can, and 39 the least that can certify it"
     )
     assert result.message.startswith(said)
