@@ -165,7 +165,7 @@ def test_the_fashion_gate_holds_the_good_checkpoint_and_refuses_the_regressed_on
     good = run(*gate, "--gentest-json", str(tmp_path / "good.json"))
     assert good.returncode == 0, good.stdout
     assert "gate: held (12 held; tolerance 0.05, 20 claims)" in good.stdout
-    assert "no drift" in good.stdout
+    assert "drift      not found in " in good.stdout
     bad = run(*gate, "--gentest-checkpoint", REGRESSED, "--gentest-json", str(tmp_path / "bad.json"))
     assert bad.returncode == 1, bad.stdout
     found = json.loads((tmp_path / "bad.json").read_text())["results"]
