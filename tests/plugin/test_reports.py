@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gentest.report import figures, layout
-from gentest.report.numbers import at_least, at_most, observed, threshold
+from gentest.report.numbers import above, at_least, at_most, below, observed, threshold
 from gentest.result import Document, Verdict
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def of_junit(folder: Path) -> list[Figures]:
                 share = observed(int(of["passes"]), int(probes), up=of["verdict"] == "violated")
                 measure, probes = f"{share} [{low}, {high}]", f"{of['passes']} of {probes}"
             elif "mmd2" in of:
-                measure = f"MMD^2 {float(of['mmd2']):.4g}"
+                rounded = below if of["verdict"] == "violated" else above
+                measure = f"MMD^2 {rounded(float(of['mmd2']), 4)}"
             elif "margin" in of:
                 measure = f"{float(of['margin']):.4g}"
             word = figures.WORDS[Verdict(of["verdict"])]
