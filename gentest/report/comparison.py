@@ -8,7 +8,7 @@ from math import exp, log
 from gentest.comparison import Comparison, Drift, Gate, Standing, Terms
 from gentest.report.figures import change, standing
 from gentest.report.layout import WIDEST, Line, wrapped
-from gentest.report.numbers import above, at_most, below, bounds, confidence, needed_odds, odds, toward_zero
+from gentest.report.numbers import above, below, bounds, confidence, needed_odds, observed, odds, toward_zero
 
 SHOWN = 3
 ORDER = list(Standing)
@@ -115,10 +115,11 @@ def figures(gate: Gate) -> str:
         evidence = f"evidence {odds(gate.log_regressed)} that it is worse, needs {needed_odds(gate.needed)}"
         if gate.standing is Standing.UNDECIDED:
             evidence += f"; {held}"
+    up = gate.standing is not Standing.REGRESSED
     spent = " (all there are)" if gate.probes == gate.stored else ""
     return (
         f"{change(gate)} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
-        f"(discordance {at_most(gate.discordance)}, difference within {bounds(gate.low, gate.high)}{_each_end(gate)}); "
+        f"(discordance {observed(gate.wins + gate.losses, gate.probes, up=up)}, difference within {bounds(gate.low, gate.high)}{_each_end(gate)}); "
         f"{evidence}"
     )
 
