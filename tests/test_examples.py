@@ -51,7 +51,8 @@ def test_the_regressed_fashion_checkpoint_fails_and_says_what_broke() -> None:
     failed = set(re.findall(r"^FAILED examples/fashion/test_fashion.py::(\w+)", done.stdout, re.MULTILINE))
     assert failed == BROKEN
     assert "responsive(pixels(), at_least=0.05): violated by" in done.stdout
-    found = re.findall(r"^  (?:rates)? +(holds|violated|undecided)(?: >= 58 %)? +(label=\d) ", done.stdout, re.MULTILINE)
+    rows = re.compile(r"^  (?:rates)? +(holds|violated|undecided)(?: >= 58 %)? +(label=\d) ", re.MULTILINE)
+    found = rows.findall(done.stdout)
     labels = {label: verdict for verdict, label in found}
     assert len(labels) == 10
     assert {label for label, verdict in labels.items() if verdict == "violated"} >= {"label=3", "label=7"}

@@ -168,7 +168,7 @@ def test_each_property_is_said_once() -> None:
     assert [line.text for line in table(results)] == [
         "gate       verdict            test    property  probes  rate before -> now     time",
         "regressed  no counterexample  test_1  p            256  100 % -> 62.5 %       0.0 s",
-        "    100 % -> 62.5 % of 256 probes (all there are), 0 lost and 2 won (discordance 0.8 %, difference",
+        "    100 % -> 62.5 % of 256 probes (all there are), 0 lost and 2 won (discordance 0.7 %, difference",
         "      within [-1 %, 3 %]); evidence 340 : 1 that it is worse, needs 300 : 1",
         "held       no counterexample  test_0  p            160  98.7 % -> 100 %       0.0 s",
     ]

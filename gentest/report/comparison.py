@@ -115,11 +115,11 @@ def figures(gate: Gate) -> str:
         evidence = f"evidence {odds(gate.log_regressed)} that it is worse, needs {needed_odds(gate.needed)}"
         if gate.standing is Standing.UNDECIDED:
             evidence += f"; {held}"
-    up = gate.standing is not Standing.REGRESSED
+    differ = observed(gate.wins + gate.losses, gate.probes, up=gate.standing is not Standing.REGRESSED)
     spent = " (all there are)" if gate.probes == gate.stored else ""
     return (
         f"{change(gate)} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
-        f"(discordance {observed(gate.wins + gate.losses, gate.probes, up=up)}, difference within {bounds(gate.low, gate.high)}{_each_end(gate)}); "
+        f"(discordance {differ}, difference within {bounds(gate.low, gate.high)}{_each_end(gate)}); "
         f"{evidence}"
     )
 
