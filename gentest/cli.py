@@ -33,7 +33,7 @@ from gentest.comparison import Comparison, Standing, Terms
 from gentest.errors import InvalidArgument
 from gentest.files import read_json
 from gentest.printable import in_one_line, printable
-from gentest.report import comparison, layout, markdown, ranking, terminal
+from gentest.report import certainty, comparison, layout, markdown, ranking, terminal
 from gentest.report.table import table
 from gentest.result import Document, Result, Verdict
 from gentest.stats.quantiles import upper_rank
@@ -144,7 +144,8 @@ def _show(given: argparse.Namespace, rest: Sequence[str]) -> int:
         blocks = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r), width=width).splitlines())]
         rows = table(results, width=width, explained=lambda result: not result.passed)
         compared = comparison.lines(document.gate, width) if document.gate is not None else []
-        said = [terminal.totals(results), *ranking.table(results), *_texts(compared), *partial]
+        sure = certainty.said(document, width) if results else []
+        said = [terminal.totals(results), *sure, *ranking.table(results), *_texts(compared), *partial]
         _print([*blocks, *_texts(rows), *said])
     if any(not r.passed and not r.undecided for r in document.results):
         return REGRESSED
@@ -165,10 +166,11 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     now = {name: value for name in ("tolerance", "undecided", "drift") if (value := getattr(given, name)) is not None}
     terms = replace(asked, **now)
     names = document.session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in document.results if r.checkpoint))
-    claims = gate.n_claims(baseline, drift=terms.drift != "off", checkpoints=max(1, len(names)))
+    n = max(1, len(names))
+    claims = gate.n_claims(baseline, drift=terms.drift != "off", checkpoints=n)
     try:
         file = Path(document.session.checkpoint or "").name if not names else ""
-        terms = replace(terms, claims=claims)
+        terms = replace(terms, claims=claims, checkpoints=n)
         gate.check_reach(baseline, terms)
         found = gate.decide(document.results, baseline, terms, checkpoints=names, file=file)
     except InvalidArgument as error:
@@ -181,7 +183,8 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
         width = layout.columns()
         said = [f"violated, and not in the baseline: {r.test}  {r.property}" for r in anew]
         rows = _texts(table(weighed.results, width=width))
-        _print([*rows, *_texts(comparison.lines(found, width)), *said, *_partial(document)])
+        sure = certainty.said(weighed, width)
+        _print([*rows, *sure, *_texts(comparison.lines(found, width)), *said, *_partial(document)])
     return REGRESSED if anew or failed else _status(found, _partial(document))
 
 

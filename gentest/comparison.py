@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gentest.errors import InvalidArgument
-from gentest.records import Count, Evidence, Packed, Scale, Seed, Spread, Tolerance, Wrong, unpack
+from gentest.records import Confidence, Count, Evidence, Packed, Scale, Seed, Spread, Tolerance, Wrong, unpack
 
 
 class Standing(str, Enum):
@@ -84,7 +84,8 @@ class Terms:
 
     `tolerance` is how far a rate may fall, `alpha` the probability of a wrong decision, `claims` how many claims share
     it: a regression of each property, and a drift of each level and embedding. `undecided` ("fail", "warn") and `drift`
-    ("warn", "fail", "off") say what becomes of each.
+    ("warn", "fail", "off") say what becomes of each. Of several `checkpoints` one may be chosen because it held, so
+    that they share the probability of a wrong HELD.
     """
 
     tolerance: Tolerance = 0.05
@@ -92,6 +93,7 @@ class Terms:
     claims: Count = 1
     undecided: str = "fail"
     drift: str = "warn"
+    checkpoints: Count = 1
 
     def misfit(self) -> str:
         """Which word is none of those that there are."""
@@ -109,7 +111,7 @@ class Gate:
     `losses` are probes on which it held in the baseline and not in the candidate, `wins` the other way round, of
     `probes` that were compared, of `stored` that the baseline has. Evidence is the logarithm of odds: `log_regressed`
     against "no worse", of which `needed` is enough; `log_held` against "worse by the tolerance", of which
-    log(1 / alpha) is.
+    `needed_held` is.
     """
 
     standing: Standing
@@ -128,6 +130,10 @@ class Gate:
     low: float = -1.0
     high: float = 1.0
     """Between these lies how much more often it holds than the baseline; each is wrong with probability alpha."""
+    needed_held: Evidence | None = None
+    """Log odds at which it has held: log(checkpoints / alpha); None in results of earlier versions."""
+    each_end: Confidence | None = None
+    """The confidence of `low`, and that of `high`; None in results of earlier versions."""
     certified: bool = True
     """False for outputs that were compared with a reference: `HELD` then says only that no regression was found."""
 

@@ -144,7 +144,14 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
     if result.distribution is not None:
         return _weigh_distribution(result, result.distribution, known, terms)
     before, now = outcomes(entry.sample), outcomes(result.sample)
-    paired = compare(before, now[: len(before)], tolerance=terms.tolerance, alpha=terms.alpha, claims=terms.claims)
+    paired = compare(
+        before,
+        now[: len(before)],
+        tolerance=terms.tolerance,
+        alpha=terms.alpha,
+        claims=terms.claims,
+        candidates=terms.checkpoints,
+    )
     n = paired.probes
     low, high = difference_bounds(paired.wins, paired.losses, paired.ties, terms.alpha)
     standing = {"regressed": Standing.REGRESSED, "held": Standing.HELD}.get(paired.fired, Standing.UNDECIDED)
@@ -162,6 +169,8 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         needed=log(terms.claims / terms.alpha),
         low=low,
         high=high,
+        needed_held=log(terms.checkpoints / terms.alpha),
+        each_end=1.0 - terms.alpha,
     )
 
 

@@ -86,6 +86,16 @@ class Rate:
     """Log odds at which the rate holds: log(1 / (1 - confidence)); None in results of earlier versions."""
     needed_violated: Evidence | None = None
     """Log odds at which the rate is violated: log(claims / (1 - confidence)); None in results of earlier versions."""
+    certified: Share | None = None
+    """The rate that is certified, p0 - slack, where it holds; None while nothing is certified."""
+    each_end: Confidence | None = None
+    """The confidence of `low`, and that of `high`; both together err with the sum of what each may err with."""
+    fewest: Count | None = None
+    """The fewest probes with which the rate can hold: all of them have to pass."""
+    distinct: Count | None = None
+    """How many distinct inputs the probes are, where the latent space has only so many; else None."""
+    inputs: Count | None = None
+    """How many inputs there are, then; None of probes of several latents."""
 
     def misfit(self) -> str:
         """A verdict that no rate has."""
@@ -234,6 +244,16 @@ class Result:
     decided_alone: Count = 0
     """Probes whose margin lay so near zero that rounding could have decided it: each was decided by itself, in full
     precision. Where hardware, or another release of torch, makes margins differ, these are the ones it may concern."""
+    prior: str = ""
+    """The latent space that probes are drawn from, as Python has it; empty where nothing was looked at."""
+    truncation: str = ""
+    """How that prior is truncated, such as `psi=0.7` or `bound=2.0`; empty where it is not."""
+    seed: Seed | None = None
+    """The seed of the probes."""
+    distinct: Count | None = None
+    """How many distinct inputs the search looked at, where the latent space has only so many; else None."""
+    inputs: Count | None = None
+    """How many inputs there are, then; None of probes of several latents."""
     audit: Audit | None = field(default=None, compare=False)
     """The outputs that were made again, alone; None where nothing was decided."""
     distribution: Distribution | None = None
@@ -335,6 +355,22 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Family:
+    """How sure the statistical verdicts of a run are together: those on rates, on priors and on distributions.
+
+    Each of `verdicts` is wrong with a probability of at most `each`, and any of them with one of at most `any_wrong`,
+    the sum. Of several `checkpoints` that are judged on the same probes, one may be chosen for what was decided of it:
+    that this is wrong has a probability of at most `chosen_wrong`, as many times `each`.
+    """
+
+    verdicts: Count
+    each: Share
+    any_wrong: Share
+    checkpoints: Count = 1
+    chosen_wrong: Share = 0.0
+
+
+@dataclass(frozen=True)
 class Document:
     """The whole of a run: what `--gentest-json FILE` writes."""
 
@@ -347,12 +383,14 @@ class Document:
     """What ended the run before its end; empty where nothing did."""
     unchecked: tuple[str, ...] = ()
     """The tests that were to be checked and were not, or not all of them."""
+    family: Family | None = None
+    """How sure all verdicts are together; None where nothing statistical was decided."""
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads: schema and version first."""
         whole = plain(asdict(replace(self, results=())))
         whole["results"] = [result.to_json() for result in self.results]
-        names = ("schema", "gentest", "session", "interrupted", "unchecked", "results", "gate")
+        names = ("schema", "gentest", "session", "interrupted", "unchecked", "family", "results", "gate")
         return {name: whole[name] for name in names}
 
     @classmethod

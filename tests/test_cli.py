@@ -90,7 +90,7 @@ def misuse(said: tuple[int, str, str], *words: str) -> None:
         ([DRIFTED], ["--drift", "fail"], 1, "gate: refused for drift (1 held, 1 drifted;"),
         ([DRIFTED], ["--drift", "fail", "--undecided", "warn"], 1, "1 drifted"),
         ([DRIFTED], ["--drift", "off"], 0, "gate: held (1 held; tolerance 0.05, 1 claim)"),
-        ([HELD], ["--drift", "fail"], 0, "no drift   in level of brightness(), distribution in pixels()"),
+        ([HELD], ["--drift", "fail"], 0, "drift      not found in level of brightness(), distribution in pixels()"),
         ([BROKEN], [], 1, "the check of the candidate failed"),
         ([], [], 3, "1 not looked at"),
     ],

@@ -39,7 +39,8 @@ def weighed(before: list[float], now: list[float], **terms: Any) -> Gate:
 def decided(blessed: Baseline, *results: Result, drift: bool = True, checkpoints: int = 1) -> Comparison:
     """The gate's decision as the command makes it."""
     claims = gate.n_claims(blessed, drift=drift, checkpoints=checkpoints)
-    return gate.decide(results, blessed, Terms(claims=claims, drift="warn" if drift else "off"))
+    terms = Terms(claims=claims, drift="warn" if drift else "off", checkpoints=checkpoints)
+    return gate.decide(results, blessed, terms)
 
 
 # one property
@@ -237,7 +238,12 @@ def test_more_outcomes_than_the_baseline_has_do_not_count() -> None:
 def test_less_than_one_look_is_undecided() -> None:
     """A result with fewer outcomes than the gate's first look compares none."""
     assert weighed(outcomes(N), outcomes(16)) == Gate(
-        UNDECIDED, baseline_verdict="no_counterexample", stored=N, needed=math.log(100)
+        UNDECIDED,
+        baseline_verdict="no_counterexample",
+        stored=N,
+        needed=math.log(100),
+        needed_held=math.log(100),
+        each_end=0.99,
     )
 
 
@@ -368,6 +374,16 @@ def test_a_regression_outweighs_all_else() -> None:
     blessed = baseline(*(result(outcomes(N), test=t) for t in "abc"))
     found = decided(blessed, result(outcomes(N), test="a"), result(outcomes(N, lost=N), test="b"))
     assert found.standing is REGRESSED
+
+
+@pytest.mark.parametrize("checkpoints", [1, 2, 20])
+def test_one_of_several_checkpoints_is_held_with_as_many_times_the_evidence(checkpoints: int) -> None:
+    """Whoever takes the one that held has chosen among all of them, on the same probes."""
+    found = weighed(outcomes(4 * N), outcomes(4 * N), checkpoints=checkpoints)
+    assert found.needed_held == pytest.approx(math.log(100 * checkpoints))
+    assert (found.standing, found.log_held >= found.needed_held) == (HELD, True)
+    before = weighed(outcomes(4 * N), outcomes(found.probes - 32), checkpoints=checkpoints)
+    assert (before.standing, before.log_held < found.needed_held) == (UNDECIDED, True)
 
 
 def test_several_checkpoints_share_the_claims() -> None:

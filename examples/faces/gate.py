@@ -108,7 +108,7 @@ def main() -> None:
             drifted = [drift["what"] for drift in found["drifts"] if drift["drifted"]]
             good = status == 0 and standings == {"held"} and not drifted
             held += good
-            word = "held, no drift" if good else f"exit {status}, {standings}, drift {drifted}"
+            word = "held, drift not found" if good else f"exit {status}, {standings}, drift {drifted}"
             print(f"{kind:<17} batch {batch:>3}  {word}  {time.monotonic() - started:.0f} s", flush=True)
         checkpoint = ("--gentest-checkpoint", str(noisy(folder)), *quick)
         warned, found = gate(folder, baseline, *checkpoint)

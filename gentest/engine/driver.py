@@ -30,7 +30,7 @@ from gentest.engine.margins import Judge
 from gentest.engine.raised import their_traceback
 from gentest.engine.rated import Rating
 from gentest.engine.showing import Showing
-from gentest.engine.stream import Stream, fits, real
+from gentest.engine.stream import Stream, fits, inputs, real
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, in_a_line, out_of_memory
 from gentest.generators import Generator
@@ -94,7 +94,9 @@ def check(
     `watch` is told how many of the planned probes are decided.
     """
     started, before = time.perf_counter(), replace(context.meter)
-    result = Result(question.test, str(question.definition), Verdict.ERROR)
+    space = generator.latent
+    result = Result(question.test, str(question.definition), Verdict.ERROR, seed=values.seed)
+    result = replace(result, prior=repr(space), truncation=space.truncation)
     context.begin(values.seed, body=question.begins)
     try:
         generator.to(context.device)
@@ -201,6 +203,8 @@ class _Check:
             return self._compared(self.definition.states, result)
         if self.question.replay is not None:
             return self._replayed(result, self.question.replay)
+        if self.definition.rate is not None:
+            self._rating.check_budget(self.definition.rate)
         failing, result = self._looked_for(result)
         if self.definition.rate is not None:
             result, refuting = self._rated(self.definition.rate, result)
@@ -241,7 +245,7 @@ class _Check:
         """
         if failing := [probe for probe in self._fitting(self.question.stored) if self.judge.alone(probe) < 0]:
             margins = [self.judge.alone(probe) for probe in failing]
-            return failing, replace(self._looked(result, margins), replayed=True)
+            return failing, replace(self._looked(result, failing, margins), replayed=True)
         probes = self._planned()
         margins = []
         step = max(1, self.context.batch_size) * self.context.n_actors
@@ -249,7 +253,7 @@ class _Check:
             margins += self.judge.margins(probes[len(margins) : len(margins) + step])
             self.watch(len(margins), len(probes))
         failing = [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
-        return failing, self._looked(result, margins)
+        return failing, self._looked(result, probes, margins)
 
     def _attacked(self, result: Result) -> tuple[Sequence[Probe], Result]:
         """Probes that an attack found where the search found none, from the worst of those that it looked at."""
@@ -274,11 +278,14 @@ class _Check:
 
     def _rated(self, goal: AtRate, result: Result) -> tuple[Result, Sequence[Probe]]:
         """With the rate's verdict; and where it was refuted, the probes that refuted it."""
+        found = self._rating.decide(goal)
+        return replace(result, rate=found.rate, radius=found.radius, verdict=found.rate.verdict), found.failing
+
+    @property
+    def _rating(self) -> Rating:
         stream = self._stream_of(self.values.seed)
         budget, showing = self.values.budget, self.showing
-        rating = Rating(self.judge, stream, budget=budget, block=self.block, watch=self.watch, showing=showing)
-        found = rating.decide(goal)
-        return replace(result, rate=found.rate, radius=found.radius, verdict=found.rate.verdict), found.failing
+        return Rating(self.judge, stream, budget=budget, block=self.block, watch=self.watch, showing=showing)
 
     def _stream_of(self, seed: int) -> Stream:
         return self.streams.setdefault(seed, Stream(seed, self._real))
@@ -362,7 +369,7 @@ class _Check:
         margin = self.judge.alone(probe)
         found = self._explained("minimal", probe)
         verdict = Verdict.VIOLATED if margin < 0 else Verdict.NO_COUNTEREXAMPLE
-        result = replace(self._looked(result, [margin]), verdict=verdict, replayed=True)
+        result = replace(self._looked(result, [probe], [margin]), verdict=verdict, replayed=True)
         return replace(result, counterexample=found, worst=found) if margin < 0 else result
 
     def _shown(self, result: Result, failing: Sequence[Probe]) -> Result:
@@ -391,11 +398,14 @@ class _Check:
     def label(self) -> str:
         return self.question.label or self.definition.name
 
-    def _looked(self, result: Result, margins: Sequence[float]) -> Result:
+    def _looked(self, result: Result, probes: Sequence[Probe], margins: Sequence[float]) -> Result:
         if self.showing is not None:
             self.showing.searched(margins)
+        seen = inputs(self.definition.probes, self.subject.generator, probes)
         return replace(
             result,
+            distinct=seen.distinct,
+            inputs=seen.of,
             examples=len(margins),
             violations=sum(margin < 0 for margin in margins),
             margin=Margins(min(margins), median(margins)),

@@ -16,7 +16,8 @@ from gentest.engine.arms import Arm, arms_of, overall
 from gentest.engine.margins import Judge
 from gentest.engine.radius import Rays
 from gentest.engine.showing import Showing
-from gentest.engine.stream import Stream
+from gentest.engine.stream import Stream, inputs
+from gentest.errors import InvalidArgument
 from gentest.probes import Probe
 from gentest.properties.definition import AtRate, Invariance, Within
 from gentest.properties.priors import holds_within
@@ -82,6 +83,15 @@ class Rating:
         self._watch = watch
         self._showing = showing
 
+    def check_budget(self, goal: AtRate) -> None:
+        """Raises `InvalidArgument` for a budget with which nothing could be decided, whatever the probes come to."""
+        test = goal.test_among(len(arms_of(self._judge, goal.each)))
+        if self._budget < test.fewest_deciding:
+            raise InvalidArgument(
+                f"budget={self._budget} cannot decide {goal}, whether all of them hold or none does: "
+                f"{test.fewest_deciding} is the least that can, and {test.fewest} the least that can certify it"
+            )
+
     def decide(self, goal: AtRate) -> Rated:
         """The property's rate, each of them where it has several, and its radius."""
         states = self._judge.definition.states
@@ -117,7 +127,21 @@ class Rating:
             return [margin >= 0 for margin in margins]
 
         asked = {arm.name: partial(holds, arm) for arm in arms}
-        return rate.decide(goal, asked, budget=self._budget, block=self._block, invariance=invariance)
+        decided = rate.decide(goal, asked, budget=self._budget, block=self._block, invariance=invariance)
+        return self._counted(decided, {arm.name: arm for arm in arms}, stream, goal.each)
+
+    def _counted(self, decided: Rate, arms: Mapping[str, Arm], stream: Stream, each: str) -> Rate:
+        """With how many distinct inputs each rate rests on, where the space has only so many."""
+        generator, family = self._judge.subject.generator, self._judge.definition.probes
+        if generator.latent.n_latents is None:
+            return decided
+        of = len(generator.latent.parts[each].support) if each else 1
+
+        def counted(rate: Rate) -> Rate:
+            seen = inputs(family, generator, arms[rate.arm].probes(stream.probes(0, rate.probes)), of=of)
+            return replace(rate, distinct=seen.distinct, inputs=seen.of)
+
+        return replace(counted(decided), arms=tuple(map(counted, decided.arms)))
 
     def _radius(self, goal: AtRate, within: Within, arms: Sequence[Arm], decided: Rate) -> Radius:
         """As far as was asked, where that holds; else as far as rays certify, and what fresh ones say to that."""

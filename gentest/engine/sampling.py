@@ -32,7 +32,12 @@ def margins_against(
     while len(taken) < len(blessed):
         taken += take(len(taken), min(block, len(blessed) - len(taken)))
         paired = compare(
-            blessed, np.array(taken) >= 0, tolerance=terms.tolerance, alpha=terms.alpha, claims=terms.claims
+            blessed,
+            np.array(taken) >= 0,
+            tolerance=terms.tolerance,
+            alpha=terms.alpha,
+            claims=terms.claims,
+            candidates=terms.checkpoints,
         )
         if paired.fired:
             return taken[: paired.probes]

@@ -23,7 +23,7 @@ from gentest.engine.margins import Judge
 from gentest.errors import in_a_line
 from gentest.probes import FULL_MASK, Probe
 from gentest.records import unpack
-from gentest.result import Result
+from gentest.result import Result, Verdict
 from gentest.shown import Histogram, Rays, Shown, Strip, Trace, check_pictures
 from gentest.stats.rates import LOOK, RateTest
 
@@ -123,13 +123,14 @@ class Showing:
             passed = np.array(self._rated.get(rate.arm, ())[: rate.probes]) >= 0
             if not len(passed):
                 continue
-            test = RateTest(rate.p0, rate.slack, 1.0 - rate.confidence)
+            test = RateTest(rate.p0, rate.slack, 1.0 - rate.confidence, rate.claims)
+            bounds = test.interval_of_all if rate.verdict is Verdict.UNDECIDED else test.interval
             looks = [*range(LOOK, len(passed), LOOK), len(passed)]
             probes = [
                 looks[i] for i in sorted({round(i) for i in np.linspace(0, len(looks) - 1, min(len(looks), LOOKS))})
             ]
             passes = [int(passed[:n].sum()) for n in probes]
-            low, high = zip(*(test.interval(k, n) for k, n in zip(passes, probes, strict=True)), strict=True)
+            low, high = zip(*(bounds(k, n) for k, n in zip(passes, probes, strict=True)), strict=True)
             found.append(Trace(rate.arm, tuple(probes), tuple(passes), low, high))
         return tuple(found)
 

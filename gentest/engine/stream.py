@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe, Probes, independent, moves
+from gentest.generators import Generator
+from gentest.probes import Points, Probe, Probes, independent, moves
 from gentest.spaces import Space
 
 CHUNK = 256
@@ -64,6 +66,27 @@ def real(family: Probes, space: Space, probes: Sequence[Probe]) -> list[Probe]:
         return list(probes)
     moving = moves(family.place(space, probes))
     return [probe for probe, is_real in zip(probes, moving, strict=True) if is_real]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How many distinct inputs some probes are, and how many there are in all, where their space has only so many."""
+
+    distinct: int | None = None
+    of: int | None = None
+
+
+def inputs(family: Probes, generator: Generator, probes: Sequence[Probe], *, of: int = 1) -> Inputs:
+    """The distinct inputs among some probes, where a space has only so many; `of` is the share that can be drawn: 1/of.
+
+    Probes have seeds of their own, so that any number of them can be one and the same input of the generator.
+    """
+    space, n = generator.latent, generator.latent.n_latents
+    if n is None or generator.noise:
+        return Inputs()
+    rows = [latents.reshape(len(probes), -1) for latents in family.place(space, probes).values()]
+    distinct = {tuple(row.tobytes() for row in row_of_parts) for row_of_parts in zip(*rows, strict=True)}
+    return Inputs(len(distinct), n // of if isinstance(family, Points) else None)
 
 
 def fits(family: Probes, space: Space, probe: Probe) -> bool:

@@ -11,7 +11,8 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from gentest.report.numbers import percent
+from gentest.report import rates as words
+from gentest.report.numbers import at_least, at_most, below, observed, percent, threshold
 from gentest.result import Rate, Verdict
 from gentest.shown import Histogram, Rays, Trace
 
@@ -108,8 +109,11 @@ def curve(values: Sequence[float], columns: Sequence[float], *, width: int, cell
     return _svg(width, CURVE, said, found, "curve")
 
 
-def rate(trace: Trace, *, p0: float, certified: float) -> Markup:
-    """A rate and its bounds as probes came in, from knowing nothing, with what was asked and what is certified."""
+def rate(trace: Trace, *, p0: float, certified: float, verdict: Verdict) -> Markup:
+    """A rate and its bounds as probes came in, from knowing nothing, with what was asked.
+
+    `certified` is the rate that is certified where the verdict is that it holds; else nothing is said to be.
+    """
     probes, lows, highs = (0, *trace.probes), (0.0, *trace.low), (1.0, *trace.high)
     shares = [k / n for k, n in zip(trace.passes, trace.probes, strict=True)]
     settled = [low for low, n in zip(lows, probes, strict=True) if 4 * n >= probes[-1] and len(probes) > 4]
@@ -118,16 +122,18 @@ def rate(trace: Trace, *, p0: float, certified: float) -> Markup:
     up = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(probes, highs, strict=True)]
     down = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(probes, lows, strict=True)]
     line = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(trace.probes, shares, strict=True)]
-    found = axes.frame(percents=True)
-    found += Markup('<polygon class="band" points="{}"/>').format(" ".join([*up, *reversed(down)]))
-    found += _level(axes, p0, f"asked {percent(p0)}", "refute", above=True)
+    out = axes.frame(percents=True)
+    out += Markup('<polygon class="band" points="{}"/>').format(" ".join([*up, *reversed(down)]))
+    out += _level(axes, p0, f"asked {threshold(p0)}", "refute", above=True)
     if certified < p0:
-        found += _level(axes, certified, f"certified at {percent(certified)}", "certify", above=False)
-    found += Markup('<polyline class="line" points="{}"/>').format(" ".join(line))
+        word = "certified at" if verdict is Verdict.HOLDS else "less slack"
+        out += _level(axes, certified, f"{word} {threshold(certified)}", "certify", above=False)
+    out += Markup('<polyline class="line" points="{}"/>').format(" ".join(line))
     for place in line if len(line) <= FEW else line[-1:]:
-        found += Markup('<circle class="dot" cx="{}" cy="{}" r="3"/>').format(*place.split(","))
-    low, high = percent(lows[-1]), percent(highs[-1])
-    return _svg(WIDTH, HEIGHT, f"after {probes[-1]} probes {percent(shares[-1])}, {low} to {high}", found, "chart")
+        out += Markup('<circle class="dot" cx="{}" cy="{}" r="3"/>').format(*place.split(","))
+    seen = observed(trace.passes[-1], trace.probes[-1], up=verdict is Verdict.VIOLATED)
+    said = f"after {probes[-1]} probes {seen}, {at_least(lows[-1])} to {at_most(highs[-1])}"
+    return _svg(WIDTH, HEIGHT, said, out, "chart")
 
 
 def arms(rates: Sequence[Rate]) -> Markup:
@@ -156,7 +162,7 @@ def arms(rates: Sequence[Rate]) -> Markup:
         found += Markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>').format(
             kind, x(rate.passes / max(rate.probes, 1)), y
         )
-    said = "; ".join(f"{rate.arm} {percent(rate.passes / max(rate.probes, 1))}" for rate in rates)
+    said = "; ".join(f"{rate.arm} {words.share(rate)}" for rate in rates)
     return _svg(WIDTH, height, said, found, "chart")
 
 
@@ -186,25 +192,29 @@ def histogram(found: Histogram, behind: Histogram | None = None) -> Markup:
     return _svg(WIDTH, HEIGHT, f"{sum(found.counts)} margins, {below} of them below 0", out, "chart")
 
 
-def radius(rays: Rays, *, p0: float, certified: float) -> Markup:
-    """The share of rays that hold up to each radius, and the radius that is certified."""
+def radius(rays: Rays, *, p0: float, reached: float, confirmed: bool) -> Markup:
+    """The share of rays that hold up to each radius, and the radius that enough reach; `confirmed`, it is certified."""
     axes = Axes(0, rays.radii[-1], 0, 1)
     places = [(0.0, 1.0), *zip(rays.radii, rays.held, strict=True)]
-    out = axes.frame(percents=True) + _level(axes, p0, f"asked {percent(p0)}", "refute", above=False)
+    out = axes.frame(percents=True) + _level(axes, p0, f"asked {threshold(p0)}", "refute", above=False)
     points = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in places)
     out += Markup('<polyline class="line" points="{}"/>').format(points)
-    if certified:
-        x = axes.x(certified)
+    word = "certified" if confirmed else "rays reach"
+    if reached:
+        x = axes.x(reached)
         out += _line(x, TOP, x, HEIGHT - BOTTOM, "certify")
         side = "end" if x > WIDTH / 2 else "start"
-        out += _text(x + (-6 if side == "end" else 6), HEIGHT - BOTTOM - 8, f"certified {certified:.3g}", side)
-    held = f"{percent(rays.held[-1])} of {rays.n} rays hold at {rays.radii[-1]:.3g}"
-    said = f"up to radius {certified:.3g} certified; {held}"
+        out += _text(x + (-6 if side == "end" else 6), HEIGHT - BOTTOM - 8, f"{word} {below(reached, 3)}", side)
+    held = f"{at_least(rays.held[-1])} of {rays.n} rays hold at {rays.radii[-1]:.3g}"
+    said = f"{word} radius {below(reached, 3)}; {held}" if reached else f"certified at no radius; {held}"
     return _svg(WIDTH, HEIGHT, said, out, "chart")
 
 
-def difference(low: float, high: float, found: float, *, tolerance: float) -> Markup:
-    """How much more often a property holds than in the baseline, with its bounds, and how far it may fall."""
+def difference(low: float, high: float, found: float, *, tolerance: float, fell: bool) -> Markup:
+    """How much more often a property holds than in the baseline, with its bounds, and how far it may fall.
+
+    `fell` says that it has regressed: the difference is rounded up then, and else down.
+    """
     reach = max(abs(low), abs(high), 1.5 * tolerance, 0.02)
     reach = min(reach, max(0.3, 4 * tolerance, 1.5 * abs(found)), 1.0)
     axes, height, y = Axes(-reach, reach, 0, 1), 74, 28
@@ -215,8 +225,9 @@ def difference(low: float, high: float, found: float, *, tolerance: float) -> Ma
     )
     out += Markup('<circle class="dot" cx="{:.1f}" cy="{}" r="5"/>').format(axes.x(found), y)
     out += _text(axes.x(0), 64, "as often", "middle" if axes.x(0) - axes.x(-tolerance) > 130 else "start")
-    out += _text(axes.x(-tolerance), 64, f"{percent(tolerance)} less", "end")
-    said = f"{percent(found)} more often than the baseline, between {percent(low)} and {percent(high)}"
+    out += _text(axes.x(-tolerance), 64, f"{threshold(tolerance)} less", "end")
+    more = at_most(found) if fell else at_least(found)
+    said = f"{more} more often than the baseline, between {at_least(low)} and {at_most(high)}"
     return _svg(WIDTH, height, said, out, "chart")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import exp
+from math import exp, log
 
-from gentest.comparison import Comparison, Drift, Gate, Standing
+from gentest.comparison import Comparison, Drift, Gate, Standing, Terms
 from gentest.report.figures import change, standing
 from gentest.report.layout import WIDEST, Line, wrapped
-from gentest.report.numbers import odds, percent
+from gentest.report.numbers import above, below, bounds, confidence, needed_odds, observed, odds, toward_zero
 
 SHOWN = 3
 ORDER = list(Standing)
@@ -24,12 +24,17 @@ def lines(comparison: Comparison, width: int = WIDEST) -> list[Line]:
     found = [Line(f"against {comparison.baseline} ({comparison.blessed}){unchanged(comparison)}")]
     found += [Line(f"drift      {describe(drift)}", "unsure") for drift in comparison.drifted]
     if comparison.drifts and not comparison.drifted:
-        found.append(Line(f"no drift   in {', '.join(dict.fromkeys(d.what for d in comparison.drifts))}", "good"))
+        found.append(Line(f"drift      not found in {seen(comparison)}", "good"))
     for said, names in (("not seen   ", comparison.missing), ("drift      not comparable: ", comparison.uncompared)):
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         found += [Line(f"{said}{', '.join(names[:SHOWN])}{more}", "unsure")] if names else []
     lines = [Line(text, line.tone) for line in found for text in hanging(line.text, width)]
     return [*lines, Line(total(comparison), tone(comparison))]
+
+
+def seen(comparison: Comparison) -> str:
+    """The levels and distributions that were looked at for drift."""
+    return ", ".join(dict.fromkeys(drift.what for drift in comparison.drifts))
 
 
 def unchanged(comparison: Comparison) -> str:
@@ -82,13 +87,19 @@ def counts(comparison: Comparison) -> str:
     counted["drifted"] = len(comparison.drifted)
     counted["drift not comparable"] = len(comparison.uncompared)
     said = ", ".join(f"{n} {what}" for what, n in counted.items() if n)
-    claims = comparison.terms.claims
-    return f"{said}; tolerance {comparison.terms.tolerance:g}, {claims} {'claim' if claims == 1 else 'claims'}"
+    claims, n = comparison.terms.claims, comparison.terms.checkpoints
+    among = f" on {n} checkpoints, which share the probability of a wrong decision" if n > 1 else ""
+    return f"{said}; tolerance {comparison.terms.tolerance:g}, {claims} {'claim' if claims == 1 else 'claims'}{among}"
 
 
 def total(comparison: Comparison) -> str:
     """The whole in one line."""
     return f"gate: {word(comparison)} ({counts(comparison)})"
+
+
+def needed_held(gate: Gate, terms: Terms | None = None) -> float:
+    """The log odds at which a property has held; of an earlier result, those of a single checkpoint."""
+    return log(1.0 / (terms or Terms()).alpha) if gate.needed_held is None else gate.needed_held
 
 
 def figures(gate: Gate) -> str:
@@ -97,26 +108,32 @@ def figures(gate: Gate) -> str:
         return gate.message
     if not gate.probes:
         return "too few outcomes to compare any"
+    held = f"{odds(gate.log_held)} that it is not worse by the tolerance, needs {needed_odds(needed_held(gate))}"
     if gate.standing is Standing.HELD:
-        evidence = f"evidence {odds(gate.log_held)}"
+        evidence = f"evidence {held}"
     else:
-        evidence = f"evidence {odds(gate.log_regressed)} that it is worse, needs {odds(gate.needed)}"
+        evidence = f"evidence {odds(gate.log_regressed)} that it is worse, needs {needed_odds(gate.needed)}"
         if gate.standing is Standing.UNDECIDED:
-            evidence += f"; {odds(gate.log_held)} that it is not worse by the tolerance"
+            evidence += f"; {held}"
+    differ = observed(gate.wins + gate.losses, gate.probes, up=gate.standing is not Standing.REGRESSED)
     spent = " (all there are)" if gate.probes == gate.stored else ""
     return (
         f"{change(gate)} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
-        f"(discordance {percent(gate.discordance)}, difference within [{percent(gate.low)}, {percent(gate.high)}]); "
+        f"(discordance {differ}, difference within {bounds(gate.low, gate.high)}{_each_end(gate)}); "
         f"{evidence}"
     )
 
 
+def _each_end(gate: Gate) -> str:
+    return "" if gate.each_end is None else f", each end {confidence(gate.each_end)}"
+
+
 def describe(drift: Drift) -> str:
     """What drifted, how far, and the evidence."""
-    by = "" if drift.mean is None else f" by {drift.mean:+.2f} of the baseline's sd"
-    evidence = f"evidence {odds(drift.log_evidence)}, needs {odds(drift.needed)}"
+    by = "" if drift.mean is None else f" by {toward_zero(drift.mean, 2)} of the baseline's sd"
+    evidence = f"evidence {odds(drift.log_evidence)}, needs {needed_odds(drift.needed)}"
     if drift.mean is None:
-        evidence = f"p = {exp(-drift.log_evidence):.2g}, needs {exp(-drift.needed):.2g}"
+        evidence = f"p = {above(exp(-drift.log_evidence), 2)}, needs {below(exp(-drift.needed), 2)}"
     if drift.certain_at:
         evidence += f", certain after {drift.certain_at}"
     more = f" and {len(drift.tests) - 1} more" if len(drift.tests) > 1 else ""

@@ -33,7 +33,7 @@ def details(result: Result) -> list[Detail]:
     """Each rate, the radius, the baseline, the worst and the minimal counterexample, and what of it matters."""
     arms = rates.arms(result.rate) if result.rate is not None else []
     found = [Detail("" if i else "rates", line, aligned=True) for i, line in enumerate(arms)]
-    found += [Detail("radius", rates.radius(result.radius))] if result.radius is not None else []
+    found += [Detail("radius", rates.radius(result.radius, result.rate))] if result.radius is not None else []
     if result.gate is not None:
         found.append(Detail("gate", f"{figures.standing(result.gate)}: {comparison.figures(result.gate)}"))
         if result.known and result.gate.standing is Standing.REGRESSED:

@@ -1,12 +1,16 @@
-"""The figures of a result as text: one room, so that terminal, Markdown, HTML and the test of them say the same."""
+"""The figures of a result as text: one room, so that terminal, Markdown, HTML and the test of them say the same.
+
+How each figure is rounded stands in `numbers.py`.
+"""
 
 from __future__ import annotations
 
 from math import ceil
 
 from gentest.comparison import Gate, Standing
-from gentest.report.numbers import percent
-from gentest.result import Rate, Result, Verdict
+from gentest.report import rates
+from gentest.report.numbers import bounds, observed
+from gentest.result import Result, Verdict
 
 WORDS = {
     Verdict.NO_COUNTEREXAMPLE: "no counterexample",
@@ -19,26 +23,45 @@ _BADNESS = (Verdict.ERROR, Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS, V
 
 
 def verdict(result: Result) -> str:
-    """The verdict in a word or two; whether it was known when the baseline was blessed, or is left to the gate."""
-    return WORDS[result.verdict] + (
-        " (known)" if result.known else " (left to the gate)" if result.left_to_gate else ""
-    )
+    """The verdict in a word or two; the rate that is certified, and whether it was known or is left to the gate."""
+    certified = result.verdict is Verdict.HOLDS and result.rate is not None
+    word = rates.holds([result.rate]) if certified and result.rate is not None else WORDS[result.verdict]
+    return word + (" (known)" if result.known else " (left to the gate)" if result.left_to_gate else "")
 
 
 def probes(result: Result) -> str:
-    """How many probes the verdict rests on: of a rate also how many hold, of a distribution how many outputs."""
+    """How many probes the verdict rests on: of a rate also how many hold, of a distribution how many outputs.
+
+    Where the latent space has only so many inputs, also how many of the probes are distinct.
+    """
+    if result.distribution is not None:
+        return f"{result.distribution.n:,}"
     if result.rate is not None:
-        return f"{result.rate.passes:,} of {result.rate.probes:,}"
-    return f"{result.examples if result.distribution is None else result.distribution.n:,}"
+        return f"{result.rate.passes:,} of {result.rate.probes:,}{_distinct(result.rate.distinct, result.rate.inputs)}"
+    return f"{result.examples:,}{_distinct(result.distinct, result.inputs)}"
+
+
+def inputs(result: Result) -> str:
+    """How many distinct inputs a result rests on, where the latent space has only so many; else nothing."""
+    rate = result.rate
+    found = rates.inputs(*((result.distinct, result.inputs) if rate is None else (rate.distinct, rate.inputs)))
+    return found.removeprefix(", ")
+
+
+def _distinct(n: int | None, of: int | None) -> str:
+    if n is None:
+        return ""
+    return (
+        f" (all {n:,} distinct)" if n == of else f" ({n:,} distinct)" if of is None else f" ({n:,} of {of:,} distinct)"
+    )
 
 
 def measure(result: Result) -> str:
     """What the verdict rests on: a rate with its bounds, a distance, or else the smallest margin."""
     if result.rate is not None:
-        low, high = (percent(bound).removesuffix(" %") for bound in (result.rate.low, result.rate.high))
-        return f"{_share(result.rate)} [{low}, {high}]"
+        return f"{rates.share(result.rate)} {bounds(result.rate.low, result.rate.high).replace(' %', '')}"
     if result.distribution is not None:
-        return f"MMD^2 {result.distribution.mmd2:.4g}"
+        return rates.distance(result.distribution, result.verdict)
     least = smallest(result)
     return "" if least is None else f"{least:.4g}"
 
@@ -48,10 +71,6 @@ def smallest(result: Result) -> float | None:
     found = [c.margin for c in (result.worst, result.counterexample) if c is not None]
     found += [result.margin.min] if result.margin is not None else []
     return min(found, default=None)
-
-
-def _share(rate: Rate) -> str:
-    return percent(rate.passes / rate.probes) if rate.probes else "none"
 
 
 def brief(result: Result) -> str:
@@ -93,10 +112,14 @@ def seconds(result: Result) -> str:
 
 
 def change(gate: Gate) -> str:
-    """The rate of the baseline and that of the candidate, on the same probes."""
+    """The rate of the baseline and that of the candidate, on the same probes.
+
+    Both are rounded up where the candidate has regressed, and else down, so that equal rates look equal.
+    """
     if not gate.probes:
         return ""
-    before, now = (percent(n / gate.probes) for n in (gate.baseline_passes, gate.candidate_passes))
+    up = gate.standing is Standing.REGRESSED
+    before, now = (observed(n, gate.probes, up=up) for n in (gate.baseline_passes, gate.candidate_passes))
     return f"{before} -> {now}"
 
 

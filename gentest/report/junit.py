@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gentest.report.figures import smallest
+from gentest.report import rates
+from gentest.report.figures import smallest, standing
 from gentest.result import Result
 
 PREFIX = "gentest."
@@ -23,14 +24,22 @@ def properties(label: str, result: Result) -> list[tuple[str, str]]:
     if result.rate is not None:
         rate = result.rate
         fields |= {"probes": rate.probes, "passes": rate.passes, "rate_low": rate.low, "rate_high": rate.high}
+        fields |= {"rate_each_end": rates.each_end(rate), "rate_certified": rate.certified}
+        fields |= {"log_holds": rate.log_holds, "log_violated": rate.log_violated}
+        fields |= dict(zip(("needed_holds", "needed_violated"), rates.needed(rate), strict=True))
+        fields |= {"distinct": rate.distinct, "inputs": rate.inputs}
         fields |= {"rate": rate.passes / rate.probes} if rate.probes else {}
     elif result.distribution is not None:
         fields |= {"probes": result.distribution.n, "mmd2": result.distribution.mmd2, "p": result.distribution.p}
     else:
-        fields["probes"] = result.examples
+        fields |= {"probes": result.examples, "distinct": result.distinct, "inputs": result.inputs}
     if (least := smallest(result)) is not None:
         fields["margin"] = least
     fields |= {"images": result.images, "seconds": result.seconds}
+    if result.gate is not None:
+        fields["gate"] = standing(result.gate)
+    if result.prior:
+        fields |= {"prior": result.prior, "truncation": result.truncation, "seed": result.seed}
     if result.counterexample is not None:
         fields["replay"] = result.counterexample.replay
-    return [(f"{PREFIX}{label}.{name}", str(value)) for name, value in fields.items()]
+    return [(f"{PREFIX}{label}.{name}", str(value)) for name, value in fields.items() if value is not None]

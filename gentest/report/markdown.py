@@ -8,8 +8,8 @@ from html import escape
 
 from gentest.comparison import Comparison, Standing
 from gentest.printable import printable
-from gentest.report import comparison, figures, terminal
-from gentest.report.numbers import odds
+from gentest.report import certainty, comparison, figures, terminal
+from gentest.report.numbers import needed_odds, odds
 from gentest.result import Document, Result
 
 SIGNS = {Standing.HELD: "✅", Standing.REGRESSED: "❌", Standing.UNDECIDED: "⚠️"}
@@ -28,6 +28,7 @@ def page(document: Document) -> str:
     lines += ["| verdict | test | property | probes | margin or rate | time |", "|---|---|---|---:|---|---:|"]
     lines += [_row(result) for result in ordered]
     lines += ["", f"{terminal.totals(document.results)} on {_cell(session.device)}, seed {session.seed}", ""]
+    lines += [line for said in certainty.lines(document) for line in (_cell(said), "")]
     length = sum(map(_bytes, lines))
     failed = [result for result in ordered if not result.passed]
     for n, result in enumerate(failed):
@@ -77,9 +78,9 @@ def _gate(found: Comparison) -> list[str]:
             lines.append(f"| {sign} | {names} | | | | | {_cell(comparison.figures(gate))} |")
             continue
         evidence = (
-            f"{odds(gate.log_held)} for held"
+            f"{odds(gate.log_held)} for held, needs {needed_odds(comparison.needed_held(gate, found.terms))}"
             if gate.standing is Standing.HELD
-            else f"{odds(gate.log_regressed)} for worse, needs {odds(gate.needed)}"
+            else f"{odds(gate.log_regressed)} for worse, needs {needed_odds(gate.needed)}"
         )
         before, now = figures.change(gate).split(" -> ")
         counts = f"{gate.probes:,} of {gate.stored:,} | {gate.losses} / {gate.wins}"

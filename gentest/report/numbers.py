@@ -1,22 +1,57 @@
-"""Figures as a person reads them: shares in per cent, evidence as odds."""
+"""Figures as a person reads them: shares in per cent, evidence as odds. No figure is rounded toward a claim.
+
+Every writer formats its figures here. A lower bound is rounded down and an upper bound up; the share of probes that
+pass is rounded away from what its verdict claims; evidence is rounded down, and what it needs is rounded up.
+"""
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from math import exp, log
 
 MOST = log(1e6)
+PLACES = 10
+"""Digits behind the point that a share may need, so that it does not read as none or all of something."""
+EXACT = 12
+"""Digits of a float that are no artefact of how it was computed."""
 
 
 def percent(share: float) -> str:
-    """A share in per cent, to a tenth; to a hundredth where that would make it none or all.
+    """A share in per cent, to the nearest tenth; with more places where that would make it none or all.
 
     >>> percent(0.95), percent(0.9375), percent(2047 / 2048)
     ('95 %', '93.8 %', '99.95 %')
     """
-    rounded = round(100 * share, 1)
-    if rounded in (0.0, 100.0):
-        rounded = round(100 * share, 2)
-    return f"{rounded + 0.0:g} %"
+    return _percent(_decimal(share), ROUND_HALF_EVEN)
+
+
+def at_least(share: float) -> str:
+    """A lower bound in per cent, rounded down to a tenth: the share is no smaller than what is printed.
+
+    >>> at_least(0.99867), at_least(0.95), at_least(0.00012), at_least(-0.0512)
+    ('99.8 %', '95 %', '0.01 %', '-5.2 %')
+    """
+    return _percent(_decimal(share), ROUND_FLOOR)
+
+
+def at_most(share: float) -> str:
+    """An upper bound in per cent, rounded up to a tenth: the share is no larger than what is printed.
+
+    >>> at_most(0.9501), at_most(0.95), at_most(0.99999), at_most(1.0)
+    ('95.1 %', '95 %', '99.999 %', '100 %')
+    """
+    return _percent(_decimal(share), ROUND_CEILING)
+
+
+def observed(passes: int, probes: int, *, up: bool = False) -> str:
+    """The share of probes that pass, rounded down, or `up` where it supports the claim that the rate is low.
+
+    >>> observed(1999, 2000), observed(2000, 2000), observed(1, 2000, up=True), observed(0, 0)
+    ('99.9 %', '100 %', '0.1 %', 'none')
+    """
+    if not probes:
+        return "none"
+    return _percent(Decimal(passes) / Decimal(probes), ROUND_CEILING if up else ROUND_FLOOR)
 
 
 def threshold(share: float) -> str:
@@ -28,28 +63,113 @@ def threshold(share: float) -> str:
     return f"{100 * share:.10g} %"
 
 
-def interval(passes: int, probes: int, low: float, high: float) -> str:
-    """A rate and its bounds.
+def confidence(share: float) -> str:
+    """A confidence in per cent, rounded down to a hundredth.
+
+    >>> confidence(0.99), confidence(1 - 0.01 / 10), confidence(1 - 0.01 / 3)
+    ('99 %', '99.9 %', '99.66 %')
+    """
+    return _percent(Decimal(f"{share:.{EXACT}g}"), ROUND_FLOOR, places=2)
+
+
+def bounds(low: float, high: float) -> str:
+    """A lower and an upper bound, rounded outward.
+
+    >>> bounds(0.8804, 0.9861)
+    '[88 %, 98.7 %]'
+    """
+    return f"[{at_least(low)}, {at_most(high)}]"
+
+
+def interval(passes: int, probes: int, low: float, high: float, *, up: bool = False) -> str:
+    """The share of probes that pass, and its bounds.
 
     >>> interval(190, 200, 0.88, 0.986)
     '95 % [88 %, 98.6 %]'
     """
-    share = percent(passes / probes) if probes else "none"
-    return f"{share} [{percent(low)}, {percent(high)}]"
+    return f"{observed(passes, probes, up=up)} {bounds(low, high)}"
+
+
+def above(value: float, figures: int) -> str:
+    """A number to so many figures, rounded up: an upper bound, or a p-value.
+
+    >>> above(0.010001, 3), above(0.01, 3)
+    ('0.0101', '0.01')
+    """
+    return _figures(value, figures, ROUND_CEILING)
+
+
+def below(value: float, figures: int) -> str:
+    """A number to so many figures, rounded down: a lower bound.
+
+    >>> below(2.71828, 3), below(0.01 / 15, 2)
+    ('2.71', '0.00066')
+    """
+    return _figures(value, figures, ROUND_FLOOR)
+
+
+def toward_zero(value: float, places: int) -> str:
+    """A signed number to so many places, no further from 0 than it is.
+
+    >>> toward_zero(0.289, 2), toward_zero(-0.289, 2)
+    ('+0.28', '-0.28')
+    """
+    return f"{float(_decimal(value).quantize(Decimal(1).scaleb(-places), ROUND_DOWN)):+.{places}f}"
 
 
 def odds(log_evidence: float) -> str:
-    """Evidence as odds, from its logarithm, to three figures.
+    """Evidence as odds, from its logarithm, to three figures, rounded down.
 
     >>> odds(0.0), odds(5.83), odds(7.58), odds(40.0), odds(-1.0)
-    ('1 : 1', '340 : 1', '1,960 : 1', '2e17 : 1', '0.37 : 1')
+    ('1 : 1', '340 : 1', '1,950 : 1', '2e17 : 1', '0.36 : 1')
     """
+    return _odds(log_evidence, ROUND_FLOOR)
+
+
+def needed_odds(log_evidence: float) -> str:
+    """The odds that evidence needs, from their logarithm, to three figures, rounded up.
+
+    >>> needed_odds(log(100)), needed_odds(log(2000)), needed_odds(log(1234)), needed_odds(log(1.21e7))
+    ('100 : 1', '2,000 : 1', '1,240 : 1', '1.3e7 : 1')
+    """
+    return _odds(log_evidence, ROUND_CEILING)
+
+
+def _decimal(value: float) -> Decimal:
+    """A float as it is written: 0.57, and not the binary fraction that is a little less."""
+    return Decimal(repr(float(value)))
+
+
+def _percent(share: Decimal, rounding: str, places: int = 1) -> str:
+    exact = 100 * share
+    rounded = exact
+    for n in range(places, PLACES + 1):
+        rounded = exact.quantize(Decimal(1).scaleb(-n), rounding)
+        if rounded == exact or abs(rounded) not in (0, 100):
+            break
+    return f"{_plain(rounded)} %"
+
+
+def _figures(value: float, figures: int, rounding: str) -> str:
+    exact = Decimal(f"{value:.{EXACT}g}")
+    if not exact:
+        return "0"
+    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - figures + 1), rounding)
+    return f"{float(rounded):.{figures}g}"
+
+
+def _odds(log_evidence: float, rounding: str) -> str:
     if log_evidence > MOST:
         power = log_evidence / log(10)
-        figure, power = round(10 ** (power % 1)), int(power)
-        return f"{figure}e{power} : 1" if figure < 10 else f"1e{power + 1} : 1"
-    value = exp(log_evidence)
-    if value < 0.995:
-        return f"{value:.2g} : 1"
-    figures = max(0, len(str(int(value))) - 3)
-    return f"{round(value, -figures):,.0f} : 1"
+        places = 0 if rounding == ROUND_FLOOR else 1
+        figure = Decimal(f"{10 ** (power % 1):.9g}").quantize(Decimal(1).scaleb(-places), rounding)
+        return f"{_plain(figure)}e{int(power)} : 1" if figure < 10 else f"1e{int(power) + 1} : 1"
+    value = Decimal(f"{exp(log_evidence):.9g}")
+    step = value.adjusted() - 1 if value < 1 else max(0, value.adjusted() - 2)
+    rounded = value.quantize(Decimal(1).scaleb(step), rounding)
+    return f"{float(rounded):.2g} : 1" if value < 1 else f"{rounded:,.0f} : 1"
+
+
+def _plain(value: Decimal) -> str:
+    """Without zeros at the end, and without a sign of nothing."""
+    return f"{(value + 0).normalize():f}"

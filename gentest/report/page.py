@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gentest.comparison import Comparison, Standing
-from gentest.report import charts, comparison, figures, ranking
+from gentest.report import certainty, charts, comparison, figures, ranking
 from gentest.report.images import folder_name
 from gentest.report.terminal import unfinished
 from gentest.report.view import OUTCOMES, Frames, View, frames_of, numbers, pairs, view_of
@@ -51,8 +51,10 @@ def page(document: Document, *, at: str) -> str:
             gate_kind="passed" if gate is None else "failed" if gate.refused else STANDINGS[gate.standing],
             gate_word="" if gate is None else comparison.word(gate),
             drifts=[comparison.describe(drift) for drift in gate.drifted] if gate is not None else [],
+            without_drift=comparison.seen(gate) if gate is not None and not gate.drifted else "",
             ranking="\n".join(ranking.table(document.results)),
             samples=_samples(document.results),
+            certainty=certainty.lines(document),
             partial=unfinished(document.interrupted, document.unchecked),
             css=_plain("page.css") + _plain("result.css"),
             css_hash=_hash(_plain("page.css") + _plain("result.css")),

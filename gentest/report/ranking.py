@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 
-from gentest.report.numbers import percent
+from gentest.report import figures
+from gentest.report.numbers import at_least, at_most
 from gentest.result import Result, Verdict
 
 
@@ -71,8 +72,9 @@ def _figures(result: Result | None) -> str:
         return "not checked"
     if result.verdict is Verdict.ERROR:
         return "error"
-    words = result.verdict.value.replace("_", " ")
+    words = figures.verdict(result)
     if result.distribution is not None:
-        return f"MMD^2 {result.distribution.mmd2:.4g}  {words}"
+        return f"{figures.measure(result)}  {words}"
     median = "" if result.margin is None else f", median margin {result.margin.median:.4g}"
-    return f"{percent(share(result))}  {words}{median}"
+    rounded = at_most if result.verdict is Verdict.VIOLATED else at_least
+    return f"{rounded(share(result))}  {words}{median}"

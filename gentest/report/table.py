@@ -75,7 +75,7 @@ def _chosen(results: Sequence[Result], width: int) -> list[_Column]:
         probes = _Column("probes", lambda r: f"{r.gate.probes:,}" if r.gate is not None else "", right=True)
         measures = [_Column("rate before -> now", lambda r: figures.change(r.gate) if r.gate is not None else "")]
     else:
-        probes = _Column("probes", figures.probes, right=True)
+        probes = _Column("probes", lambda r: figures.probes(r).partition(" (")[0], right=True)
         measures = [_Column("margin or rate", figures.measure), _Column("margin or rate", figures.brief)]
     seconds = _Column("time", figures.seconds, right=True, least=len("100.0 s"))
     chosen: list[_Column] = []
@@ -141,8 +141,10 @@ def _notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> It
         yield rates.distribution(result.distribution, result.verdict)
     if result.rate is not None and (verbose or result.rate.arms):
         yield rates.brief(result.rate)
+    if seen := figures.inputs(result):
+        yield f"looked at {seen}"
     if result.radius is not None:
-        yield rates.radius(result.radius)
+        yield rates.radius(result.radius, result.rate)
     if result.counterexample is not None:
         rated = "a counterexample all the same" if result.passed else "a counterexample"
         yield f"{rated}: --gentest-replay {replay(result.counterexample.replay)}"

@@ -31,7 +31,8 @@ def headline(result: Result) -> str:
         return f"{result.property}: {rates.rate(result.rate)}"
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
         again = "the replayed probe" if result.replayed else f"{result.examples} probes"
-        return f"{result.property}: no counterexample in {again}{_withstood(result.attack)}"
+        seen = rates.inputs(result.distinct, result.inputs)
+        return f"{result.property}: no counterexample in {again}{seen}{_withstood(result.attack)}"
     if result.replayed:
         return f"{result.property}: violated by a replayed probe, margin {_worst(result):.4g}"
     if result.attack is not None and result.attack.found:
@@ -40,8 +41,8 @@ def headline(result: Result) -> str:
             f"(by none of {result.examples} probes; {result.attack.method}, {result.attack.probes:,} probes more)"
         )
     return (
-        f"{result.property}: violated by {result.violations} of {result.examples} probes, "
-        f"worst margin {_worst(result):.4g}"
+        f"{result.property}: violated by {result.violations} of {result.examples} probes"
+        f"{rates.inputs(result.distinct, result.inputs)}, worst margin {_worst(result):.4g}"
     )
 
 
@@ -73,7 +74,11 @@ def failure(result: Result, command: str, *, width: int = WIDEST) -> str:
 def totals(results: Sequence[Result]) -> str:
     """One line on the whole run."""
     counts = Counter(r.verdict for r in results)
-    said = ", ".join(f"{counts[v]} {WORDS[v]}" for v in Verdict if counts[v])
+    certified = [r.rate for r in results if r.verdict is Verdict.HOLDS and r.rate is not None]
+    of_rates = f"{len(certified)} {rates.holds(certified)}" if certified else ""
+    counts[Verdict.HOLDS] -= len(certified)
+    words = {v: [of_rates] if of_rates and v is Verdict.HOLDS else [] for v in Verdict}
+    said = ", ".join(word for v in Verdict for word in [*words[v], *([f"{counts[v]} {WORDS[v]}"] if counts[v] else [])])
     images, seconds = sum(r.images for r in results), sum(r.seconds for r in results)
     speed = f" ({images / seconds:,.0f} images/s)" if seconds else ""
     n = len(results)

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from gentest.report import charts, comparison, figures, rates, terminal
+from gentest.comparison import Standing
+from gentest.report import certainty, charts, comparison, figures, rates, terminal
 from gentest.report.details import matters, where
-from gentest.report.numbers import percent
 from gentest.result import Counterexample, Result, Verdict
 from gentest.shown import Shown, Strip
 
@@ -220,11 +220,12 @@ def _rates(result: Result, shown: Shown) -> tuple[Chart, ...]:
     for trace in sorted(shown.traces, key=lambda trace: trace.arm != result.rate.arm if result.rate else False):
         rate = arms[trace.arm]
         on = f", {trace.arm}" if trace.arm else ""
-        drawn = charts.rate(trace, p0=rate.p0, certified=rate.p0 - rate.slack)
+        drawn = charts.rate(trace, p0=rate.p0, certified=rate.p0 - rate.slack, verdict=rate.verdict)
         found.append(Chart(f"Rate as probes came in{on}", drawn, f"{rate.passes:,} of {rate.probes:,} hold"))
     if result.rate.arms:
-        overall = "" if result.rate.overall is None else f"of the whole prior {percent(result.rate.overall)}"
-        found.insert(0, Chart("Each rate", charts.arms(result.rate.arms), overall))
+        whole = result.rate.overall
+        said = "" if whole is None else f"of the whole prior {rates.overall(result.rate, whole)}"
+        found.insert(0, Chart("Each rate", charts.arms(result.rate.arms), said))
     return tuple(found)
 
 
@@ -237,21 +238,24 @@ def _charts(result: Result, shown: Shown, tolerance: Sequence[float]) -> tuple[C
         said = "bars: this checkpoint; outline: the baseline"
         found.append(Chart("Margins on the baseline's probes", charts.histogram(candidate, before), said))
     if shown.rays is not None and result.radius is not None and result.rate is not None:
-        drawn = charts.radius(shown.rays, p0=result.rate.p0, certified=result.radius.certified)
-        found.append(Chart("Rays that hold up to each radius", drawn, rates.radius(result.radius)))
+        confirmed = result.radius.confirmed is not None and result.radius.confirmed.verdict is Verdict.HOLDS
+        reached = result.radius.certified
+        drawn = charts.radius(shown.rays, p0=result.rate.p0, reached=reached, confirmed=confirmed)
+        found.append(Chart("Rays that hold up to each radius", drawn, rates.radius(result.radius, result.rate)))
     gate = result.gate
     if gate is not None and gate.probes and tolerance:
         difference = (gate.candidate_passes - gate.baseline_passes) / gate.probes
-        drawn = charts.difference(gate.low, gate.high, difference, tolerance=tolerance[0])
+        fell = gate.standing is Standing.REGRESSED
+        drawn = charts.difference(gate.low, gate.high, difference, tolerance=tolerance[0], fell=fell)
         found.append(Chart("How often, against the baseline", drawn, comparison.figures(gate)))
     return tuple(found)
 
 
 def _lines(result: Result) -> tuple[str, ...]:
     """What is said in words besides: how rates compare, how far a property holds, why a gate has no figures."""
-    lines = [rates.invariant(found) for found in result.rate.invariant] if result.rate is not None else []
+    lines = [rates.invariant(found, result.rate) for found in result.rate.invariant] if result.rate is not None else []
     if result.radius is not None:
-        lines.append(rates.radius(result.radius))
+        lines.append(rates.radius(result.radius, result.rate))
     if result.gate is not None and not result.gate.probes:
         lines.append(f"{figures.standing(result.gate)}: {comparison.figures(result.gate)}")
-    return (*lines, *filter(None, [figures.rounding(result), figures.audited(result)]))
+    return (*lines, *filter(None, [certainty.prior([result]), figures.rounding(result), figures.audited(result)]))

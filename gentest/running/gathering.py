@@ -20,7 +20,7 @@ from gentest.comparison import Comparison
 from gentest.engine.context import resolve_device
 from gentest.errors import InvalidArgument
 from gentest.printable import printable
-from gentest.report import comparison, figures, junit, layout, ranking, terminal
+from gentest.report import certainty, comparison, figures, junit, layout, ranking, terminal
 from gentest.report.document import write_json
 from gentest.report.table import table
 from gentest.report.terminal import unfinished
@@ -169,6 +169,7 @@ class Gathering:
             gentest=gentest.__version__,
             interrupted=self._stopped,
             unchecked=self._ending.unchecked,
+            family=certainty.family(results),
         )
 
     @pytest.hookimpl
@@ -184,7 +185,8 @@ class Gathering:
 
     def _summary(self, *, verbosity: int) -> list[layout.Line]:
         """The table, the run in one line, and how it stands to the baseline; under `-q` only rows that do not pass."""
-        results = self._document().results if self.results else ()
+        document = self._document() if self.results else None
+        results = document.results if document is not None else ()
         width = layout.columns()
         lines = table(
             [result for result in results if verbosity >= 0 or not result.passed],
@@ -193,11 +195,11 @@ class Gathering:
             explained=lambda result: (result.test, result.checkpoint, result.property) in self._explained,
             replay=lambda text: replays.shown(self.config, text),
         )
-        if results:
-            session = self.session()
-            said = f"{terminal.totals(results)} on {session.device}, seed {session.seed}"
+        if document is not None:
+            said = f"{terminal.totals(results)} on {document.session.device}, seed {document.session.seed}"
             worst = max(map(figures.tone, results), key=WORSE.index)
             lines.append(layout.Line(said, worst))  # one line, however long: others read it
+            lines += [layout.Line(text) for text in certainty.said(document, width) if verbosity >= 0]
         elif self._replayed is not None:
             lines.append(layout.Line(f"--gentest-replay: no selected test has a property {self._replayed!r}"))
         lines += [layout.Line(text) for text in ranking.table(results)]

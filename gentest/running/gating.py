@@ -55,7 +55,7 @@ class Gating:
         if self.baseline is not None:
             n = max(1, len(self.checkpoints))
             claims = gate.n_claims(self.baseline, drift=self.terms.drift != "off", checkpoints=n)
-            self.terms = replace(self.terms, claims=claims)
+            self.terms = replace(self.terms, claims=claims, checkpoints=n)
             try:
                 gate.check_reach(self.baseline, self.terms)
             except InvalidArgument as error:

@@ -78,6 +78,14 @@ class Mapped(Part):
     def n_groups(self) -> int:
         return self.part.n_groups
 
+    @property
+    def n_values(self) -> int | None:
+        return self.part.n_values
+
+    @property
+    def cut(self) -> str:
+        return self.part.cut
+
     def from_uniforms(self, uniforms: Floats) -> Array:
         return self._mapped(self.part.from_uniforms(uniforms))
 

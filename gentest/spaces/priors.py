@@ -19,6 +19,9 @@ NARROW = 1e-7
 ORIGIN = 1e-150
 """A latent no longer than this has no direction: its square is lost in float64."""
 
+_n_rows: dict[str, int] = {}
+"""How many distinct entries a bank has, by its digest."""
+
 
 def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
     """Slerp of flat latents near, far [N, d] at t [N, P] in [0, 1]: the direction turns and the length changes evenly.
@@ -164,6 +167,10 @@ class TruncatedNormal(Part):
     def __repr__(self) -> str:
         return f"TruncatedNormal({shape_word(self.shape)}, bound={self.bound})"
 
+    @property
+    def cut(self) -> str:
+        return f"bound={self.bound}"
+
     def from_uniforms(self, uniforms: Floats) -> Array:
         low = ndtr(-self.bound)
         inside = np.clip(ndtri(low + uniforms * (1.0 - 2.0 * low)), -self.bound, self.bound)
@@ -296,6 +303,12 @@ class Empirical(Part):
     @property
     def n_groups(self) -> int:
         return 1
+
+    @property
+    def n_values(self) -> int | None:
+        if self.digest not in _n_rows:  # a bank may be large, and no attribute of a space may change
+            _n_rows[self.digest] = len({row.tobytes() for row in self.bank})
+        return _n_rows[self.digest]
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         index = np.minimum((uniforms[:, 0] * len(self.bank)).astype(np.int64), len(self.bank) - 1)

@@ -40,6 +40,10 @@ class AtRadius(Part):
     def n_groups(self) -> int:
         return self.part.n_groups
 
+    @property
+    def cut(self) -> str:
+        return self.part.cut
+
     def from_uniforms(self, uniforms: Floats) -> Array:
         latents, mean = self.part.from_uniforms(uniforms), self.part.mean()
         scale = self.radius / np.maximum(self.part.radii(latents), TINY)

@@ -41,6 +41,32 @@ class Space(ABC):
         return tuple(part.support for part in self.parts.values() if part.support)
 
     @property
+    def n_latents(self) -> int | None:
+        """How many distinct latents there are; None where there is no end to them.
+
+        >>> from gentest import Categorical, Joint, Normal
+        >>> Categorical(3).n_latents, Joint(a=Categorical(3), b=Categorical(2)).n_latents, Normal(2).n_latents
+        (3, 6, None)
+        """
+        found = 1
+        for part in self.parts.values():
+            if part.n_values is None:
+                return None
+            found *= part.n_values
+        return found
+
+    @property
+    def truncation(self) -> str:
+        """How each part is truncated, in words; empty where none is.
+
+        >>> from gentest import Joint, Normal, TruncatedNormal
+        >>> Normal(2).truncated(0.7).truncation, Joint(z=TruncatedNormal(2), w=Normal(2)).truncation
+        ('psi=0.7', 'z bound=2.0')
+        """
+        words = {name: part.cut for name, part in self.parts.items() if part.cut}
+        return ", ".join(f"{name} {word}".lstrip() for name, word in words.items())
+
+    @property
     def groups(self) -> tuple[Group, ...]:
         """The coordinate groups, at most 64, that say where the far end of a probe differs from the near end."""
         moving = [(name, part) for name, part in self.parts.items() if part.n_groups]
@@ -100,6 +126,16 @@ class Part(Space):
     def n_choices(self) -> int:
         """How many values a discrete part has: 0 for one that is not a choice."""
         return 0
+
+    @property
+    def n_values(self) -> int | None:
+        """How many distinct latents the part draws; None where there is no end to them."""
+        return None
+
+    @property
+    def cut(self) -> str:
+        """How the part is truncated, in words; empty where it is not."""
+        return ""
 
     @abstractmethod
     def from_uniforms(self, uniforms: Floats) -> Array:
@@ -191,6 +227,14 @@ class Truncated(Part):
     def n_groups(self) -> int:
         return self.part.n_groups
 
+    @property
+    def n_values(self) -> int | None:
+        return self.part.n_values
+
+    @property
+    def cut(self) -> str:
+        return ", ".join(filter(None, [self.part.cut, f"psi={self.psi:g}"]))
+
     def from_uniforms(self, uniforms: Floats) -> Array:
         return self._toward_mean(self.part.from_uniforms(uniforms))
 
@@ -234,6 +278,10 @@ class Choice(Part):
     @property
     def n_groups(self) -> int:
         return 0
+
+    @property
+    def n_values(self) -> int | None:
+        return max(1, len(self.support))
 
     def mean(self) -> Floats:
         raise InvalidArgument(f"{self!r} is a choice: it has no mean to be truncated toward")

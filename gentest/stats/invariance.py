@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gentest.errors import InvalidArgument
 from gentest.stats.paired import difference_bounds, log_held, log_regressed
-from gentest.stats.rates import LOOK
+from gentest.stats.rates import looks_at
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,19 @@ class Invariance:
 
 
 def compare_priors(
-    own: NDArray[np.bool_], other: NDArray[np.bool_], *, delta: float, alpha: float, claims: int = 1
+    own: NDArray[np.bool_],
+    other: NDArray[np.bool_],
+    *,
+    delta: float,
+    alpha: float,
+    claims: int = 1,
+    ends: bool = False,
 ) -> Invariance:
     """The verdict on paired outcomes so far (True holds), under a property's own prior and another, in order.
 
-    Looks at every multiple of 16 outcomes, and stops at the first that has the evidence for "invariant" (1 / `alpha`
-    on both sides), or else for "different" (2 `claims` / `alpha` on one). More outcomes never change a verdict.
+    Looks at every multiple of 16 outcomes, and at all of them where the comparison `ends` there. Stops at the first
+    look that has the evidence for "invariant" (1 / `alpha` on both sides), or else for "different" (2 `claims` /
+    `alpha` on one). More outcomes never change a verdict.
 
     >>> holds = np.ones(400, dtype=bool)
     >>> compare_priors(holds, holds, delta=0.05, alpha=0.01).fired
@@ -70,7 +77,7 @@ def compare_priors(
     if before.ndim != 1 or before.shape != after.shape:
         hint = "outcomes are paired: the same probe under either prior"
         raise InvalidArgument.expected(f"outcomes of shape {before.shape}", "other.shape", after.shape, hint=hint)
-    looks = np.arange(LOOK, len(before) + 1, LOOK)
+    looks = looks_at(len(before), ends=ends)
     if len(looks) == 0:
         return Invariance("", 0, 0, 0, 0, 0.0, 0.0, -1.0, 1.0)
     wins = np.cumsum(after & ~before, dtype=np.int64)[looks - 1]

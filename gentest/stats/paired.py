@@ -9,7 +9,8 @@ wins, l losses and t ties, a tolerance tau, the grid of fractions lam and mu = l
 Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"; the ties cancel out of the
 first as they do in McNemar's test (1947). Between -tau and 0 both statements are true, and the first to have the
 evidence is the verdict. Of many claims together, any one may fail the gate, so that `REGRESSED` is held to
-claims/alpha; all must be held to pass it, which needs no correction (Berger 1982, intersection-union tests).
+claims/alpha; all must be held to pass it, which needs no correction (Berger 1982, intersection-union tests). Of
+several candidates on the same probes, the one that is chosen because it held is one of as many: they share alpha.
 """
 
 from __future__ import annotations
@@ -80,12 +81,19 @@ class Paired:
 
 
 def compare(
-    baseline: NDArray[np.bool_], candidate: NDArray[np.bool_], *, tolerance: float, alpha: float, claims: int
+    baseline: NDArray[np.bool_],
+    candidate: NDArray[np.bool_],
+    *,
+    tolerance: float,
+    alpha: float,
+    claims: int,
+    candidates: int = 1,
 ) -> Paired:
     """The verdict on a candidate so far: its outcomes (True holds) on a prefix of the baseline's probes, in order.
 
     Looks at every multiple of `LOOK` and at the baseline's end, and stops at the first that has the evidence for
-    "regressed" (`claims` / `alpha`), or else for "held" (1 / `alpha`). More outcomes never change a verdict.
+    "regressed" (`claims` / `alpha`), or else for "held" (`candidates` / `alpha`, since of several candidates one may be
+    chosen because it held). More outcomes never change a verdict.
 
     >>> same = np.ones(256, dtype=bool)
     >>> compare(same, same, tolerance=0.05, alpha=0.01, claims=1).fired
@@ -98,6 +106,8 @@ def compare(
         raise InvalidArgument.expected("a probability in (0, 1)", "alpha", alpha)
     if claims < 1:
         raise InvalidArgument.expected("a number of claims >= 1", "claims", claims)
+    if candidates < 1:
+        raise InvalidArgument.expected("a number of candidates >= 1", "candidates", candidates)
     n, stored = len(candidate), len(baseline)
     if n > stored:
         hint = "only probes that the baseline has outcomes of can be compared"
@@ -114,7 +124,7 @@ def compare(
     regressing = np.maximum.accumulate(np.maximum(log_regressed(wins, losses), 0.0))
     holding = np.maximum.accumulate(np.maximum(log_held(wins, losses, ties, tolerance), 0.0))
     regressed = regressing >= math.log(claims / alpha)
-    decided = regressed | (holding >= -math.log(alpha))
+    decided = regressed | (holding >= math.log(candidates / alpha))
     last = int(decided.argmax()) if decided.any() else len(looks) - 1
     return Paired(
         int(wins[last]),

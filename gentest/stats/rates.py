@@ -10,12 +10,14 @@ their likelihood at q; below q it is the same with [0, q). With k of n probes pa
 
 where I' is the upper regularised incomplete beta function; E_down has the lower one. Both priors are centred at p0,
 also where the evidence is against a lower q. How the probes were cut into batches never matters, since a rate is
-looked at after every 16 of them. All that it assumes of the probes is that they are independent.
+looked at after every 16 of them, and after the last one. All that it assumes of the probes is that they are
+independent.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,7 +32,7 @@ from gentest.errors import InvalidArgument
 Floats: TypeAlias = NDArray[np.float64]
 
 LOOK = 16
-"""A rate is looked at after every so many probes, whatever the batch size."""
+"""A rate is looked at after every so many probes, and after the last one, whatever the batch size."""
 PRIOR = 8.0
 """How many probes' worth the prior weighs, a + b."""
 EDGE = 1e-6
@@ -127,20 +129,25 @@ class RateTest:
             return False
         return True if self.log_holds(passes, n) >= self.threshold else None
 
-    def first_decision(self, outcomes: NDArray[np.bool_], *, after: RateDecision | None = None) -> RateDecision:
+    def first_decision(
+        self, outcomes: NDArray[np.bool_], *, after: RateDecision | None = None, ends: bool = False
+    ) -> RateDecision:
         """The first look that decides, at every multiple of `LOOK` outcomes (True passes), in the order drawn.
 
         `after` is an earlier look that decided nothing, whose outcomes need not be given again. More outcomes never
-        change a decision, and those after the last multiple are not looked at yet.
+        change a decision. Those after the last multiple are looked at only where the walk `ends` with them: the
+        evidence is valid at any stopping time.
 
         >>> test = RateTest(p0=0.95, slack=0.02, alpha=0.01)
         >>> test.first_decision(np.ones(100, dtype=bool))
         RateDecision(holds=True, passes=80, probes=80)
         >>> test.first_decision(np.ones(52, dtype=bool), after=test.first_decision(np.ones(48, dtype=bool)))
         RateDecision(holds=True, passes=80, probes=80)
+        >>> test.first_decision(np.zeros(7, dtype=bool), ends=True)
+        RateDecision(holds=False, passes=0, probes=7)
         """
         before = RateDecision(None, 0, 0) if after is None else after
-        looks = np.arange(LOOK, len(outcomes) + 1, LOOK)
+        looks = looks_at(len(outcomes), ends=ends)
         if len(looks) == 0:
             return before
         n = before.probes + looks
@@ -150,6 +157,24 @@ class RateTest:
         look = int(decided.argmax()) if decided.any() else len(n) - 1
         holds = not violated[look] if decided[look] else None
         return RateDecision(holds, int(passes[look]), int(n[look]))
+
+    @property
+    def fewest(self) -> int:
+        """The fewest probes with which it can hold: all of them have to pass.
+
+        >>> RateTest(p0=0.95, slack=0.02, alpha=0.01).fewest
+        73
+        """
+        return _fewest(lambda n: bool(self.log_holds(n, n) >= self.threshold))
+
+    @property
+    def fewest_deciding(self) -> int:
+        """The fewest probes that can decide anything: all of them have to pass, or all of them have to fail.
+
+        >>> RateTest(p0=0.95, slack=0.02, alpha=0.01).fewest_deciding
+        4
+        """
+        return min(self.fewest, _fewest(lambda n: bool(self.log_violated(0, n) >= self.refuting)))
 
     def interval(self, passes: int, n: int) -> tuple[float, float]:
         """Where the rate lies: the confidence sequence at these counts, both ends in [0, 1].
@@ -191,6 +216,28 @@ class RateTest:
         far = nearly if above else 1.0 - nearly
         observed = min(max(passes / n, nearly), 1.0 - nearly)
         return end if excess(far) <= 0.0 else float(brentq(excess, far, observed))
+
+
+def looks_at(n: int, *, ends: bool) -> NDArray[np.int64]:
+    """After how many of `n` outcomes a test looks at them: every multiple of `LOOK`, and all of them where it `ends`.
+
+    >>> looks_at(40, ends=False).tolist(), looks_at(40, ends=True).tolist(), looks_at(32, ends=True).tolist()
+    ([16, 32], [16, 32, 40], [16, 32])
+    """
+    looks = np.arange(LOOK, n + 1, LOOK)
+    return np.append(looks, n) if ends and n % LOOK else looks
+
+
+def _fewest(decides: Callable[[int], bool]) -> int:
+    """The least n that decides, where any larger one decides too: by doubling, and then by halves."""
+    high = 1
+    while not decides(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if decides(middle) else (middle, high)
+    return high
 
 
 def _log_evidence(passes: ArrayLike, n: ArrayLike, q: float, *, centre: float, above: bool) -> Floats:

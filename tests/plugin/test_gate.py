@@ -97,7 +97,7 @@ def test_the_blessed_checkpoint_is_held(model: Repository) -> None:
             [
                 "held  violated (known)  test_lit  lit() * 160  * % -> * %*",
                 f"against blessed.json (good.pt blessed by * on 20*, seed 0): same weights as blessed{said}",
-                "no drift * in level of brightness(), distribution in *",
+                "drift      not found in level of brightness(), distribution in *",
                 "gate: held (1 held; tolerance 0.05, 3 claims)",
             ]
         )

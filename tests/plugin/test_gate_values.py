@@ -62,7 +62,9 @@ def test_checkpoints_are_blessed_and_gated(kind: str, repository: Repository) ->
     assert (name, embedded.dim) == ("sketch", 2 if kind == "table" else 48)
     held = run("good", "--gentest-baseline", "blessed.json")
     assert held.ret == 0
-    held.stdout.fnmatch_lines(["no drift * in level of level, distribution in sketch*", "gate: held (1 held;*"])
+    held.stdout.fnmatch_lines(
+        ["drift      not found in level of level, distribution in sketch*", "gate: held (1 held;*"]
+    )
     worse = run("worse", "--gentest-baseline", "blessed.json", "--gentest-drift", "off")
     assert worse.ret == 1
     worse.stdout.fnmatch_lines(["*regressed: * -> * of * probes, * lost and 0 won*", "gate: regressed (1 regressed;*"])

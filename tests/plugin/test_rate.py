@@ -62,7 +62,7 @@ def test_a_rate_that_holds_passes(repository: Repository) -> None:
     result.stdout.fnmatch_lines(
         ["holds * test_it  lit().at_rate(0.9) * of *  * % [[]*]*", "    a counterexample all the same: *-replay lit:*"]
     )
-    repository.check("-v").stdout.fnmatch_lines(["    *, certified at 86 %, refuted below 90 %"])
+    repository.check("-v").stdout.fnmatch_lines(["    * of *, each end 99 %, certified at 86 %"])
 
 
 def test_a_rate_that_is_violated_fails_with_a_counterexample(repository: Repository) -> None:
@@ -109,7 +109,8 @@ def test_a_small_budget_is_undecided(repository: Repository) -> None:
     result.stdout.fnmatch_lines(
         [
             "lit().at_rate(0.9, slack=0): undecided between at least 90 % and fewer than 90 % of probes: * of 64 "
-            "pass, *; evidence * : 1 and * : 1, needs 100 : 1 (budget 64 probes)"
+            "pass, *, each end 99 %; evidence * : 1 for at least 90 %, needs 100 : 1; * : 1 for fewer than 90 %, needs "
+            "100 : 1; budget 64 probes"
         ]
     )
     result, _ = found(repository, "--gentest-budget", "64", "--gentest-undecided", "warn", "-W", "default")
@@ -120,7 +121,7 @@ def test_a_small_budget_is_undecided(repository: Repository) -> None:
 
 @pytest.mark.parametrize(
     ("ini", "decorator", "flag", "expected"),
-    [("", "", "", 4096), ("90", "", "", 90), ("90", "80", "", 80), ("90", "80", "70", 70), ("", "", "1", 1)],
+    [("", "", "", 4096), ("90", "", "", 90), ("90", "80", "", 80), ("90", "80", "70", 70), ("", "", "7", 7)],
 )
 def test_where_a_budget_comes_from(ini: str, decorator: str, flag: str, expected: int, repository: Repository) -> None:
     """The command line comes before a test's own budget, that before the ini file."""

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import charts
-from gentest.result import Verdict
+from gentest.result import WORST_FIRST, Verdict
 from gentest.shown import Histogram, Rays, Trace
 
 NUMBERS = st.floats(-1e30, 1e30)
@@ -59,22 +59,29 @@ def test_what_leaves_the_range_of_the_ends_stands_out() -> None:
     assert not of_class(parsed(charts.curve(values, range(5), width=500, cell=90, gap=4, path=False)), "out")
 
 
-def test_a_rate_is_drawn_with_its_bounds() -> None:
-    """The line has a point for each look, the band is around it, and both thresholds are named."""
-    tree = parsed(charts.rate(TRACE, p0=0.95, certified=0.93))
+@pytest.mark.parametrize("verdict", WORST_FIRST)
+def test_a_rate_is_drawn_with_its_bounds(verdict: Verdict) -> None:
+    """The line has a point for each look, the band is around it, and both thresholds are named.
+
+    Only of a rate that holds one of them is said to be certified.
+    """
+    tree = parsed(charts.rate(TRACE, p0=0.95, certified=0.93, verdict=verdict))
     [line], [band] = of_class(tree, "line"), of_class(tree, "band")
     assert len(line.attrib["points"].split()) == 3
     assert len(band.attrib["points"].split()) == 8
     text = " ".join(tree.itertext())
     assert "asked 95 %" in text
-    assert "certified at 93 %" in text
+    assert ("certified at 93 %" in text) is (verdict is Verdict.HOLDS)
+    assert ("less slack 93 %" in text) is (verdict is not Verdict.HOLDS)
     assert tree.attrib["aria-label"] == "after 64 probes 62.5 %, 40 % to 80 %"
 
 
 @pytest.mark.parametrize("passes", [0, 1])
 def test_a_rate_of_one_look_is_drawn(passes: int) -> None:
     """One look is a point, also at the very bottom and top."""
-    tree = parsed(charts.rate(Trace("", (1,), (passes,), (0.0,), (1.0,)), p0=0.5, certified=0.5))
+    tree = parsed(
+        charts.rate(Trace("", (1,), (passes,), (0.0,), (1.0,)), p0=0.5, certified=0.5, verdict=Verdict.UNDECIDED)
+    )
     assert len(of_class(tree, "dot")) == 1
 
 
@@ -104,19 +111,21 @@ def test_what_violates_has_another_colour() -> None:
     assert tree.attrib["aria-label"] == "50 margins, 10 of them below 0"
 
 
-@pytest.mark.parametrize("certified", [0.0, 0.5, 1.0])
-def test_a_radius_is_drawn(certified: float) -> None:
-    """The line falls from all rays at the middle, and the certified radius is marked where there is one."""
-    tree = parsed(charts.radius(Rays((0.5, 1.0), (0.99, 0.5), 256), p0=0.95, certified=certified))
+@pytest.mark.parametrize("confirmed", [False, True])
+@pytest.mark.parametrize("reached", [0.0, 0.5, 1.0])
+def test_a_radius_is_drawn(reached: float, confirmed: bool) -> None:  # noqa: FBT001 - a parameter
+    """The line falls from all rays at the middle, and the radius that they reach is marked where there is one."""
+    tree = parsed(charts.radius(Rays((0.5, 1.0), (0.99, 0.5), 256), p0=0.95, reached=reached, confirmed=confirmed))
+    assert ("certified" in "".join(tree.itertext())) == (confirmed or not reached)
     [line] = of_class(tree, "line")
     assert len(line.attrib["points"].split()) == 3
-    assert len(of_class(tree, "certify")) == (1 if certified else 0)
+    assert len(of_class(tree, "certify")) == (1 if reached else 0)
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1), st.floats(0.001, 0.999))
 def test_a_difference_is_drawn(low: float, high: float, found: float, tolerance: float) -> None:
     """Whatever the bounds, they stay in the frame."""
-    tree = parsed(charts.difference(low, high, found, tolerance=tolerance))
+    tree = parsed(charts.difference(low, high, found, tolerance=tolerance, fell=found < 0))
     assert all(0 <= float(element.attrib["cx"]) <= charts.WIDTH for element in of_class(tree, "dot"))
 
 

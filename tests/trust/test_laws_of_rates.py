@@ -60,11 +60,23 @@ def test_the_figures_of_a_rate_do_not_contradict_its_verdict(rows: list[NDArray[
             assert rate.high <= p0
 
 
-def test_what_a_test_has_not_looked_at_is_no_evidence() -> None:
-    """Of 15 probes that all fail nothing is decided, since the first look is at 16: so nothing says otherwise."""
-    rate = decide(AtRate(0.9), {"": asked_of(np.zeros(15, dtype=np.bool_))}, budget=15, block=15)
-    assert (rate.verdict, rate.passes, rate.probes) == (Verdict.UNDECIDED, 0, 15)
-    assert (rate.low, rate.high, rate.log_violated) == (0.0, 0.9, 0.0)
+@pytest.mark.parametrize("n", [5, 15, 39, 45])
+def test_the_last_probe_of_a_budget_is_looked_at(n: int) -> None:
+    """A budget that is no multiple of 16 is evaluated to its end: what could decide there, does."""
+    for holds, fewest in ((False, 5), (True, 39)):
+        rate = decide(AtRate(0.9), {"": asked_of(np.full(n, holds))}, budget=n, block=7)
+        decided = Verdict.HOLDS if holds else Verdict.VIOLATED
+        assert rate.verdict is (decided if n >= fewest else Verdict.UNDECIDED)
+        assert rate.probes == next((look for look in (LOOK, 2 * LOOK) if fewest <= look <= n), n)
+        assert rate.log_holds == RateTest(0.9, 0.04, 0.01).log_holds(rate.passes, rate.probes)
+
+
+def test_the_last_pair_of_a_budget_is_looked_at() -> None:
+    """Two priors are compared on all of a budget, too."""
+    arms = {"a": asked_of(np.ones(200, dtype=np.bool_)), "b": asked_of(np.ones(200, dtype=np.bool_))}
+    whole = decide(AtRate(0.5), arms, budget=150, block=64, invariance=Invariance(0.04))
+    (pair,) = whole.invariant
+    assert pair.probes == 150
 
 
 @tried_on(30)
