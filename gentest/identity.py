@@ -588,7 +588,7 @@ class _Reader:
             tokens += [self._of("(default)", part) for part in value.__defaults__ or ()]
             for name, part in sorted((value.__kwdefaults__ or {}).items()):
                 tokens.append(name.encode() + self._of(f"({name}=)", part))
-            tokens.append(self._globals(code, value.__globals__, value.__builtins__))
+            tokens.append(self._globals(code, value.__globals__, value.__builtins__))  # type: ignore[attr-defined]
             tokens.append(self._mapping(b"attributes", value.__dict__))
             tokens += self._description(value)
         return _hash(b"function", tokens)
@@ -730,11 +730,11 @@ class _Reader:
         tokens += [self._kind(base) if skipped else self._of("", base) for base in value.__bases__]
         tokens += [self._kind(type(value))] if type(value) is not type else []
         tokens += self._description(value)
-        tokens += [self._of("", part) for part in value.__subclasses__()] if "__subclasses__" in self._used else []
+        subclasses: list[type] = value.__subclasses__() if "__subclasses__" in self._used else []
+        tokens += [self._of("", subclass) for subclass in subclasses]
         own_fields: dict[str, Any] = vars(value).get("__dataclass_fields__", {})
-        for name, part in own_fields.items():
-            given = (part.default, part.default_factory, part.metadata)
-            tokens.append(name.encode() + self._reached(name, given))
+        for key, given in own_fields.items():
+            tokens.append(key.encode() + self._reached(key, (given.default, given.default_factory, given.metadata)))
         for name, part in sorted(vars(value).items()):
             if (
                 name in OF_CLASSES
