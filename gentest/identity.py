@@ -436,7 +436,7 @@ class _Reader:
             if version >= 0:
                 self._tensors[id(value)] = _Held(weakref.ref(value), version, pointer, token)
         beside = list(self._beside(value))
-        return _hash(b"tensor beside", [token, *beside]) if beside else token
+        return _hash(b"tensor storage", [token, *beside]) if beside else token
 
     def _beside(self, value: Tensor) -> Iterator[bytes]:
         """What a tensor has besides its values, as far as reachable code may ask for it."""

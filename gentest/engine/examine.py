@@ -77,7 +77,9 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
         probes, before, again = last[:-1], alone[:-1], torch.cat([made(i) for i in range(ALONE - 1)])
     else:
         probes, before, again = together.probes, together.outputs.flatten(0, 1), _drawn_again(together.block)
-    drawn = {probe: largest_difference(*pair, unit) for probe, *pair in zip(probes, before, again, strict=True)}
+    drawn = {
+        probe: largest_difference(one, other, unit) for probe, one, other in zip(probes, before, again, strict=True)
+    }
     if kept_state and max(drawn.values()) <= allowed:
         error = GeneratorError(
             f"an output depends on the call before it: right after a batch the same latent, alone, gives an output "
