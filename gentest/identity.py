@@ -68,6 +68,7 @@ DYNAMIC = frozenset(
 """Names in code that may reach any attribute, by a name made at run time."""
 OF_LOCALS = frozenset({"locals", "vars", "eval", "exec", "dir"})
 """Names in code that may ask for a local variable by its name."""
+PYTHON = b"python "
 BY_VERSION = frozenset({"torch", "numpy", "scipy", "gentest"})
 """Packages that count as their version alone."""
 PATHS = frozenset({"_name_or_path", "name_or_path", "_use_default_values", "_diffusers_version", "_commit_hash"})
@@ -123,10 +124,16 @@ LEAST_TEXT = 4
 OF_PYTEST = "PYTEST_"
 """Environment variables that pytest sets for each test begin so."""
 GLOBAL_STATE: dict[str, Callable[[], object]] = {
-    "get_default_dtype": torch.get_default_dtype,
     "are_deterministic_algorithms_enabled": torch.are_deterministic_algorithms_enabled,
 }
 """What is set once for everything that is computed, by the function that tells it, ..."""
+OF_DEFAULT_DTYPE = frozenset(
+    {
+        "Tensor", "arange", "as_tensor", "empty", "eye", "full", "get_default_dtype", "linspace", "logspace", "ones",
+        "rand", "randn", "tensor", "zeros",
+    }
+)  # fmt: skip
+"""Names in code that may make a tensor of the default dtype, which counts there and in the code of libraries."""
 ASKED_STATE: dict[str, Callable[[], object]] = {
     "get_float32_matmul_precision": torch.get_float32_matmul_precision,
     "get_num_threads": torch.get_num_threads,
@@ -254,6 +261,8 @@ class _Reader:
         self._kinds: dict[type, bytes] = {}
         """Tokens of classes as what objects are of, without the methods that make them."""
         self._others: dict[type, list[bytes]] = {}
+        self._has_packages = False
+        """Whether code of a package was met that counts as the checksums of its files."""
         self._open: dict[int, int] = {}
         """The depth of what is being read, by id."""
         self._trail: list[str] = []
@@ -271,6 +280,8 @@ class _Reader:
         """The tokens of what is set for everything that is computed, and of the modules that code reaches by a text."""
         for name, told in (GLOBAL_STATE | {n: f for n, f in ASKED_STATE.items() if n in self._used}).items():
             yield name.encode() + self._token(told())
+        if self._has_packages or self._used & OF_DEFAULT_DTYPE:
+            yield b"dtype" + self._token(torch.get_default_dtype())
         for name, part in sorted(vars(torch_module).items()):
             if name.startswith("_global_") and isinstance(part, dict) and part:
                 yield name.encode() + self._of(f"torch.nn: {name}", list(part.values()))
@@ -290,6 +301,13 @@ class _Reader:
             where = "".join(self._trail).lstrip(".") or "it"
             self.unknown = f"{where}: {why}"
         return b"unknown"
+
+    def _library(self, module: str | None) -> bytes | None:
+        """What a library's code counts as; None for anybody's own."""
+        token = _library(module)
+        if token is not None and (module or "").partition(".")[0] not in BY_VERSION and not token.startswith(PYTHON):
+            self._has_packages = True
+        return token
 
     @contextmanager
     def _at(self, step: str) -> Iterator[None]:
@@ -572,7 +590,7 @@ class _Reader:
     def _function(self, value: types.FunctionType) -> bytes:
         if (original := value.__dict__.get("_torchdynamo_orig_callable")) is not None:  # made by torch.compile
             return self._of("", original)
-        if (library := _library_of_code(value)) is not None:
+        if _is_library_file(value.__code__.co_filename) and (library := self._library(value.__module__)) is not None:
             self_name = f"{value.__module__}.{value.__qualname__}"
             # a decorator of a library, such as torch.no_grad, closes over the function that it was given
             cells = [self._of("", cell) for cell in value.__closure__ or ()]
@@ -663,7 +681,7 @@ class _Reader:
         """The value that a chain of attributes leads to from a module."""
         if not chain:
             return self._of(f".{where}", module)
-        library = _library(module.__name__)
+        library = self._library(module.__name__)
         try:
             value = getattr(module, chain[0])
         except AttributeError:
@@ -682,7 +700,7 @@ class _Reader:
 
     def _module(self, value: types.ModuleType) -> bytes:
         """A module as a value: a library, or all that its namespace holds."""
-        if (library := _library(value.__name__)) is not None:
+        if (library := self._library(value.__name__)) is not None:
             return library + value.__name__.encode()
         tokens = []
         for name, part in sorted(vars(value).items()):
@@ -714,7 +732,7 @@ class _Reader:
         return token
 
     def _class(self, value: type, *, skipped: frozenset[str] = frozenset()) -> bytes:
-        library = _library(value.__module__)
+        library = self._library(value.__module__)
         made_here = value.__module__ in ("builtins", "types") and _of_python(value)  # as by `make_dataclass`
         if library is not None and (not made_here or getattr(types, value.__name__, None) is value):
             name = f"{value.__module__}.{value.__qualname__}"
@@ -999,7 +1017,7 @@ def _library_token(top: str) -> bytes | None:
     found = sys.modules[top]
     file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", [])), "")
     if top == "builtins" or (top in sys.stdlib_module_names and (not file or _is_stdlib(file))):
-        return b"python %d.%d" % sys.version_info[:2]
+        return PYTHON + b"%d.%d" % sys.version_info[:2]
     if top in BY_VERSION:
         return f"{top} {getattr(found, '__version__', '')}".encode()
     if not file or not _is_installed(file):
@@ -1021,10 +1039,6 @@ def _distribution(top: str) -> importlib.metadata.Distribution:
     except importlib.metadata.PackageNotFoundError:
         names = importlib.metadata.packages_distributions().get(top, ())
         return importlib.metadata.distribution(next(iter(names), ""))
-
-
-def _library_of_code(value: types.FunctionType) -> bytes | None:
-    return _library(value.__module__) if _is_library_file(value.__code__.co_filename) else None
 
 
 def _patched(value: object) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -242,3 +244,13 @@ def test_arguments_of_a_strategy_are_checked() -> None:
         strategies.segments(gentest.Normal(2), points=1)
     with pytest.raises(InvalidArgument, match="step=0"):
         strategies.neighbours(gentest.Normal(2), step=0)
+
+
+def test_no_module_of_gentest_has_a_constant_that_a_search_could_draw() -> None:
+    """Hypothesis mixes constants of loaded modules into its draws, so bytes of a seed's length would change plans."""
+    length = strategies.SEED_BITS // 8 + strategies.MARK
+    for path in Path(gentest.__file__).parent.rglob("*.py"):
+        constants = [
+            node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)
+        ]
+        assert [value for value in constants if isinstance(value, bytes) and len(value) == length] == [], path
