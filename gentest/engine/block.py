@@ -34,6 +34,8 @@ PROBE_BYTES = 512
 """What a probe takes here besides tensors, ..."""
 BLOCK_BYTES = 4096
 """... and a block."""
+MOVES = (1, 2)
+"""Each value by itself, and each output as a whole."""
 PLACED_AT_ONCE = 1 << 18
 """Bytes of latents that are placed at once where nothing else runs meanwhile, at least a batch: each call costs."""
 
@@ -78,6 +80,8 @@ class Block:
         """The measures that are still to be asked for, as far as was known when somebody last looked at this block."""
         self._from_disk = False
         self._n_bytes: int | None = None
+        self.moved: tuple[Block, ...] = ()
+        """The same outputs moved, once somebody asked: what is measured here ahead of time is measured there too."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,6 +135,8 @@ class Block:
     def drop_outputs(self) -> None:
         """Lets outputs and latents go; they are made again if somebody asks."""
         self._outputs = self._shown = self._placed = self._window = self._n_bytes = None
+        for block in self.moved:
+            block.drop_outputs()
 
     def drop_rows(self) -> None:
         """Drops the rows of features that take more than everything else that is kept of a probe."""
@@ -244,6 +250,11 @@ class Block:
             self.apart(thing, *measure.pairs)
         else:
             self.steps(thing, *measure.pairs)
+
+    def moves(self, by: float) -> tuple[Block, ...]:
+        """The same probes with outputs moved by so much, in each of two ways."""
+        self.moved = self.moved or tuple(Moved(self, move, by) for move in MOVES)
+        return self.moved
 
     def known(self, what: str, compute: Callable[[Block], Tensor]) -> Tensor:
         """Rows [N, ...] that `what` names among everything that outputs here can be asked: kept on disk, if any is."""
@@ -436,32 +447,24 @@ class Block:
 
 
 class Moved(Block):
-    """Some probes of a block, their outputs moved by as much as rounding might.
+    """The probes of a block, their outputs moved by as much as rounding might.
 
-    Move 0 leaves outputs as they are, move 1 moves each value up or down, and move 2 each output as a whole; none takes
-    a value out of a range that it is in. No image is made where the block keeps its outputs.
+    Move 1 moves each value up or down, and move 2 each output as a whole; none takes a value out of a range that it is
+    in. No image is made where the block keeps its outputs.
     """
 
-    MOVES = (1, 2)
-
-    def __init__(self, block: Block, rows: Sequence[int], *, move: int, by: float) -> None:
-        super().__init__(block.maker, block.subject, block.family, [block.probes[row] for row in rows])
+    def __init__(self, block: Block, move: int, by: float) -> None:
+        super().__init__(block.maker, block.subject, block.family, block.probes, alone=block.alone)
         self._source = block
-        self._at = list(rows)
         self._move = move
         self._distance = by
 
     @property
     def outputs(self) -> Tensor:
         """The outputs [N, P, ...], moved."""
-        if self._outputs is None:
-            x = self._source.outputs[self._at]
-            if self._move:
-                moved = x + self._distance * self._directions(x)
-                x = torch.where((x >= 0.0) & (x <= 1.0), moved.clamp(0.0, 1.0), moved) if self.bounded else moved
-            self._outputs = x
-            self._n_bytes = None
-        return self._outputs
+        x = self._source.outputs
+        moved = x + self._distance * self._directions(x)
+        return torch.where((x >= 0.0) & (x <= 1.0), moved.clamp(0.0, 1.0), moved) if self.bounded else moved
 
     def _directions(self, x: Tensor) -> Tensor:
         """1 or -1 for each value, or for each output: the probe's own, whichever others are moved with it."""

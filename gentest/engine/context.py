@@ -283,7 +283,8 @@ class Context:
         for asked in block.ahead(block.family, drawn):
             measure = asked if isinstance(asked, Measure) else Measure(asked)
             try:
-                block.measure(lower(self.bound(measure.thing), precision), measure)
+                for one in (block, *block.moved):
+                    one.measure(lower(self.bound(measure.thing), precision), measure)
             except Exception as error:
                 if not (isinstance(error, GentestError) or out_of_memory(error)):
                     raise

@@ -56,12 +56,13 @@ def examine(context: Context, subject: Subject) -> None:
 def _examine_draws(context: Context, subject: Subject, together: Observed, alone: Tensor) -> None:
     """Makes samples again from another random state, each in the place that it had.
 
-    In one place a deterministic network gives the same bits, so even weak noise shows: its standard deviation is to be
-    found where it is 2e-4 of the range in a single value. Of 16 samples in their batch all differ by less than `DRAWN`
-    with a probability of 1e-9; of four, each alone, where images are slow, by less than `DRAWN_SLOW` with one of 4e-4.
+    There a deterministic network gives the same bits, so that weak noise shows. Of noise with a standard deviation of
+    2e-4 of the range, in a single value, all of 16 samples differ by less than `DRAWN` in one run of a thousand at the
+    most: in one of 1e9 in a batch, of 1e7 where each is a batch of its own. Where images are slow there are four, each
+    alone: all differ by less than `DRAWN_SLOW` in one run of 2,500.
 
-    The first is made alone, right after a batch. Raises `GeneratorError` where an output depends on the state of random
-    numbers, or on the call before.
+    The last is made alone too, right after a batch. Raises `GeneratorError` where an output depends on the state of
+    random numbers, or on the call before.
     """
     last, unit = together.probes[-ALONE:], together.unit
     slow = context.maker.audit.slow
@@ -77,9 +78,7 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
         probes, before, again = last[:-1], alone[:-1], torch.cat([made(i) for i in range(ALONE - 1)])
     else:
         probes, before, again = together.probes, together.outputs.flatten(0, 1), _drawn_again(together.block)
-    drawn = {
-        probe: largest_difference(one, other, unit) for probe, one, other in zip(probes, before, again, strict=True)
-    }
+    drawn = {p: largest_difference(x, y, unit) for p, x, y in zip(probes, before, again, strict=True)}
     if kept_state and max(drawn.values()) <= allowed:
         error = GeneratorError(
             f"an output depends on the call before it: right after a batch the same latent, alone, gives an output "

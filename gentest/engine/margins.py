@@ -28,7 +28,7 @@ from torch import Tensor
 
 from gentest._settings import Precision
 from gentest.engine.audit import DRAWN, largest_difference, undeclared
-from gentest.engine.block import Block, Moved
+from gentest.engine.block import Block
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.maker import full_precision
@@ -256,12 +256,10 @@ class Judge:
         self._largest = max(self._largest, latents)
         probes = [exact[i] for i in _spread(len(exact), BAND_PROBES if first else BAND_PROBES_LARGER)]
         self.context.rounded.update(block[i] for i in probes)
+        if first:  # while their outputs are there
+            self._floor = MOVE_FACTOR * self._change_of_moves([block[i] for i in probes])
         self._saw((margins[i], self._by_prior_alone(block[i])) for i in probes)
-        size = max(abs(m) for row in margins for m in row)
-        self._floor = max(self._floor, BAND_FLOOR * size)
-        if first:
-            by_size = sorted(exact, key=lambda i: _least(margins[i]))
-            self._floor = max(self._floor, MOVE_FACTOR * self._change_of_moves(block, sorted(by_size[:BAND_PROBES])))
+        self._floor = max(self._floor, BAND_FLOOR * max(abs(m) for row in margins for m in row))
 
     def _latents_at_once(self, block: Sequence[Probe]) -> int:
         """How many latents the largest batch of a block has."""
@@ -272,24 +270,21 @@ class Judge:
         differences = (abs(a - b) for together, alone in pairs for a, b in zip(together, alone, strict=True))
         self.rounding = max(self.rounding or 0.0, BAND_FACTOR * max(differences))
 
-    def _change_of_moves(self, block: list[Probe], rows: Sequence[int]) -> float:
-        """The most by which margins of some probes change where their outputs move by `MOVE` of the range.
+    def _change_of_moves(self, probes: Sequence[Probe]) -> float:
+        """The most by which margins of some probes change, alone, where their outputs move by `MOVE` of the range.
 
         A margin that cannot be computed of moved outputs says nothing, and none is asked that judges f itself.
         """
         if self.definition.total:
             return 0.0
         by, changes = MOVE * self._unit, [0.0]
-        for under in self.under:
-            source, at = self.evidence(block, under).block, rows
-            if not source.has_outputs:
-                few = [block[i] for i in rows]
-                source, at = self.evidence(few, under).block, range(len(few))
-            for row in at:
-                moved = (Moved(source, [row], move=move, by=by) for move in (0, *Moved.MOVES))
-                with suppress(GentestError):
-                    own, *others = (self._margins_of(self._observed(one))[0] for one in moved)
-                    changes += [abs(own - other) for other in others]
+        with full_precision(self.context.device):
+            for probe in probes:
+                for under in self.under:
+                    block = self.evidence([probe], under, alone=True).block
+                    (own,) = self._margins_of(self._observed(block))
+                    with suppress(GentestError):
+                        changes += [abs(own - self._margins_of(self._observed(one))[0]) for one in block.moves(by)]
         return max(changes)
 
     def _observed(self, block: Block) -> Observed:
