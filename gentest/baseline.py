@@ -19,7 +19,7 @@ from gentest.comparison import Embedded, Look, Sample
 from gentest.errors import InvalidArgument
 from gentest.files import read_json, write_whole
 from gentest.printable import in_one_line
-from gentest.records import Seed, read_record, unpack, unpack_bytes
+from gentest.records import Seed, Share, read_record, unpack, unpack_bytes
 from gentest.result import Result, Verdict
 from gentest.shown import check_pictures
 
@@ -51,6 +51,8 @@ class Entry:
 
     verdict: str
     sample: Sample
+    certified: Share | None = None
+    """The rate that was certified, of one that held; None of any other, and in baselines of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class Baseline:
     def summary(self) -> list[str]:
         """What a person reads of it: a line for each property, and for each level of the outputs."""
         said = {key: _summary(entry) for key, entry in self.entries.items()}
-        lines = [f"{s['verdict']:<18} {s['holds']:<24} {key}" for key, s in said.items()]
+        words = {key: _word(entry) for key, entry in self.entries.items()}
+        lines = [f"{words[key]:<18} {s['holds']:<24} {key}" for key, s in said.items()]
         return lines + [f"{name}: {level}" for look in self.looks.values() for name, level in _levels(look).items()]
 
     @property
@@ -93,7 +96,8 @@ class Baseline:
                 raise InvalidArgument(
                     f"{key} was not decided, so nothing is blessed: {result.message or 'no outcomes'}"
                 )
-            entries[key] = Entry(_verdict(result, result.sample).value, result.sample)
+            certified = None if result.rate is None else result.rate.certified
+            entries[key] = Entry(_verdict(result, result.sample).value, result.sample, certified)
         blessings = (blessing, *(before.blessings if before is not None else ()))
         return cls(blessings, entries, gentest=version)
 
@@ -151,7 +155,8 @@ class Baseline:
             if said["verdict"] not in [verdict.value for verdict in Verdict]:
                 raise InvalidArgument(f"{key} has the verdict {said['verdict']!r}")
             look = _look_of(looks, sample, said["levels"], said["embeddings"])
-            entries[key] = read_record(Entry, {"verdict": said["verdict"], "sample": asdict(sample)})
+            known = {"verdict": said["verdict"], "sample": asdict(sample), "certified": said.get("certified")}
+            entries[key] = read_record(Entry, known)
             entries[key] = replace(entries[key], sample=replace(sample, look=look))
         blessings = tuple(read_record(Blessing, value) for value in body["blessed"])
         if not blessings or not entries:
@@ -253,11 +258,12 @@ def _summary(entry: Entry) -> dict[str, Any]:
     figures = {"holds": "of all outputs together"}
     if margins:
         figures = {
-            "holds": f"{passes} of {len(margins)}, {passes / len(margins):.2%}",
+            "holds": f"{passes} of {len(margins)}, {10_000 * passes // len(margins) / 100:.2f}%",
             "margin": f"{min(margins):.4g} at the least, {median(margins):.4g} in the median",
         }
     return {
         "verdict": entry.verdict,
+        **({} if entry.certified is None else {"certified": entry.certified}),
         **figures,
         "seed": sample.seed,
         "generator": sample.generator,
@@ -268,6 +274,11 @@ def _summary(entry: Entry) -> dict[str, Any]:
         "levels": list(look.levels),
         "embeddings": list(look.embeddings),
     }
+
+
+def _word(entry: Entry) -> str:
+    """A verdict, and what it certifies of a rate."""
+    return entry.verdict + ("" if entry.certified is None else f" >= {100 * entry.certified:.10g} %")
 
 
 def _levels(look: Look) -> dict[str, str]:

@@ -37,7 +37,8 @@ def test_skipped(generator):
 
 def check_schema(document: dict[str, Any]) -> None:
     """Asserts that a document is of schema 2: every key, and the type of every value."""
-    assert list(document) == ["schema", "gentest", "session", "interrupted", "unchecked", "results", "gate"]
+    names = ["schema", "gentest", "session", "interrupted", "unchecked", "family", "results", "gate"]
+    assert list(document) == names
     assert (document["schema"], document["gentest"]) == (2, gentest.__version__)
     session = document["session"]
     assert set(session) == {"checkpoint", "checkpoints", "generator", "clip", "device", "seed", "versions"}

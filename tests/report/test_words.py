@@ -370,6 +370,14 @@ def test_each_rate_that_holds_says_what_that_certifies(plain: Run) -> None:
     assert sorted(map(float, certified)) == sorted(r.p0 - r.slack for r in holding)
 
 
+def test_a_baseline_says_what_was_certified_when_it_was_blessed(held: Run) -> None:
+    """So does the line that `gentest show` prints of it."""
+    baseline = Baseline.load(held.folder / "baseline.json")
+    (rated,) = [entry for key, entry in baseline.entries.items() if "at_rate" in key]
+    assert rated.certified == pytest.approx(0.86)
+    assert [line.startswith("holds >= 86 % ") for line in baseline.summary if "at_rate" in line] == [True]
+
+
 # rounding
 
 
