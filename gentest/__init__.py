@@ -15,9 +15,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gentest._support import __version__ as __version__
+
 if TYPE_CHECKING:
-    from gentest import strategies as strategies
-    from gentest._settings import settings as settings
     from gentest.attributes import Attribute as Attribute
     from gentest.attributes import Feature as Feature
     from gentest.attributes.clip import clip as clip
@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from gentest.decorators import responsive as responsive
     from gentest.decorators import steers as steers
     from gentest.decorators import well_formed as well_formed
-    from gentest.directions import find_direction as find_direction
     from gentest.engine.path_length import PathLength as PathLength
     from gentest.engine.path_length import perceptual_path_length as perceptual_path_length
+    from gentest.engine.suggest import Suggestion as Suggestion
+    from gentest.engine.suggest import suggest as suggest
+    from gentest.engine.suggest.direction_finding import find_direction as find_direction
     from gentest.errors import AttributeFailed as AttributeFailed
     from gentest.errors import ClipError as ClipError
     from gentest.errors import GeneratorError as GeneratorError
@@ -58,17 +60,22 @@ if TYPE_CHECKING:
     from gentest.errors import NotChecked as NotChecked
     from gentest.errors import PropertyFailed as PropertyFailed
     from gentest.errors import Violation as Violation
-    from gentest.generators import Generator as Generator
-    from gentest.probes import Probe as Probe
-    from gentest.probes import Probes as Probes
-    from gentest.probes import neighbours as neighbours
-    from gentest.probes import points as points
-    from gentest.probes import segments as segments
-    from gentest.probes import steps as steps
+    from gentest.generators.generator import Generator as Generator
+    from gentest.probes import strategies as strategies
+    from gentest.probes.families import Probes as Probes
+    from gentest.probes.families import neighbours as neighbours
+    from gentest.probes.families import points as points
+    from gentest.probes.families import segments as segments
+    from gentest.probes.families import steps as steps
+    from gentest.probes.probe import Probe as Probe
+    from gentest.probes.ways import along as along
     from gentest.properties.definition import Evidence as Evidence
-    from gentest.result import Counterexample as Counterexample
-    from gentest.result import Result as Result
-    from gentest.result import Verdict as Verdict
+    from gentest.properties.tolerances import Tolerance as Tolerance
+    from gentest.properties.tolerances import sd as sd
+    from gentest.results.result import Counterexample as Counterexample
+    from gentest.results.result import Result as Result
+    from gentest.results.result import Verdict as Verdict
+    from gentest.results.settings import settings as settings
     from gentest.spaces import Categorical as Categorical
     from gentest.spaces import Direction as Direction
     from gentest.spaces import Empirical as Empirical
@@ -79,15 +86,9 @@ if TYPE_CHECKING:
     from gentest.spaces import Sphere as Sphere
     from gentest.spaces import TruncatedNormal as TruncatedNormal
     from gentest.spaces import Uniform as Uniform
-    from gentest.suggestions import Suggestion as Suggestion
-    from gentest.suggestions import suggest as suggest
-    from gentest.tolerances import Tolerance as Tolerance
-    from gentest.tolerances import sd as sd
-    from gentest.ways import along as along
-
-__version__ = "0.1.0"
 
 _ROOMS = {
+    "results.settings": ("settings",),
     "attributes": ("Attribute", "Feature"),
     "attributes.clip": ("clip", "clip_embedding"),
     "attributes.clip_classes": ("clip_classes",),
@@ -97,24 +98,24 @@ _ROOMS = {
         "Property", "between", "continuous", "diverse", "follows_label", "holds_within", "matches", "monotone",
         "path_length", "prior_invariant", "property", "reproducible", "responsive", "steers", "well_formed",
     ),
-    "directions": ("find_direction",),
     "engine.path_length": ("PathLength", "perceptual_path_length"),
+    "engine.suggest": ("Suggestion", "suggest"),
+    "engine.suggest.direction_finding": ("find_direction",),
     "errors": (
         "AttributeFailed", "ClipError", "GeneratorError", "GentestError", "InvalidArgument", "NotChecked",
         "PropertyFailed", "Violation",
     ),
-    "generators": ("Generator",),
-    "probes": ("Probe", "Probes", "neighbours", "points", "segments", "steps"),
+    "generators.generator": ("Generator",),
+    "probes.families": ("Probes", "neighbours", "points", "segments", "steps"),
+    "probes.probe": ("Probe",),
+    "probes.ways": ("along",),
     "properties.definition": ("Evidence",),
-    "result": ("Counterexample", "Result", "Verdict"),
-    "_settings": ("settings",),
+    "properties.tolerances": ("Tolerance", "sd"),
+    "results.result": ("Counterexample", "Result", "Verdict"),
     "spaces": (
         "Categorical", "Direction", "Empirical", "Joint", "Mapped", "Normal", "Space", "Sphere", "TruncatedNormal",
         "Uniform",
     ),
-    "suggestions": ("Suggestion", "suggest"),
-    "tolerances": ("Tolerance", "sd"),
-    "ways": ("along",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -123,7 +124,7 @@ __all__ = ["__version__", "strategies", *sorted(_ROOM_OF)]
 
 def _public(name: str) -> Any:
     if name == "strategies":
-        value = importlib.import_module("gentest.strategies")
+        value = importlib.import_module("gentest.probes.strategies")
     elif name in _ROOM_OF:
         value = getattr(importlib.import_module(f"gentest.{_ROOM_OF[name]}"), name)
     else:

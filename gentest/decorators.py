@@ -16,16 +16,17 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from gentest._settings import in_force, settings
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.errors import InvalidArgument, NotChecked
-from gentest.generators import Generator, check_generator
-from gentest.probes import Probe, Probes
+from gentest.generators.generator import Generator, check_generator
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe
 from gentest.properties import conditions, directions, distribution, outputs, paths
 from gentest.properties import priors as priors_
 from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_of
-from gentest.result import Result, drawn_by
+from gentest.results.result import Result, drawn_by
+from gentest.results.settings import in_force, settings
 from gentest.spaces import Space
 
 P = ParamSpec("P")

@@ -3,7 +3,7 @@ generator, attribute or property is wrapped with where it happened and keeps its
 
 from __future__ import annotations
 
-from gentest.printable import LONGEST, in_one_line, printable
+from gentest._support.printable import LONGEST, in_one_line, printable
 
 
 class GentestError(Exception):

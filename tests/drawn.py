@@ -9,9 +9,19 @@ from io import BytesIO
 
 from PIL import Image
 
-from gentest.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
-from gentest.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Session, Verdict
-from gentest.shown import Change, Histogram, Rays, Shown, Strip, Trace
+from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
+from gentest.results.result import (
+    Counterexample,
+    Distribution,
+    Document,
+    Margins,
+    Radius,
+    Rate,
+    Result,
+    Session,
+    Verdict,
+)
+from gentest.results.shown import Change, Histogram, Rays, Shown, Strip, Trace
 
 SESSION = Session("gan.pt", "0123456789abcdef", "ViT-B-32:openai", "cpu", 3, {"python": "3.11"})
 AT = "2026-11-25 12:00 UTC"

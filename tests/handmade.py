@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gentest.baseline import Baseline, Blessing, _digest
-from gentest.comparison import Embedded, Look, Sample
-from gentest.records import pack, pack_bytes
-from gentest.result import Document, Margins, Result, Session, Verdict
+from gentest.gate.baseline import Baseline, Blessing, _digest
+from gentest.results.comparison import Embedded, Look, Sample
+from gentest.results.records import pack, pack_bytes
+from gentest.results.result import Document, Margins, Result, Session, Verdict
 
 BLESSING = Blessing("ann", "2026-11-24", 3, "gan.pt")
 SESSION = Session(None, None, None, "cpu", 3, {})

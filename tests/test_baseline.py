@@ -18,14 +18,14 @@ import zoo
 from handmade import baseline, look, outcomes, result, signed
 
 import gentest
-from gentest._settings import Values
-from gentest.baseline import Baseline, Blessing, keyed, keys
-from gentest.comparison import Embedded, Look
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.errors import InvalidArgument
-from gentest.records import pack, pack_bytes, unpack
-from gentest.result import Result, Verdict
+from gentest.gate.baseline import Baseline, Blessing, keyed, keys
+from gentest.results.comparison import Embedded, Look
+from gentest.results.records import pack, pack_bytes, unpack
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 
 N = 64
 PROPERTIES = (
@@ -215,7 +215,7 @@ def test_results_are_no_baseline(tmp_path: Path) -> None:
 
 def test_a_file_that_is_too_large_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file beyond the limit is refused by its size alone."""
-    monkeypatch.setattr("gentest.baseline.MAX_BYTES", 2**10)
+    monkeypatch.setattr("gentest.gate.baseline.MAX_BYTES", 2**10)
     monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was read"))
     assert "larger than" in refusal(path)
 

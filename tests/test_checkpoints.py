@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gentest.running import checkpoints
+from gentest.plugin import checkpoints
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ import handmade
 import pytest
 from handmade import baseline, look, outcomes, result, signed, written
 
-from gentest import cli, gate
-from gentest.baseline import Baseline
-from gentest.comparison import Standing, Terms
-from gentest.result import Counterexample, Document, Result, Verdict
+from gentest import cli
+from gentest.gate import decision as gate
+from gentest.gate.baseline import Baseline
+from gentest.results.comparison import Standing, Terms
+from gentest.results.result import Counterexample, Document, Result, Verdict
 
 N = 256
 GOOD = result(outcomes(N), seen=look())

@@ -18,7 +18,7 @@ from zoo import green, red
 import gentest
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.properties.definition import Definition
-from gentest.result import Verdict
+from gentest.results.result import Verdict
 
 DIM = 64
 WEIGHTS = zoo.entangled(DIM, 0.6)
@@ -230,7 +230,7 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.Monk
 def test_its_samples_are_none_that_a_rate_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A direction is not judged on what it was fitted to: the seeds are of another stream."""
     from gentest.engine import context
-    from gentest.probes import independent
+    from gentest.probes.probe import independent
 
     drawn: list[object] = []
     monkeypatch.setattr(context, "independent", lambda *at: drawn.extend(independent(*at)) or independent(*at))

@@ -19,10 +19,10 @@ import pytest
 import gentest
 from gentest import cli
 from gentest.attributes.clip_loading import ClipSource
-from gentest.doctor import command, installed
-from gentest.doctor.conflicts import Run, conflicts
-from gentest.doctor.finding import NOTE, OK, PROBLEM, STATES, Finding, table
-from gentest.running.examining import fetch
+from gentest.cli.doctor import command, installed
+from gentest.cli.doctor.conflicts import Run, conflicts
+from gentest.cli.doctor.examining import fetch
+from gentest.cli.doctor.finding import NOTE, OK, PROBLEM, STATES, Finding, table
 
 for module in (*(m.name for m in pkgutil.walk_packages(gentest.__path__, "gentest.")), "open_clip", "huggingface_hub"):
     importlib.import_module(module)  # runs in this process find them loaded

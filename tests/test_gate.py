@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gentest import gate
-from gentest.baseline import Baseline, Entry
-from gentest.comparison import Comparison, Drift, Embedded, Gate, Look, Standing, Terms
 from gentest.errors import InvalidArgument
-from gentest.records import pack, pack_bytes, unpack
-from gentest.result import Distribution, Document, Result, Verdict
+from gentest.gate import decision as gate
+from gentest.gate.baseline import Baseline, Entry
+from gentest.results.comparison import Comparison, Drift, Embedded, Gate, Look, Standing, Terms
+from gentest.results.records import pack, pack_bytes, unpack
+from gentest.results.result import Distribution, Document, Result, Verdict
 from gentest.stats.drift import level_drift, spread_bound
 from gentest.stats.paired import difference_bounds
 

@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import gentest
-from gentest import weights
-from gentest.ends import noise
 from gentest.errors import GeneratorError, InvalidArgument
-from gentest.probes import independent
+from gentest.generators import weights
+from gentest.probes.ends import noise
+from gentest.probes.probe import independent
 
 NORMAL = gentest.Normal(3)
 LABELLED = gentest.Joint(z=NORMAL, label=gentest.Categorical(4))

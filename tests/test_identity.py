@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 import gentest
-from gentest.identity import identify
+from gentest.generators.identity import identify
 
 LEVEL = 1.0
 SETTINGS = types.ModuleType("settings_of_a_user")
@@ -324,7 +324,7 @@ def test_a_compiled_module_is_the_one_that_it_was_made_of() -> None:
 
 MODULE = """
 import numpy as np, torch, gentest
-from gentest.identity import identify
+from gentest.generators.identity import identify
 TABLE = {"b": [1.0, "x"], "a": np.arange(3)}
 class Net(torch.nn.Module):
     def __init__(self):

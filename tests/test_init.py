@@ -24,10 +24,10 @@ from PIL import Image
 from torch import nn
 
 import gentest
-from gentest import cli, peeking, plugin
+from gentest import cli, plugin
+from gentest.cli.init import answers, command, looking, peeking
+from gentest.cli.init.kinds import KINDS
 from gentest.errors import InvalidArgument
-from gentest.starting import answers, command, looking
-from gentest.starting.kinds import KINDS
 
 ROOT = Path(gentest.__file__).parents[1]
 LATENT = 6
@@ -255,7 +255,7 @@ def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) 
 
 @pytest.fixture
 def peeked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Questions to `gentest.peeking`, answered in this process: without a `my_model` that another test imported."""
+    """Questions to `peeking`, answered in this process: without a `my_model` that another test imported."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "my_model", raising=False)
     questions: list[Any] = []

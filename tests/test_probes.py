@@ -20,24 +20,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import gentest
-from gentest import shifts
-from gentest.ends import ends_of, noise
 from gentest.errors import InvalidArgument
-from gentest.probes import (
-    FULL_MASK,
-    FULL_WINDOW,
-    LEAST_STEP,
-    Probe,
-    Probes,
-    active_groups,
-    independent,
-    moves,
-    neighbours,
-    points,
-    segments,
-    steps,
-    without_groups,
-)
+from gentest.probes import shifts
+from gentest.probes.ends import ends_of, noise
+from gentest.probes.families import LEAST_STEP, Probes, moves, neighbours, points, segments, steps
+from gentest.probes.probe import FULL_MASK, FULL_WINDOW, Probe, active_groups, independent, without_groups
 from gentest.spaces import Space
 from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, independent_seeds, uniforms, uniforms_of
 
@@ -440,8 +427,9 @@ def test_a_latent_does_not_depend_on_its_batch(family: Probes, space: Space) -> 
 DIGEST = """
 import hashlib, sys
 import gentest
-from gentest.ends import noise
-from gentest.probes import Probe, segments
+from gentest.probes.ends import noise
+from gentest.probes.probe import Probe
+from gentest.probes.families import segments
 space = gentest.Joint(z=gentest.Normal((4, 8)), s=gentest.Sphere(64), label=gentest.Categorical(10))
 probes = [Probe(seed, mask=seed * 0x9E3779B97F4A7C15 & 2**64 - 1) for seed in range(64)]
 placed = segments(9).place(space, probes) | noise({"noise": gentest.Normal(9)}, probes, 9)

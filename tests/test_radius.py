@@ -7,7 +7,8 @@ import pytest
 
 import gentest
 from gentest.errors import InvalidArgument
-from gentest.probes import independent, points, segments
+from gentest.probes.families import points, segments
+from gentest.probes.probe import independent
 from gentest.spaces import Space, at_radius
 
 BANK = np.random.default_rng(3).normal(2.0, 1.0, (40, 6))

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentest.comparison import Embedded, Standing
 from gentest.errors import InvalidArgument
-from gentest.records import LARGEST, SMALLEST, pack, pack_bytes, read_record, unpack, unpack_bytes
+from gentest.results.comparison import Embedded, Standing
+from gentest.results.records import LARGEST, SMALLEST, pack, pack_bytes, read_record, unpack, unpack_bytes
 
 NUMBERS = st.floats(allow_nan=False)
 

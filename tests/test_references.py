@@ -11,7 +11,7 @@ from PIL import Image
 
 import gentest
 from gentest.errors import InvalidArgument
-from gentest.references import Folder, Stored, check_unit_range, chosen, fitted, reference_of
+from gentest.properties.references import Folder, Stored, check_unit_range, chosen, fitted, reference_of
 
 
 def photos(folder: Path, n: int, size: tuple[int, int] = (20, 10), mode: str = "RGB") -> Path:

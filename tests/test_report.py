@@ -11,12 +11,12 @@ from handmade import outcomes, result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentest.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
 from gentest.report import comparison, markdown, ranking, rates
 from gentest.report.layout import Line
 from gentest.report.numbers import interval, odds, percent, threshold
 from gentest.report.table import table
-from gentest.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Verdict
+from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
+from gentest.results.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Verdict
 
 # numbers
 

@@ -10,10 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentest.comparison import Embedded, Gate, Look, Sample, Standing
 from gentest.errors import InvalidArgument
-from gentest.records import pack
-from gentest.result import SCHEMA, WORST_FIRST, Counterexample, Document, Margins, Rate, Result, Session, Verdict
+from gentest.results.comparison import Embedded, Gate, Look, Sample, Standing
+from gentest.results.records import pack
+from gentest.results.result import (
+    SCHEMA,
+    WORST_FIRST,
+    Counterexample,
+    Document,
+    Margins,
+    Rate,
+    Result,
+    Session,
+    Verdict,
+)
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 COUNTS = st.integers(0, 2**53)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentest._settings import ATTRIBUTE, FIELDS, Values, settings
 from gentest.errors import InvalidArgument
+from gentest.results.settings import ATTRIBUTE, FIELDS, Values, settings
 
 GIVEN = st.fixed_dictionaries(
     {},

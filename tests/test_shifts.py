@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gentest
-from gentest import shifts
-from gentest.ends import nearer, scores_of, shifted_groups, with_shift_of
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe
-from gentest.ways import along
+from gentest.probes import shifts
+from gentest.probes.ends import nearer, scores_of, shifted_groups, with_shift_of
+from gentest.probes.probe import Probe
+from gentest.probes.ways import along
 
 some = st.binary(min_size=1, max_size=40).filter(any)
 

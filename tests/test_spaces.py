@@ -17,7 +17,8 @@ from scipy import stats
 
 import gentest
 from gentest.errors import InvalidArgument
-from gentest.probes import FULL_MASK, Probe, independent, points, segments
+from gentest.probes.families import points, segments
+from gentest.probes.probe import FULL_MASK, Probe, independent
 from gentest.spaces import Part, Space
 from gentest.spaces.priors import great_circle
 from gentest.spaces.space import MAX_GROUPS, Array

@@ -19,9 +19,10 @@ import gentest
 from gentest import strategies
 from gentest.engine import search
 from gentest.errors import InvalidArgument
-from gentest.probes import FULL_MASK, FULL_WINDOW, Probe, moves
+from gentest.probes.families import moves
+from gentest.probes.probe import FULL_MASK, FULL_WINDOW, Probe
+from gentest.probes.strategies import Drawn
 from gentest.spaces import Space
-from gentest.strategies import Drawn
 
 LABELLED = gentest.Joint(z=gentest.Normal(64), label=gentest.Categorical(10))
 BANK = gentest.Empirical(np.arange(100.0).reshape(50, 2))

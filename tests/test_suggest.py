@@ -12,10 +12,10 @@ import zoo
 from torch import Tensor
 
 import gentest
+from gentest.engine.suggest.measurable import ATTRIBUTES, FEATURES
+from gentest.engine.suggest.suggestion import Suggestion, Wish, rounded, suggest
+from gentest.engine.suggest.test_file import _ordinal, file_text
 from gentest.properties.definition import AtRate
-from gentest.suggestions.measurable import ATTRIBUTES, FEATURES
-from gentest.suggestions.suggestion import Suggestion, Wish, rounded, suggest
-from gentest.suggestions.test_file import _ordinal, file_text
 
 BRIGHT = [gentest.brightness()]
 
@@ -129,8 +129,8 @@ def test_probes_are_shared_and_few_are_looked_at_alone() -> None:
 
 def test_no_run_looks_at_the_probes_it_was_measured_on() -> None:
     """Suggestions of a seed and a run of that seed share no probe: the figures would flatter the run."""
-    from gentest.probes import independent
-    from gentest.suggestions.suggestion import STREAM
+    from gentest.engine.suggest.suggestion import STREAM
+    from gentest.probes.probe import independent
 
     for seed in range(3):
         assert not set(independent(seed + STREAM, 0, 1024)) & set(independent(seed, 0, 4096))
@@ -254,7 +254,7 @@ def test_every_template_is_of_its_property() -> None:
 
 def clip_suggestions() -> list[Suggestion]:
     """Suggestions of a CLIP attribute with hostile prompts, as `measure` would make them."""
-    from gentest.suggestions.suggestion import _slug, _source
+    from gentest.engine.suggest.suggestion import _slug, _source
 
     hostile = gentest.clip('a "smile"\n"""', "it's not \\ that")
     line = f"@gentest.between({_source(hostile)}, tolerance=gentest.sd(2)).at_rate(0.95)"
@@ -276,7 +276,7 @@ def test_the_file_is_python_whatever_the_names() -> None:
 
 def test_quotes_are_double_where_they_can_be() -> None:
     """A plain prompt is written as formatters write it."""
-    from gentest.suggestions.suggestion import _source
+    from gentest.engine.suggest.suggestion import _source
 
     assert _source(gentest.clip("a smile", "a frown")) == 'gentest.clip("a smile", "a frown")'
     assert _source(gentest.clip("it's", "that")) == """gentest.clip("it's", 'that')"""

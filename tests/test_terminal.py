@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentest.comparison import Gate, Standing
 from gentest.report import terminal
 from gentest.report.annotations import MOST, Annotation, commands
 from gentest.report.junit import properties
 from gentest.report.layout import cells, columns, padded, shortened, wrapped
 from gentest.report.table import table
-from gentest.result import Attack, Counterexample, Distribution, Margins, Rate, Result, Verdict
+from gentest.results.comparison import Gate, Standing
+from gentest.results.result import Attack, Counterexample, Distribution, Margins, Rate, Result, Verdict
 
 NAMES = st.text(st.sampled_from("ab 笑[](),=…\n\t'"), min_size=1, max_size=150)
 RATE = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 4000, 4096, 4096, 0.93, 1.0, 4.7, -3.2)

@@ -9,7 +9,8 @@ import pytest
 
 import gentest
 from gentest.errors import InvalidArgument
-from gentest.probes import FULL_MASK, Probe, independent, neighbours
+from gentest.probes.families import neighbours
+from gentest.probes.probe import FULL_MASK, Probe, independent
 from gentest.spaces import Part
 
 BANK = np.arange(12.0).reshape(6, 2)

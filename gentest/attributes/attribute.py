@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gentest._settings import Precision
 from gentest.errors import AttributeFailed, InvalidArgument, out_of_memory
+from gentest.results.settings import Precision
 
 if TYPE_CHECKING:
     from gentest.attributes.prompts import PromptCache

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from torch.nn import functional as F
 
-from gentest._settings import Precision
 from gentest.attributes.attribute import Setup
 from gentest.attributes.clip_int8 import SCHEME
 from gentest.attributes.clip_model import ClipModel, load_clip
 from gentest.errors import ClipError, InvalidArgument
+from gentest.results.settings import Precision
 
 NEUTRAL = "a photo"
 NEUTRAL_WORD = "thing"

@@ -22,11 +22,11 @@ from urllib.request import getproxies
 import torch
 from torch import Tensor, nn
 
+from gentest._support.files import read_json
+from gentest._support.printable import in_one_line
+from gentest._support.tensors_only import tensors_only
 from gentest.attributes.preprocess import Preprocess
 from gentest.errors import ClipError, InvalidArgument
-from gentest.files import read_json
-from gentest.printable import in_one_line
-from gentest.tensors_only import tensors_only
 
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"
 CONFIG = "open_clip_config.json"

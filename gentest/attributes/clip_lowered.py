@@ -29,9 +29,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gentest._settings import Precision
 from gentest.attributes.clip_int8 import Int8Module
 from gentest.errors import ClipError, GentestError, in_a_line
+from gentest.results.settings import Precision
 
 
 def lowered(visual: nn.Module, precision: Precision, device: torch.device, inputs: Tensor) -> Callable[[Tensor], Any]:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gentest._settings import Precision
 from gentest.attributes.attribute import weights_fingerprint
 from gentest.attributes.clip_loading import ClipSource, find, load
 from gentest.attributes.clip_lowered import lowered
 from gentest.attributes.prompts import PromptCache, Vector
 from gentest.errors import ClipError
+from gentest.results.settings import Precision
 
 CPU_AT_ONCE = 32
 """Images at once on a CPU, where more leave its cache: a ViT-B-32 takes 18.5 images/s so, and 16.7 at 128."""

@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gentest.arguments import is_whole
+from gentest._support.arguments import is_whole
+from gentest._support.tensors_only import tensors_only
 from gentest.attributes.attribute import Setup, check_images, check_pairs, describe, failed, weights_fingerprint
 from gentest.errors import AttributeFailed, InvalidArgument, in_a_line, out_of_memory
-from gentest.tensors_only import tensors_only
 
 
 class Distance(ABC):

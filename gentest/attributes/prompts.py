@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gentest._support.files import read_json, write_whole
+from gentest._support.printable import in_one_line
 from gentest.errors import ClipError, InvalidArgument
-from gentest.files import read_json, write_whole
-from gentest.printable import in_one_line
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20

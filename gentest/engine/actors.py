@@ -20,14 +20,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from gentest._settings import Values
 from gentest.attributes.prompts import PromptCache
 from gentest.engine import parcels
 from gentest.engine.host import Answer, Case, Greeting, Host, Place, Session, Task
 from gentest.engine.margins import BAND_PROBES, Judge
 from gentest.engine.raised import again
 from gentest.errors import InvalidArgument, first_line
-from gentest.probes import Probe
+from gentest.probes.probe import Probe
+from gentest.results.settings import Values
 
 if TYPE_CHECKING:
     from gentest.engine.context import Context

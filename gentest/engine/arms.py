@@ -10,8 +10,8 @@ import numpy as np
 
 from gentest.engine.margins import Judge
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe
-from gentest.result import Rate
+from gentest.probes.probe import Probe
+from gentest.results.result import Rate
 from gentest.spaces import Part
 
 

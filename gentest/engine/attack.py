@@ -3,8 +3,8 @@
 Random search sees what happens often. Most generators and CLIP can be differentiated, so the margin of a probe has a
 slope in the probe's latents, and a few steps down it reach what no number of samples would (as adversarial examples do:
 Goodfellow et al. 2015, arXiv:1412.6572; Madry et al. 2018, arXiv:1706.06083). It goes down in the normal scores of the
-probe's ends (`gentest.shifts`), so that what it looks at is always the prior's, and no end leaves the shell on which
-99 % of samples lie. Where there is no gradient, an evolution strategy goes the same way (Hansen 2016, "The CMA
+probe's ends (`gentest.probes.shifts`), so that what it looks at is always the prior's, and no end leaves the shell on
+which 99 % of samples lie. Where there is no gradient, an evolution strategy goes the same way (Hansen 2016, "The CMA
 evolution strategy: a tutorial", arXiv:1604.00772; of many coordinates its separable form, Ros and Hansen 2008).
 
 Only a probe that violates alone, in full precision, is found. What is found refutes "always"; nothing of it ever counts
@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import chdtri
 
-from gentest import shifts
-from gentest.ends import blocks, scores_of
 from gentest.engine.margins import Judge
 from gentest.engine.traced import slopes
 from gentest.errors import out_of_memory
-from gentest.probes import Probe
+from gentest.probes import shifts
+from gentest.probes.ends import blocks, scores_of
+from gentest.probes.probe import Probe
 from gentest.spaces import Space
 from gentest.spaces.space import Floats
 

@@ -21,12 +21,13 @@ from torch import Tensor
 
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
 from gentest.attributes.distances import apart
-from gentest.ends import noise
 from gentest.engine.refused import named
 from gentest.engine.subject import Subject, measure_of
 from gentest.errors import GeneratorError
-from gentest.probes import Probe, Probes
-from gentest.result import Audit
+from gentest.probes.ends import noise
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe
+from gentest.results.result import Audit
 
 if TYPE_CHECKING:
     from gentest.engine.block import Block

@@ -17,16 +17,17 @@ from torch import Tensor
 from gentest.attributes import Distance
 from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
 from gentest.attributes.distances import apart
-from gentest.ends import noise
 from gentest.engine.audit import LEAST, OF_RANGE, OF_SIZE, Number
 from gentest.engine.maker import Maker, flat, full_precision, sliced
 from gentest.engine.refused import clamped, named
 from gentest.engine.store import address_of, place
 from gentest.engine.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, GeneratorError
-from gentest.probes import Probe, Probes, independent
+from gentest.generators.randomness import pinned_rng
+from gentest.probes.ends import noise
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Measure
-from gentest.randomness import pinned_rng
 
 COMPANY_SEED = 0x636F6D70616E79
 """The master seed of the samples that keep a latent company in `again`."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gentest._settings import Precision, Values
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Setup, bind, describe
 from gentest.attributes.prompts import PromptCache
@@ -21,9 +20,11 @@ from gentest.engine.maker import Maker, Meter
 from gentest.engine.store import Store
 from gentest.engine.subject import Identities, Subject
 from gentest.errors import GentestError, InvalidArgument, NoSpread, out_of_memory
-from gentest.generators import Generator
-from gentest.probes import Probe, Probes, independent, points
+from gentest.generators.generator import Generator
+from gentest.probes.families import Probes, points
+from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Measure
+from gentest.results.settings import Precision, Values
 
 if TYPE_CHECKING:
     from gentest.engine.actors import Actors

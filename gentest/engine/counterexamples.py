@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gentest._settings import Values
 from gentest.engine import reduce, search
 from gentest.engine.margins import Judge
-from gentest.probes import Probe
+from gentest.probes.probe import Probe
+from gentest.results.settings import Values
 
 LEAST_BUDGET = 64
 """A reduction asks about no more probes than the search did, or this many after a short search."""

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gentest.attributes.attribute import describe, embed, fingerprint
-from gentest.comparison import Look, Sample
-from gentest.embedded import packed, unpacked
 from gentest.engine.context import Context
 from gentest.engine.examine import examine
 from gentest.engine.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, InvalidArgument
-from gentest.generators import Generator
+from gentest.gate.embedded import packed, unpacked
+from gentest.generators.generator import Generator
 from gentest.properties.definition import Matches
-from gentest.records import pack
-from gentest.references import check_unit_range, chosen
-from gentest.result import Distribution, Verdict
+from gentest.properties.references import check_unit_range, chosen
+from gentest.results.comparison import Look, Sample
+from gentest.results.records import pack
+from gentest.results.result import Distribution, Verdict
 from gentest.stats.kernels import squared_distances
 from gentest.stats.two_sample import closeness, further, mmd_test
 

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from statistics import median
 
-from gentest._settings import Values
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
-from gentest.comparison import Look, Sample, Terms
 from gentest.engine import pictures, sampling, search
 from gentest.engine.attack import Attack, unfit
 from gentest.engine.audit import Audited
@@ -33,12 +31,14 @@ from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream, fits, inputs, real
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, in_a_line, out_of_memory
-from gentest.generators import Generator
-from gentest.probes import Probe
+from gentest.generators.generator import Generator
+from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Definition, Matches
-from gentest.records import pack
-from gentest.result import Attack as AttackRecord
-from gentest.result import Audit, Counterexample, Margins, Result, Verdict
+from gentest.results.comparison import Look, Sample, Terms
+from gentest.results.records import pack
+from gentest.results.result import Attack as AttackRecord
+from gentest.results.result import Audit, Counterexample, Margins, Result, Verdict
+from gentest.results.settings import Values
 
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest._settings import Precision
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Lowerable, Readout, describe
 from gentest.attributes.distances import NO_SPREAD
 from gentest.engine.block import Block
 from gentest.engine.subject import Subject
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe
+from gentest.probes.probe import Probe
+from gentest.properties.tolerances import StandardDeviations, Tolerance
+from gentest.results.settings import Precision
 from gentest.spaces import Space
-from gentest.tolerances import StandardDeviations, Tolerance
 
 if TYPE_CHECKING:
     from gentest.engine.context import Context

@@ -12,8 +12,9 @@ from gentest.engine.evidence import Observed
 from gentest.engine.refused import named
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError
-from gentest.generators import TANH
-from gentest.probes import Probe, independent, points
+from gentest.generators.generator import TANH
+from gentest.probes.families import points
+from gentest.probes.probe import Probe, independent
 
 ALONE = 4
 """Of these, so many once more alone."""

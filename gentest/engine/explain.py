@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from gentest.attributes import Distance, Feature
-from gentest.ends import rounded, shifted_groups
 from gentest.engine.evidence import Observed
 from gentest.engine.margins import Judge
-from gentest.probes import FULL_MASK, Probe, active_groups
-from gentest.result import Counterexample, Moved
-from gentest.shifts import to_scores
+from gentest.probes.ends import rounded, shifted_groups
+from gentest.probes.probe import FULL_MASK, Probe, active_groups
+from gentest.probes.shifts import to_scores
+from gentest.results.result import Counterexample, Moved
 from gentest.spaces import AtRadius, Empirical, Part, Truncated
 
 READABLE = 16

@@ -19,15 +19,15 @@ from typing import Any
 import torch
 
 import gentest.engine.context as contexts
-from gentest._settings import Values
 from gentest.attributes.prompts import PromptCache
 from gentest.engine import parcels, time_limit
 from gentest.engine.margins import Judge
 from gentest.engine.raised import sendable
 from gentest.engine.subject import Subject
-from gentest.probes import Probe
+from gentest.probes.probe import Probe
 from gentest.properties.definition import Definition
-from gentest.result import Screening
+from gentest.results.result import Screening
+from gentest.results.settings import Values
 
 MOST_CONTEXTS = 2
 """So many sets of settings are kept, each with its generators and its evidence; the oldest go first."""
@@ -114,7 +114,7 @@ class Greeting:
     @classmethod
     def here(cls) -> Greeting:
         """This process's."""
-        from gentest import __version__
+        from gentest._support import __version__
 
         major, minor, *_ = platform.python_version_tuple()
         return cls(__version__, torch.__version__.partition("+")[0], f"{major}.{minor}")

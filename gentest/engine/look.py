@@ -16,13 +16,13 @@ from torch.nn import functional as F
 
 from gentest.attributes import Attribute, Distance, Feature, Readout
 from gentest.attributes.attribute import Bindable, describe, fingerprint
-from gentest.comparison import Look
-from gentest.embedded import packed, random_signs
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject
+from gentest.gate.embedded import packed, random_signs
 from gentest.properties.definition import Measure
-from gentest.records import pack
+from gentest.results.comparison import Look
+from gentest.results.records import pack
 
 LATENTS = 512
 """Outputs that are looked at: a two-sample test on fewer sees little."""

@@ -21,7 +21,7 @@ from gentest.engine.store import Store, digest
 from gentest.engine.subject import Identities, Subject, thing_key
 from gentest.engine.time_limit import limited
 from gentest.errors import GeneratorError, GentestError, WrongOutputs, out_of_memory
-from gentest.generators import Generator
+from gentest.generators.generator import Generator
 
 MOST = {"cuda": 256, "cpu": 128}
 """Latents at once where nobody says how many and outputs are small."""

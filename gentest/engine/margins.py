@@ -26,7 +26,6 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from gentest._settings import Precision
 from gentest.engine.audit import DRAWN, largest_difference, undeclared
 from gentest.engine.block import Block
 from gentest.engine.context import Context
@@ -35,10 +34,12 @@ from gentest.engine.maker import full_precision
 from gentest.engine.refused import named
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed, out_of_memory
-from gentest.probes import Probe, Probes
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe
 from gentest.properties import outputs
 from gentest.properties.definition import Definition, Under
-from gentest.result import Screening
+from gentest.results.result import Screening
+from gentest.results.settings import Precision
 from gentest.spaces import Space
 
 FIRST = 16

@@ -13,8 +13,7 @@ from math import sqrt
 import numpy as np
 import torch
 
-from gentest._settings import in_force, settings
-from gentest.arguments import as_number, is_whole
+from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Distance, Feature, lpips
 from gentest.engine.block import Block
 from gentest.engine.context import Context
@@ -22,10 +21,12 @@ from gentest.engine.evidence import Observed
 from gentest.engine.examine import examine
 from gentest.engine.stream import Stream, real
 from gentest.errors import InvalidArgument
-from gentest.generators import Generator, check_generator
-from gentest.probes import Probe, Where, steps
+from gentest.generators.generator import Generator, check_generator
+from gentest.probes.families import Where, steps
+from gentest.probes.probe import Probe
 from gentest.properties.definition import check_measure
 from gentest.properties.paths import lengths
+from gentest.results.settings import in_force, settings
 from gentest.spaces.space import Array
 
 

@@ -19,9 +19,10 @@ from torch import Tensor
 from gentest.engine.block import Block
 from gentest.engine.context import Context
 from gentest.engine.subject import Subject
-from gentest.probes import independent, points
-from gentest.records import pack_bytes
-from gentest.shown import MAX_BYTES, SAMPLES, SIDE, Change, Strip
+from gentest.probes.families import points
+from gentest.probes.probe import independent
+from gentest.results.records import pack_bytes
+from gentest.results.shown import MAX_BYTES, SAMPLES, SIDE, Change, Strip
 
 Pixels: TypeAlias = NDArray[np.uint8]
 

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.ends import kept, scores_of
-from gentest.probes import Neighbours, Points, Probe, Probes, Segments, Steps
+from gentest.probes.ends import kept, scores_of
+from gentest.probes.families import Neighbours, Points, Probes, Segments, Steps
+from gentest.probes.probe import Probe
+from gentest.probes.ways import Along
 from gentest.spaces import Empirical, Mapped, Normal, Part, Space, Sphere, TruncatedNormal, Uniform
 from gentest.spaces.mapped import OfModule
 from gentest.spaces.radius import AtRadius
 from gentest.spaces.space import Array, Choice, Floats, Truncated
 from gentest.spaces.streams import NEAR
-from gentest.ways import Along
 
 TINY = 1e-12
 

@@ -18,7 +18,7 @@ from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.stream import Stream
 from gentest.engine.subject import Subject
-from gentest.probes import Probe
+from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Within
 from gentest.properties.priors import holds_within
 from gentest.stats import radius as stats

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.properties.definition import AtRate, Invariance
-from gentest.result import WORST_FIRST, Invariant, Rate, Verdict
+from gentest.results.result import WORST_FIRST, Invariant, Rate, Verdict
 from gentest.stats.invariance import compare_priors
 from gentest.stats.rates import RateDecision, RateTest
 

@@ -18,10 +18,10 @@ from gentest.engine.radius import Rays
 from gentest.engine.showing import Showing
 from gentest.engine.stream import Stream, inputs
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe
+from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Invariance, Within
 from gentest.properties.priors import holds_within
-from gentest.result import Radius, Rate, Verdict
+from gentest.results.result import Radius, Rate, Verdict
 
 RAYS, CONFIRM = 1 << 62, 1 << 63
 """What tells the streams of rays, and of those that confirm them, from the stream of the rate: bits of the seed."""

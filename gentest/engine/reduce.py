@@ -12,8 +12,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from gentest.ends import shifted_groups, with_shift_of
-from gentest.probes import Probe, active_groups
+from gentest.probes.ends import shifted_groups, with_shift_of
+from gentest.probes.probe import Probe, active_groups
 from gentest.spaces import Space
 
 Groups = tuple[int, ...]

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError
-from gentest.generators import TANH
-from gentest.probes import Probe
+from gentest.generators.generator import TANH
+from gentest.probes.probe import Probe
 
 SLACK = 1e-3
 """How far outputs may leave the declared range, as a share of its width, before it is an error."""

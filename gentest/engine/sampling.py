@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gentest.comparison import Sample, Terms
-from gentest.records import unpack
+from gentest.results.comparison import Sample, Terms
+from gentest.results.records import unpack
 from gentest.stats.paired import compare
 
 

@@ -18,10 +18,11 @@ from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis.errors import NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
-from gentest import shifts
-from gentest.probes import Probe, Probes
+from gentest.probes import shifts
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe
+from gentest.probes.strategies import probes, simpler
 from gentest.spaces import Space
-from gentest.strategies import probes, simpler
 
 SPARE = 4
 """Hypothesis repeats itself now and then: it may draw this many times the probes wanted to give distinct ones."""

@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gentest.comparison import Sample
 from gentest.engine import pictures
 from gentest.engine.block import Block
 from gentest.engine.evidence import Observed
 from gentest.engine.margins import Judge
 from gentest.errors import in_a_line
-from gentest.probes import FULL_MASK, Probe
-from gentest.records import unpack
-from gentest.result import Result, Verdict
-from gentest.shown import Histogram, Rays, Shown, Strip, Trace, check_pictures
+from gentest.probes.probe import FULL_MASK, Probe
+from gentest.results.comparison import Sample
+from gentest.results.records import unpack
+from gentest.results.result import Result, Verdict
+from gentest.results.shown import Histogram, Rays, Shown, Strip, Trace, check_pictures
 from gentest.stats.rates import LOOK, RateTest
 
 BINS = 40

@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gentest.printable import in_one_line
-from gentest.probes import Probe
+from gentest._support.printable import in_one_line
+from gentest.probes.probe import Probe
 
 FILE = "measurements.sqlite"
 LARGEST_ROW = 1 << 16

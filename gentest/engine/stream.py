@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from gentest.errors import InvalidArgument
-from gentest.generators import Generator
-from gentest.probes import Points, Probe, Probes, independent, moves
+from gentest.generators.generator import Generator
+from gentest.probes.families import Points, Probes, moves
+from gentest.probes.probe import Probe, independent
 from gentest.spaces import Space
 
 CHUNK = 256

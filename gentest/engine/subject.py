@@ -11,8 +11,8 @@ import torch
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import Pixels
 from gentest.errors import AttributeFailed
-from gentest.generators import Generator
-from gentest.identity import Identity, Tensors, identify
+from gentest.generators.generator import Generator
+from gentest.generators.identity import Identity, Tensors, identify
 from gentest.spaces import Space
 
 
@@ -134,7 +134,7 @@ class Subject:
     @property
     def address(self) -> tuple[str, ...]:
         """What tells its outputs from any other's on any machine; empty where it cannot be known again."""
-        from gentest import __version__
+        from gentest._support import __version__
 
         if self.unknown:
             return ()

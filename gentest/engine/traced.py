@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
-from gentest.ends import noise
 from gentest.engine.block import Block
 from gentest.engine.evidence import Observed
 from gentest.engine.maker import Maker, flat, sliced
 from gentest.engine.pullback import pulled_back
 from gentest.errors import out_of_memory
-from gentest.probes import Probe, Probes
+from gentest.probes.ends import noise
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe
 from gentest.spaces import Space
 from gentest.spaces.space import Floats
 

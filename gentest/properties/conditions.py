@@ -10,7 +10,7 @@ from torch import Tensor
 from gentest.attributes import Feature
 from gentest.attributes.attribute import describe
 from gentest.errors import AttributeFailed, InvalidArgument
-from gentest.probes import points
+from gentest.probes.families import points
 from gentest.properties.definition import Definition, Evidence, Measure, check_callable
 
 

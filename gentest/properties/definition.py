@@ -10,16 +10,17 @@ from typing import Any, Protocol, TypeAlias, get_args, get_origin, get_type_hint
 
 from torch import Tensor
 
-from gentest.arguments import as_number
+from gentest._support.arguments import as_number
 from gentest.attributes import Attribute, Bindable, Distance, Feature, Readout
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import Pixels
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe, Probes
-from gentest.references import Reference
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe
+from gentest.properties.references import Reference
+from gentest.properties.tolerances import StandardDeviations, Tolerance
 from gentest.spaces import Space
 from gentest.stats.rates import RateTest, default_slack
-from gentest.tolerances import StandardDeviations, Tolerance
 
 
 class Evidence(Protocol):

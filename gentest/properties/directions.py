@@ -11,10 +11,10 @@ from torch import Tensor
 
 from gentest.attributes import Attribute
 from gentest.errors import InvalidArgument
+from gentest.probes.ways import Along
 from gentest.properties.definition import Definition, Evidence, Measure, check_callable, check_kept
+from gentest.properties.tolerances import StandardDeviations, Tolerance, check_number
 from gentest.spaces import Direction
-from gentest.tolerances import StandardDeviations, Tolerance, check_number
-from gentest.ways import Along
 
 AnyDirection: TypeAlias = Direction | ArrayLike | Mapping[str, ArrayLike]
 """A direction, an array or tensor of the latent's shape, or one such by the name of its part in a `Joint`."""

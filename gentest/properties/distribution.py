@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gentest.arguments import as_number, is_whole
+from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Feature
 from gentest.attributes.clip import clip_embedding
 from gentest.errors import InvalidArgument
-from gentest.probes import points
+from gentest.probes.families import points
 from gentest.properties.definition import Definition, Evidence, Matches, Measure, check_callable
-from gentest.references import reference_of
-from gentest.tolerances import check_number
+from gentest.properties.references import reference_of
+from gentest.properties.tolerances import check_number
 
 SIDE = 512
 LEAST = 256

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gentest.arguments import is_whole
+from gentest._support.arguments import is_whole
 from gentest.attributes import Distance, Feature
 from gentest.attributes.pixels import pixels
 from gentest.errors import GeneratorError, InvalidArgument
-from gentest.probes import neighbours, points
+from gentest.probes.families import neighbours, points
 from gentest.properties.definition import Definition, Evidence, Measure, along, check_measure
-from gentest.tolerances import check_number
+from gentest.properties.tolerances import check_number
 
 
 def responsive(feature: Feature | Distance | None = None, *, at_least: float, step: float = 1.0) -> Definition:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gentest.arguments import is_whole
+from gentest._support.arguments import is_whole
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.distances import NO_SPREAD
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
-from gentest.probes import Where, segments, steps
+from gentest.probes.families import Where, segments, steps
 from gentest.properties.definition import Definition, Evidence, Measure, along, check_callable, check_measure
-from gentest.tolerances import StandardDeviations, Tolerance, check_number, check_tolerance
+from gentest.properties.tolerances import StandardDeviations, Tolerance, check_number, check_tolerance
 
 
 def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:

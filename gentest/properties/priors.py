@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gentest.arguments import as_number, is_whole
+from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 from gentest.properties.definition import Definition, Invariance, Matches, Under, Within
 from gentest.spaces import Space, at_radius

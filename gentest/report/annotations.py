@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gentest.printable import printable
+from gentest._support.printable import printable
 
 MOST = 10
 """GitHub shows no more errors of one step, and no more warnings."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from gentest.report import numbers, rates
 from gentest.report.layout import wrapped
-from gentest.result import Document, Family, Result, Verdict
+from gentest.results.result import Document, Family, Result, Verdict
 
 SHOWN = 3
 """Priors that are named."""

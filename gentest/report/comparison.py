@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from math import exp, log
 
-from gentest.comparison import Comparison, Drift, Gate, Standing, Terms
 from gentest.report.figures import change, standing
 from gentest.report.layout import WIDEST, Line, wrapped
 from gentest.report.numbers import above, below, bounds, confidence, needed_odds, observed, odds, toward_zero
+from gentest.results.comparison import Comparison, Drift, Gate, Standing, Terms
 
 SHOWN = 3
 ORDER = list(Standing)

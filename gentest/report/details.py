@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gentest.comparison import Standing
 from gentest.report import comparison, figures, rates
 from gentest.report.layout import ELLIPSIS, cells, padded, shortened
-from gentest.result import Counterexample, Moved, Result
+from gentest.results.comparison import Standing
+from gentest.results.result import Counterexample, Moved, Result
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 8

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gentest.files import write_whole
+from gentest._support.files import write_whole
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from math import ceil
 
-from gentest.comparison import Gate, Standing
 from gentest.report import rates
 from gentest.report.numbers import bounds, observed
-from gentest.result import Result, Verdict
+from gentest.results.comparison import Gate, Standing
+from gentest.results.result import Result, Verdict
 
 WORDS = {
     Verdict.NO_COUNTEREXAMPLE: "no counterexample",

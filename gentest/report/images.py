@@ -9,9 +9,9 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from gentest.files import write_whole
-from gentest.result import Result
-from gentest.shown import Shown, Strip
+from gentest._support.files import write_whole
+from gentest.results.result import Result
+from gentest.results.shown import Shown, Strip
 
 PART = 60
 """Characters of a test or property in the name of a folder: file systems allow 255 bytes."""

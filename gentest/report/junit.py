@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gentest.report import rates
 from gentest.report.figures import smallest, standing
-from gentest.result import Result
+from gentest.results.result import Result
 
 PREFIX = "gentest."
 
@@ -12,7 +12,7 @@ PREFIX = "gentest."
 def properties(label: str, result: Result) -> list[tuple[str, str]]:
     """Names and values; a field that the result has not is left out.
 
-    >>> from gentest.result import Margins, Verdict
+    >>> from gentest.results.result import Margins, Verdict
     >>> result = Result("t", "lit()", Verdict.NO_COUNTEREXAMPLE, examples=300, margin=Margins(0.25, 0.5))
     >>> properties("lit", result)[:4]
     [('gentest.lit.verdict', 'no_counterexample'), ('gentest.lit.property', 'lit()'), ('gentest.lit.probes', '300'), \

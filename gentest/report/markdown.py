@@ -6,11 +6,11 @@ import re
 import shlex
 from html import escape
 
-from gentest.comparison import Comparison, Standing
-from gentest.printable import printable
+from gentest._support.printable import printable
 from gentest.report import certainty, comparison, figures, terminal
 from gentest.report.numbers import needed_odds, odds
-from gentest.result import Document, Result
+from gentest.results.comparison import Comparison, Standing
+from gentest.results.result import Document, Result
 
 SIGNS = {Standing.HELD: "✅", Standing.REGRESSED: "❌", Standing.UNDECIDED: "⚠️"}
 TONES = {"good": "✅", "unsure": "⚠️", "bad": "❌"}

@@ -15,13 +15,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gentest.comparison import Comparison, Standing
 from gentest.report import certainty, charts, comparison, figures, ranking
 from gentest.report.images import folder_name
 from gentest.report.terminal import unfinished
 from gentest.report.view import OUTCOMES, Frames, View, frames_of, numbers, pairs, view_of
-from gentest.result import Document, Result
-from gentest.shown import Shown, Strip
+from gentest.results.comparison import Comparison, Standing
+from gentest.results.result import Document, Result
+from gentest.results.shown import Shown, Strip
 
 STANDINGS = {Standing.HELD: "passed", Standing.REGRESSED: "failed", Standing.UNDECIDED: "undecided"}
 

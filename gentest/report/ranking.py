@@ -7,7 +7,7 @@ from math import inf
 
 from gentest.report import figures
 from gentest.report.numbers import at_least, at_most
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
 
 
 def table(results: Sequence[Result]) -> list[str]:

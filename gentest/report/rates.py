@@ -11,7 +11,7 @@ from math import log
 
 from gentest.report import numbers
 from gentest.report.numbers import bounds, needed_odds, odds, threshold
-from gentest.result import WORST_FIRST, Distribution, Invariant, Radius, Rate, Verdict
+from gentest.results.result import WORST_FIRST, Distribution, Invariant, Radius, Rate, Verdict
 
 SHOWN = 10
 

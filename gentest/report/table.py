@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gentest.comparison import Standing
 from gentest.report import comparison, figures, rates
 from gentest.report.layout import WIDEST, Line, cells, padded, shortened, wrapped
-from gentest.result import Attack, Result, Verdict
+from gentest.results.comparison import Standing
+from gentest.results.result import Attack, Result, Verdict
 
 GAP = 2
 NAMES = 40

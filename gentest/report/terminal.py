@@ -9,7 +9,7 @@ from gentest.report import comparison, rates
 from gentest.report.details import details
 from gentest.report.figures import WORDS
 from gentest.report.layout import WIDEST, wrapped
-from gentest.result import Attack, Result, Verdict
+from gentest.results.result import Attack, Result, Verdict
 
 INDENT = 11
 """Where what is said of a word begins."""

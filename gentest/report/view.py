@@ -8,11 +8,11 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from gentest.comparison import Standing
 from gentest.report import certainty, charts, comparison, figures, rates, terminal
 from gentest.report.details import matters, where
-from gentest.result import Counterexample, Result, Verdict
-from gentest.shown import Shown, Strip
+from gentest.results.comparison import Standing
+from gentest.results.result import Counterexample, Result, Verdict
+from gentest.results.shown import Shown, Strip
 
 OUTCOMES = ("failed", "error", "undecided", "passed")
 """What a result does to its test, the worst first."""

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gentest.arguments import as_number
+from gentest._support.arguments import as_number
+from gentest._support.files import read_json, write_whole
+from gentest._support.printable import in_one_line
 from gentest.errors import InvalidArgument
-from gentest.files import read_json, write_whole
-from gentest.printable import in_one_line
-from gentest.records import pack, read_record, unpack
+from gentest.results.records import pack, read_record, unpack
 from gentest.spaces.priors import shape_word
 from gentest.spaces.space import Array, Space, digest_of
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtr, ndtr, ndtri
 
-from gentest.arguments import as_number, is_whole
+from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 from gentest.spaces.space import Array, Choice, Floats, Part, check_shape, digest_of
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gentest.arguments import as_number, is_whole
+from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 
 MAX_GROUPS = 64

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrik
 
-from gentest.arguments import is_whole
+from gentest._support.arguments import is_whole
 from gentest.errors import InvalidArgument
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, betaln, xlog1py, xlogy
 
-from gentest.arguments import is_whole
+from gentest._support.arguments import is_whole
 from gentest.errors import InvalidArgument
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 import gentest
 from gentest.errors import GeneratorError
-from gentest.weights import HOOK
+from gentest.generators.weights import HOOK
 
 SPACE = gentest.Normal(16)
 LABELLED = gentest.Joint(z=gentest.Normal(16), label=gentest.Categorical(10))

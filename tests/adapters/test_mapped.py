@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import gentest
 from gentest import Mapped, Normal, settings
 from gentest.errors import InvalidArgument
-from gentest.probes import independent, points, segments
+from gentest.probes.families import points, segments
+from gentest.probes.probe import independent
 from gentest.spaces import Part, Space
 from gentest.spaces.streams import uniforms
 

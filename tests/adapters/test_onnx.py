@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 import gentest
 from gentest import Generator
-from gentest.adapters.onnx import OnnxModel
 from gentest.errors import GeneratorError, InvalidArgument
+from gentest.generators.onnx import OnnxModel
 
 if TYPE_CHECKING:
     from tests.adapters.conftest import Checked

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 import gentest
-from gentest.adapters.returned import as_images, as_values, read_images
 from gentest.errors import WrongOutputs
+from gentest.generators.returned import as_images, as_values, read_images
 
 if TYPE_CHECKING:
     from tests.adapters.conftest import Checked

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gentest._settings import Precision
 from gentest.attributes.attribute import Lowerable
 from gentest.attributes.clip import clip
 from gentest.attributes.clip_lowered import lowered
 from gentest.attributes.clip_model import ClipModel, load_clip
 from gentest.errors import ClipError
+from gentest.results.settings import Precision
 
 CLIP = Path(__file__).parents[2] / "examples" / "fashion" / "clip"
 NEAR = {"bf16": 2.0**-8, "int8": 2.0**-5}

@@ -15,7 +15,7 @@ from browser.chromium import launch, show
 from drawn import AT, every_kind, failed, many
 
 from gentest.report import page
-from gentest.result import Document
+from gentest.results.result import Document
 
 pytestmark = pytest.mark.browser
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the test extra")

@@ -1,7 +1,7 @@
 """What gentest says of a checkpoint: the whole suite on it, and the gate's decision against the blessed one.
 
-It asks as a run of `pytest --gentest --gentest-baseline FILE --gentest-drift fail` does (`gentest.running.gating`): the
-same questions, on the same probes, with the same number of claims, and `gentest.gate.decide` over all of them.
+It asks as a run of `pytest --gentest --gentest-baseline FILE --gentest-drift fail` does (`gentest.plugin.gating`): the
+same questions, on the same probes, with the same number of claims, and `gentest.gate.decision.decide` over all of them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any
 import gentest
 from detecting.changing import Candidate
 from detecting.models import Model
-from gentest import gate
-from gentest._settings import Values
-from gentest.baseline import Baseline, Blessing
-from gentest.comparison import Comparison, Standing, Terms
 from gentest.decorators import Property
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.errors import InvalidArgument
-from gentest.generators import Generator
-from gentest.probes import Probe
+from gentest.gate import decision as gate
+from gentest.gate.baseline import Baseline, Blessing
+from gentest.generators.generator import Generator
+from gentest.probes.probe import Probe
 from gentest.properties.definition import Matches
-from gentest.result import Result, Verdict
+from gentest.results.comparison import Comparison, Standing, Terms
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 
 BLESSED = "2026-01-01"
 

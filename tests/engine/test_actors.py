@@ -25,15 +25,16 @@ from torch import Tensor
 
 import gentest
 from gentest import settings
-from gentest._settings import Values
 from gentest.engine.actors import _divided, _Pool, _quiet, _shares, check_ray
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.engine.margins import Judge
 from gentest.engine.subject import Subject
 from gentest.errors import InvalidArgument
-from gentest.probes import independent, points
+from gentest.probes.families import points
+from gentest.probes.probe import independent
 from gentest.properties.definition import Definition, Evidence
+from gentest.results.settings import Values
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'pytest-gentest[ray]'")
 

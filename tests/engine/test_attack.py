@@ -12,15 +12,16 @@ import zoo
 from torch import Tensor, nn
 
 import gentest
-from gentest import Result, Verdict, settings, shifts
-from gentest._settings import Values
-from gentest.ends import scores_of
+from gentest import Result, Verdict, settings
 from gentest.engine.attack import LEAST, POPULATION, Attack, _Member, _Shell
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.subject import Subject
 from gentest.engine.traced import Traced, slopes
-from gentest.probes import Probe, independent
+from gentest.probes import shifts
+from gentest.probes.ends import scores_of
+from gentest.probes.probe import Probe, independent
+from gentest.results.settings import Values
 
 ATTACK = settings(examples=40, attack=4000)
 CLIP = Path(gentest.__file__).parents[1] / "examples" / "fashion" / "clip"

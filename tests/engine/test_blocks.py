@@ -11,13 +11,14 @@ import zoo
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.engine.store import FILE, Store
 from gentest.engine.subject import Subject
-from gentest.probes import independent, points, segments
-from gentest.result import Result, Verdict
+from gentest.probes.families import points, segments
+from gentest.probes.probe import independent
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 
 
 class Counting:

@@ -10,13 +10,14 @@ import zoo
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.subject import Subject
 from gentest.errors import AttributeFailed, InvalidArgument
-from gentest.probes import independent, segments
-from gentest.result import Verdict
+from gentest.probes.families import segments
+from gentest.probes.probe import independent
+from gentest.results.result import Verdict
+from gentest.results.settings import Values
 
 pixels = gentest.pixels()
 

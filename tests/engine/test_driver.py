@@ -13,11 +13,11 @@ from torch import Tensor
 
 import gentest
 from gentest import Probe, Property, settings
-from gentest._settings import Values
 from gentest.engine import search
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
-from gentest.result import Verdict
+from gentest.results.result import Verdict
+from gentest.results.settings import Values
 
 level = gentest.brightness()
 HOLDS, VIOLATED, ERROR = Verdict.NO_COUNTEREXAMPLE, Verdict.VIOLATED, Verdict.ERROR

@@ -10,14 +10,15 @@ import zoo
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.block import BLOCK_BYTES, PROBE_BYTES
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.subject import Subject
 from gentest.errors import PropertyFailed
-from gentest.probes import independent, points
+from gentest.probes.families import points
+from gentest.probes.probe import independent
 from gentest.properties.definition import Definition, Evidence
+from gentest.results.settings import Values
 
 
 def judge(margin: object, generator: gentest.Generator | None = None, batch_size: int = 8) -> Judge:

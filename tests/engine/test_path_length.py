@@ -11,13 +11,14 @@ import zoo
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.attributes import distances
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.errors import AttributeFailed, GeneratorError, InvalidArgument
-from gentest.probes import independent, segments
-from gentest.result import Verdict
+from gentest.probes.families import segments
+from gentest.probes.probe import independent
+from gentest.results.result import Verdict
+from gentest.results.settings import Values
 
 SLOPE = 0.1
 

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine import pictures
 from gentest.engine.context import Context
 from gentest.engine.subject import Subject
-from gentest.shown import MAX_BYTES, SAMPLES, SIDE, check_pictures
+from gentest.results.settings import Values
+from gentest.results.shown import MAX_BYTES, SAMPLES, SIDE, check_pictures
 
 
 def decoded(frame: str) -> Image.Image:

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 import gentest
-from gentest.ends import scores_of
 from gentest.engine.pullback import _placed, pulled_back
-from gentest.probes import Probe, Probes, independent
-from gentest.shifts import STEP
+from gentest.probes.ends import scores_of
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe, independent
+from gentest.probes.shifts import STEP
+from gentest.probes.ways import along
 from gentest.spaces import Space, at_radius
-from gentest.ways import along
 
 torch.manual_seed(0)
 MAPPING = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 6))

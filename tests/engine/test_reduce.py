@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gentest
 from gentest.engine.reduce import far_end, reduce_groups
-from gentest.probes import FULL_MASK, Probe, active_groups
+from gentest.probes.probe import FULL_MASK, Probe, active_groups
 
 N = 64
 

@@ -9,7 +9,8 @@ import pytest
 
 import gentest
 from gentest.engine import search
-from gentest.probes import Probe, Segments
+from gentest.probes.families import Segments
+from gentest.probes.probe import Probe
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:

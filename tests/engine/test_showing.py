@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.engine.showing import histograms
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 from gentest.stats.rates import RateTest
 
 BETWEEN = gentest.between(gentest.brightness(), tolerance=0.05)

@@ -9,7 +9,7 @@ import pytest
 from gentest.engine.rated import MOST_FAILING, Failing
 from gentest.engine.stream import CHUNK, CHUNKS, Stream
 from gentest.errors import InvalidArgument
-from gentest.probes import Probe, independent
+from gentest.probes.probe import Probe, independent
 
 
 def odd(probes: Sequence[Probe]) -> list[Probe]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gentest.probes import Probe
+from gentest.probes.probe import Probe
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gentest import cli
-from gentest.baseline import Baseline
+from gentest.gate.baseline import Baseline
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gentest.baseline import Baseline
+from gentest.gate.baseline import Baseline
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

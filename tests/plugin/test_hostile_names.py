@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentest.baseline import Baseline
+from gentest.gate.baseline import Baseline
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

@@ -11,7 +11,7 @@ import pytest
 
 import gentest
 from gentest.report.document import write_json
-from gentest.result import Result
+from gentest.results.result import Result
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

@@ -9,8 +9,8 @@ import handmade
 import pytest
 
 from gentest import cli
-from gentest.baseline import Baseline
-from gentest.embedded import unpacked
+from gentest.gate.baseline import Baseline
+from gentest.gate.embedded import unpacked
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

@@ -11,8 +11,8 @@ import pytest
 from handmade import signed
 from PIL import Image
 
-from gentest.baseline import Baseline
-from gentest.shown import SAMPLES
+from gentest.gate.baseline import Baseline
+from gentest.results.shown import SAMPLES
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

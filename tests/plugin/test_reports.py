@@ -20,7 +20,7 @@ import pytest
 
 from gentest.report import figures, layout
 from gentest.report.numbers import above, at_least, at_most, below, observed, threshold
-from gentest.result import Document, Verdict
+from gentest.results.result import Document, Verdict
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository
@@ -313,7 +313,7 @@ def test_what_is_piped_is_plain(repository: Repository) -> None:
 def test_a_long_replay_is_kept_in_a_file(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """A replay string that would flood the screen is shown by a file's path, which replays as the string does."""
     repository.write("@FAILS\ndef test_a(generator):\n    return generator\n")
-    monkeypatch.setattr("gentest.running.replays.LONGEST", 5)
+    monkeypatch.setattr("gentest.plugin.replays.LONGEST", 5)
     result = repository.check("--gentest-json", "results.json")
     (line,) = [line for line in result.outlines if line.startswith("  replay ")]
     words = shlex.split(line)[1:]

@@ -11,10 +11,10 @@ import execnet
 import pytest
 import torch
 
-from gentest._settings import Values
-from gentest.running.checkpoints import plain_id
-from gentest.running.node_ids import node_id
-from gentest.running.workers import VISIBLE, Workers, gpu_of
+from gentest.plugin.checkpoints import plain_id
+from gentest.plugin.node_ids import node_id
+from gentest.plugin.workers import VISIBLE, Workers, gpu_of
+from gentest.results.settings import Values
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository
@@ -130,7 +130,7 @@ def test_scattered_tests_make_images_again(repository: Repository) -> None:
 GROUPED = """
 import json
 from pathlib import Path
-from gentest.running.grouping import groups
+from gentest.plugin.grouping import groups
 
 @pytest.fixture
 def weights():

@@ -14,7 +14,7 @@ import gentest
 from gentest import settings
 from gentest.report import markdown, terminal, view
 from gentest.report.details import where
-from gentest.result import Document, Result, Session, Verdict
+from gentest.results.result import Document, Result, Session, Verdict
 
 SPACE = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(5))
 FEW = settings(examples=60)

@@ -18,12 +18,12 @@ from scipy import stats
 
 import gentest
 from gentest import settings
-from gentest._settings import Values
 from gentest.engine.context import Context
 from gentest.engine.subject import Subject
-from gentest.probes import Probe, independent
+from gentest.probes.probe import Probe, independent
 from gentest.report import terminal
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 
 
 def apart(n: int) -> float:

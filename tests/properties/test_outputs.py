@@ -11,7 +11,7 @@ from torch import Tensor
 import gentest
 from gentest import settings
 from gentest.report import markdown, terminal
-from gentest.result import Document, Result, Session, Verdict
+from gentest.results.result import Document, Result, Session, Verdict
 
 FEW = settings(examples=60, device="cpu")
 

@@ -13,7 +13,7 @@ from zoo import green, red
 
 import gentest
 from gentest import settings
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
 
 HOLDS, VIOLATED = Verdict.NO_COUNTEREXAMPLE, Verdict.VIOLATED
 WEIGHTS = zoo.entangled(8, 0.6)

@@ -33,14 +33,14 @@ from scipy.stats import ncx2, norm
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.attack import Attack, Attacked
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.subject import Subject
-from gentest.probes import Probe, independent
+from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Definition
 from gentest.properties.paths import between
+from gentest.results.settings import Values
 
 ROOT = Path(__file__).parents[2]
 WITHIN = {0.2: 200, 0.5: 500}

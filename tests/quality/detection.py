@@ -41,8 +41,8 @@ from detecting.changing import Candidate
 from detecting.judging import Blessed, Judged, Plan, bless, from_json, judge, to_json
 from detecting.models import MODELS
 
-from gentest.probes import Probe
-from gentest.result import Result
+from gentest.probes.probe import Probe
+from gentest.results.result import Result
 
 
 @dataclass(frozen=True)

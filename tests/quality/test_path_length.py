@@ -19,7 +19,8 @@ from torch_fidelity.sample_similarity_base import SampleSimilarityBase
 from torchmetrics.functional.image import perceptual_path_length
 
 import gentest
-from gentest.probes import independent, segments
+from gentest.probes.families import segments
+from gentest.probes.probe import independent
 
 N, DIM, EPSILON = 3000, 64, 1e-4
 NAME = "gentest-small"

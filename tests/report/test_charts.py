@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import charts
-from gentest.result import WORST_FIRST, Verdict
-from gentest.shown import Histogram, Rays, Trace
+from gentest.results.result import WORST_FIRST, Verdict
+from gentest.results.shown import Histogram, Rays, Trace
 
 NUMBERS = st.floats(-1e30, 1e30)
 

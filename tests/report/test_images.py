@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import images
-from gentest.result import Result, Verdict
-from gentest.shown import Shown
+from gentest.results.result import Result, Verdict
+from gentest.results.shown import Shown
 
 PNG = base64.b64encode(b"\x89PNG").decode()
 

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gentest
-from gentest.comparison import Comparison, Gate, Standing, Terms
 from gentest.engine.pictures import ROOM, strip
 from gentest.report import page, view
-from gentest.result import Document, Result, Verdict
-from gentest.shown import Shown
+from gentest.results.comparison import Comparison, Gate, Standing, Terms
+from gentest.results.result import Document, Result, Verdict
+from gentest.results.shown import Shown
 
 VOID = {"meta", "link", "img", "input", "br", "rect", "circle", "line", "polyline", "polygon"}
 DRAWN = {"svg", "text", "rect", "line", "circle", "polyline", "polygon"}
@@ -297,5 +297,5 @@ def test_a_report_needs_no_torch() -> None:
 
 def test_without_the_layers_above_a_notebook_shows_the_text() -> None:
     """Where nothing said how results are drawn, a notebook falls back on their repr."""
-    code = "from gentest.result import *; assert Result('t', 'p', Verdict.HOLDS)._repr_html_() is None"
+    code = "from gentest.results.result import *; assert Result('t', 'p', Verdict.HOLDS)._repr_html_() is None"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 from reading import flat, number, text_of
 
-from gentest.baseline import Baseline
-from gentest.comparison import Standing
+from gentest.gate.baseline import Baseline
 from gentest.report import certainty, comparison, figures, markdown, numbers, rates
-from gentest.result import Document, Rate, Result, Verdict
+from gentest.results.comparison import Standing
+from gentest.results.result import Document, Rate, Result, Verdict
 
 CONFTEST = """
 import pytest, torch

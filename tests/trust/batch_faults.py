@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 import gentest
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
 
 GREEN = (Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE)
 KINDS = ("rows from", "rows every", "batches from", "last of full", "after a larger", "after any", "after as large")

@@ -28,13 +28,13 @@ from scipy.stats import beta
 from torch import Tensor
 
 import gentest
-from gentest import gate
-from gentest._settings import Values
-from gentest.baseline import Baseline, Blessing
-from gentest.comparison import Terms
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
-from gentest.result import Result, Verdict
+from gentest.gate import decision as gate
+from gentest.gate.baseline import Baseline, Blessing
+from gentest.results.comparison import Terms
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 from gentest.stats.drift import level_drift, p_of_mean, spread_bound
 from gentest.stats.kernels import WIDTHS, squared_distances
 from gentest.stats.paired import probes_to_hold

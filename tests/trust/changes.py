@@ -40,10 +40,10 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 
 LOW, HIGH, LIMIT = 0.3, 0.8, 0.6
 PASSED = (Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE)

@@ -27,8 +27,9 @@ import torch
 import gentest
 from gentest import settings
 from gentest.engine.search import plan
-from gentest.probes import Probes, independent, neighbours, points, segments, steps
-from gentest.result import Counterexample, Result
+from gentest.probes.families import Probes, neighbours, points, segments, steps
+from gentest.probes.probe import independent
+from gentest.results.result import Counterexample, Result
 from gentest.spaces import Space
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 
 ASKED = 0.95
 TRUTHS = {0.95: Verdict.UNDECIDED, 0.952: Verdict.HOLDS, 0.948: Verdict.VIOLATED, 0.955: Verdict.HOLDS}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import gentest
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
 
 SIZES = (1, 16, 128)
 DIM = 8

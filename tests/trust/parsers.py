@@ -32,23 +32,25 @@ from PIL import Image
 from trust.mutations import NUMBERS, TEXTS, bytes_changed, changed, json_bytes, text_changed
 
 import gentest
-from gentest import cli, gate, peeking, plugin
-from gentest._settings import FIELDS
-from gentest.adapters.onnx import _digest as onnx_digest
+from gentest import cli, plugin
 from gentest.attributes.clip_loading import CONFIG, find
 from gentest.attributes.prompts import PromptCache
-from gentest.baseline import Baseline
+from gentest.cli.init import looking, peeking
 from gentest.engine.store import FILE, Store, _checksum, _packed
 from gentest.errors import ClipError, InvalidArgument
-from gentest.probes import Probe, independent, points, segments
-from gentest.references import reference_of
+from gentest.gate import decision as gate
+from gentest.gate.baseline import Baseline
+from gentest.generators.onnx import _digest as onnx_digest
+from gentest.plugin import failures
+from gentest.plugin.troubles import Troubles
+from gentest.probes.families import points, segments
+from gentest.probes.probe import Probe, independent
+from gentest.properties.references import reference_of
 from gentest.report import images, junit, page
 from gentest.report.annotations import Annotation
-from gentest.result import Document, Verdict
-from gentest.running import failures
-from gentest.running.troubles import Troubles
+from gentest.results.result import Document, Verdict
+from gentest.results.settings import FIELDS
 from gentest.spaces.direction import Direction
-from gentest.starting import looking
 
 ALLOWED = (InvalidArgument, ClipError, pytest.UsageError)
 LONGEST_MESSAGE = 4200

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trust import batch_faults
 from trust.batch_faults import GREY, Case, Fault, checked, drawn, judged, levels
 
-from gentest.result import Verdict
+from gentest.results.result import Verdict
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.nested_given])

@@ -26,7 +26,7 @@ import gentest
 from gentest import settings
 from gentest.report import details, page, terminal
 from gentest.report.table import table
-from gentest.result import Document, Result, Session, Verdict
+from gentest.results.result import Document, Result, Session, Verdict
 
 RECORDED = json.loads(digest.RECORDED.read_text("utf-8"))
 

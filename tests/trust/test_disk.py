@@ -19,12 +19,13 @@ import pytest
 import zoo
 
 import gentest
-from gentest import files, settings
+from gentest import settings
+from gentest._support import files
+from gentest._support.files import write_whole
 from gentest.engine import store
 from gentest.engine.store import FILE, Store
-from gentest.files import write_whole
-from gentest.probes import independent
-from gentest.result import Result
+from gentest.probes.probe import independent
+from gentest.results.result import Result
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

@@ -21,8 +21,8 @@ from trust.mutations import TAG
 from trust.parsers import KINDS, Kind, Refused
 from trust.watching import Watch
 
-from gentest.baseline import Baseline
 from gentest.errors import InvalidArgument
+from gentest.gate.baseline import Baseline
 from gentest.report import page
 
 N = 200
@@ -195,9 +195,9 @@ def test_a_baseline_that_is_evaluated_is_found(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_baseline_without_a_schema_is_found(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> None:
     """Where numbers are taken whatever they are, the gate or a report breaks on some input."""
-    monkeypatch.setattr("gentest.records._within", lambda within, name, value: value)
-    monkeypatch.setattr("gentest.records.read_record", lambda cls, value: cls(**value))
-    monkeypatch.setattr("gentest.result.read_record", lambda cls, value: cls(**value))
+    monkeypatch.setattr("gentest.results.records._within", lambda within, name, value: value)
+    monkeypatch.setattr("gentest.results.records.read_record", lambda cls, value: cls(**value))
+    monkeypatch.setattr("gentest.results.result.read_record", lambda cls, value: cls(**value))
     assert "Error" in found("results", watch)
 
 

@@ -17,13 +17,13 @@ from torch import Tensor
 
 import gentest
 from gentest import settings
-from gentest._settings import Values
 from gentest.engine import time_limit
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.errors import GeneratorError, GentestError
-from gentest.probes import Probe
-from gentest.result import Result, Verdict
+from gentest.probes.probe import Probe
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 
 FEW = settings(examples=40, batch_size=16, time_limit=0.5)
 HOLDS = gentest.between(gentest.brightness(), tolerance=0.9)

@@ -22,7 +22,7 @@ from torch import Tensor
 import gentest
 from gentest import cli, settings
 from gentest.report.terminal import unfinished
-from gentest.result import Result
+from gentest.results.result import Result
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository

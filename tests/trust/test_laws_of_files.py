@@ -23,15 +23,27 @@ from hypothesis.extra import numpy as hnp
 from law import tried_on
 
 import gentest
-from gentest._settings import PRECISIONS, Values
 from gentest.attributes.prompts import PromptCache
-from gentest.baseline import Baseline, Blessing, Entry
-from gentest.comparison import Comparison, Embedded, Gate, Look, Sample
-from gentest.probes import FULL_MASK, Probe, neighbours, steps
-from gentest.records import pack, pack_bytes
-from gentest.result import Attack, Distribution, Document, Invariant, Moved, Radius, Result, Screening, Session, Verdict
+from gentest.gate.baseline import Baseline, Blessing, Entry
+from gentest.probes.families import neighbours, steps
+from gentest.probes.probe import FULL_MASK, Probe
+from gentest.probes.ways import along
+from gentest.results.comparison import Comparison, Embedded, Gate, Look, Sample
+from gentest.results.records import pack, pack_bytes
+from gentest.results.result import (
+    Attack,
+    Distribution,
+    Document,
+    Invariant,
+    Moved,
+    Radius,
+    Result,
+    Screening,
+    Session,
+    Verdict,
+)
+from gentest.results.settings import PRECISIONS, Values
 from gentest.spaces import at_radius
-from gentest.ways import along
 
 TEXTS = st.text(st.characters(), max_size=6) | st.sampled_from(["", "a::b[é]", "\n", "null", "</script>", "\ud800"])
 """Node ids, names and messages, with all that a file name or a parameter may bring into them."""

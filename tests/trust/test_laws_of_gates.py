@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from law import tried_on
 
-from gentest import gate
-from gentest.comparison import Comparison, Standing, Terms
-from gentest.result import Result
+from gentest.gate import decision as gate
+from gentest.results.comparison import Comparison, Standing, Terms
+from gentest.results.result import Result
 
 RANK = [Standing.REGRESSED, Standing.UNDECIDED, Standing.HELD]
 TESTS = "abc"

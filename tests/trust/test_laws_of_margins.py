@@ -20,13 +20,13 @@ from law import tried_on
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.context import Context
 from gentest.engine.margins import Judge
 from gentest.engine.subject import Subject
-from gentest.probes import independent
+from gentest.probes.probe import independent
 from gentest.properties.definition import Definition
-from gentest.result import Verdict
+from gentest.results.result import Verdict
+from gentest.results.settings import Values
 from gentest.spaces import Space
 
 GRID = 64

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gentest.engine.rate import decide
 from gentest.properties.definition import AtRate, Invariance
-from gentest.result import Verdict
+from gentest.results.result import Verdict
 from gentest.stats.rates import LOOK, RateTest
 
 RANK = {False: 0, None: 1, True: 2}

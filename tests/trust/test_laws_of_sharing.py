@@ -22,11 +22,11 @@ from law import tried_on
 from torch import Tensor
 
 import gentest
-from gentest._settings import Values
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
-from gentest.records import unpack
-from gentest.result import Counterexample, Result, Verdict
+from gentest.results.records import unpack
+from gentest.results.result import Counterexample, Result, Verdict
+from gentest.results.settings import Values
 
 ROUNDING = 1e-5
 """By how much margins, scores and levels in [0, 1] may differ between batches."""

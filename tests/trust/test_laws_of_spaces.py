@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import gentest
-from gentest import ends, probes
-from gentest.ends import noise
-from gentest.probes import FULL_MASK, LEAST_STEP, Probe, Probes, independent, neighbours, points, segments, steps
+from gentest.probes import ends
+from gentest.probes import probe as probes
+from gentest.probes.ends import noise
+from gentest.probes.families import LEAST_STEP, Probes, neighbours, points, segments, steps
+from gentest.probes.probe import FULL_MASK, Probe, independent
+from gentest.probes.ways import along
 from gentest.spaces import AtRadius, Choice, Part, Space, Truncated, at_radius
 from gentest.spaces.streams import FAR, NEAR, uniforms_of
-from gentest.ways import along
 
 ALARM = 1e-6
 ROUNDING = 1e-5

@@ -15,7 +15,7 @@ from trust.noise import DRAWS, PLACES, SIZES, Noise, Rounding, differences, draw
 
 import gentest
 from gentest.engine.audit import DRAWN, DRAWN_SLOW, Auditor
-from gentest.result import Result, Verdict
+from gentest.results.result import Result, Verdict
 
 WEAK = Noise(
     sd=2e-4,

@@ -25,26 +25,26 @@ import torch
 from torch import nn
 from trust import parsers
 
-from gentest import cli, peeking, plugin
-from gentest.adapters.onnx import OnnxModel, _digest
-from gentest.adapters.torchscript import exported, scripted
+from gentest import cli, plugin
+from gentest._support.files import read_json, write_whole
+from gentest._support.printable import in_one_line, printable
 from gentest.attributes import distances
 from gentest.attributes.clip_loading import CONFIG, find, load
 from gentest.attributes.prompts import PromptCache
-from gentest.baseline import Baseline
+from gentest.cli.doctor.examining import _prompts
+from gentest.cli.init import looking, peeking
 from gentest.engine.store import FILE, Store, _checksum
 from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument, shown
-from gentest.files import read_json, write_whole
-from gentest.printable import in_one_line, printable
-from gentest.probes import Probe, independent
-from gentest.records import pack
-from gentest.references import MOST_PIXELS, reference_of
+from gentest.gate.baseline import Baseline
+from gentest.generators.onnx import OnnxModel, _digest
+from gentest.generators.torchscript import exported, scripted
+from gentest.plugin import failures
+from gentest.probes.probe import Probe, independent
+from gentest.properties.references import MOST_PIXELS, reference_of
 from gentest.report import images, layout
 from gentest.report.annotations import Annotation
-from gentest.result import MOST_CHECKPOINTS, Document
-from gentest.running import failures
-from gentest.running.examining import _prompts
-from gentest.starting import looking
+from gentest.results.records import pack
+from gentest.results.result import MOST_CHECKPOINTS, Document
 
 ROW = (2, 3)
 PROBES = independent(0, 0, 3)

@@ -1,0 +1,302 @@
+"""The file of a blessed checkpoint: what each property came to on it, probe by probe, and what its outputs were like.
+
+Summaries come first, one short line a figure, so that blessing anew reviews well in a diff; outcomes and margins follow
+in blocks of one line. It is keyed by test and property, not by checkpoint, and a digest shows an edit by hand. It is
+data: read by schema, within a limit of size, and nothing in it is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, median, pstdev
+from typing import Any
+
+from gentest._support.files import read_json, write_whole
+from gentest._support.printable import in_one_line
+from gentest.errors import InvalidArgument
+from gentest.results.comparison import Embedded, Look, Sample
+from gentest.results.records import Seed, Share, read_record, unpack, unpack_bytes
+from gentest.results.result import Result, Verdict
+from gentest.results.shown import check_pictures
+
+SCHEMA = 1
+MAX_BYTES = 64 * 2**20
+"""A larger file is refused: 20 properties take less than one of these."""
+MOST_OUTPUTS = 4096
+"""Of a look, which has 512: comparing distributions takes memory by the square of them."""
+ROUNDING = 0.01
+"""By what share of its range a level may differ between two measurements, and still be one attribute's."""
+BLESS = "bless the checkpoint again with --gentest-save-baseline"
+
+
+@dataclass(frozen=True)
+class Blessing:
+    """Who took a checkpoint as the measure of those to come, when, and on which seed's probes."""
+
+    by: str
+    at: str
+    """The day, as 2026-11-24."""
+    seed: Seed
+    checkpoint: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a baseline has of one property."""
+
+    verdict: str
+    sample: Sample
+    certified: Share | None = None
+    """The rate that was certified, of one that held; None of any other, and in baselines of earlier versions."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A blessed checkpoint; `blessings` goes back in time from the one in force."""
+
+    blessings: tuple[Blessing, ...]
+    entries: Mapping[str, Entry]
+    name: str = ""
+    """Its file's name."""
+    gentest: str = field(default="", compare=False)
+
+    @property
+    def blessed(self) -> str:
+        """The blessing in force, in words."""
+        last = self.blessings[0]
+        of = f"{last.checkpoint} " if last.checkpoint else ""
+        return f"{of}blessed by {last.by} on {last.at}, seed {last.seed}" + (f": {last.note}" if last.note else "")
+
+    @property
+    def summary(self) -> list[str]:
+        """What a person reads of it: a line for each property, and for each level of the outputs."""
+        said = {key: _summary(entry) for key, entry in self.entries.items()}
+        words = {key: _word(entry) for key, entry in self.entries.items()}
+        lines = [f"{words[key]:<18} {s['holds']:<24} {key}" for key, s in said.items()]
+        return lines + [f"{name}: {level}" for look in self.looks.values() for name, level in _levels(look).items()]
+
+    @property
+    def looks(self) -> Mapping[str, Look]:
+        """What each generator's outputs were like, by generator and space: all that its properties measured."""
+        return merged_looks(entry.sample for entry in self.entries.values())
+
+    @classmethod
+    def of(cls, results: Sequence[Result], blessing: Blessing, *, before: Baseline | None, version: str) -> Baseline:
+        """The baseline of a run's results. Raises `InvalidArgument` where one of them has nothing to keep."""
+        if not results:
+            raise InvalidArgument("nothing was checked, so there is nothing to bless")
+        entries = {}
+        for key, result in sorted(keyed(results).items()):
+            if result.verdict is Verdict.ERROR or result.sample is None:
+                raise InvalidArgument(
+                    f"{key} was not decided, so nothing is blessed: {result.message or 'no outcomes'}"
+                )
+            certified = None if result.rate is None else result.rate.certified
+            entries[key] = Entry(_verdict(result, result.sample).value, result.sample, certified)
+        blessings = (blessing, *(before.blessings if before is not None else ()))
+        return cls(blessings, entries, gentest=version)
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        body = self._to_json()
+        write_whole(path, json.dumps({**body, "digest": _digest(body)}, indent=1, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Baseline:
+        """Reads the file. Raises `InvalidArgument`, in one line, for one that `save` did not write."""
+        try:
+            body = read_json(path, most_bytes=MAX_BYTES)
+        except OSError as error:
+            raise InvalidArgument(f"{path}: {error.strerror}; make one with --gentest-save-baseline") from error
+        except ValueError as error:
+            raise InvalidArgument(f"{path}: not a whole JSON file ({in_one_line(str(error))}); {BLESS}") from error
+        schema = body.get("schema") if isinstance(body, dict) else None
+        if schema != SCHEMA:
+            said = in_one_line(repr(schema), 80)
+            raise InvalidArgument(f"{path}: not a baseline of schema {SCHEMA} (schema: {said}); {BLESS}")
+        if body.pop("digest", None) != _digest(body):
+            raise InvalidArgument(f"{path}: was edited since gentest wrote it; {BLESS}")
+        try:
+            return cls._from_json(body, path.name)
+        except (InvalidArgument, KeyError, TypeError, AttributeError) as error:
+            said = in_one_line(str(error))
+            raise InvalidArgument(f"{path}: not as gentest writes a baseline ({said}); {BLESS}") from error
+
+    def _to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "gentest": self.gentest,
+            "blessed": [asdict(blessing) for blessing in self.blessings],
+            "properties": {key: _summary(entry) for key, entry in self.entries.items()},
+            "outputs": {key: _levels(look) for key, look in self.looks.items()},
+            "blocks": {
+                "margins": {key: entry.sample.margins for key, entry in self.entries.items()},
+                "outputs": {key: asdict(look) for key, look in self.looks.items()},
+            },
+        }
+
+    @classmethod
+    def _from_json(cls, body: Mapping[str, Any], name: str) -> Baseline:
+        blocks, looks = body["blocks"], {}
+        for key, value in blocks["outputs"].items():
+            looks[key] = check_look(read_record(Look, value), key)
+        entries = {}
+        for key, said in body["properties"].items():
+            fields = {n: said[n] for n in ("seed", "generator", "space", "measures", "spreads")}
+            fields |= {n: said[n] for n in ("codes", "python") if n in said}
+            sample = read_record(Sample, {**fields, "margins": blocks["margins"][key]})
+            if not unpack(sample.margins, f"the margins of {key}") and "margin" in said:
+                raise InvalidArgument(f"{key} has no outcomes")
+            if said["verdict"] not in [verdict.value for verdict in Verdict]:
+                raise InvalidArgument(f"{key} has the verdict {said['verdict']!r}")
+            look = _look_of(looks, sample, said["levels"], said["embeddings"])
+            known = {"verdict": said["verdict"], "sample": asdict(sample), "certified": said.get("certified")}
+            entries[key] = read_record(Entry, known)
+            entries[key] = replace(entries[key], sample=replace(sample, look=look))
+        blessings = tuple(read_record(Blessing, value) for value in body["blessed"])
+        if not blessings or not entries:
+            raise InvalidArgument("no blessing, or no property")
+        return cls(blessings, entries, name, str(body["gentest"]))
+
+
+def _verdict(result: Result, sample: Sample) -> Verdict:
+    """What is known of a property once blessed: a probe of the sample refutes "always" as one of a search does."""
+    clean = result.verdict is Verdict.NO_COUNTEREXAMPLE
+    return Verdict.VIOLATED if clean and min(unpack(sample.margins, "margins"), default=0) < 0 else result.verdict
+
+
+def keys(test: str, properties: Sequence[str]) -> list[str]:
+    """A key for each property of a test: both as they are written, and a number where one is there twice."""
+    found: list[str] = []
+    for n, property in enumerate(properties):
+        same = properties[:n].count(property)
+        found.append(f"{test} {property}" + (f" ({same + 1})" if same else ""))
+    return found
+
+
+def keyed(results: Sequence[Result]) -> dict[str, Result]:
+    """Results of one checkpoint by their keys."""
+    by_test: dict[str, list[Result]] = {}
+    for result in results:
+        by_test.setdefault(result.test, []).append(result)
+    return {
+        key: result
+        for test, own in by_test.items()
+        for key, result in zip(keys(test, [result.property for result in own]), own, strict=True)
+    }
+
+
+def look_key(sample: Sample) -> str:
+    """Which generator, in which space, a sample looked at."""
+    return f"{sample.generator} {sample.space} {sample.seed}"
+
+
+def merged_looks(samples: Iterable[Sample]) -> dict[str, Look]:
+    """What properties of the same generator and space saw of its outputs, as one."""
+    looks: dict[str, Look] = {}
+    for sample in samples:
+        if sample.look is not None:
+            seen = looks.get(look_key(sample), Look({}, {}))
+            for name, scores in sample.look.levels.items():
+                if not _alike(seen.levels.get(name, scores), scores):
+                    raise InvalidArgument(
+                        f"two attributes of tests on one generator are both called {name}: their levels cannot be told "
+                        "apart; make one of them a function of another name"
+                    )
+            levels = {**seen.levels, **sample.look.levels}
+            pictures = seen.pictures or sample.look.pictures
+            embeddings = dict(seen.embeddings)
+            for name, embedded in sample.look.embeddings.items():
+                if name not in embeddings or len(embeddings[name].rows) <= len(embedded.rows):
+                    embeddings[name] = embedded  # of `matches(n=)` and another property, the larger on both sides
+            looks[look_key(sample)] = Look(levels, embeddings, pictures)
+    return looks
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two measurements of a level are of one attribute: the same but for rounding."""
+    if one == other:
+        return True
+    a, b = unpack(one, "levels"), unpack(other, "levels")
+    limit = ROUNDING * (max(a) - min(a))
+    return len(a) == len(b) and all(abs(x - y) <= limit for x, y in zip(a, b, strict=True))
+
+
+def check_look(look: Look, name: str) -> Look:
+    """A look from a file, checked: all levels are of as many outputs, and so is an embedding; at least two, and finite.
+
+    An embedding that `matches(n=)` compares may be of another number of outputs.
+    Its pictures are small ones, as gentest writes them.
+    """
+    check_pictures(look.pictures, f"the outputs of {name}")
+    counts = {len(unpack(scores, f"the levels of {name}")) for scores in look.levels.values()}
+    embedded_counts = set()
+    for embedded in look.embeddings.values():
+        rows = unpack_bytes(embedded.rows, f"the embeddings of {name}")
+        if embedded.dim < 1 or len(rows) % embedded.dim or not embedded.scale > 0:
+            raise InvalidArgument(f"the embeddings of {name} are no rows of {embedded.dim} numbers")
+        embedded_counts.add(len(rows) // embedded.dim)
+    every = sorted(counts | embedded_counts)
+    if len(counts) > 1 or (embedded_counts and not counts <= embedded_counts):
+        raise InvalidArgument(f"levels and embeddings of {name} are of {every} outputs")
+    if every and not 2 <= every[0] <= every[-1] <= MOST_OUTPUTS:
+        raise InvalidArgument(f"levels and embeddings of {name} are of {every} outputs")
+    return look
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    """What a person reads of one property."""
+    sample = entry.sample
+    margins = unpack(sample.margins, "margins")
+    passes = sum(margin >= 0 for margin in margins)
+    look = sample.look or Look({}, {})
+    figures = {"holds": "of all outputs together"}
+    if margins:
+        figures = {
+            "holds": f"{passes} of {len(margins)}, {10_000 * passes // len(margins) / 100:.2f}%",
+            "margin": f"{min(margins):.4g} at the least, {median(margins):.4g} in the median",
+        }
+    return {
+        "verdict": entry.verdict,
+        **({} if entry.certified is None else {"certified": entry.certified}),
+        **figures,
+        "seed": sample.seed,
+        "generator": sample.generator,
+        "space": sample.space,
+        "measures": dict(sample.measures),
+        "spreads": dict(sample.spreads),
+        **({"codes": dict(sample.codes), "python": sample.python} if sample.codes else {}),
+        "levels": list(look.levels),
+        "embeddings": list(look.embeddings),
+    }
+
+
+def _word(entry: Entry) -> str:
+    """A verdict, and what it certifies of a rate."""
+    return entry.verdict + ("" if entry.certified is None else f" >= {100 * entry.certified:.10g} %")
+
+
+def _levels(look: Look) -> dict[str, str]:
+    """What a person reads of the levels of outputs."""
+    scores = {name: unpack(packed, name) for name, packed in look.levels.items()}
+    return {name: f"{fmean(values):.4g}, sd {pstdev(values):.4g}" for name, values in scores.items()}
+
+
+def _look_of(
+    looks: Mapping[str, Look], sample: Sample, levels: Sequence[str], embeddings: Sequence[str]
+) -> Look | None:
+    """The part of a merged look that one property has seen."""
+    look = looks.get(look_key(sample))
+    if look is None:
+        return None
+    seen: dict[str, Embedded] = {name: look.embeddings[name] for name in embeddings}
+    return Look({name: look.levels[name] for name in levels}, seen, look.pictures)
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

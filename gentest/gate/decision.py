@@ -1,0 +1,342 @@
+"""The gate: a candidate's results against a baseline, claim by claim, and all claims weighed together.
+
+Per property, outcomes on the same probes are compared by two e-processes: one against "no worse", one against "worse
+by the tolerance" (`gentest.stats.paired`). Levels of outputs are compared on the same latents, embeddings as two
+independent samples. Whatever would refuse a candidate is a claim, and Holm's procedure on the evidence of all claims
+keeps the probability of refusing one that is no worse at alpha. HELD needs no such care, since all must hold (Berger
+1982). A new counterexample to a property without a rate fails a run by itself, and is none of these claims.
+
+It reads results and baselines only: the same decision in the run and, later, from files alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, comb, exp, log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gentest.errors import InvalidArgument
+from gentest.gate.baseline import Baseline, Entry, check_look, keyed, look_key, merged_looks
+from gentest.gate.embedded import unpacked
+from gentest.results.comparison import Compared, Comparison, Drift, Embedded, Gate, Look, Sample, Standing, Terms
+from gentest.results.records import unpack
+from gentest.results.result import Distribution, Result, Verdict
+from gentest.stats.drift import level_drift, p_of_mean, spread_bound
+from gentest.stats.multiplicity import holm
+from gentest.stats.paired import compare, difference_bounds
+from gentest.stats.two_sample import least_p_further, mmd_test
+
+PERMUTATIONS = 9_999
+SAME_SPREAD = 1e-6
+"""How far two standard deviations may lie apart, as a share, and still be the same unit."""
+LEAST_SPREAD = 1e-4
+"""A level's unit is no smaller than this share of its size: below it, differences are rounding."""
+NOT_THERE = "not in the baseline: it is gated once the baseline is blessed again"
+
+
+def n_claims(baseline: Baseline, *, drift: bool, checkpoints: int = 1) -> int:
+    """How many claims could refuse a candidate: each property, and, with `drift`, each level and embedding."""
+    looks = baseline.looks.values() if drift else ()
+    return checkpoints * (len(baseline.entries) + sum(len(look.levels) + len(look.embeddings) for look in looks))
+
+
+def check_reach(baseline: Baseline, terms: Terms) -> None:
+    """Raises `InvalidArgument` for a claim that could refuse no candidate among so many, however bad that is.
+
+    Each claim has a least p-value, by how many probes or outputs the baseline keeps of it; one that is above
+    alpha / claims would let anything pass.
+    """
+    needed = terms.alpha / terms.claims
+    for key, entry in baseline.entries.items():
+        n, p = _least_p(entry.sample, terms)
+        _check_reach(key, n, p, needed, terms)
+    for look in baseline.looks.values() if terms.drift != "off" else ():
+        for name, level in look.levels.items():
+            n = len(unpack(level, name))
+            _check_reach(f"the level of {name}", n, level_drift(np.full(n, np.inf)).p, needed, terms)
+        for name, embedded in look.embeddings.items():
+            n = _n_rows(embedded)
+            _check_reach(f"the distribution in {name}", n, 1.0 / comb(2 * n, n), needed, terms)
+
+
+def _check_reach(what: str, n: int, p: float, needed: float, terms: Terms) -> None:
+    """That a claim on `n` probes can reach what it needs; of none, nothing is claimed."""
+    if n and p > needed:
+        raise InvalidArgument(
+            f"{what}: {n} probes or outputs cannot show a regression among {terms.claims} claims: p is {p:.2g} at the "
+            f"least, and {needed:.2g} is needed; bless again with more (--gentest-baseline-probes, or n= of matches)"
+        )
+
+
+def _least_p(sample: Sample, terms: Terms) -> tuple[int, float]:
+    """How many probes, or outputs of a distribution, a baseline has, and the least p-value that they can come to."""
+    before = outcomes(sample)
+    if n := len(before):
+        worst = np.zeros(n, dtype=bool)
+        lost = compare(~worst, worst, tolerance=terms.tolerance, alpha=terms.alpha, claims=terms.claims)
+        return n, exp(-min(lost.log_regressed, 700.0))
+    embeddings = {} if sample.look is None else sample.look.embeddings
+    n = min(map(_n_rows, embeddings.values()), default=0)
+    return n, least_p_further(n, n) if n else 1.0
+
+
+def _n_rows(embedded: Embedded) -> int:
+    return len(unpacked(embedded)[0])
+
+
+def outcomes(sample: Sample) -> NDArray[np.bool_]:
+    """Which of a sample's probes hold, in their order."""
+    return np.asarray(np.array(unpack(sample.margins, "margins")) >= 0)
+
+
+def misfit(baseline: Sample, candidate: Sample) -> str:
+    """Why two samples cannot be compared; nothing where they can."""
+    if baseline.space != candidate.space:
+        return f"the baseline's latent space is {baseline.space}, the generator's {candidate.space}"
+    if baseline.seed != candidate.seed:
+        return (
+            f"the baseline's probes are of seed {baseline.seed}, these of seed {candidate.seed}: "
+            "check the candidate with --gentest-baseline, which takes the baseline's"
+        )
+    for name, theirs in baseline.measures.items():
+        ours = candidate.measures.get(name, theirs)
+        if theirs != ours:
+            return f"{name} was measured by the CLIP {theirs or 'none'} in the baseline, and by {ours or 'none'} now"
+    if baseline.python == candidate.python:
+        for name in baseline.codes.keys() & candidate.codes.keys():
+            before_code, code = baseline.codes[name], candidate.codes[name]
+            if not code or not before_code:
+                return (
+                    f"{name} has a part that cannot be read, so nobody can say that it is what it was in the baseline: "
+                    f"name that part with the attribute gentest_identity"
+                )
+            if code != before_code:
+                return f"{name} is not what it was in the baseline: its code, its weights or its values have changed"
+    if baseline.look is not None and candidate.look is not None:
+        before, now = baseline.look.embeddings, candidate.look.embeddings
+        for name in before.keys() & now.keys():
+            if (before[name].dim, before[name].clip) != (now[name].dim, now[name].clip):
+                return f"{name} of the outputs is by another CLIP, or of another size, than the baseline's"
+    for name, spread in baseline.spreads.items():
+        measured = candidate.spreads.get(name, spread)
+        if abs(measured - spread) > SAME_SPREAD * spread:
+            return (
+                f"sd(...) of {name} was {spread:.4g} in the baseline and {measured:.4g} here: check the candidate with "
+                "--gentest-baseline, which takes the baseline's"
+            )
+    return ""
+
+
+def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
+    """One property of a candidate against the baseline. Raises `InvalidArgument` where the two do not fit."""
+    if entry is None:
+        return Gate(Standing.UNDECIDED, NOT_THERE)
+    known = Gate(Standing.UNDECIDED, baseline_verdict=entry.verdict)
+    if result.verdict is Verdict.ERROR:
+        return replace(known, message="the check of the candidate failed")
+    if result.sample is None:
+        return replace(known, message="the results have no outcomes: make them with --gentest-outcomes")
+    if wrong := misfit(entry.sample, result.sample):
+        raise InvalidArgument(f"{result.test} {result.property}: {wrong}; or bless the checkpoint again")
+    if result.distribution is not None:
+        return _weigh_distribution(result, result.distribution, known, terms)
+    before, now = outcomes(entry.sample), outcomes(result.sample)
+    paired = compare(
+        before,
+        now[: len(before)],
+        tolerance=terms.tolerance,
+        alpha=terms.alpha,
+        claims=terms.claims,
+        candidates=terms.checkpoints,
+    )
+    n = paired.probes
+    low, high = difference_bounds(paired.wins, paired.losses, paired.ties, terms.alpha)
+    standing = {"regressed": Standing.REGRESSED, "held": Standing.HELD}.get(paired.fired, Standing.UNDECIDED)
+    return replace(
+        known,
+        standing=standing,
+        baseline_passes=int(before[:n].sum()),
+        candidate_passes=int(now[:n].sum()),
+        wins=paired.wins,
+        losses=paired.losses,
+        probes=n,
+        stored=len(before),
+        log_regressed=paired.log_regressed,
+        log_held=paired.log_held,
+        needed=log(terms.claims / terms.alpha),
+        low=low,
+        high=high,
+        needed_held=log(terms.checkpoints / terms.alpha),
+        each_end=1.0 - terms.alpha,
+    )
+
+
+def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms: Terms) -> Gate:
+    """Whether outputs are further from a reference than the baseline's: what a candidate that is no worse is not.
+
+    A candidate that was not found further passes, though nothing certifies that it is not; where a closeness was
+    declared, it passes only if that is certified now.
+    """
+    if found.p_further is None or found.further is None:
+        missing = "nothing says how far the baseline's outputs are from the reference: check with --gentest-baseline"
+        return replace(known, message=missing)
+    p = found.p_further
+    needed = log(terms.claims / terms.alpha)
+    standing = Standing.REGRESSED if -log(p) >= needed else Standing.HELD
+    if standing is Standing.HELD and found.tolerance is not None and result.verdict is not Verdict.HOLDS:
+        standing = Standing.UNDECIDED
+    moved = f"MMD^2 to the reference {found.further:+.3g} against the baseline's"
+    message = f"{moved}, p = {p:.2g} of being no further, needs {terms.alpha / terms.claims:.2g}"
+    return replace(known, standing=standing, message=message, log_regressed=-log(p), needed=needed, certified=False)
+
+
+def decide(
+    results: Sequence[Result], baseline: Baseline, terms: Terms, *, checkpoints: Sequence[str] = (), file: str = ""
+) -> Comparison:
+    """All of a run's results against a baseline: each property, each drift, and Holm's procedure over them.
+
+    A property that has held stays so: the first of the two that fires decides. `checkpoints` names those of a run of
+    several, so that one of which nothing came is missed; `file` is the name of the only one.
+    """
+    compared: list[Compared] = []
+    drifts: list[_Drifting] = []
+    missing: dict[str, None] = {}
+    uncompared: dict[str, None] = {}
+    unchanged: list[str] = []
+    names = dict.fromkeys([*checkpoints, *(result.checkpoint for result in results)]) or [""]
+    groups = {name: keyed([result for result in results if result.checkpoint == name]) for name in names}
+    shared = groups.get("", {})  # of several checkpoints, what asks for none is looked at once
+    for checkpoint, own in groups.items():
+        on = f" on {checkpoint}" if checkpoint else ""
+        for key, result in own.items():
+            gate = weigh(result, baseline.entries.get(key), terms)
+            compared.append(Compared(result.test, result.property, checkpoint, gate))
+        if checkpoint or len(groups) == 1:
+            missing.update((key + on, None) for key in baseline.entries if key not in own and key not in shared)
+        if _is_blessed(own, baseline):
+            unchanged.append(checkpoint or file)
+        if terms.drift != "off":
+            found, unseen = _drifts(own, baseline, terms)
+            drifts += [replace(d, drift=replace(d.drift, checkpoint=checkpoint)) for d in found]
+            uncompared.update((what + on, None) for what in unseen)
+    # what the baseline has not is no claim: a p-value of 1 in its place would only ask more of the others
+    claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared if c.gate.message != NOT_THERE]
+    n_properties = len(claims)
+    claims += [d.p for d in drifts]
+    weighed = holm(claims, terms.alpha, claims=max(terms.claims, len(claims)))
+    needed = [-log(p) for p in weighed.needed]
+    standing = iter(zip(weighed.rejected[:n_properties], needed[:n_properties], strict=True))
+    drifting = zip(drifts, weighed.rejected[n_properties:], needed[n_properties:], strict=True)
+    return Comparison(
+        baseline=baseline.name,
+        blessed=baseline.blessed,
+        terms=terms,
+        properties=tuple(c if c.gate.message == NOT_THERE else _final(c, *next(standing)) for c in compared),
+        drifts=tuple(replace(d.drift, drifted=rejected, needed=need) for d, rejected, need in drifting),
+        missing=tuple(missing),
+        uncompared=tuple(uncompared),
+        unchanged=tuple(unchanged),
+        blessed_file=baseline.blessings[0].checkpoint,
+    )
+
+
+def _is_blessed(candidate: Mapping[str, Result], baseline: Baseline) -> bool:
+    """Whether every generator that was compared is the one that was blessed, by its fingerprint."""
+    pairs = {
+        (entry.sample.generator, result.generator)
+        for key, result in candidate.items()
+        if (entry := baseline.entries.get(key)) is not None
+    }
+    return bool(pairs) and all(theirs and theirs == ours for theirs, ours in pairs)
+
+
+def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
+    """The results with their standings as all claims together left them."""
+    gates: dict[tuple[str, str, str], list[Gate]] = {}
+    for c in comparison.properties:
+        gates.setdefault((c.checkpoint, c.test, c.property), []).append(c.gate)
+    return [replace(r, gate=gates[r.checkpoint, r.test, r.property].pop(0)) for r in results]
+
+
+def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # noqa: FBT001 - two columns of Holm's
+    """A property's standing once all claims are weighed: others that were refused lower what it needs."""
+    gate = replace(compared.gate, needed=needed)
+    if rejected and not (gate.standing is Standing.HELD and gate.certified):
+        gate = replace(gate, standing=Standing.REGRESSED)
+    return replace(compared, gate=gate)
+
+
+@dataclass(frozen=True)
+class _Drifting:
+    """A claim of drift, and its p-value."""
+
+    drift: Drift
+    p: float
+
+
+def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> tuple[list[_Drifting], list[str]]:
+    """Every level and embedding that both have looked at, by generator and space; and what only the baseline has."""
+    pairs: dict[tuple[str, str], list[str]] = {}
+    compared = {key: result for key, result in candidate.items() if result.verdict is not Verdict.ERROR}
+    samples = [result.sample for result in compared.values() if result.sample is not None]
+    unseen: list[str] = []
+    for key, result in compared.items():
+        entry = baseline.entries.get(key)
+        if entry is not None and result.sample is not None:
+            pairs.setdefault((look_key(entry.sample), look_key(result.sample)), []).append(result.test)
+            was, seen = entry.sample.look or Look({}, {}), result.sample.look or Look({}, {})
+            unseen += [f"level of {name}" for name in was.levels if name not in seen.levels]
+            unseen += [f"distribution in {name}" for name in was.embeddings if name not in seen.embeddings]
+    before, now = baseline.looks, merged_looks(samples)
+    found: dict[tuple[str, str], list[_Drifting]] = {}
+    for (theirs, ours), tests in pairs.items():
+        if theirs in before and ours in now:
+            names = tuple(dict.fromkeys(tests))
+            looks = sum(1 for other, seen in pairs if other == theirs and seen in now)
+            for claim in _between(before[theirs], check_look(now[ours], ours), names, terms, looks):
+                found.setdefault((theirs, claim.drift.what), []).append(claim)
+    return [_clearest(claims) for claims in found.values()], unseen
+
+
+def _clearest(claims: list[_Drifting]) -> _Drifting:
+    """One claim where a generator of the baseline has become several: the clearest, for as many looks (Bonferroni)."""
+    best = min(claims, key=lambda claim: claim.p)
+    if len(claims) == 1:
+        return best
+    evidence = max(0.0, best.drift.log_evidence - log(len(claims)))
+    return _Drifting(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
+
+
+def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, looks: int) -> list[_Drifting]:
+    """The drift of each level and embedding; `looks` share each claim, since that generator has become so many."""
+    permutations = ceil(2 * looks * terms.claims / terms.alpha)
+    found: list[_Drifting] = []
+    for name in sorted(before.levels.keys() & now.levels.keys()):
+        levels = [np.array(unpack(look.levels[name], name)) for look in (before, now)]
+        n = min(map(len, levels))
+        least = max(LEAST_SPREAD * float(np.abs(levels[0]).max()), 1e-12)
+        moved = levels[1][:n] - levels[0][:n]
+        unit, sd = max(spread_bound(levels[0]), least), max(float(levels[0].std()), least)
+        differences = moved / unit
+        level = level_drift(differences, log_needed=log(2 * terms.claims / terms.alpha))
+        p_mean = p_of_mean(differences)
+        evidence = min(max(0.0, level.log_evidence - log(2)), -log(max(p_mean, 1e-300)))
+        drift = replace(_drift(f"level of {name}", tests, evidence, n), mean=level.mean * unit / sd)
+        if p_mean <= level.p:  # else nothing was certain before the last latent
+            drift = replace(drift, certain_at=level.certain_at)
+        found.append(_Drifting(drift, max(level.p, p_mean)))
+    for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
+        theirs, ours = before.embeddings[name], now.embeddings[name]
+        x, y = unpacked(theirs, ours)
+        same = x.shape == y.shape and bool((x == y).all())
+        p = 1.0 if same else mmd_test(x, y, permutations=PERMUTATIONS, most=permutations).p
+        found.append(_Drifting(_drift(f"distribution in {name}", tests, -log(p), len(x)), p))
+    return found
+
+
+def _drift(what: str, tests: tuple[str, ...], log_evidence: float, probes: int) -> Drift:
+    """A drift before it is weighed with the other claims."""
+    return Drift(what, tests, drifted=False, log_evidence=log_evidence, needed=0.0, probes=probes)

@@ -1,0 +1,101 @@
+"""An autoencoder: its decoder as f, and what its encoder makes of images as the latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gentest._support.arguments import is_whole
+from gentest.errors import InvalidArgument
+from gentest.generators.arrays import as_tensor
+from gentest.generators.calling import called
+from gentest.generators.weights import held, to_eval_mode
+from gentest.spaces import Empirical
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A decoder as a callable of its own: it may return whatever `gentest.generators.returned` reads."""
+
+    decode: Callable[..., Any]
+
+    def __call__(self, z: Tensor) -> Any:
+        return self.decode(z)
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """A decoder, and the bank of what the encoder made of images."""
+
+    decode: Decoder
+    bank: Empirical
+
+
+def autoencoder(decoder: Any, encoder: Any, data: Any, batch_size: int) -> Autoencoder:
+    """A decoder and its bank; of one object with `encode` and `decode` where no encoder is given."""
+    if encoder is None:
+        encoder, decoder = getattr(decoder, "encode", None), getattr(decoder, "decode", None)
+        if not callable(encoder) or not callable(decoder):
+            raise InvalidArgument("Expected encoder=, or an autoencoder with the methods `encode` and `decode`")
+    for name, function in (("decoder", decoder), ("encoder", encoder)):
+        if not callable(function) or isinstance(function, type):
+            raise InvalidArgument.expected("an nn.Module or a callable", name, function)
+    return Autoencoder(Decoder(decoder), bank(encoder, data, batch_size))
+
+
+def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
+    """Latents of images, encoded in eval mode and without gradients where the encoder's weights are.
+
+    `data` are images [M, C, H, W] as the encoder takes them, or batches of them (a data loader's, labels left out). Of
+    an encoder that gives a distribution, as a VAE's does, the mean is taken.
+    """
+    if not is_whole(batch_size, 1):
+        raise InvalidArgument.expected("a batch size >= 1", "batch_size", batch_size)
+    modules = [to_eval_mode(thing) for thing in held(encoder) if isinstance(thing, nn.Module)]
+    weights = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+    device = next((tensor.device for tensor in weights if not tensor.is_meta), torch.device("cpu"))
+    rows = []
+    with torch.no_grad():
+        for batch in _batches(data, batch_size):
+            there = batch.to(device)
+            encoded = called(lambda dtype, x=there: encoder(x if dtype is None else x.to(dtype)), modules)  # type: ignore[misc]
+            rows.append(_latents(encoded, len(batch)))
+    if not rows:
+        raise InvalidArgument("Expected at least one image to encode but got data=[]")
+    return Empirical(torch.cat(rows))
+
+
+def _batches(data: Any, size: int) -> Iterator[Tensor]:
+    if isinstance(data, (Tensor, np.ndarray)):
+        whole = data if isinstance(data, Tensor) else as_tensor(data)
+        if whole.ndim < 2:
+            raise InvalidArgument(f"Expected images [M, C, H, W] but got shape {tuple(whole.shape)}")
+        yield from torch.split(whole, size) if len(whole) else ()
+        return
+    if not isinstance(data, Iterable) or isinstance(data, (str, bytes)):
+        raise InvalidArgument.expected("images [M, C, H, W], or batches of them", "data", data)
+    for item in data:
+        batch = item[0] if isinstance(item, (tuple, list)) else item
+        if not isinstance(batch, (Tensor, np.ndarray)):
+            raise InvalidArgument.expected("a batch of images [B, C, H, W]", "a batch of data", batch)
+        yield from _batches(batch, size)
+
+
+def _latents(encoded: Any, n: int) -> Tensor:
+    """The latents [n, *shape] in what an encoder gave: a tensor, a distribution's mean, or the first of several."""
+    for name in ("latent_dist", "latents", "latent"):  # diffusers' AutoencoderKL, VQModel, AutoencoderTiny
+        encoded = getattr(encoded, name, encoded)
+    if isinstance(encoded, (tuple, list)) and encoded:
+        encoded = encoded[0]  # (mu, logvar)
+    if not isinstance(encoded, (Tensor, np.ndarray)):
+        encoded = getattr(encoded, "mean", encoded)  # a distribution
+    made = as_tensor(encoded) if isinstance(encoded, np.ndarray) else encoded
+    if not isinstance(made, Tensor) or made.ndim < 2 or len(made) != n:
+        got = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+        raise InvalidArgument(f"the encoder gave {got} for {n} images; expected latents [{n}, *shape], or their mean")
+    return made.detach().float().cpu()

@@ -1,0 +1,387 @@
+"""The generator under test: any f with its latent space and output range, made into a function of the latent alone.
+
+A `Generator` is a value: `.truncated(psi)`, `.given(label=3)` and `.under(prior)` give another one over the same f.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
+from gentest.generators.arrays import OnArrays
+from gentest.generators.calling import called, failure
+from gentest.generators.identity import identify
+from gentest.generators.randomness import pinned_rng
+from gentest.generators.returned import TANH as TANH
+from gentest.generators.returned import as_images, as_values
+from gentest.generators.weights import held, place, to_eval_mode
+from gentest.spaces import Joint, Part, Space
+from gentest.spaces.space import check_psi
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+Batch = Mapping[str, Tensor]
+"""Latents by part, each [B, *shape]."""
+
+
+@dataclass(frozen=True, init=False)
+class Generator:
+    """Any f: z -> x, its latent space, and the range of its outputs.
+
+    `function` is an `nn.Module` or any callable on a batch of latents. It is called as `f(z)` with float32 [B, *shape],
+    or, in a `Joint` space, by keyword: `f(z=..., label=...)`. It returns images [B, C, H, W] or [B, H, W] with values
+    in `output_range` ((-1, 1), tanh's, unless said). [B, H, W, C] is taken where C is 1 to 4 and H and W are larger.
+    A tensor or an array may come in a tuple, dictionary or model output in which nothing else can be the images, and
+    images, PIL's too (0 to 255), in a list of B. The error of anything else has the code to write. `noise` names
+    further inputs that a stochastic generator draws by itself otherwise:
+    `noise={"noise": gentest.Normal((1, 64, 64))}` calls `f(z, noise=...)` with values drawn from the probe's seed, so
+    that it becomes a function.
+
+    With `images=False` outputs are anything [B, ...]: audio [B, T] or [B, C, T], the rows of a table [B, F]. They keep
+    their units unless an `output_range` is given, and attributes and features are callables on them.
+
+    Evidence is shared and cached between generators of equal identity (`gentest.generators.identity`). `identity` names
+    what gentest cannot read of f, such as a session of a runtime: while the text is the same, those parts count as
+    unchanged.
+
+    A module, and any module that a method, partial, closure or object holds, is put in eval mode and, by the engine,
+    on the device; those that accelerate offloads stay where they are. Where all parameters are float16 or bfloat16,
+    and f does not take float32, it is given latents of that dtype. Labels come as int64 [B]; where f wants them
+    one-hot, wrap it:
+
+    >>> import gentest, torch
+    >>> one_hot = torch.nn.functional.one_hot
+    >>> f = lambda z, hot: (z @ torch.ones(3, 2) * hot).tanh()[:, None, None]
+    >>> space = gentest.Joint(z=gentest.Normal(3), label=gentest.Categorical(2))
+    >>> g = gentest.Generator(lambda z, label: f(z, one_hot(label, 2)), latent=space)
+    >>> g.outputs({"z": torch.zeros(4, 3), "label": torch.tensor([0, 1, 1, 0])}).shape
+    torch.Size([4, 1, 1, 2])
+    """
+
+    function: Callable[..., Any]
+    base: Space
+    output_range: tuple[float, float] | None
+    noise: Mapping[str, Part]
+    images: bool
+    identity: str
+    psi: float
+    choices: Mapping[str, int]
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        latent: Space,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+        images: bool = True,
+        identity: str = "",
+    ) -> None:
+        if not callable(function) or isinstance(function, type):
+            hint = "make an instance of it first" if isinstance(function, type) else ""
+            raise InvalidArgument.expected("an nn.Module or a callable", "function", function, hint=hint)
+        if not isinstance(latent, Space):
+            raise InvalidArgument.expected("a latent space such as gentest.Normal(128)", "latent", latent)
+        noise = {} if noise is None else noise
+        if not isinstance(noise, Mapping):
+            raise InvalidArgument.expected("spaces by the name of the input they are for", "noise", noise)
+        for name, part in noise.items():
+            if not isinstance(name, str) or not isinstance(part, Part):
+                raise InvalidArgument.expected("a space such as gentest.Normal((1, 64, 64))", f"noise[{name!r}]", part)
+            if name in latent.parts:
+                raise InvalidArgument(f"{name!r} names both a part of {latent!r} and a noise input")
+        if not isinstance(images, bool):
+            raise InvalidArgument.expected("True, or False for outputs that are none", "images", images)
+        if not isinstance(identity, str):
+            raise InvalidArgument.expected("a text such as 'tensorrt engine 3'", "identity", identity)
+        self._set(
+            function=function,
+            base=latent,
+            output_range=None if output_range is None else _checked_range(output_range),
+            noise=MappingProxyType(dict(noise)),
+            images=images,
+            identity=identity,
+            psi=1.0,
+            choices=MappingProxyType({}),
+        )
+        for module in self.modules:
+            to_eval_mode(module)
+
+    @classmethod
+    def from_numpy(
+        cls,
+        function: Callable[..., Any],
+        *,
+        latent: Space,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+        images: bool = True,
+        identity: str = "",
+    ) -> Generator:
+        """A generator that takes and returns NumPy arrays."""
+        if not callable(function):
+            raise InvalidArgument.expected("a callable", "function", function)
+        return cls(
+            OnArrays(function),
+            latent=latent,
+            output_range=output_range,
+            noise=noise,
+            images=images,
+            identity=identity,
+        )
+
+    @classmethod
+    def from_torchscript(
+        cls,
+        model: str | os.PathLike[str] | torch.jit.ScriptModule,
+        *,
+        latent: Space,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+        images: bool = True,
+    ) -> Generator:
+        """A TorchScript module, or the file that `torch.jit.save` wrote of one."""
+        from gentest.generators.torchscript import scripted
+
+        return cls(scripted(model), latent=latent, output_range=output_range, noise=noise, images=images)
+
+    @classmethod
+    def from_exported(
+        cls,
+        model: str | os.PathLike[str] | ExportedProgram,
+        *,
+        latent: Space,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+        images: bool = True,
+    ) -> Generator:
+        """A program of `torch.export.export`, or the .pt2 file that `torch.export.save` wrote of one.
+
+        It stays in the mode that it was exported in: call `.eval()` before exporting. One of a fixed batch size is
+        called as often as it takes. No pickle in the file is run, but a program is code: load those that you trust.
+        """
+        from gentest.generators.torchscript import exported
+
+        return cls(exported(model), latent=latent, output_range=output_range, noise=noise, images=images)
+
+    @classmethod
+    def from_onnx(
+        cls,
+        model: str | os.PathLike[str] | bytes,
+        *,
+        latent: Space,
+        output: str | None = None,
+        providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None = None,
+        sess_options: Any = None,
+        output_range: tuple[float, float] | None = None,
+        noise: Mapping[str, Part] | None = None,
+        images: bool = True,
+    ) -> Generator:
+        """An ONNX graph, of a file or its bytes, run by onnxruntime (`pip install 'pytest-gentest[onnx]'`).
+
+        Its inputs are the parts of the latent space and the noise, by name; a space of one part is the input that
+        remains. `output` names which output is looked at, the first unless said. `providers` is what onnxruntime is to
+        run on, names or pairs (name, options), and `sess_options` an `onnxruntime.SessionOptions`. See
+        `gentest.generators.onnx.OnnxModel` for the callable itself, to wrap it.
+        """
+        from gentest.generators.onnx import OnnxModel
+
+        function = OnnxModel(model, output=output, providers=providers, sess_options=sess_options)
+        made = cls(function, latent=latent, output_range=output_range, noise=noise, images=images)
+        function.check(made.base, made.noise)
+        return made
+
+    @classmethod
+    def from_diffusers(
+        cls,
+        pipeline: Any,
+        *,
+        latent: Space | None = None,
+        steps: int | None = None,
+        output_range: tuple[float, float] | None = (0.0, 1.0),
+        images: bool = True,
+        **call_arguments: Any,
+    ) -> Generator:
+        """A diffusers pipeline as a function of its initial noise (`pip install 'pytest-gentest[diffusers]'`).
+
+        `latent` is the space of that noise, normal and of the shape that the pipeline's denoiser was made for unless
+        said; where it is a `Joint`, the noise is its part `latents`, and the other parts are given to the call by name
+        (`class_labels`). `steps` is how many denoising steps are made, `call_arguments` whatever else the pipeline's
+        call takes. Noise that a scheduler draws later is the same for every image: declared, it would be latent too.
+        """
+        from gentest.generators.diffusers import Pipeline, check_noise, initial_noise
+
+        function = Pipeline(pipeline, steps, call_arguments)
+        space = initial_noise(pipeline) if latent is None else latent
+        made = cls(function, latent=space, output_range=output_range, images=images)
+        check_noise(made.base)
+        return made
+
+    @classmethod
+    def from_autoencoder(
+        cls,
+        decoder: Any,
+        *,
+        data: Any,
+        encoder: Any = None,
+        batch_size: int = 64,
+        output_range: tuple[float, float] | None = None,
+        images: bool = True,
+    ) -> Generator:
+        """An autoencoder's decoder, on an `Empirical` bank of what its encoder makes of `data`.
+
+        `data` are images [M, C, H, W] as the encoder takes them, or batches of them, as a data loader gives. Of an
+        encoder that gives a distribution (`.latent_dist`, (mu, logvar), or one of torch) the mean is taken. Where no
+        encoder is given, `decoder` is the whole autoencoder, with `encode` and `decode`.
+        """
+        from gentest.generators.autoencoder import autoencoder
+
+        made = autoencoder(decoder, encoder, data, batch_size)
+        return cls(made.decode, latent=made.bank, output_range=output_range, images=images)
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _but(self, **values: Any) -> Generator:
+        other = object.__new__(Generator)
+        other._set(**{**vars(self), **values})
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the modules that are found in f, of which a copy would be others."""
+        return {name: value for name, value in vars(self).items() if name != "modules"}
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        return f"Generator({name}, latent={self.latent!r})"
+
+    @property
+    def latent(self) -> Space:
+        """The space latents are drawn from: the prior, with the truncation and the choices that were made."""
+        space = self.base
+        if self.choices:
+            if not isinstance(space, Joint):
+                raise InvalidArgument(f"{self!r} has no named parts: .given() needs gentest.Joint(z=..., label=...)")
+            space = space.given(self.choices)
+        return space if self.psi == 1.0 else space.truncated(self.psi)
+
+    def truncated(self, psi: float) -> Generator:
+        """The same f, every latent drawn toward the space's mean: mean + psi (z - mean), psi in (0, 1].
+
+        (Marchesi 2017, arXiv:1706.00082; Karras et al. 2019, arXiv:1812.04948.)
+        """
+        return self._but(psi=self.psi * check_psi(psi))
+
+    def given(self, **choices: int) -> Generator:
+        """The same f with choices made: `.given(label=3)` fixes the part `label` of a `Joint`."""
+        other = self._but(choices=MappingProxyType({**self.choices, **choices}))
+        if not isinstance(self.base, Joint):
+            raise InvalidArgument(f"{self.base!r} has no named parts: .given() needs gentest.Joint(z=..., label=...)")
+        self.base.given(other.choices)
+        return other
+
+    def under(self, prior: Space) -> Generator:
+        """The same f under another prior of the same shape; a truncation and choices stay."""
+        if not isinstance(prior, Space):
+            raise InvalidArgument.expected("a latent space such as gentest.Uniform(128)", "prior", prior)
+        ours = {name: (part.shape, part.n_choices) for name, part in self.base.parts.items()}
+        theirs = {name: (part.shape, part.n_choices) for name, part in prior.parts.items()}
+        if ours != theirs:
+            raise InvalidArgument(f"Expected a prior of the shape of {self.base!r} but got prior={prior!r}")
+        if isinstance(prior, Joint):  # in the order of the parts here, by which probes draw for them
+            prior = Joint(**{name: prior.parts[name] for name in self.base.parts})
+        return self._but(base=prior)
+
+    @functools.cached_property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The modules that f is, or holds."""
+        return tuple(thing for thing in held(self.function) if isinstance(thing, nn.Module))
+
+    def to(self, device: torch.device) -> None:
+        """Put f's modules in eval mode and on the device.
+
+        Modules that accelerate's hooks place stay where they are, as do those that refuse to be moved and have no
+        weights elsewhere. Raises `GeneratorError`, which names the part, for others that cannot be moved.
+        """
+        for module in self.modules:
+            place(to_eval_mode(module), device)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the identity of f: its weights, its code, and the values that it refers to.
+
+        The same however weights were stored or loaded, and in every process that runs the same version of Python. It is
+        computed anew at each call, since all of that can be changed in place. A generator with a part that cannot be
+        read, and without an `identity`, has another fingerprint at each call.
+
+        >>> import gentest, torch
+        >>> net = torch.nn.Linear(8, 8)
+        >>> one, other = (gentest.Generator(net, latent=gentest.Normal(8), images=False) for _ in range(2))
+        >>> one.fingerprint() == other.fingerprint()
+        True
+        """
+        return identify(self.function, name=self.identity).digest[:16]
+
+    def outputs(self, latents: Batch, noise: Batch | None = None, *, chance: int = 0) -> Tensor:
+        """What f returns for a batch, as float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
+
+        Outputs that are no images are [B, ...], mapped where a range is declared. Random numbers that f draws by
+        itself, from torch, NumPy or `random`, come from a state that `chance` seeds, the same at every call, and that
+        is restored after it. f is given copies of the latents, which it may change. Raises `GeneratorError`, with the
+        cause, where f raises or returns something else than B outputs.
+        """
+        sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
+        first = next(iter(latents.values()))
+        n, device = first.shape[0], first.device
+        inputs = [latents[""]] if list(latents) == [""] else []
+        named = {**({} if inputs else latents), **(noise or {})}
+
+        def call(dtype: torch.dtype | None) -> Any:
+            own = [_copy(z, dtype) for z in inputs]
+            own_named = {name: _copy(z, dtype) for name, z in named.items()}
+            with pinned_rng(device, chance):
+                return self.function(*own, **own_named)
+
+        try:
+            raw = called(call, self.modules)
+        except GeneratorError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):  # whoever asked may ask for fewer at once
+                raise
+            raise failure(error, self.function, self.latent, sizes, inputs, named, self.modules) from error
+        if self.images:
+            return as_images(raw, n, sizes, self.output_range)
+        return as_values(raw, n, sizes, self.output_range)
+
+
+def check_generator(value: object) -> Generator:
+    """A generator, checked."""
+    if not isinstance(value, Generator):
+        raise InvalidArgument.expected("a gentest.Generator", "generator", value)
+    return value
+
+
+def _copy(z: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A copy of latents or noise, which f may change, in a dtype where one is given; choices keep their own."""
+    return z.clone() if dtype is None or not z.is_floating_point() else z.to(dtype, copy=True)
+
+
+def _checked_range(output_range: object) -> tuple[float, float]:
+    try:
+        low, high = (float(v) for v in output_range)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, OverflowError):
+        low = high = 0.0
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise InvalidArgument.expected("a range (low, high) with low < high", "output_range", output_range)
+    return low, high

@@ -1,0 +1,242 @@
+"""ONNX graphs, run by onnxruntime."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gentest.errors import GeneratorError, InvalidArgument, first_line
+from gentest.generators.arrays import as_tensor
+from gentest.generators.fixed_batch import in_batches_of
+from gentest.generators.weights import Holder, Weight
+from gentest.spaces import Part, Space
+
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    **{f"tensor({name})": name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+    "tensor(bool)": "bool",
+}
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])")
+"""How a protobuf says where external data lies: a field of that name, the length of the value, and the value."""
+CHUNK = 1 << 20
+Provider: TypeAlias = "str | tuple[str, Mapping[str, Any]]"
+"""What onnxruntime runs on: a name, or a pair of a name and its options."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a graph: its name, NumPy dtype, and sizes, None where they are not fixed."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    """Empty where even their number is not declared."""
+
+    def __str__(self) -> str:
+        return f"{self.name!r} ({self.dtype}{f' {_sizes(self.shape)}' if self.shape else ''})"
+
+
+class OnnxModel(Holder):
+    """An ONNX graph as a callable on tensors: `f(z)`, or `f(z=..., label=...)` by the names of its inputs.
+
+    `model` is the path of a .onnx file, or its bytes. `output` names the output that is returned, the first unless
+    said. Values are cast to what the graph declares, and a graph of one fixed batch size is called as often as it
+    takes. It runs where its inputs are: on a GPU where onnxruntime can, or by the `providers` that are named, each a
+    name or a pair of a name and its options. `sess_options` is an `onnxruntime.SessionOptions`.
+
+    To give a label as one-hot, or whatever else the graph wants otherwise than gentest draws it, wrap it:
+
+        model = gentest.generators.onnx.OnnxModel("gan.onnx")
+        gentest.Generator(
+            lambda z, label: model(z=z, label=torch.nn.functional.one_hot(label, 10)),
+            latent=gentest.Joint(z=gentest.Normal(64), label=gentest.Categorical(10)),
+        )
+
+    Raises `InvalidArgument` where onnxruntime is not installed, where the model cannot be loaded, and for an output
+    that it does not have.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        *,
+        output: str | None = None,
+        providers: Sequence[Provider] | None = None,
+        sess_options: Any = None,
+    ) -> None:
+        if not isinstance(model, (str, os.PathLike, bytes)):
+            raise InvalidArgument.expected("the path of a .onnx file, or its bytes", "model", model)
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise InvalidArgument(
+                f"an ONNX model needs onnxruntime: pip install 'pytest-gentest[onnx]' ({error})"
+            ) from error
+        known = onnxruntime.get_available_providers()  # of another, onnxruntime takes the CPU and says so aside
+        if isinstance(providers, str) or not all(
+            _name_of(p) in known for p in (() if providers is None else providers)
+        ):
+            what = f"a list of {', '.join(known)}, or of pairs (name, {{option: value}})"
+            raise InvalidArgument.expected(what, "providers", providers)
+        if sess_options is not None and not isinstance(sess_options, onnxruntime.SessionOptions):
+            raise InvalidArgument.expected("an onnxruntime.SessionOptions", "sess_options", sess_options)
+        self._runtime = onnxruntime
+        self._model = model if isinstance(model, bytes) else os.fspath(model)
+        self._providers = None if providers is None else list(providers)
+        self._options = sess_options
+        self._sessions: dict[int | None, Any] = {}
+        """By the index of a GPU, None for the CPU."""
+        session = self._session(torch.device("cpu"))
+        self.inputs = tuple(_declared(value) for value in session.get_inputs())
+        names = [value.name for value in session.get_outputs()]
+        if output is not None and output not in names:
+            raise InvalidArgument.expected(f"one of the model's outputs, {', '.join(names)}", "output", output)
+        self.output = names[0] if output is None else output
+        self.digest = _digest(self._model)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from the model: sessions of onnxruntime cannot be copied. Raises `TypeError` for `sess_options`."""
+        if self._options is not None:
+            raise TypeError(
+                "an OnnxModel with sess_options cannot be copied to another process: leave sess_options out"
+            )
+        return partial(OnnxModel, output=self.output, providers=self._providers), (self._model,)
+
+    def __repr__(self) -> str:
+        name = "bytes" if isinstance(self._model, bytes) else Path(self._model).name
+        return f"OnnxModel({name}, {', '.join(map(str, self.inputs))})"
+
+    @property
+    def weights(self) -> Sequence[Weight | str]:
+        return self.digest, self.output
+
+    def check(self, latent: Space, noise: Mapping[str, Part]) -> None:
+        """Refuses a latent space and noise that the graph's inputs do not take."""
+        parts = {**latent.parts, **noise}
+        names = {value.name: value for value in self.inputs}
+        if "" in parts:
+            (free,) = [set(names) - set(noise)]
+            if len(free) == 1:
+                parts[free.pop()] = parts.pop("")
+        if set(parts) != set(names):
+            given = " and ".join([repr(latent), *(f"noise {name!r}" for name in noise)])
+            raise InvalidArgument(
+                f"the model takes {', '.join(map(str, self.inputs))}, and that is not {given}: name each input, as in "
+                f"gentest.Joint({', '.join(f'{name}=...' for name in names)})"
+            )
+        for name, part in parts.items():
+            declared = names[name].shape
+            if declared and not _fits(declared, (None, *part.shape)):
+                raise InvalidArgument(
+                    f"the model takes {names[name]}, and {part!r} gives {_sizes((None, *part.shape))}; "
+                    "to give it otherwise, wrap gentest.generators.onnx.OnnxModel in a function"
+                )
+
+    def __call__(self, *latents: Tensor, **named: Tensor) -> Tensor:
+        free = [value.name for value in self.inputs if value.name not in named]
+        inputs = {**(dict(zip(free, latents, strict=True)) if len(latents) == len(free) == 1 else {}), **named}
+        if set(inputs) != {value.name for value in self.inputs}:
+            given = [*(["one without a name"] * len(latents)), *map(repr, named)]
+            raise GeneratorError(
+                f"the model takes {', '.join(map(str, self.inputs))} but was given {', '.join(given) or 'nothing'}"
+            )
+        fixed = {value.shape[0] for value in self.inputs if value.shape}
+        size = fixed.pop() if len(fixed) == 1 else None  # several that differ are onnxruntime's to refuse
+        made: Tensor = in_batches_of(size, self._run, inputs)
+        return made
+
+    def _run(self, inputs: dict[str, Tensor]) -> Tensor:
+        session = self._session(next(iter(inputs.values())).device)
+        arrays = {value.name: _cast(inputs[value.name], value) for value in self.inputs}
+        (made,) = session.run([self.output], arrays)
+        if not isinstance(made, np.ndarray):
+            raise GeneratorError(f"output {self.output!r} is a {type(made).__name__}; expected a tensor")
+        return as_tensor(made)
+
+    def _session(self, device: torch.device) -> Any:
+        """The session for a device, made at first use."""
+        on_gpu = device.type == "cuda" and CUDA in self._runtime.get_available_providers()
+        index = (device.index or 0) if on_gpu else None
+        if index not in self._sessions:
+            own = [CPU] if index is None else [(CUDA, {"device_id": index}), CPU]
+            self._sessions[index] = self._opened(own if self._providers is None else self._providers)
+        return self._sessions[index]
+
+    def _opened(self, providers: Sequence[Any]) -> Any:
+        try:
+            return self._runtime.InferenceSession(self._model, sess_options=self._options, providers=providers)
+        except Exception as error:  # onnxruntime's own have no base of their own
+            said = "its bytes" if isinstance(self._model, bytes) else repr(self._model)
+            raise InvalidArgument(f"onnxruntime cannot load the model {said}: {first_line(error)}") from error
+
+
+def _name_of(provider: object) -> object:
+    """The name of a provider that is a name or a pair (name, options); None of anything else."""
+    if isinstance(provider, (tuple, list)) and len(provider) == 2 and isinstance(provider[1], Mapping):
+        return provider[0]
+    return provider if isinstance(provider, str) else None
+
+
+def _declared(value: Any) -> Input:
+    if value.type not in DTYPES:
+        raise InvalidArgument(
+            f"input {value.name!r} of the model is a {value.type}; expected one of {', '.join(DTYPES)}"
+        )
+    sizes = tuple(n if isinstance(n, int) and n > 0 else None for n in value.shape or ())
+    return Input(value.name, DTYPES[value.type], sizes)
+
+
+def _cast(value: Tensor, declared: Input) -> np.ndarray[Any, Any]:
+    array = value.detach().cpu().numpy()
+    if array.dtype.kind == "f" and np.dtype(declared.dtype).kind != "f":
+        raise GeneratorError(f"the model takes {declared} but was given {array.dtype} values")
+    return np.ascontiguousarray(array, dtype=declared.dtype)
+
+
+def _fits(declared: Sequence[int | None], given: Sequence[int | None]) -> bool:
+    """Whether inputs of a size are what a graph declares; None is any number."""
+    return len(declared) == len(given) and all(
+        d is None or n is None or d == n for d, n in zip(declared, given, strict=True)
+    )
+
+
+def _sizes(shape: Sequence[int | None]) -> str:
+    return f"[{', '.join('?' if n is None else str(n) for n in shape)}]"
+
+
+def is_within(name: str) -> bool:
+    """Whether a name that stands in a file means one in the same folder, or in one below it.
+
+    >>> is_within("weights.bin"), is_within("../weights.bin"), is_within("/dev/zero")
+    (True, False, False)
+    """
+    path = PurePath(name)
+    return "\0" not in name and not path.is_absolute() and ".." not in path.parts
+
+
+def _digest(model: str | bytes) -> str:
+    """The SHA-256 of a model's bytes, and of the files that it says hold its weights."""
+    path = None if isinstance(model, bytes) else Path(model)
+    content = model if isinstance(model, bytes) else Path(model).read_bytes()
+    digest = hashlib.sha256(content)
+    names = [content[m.end() : m.end() + m[1][0]].decode("utf-8", "replace") for m in LOCATION.finditer(content)]
+    for name in sorted(set(names)):
+        if path is not None and is_within(name) and (path.parent / name).is_file():
+            with suppress(OSError), (path.parent / name).open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,313 @@
+"""Read what a generator returned: one tensor of outputs, whatever it came in. Runs and `gentest init` ask here.
+
+A tensor or array is taken as it is. A tuple, list, dictionary, dataclass, named tuple or model output (of diffusers and
+transformers) is read where one tensor in it can be the outputs; a list of one image for each latent is stacked, PIL's
+too. Anything else is a `WrongOutputs`, whose one line has the code to write.
+
+Images are channels first, [B, C, H, W], unless the last axis is 1 to 4 and the two before it are longer: those are
+[B, H, W, C]. Where both the second axis and the last are 1 to 4, the second is the channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gentest.errors import WrongOutputs
+from gentest.generators.arrays import as_tensor
+
+TANH = (-1.0, 1.0)
+BYTES = (0.0, 255.0)
+"""The range of PIL's pixels, and of what else is 8 bits deep."""
+MOST_CHANNELS = 4
+DEPTH = 3
+"""Containers within each other that are looked through."""
+MOST_FIELDS = 64
+"""Of one container."""
+SHOWN = 4
+"""Of several tensors, so many are named."""
+CONVENTIONAL = ("sample", "samples", "images", "frames")
+"""How diffusers and transformers call the outputs among other tensors."""
+Range: TypeAlias = "tuple[float, float] | None"
+Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The tensor that is a generator's outputs, [n, ...], and the code that picks it of what was returned."""
+
+    values: Tensor
+    code: str = "x"
+    pixels: bool = False
+    """Whether they are known to be pictures of 8 bits: PIL's, from 0 to 255."""
+    turned: bool = False
+    """Whether they came channels last."""
+
+    @property
+    def name(self) -> str:
+        """The last key or field in the code."""
+        return self.code.rpartition("[")[2].strip("']\"") if self.code.endswith("]") else self.code.rpartition(".")[2]
+
+    def __str__(self) -> str:
+        return f"{self.code} {tuple(self.values.shape)}"
+
+
+def as_images(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
+    """Images [n, C, H, W], the range (tanh's, unless declared) mapped to [0, 1]; `sizes` are those of the latents.
+
+    PIL's pixels run from 0 to 255 whatever range is declared; uint8 in a tensor or array needs `output_range`, since it
+    may be a mask. Raises `WrongOutputs`.
+    """
+    read = read_images(raw, n, sizes)
+    x = read.values
+    if read.pixels:
+        return _mapped(x, BYTES)
+    if x.dtype == torch.uint8 and output_range is None:
+        raise WrongOutputs("the generator returned uint8 values; say Generator(..., output_range=(0, 255))")
+    if x.dtype == torch.uint8 and read.turned and output_range is not None and bool((x > output_range[1]).any()):
+        low, high = output_range
+        raise WrongOutputs(
+            f"the generator returned uint8 values up to {x.max().item()}, channels last, and "
+            f"output_range=({low:g}, {high:g}) is declared; say Generator(..., output_range=(0, 255))"
+        )
+    return _mapped(x, output_range or TANH)
+
+
+def as_values(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
+    """Outputs [n, ...] of any kind, in their own units unless a range is declared; numbers [n] become [n, 1].
+
+    Raises `WrongOutputs`.
+    """
+    read = read_values(raw, n, sizes)
+    own_range = BYTES if read.pixels and output_range is not None else output_range
+    return _mapped(read.values, own_range or (0.0, 1.0))
+
+
+def read_images(raw: object, n: int, sizes: Sizes) -> Outputs:
+    """Images [n, C, H, W] in their own units and dtype. Raises `WrongOutputs`."""
+    read = _chosen(raw, n, sizes, images=True)
+    x = read.values
+    if x.ndim == 3:
+        x = x[:, None]
+    if x.ndim != 4 or x.shape[0] != n or 0 in x.shape[1:]:
+        raise WrongOutputs(
+            f"the generator returned shape {tuple(read.values.shape)}{_of(read)} for latents {sizes}; "
+            f"expected [{n}, C, H, W] or [{n}, H, W]"
+            + ("; of outputs that are no images say images=False" if x.ndim and x.shape[0] == n else "")
+        )
+    if x.is_complex():
+        raise WrongOutputs("the generator returned complex values; expected real images")
+    first = x if read.pixels else _channels_first(x)
+    return Outputs(first, read.code, read.pixels, turned=first is not x)
+
+
+def read_values(raw: object, n: int, sizes: Sizes) -> Outputs:
+    """Outputs [n, ...] in their own units and dtype; numbers [n] become [n, 1]. Raises `WrongOutputs`."""
+    read = _chosen(raw, n, sizes, images=False)
+    x = read.values
+    if x.ndim == 1:
+        x = x[:, None]
+    if x.ndim < 1 or x.shape[0] != n or 0 in x.shape:
+        shape = tuple(read.values.shape)
+        raise WrongOutputs(f"the generator returned shape {shape}{_of(read)} for latents {sizes}; expected [{n}, ...]")
+    if x.is_complex():
+        raise WrongOutputs("the generator returned complex values; expected real ones: return torch.view_as_real(x)")
+    return Outputs(x, read.code, read.pixels)
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    """Images [B, C, H, W] of those in either layout."""
+    _, first, middle, last = x.shape
+    if first <= MOST_CHANNELS or last > MOST_CHANNELS:
+        return x
+    if middle > MOST_CHANNELS:
+        return x.permute(0, 3, 1, 2).contiguous()
+    if last in (1, 3):  # a picture of at most 4 columns, or feature maps of at most 4 pixels
+        raise WrongOutputs(
+            f"the generator returned shape {tuple(x.shape)}, which may be channels last; expected [B, C, H, W]: "
+            "return x.permute(0, 3, 1, 2), or say images=False"
+        )
+    return x
+
+
+def _of(read: Outputs) -> str:
+    return "" if read.code == "x" else f" in {read.code}"
+
+
+def _chosen(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
+    """The tensor in what was returned that is its outputs. Raises `WrongOutputs` where none is, or several may be."""
+    expected = f"a tensor or array of {'images' if images else 'outputs'}"
+    if isinstance(raw, torch.distributions.Distribution):
+        raise WrongOutputs(f"the generator returned a {type(raw).__name__} distribution: return x.mean")
+    whole = _whole(raw, "x")
+    there = [whole] if whole is not None else list(_within(raw, n, "x", images=images))
+    there = list({id(read.values): read for read in reversed(there)}.values())[::-1]  # one that stands there twice
+    if not there:
+        raise WrongOutputs(f"the generator returned {_kind(raw)}{_items(raw)}; expected {expected}")
+    if there[0].values.is_meta:
+        raise WrongOutputs("the generator returned a tensor on the meta device, which holds no values")
+    if len(there) == 1:
+        return there[0]
+    fit = [read for read in there if _may_be(read.values, n, images=images)]
+    if len(fit) > 1 and len(named := [read for read in fit if read.name in CONVENTIONAL]) == 1:
+        return named[0]
+    if len(fit) == 1:
+        return fit[0]
+    what = " and ".join(map(str, (fit or there)[:SHOWN]))
+    if not fit:
+        shape = f"[{n}, C, H, W]" if images else f"[{n}, ...]"
+        raise WrongOutputs(f"the generator returned {_kind(raw)} of {what} for latents {sizes}; expected one {shape}")
+    raise WrongOutputs(
+        f"the generator returned {_kind(raw)} in which {what} may be its outputs: "
+        f"return {fit[0].code}, or whichever is meant"
+    )
+
+
+def _may_be(x: Tensor, n: int, *, images: bool) -> bool:
+    """Whether a tensor has a row for each latent, and images two sides."""
+    return x.ndim > 0 and len(x) == n and (not images or x.ndim in (3, 4))
+
+
+def _within(raw: object, n: int, code: str, *, images: bool, depth: int = DEPTH) -> Iterator[Outputs]:
+    """Each tensor that a container holds, with the code that picks it; rows in a list are one tensor."""
+    if (whole := _whole(raw, code)) is not None:
+        yield whole
+    elif isinstance(raw, (list, tuple)) and (stacked := _stacked(raw, n, code, images=images)) is not None:
+        yield stacked
+    elif depth:
+        for picked, value in _fields(raw, code):
+            yield from _within(value, n, picked, images=images, depth=depth - 1)
+
+
+def _whole(raw: object, code: str) -> Outputs | None:
+    """A tensor, an array, or numbers in nested lists; None of anything else."""
+    if isinstance(raw, Tensor):
+        return Outputs(raw.dequantize() if raw.is_quantized else raw, code)
+    if isinstance(raw, (list, tuple)):
+        leaf: object = raw
+        while isinstance(leaf, (list, tuple)) and len(leaf):
+            leaf = leaf[0]
+        if not isinstance(leaf, (int, float, complex, str, np.generic)):
+            return None
+        try:
+            array = np.asarray(raw)
+        except ValueError:  # of several lengths
+            return None
+        return None if array.dtype == object else Outputs(as_tensor(array), code)
+    is_array = hasattr(raw, "__array__") and not isinstance(raw, type) and not hasattr(raw, "getbands")  # PIL's
+    if isinstance(raw, (np.ndarray, np.generic)) or is_array:
+        return Outputs(as_tensor(np.asarray(raw)), code)
+    return None
+
+
+def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Outputs | None:
+    """Rows [n, ...] of a list with one output for each latent; None of a list that is something else."""
+    if not n or len(rows) != n or hasattr(rows, "_fields"):
+        return None
+    read = [_row(row) for row in rows]
+    found = [row for row in read if row is not None]
+    if len(found) < n or len({row.pixels for row in found}) > 1:
+        return None
+    shapes = {tuple(row.values.shape) for row in found}
+    if len(shapes) > 1:
+        if found[0].pixels:
+            raise WrongOutputs(f"the generator returned PIL images of several sizes: {sorted(shapes)}")
+        return None
+    (shape,) = shapes
+    if found[0].pixels:
+        return Outputs(torch.stack([row.values for row in found]), code, pixels=True)
+    single = bool(shape) and shape[0] == 1
+    if single and n == 1:  # a batch of one in a list, or the one output of a list: the same values
+        return Outputs(found[0].values, f"{code}[0]")
+    if single and images and len(shape) == 4:
+        return Outputs(torch.cat([row.values for row in found]), code)
+    if single and not images:
+        raise WrongOutputs(
+            f"the generator returned a list of {n} tensors {list(shape)}: return torch.cat(x), or torch.stack(x)"
+        )
+    if images and len(shape) not in (2, 3):
+        return None
+    return Outputs(torch.stack([row.values for row in found]), code)
+
+
+def _row(row: object) -> Outputs | None:
+    """One output of a list: a tensor or array, a PIL image [C, H, W], or a video [T, C, H, W] as a list of those."""
+    if (whole := _whole(row, "")) is not None:
+        return whole
+    if isinstance(row, (list, tuple)) and row:
+        frames = [_row(frame) for frame in row]
+        if all(frame is not None and frame.pixels for frame in frames):
+            pictures = [frame.values for frame in frames if frame is not None]
+            if len({picture.shape for picture in pictures}) == 1:
+                return Outputs(torch.stack(pictures), "", pixels=True)
+        return None
+    return _picture(row)
+
+
+def _picture(row: object) -> Outputs | None:
+    """A PIL image as [C, H, W]: 1 channel where it is grey, 4 with alpha, else 3. None of anything else."""
+    if not hasattr(row, "getbands"):
+        return None
+    from PIL import Image
+
+    if not isinstance(row, Image.Image):
+        return None
+    if row.mode in ("I", "F") or row.mode.startswith("I;"):
+        raise WrongOutputs(
+            f"the generator returned PIL images of mode {row.mode!r}, whose values have no known range: "
+            "return them as an array"
+        )
+    grey, alpha = row.mode in ("1", "L"), row.mode in ("RGBA", "LA", "PA")
+    array = np.array(row.convert("L" if grey else "RGBA" if alpha else "RGB"))
+    x = torch.from_numpy(array)
+    return Outputs(x[None] if grey else x.permute(2, 0, 1), "", pixels=True)
+
+
+def _fields(raw: object, code: str) -> list[tuple[str, object]]:
+    """What a container holds, each with the code that picks it."""
+    if isinstance(raw, Mapping):
+        found = [(f"{code}[{key!r}]", value) for key, value in raw.items()]
+    elif isinstance(raw, tuple) and hasattr(raw, "_fields"):
+        found = [(f"{code}.{name}", value) for name, value in zip(raw._fields, raw, strict=False)]
+    elif isinstance(raw, (list, tuple)):
+        found = [(f"{code}[{i}]", value) for i, value in enumerate(raw)]
+    elif isinstance(raw, (type, torch.nn.Module)) or callable(raw):
+        return []
+    elif is_dataclass(raw):
+        found = [(f"{code}.{field.name}", getattr(raw, field.name)) for field in fields(raw)]
+    else:
+        names = [name for name in getattr(raw, "__dict__", {}) if not name.startswith("_")]
+        names += [name for name in CONVENTIONAL if name not in names]
+        found = [(f"{code}.{name}", _attribute(raw, name)) for name in names]
+    return found[:MOST_FIELDS]
+
+
+def _items(raw: object) -> str:
+    """The types that a list or a dictionary holds, where it holds any."""
+    items = list(raw.values() if isinstance(raw, Mapping) else raw if isinstance(raw, (list, tuple)) else ())
+    names = list(dict.fromkeys(type(item).__name__ for item in items))
+    return f" of {', '.join(names[:SHOWN])}" if names else ""
+
+
+def _attribute(raw: object, name: str) -> object:
+    """An attribute of an object, None where it has none: a property is code that raises what it likes."""
+    try:
+        return getattr(raw, name, None)
+    except Exception:
+        return None
+
+
+def _kind(raw: object) -> str:
+    """What was returned, in words: `a tuple`, `an Image`."""
+    name = type(raw).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _mapped(raw: Tensor, output_range: tuple[float, float]) -> Tensor:
+    low, high = output_range
+    return (raw.to(torch.float32) - low).div_(high - low)

@@ -1,0 +1,111 @@
+"""TorchScript modules, and programs that `torch.export` wrote, from files or as they are.
+
+A TorchScript module is an `nn.Module`, and `gentest.Generator` takes it as any other; only loading one warns, in newer
+versions of torch, that TorchScript is deprecated. A program of `torch.export` has no train and eval modes: it stays as
+it was exported, and computes for the one size of batch that it was exported with unless that was said to be dynamic.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from gentest._support.tensors_only import tensors_only
+from gentest.errors import InvalidArgument, first_line
+from gentest.generators.fixed_batch import in_batches_of
+from gentest.generators.weights import Holder, Weight
+
+SEEN = "given"
+"""The name of a latent that is passed without one."""
+
+
+def _is_path(value: object) -> bool:
+    """Whether a value names a file."""
+    return isinstance(value, (str, os.PathLike))
+
+
+def scripted(model: object) -> nn.Module:
+    """A TorchScript module, of a file or as it is."""
+    if _is_path(model):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the user knows that it is TorchScript
+                model = torch.jit.load(model, map_location="cpu")  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError, OSError) as error:
+            raise InvalidArgument.expected(
+                "a file of torch.jit.save", "model", model, hint=first_line(error)
+            ) from error
+    if not isinstance(model, torch.jit.ScriptModule):
+        hint = "; use Generator.from_exported" if isinstance(model, ExportedProgram) else ""
+        raise InvalidArgument(
+            f"Expected a TorchScript module or the path of one but got a {type(model).__name__}{hint}"
+        )
+    return model
+
+
+@dataclass(frozen=True, eq=False)
+class Exported(Holder):
+    """A program of `torch.export` as a callable on batches of any size."""
+
+    module: nn.Module
+    size: int | None
+    """The one size of batch that it takes; None where that is dynamic."""
+    program: ExportedProgram
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from the program, with the weights that it has now: what runs it cannot be copied."""
+        torch.export.save(self.program, into := io.BytesIO())
+        return _again, (into.getvalue(), self.module.state_dict())
+
+    @property
+    def weights(self) -> Sequence[Weight | str]:
+        return (self.module,)
+
+    def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
+        def call(inputs: dict[str, Tensor]) -> Any:
+            given = [inputs.pop(f"{SEEN} {at}") for at in range(len(latents))]
+            return self.module(*given, **inputs)
+
+        return in_batches_of(self.size, call, {**{f"{SEEN} {at}": z for at, z in enumerate(latents)}, **named})
+
+
+def exported(model: object) -> Exported:
+    """A program of `torch.export`, of a file or as it is."""
+    if _is_path(model):
+        try:
+            with tensors_only():  # torch itself would unpickle whatever stands for the inputs it was exported with
+                model = torch.export.load(model)  # type: ignore[arg-type]
+        except Exception as error:  # whatever a file that is none makes it raise
+            hint = f"{first_line(error)}: torch.export.save writes one, its name ends in .pt2"
+            raise InvalidArgument.expected("a file of torch.export.save", "model", model, hint=hint) from error
+    if not isinstance(model, ExportedProgram):
+        what = "a program of torch.export.export or the path of one"
+        raise InvalidArgument(f"Expected {what} but got a {type(model).__name__}")
+    return Exported(model.module(), _batch_size(model), model)
+
+
+def _again(program: bytes, weights: dict[str, Any]) -> Exported:
+    made = exported(torch.export.load(io.BytesIO(program)))
+    made.module.load_state_dict(weights)
+    return made
+
+
+def inputs_of(program: ExportedProgram) -> list[Tensor]:
+    """What stands for each tensor that a program is given: its shape, with names for the sizes that may vary."""
+    names = set(program.graph_signature.user_inputs)
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def _batch_size(program: ExportedProgram) -> int | None:
+    """The size of batch that a program was exported for, None where it takes any."""
+    sizes = {size for v in inputs_of(program) if v.ndim and isinstance(size := v.shape[0], int)}
+    return sizes.pop() if len(sizes) == 1 else None

@@ -1,0 +1,125 @@
+"""The modules, tensors and arrays that a callable is or holds."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gentest.errors import GeneratorError, in_a_line, out_of_memory
+
+Weight: TypeAlias = "nn.Module | Tensor | np.ndarray[Any, Any]"
+
+LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype)
+REACH, MOST = 6, 10_000
+"""How many references away from a callable, and among how many objects, its weights are looked for."""
+
+
+HOOK = "_hf_hook"
+"""How accelerate marks a module whose weights it moves by itself, from the CPU or disk and back."""
+
+
+class Holder(ABC):
+    """An f that says itself what it computes with: its fields would not show it, or show what changes by itself."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Sequence[Weight | str]:
+        """Its modules, tensors and arrays, and in words whatever else tells it from another f of the same weights."""
+
+    @property
+    def content(self) -> Sequence[object]:
+        """Everything that decides what it computes: what `gentest.generators.identity` reads of it."""
+        return self.weights
+
+
+def held(function: object) -> list[Weight | str]:
+    """The modules, tensors and arrays that a callable is or holds, through methods, partials, closures and globals that
+    it names, fields, lists and dictionaries; what belongs to a module counts as the module, and a `Holder` is asked."""
+    found: list[Weight | str] = []
+    seen: set[int] = set()
+    level: list[object] = [function]
+    for _ in range(REACH):
+        if len(seen) > MOST:
+            break
+        fresh = [thing for thing in level if id(thing) not in seen and not isinstance(thing, LEAVES)]
+        seen.update(map(id, level))
+        level = []
+        for thing in {id(thing): thing for thing in fresh}.values():
+            if isinstance(thing, Holder):
+                found += thing.weights
+            elif isinstance(thing, (nn.Module, Tensor, np.ndarray)):
+                found.append(thing)
+            else:
+                level += _references(thing)
+    return found
+
+
+def to_eval_mode(module: nn.Module) -> nn.Module:
+    """The module in eval mode; within it a program of `torch.export`, which has no modes, stays as it was exported."""
+    try:
+        module.eval()
+    except NotImplementedError:
+        for part in module.modules():
+            part.training = False
+    return module
+
+
+def place(module: nn.Module, device: torch.device) -> None:
+    """Move a module to a device, unless accelerate places its parts or it is there already and refuses to be moved.
+
+    Raises `GeneratorError`, which names the part and what to do, where a part has no values (it is on meta) or is on
+    another device and cannot be moved.
+    """
+    parts = dict(module.named_modules())
+    if any(hasattr(part, HOOK) for part in parts.values()):
+        return
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    kind = type(module).__name__
+    if on_meta := next((name for name, tensor in tensors if tensor.is_meta), None):
+        raise GeneratorError(
+            f"{kind} cannot be called: its {on_meta!r} is on the meta device, which holds no values; "
+            "load its weights first, as in load_state_dict(state, assign=True)"
+        )
+    try:
+        module.to(device)
+    except Exception as error:  # whatever somebody's .to raises
+        if out_of_memory(error):
+            raise
+        if away := next((name for name, tensor in tensors if not _is_on(tensor.device, device)), None):
+            there = dict(tensors)[away].device
+            raise GeneratorError(
+                f"{kind} cannot be moved to {device} ({in_a_line(error)}), and its {away!r} is on {there}: "
+                f"load it on {device}, or check it with --gentest-device {there}"
+            ) from error
+
+
+def _is_on(there: torch.device, device: torch.device) -> bool:
+    """Whether a tensor's device is the one that is meant; without an index any of its kind is."""
+    return there.type == device.type and (device.index is None or there.index in (None, device.index))
+
+
+def _references(thing: object) -> list[object]:
+    """What an object refers to, one step away."""
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if inspect.ismethod(thing):
+        return [thing.__self__, thing.__func__]
+    if inspect.isfunction(thing):
+        with suppress(ValueError):  # a name that is not bound yet
+            used = inspect.getclosurevars(thing)
+            return [*used.nonlocals.values(), *used.globals.values()]
+        return []
+    if isinstance(thing, (list, tuple)):
+        return list(thing)
+    if isinstance(thing, dict):
+        return list(thing.values())
+    return list(vars(thing).values()) if hasattr(thing, "__dict__") else []

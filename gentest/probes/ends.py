@@ -1,0 +1,143 @@
+"""The ends of probes: a seed's uniforms, shifted where an attack moved them, spliced by the mask, made into latents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from gentest.errors import InvalidArgument
+from gentest.probes import shifts
+from gentest.probes.probe import FULL_MASK, Probe
+from gentest.spaces import Part, Space
+from gentest.spaces.space import Array, Floats
+from gentest.spaces.streams import NEAR, NOISE, uniforms_of
+
+
+def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> dict[str, dict[int, Array]]:
+    """Each part's latent at each end, float64 [N, *shape], the far ends spliced into the near one by the mask."""
+    spliced: dict[str, dict[int, Array]] = {}
+    choice, uniforms = 0, _Uniforms(space, probes, streams)
+    for name, part in space.parts.items():
+        near = uniforms.of(name, NEAR)
+        if part.n_groups == 0:
+            values = part.from_uniforms(near)
+            if part.n_choices:
+                values = np.array(
+                    [probe.choices[choice] if probe.choices else v for probe, v in zip(probes, values, strict=True)]
+                )
+                choice += 1
+            spliced[name] = dict.fromkeys(streams, values)
+            continue
+        keep = kept(space, name, part.dim, probes)
+        spliced[name] = {}
+        for stream in streams:
+            ends = near
+            if stream != NEAR:
+                ends = np.where(keep, uniforms.of(name, stream), near)
+            spliced[name][stream] = part.from_uniforms(ends)
+    return spliced
+
+
+def scores_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> Floats:
+    """The normal scores [N, S * D] of each probe's S ends in the D uniforms of the space, in a shift's order."""
+    uniforms = _Uniforms(space, probes, streams)
+    ends = [uniforms.of(name, stream) for stream in streams for name in space.parts]
+    return np.asarray(ndtri(np.concatenate(ends, axis=1)))
+
+
+def shifted_groups(space: Space, n_ends: int, probe: Probe) -> tuple[int, ...]:
+    """The coordinate groups in which an attack moved a probe, at any of its ends."""
+    if not probe.shift:
+        return ()
+    moved: Array = np.asarray(np.frombuffer(probe.shift, dtype=np.int8).reshape(n_ends, -1).any(axis=0))  # [D]
+    return tuple(g for g, (low, high) in enumerate(_columns(space)) if moved[low:high].any())
+
+
+def with_shift_of(space: Space, n_ends: int, probe: Probe, groups: Sequence[int]) -> Probe:
+    """A probe that an attack moved in these groups only."""
+    steps = np.frombuffer(probe.shift, dtype=np.int8).reshape(n_ends, -1)
+    keep = np.zeros(steps.shape[1], dtype=bool)
+    for g, (low, high) in enumerate(_columns(space)):
+        keep[low:high] = g in groups
+    left = np.where(keep, steps, 0).astype(np.int8)
+    return replace(probe, shift=left.tobytes() if left.any() else b"")
+
+
+def nearer(space: Space, streams: Sequence[int], probe: Probe, share: float) -> Probe:
+    """A probe that an attack moved, only `share` of the way from its sample; its scores as long as between them."""
+    origin = scores_of(space, [replace(probe, shift=b"")], streams)[0]
+    by = shifts.to_scores(probe.shift)
+    there = origin + share * by
+    for block in blocks(space, len(streams)):
+        lengths = [float(np.linalg.norm(scores[block])) for scores in (origin, origin + by, there)]
+        there[block] *= ((1.0 - share) * lengths[0] + share * lengths[1]) / max(lengths[2], 1e-300)
+    return replace(probe, shift=shifts.to_bytes(np.where(by == 0.0, 0.0, there - origin)))
+
+
+def blocks(space: Space, n_ends: int) -> list[slice]:
+    """Where each part of each end lies among the S * D scores of a probe: part after part, end after end."""
+    edges = np.cumsum([0, *[part.dim for part in space.parts.values()] * n_ends]).tolist()
+    return [slice(*span) for span in pairwise(edges)]
+
+
+def _columns(space: Space) -> list[tuple[int, int]]:
+    """Where each coordinate group lies among the D uniforms of one end."""
+    starts = {name: block.start for name, block in zip(space.parts, blocks(space, 1), strict=True)}
+    return [(starts[group.part] + group.low, starts[group.part] + group.high) for group in space.groups]
+
+
+class _Uniforms:
+    """The uniforms of probes at their ends, those of an attack's probes shifted."""
+
+    def __init__(self, space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> None:
+        self._seeds = [probe.seed for probe in probes]
+        self._index = {name: (i, part.dim) for i, (name, part) in enumerate(space.parts.items())}
+        ends = [(stream, name) for stream in streams for name in space.parts]
+        self._blocks = dict(zip(ends, blocks(space, len(streams)), strict=True))
+        n_scores = sum(part.dim for part in space.parts.values()) * len(streams)
+        self._shifts: Floats | None = None
+        if any(probe.shift for probe in probes):
+            self._shifts = np.zeros((len(probes), n_scores))
+            for row, probe in enumerate(probes):
+                if probe.shift:
+                    if len(probe.shift) != n_scores:
+                        what = f"a shift of {n_scores} scores ({len(streams)} ends in {space!r})"
+                        raise InvalidArgument(f"Expected {what} but got one of {len(probe.shift)}")
+                    self._shifts[row] = shifts.to_scores(probe.shift)
+
+    def of(self, name: str, stream: int) -> Floats:
+        """Uniforms [N, dim] of one part at one end."""
+        index, dim = self._index[name]
+        own = uniforms_of(self._seeds, stream, index, dim)
+        block = self._blocks.get((stream, name))
+        return own if self._shifts is None or block is None else shifts.moved(own, self._shifts[:, block])
+
+
+def kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which coordinates take the far end's uniforms, [N, dim]."""
+    keep = np.ones((len(probes), dim), dtype=bool)
+    for row, probe in enumerate(probes):
+        if probe.mask != FULL_MASK:
+            for g, group in enumerate(space.groups):
+                if group.part == name and not probe.mask >> g & 1:
+                    keep[row, group.low : group.high] = False
+    return keep
+
+
+def rounded(values: Array) -> Array:
+    """Latents as a generator is given them: float32, but for choices."""
+    return values if values.dtype == np.int64 else values.astype(np.float32)
+
+
+def noise(spaces: Mapping[str, Part], probes: Sequence[Probe], n_points: int) -> dict[str, Array]:
+    """A stochastic generator's noise inputs [N, P, *shape], from each probe's seed: the same for all its latents."""
+    drawn, seeds = {}, [probe.seed for probe in probes]
+    for index, (name, part) in enumerate(spaces.items()):
+        values = part.from_uniforms(uniforms_of(seeds, NOISE, index, part.dim))
+        drawn[name] = rounded(values)[:, None].repeat(n_points, axis=1)
+    return drawn

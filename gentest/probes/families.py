@@ -1,0 +1,215 @@
+"""Families of probes: how a probe becomes latents [N, P, *shape].
+
+`points`, `segments`, `neighbours` and `steps` are here, `along` a direction is in `gentest.probes.ways`. A family
+places the ends of its probes, samples of the prior each, and the latents between them on the paths of the space.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from gentest._support.arguments import as_number, is_whole, number_word
+from gentest.errors import InvalidArgument
+from gentest.probes.ends import ends_of, rounded
+from gentest.probes.probe import FULL_WINDOW, Probe
+from gentest.spaces import Space
+from gentest.spaces.space import Array, Floats
+from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, uniforms_of
+
+LEAST_STEP = 1e-6
+"""The smallest step, as a share of the way between two samples. Latents are float32, which rounds a coordinate by up to
+6e-8 of its size: a step of 1e-6 is right to some percent, one of 1e-8 is none."""
+
+
+Where: TypeAlias = Literal["path", "ends"]
+Latents: TypeAlias = Mapping[str, Array]
+"""Latents by part, each [N, P, *shape], float32 (int64 for a choice)."""
+
+
+class Probes(ABC):
+    """A family of probes: how one becomes latents. `n_points` latents a probe."""
+
+    @property
+    @abstractmethod
+    def n_points(self) -> int:
+        """P, how many latents a probe has."""
+
+    @abstractmethod
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        """Where on its path each latent lies, [N, P], 0 at the near end and 1 at the far end."""
+
+    @abstractmethod
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        """Latents [N, P, *shape] by part, float32."""
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        """The ends that a probe's latents lie between, each a stream of its seed's uniforms."""
+        return NEAR, FAR
+
+    @property
+    def has_path(self) -> bool:
+        """Whether the order of a probe's latents means something, so that a window of it can be looked at."""
+        return False
+
+
+@dataclass(frozen=True)
+class Points(Probes):
+    """Single samples of the prior."""
+
+    def __repr__(self) -> str:
+        return "points()"
+
+    @property
+    def n_points(self) -> int:
+        return 1
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        return (FAR,)
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        return np.zeros((len(probes), 1))
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        ends = ends_of(space, probes, self.streams)
+        return {name: rounded(end[FAR])[:, None] for name, end in ends.items()}
+
+
+@dataclass(frozen=True)
+class Segments(Probes):
+    """Paths between two independent samples, at `points` places a constant step apart, as the prior allows."""
+
+    points: int = 9
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.points, 2):
+            raise InvalidArgument.expected("a number of points >= 2", "points", self.points)
+
+    def __repr__(self) -> str:
+        return f"segments(points={self.points})"
+
+    @property
+    def n_points(self) -> int:
+        return self.points
+
+    @property
+    def has_path(self) -> bool:
+        return True
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        window = np.array([probe.window for probe in probes]).reshape(-1, 2) / FULL_WINDOW[1]
+        step = np.arange(self.points) / (self.points - 1)
+        return np.asarray(window[:, :1] * (1.0 - step) + window[:, 1:] * step)
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        ends, t = ends_of(space, probes, self.streams), self.t(probes)
+        return {name: rounded(space.parts[name].path(end[NEAR], end[FAR], t)) for name, end in ends.items()}
+
+
+@dataclass(frozen=True)
+class Neighbours(Probes):
+    """A sample of the prior and `count` neighbours, each `step` of the way to another independent sample."""
+
+    step: float = 0.1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not LEAST_STEP <= as_number(self.step) <= 1.0:
+            raise InvalidArgument.expected(f"a step >= {LEAST_STEP} and <= 1", "step", self.step)
+        if not is_whole(self.count, 1, NOISE - FAR):
+            raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
+
+    def __repr__(self) -> str:
+        return f"neighbours(step={number_word(self.step)}, count={self.count})"
+
+    @property
+    def n_points(self) -> int:
+        return 1 + self.count
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        return NEAR, *(FAR + i for i in range(self.count))
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        return np.tile([0.0] + [self.step] * self.count, (len(probes), 1))
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        streams = self.streams[1:]
+        ends = ends_of(space, probes, self.streams)
+        t = np.array([[0.0, self.step]])
+        latents = {}
+        for name, end in ends.items():
+            pairs = [space.parts[name].path(end[NEAR], end[stream], t.repeat(len(probes), 0)) for stream in streams]
+            latents[name] = rounded(np.concatenate([pairs[0][:, :1], *(pair[:, 1:] for pair in pairs)], axis=1))
+        return latents
+
+
+@dataclass(frozen=True)
+class Steps(Probes):
+    """A step of `epsilon` of the way between two independent samples, from one of them or from a random place on."""
+
+    epsilon: float = 1e-4
+    at: Where = "path"
+    straight: bool = False
+
+    def __post_init__(self) -> None:
+        if not LEAST_STEP <= as_number(self.epsilon) <= 1 / FULL_WINDOW[1]:
+            raise InvalidArgument.expected(f"a step >= {LEAST_STEP} and <= 1/64", "epsilon", self.epsilon)
+        if self.at not in get_args(Where):
+            raise InvalidArgument.expected("'path' or 'ends'", "at", self.at)
+        if not isinstance(self.straight, bool):
+            raise InvalidArgument.expected("True or False", "straight", self.straight)
+
+    def __repr__(self) -> str:
+        return f"steps(epsilon={number_word(self.epsilon)}, at={self.at!r}, straight={self.straight})"
+
+    @property
+    def n_points(self) -> int:
+        return 2
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        low, high = np.array([probe.window for probe in probes]).reshape(-1, 2).T / FULL_WINDOW[1]
+        if self.at == "path":
+            low = low + (high - low - self.epsilon) * uniforms_of([probe.seed for probe in probes], PLACE, 0, 1)[:, 0]
+        return np.stack([low, low + self.epsilon], axis=1)
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        ends, t = ends_of(space, probes, self.streams), self.t(probes)
+        paths = {name: part.straight if self.straight else part.path for name, part in space.parts.items()}
+        return {name: rounded(paths[name](end[NEAR], end[FAR], t)) for name, end in ends.items()}
+
+
+def points() -> Points:
+    """Single samples of the prior."""
+    return Points()
+
+
+def segments(points: int = 9) -> Segments:
+    """Paths between two independent samples of the prior, looked at in `points` places."""
+    return Segments(points)
+
+
+def neighbours(step: float = 0.1, count: int = 1) -> Neighbours:
+    """A sample of the prior and `count` neighbours, each `step`, in [1e-6, 1], of the way toward another sample."""
+    return Neighbours(step, count)
+
+
+def steps(epsilon: float = 1e-4, *, at: Where = "path", straight: bool = False) -> Steps:
+    """A sample and one `epsilon` of the way on to another, in [1e-6, 1/64]: from the first of them, `at="ends"`, or
+    from a place on the path that the probe's seed draws. `straight` lines instead of the paths that the prior has."""
+    return Steps(epsilon, at, straight)
+
+
+def moves(latents: Latents) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which probes are real, [N]: some latent differs from the first. Of single points, all are."""
+    some = next(iter(latents.values()))
+    if some.shape[1] == 1:
+        return np.ones(len(some), dtype=bool)
+    parts = [(z != z[:, :1]).reshape(len(z), -1).any(axis=1) for z in latents.values()]
+    return np.asarray(np.logical_or.reduce(parts))

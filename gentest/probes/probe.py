@@ -1,0 +1,126 @@
+"""Probes: what is looked at once, as small values of integers that anybody can replay anywhere.
+
+A probe is one seed and its structure. The seed is a latent, for ever: each end of the probe is a stream of uniforms of
+its own (`gentest.spaces.streams`), which the space maps through the prior's inverse CDF. The mask says in which
+coordinate groups the far end differs from the near one, spliced in the uniforms, so that every end is a sample of the
+prior.
+
+A family of probes (`gentest.probes.families`) says how a probe becomes latents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gentest.errors import InvalidArgument
+from gentest.probes import shifts
+from gentest.spaces.space import MAX_GROUPS
+from gentest.spaces.streams import independent_seeds
+
+FULL_MASK = (1 << MAX_GROUPS) - 1
+FULL_WINDOW = (0, 64)
+SEED_BITS = 64
+FORM = re.compile(
+    r"([0-9a-f]{1,16})(?:-m([0-9a-f]{1,16}))?(?:-w(\d{1,2})\.(\d{1,2}))?(?:-c(\d{1,9}(?:\.\d{1,9}){0,63}))?"
+    r"(?:-s([A-Za-z0-9+/]+))?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Probe:
+    """One seed and its structure.
+
+    `mask`: bit g is set where the far end differs from the near end in coordinate group g. `window`: which 64ths of
+    a path are looked at. `choices`: the values of the space's discrete parts, in their order; empty = the seed's own.
+    `shift`: how far an attack moved the ends (`gentest.probes.shifts`); empty = they are the seed's own.
+
+    >>> str(Probe(0x1F, mask=0b101, choices=(3,)))
+    '1f-m5-c3'
+    >>> Probe.parse("1f-m5-c3")
+    Probe(seed=31, mask=5, window=(0, 64), choices=(3,))
+    """
+
+    seed: int
+    mask: int = FULL_MASK
+    window: tuple[int, int] = FULL_WINDOW
+    choices: tuple[int, ...] = ()
+    shift: bytes = field(default=b"", repr=False)
+
+    def __hash__(self) -> int:
+        return hash((self.seed, self.mask))
+
+    def __str__(self) -> str:
+        text = f"{self.seed:x}"
+        if self.mask != FULL_MASK:
+            text += f"-m{self.mask:x}"
+        if self.window != FULL_WINDOW:
+            text += f"-w{self.window[0]}.{self.window[1]}"
+        if self.choices:
+            text += f"-c{'.'.join(map(str, self.choices))}"
+        if self.shift:
+            text += f"-s{shifts.to_text(self.shift)}"
+        return text
+
+    @classmethod
+    def parse(cls, text: str) -> Probe:
+        """The probe that `str(probe)` wrote. Raises `InvalidArgument` for anything else."""
+        match = FORM.fullmatch(text) if isinstance(text, str) and len(text) <= shifts.MAX_TEXT else None
+        said = text[:80] if isinstance(text, str) else text
+        if match is None:
+            raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", said)
+        seed, mask, low, high, choices, shift = match.groups()
+        window = FULL_WINDOW if low is None else (int(low), int(high))
+        if not 0 <= window[0] < window[1] <= FULL_WINDOW[1]:
+            raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", said)
+        return cls(
+            int(seed, 16),
+            FULL_MASK if mask is None else int(mask, 16),
+            window,
+            () if choices is None else tuple(int(c) for c in choices.split(".")),
+            b"" if shift is None else shifts.from_text(shift),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON that `from_json` reads: integers in hexadecimal where they pass 53 bits."""
+        whole = {
+            "seed": f"{self.seed:x}",
+            "mask": f"{self.mask:x}",
+            "window": list(self.window),
+            "choices": list(self.choices),
+        }
+        return whole | ({"shift": shifts.to_text(self.shift)} if self.shift else {})
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Probe:
+        """The probe of `to_json`. Raises `InvalidArgument` for anything else."""
+        try:
+            seed, mask, (low, high), choices = (value[name] for name in ("seed", "mask", "window", "choices"))
+            shift = value.get("shift")
+            if not isinstance(seed, str) or not isinstance(mask, str) or not isinstance(shift, (str, type(None))):
+                raise TypeError("a seed and a mask are hexadecimal text, a shift is text")
+            if not isinstance(choices, (list, tuple)) or any(type(choice) is not int for choice in choices):
+                raise TypeError("choices are a list of whole numbers")
+            chosen = f"-c{'.'.join(map(str, choices))}" if choices else ""
+            moved = "" if shift is None else f"-s{shift}"
+            return cls.parse(f"{seed}-m{mask}-w{low!r}.{high!r}{chosen}{moved}")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InvalidArgument.expected("a probe's JSON", "probe", value) from error
+
+
+def independent(master: int, start: int, n: int) -> list[Probe]:
+    """Probes `start` to `start + n` of the independent draws of `master`: what a pilot and a rate look at."""
+    return [Probe(seed) for seed in independent_seeds(master, start, n)]
+
+
+def without_groups(probe: Probe, groups: Iterable[int]) -> Probe:
+    """The probe with these coordinate groups of its far end taken back to the near end."""
+    return replace(probe, mask=probe.mask & ~sum(1 << g for g in set(groups)))
+
+
+def active_groups(probe: Probe, n_groups: int) -> tuple[int, ...]:
+    """The groups in which the probe's far end differs."""
+    return tuple(g for g in range(n_groups) if probe.mask >> g & 1)

@@ -1,0 +1,142 @@
+"""Hypothesis strategies for probes: what gentest's own search draws, and for whoever wants a bare `@given`.
+
+A probe is drawn as one seed, as bytes, and its choices, never as floats: every draw is a sample of the prior.
+
+    @given(gentest.strategies.segments(gentest.Normal(128), points=5))
+    def test_decodes(path):
+        assert decode(path.latents).isfinite().all()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from gentest.errors import InvalidArgument
+from gentest.probes import families, ways
+from gentest.probes.ends import nearer
+from gentest.probes.families import Probes, Where
+from gentest.probes.probe import SEED_BITS, Probe
+from gentest.spaces import Direction, Space
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A probe together with its space: what the strategies give a test."""
+
+    probe: Probe
+    family: Probes
+    space: Space
+
+    def __repr__(self) -> str:
+        return f"{type(self.family).__name__}({self.probe})"
+
+    @property
+    def latents(self) -> Tensor | Mapping[str, Tensor]:
+        """[P, *shape], or [*shape] for a single point: the latents in order; by part in a `Joint`."""
+        placed = self.family.place(self.space, [self.probe])
+        single = self.family.n_points == 1
+        rows = {name: torch.from_numpy(z[0]) for name, z in placed.items()}
+        tensors = {name: z[0] if single else z for name, z in rows.items()}
+        return tensors[""] if list(tensors) == [""] else tensors
+
+    @property
+    def t(self) -> Tensor:
+        """Where on its path each latent lies, [P], from 0 to 1."""
+        return torch.from_numpy(self.family.t([self.probe])[0]).float()
+
+
+def points(space: Space) -> st.SearchStrategy[Drawn]:
+    """Single samples of a space's prior."""
+    return _drawn(space, families.points())
+
+
+def segments(space: Space, *, points: int = 9) -> st.SearchStrategy[Drawn]:
+    """Paths between two independent samples, at `points` places."""
+    return _drawn(space, families.segments(points))
+
+
+def neighbours(space: Space, *, step: float = 0.1, count: int = 1) -> st.SearchStrategy[Drawn]:
+    """A sample and `count` neighbours, each `step` of the way to another sample."""
+    return _drawn(space, families.neighbours(step, count))
+
+
+def steps(
+    space: Space, *, epsilon: float = 1e-4, at: Where = "path", straight: bool = False
+) -> st.SearchStrategy[Drawn]:
+    """A sample, or a place on the way between two, and the latent `epsilon` of that way further on."""
+    return _drawn(space, families.steps(epsilon, at=at, straight=straight))
+
+
+def along(space: Space, direction: Direction, *, reach: float = 3.0, points: int = 5) -> st.SearchStrategy[Drawn]:
+    """A sample and the way from it along a direction, `reach` far, at `points` places."""
+    family = ways.along(direction, reach=reach, points=points)
+    if isinstance(space, Space):
+        direction.part_of(space)  # which says where it fits none
+    return _drawn(space, family)
+
+
+def _drawn(space: Space, family: Probes) -> st.SearchStrategy[Drawn]:
+    if not isinstance(space, Space):
+        raise InvalidArgument.expected("a latent space such as gentest.Normal(128)", "space", space)
+    return probes(space).map(lambda probe: Drawn(probe, family, space))
+
+
+APART = 0x5EED_0DD5_0000_1239
+"""Where whole numbers are drawn from: Hypothesis mixes constants of the modules it finds loaded into its draws, and a
+plan must not depend on those, so numbers are drawn where no module has any."""
+WAY = 64
+"""Into so many steps the way from a sample to where an attack moved it is cut."""
+MARK = 5
+"""Bytes that are drawn and not used, for the same reason: no module has constants of that length."""
+
+
+def _below(n: int) -> st.SearchStrategy[int]:
+    """Whole numbers from 0 to n - 1; they shrink toward 0."""
+    return st.integers(APART, APART + n - 1).map(lambda number: number - APART)
+
+
+def _one_of(values: Sequence[int]) -> st.SearchStrategy[int]:
+    """One of some values; they shrink toward the first."""
+    return _below(len(values)).map(lambda index: values[index])
+
+
+def probes(space: Space) -> st.SearchStrategy[Probe]:
+    """Whole probes of a space: a seed, and one possible choice for each discrete part."""
+    n = SEED_BITS // 8
+    seeds = st.binary(min_size=n + MARK, max_size=n + MARK).map(lambda raw: int.from_bytes(raw[:n], "big"))
+    choices = st.tuples(*map(_one_of, space.supports))
+    return st.builds(lambda seed, chosen: Probe(seed, choices=chosen), seeds, choices)
+
+
+def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Probe]:
+    """The same seed and groups in simpler structures: a narrower window of the path, lower choices, or both.
+
+    One that an attack moved is moved less far, too.
+    """
+    low, high = probe.window
+
+    @st.composite
+    def windows(draw: st.DrawFn) -> tuple[int, int]:
+        width = 1 + draw(_below(high - low))
+        start = low + draw(_below(high - low - width + 1))
+        return start, start + width
+
+    narrower = windows() if family.has_path else st.just(probe.window)
+    lower = st.tuples(
+        *(
+            _one_of([c for c in values if c <= chosen])
+            for values, chosen in zip(space.supports, probe.choices, strict=False)
+        )
+    )
+    less = [_below(WAY - 1).map(lambda k: nearer(space, family.streams, probe, (k + 1) / WAY))] if probe.shift else []
+    return st.one_of(
+        *less,
+        narrower.map(lambda window: replace(probe, window=window)),
+        lower.map(lambda choices: replace(probe, choices=choices)),
+        st.builds(lambda window, choices: replace(probe, window=window, choices=choices), narrower, lower),
+    )

@@ -1,0 +1,182 @@
+"""What a distribution of outputs is compared with: images in a folder, an array, or another generator.
+
+Images are fitted to the outputs they are compared with: cut to their shape from the middle, resized with antialiasing,
+grey made RGB or RGB grey. Otherwise a difference in resolution would be all that there is to see.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gentest._support.printable import in_one_line
+from gentest.attributes.pixels import REC_601
+from gentest.errors import GentestError, InvalidArgument
+from gentest.generators.generator import Generator
+from gentest.spaces.space import digest_of
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+DEEP = 65_535.0
+MOST_PIXELS = 2**26
+"""Of one image: a file of some kB can claim to hold more than there is memory."""
+_CHOICE = 1 << 33  # the stream of Philox that a reference's images are chosen from
+
+Reference: TypeAlias = "Folder | Stored | Generator"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Image files of a folder and those in it, in the order of their paths."""
+
+    path: str
+    files: tuple[Path, ...] = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"images in {self.path}"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def fitted(self, indices: Sequence[int], shape: Sequence[int]) -> Tensor:
+        """The images at `indices`, as floats [n, *shape] in [0, 1]."""
+        return torch.cat([fitted(_read(self.files[i]), shape) for i in indices])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Outputs in memory: images [M, C, H, W] in [0, 1], or what else a generator makes, [M, ...]."""
+
+    values: Tensor = field(repr=False, compare=False)
+    digest: str
+
+    def __repr__(self) -> str:
+        return f"{len(self)} of {tuple(self.values.shape[1:])}, {self.digest}"
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def fitted(self, indices: Sequence[int], shape: Sequence[int]) -> Tensor:
+        """The outputs at `indices`, as floats [n, *shape]."""
+        values = self.values[torch.as_tensor(indices)]
+        return values if values.shape[1:] == torch.Size(shape) else fitted(values, shape)
+
+
+def reference_of(value: object) -> Reference:
+    """A reference, checked: a generator, a folder's path, or an array or tensor of outputs."""
+    if isinstance(value, Generator):
+        return value
+    if isinstance(value, (str, PathLike)):
+        return _folder(Path(value))
+    if isinstance(value, (np.ndarray, Tensor)):
+        return _stored(value)
+    what = "a folder of images, an array or tensor of outputs [M, C, H, W], or a gentest.Generator"
+    raise InvalidArgument.expected(what, "reference", value)
+
+
+def chosen(reference: Folder | Stored, n: int, seed: int) -> list[int]:
+    """Which `n` of a reference are looked at: the same for a seed, all where there are no more."""
+    key = np.array([seed, _CHOICE], dtype=np.uint64)
+    order = np.argsort(np.random.Philox(key=key).random_raw(len(reference)), kind="stable")
+    return [int(i) for i in order[:n]]
+
+
+def fitted(images: Tensor, shape: Sequence[int]) -> Tensor:
+    """Images [n, C, H, W] in [0, 1] as [n, *shape]: from the middle, as large a cut as there is, resized.
+
+    >>> fitted(torch.rand(2, 1, 100, 60), (3, 32, 32)).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    if images.ndim != 4 or len(shape) != 3 or images.shape[1] not in (1, 3):
+        raise InvalidArgument(f"Expected a reference of outputs {tuple(shape)} but got {tuple(images.shape[1:])}")
+    channels, height, width = shape
+    if channels == 1 and images.shape[1] == 3:
+        images = torch.einsum("bchw,c->bhw", images, images.new_tensor(REC_601))[:, None]
+    images = images.expand(-1, channels, -1, -1)
+    h, w = images.shape[2:]
+    scale = min(h / height, w / width)
+    cut = max(1, round(scale * height)), max(1, round(scale * width))
+    top, left = (h - cut[0]) // 2, (w - cut[1]) // 2
+    images = images[:, :, top : top + cut[0], left : left + cut[1]]
+    if cut == (height, width):
+        return images
+    return F.interpolate(images, (height, width), mode="bicubic", antialias=True).clamp(0.0, 1.0)
+
+
+def _folder(path: Path) -> Folder:
+    if not path.is_dir():
+        raise InvalidArgument.expected("a folder that is there", "reference", str(path))
+    named = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = tuple(sorted(file for file in named if not file.name.startswith(".") and not file.is_dir()))
+    if not files:
+        raise InvalidArgument(f"Expected images ({', '.join(SUFFIXES)}) in reference={str(path)!r} but found none")
+    return Folder(path.as_posix(), files)
+
+
+def _read(path: Path) -> Tensor:
+    """An image file, [1, C, H, W] in [0, 1]."""
+    from PIL import Image
+
+    if not path.is_file():  # to open a pipe is to wait for whoever writes to it
+        raise InvalidArgument(f"{path} is no image: it is no file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a size, for which there is the limit below, and of broken tags
+            with Image.open(path) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    size = f"{image.width} x {image.height} pixels"
+                    raise InvalidArgument(f"{path} is an image of {size}, of which {MOST_PIXELS:,} are the most")
+                depth = _depth(path, image.mode, image.format)
+                shown = image if depth == DEEP else image.convert("L" if image.mode in ("1", "L") else "RGB")
+                pixels = torch.from_numpy(np.array(shown, dtype=np.float32) / depth)
+    except GentestError:
+        raise
+    except Exception as error:  # of a broken file, Pillow raises whatever its decoder does
+        raise InvalidArgument(f"{path} is no image that can be read: {in_one_line(str(error))}") from error
+    return pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
+
+
+def _depth(path: Path, mode: str, format: str | None) -> float:
+    """What the largest value of an image stands for: 255, or 65,535 of grey in 16 bits, which Pillow would clip."""
+    if mode.startswith("I;16") or (mode == "I" and format == "PNG"):  # as which some versions of Pillow open it
+        return DEEP
+    if mode in ("I", "F"):
+        raise InvalidArgument(f"{path} has values of no known range (mode {mode!r}): save it in 8 or 16 bits")
+    return 255.0
+
+
+def _stored(value: np.ndarray[Any, Any] | Tensor) -> Stored:
+    numbers = value.dtype.kind in "fiu" if isinstance(value, np.ndarray) else _of_numbers(value)
+    if value.ndim < 2 or 0 in value.shape[1:] or not numbers:
+        got = f"reference of shape {tuple(value.shape)} and type {value.dtype}"
+        raise InvalidArgument(f"Expected outputs [M, C, H, W] as numbers but got {got}")
+    own = np.require(value, requirements=("C", "W")) if isinstance(value, np.ndarray) else value.detach().cpu()
+    values = torch.as_tensor(own)
+    whole = values.dtype == torch.uint8
+    values = values.float() / 255.0 if whole else values.float()
+    if values.ndim == 3 and whole:
+        values = values[:, None]
+    if values.ndim == 4 and values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
+        values = values.permute(0, 3, 1, 2).contiguous()
+    if not values.isfinite().all():
+        raise InvalidArgument("Expected finite outputs in reference but some are not")
+    return Stored(values, digest_of(values.numpy()))
+
+
+def _of_numbers(values: Tensor) -> bool:
+    return not values.is_complex() and values.dtype != torch.bool
+
+
+def check_unit_range(values: Tensor) -> None:
+    """Outputs of a reference, checked to be in [0, 1] as those are that have a range."""
+    low, high = values.min().item(), values.max().item()
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise InvalidArgument(f"Expected a reference in [0, 1] (or uint8) but got values from {low:.3g} to {high:.3g}")

@@ -1,5 +1,0 @@
-"""Measured tolerances to start from, and the test file that holds them: what `gentest suggest` prints."""
-
-from gentest.suggestions.suggestion import Suggestion, suggest
-
-__all__ = ["Suggestion", "suggest"]
