@@ -87,7 +87,7 @@ VIOLATIONS = [
     ("report", "gentest/report/progress.py", "def f():\n    import torch"),
     ("report", "gentest/results/result.py", "import numpy"),
     ("layers", "gentest/report/markdown.py", "from gentest.gate import decision as gate"),
-    ("layers", "gentest/engine/sampling.py", "from gentest.gate.baseline import Baseline"),
+    ("engine", "gentest/engine/sampling.py", "from gentest.gate.baseline import Baseline"),
     ("layers", "gentest/stats/rates.py", "from gentest.results.result import Rate"),
     ("light", "gentest/results/settings.py", "import torch"),
     ("light", "gentest/properties/tolerances.py", "def f():\n    import numpy"),

@@ -36,7 +36,6 @@ from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed, out_of_memory
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
-from gentest.properties import outputs
 from gentest.properties.definition import Definition, Under
 from gentest.results.result import Screening
 from gentest.results.settings import Precision
@@ -441,9 +440,9 @@ class Judge:
         return values
 
     def _margin(self, evidence: Observed) -> Tensor:
-        """The property's margins [N]; one of ours that looks at whole outputs is kept as what was measured is."""
+        """The property's margins [N], kept as what was measured is where the property says that they can be."""
         definition = self.definition
-        if definition.total and getattr(definition.margin, "__module__", "") == outputs.__name__:
+        if definition.storable:
             context = self.context
             return evidence.block.known(str(definition), lambda block: definition.margin(Observed(context, block)))
         return definition.margin(evidence)

@@ -133,7 +133,7 @@ def misfit(baseline: Sample, candidate: Sample) -> str:
 def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
     """One property of a candidate against the baseline. Raises `InvalidArgument` where the two do not fit."""
     if entry is None:
-        return Gate(Standing.UNDECIDED, NOT_THERE)
+        return Gate(Standing.UNDECIDED, NOT_THERE, new=True)
     known = Gate(Standing.UNDECIDED, baseline_verdict=entry.verdict)
     if result.verdict is Verdict.ERROR:
         return replace(known, message="the check of the candidate failed")
@@ -223,7 +223,7 @@ def decide(
             drifts += [replace(d, drift=replace(d.drift, checkpoint=checkpoint)) for d in found]
             uncompared.update((what + on, None) for what in unseen)
     # what the baseline has not is no claim: a p-value of 1 in its place would only ask more of the others
-    claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared if c.gate.message != NOT_THERE]
+    claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared if not c.gate.new]
     n_properties = len(claims)
     claims += [d.p for d in drifts]
     weighed = holm(claims, terms.alpha, claims=max(terms.claims, len(claims)))
@@ -234,7 +234,7 @@ def decide(
         baseline=baseline.name,
         blessed=baseline.blessed,
         terms=terms,
-        properties=tuple(c if c.gate.message == NOT_THERE else _final(c, *next(standing)) for c in compared),
+        properties=tuple(c if c.gate.new else _final(c, *next(standing)) for c in compared),
         drifts=tuple(replace(d.drift, drifted=rejected, needed=need) for d, rejected, need in drifting),
         missing=tuple(missing),
         uncompared=tuple(uncompared),

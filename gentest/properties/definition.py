@@ -203,7 +203,8 @@ class Definition:
     often the property holds. The margin is taken under each prior that `under` gives, and the smallest counts; `states`
     is what the property states besides, or instead. `note` says of the evidence of one probe that violates what its
     margin does not; empty where there is nothing to say. `measures` is all that the margin asks of outputs: gentest
-    measures it before the images of its probes are dropped. A margin that asks for more makes those images again.
+    measures it before the images of its probes are dropped. A margin that asks for more makes those images again. The
+    margins of a `storable` property are kept as measurements are: they are a function of the outputs alone.
     """
 
     name: str
@@ -217,6 +218,7 @@ class Definition:
     states: Invariance | Within | Matches | None = None
     note: Callable[[Evidence], str] | None = None
     measures: tuple[Measure, ...] = ()
+    storable: bool = False
 
     def __post_init__(self) -> None:
         check_probes(f"{self.name}(probes)", self.probes)

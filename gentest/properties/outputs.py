@@ -106,7 +106,8 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
         excess = excess if evidence.bounded else torch.zeros_like(excess)
         return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
 
-    return Definition("well_formed", points(), margin, {"tolerance": tolerance}, total=True, note=_not_finite)
+    arguments = {"tolerance": tolerance}
+    return Definition("well_formed", points(), margin, arguments, total=True, note=_not_finite, storable=True)
 
 
 def _not_finite(evidence: Evidence) -> str:
@@ -147,4 +148,4 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
         return held
 
     arguments = {"tolerance": tolerance, **({} if company == 3 else {"company": company})}
-    return Definition("reproducible", points(), margin, arguments, total=True)
+    return Definition("reproducible", points(), margin, arguments, total=True, storable=True)

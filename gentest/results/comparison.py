@@ -134,6 +134,8 @@ class Gate:
     """Log odds at which it has held: log(checkpoints / alpha); None in results of earlier versions."""
     each_end: Confidence | None = None
     """The confidence of `low`, and that of `high`; None in results of earlier versions."""
+    new: bool = False
+    """Whether the baseline does not have the property: then nothing is claimed of it."""
     certified: bool = True
     """False for outputs that were compared with a reference: `HELD` then says only that no regression was found."""
 
