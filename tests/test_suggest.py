@@ -14,7 +14,7 @@ from torch import Tensor
 import gentest
 from gentest.engine.suggest.measurable import ATTRIBUTES, FEATURES
 from gentest.engine.suggest.suggestion import Suggestion, Wish, rounded, suggest
-from gentest.engine.suggest.test_file import _ordinal, file_text
+from gentest.plugin.suggested_file import _ordinal, file_text
 from gentest.properties.definition import AtRate
 
 BRIGHT = [gentest.brightness()]

@@ -25,10 +25,10 @@ from gentest.attributes import Attribute, Feature, pixels
 from gentest.attributes.clip import clip, clip_embedding
 from gentest.engine.context import Context
 from gentest.engine.suggest.suggestion import Wish, default_attributes, measure
-from gentest.engine.suggest.test_file import file_text
 from gentest.errors import GentestError
 from gentest.generators.generator import Generator
 from gentest.plugin.runner import Runner
+from gentest.plugin.suggested_file import file_text
 from gentest.properties.definition import AtRate
 from gentest.report.progress import Watch
 
