@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from gentest.engine.context import Context
+from gentest.engine.actors import shared_context
 from gentest.engine.driver import Question, check
 from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators.generator import Generator, check_generator
@@ -168,7 +168,7 @@ class Property:
     def _asked(self, question: Question, generator: Generator, given: settings | None) -> Result:
         values = in_force(given)
         question = replace(question, shows="IPython" in sys.modules)  # nobody else would look at pictures
-        return check(question, check_generator(generator), Context(values), values)
+        return check(question, check_generator(generator), shared_context(values), values)
 
 
 def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]:

@@ -11,26 +11,24 @@ import logging
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
 from gentest.attributes.prompts import PromptCache
 from gentest.engine import parcels
+from gentest.engine.context import Context
 from gentest.engine.host import Answer, Case, Greeting, Host, Place, Session, Task
 from gentest.engine.margins import BAND_PROBES, Judge
 from gentest.engine.raised import again
 from gentest.errors import InvalidArgument, first_line
 from gentest.probes.probe import Probe
 from gentest.results.settings import Values
-
-if TYPE_CHECKING:
-    from gentest.engine.context import Context
 
 LOCAL = "local"
 LEAST_BLOCK = BAND_PROBES
@@ -45,6 +43,14 @@ REPLACEMENTS = 4
 """Actors that are started anew in the place of lost ones, for as long as this process is connected."""
 
 log = logging.getLogger(__name__)
+
+
+def shared_context(
+    values: Values, *, prompts: PromptCache | None = None, watch: Callable[[int], None] | None = None
+) -> Context:
+    """A context of these settings, whose work Ray's actors share where `ray` is set."""
+    share = None if values.ray is None else lambda context: Actors(context, values, prompts)
+    return Context(values, prompts=prompts, watch=watch, share=share)
 
 
 class Actors:

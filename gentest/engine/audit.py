@@ -10,10 +10,10 @@ probes that violate; of reused evidence also one row for every value of each dis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,14 +24,11 @@ from gentest.attributes.distances import apart
 from gentest.engine.refused import named
 from gentest.engine.subject import Subject, measure_of
 from gentest.errors import GeneratorError
+from gentest.generators.generator import Generator
 from gentest.probes.ends import noise
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
 from gentest.results.result import Audit
-
-if TYPE_CHECKING:
-    from gentest.engine.block import Block
-    from gentest.engine.maker import Maker
 
 RANDOM = 16
 """Rows that are drawn at random: where 17 % of all rows are wrong, one of these is with a probability of 95 %."""
@@ -111,10 +108,55 @@ class _Disagrees(Exception):
         self.audited = Audited(Audit(), named(error, row.probe), row.subject if row.reused else None)
 
 
+class Counts(Protocol):
+    """What the generators were asked for so far."""
+
+    images: int
+    seconds: float
+
+
+class Making(Protocol):
+    """Who makes outputs: the session's maker."""
+
+    @property
+    def meter(self) -> Counts: ...
+
+    def call(
+        self, generator: Generator, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0
+    ) -> Tensor: ...
+
+    def exactly(self) -> AbstractContextManager[None]: ...
+
+
+class Rows(Protocol):
+    """N probes of P latents, and what is known of them: a block of evidence."""
+
+    subject: Subject
+    family: Probes
+    probes: tuple[Probe, ...]
+    alone: bool
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def reused(self) -> bool: ...
+
+    @property
+    def placed(self) -> Mapping[str, np.ndarray[Any, Any]]: ...
+
+    @property
+    def known_outputs(self) -> Tensor | None: ...
+
+    def numbers(self, index: int, at: int) -> Iterator[Number]: ...
+
+    def whole(self, index: int) -> tuple[Callable[..., Tensor], Tensor] | None: ...
+
+
 class Auditor:
     """Collects rows while a check goes on, and makes them again at its end."""
 
-    def __init__(self, maker: Maker) -> None:
+    def __init__(self, maker: Making) -> None:
         self._maker = maker
         self.stop()
         self._largest_ever: dict[Any, int] = {}
@@ -154,7 +196,7 @@ class Auditor:
         meter = self._maker.meter
         return meter.seconds > SLOW * max(meter.images, 1)
 
-    def called(self, block: Block, start: int, outputs: Tensor) -> None:
+    def called(self, block: Rows, start: int, outputs: Tensor) -> None:
         """After a call on a larger batch than any before, its last row is made alone: state of the call may be left."""
         size, key = len(outputs), block.subject.key
         if not self._is_on or block.alone or size <= max(EXAMINED, self._largest_ever.get(key, 0)):
@@ -164,7 +206,7 @@ class Auditor:
         row = self._row(block, at, outputs=outputs, first=start, where=f"row {size - 1} of a batch of {size}")
         self._after.append((row, self._again(row, chance=0)))
 
-    def made(self, block: Block, outputs: Tensor, sizes: Sequence[int]) -> None:
+    def made(self, block: Rows, outputs: Tensor, sizes: Sequence[int]) -> None:
         """Outputs [N * P, ...] were made, in calls of these sizes."""
         if not self._is_on or block.alone:
             return
@@ -181,7 +223,7 @@ class Auditor:
             last, n = len(outputs) - 1, sizes[-1]
             self._partial = self._row(block, last, outputs=outputs, where=f"row {n - 1} of a batch of {n}")
 
-    def judged(self, block: Block, margins: Sequence[float] | None) -> None:
+    def judged(self, block: Rows, margins: Sequence[float] | None) -> None:
         """A property has looked at the probes of a block; `margins` are theirs, if it gives one for each."""
         reused = block.reused
         if not self._is_on or (block.alone and not reused):
@@ -216,11 +258,11 @@ class Auditor:
                 self._random.append((float(draw), row))
             self._random = sorted(self._random, key=lambda pair: pair[0])[:RANDOM_SLOW]
 
-    def _place(self, block: Block, index: int) -> int:
+    def _place(self, block: Rows, index: int) -> int:
         p = block.shape[1]
         return index * p + int(self._rng.integers(p))
 
-    def _note_values(self, block: Block) -> None:
+    def _note_values(self, block: Rows) -> None:
         for name, part in block.subject.generator.latent.parts.items():
             if not part.support:
                 continue
@@ -229,7 +271,7 @@ class Auditor:
                 if len(self._values) < MOST_VALUES and (name, int(value)) not in self._values:
                     self._values[name, int(value)] = self._row(block, int(at))
 
-    def _row(self, block: Block, at: int, *, outputs: Tensor | None = None, first: int = 0, where: str = "") -> Row:
+    def _row(self, block: Rows, at: int, *, outputs: Tensor | None = None, first: int = 0, where: str = "") -> Row:
         """The row of a block with what is known of it; `outputs` are those from row `first` on."""
         index, place = divmod(at, block.shape[1])
         known = block.known_outputs if outputs is None else outputs

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,9 +25,6 @@ from gentest.probes.families import Probes, points
 from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Measure
 from gentest.results.settings import Precision, Values
-
-if TYPE_CHECKING:
-    from gentest.engine.actors import Actors
 
 PILOT_SEED = 0x67656E74657374
 """The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
@@ -74,11 +71,28 @@ def resolve_device(name: str | None) -> torch.device:
     return device
 
 
+class Evaluator(Protocol):
+    """Others that evaluate a property's probes: processes, each with a context of its own."""
+
+    def __len__(self) -> int: ...
+
+    def margins(self, judge: Any, probes: Sequence[Probe]) -> Iterator[tuple[list[Probe], Any]]:
+        """Blocks of some probes, in their order, and what came of each; blocks that nobody answers are left out."""
+
+
 class Context:
-    """One per session and set of device, batch size and CLIP. Its caches never change a verdict."""
+    """One per session and set of device, batch size and CLIP. Its caches never change a verdict.
+
+    `share` gives those who share its work, at first use.
+    """
 
     def __init__(
-        self, values: Values, *, prompts: PromptCache | None = None, watch: Callable[[int], None] | None = None
+        self,
+        values: Values,
+        *,
+        prompts: PromptCache | None = None,
+        watch: Callable[[int], None] | None = None,
+        share: Callable[[Context], Evaluator] | None = None,
     ) -> None:
         self.device = resolve_device(values.device)
         self.precision = values.precision
@@ -95,9 +109,9 @@ class Context:
         """Probes on which a property measured its rounding, each alone: the next one measures it on the same."""
         self.pictures: dict[Hashable, Any] = {}
         """Pictures of the first outputs of a seed, by subject."""
-        self._values, self._prompts = values, prompts
-        self._shares = values.ray is not None
-        self._actors: Actors | None = None
+        self._share = share
+        self._shares = share is not None
+        self._actors: Evaluator | None = None
         self._bound: dict[Hashable, tuple[Any, Any]] = {}
         self._spreads: dict[Hashable, float] = {}
         self._blessed_spreads: dict[str, float] = {}
@@ -162,12 +176,10 @@ class Context:
         return self.maker.batch_size
 
     @property
-    def actors(self) -> Actors | None:
+    def actors(self) -> Evaluator | None:
         """Who shares the work, started at first use; None where nobody does. Raises `InvalidArgument`."""
-        if self._shares and self._actors is None:
-            from gentest.engine.actors import Actors
-
-            self._actors = Actors(self, self._values, self._prompts)
+        if self._shares and self._actors is None and self._share is not None:
+            self._actors = self._share(self)
         return self._actors if self._shares else None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,13 +16,25 @@ from gentest.attributes.distances import NO_SPREAD
 from gentest.engine.block import Block
 from gentest.engine.subject import Subject
 from gentest.errors import InvalidArgument
+from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
 from gentest.properties.tolerances import StandardDeviations, Tolerance
 from gentest.results.settings import Precision
 from gentest.spaces import Space
 
-if TYPE_CHECKING:
-    from gentest.engine.context import Context
+
+class Measuring(Protocol):
+    """In which units evidence is measured, on which device, and where other evidence comes from: the session."""
+
+    device: torch.device
+
+    def unit(self, subject: Subject) -> float: ...
+
+    def bound(self, thing: Attribute | Feature | Distance) -> Any: ...
+
+    def spread(self, of: Attribute | Feature, subject: Subject, name: str) -> float: ...
+
+    def block(self, subject: Subject, family: Probes, probes: Sequence[Probe], *, alone: bool = False) -> Block: ...
 
 
 def _name(thing: Any, named: Mapping[str, Any]) -> str:
@@ -88,7 +100,7 @@ class Observed:
 
     def __init__(
         self,
-        context: Context,
+        context: Measuring,
         block: Block,
         *,
         yardstick: Subject | None = None,

@@ -15,8 +15,8 @@ import torch
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Distance, Feature, lpips
+from gentest.engine.actors import shared_context
 from gentest.engine.block import Block
-from gentest.engine.context import Context
 from gentest.engine.evidence import Observed
 from gentest.engine.examine import examine
 from gentest.engine.stream import Stream, real
@@ -79,7 +79,7 @@ def perceptual_path_length(
     check_generator(generator)
     if not is_whole(n, 1):
         raise InvalidArgument.expected("a number of probes >= 1", "n", n)
-    context = Context(replace(in_force(settings), seed=seed))
+    context = shared_context(replace(in_force(settings), seed=seed))
     distance = lpips("vgg") if distance is None else distance
     check_measure("distance", distance)
     family, quantiles = steps(epsilon, at=at, straight=straight), _checked_quantiles(discard)

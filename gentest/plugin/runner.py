@@ -16,7 +16,7 @@ from gentest._support.printable import printable
 from gentest.attributes.clip_int8 import check_packages
 from gentest.attributes.prompts import PromptCache
 from gentest.decorators import DECLARED, Declared, Property, checker
-from gentest.engine.actors import check_ray
+from gentest.engine.actors import check_ray, shared_context
 from gentest.engine.context import SHARED, Context, resolve_device
 from gentest.engine.driver import Question, check
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
@@ -272,7 +272,7 @@ class Runner:
         values = self._from_flags.over(values)
         key = Values(**{name: getattr(values, name) for name in SHARED})
         if key not in self._contexts:
-            self._contexts[key] = Context(values, prompts=self.prompts, watch=self._images)
+            self._contexts[key] = shared_context(values, prompts=self.prompts, watch=self._images)
         return values, self._contexts[key]
 
     def _images(self, n: int) -> None:

@@ -23,7 +23,7 @@ from gentest import attributes
 from gentest._support.files import write_whole
 from gentest.attributes import Attribute, Feature, pixels
 from gentest.attributes.clip import clip, clip_embedding
-from gentest.engine.context import Context
+from gentest.engine.actors import shared_context
 from gentest.engine.suggest.suggestion import Wish, default_attributes, measure
 from gentest.errors import GentestError
 from gentest.generators.generator import Generator
@@ -187,7 +187,7 @@ class Suggesting:
         runner: Any = self.config.pluginmanager.get_plugin("gentest-runner")
         assert isinstance(runner, Runner)
         with Watch("suggest", sys.__stderr__) as watch:
-            context = Context(runner.values(), prompts=runner.prompts, watch=watch.images)
+            context = shared_context(runner.values(), prompts=runner.prompts, watch=watch.images)
             generator.to(context.device)
             named: list[Attribute] = [getattr(attributes, name)() for name in asked.attributes]
             if not named:

@@ -16,6 +16,7 @@ import numpy as np
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Attribute
 from gentest.attributes.attribute import describe
+from gentest.engine.actors import shared_context
 from gentest.engine.context import Context
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators.generator import Generator, check_generator
@@ -74,7 +75,7 @@ def find_direction(
     check_callable("attribute", attribute)
     attributes = (attribute, *check_kept(keeps))
     _check_numbers(n, share, seed)
-    context = Context(in_force(settings))
+    context = shared_context(in_force(settings))
     name = _moving_part(generator.latent, part)
     n_fresh = max(n // FRESH, round(2 * LEAST / share))
     seen = _look(generator, context, attributes, name, seed, n + n_fresh)

@@ -27,6 +27,7 @@ from gentest._support.arguments import is_whole
 from gentest.attributes import Attribute, Feature, brightness, colorfulness, contrast, pixels, sharpness
 from gentest.attributes.attribute import describe
 from gentest.attributes.clip import ClipAttribute
+from gentest.engine.actors import shared_context
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.engine.examine import examine, samples
@@ -141,7 +142,7 @@ def suggest(
     """
     check_generator(generator)
     wish = Wish(AtRate(rate, confidence), n, seed)
-    return measure(wish, generator, Context(in_force(settings)), attributes=attributes, features=features)
+    return measure(wish, generator, shared_context(in_force(settings)), attributes=attributes, features=features)
 
 
 def measure(
