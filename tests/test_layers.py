@@ -108,6 +108,7 @@ VIOLATIONS = [
     ("torch-free", "gentest/gate/decision.py", "import torch"),
     ("torch-free", "gentest/cli/__init__.py", "def f():\n    import pytest"),
     ("acyclic", "gentest/probes/probe.py", "if TYPE_CHECKING:\n    from gentest.probes.families import Probes"),
+    ("acyclic", "gentest/engine/maker.py", "if TYPE_CHECKING:\n    from gentest.engine.context import Context"),
     ("acyclic", "gentest/errors.py", "def f():\n    from gentest.results import settings"),
 ]
 

@@ -54,13 +54,13 @@ TESTS = {
     "stats/radius.py": ["stats/test_radius.py"],
     "stats/rates.py": ["stats/test_rates.py"],
     "stats/two_sample.py": ["stats/test_two_sample.py"],
-    "probes/probe.py": ["test_probes.py", "test_shifts.py"],
-    "probes/families.py": ["test_probes.py", "test_shifts.py"],
-    "probes/ends.py": ["test_probes.py", "test_shifts.py"],
-    "probes/shifts.py": ["test_shifts.py"],
-    "gate/decision.py": ["test_gate.py"],
-    "gate/baseline.py": ["test_baseline.py", "test_gate.py"],
-    "results/comparison.py": ["test_gate.py"],
+    "probes/probe.py": ["probes/test_probe.py", "probes/test_shifts.py"],
+    "probes/families.py": ["probes/test_probe.py", "probes/test_shifts.py"],
+    "probes/ends.py": ["probes/test_probe.py", "probes/test_shifts.py"],
+    "probes/shifts.py": ["probes/test_shifts.py"],
+    "gate/decision.py": ["gate/test_decision.py"],
+    "gate/baseline.py": ["gate/test_baseline.py", "gate/test_decision.py"],
+    "results/comparison.py": ["gate/test_decision.py"],
 }
 """The tests that are asked about each module of `gentest/`."""
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from gentest.errors import WrongOutputs
 from gentest.generators.returned import as_images, as_values, read_images
 
 if TYPE_CHECKING:
-    from tests.adapters.conftest import Checked
+    from tests.generators.conftest import Checked
 
 N = 5
 X = torch.linspace(0, 1, N * 3 * 8 * 6).reshape(N, 3, 8, 6)

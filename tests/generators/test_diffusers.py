@@ -26,7 +26,7 @@ from gentest import Generator
 from gentest.errors import GeneratorError, InvalidArgument
 
 if TYPE_CHECKING:
-    from tests.adapters.conftest import Checked
+    from tests.generators.conftest import Checked
 
 SIZE = 4
 NOISE = gentest.Normal((3, SIZE, SIZE))

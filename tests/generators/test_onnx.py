@@ -20,7 +20,7 @@ from gentest.errors import GeneratorError, InvalidArgument
 from gentest.generators.onnx import OnnxModel
 
 if TYPE_CHECKING:
-    from tests.adapters.conftest import Checked
+    from tests.generators.conftest import Checked
 
 FLOAT, DOUBLE, HALF, INT64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.INT64
 NORMAL = gentest.Normal(3)

@@ -17,7 +17,7 @@ from gentest import Generator
 from gentest.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from tests.adapters.conftest import Checked
+    from tests.generators.conftest import Checked
 
 NORMAL = gentest.Normal(3)
 
