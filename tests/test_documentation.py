@@ -234,7 +234,9 @@ def test_the_api_reference_is_built(tmp_path: Path) -> None:
     for public in set(gentest.__all__) - {"strategies"}:
         (section,) = re.findall(rf'<section id="{public}">.*?</section>', page, re.DOTALL)
         assert public in ("__version__", "Tolerance") or '<div class="docstring">' in section, public
-    assert '<section id="segments">' in (tmp_path / "gentest" / "strategies.html").read_text(encoding="utf-8")
+    assert '<section id="segments">' in (tmp_path / "gentest" / "probes" / "strategies.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow

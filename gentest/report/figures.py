@@ -23,10 +23,12 @@ _BADNESS = (Verdict.ERROR, Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS, V
 
 
 def verdict(result: Result) -> str:
-    """The verdict in a word or two; the rate that is certified, and whether it was known or is left to the gate."""
+    """The verdict in a word or two; the rate that is certified, and why a run passes in spite of it."""
     certified = result.verdict is Verdict.HOLDS and result.rate is not None
     word = rates.holds([result.rate]) if certified and result.rate is not None else WORDS[result.verdict]
-    return word + (" (known)" if result.known else " (left to the gate)" if result.left_to_gate else "")
+    return word + (
+        " (known)" if result.known else " (left to the gate)" if result.left_to_gate and result.passed else ""
+    )
 
 
 def probes(result: Result) -> str:

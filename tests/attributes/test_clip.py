@@ -243,7 +243,8 @@ def test_classes_run_without_a_text_tower_where_prompts_are_stored(copy: Path, t
     filled = PromptCache(tmp_path / "prompts.json", update=True)
     expected = embed(bind(classes, setup_of(copy, filled)), images())
     stored = setup_of(copy, PromptCache.load(tmp_path / "prompts.json"))
-    assert torch.equal(embed(bind(classes, stored), images()), expected)
+    # the same but for rounding, which follows how tensors are aligned in memory
+    assert torch.allclose(embed(bind(classes, stored), images()), expected, rtol=0.0, atol=1e-5)
     with pytest.raises(ClipError, match="no embedding of 'a bird'"):
         bind(clip_classes("a {}", ["cat", "bird"]), stored)
 
@@ -266,7 +267,8 @@ def test_a_property_reads_classes_once_an_image(setup: Setup, monkeypatch: pytes
         return evidence.features(classes)[:, 0, 0] + 100 + 0 * evidence.scores(gentest.clip("a cat"))[:, 0]
 
     assert both().check(generator, settings=few).verdict.value == "no_counterexample"
-    assert sum(embedded) == 20 + 4  # each probe once in a batch, and four alone
+    # each probe once in a batch and four alone, and those four again with outputs moved by as much as rounding might
+    assert sum(embedded) == 20 + 4 + 8
     result = gentest.follows_label(classes).check(generator, settings=few)
     assert result.counterexample is not None
     assert list(result.counterexample.scores) == ["cat", "dog"]

@@ -38,6 +38,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize
+from torch.utils.hooks import RemovableHandle
 
 import gentest
 from gentest.engine.context import Context
@@ -312,14 +313,21 @@ class Marked(nn.Identity):
 def hook_all(level: float) -> None:
     """A hook on all modules, which lifts what those of one class give."""
     if not HOOKED:
-        HOOKED.append({"level": LOW})
-        register_module_forward_hook(
-            lambda module, given, out: out + (HOOKED[0]["level"] - LOW) if isinstance(module, Marked) else None
+        lifted = {"level": LOW}
+        hook = register_module_forward_hook(
+            lambda module, given, out: out + (lifted["level"] - LOW) if isinstance(module, Marked) else None
         )
-    HOOKED[0]["level"] = level
+        HOOKED.append((lifted, hook))
+    HOOKED[0][0]["level"] = level
 
 
-HOOKED: list[dict[str, float]] = []
+def unhook_all() -> None:
+    """Takes that hook away: it would be there for whatever this process looks at next."""
+    while HOOKED:
+        HOOKED.pop()[1].remove()
+
+
+HOOKED: list[tuple[dict[str, float], RemovableHandle]] = []
 ALIVE: list[Any] = []
 
 
@@ -680,7 +688,10 @@ def session(way: str, folder: Path, seed: int) -> Iterator[Callable[[Function | 
         finally:
             context.close()
 
-    yield look
+    try:
+        yield look
+    finally:
+        unhook_all()
 
 
 def judged(case: Case, folder: Path) -> tuple[str, Result]:

@@ -112,7 +112,7 @@ WAYS = {
 MANY = 50
 """Of so many runs, durations are measured with care."""
 WRITING = "writing files"
-INNOCENT = ("seconds", "images", "generator_calls", "replayed", "audit")
+INNOCENT = ("seconds", "images", "generator_calls", "replayed", "audit", "decided_alone")
 """What may differ of any result."""
 LOOKED_AT = ("examples", "violations", "margin", "attack")
 """What is said of the probes that were looked at: of one that replays what failed before, those alone."""
