@@ -109,6 +109,7 @@ class Context:
         """Probes on which a property measured its rounding, each alone: the next one measures it on the same."""
         self.pictures: dict[Hashable, Any] = {}
         """Pictures of the first outputs of a seed, by subject."""
+        assert (values.ray is None) == (share is None), "gentest.engine.actors.shared_context shares the work"
         self._share = share
         self._shares = share is not None
         self._actors: Evaluator | None = None

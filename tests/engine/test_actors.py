@@ -25,7 +25,7 @@ from torch import Tensor
 
 import gentest
 from gentest import settings
-from gentest.engine.actors import _divided, _Pool, _quiet, _shares, check_ray
+from gentest.engine.actors import _divided, _Pool, _quiet, _shares, check_ray, shared_context
 from gentest.engine.context import Context
 from gentest.engine.driver import Question, check
 from gentest.engine.margins import Judge
@@ -212,7 +212,7 @@ class TestSameResults:
         module = torch.nn.Linear(3, 4)
         torch.nn.init.zeros_(module.weight)
         property = gentest.responsive(at_least=1e-3)
-        context = Context(Values(ray="auto", device="cpu"))
+        context = shared_context(Values(ray="auto", device="cpu"))
         verdicts = []
         for weight in (0.0, 1.0):
             torch.nn.init.constant_(module.weight, weight)
@@ -223,7 +223,7 @@ class TestSameResults:
     def test_a_baselines_standard_deviations_are_in_force(self) -> None:
         """Where a baseline says what sd(x) is, actors are told so, until it no longer does."""
         definition = gentest.between(gentest.brightness(), tolerance=gentest.sd(1)).definition
-        context, apart = (Context(Values(device="cpu", ray=address)) for address in ("auto", None))
+        context, apart = (shared_context(Values(device="cpu", ray=address)) for address in ("auto", None))
         subject, probes = Subject.of(folded()), independent(3, 0, 64)
         for spreads in ({"brightness()": 0.25}, {}):
             found = []
@@ -298,7 +298,7 @@ class TestErrors:
 
     @pytest.fixture
     def shared(self) -> Context:
-        return Context(Values(ray="auto", device="cpu", batch_size=8))
+        return shared_context(Values(ray="auto", device="cpu", batch_size=8))
 
     def judge(self, context: Context, margin: Any, generator: gentest.Generator | None = None) -> Judge:
         generator = generator or zoo.generator(zoo.linear)

@@ -402,7 +402,8 @@ class Bench:
         names = {(r["test"], r["property"]): r for r in whole["results"]}
         decided = [r for r in found["results"] if r["verdict"] != "error"]
         if len(decided) < len(found["results"]):
-            yield "an interrupt became an error of a property"
+            wrong = next(r for r in found["results"] if r["verdict"] == "error")
+            yield f"an interrupt became an error of a property: {wrong['message']} {wrong['traceback'][-1500:]}"
         yield from differences({"results": [names[r["test"], r["property"]] for r in decided]}, {"results": decided})
         ended = {r["test"] for r in found["results"]} - set(found["unchecked"])
         missing = {test for test, _ in names} - ended - set(found["unchecked"])

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import gentest
-from gentest.probes import ends
-from gentest.probes import probe as probes
+from gentest.probes import ends, families
 from gentest.probes.ends import noise
 from gentest.probes.families import LEAST_STEP, Probes, neighbours, points, segments, steps
 from gentest.probes.probe import FULL_MASK, Probe, independent
@@ -216,7 +215,7 @@ def test_no_uniform_is_used_twice(case: tuple[Space, Probes, list[Probe]], n_noi
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ends, "uniforms_of", spied)
-        patch.setattr(probes, "uniforms_of", spied)
+        patch.setattr(families, "uniforms_of", spied)
         family.place(space, asked)
         noise({f"n{i}": gentest.Normal(2) for i in range(n_noise)}, asked, 2)
     assert len(set(used)) == len(used)

@@ -34,7 +34,7 @@ def run(folder: Path, tests: str, explained: str = "") -> subprocess.CompletedPr
         "tests/trust/mutation.py": Path(__file__)
         .with_name("mutation.py")
         .read_text(encoding="utf-8")
-        .replace('"gate.py": [', '"half.py": ["test_half.py"],\n    "gate.py": ['),
+        .replace('"gate/decision.py": [', '"half.py": ["test_half.py"],\n    "gate/decision.py": ['),
         "tests/trust/equivalent_mutants.txt": explained,
         "conftest.py": "",
         "pyproject.toml": "[tool.pytest.ini_options]\naddopts = ['-p', 'no:gentest']\nmarkers = ['slow']\n",
