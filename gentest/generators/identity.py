@@ -39,7 +39,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import scipy.special
@@ -606,7 +606,8 @@ class _Reader:
             tokens += [self._of("(default)", part) for part in value.__defaults__ or ()]
             for name, part in sorted((value.__kwdefaults__ or {}).items()):
                 tokens.append(name.encode() + self._of(f"({name}=)", part))
-            tokens.append(self._globals(code, value.__globals__, value.__builtins__))
+            builtin = cast(Any, value).__builtins__  # which stubs of Python have or lack, by their release
+            tokens.append(self._globals(code, value.__globals__, builtin))
             tokens.append(self._mapping(b"attributes", value.__dict__))
             tokens += self._description(value)
         return _hash(b"function", tokens)
