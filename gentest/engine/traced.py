@@ -91,12 +91,12 @@ class Traced(Observed):
     """The evidence of N probes, with gradients."""
 
     block: TracedBlock
+    _context: Context
 
     def __init__(
         self, context: Context, subject: Subject, family: Probes, probes: Sequence[Probe], yardstick: Subject
     ) -> None:
         super().__init__(context, TracedBlock(context.maker, subject, family, probes), yardstick=yardstick)
-        self._session = context
         self.elsewhere: dict[Space, Traced] = {}
         """The same probes under other priors."""
 
@@ -108,7 +108,7 @@ class Traced(Observed):
     def under(self, prior: Space) -> Traced:
         if prior not in self.elsewhere:
             subject = self.block.subject.under(prior)
-            self.elsewhere[prior] = Traced(self._session, subject, self.block.family, self.probes, self._yardstick)
+            self.elsewhere[prior] = Traced(self._context, subject, self.block.family, self.probes, self._yardstick)
         return self.elsewhere[prior]
 
 

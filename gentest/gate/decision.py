@@ -24,7 +24,7 @@ from gentest.gate.embedded import unpacked
 from gentest.results.comparison import Compared, Comparison, Drift, Embedded, Gate, Look, Sample, Standing, Terms
 from gentest.results.records import unpack
 from gentest.results.result import Distribution, Result, Verdict
-from gentest.stats.drift import level_drift, p_of_mean, spread_bound
+from gentest.stats.drift import drift_between, level_drift
 from gentest.stats.multiplicity import holm
 from gentest.stats.paired import compare, difference_bounds
 from gentest.stats.two_sample import least_p_further, mmd_test
@@ -32,8 +32,6 @@ from gentest.stats.two_sample import least_p_further, mmd_test
 PERMUTATIONS = 9_999
 SAME_SPREAD = 1e-6
 """How far two standard deviations may lie apart, as a share, and still be the same unit."""
-LEAST_SPREAD = 1e-4
-"""A level's unit is no smaller than this share of its size: below it, differences are rounding."""
 NOT_THERE = "not in the baseline: it is gated once the baseline is blessed again"
 
 
@@ -316,18 +314,9 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, look
     found: list[_Drifting] = []
     for name in sorted(before.levels.keys() & now.levels.keys()):
         levels = [np.array(unpack(look.levels[name], name)) for look in (before, now)]
-        n = min(map(len, levels))
-        least = max(LEAST_SPREAD * float(np.abs(levels[0]).max()), 1e-12)
-        moved = levels[1][:n] - levels[0][:n]
-        unit, sd = max(spread_bound(levels[0]), least), max(float(levels[0].std()), least)
-        differences = moved / unit
-        level = level_drift(differences, log_needed=log(2 * terms.claims / terms.alpha))
-        p_mean = p_of_mean(differences)
-        evidence = min(max(0.0, level.log_evidence - log(2)), -log(max(p_mean, 1e-300)))
-        drift = replace(_drift(f"level of {name}", tests, evidence, n), mean=level.mean * unit / sd)
-        if p_mean <= level.p:  # else nothing was certain before the last latent
-            drift = replace(drift, certain_at=level.certain_at)
-        found.append(_Drifting(drift, max(level.p, p_mean)))
+        level = drift_between(*levels, log_needed=log(2 * terms.claims / terms.alpha))
+        drift = _drift(f"level of {name}", tests, level.log_evidence, level.probes)
+        found.append(_Drifting(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]
         x, y = unpacked(theirs, ours)

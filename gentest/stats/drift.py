@@ -37,6 +37,8 @@ NULL = 0.1
 """A mean difference of so many standard deviations is no drift."""
 UNIT_ALPHA = 0.0025
 """How often the bound of a standard deviation may lie below it: a quarter of a drift's 1 %."""
+LEAST_SPREAD = 1e-4
+"""A level's unit is no smaller than this share of its size: below it, differences are rounding."""
 
 
 def log_mean_above(values: NDArray[np.float64], bound: float, low: float) -> NDArray[np.float64]:
@@ -93,6 +95,31 @@ def level_drift(differences: NDArray[np.float64], *, log_needed: float = math.in
     p, certain = min(1.0, 2.0 * math.exp(-log_evidence)), path >= log_needed
     certain_at = int(certain.argmax()) + 1 if certain.any() else 0
     return LevelDrift(float(clipped.mean()), log_evidence, p, len(clipped), certain_at)
+
+
+def drift_between(before: NDArray[np.float64], now: NDArray[np.float64], *, log_needed: float = math.inf) -> LevelDrift:
+    """The drift from the scores `before` [n] to those `now` [m] of the same latents, as far as both go.
+
+    Both tests have to see it: `p` is the larger of theirs, and `log_evidence` is -log p. `mean` is of the clipped
+    differences, in standard deviations of `before`. `log_needed` is the wagers' log evidence that makes it certain;
+    where the t test has the larger p-value, nothing was certain before the last latent.
+
+    >>> scores = np.linspace(0.0, 1.0, 200)
+    >>> drift_between(scores, scores + 0.2).p < 1e-6, drift_between(scores, scores).p
+    (True, 1.0)
+    """
+    least = max(LEAST_SPREAD * float(np.abs(before).max()), 1e-12)
+    unit, sd = max(spread_bound(before), least), max(float(before.std()), least)
+    n = min(len(before), len(now))
+    differences = (now[:n] - before[:n]) / unit
+    wagers, p_mean = level_drift(differences, log_needed=log_needed), p_of_mean(differences)
+    return LevelDrift(
+        mean=wagers.mean * unit / sd,
+        log_evidence=min(max(0.0, wagers.log_evidence - math.log(2)), -math.log(max(p_mean, 1e-300))),
+        p=max(wagers.p, p_mean),
+        probes=n,
+        certain_at=wagers.certain_at if p_mean <= wagers.p else 0,
+    )
 
 
 def spread_bound(scores: NDArray[np.float64]) -> float:

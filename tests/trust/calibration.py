@@ -35,7 +35,7 @@ from gentest.gate.baseline import Baseline, Blessing
 from gentest.results.comparison import Terms
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
-from gentest.stats.drift import level_drift, p_of_mean, spread_bound
+from gentest.stats.drift import drift_between
 from gentest.stats.kernels import WIDTHS, squared_distances
 from gentest.stats.paired import probes_to_hold
 from gentest.stats.two_sample import closeness
@@ -194,8 +194,7 @@ def drifts(n: int, seed: int) -> Iterator[Count]:
     kinds = scores_of()
 
     def called(before: Floats, moved: Floats) -> bool:
-        differences = moved / spread_bound(before)
-        return max(level_drift(differences).p, p_of_mean(differences)) <= ALPHA
+        return drift_between(before, before + moved).p <= ALPHA
 
     for name, (draw, sd) in kinds.items():
         rng = np.random.default_rng([seed, len(name), round(1000 * sd)])
@@ -218,12 +217,12 @@ FALLEN = 0.1
 def checked(rate: float, coordinate: int, p0: float, *, against: Baseline | None = None, seed: int) -> Result:
     """One rate on a generator, as pytest's run checks it: to bless, or against a baseline."""
     generator, values = failing(rate, coordinate), Values(device="cpu", examples=16, seed=seed)
-    property_ = lit().at_rate(p0)
-    definition = property_.definition
-    slack = 0.4 * (1.0 - p0)
+    definition = lit().at_rate(p0).definition
     question = Question(definition, test="test_it", looks=False)
     if against is None:
-        stored = probes_to_hold((p0 - slack, p0 + slack))
+        assert definition.rate is not None
+        test = definition.rate.test
+        stored = probes_to_hold((test.certified, test.p0 + test.slack))
         return check(replace(question, n_sampled=stored, blesses=True), generator, Context(values), values)
     (key,) = against.entries
     terms = Terms(drift="off")
