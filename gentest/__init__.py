@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from gentest.decorators import responsive as responsive
     from gentest.decorators import steers as steers
     from gentest.decorators import well_formed as well_formed
-    from gentest.engine.path_length import PathLength as PathLength
-    from gentest.engine.path_length import perceptual_path_length as perceptual_path_length
     from gentest.engine.suggest import Suggestion as Suggestion
     from gentest.engine.suggest import suggest as suggest
     from gentest.engine.suggest.direction_finding import find_direction as find_direction
+    from gentest.engine.suggest.path_length import PathLength as PathLength
+    from gentest.engine.suggest.path_length import perceptual_path_length as perceptual_path_length
     from gentest.errors import AttributeFailed as AttributeFailed
     from gentest.errors import ClipError as ClipError
     from gentest.errors import GeneratorError as GeneratorError
@@ -98,7 +98,7 @@ _ROOMS = {
         "Property", "between", "continuous", "diverse", "follows_label", "holds_within", "matches", "monotone",
         "path_length", "prior_invariant", "property", "reproducible", "responsive", "steers", "well_formed",
     ),
-    "engine.path_length": ("PathLength", "perceptual_path_length"),
+    "engine.suggest.path_length": ("PathLength", "perceptual_path_length"),
     "engine.suggest": ("Suggestion", "suggest"),
     "engine.suggest.direction_finding": ("find_direction",),
     "errors": (

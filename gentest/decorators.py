@@ -16,8 +16,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from gentest.engine.actors import shared_context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.cluster.actors import shared_context
 from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators.generator import Generator, check_generator
 from gentest.probes.families import Probes

@@ -76,39 +76,46 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 VIOLATIONS = [
-    ("layers", "gentest/engine/evidence.py", "import gentest.decorators"),
+    ("layers", "gentest/engine/evidence/observed.py", "import gentest.decorators"),
     ("layers", "gentest/spaces/priors.py", "from gentest.probes import probe as probes"),
     ("layers", "gentest/attributes/pixels.py", "from gentest.generators.generator import Generator"),
     ("layers", "gentest/errors.py", "from gentest.results.result import SCHEMA"),
-    ("layers", "gentest/properties/paths.py", "def f():\n    from gentest.engine import reduce"),
+    ("layers", "gentest/properties/paths.py", "def f():\n    from gentest.engine.methods import reduce"),
     ("layers", "gentest/nowhere.py", "'''A module that no layer names.'''"),
-    ("report", "gentest/report/terminal.py", "from gentest.engine import driver"),
+    ("report", "gentest/report/terminal.py", "from gentest.engine import check"),
     ("report", "gentest/report/document.py", "from gentest.spaces import Normal"),
     ("report", "gentest/report/progress.py", "def f():\n    import torch"),
     ("report", "gentest/results/result.py", "import numpy"),
     ("layers", "gentest/report/markdown.py", "from gentest.gate import decision as gate"),
-    ("engine", "gentest/engine/sampling.py", "from gentest.gate.baseline import Baseline"),
+    ("engine", "gentest/engine/methods/sampling.py", "from gentest.gate.baseline import Baseline"),
     ("layers", "gentest/stats/rates.py", "from gentest.results.result import Rate"),
     ("light", "gentest/results/settings.py", "import torch"),
     ("light", "gentest/properties/tolerances.py", "def f():\n    import numpy"),
-    ("methods", "gentest/engine/search.py", "from gentest.engine.reduce import reduce_groups"),
-    ("methods", "gentest/engine/reduce.py", "from gentest.engine import search"),
-    ("methods", "gentest/engine/rate.py", "from gentest.engine import sampling"),
+    ("engine-layers", "gentest/engine/evidence/observed.py", "def f():\n    from gentest.engine.judge import Judge"),
+    ("engine-layers", "gentest/engine/judge.py", "def f():\n    from gentest.engine.methods import search"),
+    ("engine-layers", "gentest/engine/methods/rate.py", "def f():\n    from gentest.engine import check"),
+    ("methods", "gentest/engine/methods/search.py", "from gentest.engine.methods.reduce import reduce_groups"),
+    ("methods", "gentest/engine/methods/reduce.py", "from gentest.engine.methods import search"),
+    ("methods", "gentest/engine/methods/rate.py", "from gentest.engine.methods import sampling"),
     ("open-clip", "gentest/attributes/clip_model.py", "import open_clip"),
-    ("open-clip", "gentest/engine/context.py", "def f():\n    from open_clip import tokenizer"),
+    ("open-clip", "gentest/engine/evidence/context.py", "def f():\n    from open_clip import tokenizer"),
     ("optional", "gentest/generators/generator.py", "import onnxruntime"),
     ("optional", "gentest/generators/diffusers.py", "def f():\n    import diffusers"),
     ("optional", "gentest/plugin/runner.py", "def f():\n    import xdist"),
-    ("optional", "gentest/engine/context.py", "def f():\n    import ray"),
+    ("optional", "gentest/engine/evidence/context.py", "def f():\n    import ray"),
     ("acyclic", "gentest/generators/onnx.py", "from gentest.generators.generator import Generator"),
-    ("hypothesis", "gentest/engine/driver.py", "from hypothesis import find"),
+    ("hypothesis", "gentest/engine/check.py", "from hypothesis import find"),
     ("hypothesis", "gentest/probes/probe.py", "import hypothesis"),
     ("torch-free", "gentest/probes/probe.py", "import torch"),
     ("torch-free", "gentest/spaces/space.py", "def f():\n    from torch import Tensor"),
     ("torch-free", "gentest/gate/decision.py", "import torch"),
     ("torch-free", "gentest/cli/__init__.py", "def f():\n    import pytest"),
     ("acyclic", "gentest/probes/probe.py", "if TYPE_CHECKING:\n    from gentest.probes.families import Probes"),
-    ("acyclic", "gentest/engine/maker.py", "if TYPE_CHECKING:\n    from gentest.engine.context import Context"),
+    (
+        "acyclic",
+        "gentest/engine/evidence/maker.py",
+        "if TYPE_CHECKING:\n    from gentest.engine.evidence.context import Context",
+    ),
     ("acyclic", "gentest/errors.py", "def f():\n    from gentest.results import settings"),
 ]
 
@@ -147,7 +154,7 @@ def test_every_contract_has_a_violation() -> None:
 def test_nothing_imports_hypothesis_internals() -> None:
     """`hypothesis.internal` is imported nowhere, not inside a function either."""
     found = {name: i for name, path in modules(ROOT / "gentest").items() for i in imports(path) if "hypothesis" in i}
-    assert set(found) >= {"gentest.engine.search", "gentest.probes.strategies"}
+    assert set(found) >= {"gentest.engine.methods.search", "gentest.probes.strategies"}
     assert not [name for name, imported in found.items() if "internal" in imported]
 
 

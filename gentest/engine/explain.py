@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from gentest.attributes import Distance, Feature
-from gentest.engine.evidence import Observed
-from gentest.engine.margins import Judge
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.judge import Judge
 from gentest.probes.ends import rounded, shifted_groups
 from gentest.probes.probe import FULL_MASK, Probe, active_groups
 from gentest.probes.shifts import to_scores

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from gentest.attributes import Attribute, Distance, Feature, Readout
 from gentest.attributes.attribute import Bindable, describe, fingerprint
-from gentest.engine.context import Context
-from gentest.engine.evidence import Observed
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.subject import Subject
 from gentest.gate.embedded import packed, random_signs
 from gentest.properties.definition import Measure
 from gentest.results.comparison import Look

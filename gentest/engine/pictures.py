@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gentest.engine.block import Block
-from gentest.engine.context import Context
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
 from gentest.probes.families import points
 from gentest.probes.probe import independent
 from gentest.results.records import pack_bytes

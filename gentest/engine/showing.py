@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gentest.engine import pictures
-from gentest.engine.block import Block
-from gentest.engine.evidence import Observed
-from gentest.engine.margins import Judge
+from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.judge import Judge
 from gentest.errors import in_a_line
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample

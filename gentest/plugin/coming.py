@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from gentest.attributes import Distance
-from gentest.engine.context import Ahead, Context, Drawn
+from gentest.engine.evidence.context import Ahead, Context, Drawn
 from gentest.engine.look import measures_of_look
 from gentest.errors import GentestError
 from gentest.plugin.grouping import definitions_of, shape

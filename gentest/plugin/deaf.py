@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gentest.engine import time_limit
+from gentest.engine.evidence import time_limit
 from gentest.report import progress
 
 EXIT_STATUS = 3

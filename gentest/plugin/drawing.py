@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from gentest._support.files import write_whole
-from gentest.engine.driver import Question
+from gentest.engine.check import Question
 from gentest.plugin.troubles import Troubles
 from gentest.report import images
 from gentest.results.result import Document, Result

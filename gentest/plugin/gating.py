@@ -17,7 +17,7 @@ import pytest
 
 from gentest import plugin
 from gentest._support import __version__
-from gentest.engine.driver import Question
+from gentest.engine.check import Question
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing, Entry

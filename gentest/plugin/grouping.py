@@ -15,8 +15,8 @@ import pytest
 
 from gentest import plugin
 from gentest.decorators import DECLARED, Declared, Property
-from gentest.engine.context import SHARED
-from gentest.engine.subject import thing_key
+from gentest.engine.evidence.context import SHARED
+from gentest.engine.evidence.subject import thing_key
 from gentest.errors import InvalidArgument
 from gentest.plugin.node_ids import marked_group
 from gentest.properties.definition import Definition

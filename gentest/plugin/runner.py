@@ -16,9 +16,9 @@ from gentest._support.printable import printable
 from gentest.attributes.clip_int8 import check_packages
 from gentest.attributes.prompts import PromptCache
 from gentest.decorators import DECLARED, Declared, Property, checker
-from gentest.engine.actors import check_ray, shared_context
-from gentest.engine.context import SHARED, Context, resolve_device
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.cluster.actors import check_ray, shared_context
+from gentest.engine.evidence.context import SHARED, Context, resolve_device
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
 from gentest.gate.baseline import keys
 from gentest.generators.generator import Generator

@@ -23,7 +23,7 @@ from gentest import attributes
 from gentest._support.files import write_whole
 from gentest.attributes import Attribute, Feature, pixels
 from gentest.attributes.clip import clip, clip_embedding
-from gentest.engine.actors import shared_context
+from gentest.engine.cluster.actors import shared_context
 from gentest.engine.suggest.suggestion import Wish, default_attributes, measure
 from gentest.errors import GentestError
 from gentest.generators.generator import Generator

@@ -16,8 +16,8 @@ import gentest
 from detecting.changing import Candidate
 from detecting.models import Model
 from gentest.decorators import Property
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing

@@ -25,11 +25,11 @@ from torch import Tensor
 
 import gentest
 from gentest import settings
-from gentest.engine.actors import _divided, _Pool, _quiet, _shares, check_ray, shared_context
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
-from gentest.engine.margins import Judge
-from gentest.engine.subject import Subject
+from gentest.engine.check import Question, check
+from gentest.engine.cluster.actors import _divided, _Pool, _quiet, _shares, check_ray, shared_context
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
+from gentest.engine.judge import Judge
 from gentest.errors import InvalidArgument
 from gentest.probes.families import points
 from gentest.probes.probe import independent

@@ -11,10 +11,10 @@ import zoo
 from torch import Tensor
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
-from gentest.engine.store import FILE, Store
-from gentest.engine.subject import Subject
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.store import FILE, Store
+from gentest.engine.evidence.subject import Subject
 from gentest.probes.families import points, segments
 from gentest.probes.probe import independent
 from gentest.results.result import Result, Verdict

@@ -229,7 +229,7 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.Monk
 
 def test_its_samples_are_none_that_a_rate_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A direction is not judged on what it was fitted to: the seeds are of another stream."""
-    from gentest.engine import context
+    from gentest.engine.evidence import context
     from gentest.probes.probe import independent
 
     drawn: list[object] = []

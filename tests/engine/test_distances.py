@@ -10,9 +10,9 @@ import zoo
 from torch import Tensor
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.evidence import Observed
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.subject import Subject
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.probes.families import segments
 from gentest.probes.probe import independent

@@ -13,9 +13,9 @@ from torch import Tensor
 
 import gentest
 from gentest import Probe, Property, settings
-from gentest.engine import search
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
+from gentest.engine.methods import search
 from gentest.results.result import Verdict
 from gentest.results.settings import Values
 

@@ -10,10 +10,10 @@ import zoo
 from torch import Tensor
 
 import gentest
-from gentest.engine.block import BLOCK_BYTES, PROBE_BYTES
-from gentest.engine.context import Context
-from gentest.engine.margins import Judge
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.block import BLOCK_BYTES, PROBE_BYTES
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
+from gentest.engine.judge import Judge
 from gentest.errors import PropertyFailed
 from gentest.probes.families import points
 from gentest.probes.probe import independent
@@ -185,7 +185,7 @@ def test_what_is_kept_of_other_priors_counts_once() -> None:
 
 def test_what_is_forgotten_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Margins are kept of the probes that were asked about last: memory has a bound, and no margin changes."""
-    monkeypatch.setattr("gentest.engine.margins.REMEMBERED", 8)
+    monkeypatch.setattr("gentest.engine.judge.REMEMBERED", 8)
     generator = zoo.generator(zoo.linear)
     asked = judge(lambda evidence: evidence.scores(gentest.brightness())[:, 0], generator)
     first = asked.margins(independent(1, 0, 4))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import gentest
 from gentest.attributes import distances
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.errors import AttributeFailed, GeneratorError, InvalidArgument
 from gentest.probes.families import segments
 from gentest.probes.probe import independent

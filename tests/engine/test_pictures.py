@@ -14,8 +14,8 @@ from torch import Tensor
 
 import gentest
 from gentest.engine import pictures
-from gentest.engine.context import Context
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
 from gentest.results.settings import Values
 from gentest.results.shown import MAX_BYTES, SAMPLES, SIDE, check_pictures
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import gentest
-from gentest.engine.pullback import _placed, pulled_back
+from gentest.engine.methods.attack.pullback import _placed, pulled_back
 from gentest.probes.ends import scores_of
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe, independent

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gentest
-from gentest.engine.reduce import far_end, reduce_groups
+from gentest.engine.methods.reduce import far_end, reduce_groups
 from gentest.probes.probe import FULL_MASK, Probe, active_groups
 
 N = 64

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gentest
-from gentest.engine import search
+from gentest.engine.methods import search
 from gentest.probes.families import Segments
 from gentest.probes.probe import Probe
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.engine.showing import histograms
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values

@@ -18,8 +18,8 @@ import zoo
 from handmade import baseline, look, outcomes, result, signed
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.errors import InvalidArgument
 from gentest.gate.baseline import Baseline, Blessing, keyed, keys
 from gentest.results.comparison import Embedded, Look

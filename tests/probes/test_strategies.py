@@ -17,7 +17,7 @@ from scipy import stats
 
 import gentest
 from gentest import strategies
-from gentest.engine import search
+from gentest.engine.methods import search
 from gentest.errors import InvalidArgument
 from gentest.probes.families import moves
 from gentest.probes.probe import FULL_MASK, FULL_WINDOW, Probe

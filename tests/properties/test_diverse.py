@@ -18,8 +18,8 @@ from scipy import stats
 
 import gentest
 from gentest import settings
-from gentest.engine.context import Context
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
 from gentest.probes.probe import Probe, independent
 from gentest.report import terminal
 from gentest.results.result import Result, Verdict

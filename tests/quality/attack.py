@@ -33,10 +33,10 @@ from scipy.stats import ncx2, norm
 from torch import Tensor
 
 import gentest
-from gentest.engine.attack import Attack, Attacked
-from gentest.engine.context import Context
-from gentest.engine.margins import Judge
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
+from gentest.engine.judge import Judge
+from gentest.engine.methods.attack.attack import Attack, Attacked
 from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Definition
 from gentest.properties.paths import between

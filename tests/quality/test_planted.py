@@ -8,7 +8,7 @@ import pytest
 import zoo
 
 import gentest
-from gentest.engine import reduce
+from gentest.engine.methods import reduce
 
 SEEDS = 20
 

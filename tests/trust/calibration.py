@@ -28,8 +28,8 @@ from scipy.stats import beta
 from torch import Tensor
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing
 from gentest.results.comparison import Terms

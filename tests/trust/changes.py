@@ -41,8 +41,8 @@ from torch.nn.utils import parametrize
 from torch.utils.hooks import RemovableHandle
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 

@@ -26,7 +26,7 @@ import torch
 
 import gentest
 from gentest import settings
-from gentest.engine.search import plan
+from gentest.engine.methods.search import plan
 from gentest.probes.families import Probes, neighbours, points, segments, steps
 from gentest.probes.probe import independent
 from gentest.results.result import Counterexample, Result

@@ -44,7 +44,7 @@ import pytest
 import torch
 
 import gentest
-from gentest.engine import store
+from gentest.engine.evidence import store
 
 MODEL = """
 import os

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 

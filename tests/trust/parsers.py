@@ -36,7 +36,7 @@ from gentest import cli, plugin
 from gentest.attributes.clip_loading import CONFIG, find
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.init import looking, peeking
-from gentest.engine.store import FILE, Store, _checksum, _packed
+from gentest.engine.evidence.store import FILE, Store, _checksum, _packed
 from gentest.errors import ClipError, InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline

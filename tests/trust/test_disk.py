@@ -22,8 +22,8 @@ import gentest
 from gentest import settings
 from gentest._support import files
 from gentest._support.files import write_whole
-from gentest.engine import store
-from gentest.engine.store import FILE, Store
+from gentest.engine.evidence import store
+from gentest.engine.evidence.store import FILE, Store
 from gentest.probes.probe import independent
 from gentest.results.result import Result
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 import gentest
 from gentest import settings
-from gentest.engine import time_limit
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence import time_limit
+from gentest.engine.evidence.context import Context
 from gentest.errors import GeneratorError, GentestError
 from gentest.probes.probe import Probe
 from gentest.results.result import Result, Verdict
@@ -289,7 +289,7 @@ def deaf(z):
 
 @pytest.fixture(scope="session")
 def generator():
-    from gentest.engine import time_limit
+    from gentest.engine.evidence import time_limit
     time_limit.GRACE = 0.5
     return gentest.Generator(deaf, latent=gentest.Normal(3))
 

@@ -20,9 +20,9 @@ from law import tried_on
 from torch import Tensor
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.margins import Judge
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
+from gentest.engine.judge import Judge
 from gentest.probes.probe import independent
 from gentest.properties.definition import Definition
 from gentest.results.result import Verdict

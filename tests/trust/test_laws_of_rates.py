@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from law import tried_on
 from numpy.typing import NDArray
 
-from gentest.engine.rate import decide
+from gentest.engine.methods.rate import decide
 from gentest.properties.definition import AtRate, Invariance
 from gentest.results.result import Verdict
 from gentest.stats.rates import LOOK, RateTest

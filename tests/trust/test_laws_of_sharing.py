@@ -22,8 +22,8 @@ from law import tried_on
 from torch import Tensor
 
 import gentest
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.results.records import unpack
 from gentest.results.result import Counterexample, Result, Verdict
 from gentest.results.settings import Values

@@ -14,7 +14,7 @@ from torch import Tensor
 from trust.noise import DRAWS, PLACES, SIZES, Noise, Rounding, differences, drawn_noise, drawn_rounding, names_noise
 
 import gentest
-from gentest.engine.audit import DRAWN, DRAWN_SLOW, Auditor
+from gentest.engine.evidence.audit import DRAWN, DRAWN_SLOW, Auditor
 from gentest.results.result import Result, Verdict
 
 WEAK = Noise(
@@ -102,8 +102,8 @@ def test_noise_that_no_examined_sample_has_is_named_where_it_decides(sd: float, 
 
     examined = gentest.Generator(outputs, latent=gentest.Normal(2), images=False, output_range=(0, 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gentest.engine.driver.examine", lambda context, subject: None)
-        patch.setattr("gentest.engine.driver.examine_again", lambda context, subject: None)
+        patch.setattr("gentest.engine.check.examine", lambda context, subject: None)
+        patch.setattr("gentest.engine.check.examine_again", lambda context, subject: None)
         result = checked(examined, rate, size)
     assert names_noise(result), result
 
@@ -171,5 +171,5 @@ def test_rounding_of_one_row_in_twenty_decides_nothing(kind: str, rate: float | 
 
 def test_the_comparison_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the floor of the band, rows that were not measured decide by their rounding."""
-    monkeypatch.setattr("gentest.engine.margins.MOVE_FACTOR", 0.0)
+    monkeypatch.setattr("gentest.engine.judge.MOVE_FACTOR", 0.0)
     assert any(differences(replace(DENSE, budget=256, seed=seed)) for seed in range(6))

@@ -33,7 +33,7 @@ from gentest.attributes.clip_loading import CONFIG, find, load
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor.examining import _prompts
 from gentest.cli.init import looking, peeking
-from gentest.engine.store import FILE, Store, _checksum
+from gentest.engine.evidence.store import FILE, Store, _checksum
 from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument, shown
 from gentest.gate.baseline import Baseline
 from gentest.generators.onnx import OnnxModel, _digest

@@ -27,7 +27,7 @@ from gentest.attributes.clip_loading import ClipSource, find
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor.conflicts import Run, conflicts
 from gentest.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
-from gentest.engine.context import resolve_device
+from gentest.engine.evidence.context import resolve_device
 from gentest.errors import ClipError, GentestError, first_line
 from gentest.plugin.grouping import definitions_of
 from gentest.plugin.runner import Runner

@@ -16,8 +16,8 @@ import numpy as np
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Attribute
 from gentest.attributes.attribute import describe
-from gentest.engine.actors import shared_context
-from gentest.engine.context import Context
+from gentest.engine.cluster.actors import shared_context
+from gentest.engine.evidence.context import Context
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators.generator import Generator, check_generator
 from gentest.properties.definition import check_callable, check_kept

@@ -27,13 +27,13 @@ from gentest._support.arguments import is_whole
 from gentest.attributes import Attribute, Feature, brightness, colorfulness, contrast, pixels, sharpness
 from gentest.attributes.attribute import describe
 from gentest.attributes.clip import ClipAttribute
-from gentest.engine.actors import shared_context
-from gentest.engine.context import Context
-from gentest.engine.driver import Question, check
-from gentest.engine.examine import examine, samples
-from gentest.engine.margins import Judge
-from gentest.engine.stream import Stream, real
-from gentest.engine.subject import Subject
+from gentest.engine.check import Question, check
+from gentest.engine.cluster.actors import shared_context
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.examine import examine, samples
+from gentest.engine.evidence.stream import Stream, real
+from gentest.engine.evidence.subject import Subject
+from gentest.engine.judge import Judge
 from gentest.engine.suggest.measurable import ATTRIBUTES, FEATURES, Template
 from gentest.errors import GeneratorError, InvalidArgument, NoSpread
 from gentest.generators.generator import Generator, check_generator

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.engine.audit import Auditor
-from gentest.engine.store import Store, digest
-from gentest.engine.subject import Identities, Subject, thing_key
-from gentest.engine.time_limit import limited
+from gentest.engine.evidence.audit import Auditor
+from gentest.engine.evidence.store import Store, digest
+from gentest.engine.evidence.subject import Identities, Subject, thing_key
+from gentest.engine.evidence.time_limit import limited
 from gentest.errors import GeneratorError, GentestError, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator
 

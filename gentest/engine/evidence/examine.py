@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gentest.engine.audit import CHANGED, DRAWN, DRAWN_SLOW, EXAMINED, largest_difference, undeclared
-from gentest.engine.block import Block
-from gentest.engine.context import PILOT_SEED, Context
-from gentest.engine.evidence import Observed
-from gentest.engine.refused import named
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.audit import CHANGED, DRAWN, DRAWN_SLOW, EXAMINED, largest_difference, undeclared
+from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.context import PILOT_SEED, Context
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.output_checks import named
+from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError
 from gentest.generators.generator import TANH
 from gentest.probes.families import points

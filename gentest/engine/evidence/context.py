@@ -14,11 +14,11 @@ from torch import Tensor
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Setup, bind, describe
 from gentest.attributes.prompts import PromptCache
-from gentest.engine.block import Block
-from gentest.engine.evidence import Observed, lower
-from gentest.engine.maker import Maker, Meter
-from gentest.engine.store import Store
-from gentest.engine.subject import Identities, Subject
+from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.maker import Maker, Meter
+from gentest.engine.evidence.observed import Observed, lower
+from gentest.engine.evidence.store import Store
+from gentest.engine.evidence.subject import Identities, Subject
 from gentest.errors import GentestError, InvalidArgument, NoSpread, out_of_memory
 from gentest.generators.generator import Generator
 from gentest.probes.families import Probes, points
@@ -109,7 +109,7 @@ class Context:
         """Probes on which a property measured its rounding, each alone: the next one measures it on the same."""
         self.pictures: dict[Hashable, Any] = {}
         """Pictures of the first outputs of a seed, by subject."""
-        assert (values.ray is None) == (share is None), "gentest.engine.actors.shared_context shares the work"
+        assert (values.ray is None) == (share is None), "gentest.engine.cluster.actors.shared_context shares the work"
         self._share = share
         self._shares = share is not None
         self._actors: Evaluator | None = None

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
-from gentest.engine.block import Block
-from gentest.engine.evidence import Observed
-from gentest.engine.maker import Maker, flat, sliced
-from gentest.engine.pullback import pulled_back
+from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.maker import Maker, flat, sliced
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.methods.attack.pullback import pulled_back
 from gentest.errors import out_of_memory
 from gentest.probes.ends import noise
 from gentest.probes.families import Probes
@@ -28,9 +28,9 @@ from gentest.spaces import Space
 from gentest.spaces.space import Floats
 
 if TYPE_CHECKING:
-    from gentest.engine.context import Context
-    from gentest.engine.margins import Judge
-    from gentest.engine.subject import Subject
+    from gentest.engine.evidence.context import Context
+    from gentest.engine.evidence.subject import Subject
+    from gentest.engine.judge import Judge
 
 AT_ONCE = 1 << 23
 """Bytes of outputs that are made at once; a generator's activations take some 150 times that."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError
 from gentest.generators.generator import TANH
 from gentest.probes.probe import Probe

@@ -14,22 +14,23 @@ from statistics import median
 
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
-from gentest.engine import pictures, sampling, search
-from gentest.engine.attack import Attack, unfit
-from gentest.engine.audit import Audited
-from gentest.engine.context import Context
-from gentest.engine.counterexamples import Counterexamples
-from gentest.engine.distribution import AgainstReference
-from gentest.engine.evidence import Observed
-from gentest.engine.examine import examine, examine_again
+from gentest.engine import pictures
+from gentest.engine.cluster.raised import their_traceback
+from gentest.engine.evidence.audit import Audited
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.examine import examine, examine_again
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.stream import Stream, fits, inputs, real
+from gentest.engine.evidence.subject import Subject
 from gentest.engine.explain import explain, observed
+from gentest.engine.judge import Judge
 from gentest.engine.look import look
-from gentest.engine.margins import Judge
-from gentest.engine.raised import their_traceback
-from gentest.engine.rated import Rating
+from gentest.engine.methods import sampling, search
+from gentest.engine.methods.attack.attack import Attack, unfit
+from gentest.engine.methods.counterexamples import Counterexamples
+from gentest.engine.methods.distribution import AgainstReference
+from gentest.engine.methods.rated import Rating
 from gentest.engine.showing import Showing
-from gentest.engine.stream import Stream, fits, inputs, real
-from gentest.engine.subject import Subject
 from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, in_a_line, out_of_memory
 from gentest.generators.generator import Generator
 from gentest.probes.probe import Probe

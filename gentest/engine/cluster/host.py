@@ -18,12 +18,13 @@ from typing import Any
 
 import torch
 
-import gentest.engine.context as contexts
+import gentest.engine.evidence.context as contexts
 from gentest.attributes.prompts import PromptCache
-from gentest.engine import parcels, time_limit
-from gentest.engine.margins import Judge
-from gentest.engine.raised import sendable
-from gentest.engine.subject import Subject
+from gentest.engine.cluster import parcels
+from gentest.engine.cluster.raised import sendable
+from gentest.engine.evidence import time_limit
+from gentest.engine.evidence.subject import Subject
+from gentest.engine.judge import Judge
 from gentest.probes.probe import Probe
 from gentest.properties.definition import Definition
 from gentest.results.result import Screening

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gentest.attributes.attribute import describe, embed, fingerprint
-from gentest.engine.context import Context
-from gentest.engine.examine import examine
-from gentest.engine.subject import Subject, measure_of
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.examine import examine
+from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.gate.embedded import packed, unpacked
 from gentest.generators.generator import Generator

@@ -15,11 +15,11 @@ import torch
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Distance, Feature, lpips
-from gentest.engine.actors import shared_context
-from gentest.engine.block import Block
-from gentest.engine.evidence import Observed
-from gentest.engine.examine import examine
-from gentest.engine.stream import Stream, real
+from gentest.engine.cluster.actors import shared_context
+from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.examine import examine
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.stream import Stream, real
 from gentest.errors import InvalidArgument
 from gentest.generators.generator import Generator, check_generator
 from gentest.probes.families import Where, steps

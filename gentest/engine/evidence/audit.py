@@ -21,8 +21,8 @@ from torch import Tensor
 
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
 from gentest.attributes.distances import apart
-from gentest.engine.refused import named
-from gentest.engine.subject import Subject, measure_of
+from gentest.engine.evidence.output_checks import named
+from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import GeneratorError
 from gentest.generators.generator import Generator
 from gentest.probes.ends import noise

@@ -1,8 +1,8 @@
 """Ray's actors (`pytest-gentest[ray]`): the probes of one property, divided among processes and machines.
 
 Each actor holds the generator and the property, and decides the margins of whole blocks as one process does
-(`gentest.engine.host`); probes go out, margins come back. Whatever is asked of single probes stays with the asking
-process, and so does whatever no actor answers: an actor that is lost costs time, never a probe.
+(`gentest.engine.cluster.host`); probes go out, margins come back. Whatever is asked of single probes stays with the
+asking process, and so does whatever no actor answers: an actor that is lost costs time, never a probe.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from weakref import WeakKeyDictionary
 import torch
 
 from gentest.attributes.prompts import PromptCache
-from gentest.engine import parcels
-from gentest.engine.context import Context
-from gentest.engine.host import Answer, Case, Greeting, Host, Place, Session, Task
-from gentest.engine.margins import BAND_PROBES, Judge
-from gentest.engine.raised import again
+from gentest.engine.cluster import parcels
+from gentest.engine.cluster.host import Answer, Case, Greeting, Host, Place, Session, Task
+from gentest.engine.cluster.raised import again
+from gentest.engine.evidence.context import Context
+from gentest.engine.judge import BAND_PROBES, Judge
 from gentest.errors import InvalidArgument, first_line
 from gentest.probes.probe import Probe
 from gentest.results.settings import Values

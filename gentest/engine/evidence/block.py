@@ -17,11 +17,11 @@ from torch import Tensor
 from gentest.attributes import Distance
 from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
 from gentest.attributes.distances import apart
-from gentest.engine.audit import LEAST, OF_RANGE, OF_SIZE, Number
-from gentest.engine.maker import Maker, flat, full_precision, sliced
-from gentest.engine.refused import clamped, named
-from gentest.engine.store import address_of, place
-from gentest.engine.subject import Subject, measure_of
+from gentest.engine.evidence.audit import LEAST, OF_RANGE, OF_SIZE, Number
+from gentest.engine.evidence.maker import Maker, flat, full_precision, sliced
+from gentest.engine.evidence.output_checks import clamped, named
+from gentest.engine.evidence.store import address_of, place
+from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, GeneratorError
 from gentest.generators.randomness import pinned_rng
 from gentest.probes.ends import noise

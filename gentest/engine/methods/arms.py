@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from gentest.engine.margins import Judge
+from gentest.engine.judge import Judge
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.results.result import Rate

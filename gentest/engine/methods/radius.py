@@ -13,11 +13,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gentest.engine.arms import Arm
-from gentest.engine.context import Context
-from gentest.engine.margins import Judge
-from gentest.engine.stream import Stream
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.stream import Stream
+from gentest.engine.evidence.subject import Subject
+from gentest.engine.judge import Judge
+from gentest.engine.methods.arms import Arm
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Within
 from gentest.properties.priors import holds_within

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gentest.engine import reduce, search
-from gentest.engine.margins import Judge
+from gentest.engine.judge import Judge
+from gentest.engine.methods import reduce, search
 from gentest.probes.probe import Probe
 from gentest.results.settings import Values
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Lowerable, Readout, describe
 from gentest.attributes.distances import NO_SPREAD
-from gentest.engine.block import Block
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.subject import Subject
 from gentest.errors import InvalidArgument
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe

@@ -26,13 +26,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from gentest.engine.audit import DRAWN, largest_difference, undeclared
-from gentest.engine.block import Block
-from gentest.engine.context import Context
-from gentest.engine.evidence import Observed
-from gentest.engine.maker import full_precision
-from gentest.engine.refused import named
-from gentest.engine.subject import Subject
+from gentest.engine.evidence.audit import DRAWN, largest_difference, undeclared
+from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.maker import full_precision
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.output_checks import named
+from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError, GentestError, PropertyFailed, out_of_memory
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe

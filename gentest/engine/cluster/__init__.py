@@ -1,0 +1,1 @@
+"""Ray: share the evaluation of probes among the actors of a cluster."""

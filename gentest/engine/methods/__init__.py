@@ -1,0 +1,1 @@
+"""The ways to decide a property: search, reduction, rate, radius, distribution, attack. None imports another."""
