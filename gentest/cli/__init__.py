@@ -252,7 +252,7 @@ def _measured(given: argparse.Namespace, prompts: list[list[str]], rest: Sequenc
         inis = {"cache_dir": f"{scratch}/cache"}
         inis |= dict.fromkeys(("gentest_json", "gentest_baseline", "gentest_report", "gentest_images"), "")
         written = {"COVERAGE_FILE": f"{scratch}/coverage", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
-        plugins = ["-p", "gentest", "-p", "gentest.plugin.suggesting"]
+        plugins = ["-p", "gentest", "-p", "gentest.plugin.suggest_run"]
         command = [sys.executable, "-m", "pytest", *plugins, "--gentest", "--gentest-suggest", json.dumps(asked)]
         command += ["-q", "--no-header", "--no-summary", "-k", "", "-m", "", folder]
         command += [word for name, value in inis.items() for word in ("-o", f"{name}={value}")]

@@ -16,7 +16,7 @@ from gentest.attributes import Distance
 from gentest.engine.evidence.context import Ahead, Context, Drawn
 from gentest.engine.look import measures_of_look
 from gentest.errors import GentestError
-from gentest.plugin.grouping import definitions_of, shape
+from gentest.plugin.shared_evidence import definitions_of, shape
 from gentest.probes.families import Probes, points
 from gentest.properties.definition import Definition, Matches, Measure
 

@@ -22,16 +22,16 @@ from gentest.engine.evidence.context import SHARED, Context, resolve_device
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
 from gentest.gate.baseline import keys
 from gentest.generators.generator import Generator
-from gentest.plugin import checkpoints, replays, workers
-from gentest.plugin.checked import Checked, labelled_properties, unchecked
+from gentest.plugin import checkpoints, replays, xdist_workers
+from gentest.plugin.baseline_run import Gating
+from gentest.plugin.checked_tests import Checked, labelled_properties, unchecked
 from gentest.plugin.coming import Coming
 from gentest.plugin.deaf import end_where_deaf
-from gentest.plugin.drawing import Drawing
-from gentest.plugin.ending import Ending, to_check
 from gentest.plugin.failures import Failures
-from gentest.plugin.gathering import Gathering, attach
-from gentest.plugin.gating import Gating
-from gentest.plugin.grouping import definitions_among
+from gentest.plugin.report_files import Drawing
+from gentest.plugin.session_end import Ending, to_check
+from gentest.plugin.session_results import Gathering, attach
+from gentest.plugin.shared_evidence import definitions_among
 from gentest.plugin.troubles import Troubles
 from gentest.plugin.undecorated import watched
 from gentest.probes.probe import Probe
@@ -69,7 +69,7 @@ class Runner:
             raise pytest.UsageError(f"gentest: {error}") from None
         self._gating = Gating(config)
         # taken while standard output is still the terminal
-        self._width: int = getattr(config, "workerinput", {}).get(workers.COLUMNS) or layout.columns()
+        self._width: int = getattr(config, "workerinput", {}).get(xdist_workers.COLUMNS) or layout.columns()
         self._troubles = Troubles(config)
         config.pluginmanager.register(self._troubles, "gentest-troubles")
         self._drawing = Drawing(self._troubles, self._options["report"], self._options["images"])
@@ -90,7 +90,7 @@ class Runner:
         end_where_deaf(config, lambda: self._checking)
         self._coming = Coming(())
         if self._is_worker:
-            workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+            xdist_workers.share_cores(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
             return
         self._ending = Ending()
         config.pluginmanager.register(self._ending, "gentest-ending")
@@ -106,7 +106,7 @@ class Runner:
         )
         config.pluginmanager.register(gathering, "gentest-gathering")
         if self._has_workers:
-            config.pluginmanager.register(workers.Workers(self.values, self._ending.expect), "gentest-workers")
+            config.pluginmanager.register(xdist_workers.Workers(self.values, self._ending.expect), "gentest-workers")
 
     def _prompt_cache(self) -> PromptCache | None:
         path = self._options["prompts"]
@@ -140,7 +140,7 @@ class Runner:
         expected = to_check(session.items, self._gating.checkpoints)
         if self._ending is not None:
             self._ending.expect(expected)
-        workers.tell(self.config, session.items, expected)
+        xdist_workers.tell(self.config, session.items, expected)
 
     def _load_profile(self) -> None:
         name = self._options["profile"]

@@ -1,6 +1,6 @@
 """What gentest says of a checkpoint: the whole suite on it, and the gate's decision against the blessed one.
 
-It asks as a run of `pytest --gentest --gentest-baseline FILE --gentest-drift fail` does (`gentest.plugin.gating`): the
+It asks as a run of `pytest --gentest --gentest-baseline FILE --gentest-drift fail` does (module `baseline_run`): the
 same questions, on the same probes, with the same number of claims, and `gentest.gate.decision.decide` over all of them.
 """
 

@@ -13,7 +13,7 @@ import torch
 
 from gentest.plugin.checkpoints import plain_id
 from gentest.plugin.node_ids import node_id
-from gentest.plugin.workers import VISIBLE, Workers, gpu_of
+from gentest.plugin.xdist_workers import VISIBLE, Workers, gpu_of
 from gentest.results.settings import Values
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_scattered_tests_make_images_again(repository: Repository) -> None:
 GROUPED = """
 import json
 from pathlib import Path
-from gentest.plugin.grouping import groups
+from gentest.plugin.shared_evidence import groups
 
 @pytest.fixture
 def weights():

@@ -29,9 +29,9 @@ from gentest.cli.doctor.conflicts import Run, conflicts
 from gentest.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
 from gentest.engine.evidence.context import resolve_device
 from gentest.errors import ClipError, GentestError, first_line
-from gentest.plugin.grouping import definitions_of
 from gentest.plugin.runner import Runner
-from gentest.plugin.workers import VISIBLE
+from gentest.plugin.shared_evidence import definitions_of
+from gentest.plugin.xdist_workers import VISIBLE
 from gentest.properties.definition import Definition
 from gentest.results.settings import ATTRIBUTE, Values, settings
 

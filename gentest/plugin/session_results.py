@@ -20,9 +20,9 @@ from gentest.engine.evidence.context import resolve_device
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.plugin import github, replays
-from gentest.plugin.drawing import Drawing
-from gentest.plugin.ending import Ending, undisturbed
-from gentest.plugin.gating import Gating
+from gentest.plugin.baseline_run import Gating
+from gentest.plugin.report_files import Drawing
+from gentest.plugin.session_end import Ending, undisturbed
 from gentest.plugin.troubles import Troubles
 from gentest.report import certainty, comparison, figures, junit, layout, ranking, terminal
 from gentest.report.document import write_json

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from gentest.plugin.grouping import groups
+from gentest.plugin.shared_evidence import groups
 from gentest.report import layout
 from gentest.results.settings import Values
 
