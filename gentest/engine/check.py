@@ -23,14 +23,14 @@ from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.stream import Stream, fits, inputs, real
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.explain import explain, observed
+from gentest.engine.illustrations import Showing
 from gentest.engine.judge import Judge
-from gentest.engine.look import look
-from gentest.engine.methods import sampling, search
-from gentest.engine.methods.attack.attack import Attack, unfit
+from gentest.engine.methods import baseline_sample, search
+from gentest.engine.methods.attack.descent import Attack, unfit
 from gentest.engine.methods.counterexamples import Counterexamples
-from gentest.engine.methods.distribution import AgainstReference
 from gentest.engine.methods.rated import Rating
-from gentest.engine.showing import Showing
+from gentest.engine.methods.reference_comparison import AgainstReference
+from gentest.engine.outputs_summary import look
 from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, in_a_line, out_of_memory
 from gentest.generators.generator import Generator
 from gentest.probes.probe import Probe
@@ -308,9 +308,9 @@ class _Check:
         seed = self.values.seed if against is None else against.seed
         take = self._stream(seed)
         if against is None or n:
-            margins = sampling.margins(take, n, block=self.block)
+            margins = baseline_sample.margins(take, n, block=self.block)
         else:
-            margins = sampling.margins_against(against, take, self.question.terms, block=self.block)
+            margins = baseline_sample.margins_against(against, take, self.question.terms, block=self.block)
         evidence = observed(self.judge, self.streams[seed].probes(0, 1)[0])
         things: dict[str, Attribute | Feature | Distance] = {**evidence.attributes, **evidence.named_features}
         things |= evidence.named_distances

@@ -14,7 +14,7 @@ import pytest
 
 from gentest.attributes import Distance
 from gentest.engine.evidence.context import Ahead, Context, Drawn
-from gentest.engine.look import measures_of_look
+from gentest.engine.outputs_summary import measures_of_look
 from gentest.errors import GentestError
 from gentest.plugin.shared_evidence import definitions_of, shape
 from gentest.probes.families import Probes, points

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import gentest
 from gentest import Generator, Verdict, settings
-from gentest.engine.look import FOLDED, sketch
+from gentest.engine.outputs_summary import FOLDED, sketch
 from gentest.errors import GeneratorError, InvalidArgument
 
 HOLDS, VIOLATED, ERROR = Verdict.NO_COUNTEREXAMPLE, Verdict.VIOLATED, Verdict.ERROR

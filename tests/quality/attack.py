@@ -36,7 +36,7 @@ import gentest
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
-from gentest.engine.methods.attack.attack import Attack, Attacked
+from gentest.engine.methods.attack.descent import Attack, Attacked
 from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Definition
 from gentest.properties.paths import between

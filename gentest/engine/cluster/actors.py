@@ -1,8 +1,8 @@
-"""Ray's actors (`pytest-gentest[ray]`): the probes of one property, divided among processes and machines.
+"""Share the evaluation of one property's probes among Ray's actors (`pytest-gentest[ray]`).
 
-Each actor holds the generator and the property, and decides the margins of whole blocks as one process does
-(`gentest.engine.cluster.host`); probes go out, margins come back. Whatever is asked of single probes stays with the
-asking process, and so does whatever no actor answers: an actor that is lost costs time, never a probe.
+Each actor holds the generator and the property and computes the margins of whole blocks, exactly as one process does
+(`gentest.engine.cluster.remote_judge`). Probes go out and margins come back. The calling process evaluates single
+probes itself, and also every block that no actor answers: a lost actor costs time, never a probe.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from weakref import WeakKeyDictionary
 import torch
 
 from gentest.attributes.prompts import PromptCache
-from gentest.engine.cluster import parcels
-from gentest.engine.cluster.host import Answer, Case, Greeting, Host, Place, Session, Task
+from gentest.engine.cluster import transport
 from gentest.engine.cluster.raised import again
+from gentest.engine.cluster.remote_judge import Answer, Case, Greeting, Host, Place, Session, Task
 from gentest.engine.evidence.context import Context
 from gentest.engine.judge import BAND_PROBES, Judge
 from gentest.errors import InvalidArgument, first_line
@@ -92,7 +92,7 @@ class Actors:
         yield from ((blocks[index], answer) for index, answer in sorted(come.items()) if answer.error is None)
 
     def _put(self, thing: object, what: str, *, function: object = None) -> Any:
-        return self._pool.put(parcels.packed(thing, what, function=function, far=self._pool.far))
+        return self._pool.put(transport.packed(thing, what, function=function, far=self._pool.far))
 
     def _function(self, judge: Judge) -> Any:
         """Where the generator's function lies, with the weights that it has now."""

@@ -12,11 +12,11 @@ from functools import partial
 from itertools import islice
 
 from gentest.engine.evidence.stream import Stream, inputs
+from gentest.engine.illustrations import Showing
 from gentest.engine.judge import Judge
 from gentest.engine.methods import rate
-from gentest.engine.methods.arms import Arm, arms_of, overall
-from gentest.engine.methods.radius import Rays
-from gentest.engine.showing import Showing
+from gentest.engine.methods.radius_search import Rays
+from gentest.engine.methods.rate_arms import Arm, arms_of, overall
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Invariance, Within

@@ -15,7 +15,7 @@ from torch import Tensor
 import gentest
 from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
-from gentest.engine.showing import histograms
+from gentest.engine.illustrations import histograms
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 from gentest.stats.rates import RateTest

@@ -20,7 +20,7 @@ import torch
 
 import gentest.engine.evidence.context as contexts
 from gentest.attributes.prompts import PromptCache
-from gentest.engine.cluster import parcels
+from gentest.engine.cluster import transport
 from gentest.engine.cluster.raised import sendable
 from gentest.engine.evidence import time_limit
 from gentest.engine.evidence.subject import Subject
@@ -175,7 +175,7 @@ class Host:
 
     def _session(self, at: Any) -> _Held:
         if (name := at.hex()) not in self._held:
-            session: Session = parcels.unpacked(self._fetch(at), "the settings")
+            session: Session = transport.unpacked(self._fetch(at), "the settings")
             session.place.enter()
             self._held[name] = _Held(contexts.Context(session.values, prompts=session.prompts))
             while len(self._held) > MOST_CONTEXTS:
@@ -186,7 +186,7 @@ class Host:
     def _judge(self, held: _Held, task: Task) -> tuple[Case, Judge]:
         if (name := task.case.hex()) not in held.judges:
             function = self._function(held, task.function)
-            case: Case = parcels.unpacked(self._fetch(task.case), "the property", function=function)
+            case: Case = transport.unpacked(self._fetch(task.case), "the property", function=function)
             case.subject.generator.to(held.context.device)
             held.judges[name] = case, Judge(held.context, case.subject, case.definition)
             while len(held.judges) > MOST_JUDGES:
@@ -196,5 +196,5 @@ class Host:
 
     def _function(self, held: _Held, at: Any) -> Any:
         if (name := at.hex()) not in held.functions:
-            held.functions[name] = parcels.unpacked(self._fetch(at), "the generator")
+            held.functions[name] = transport.unpacked(self._fetch(at), "the generator")
         return held.functions[name]

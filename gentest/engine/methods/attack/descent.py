@@ -22,7 +22,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from gentest.engine.judge import Judge
-from gentest.engine.methods.attack.traced import slopes
+from gentest.engine.methods.attack.margin_gradients import slopes
 from gentest.errors import out_of_memory
 from gentest.probes import shifts
 from gentest.probes.ends import blocks, scores_of

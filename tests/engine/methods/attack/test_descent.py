@@ -16,8 +16,8 @@ from gentest import Result, Verdict, settings
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
-from gentest.engine.methods.attack.attack import LEAST, POPULATION, Attack, _Member, _Shell
-from gentest.engine.methods.attack.traced import Traced, slopes
+from gentest.engine.methods.attack.descent import LEAST, POPULATION, Attack, _Member, _Shell
+from gentest.engine.methods.attack.margin_gradients import Traced, slopes
 from gentest.probes import shifts
 from gentest.probes.ends import scores_of
 from gentest.probes.probe import Probe, independent

@@ -17,7 +17,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.stream import Stream
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
-from gentest.engine.methods.arms import Arm
+from gentest.engine.methods.rate_arms import Arm
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Within
 from gentest.properties.priors import holds_within
