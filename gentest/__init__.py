@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gentest.attributes import Attribute as Attribute
     from gentest.attributes import Feature as Feature
     from gentest.attributes.clip import clip as clip
+    from gentest.attributes.clip import clip_classes as clip_classes
     from gentest.attributes.clip import clip_embedding as clip_embedding
-    from gentest.attributes.clip_classes import clip_classes as clip_classes
     from gentest.attributes.distances import Distance as Distance
     from gentest.attributes.distances import distance as distance
     from gentest.attributes.distances import lpips as lpips
@@ -90,8 +90,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "results.settings": ("settings",),
     "attributes": ("Attribute", "Feature"),
-    "attributes.clip": ("clip", "clip_embedding"),
-    "attributes.clip_classes": ("clip_classes",),
+    "attributes.clip": ("clip", "clip_classes", "clip_embedding"),
     "attributes.distances": ("Distance", "distance", "lpips"),
     "attributes.pixels": ("brightness", "colorfulness", "contrast", "pixels", "saturation", "sharpness"),
     "decorators": (

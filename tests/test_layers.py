@@ -97,7 +97,7 @@ VIOLATIONS = [
     ("methods", "gentest/engine/methods/search.py", "from gentest.engine.methods.reduce import reduce_groups"),
     ("methods", "gentest/engine/methods/reduce.py", "from gentest.engine.methods import search"),
     ("methods", "gentest/engine/methods/rate.py", "from gentest.engine.methods import baseline_sample"),
-    ("open-clip", "gentest/attributes/clip_model.py", "import open_clip"),
+    ("open-clip", "gentest/attributes/clip/model.py", "import open_clip"),
     ("open-clip", "gentest/engine/evidence/context.py", "def f():\n    from open_clip import tokenizer"),
     ("optional", "gentest/generators/generator.py", "import onnxruntime"),
     ("optional", "gentest/generators/diffusers.py", "def f():\n    import diffusers"),

@@ -16,8 +16,7 @@ from gentest.attributes.attribute import (
     read_rows,
     score,
 )
-from gentest.attributes.clip import clip, clip_embedding
-from gentest.attributes.clip_classes import clip_classes
+from gentest.attributes.clip import clip, clip_classes, clip_embedding
 from gentest.attributes.distances import Distance, apart, distance, lpips
 from gentest.attributes.pixels import brightness, colorfulness, contrast, pixels, saturation, sharpness
 from gentest.attributes.prompts import PromptCache

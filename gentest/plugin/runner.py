@@ -13,7 +13,7 @@ import pytest
 
 from gentest import plugin
 from gentest._support.printable import printable
-from gentest.attributes.clip_int8 import check_packages
+from gentest.attributes.clip.low_precision import check_packages
 from gentest.attributes.prompts import PromptCache
 from gentest.decorators import DECLARED, Declared, Property, checker
 from gentest.engine.check import Question, check

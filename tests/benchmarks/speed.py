@@ -37,10 +37,10 @@ What was tried, and what it gave:
   21 to 25, a copy in bfloat16 37 to 41, ONNX Runtime in float32 21 and in 8 bits 55. `torch.compile` gained nothing in
   either precision, and mkldnn's implicit bfloat16 (`fp32_precision`) neither.
 - A tower in 8 bits with one scale for all activations (onnxruntime's dynamic quantisation) is the fastest, 55
-  images/s, and screens nothing with real weights (`gentest.attributes.clip_lowered`); one with a scale for 32 numbers
-  takes a search of 300 paths to 2.0 times the plain `@given`, the bfloat16 copy to 2.6. Of 107 s that this takes,
-  about 29 are in full precision whatever the copy costs: the pilot of `sd(2)` (256 images), and 16 probes on which
-  its error is measured.
+  images/s, and screens nothing with real weights (`gentest.attributes.clip.low_precision`); one with a scale for 32
+  numbers takes a search of 300 paths to 2.0 times the plain `@given`, the bfloat16 copy to 2.6. Of 107 s that this
+  takes, about 29 are in full precision whatever the copy costs: the pilot of `sd(2)` (256 images), and 16 probes
+  on which its error is measured.
 - Blocks of single outputs, by which rounding is measured, were made for each property: 20 attributes cost 1.9 times
   one.
 - Latents placed a batch at a time cost 8 us a probe more than 256 KiB of them at a time; whole blocks, as much again,

@@ -18,7 +18,7 @@ import pytest
 
 import gentest
 from gentest import cli
-from gentest.attributes.clip_loading import ClipSource
+from gentest.attributes.clip.loading import ClipSource
 from gentest.cli.doctor import command, installed
 from gentest.cli.doctor.conflicts import Run, conflicts
 from gentest.cli.doctor.examining import fetch

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gentest.attributes.clip import low_precision
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Repository
 
@@ -279,7 +281,7 @@ def test_a_precision_whose_packages_are_missing_is_a_usage_error(
 ) -> None:
     """It stops the run before a generator is loaded; other precisions need no package."""
     repository.write(TEST)
-    monkeypatch.setattr("gentest.attributes.clip_int8.find_spec", lambda name: None if name == "onnx" else name)
+    monkeypatch.setattr(low_precision, "find_spec", lambda name: None if name == "onnx" else name)
     said = "ERROR: gentest: precision int8 needs onnx: pip install 'pytest-gentest[[]int8]'"
     refused(repository.run("--gentest", "--gentest-precision", "int8"), said)
     repository.run("--gentest", "--gentest-precision", "bf16", "--gentest-examples", "20").assert_outcomes(passed=1)

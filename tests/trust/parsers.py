@@ -33,7 +33,7 @@ from trust.mutations import NUMBERS, TEXTS, bytes_changed, changed, json_bytes, 
 
 import gentest
 from gentest import cli, plugin
-from gentest.attributes.clip_loading import CONFIG, find
+from gentest.attributes.clip.loading import CONFIG, find
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.init import looking, peeking
 from gentest.engine.evidence.store import FILE, Store, _checksum, _packed

@@ -29,7 +29,7 @@ from gentest import cli, plugin
 from gentest._support.files import read_json, write_whole
 from gentest._support.printable import in_one_line, printable
 from gentest.attributes import distances
-from gentest.attributes.clip_loading import CONFIG, find, load
+from gentest.attributes.clip.loading import CONFIG, find, load
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor.examining import _prompts
 from gentest.cli.init import looking, peeking

@@ -21,9 +21,8 @@ import torch
 
 from gentest import plugin
 from gentest._support.files import write_whole
-from gentest.attributes.clip import ClipAttribute, ClipEmbedding
-from gentest.attributes.clip_classes import ClipClasses
-from gentest.attributes.clip_loading import ClipSource, find
+from gentest.attributes.clip import ClipAttribute, ClipClasses, ClipEmbedding
+from gentest.attributes.clip.loading import ClipSource, find
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor.conflicts import Run, conflicts
 from gentest.cli.doctor.finding import NOTE, OK, PROBLEM, Finding

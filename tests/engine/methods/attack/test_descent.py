@@ -246,7 +246,7 @@ def test_generator_and_clip_are_left_as_they_were() -> None:
     property = gentest.between(gentest.clip("a shirt", against="a shoe"), tolerance=50.0)
     quick = settings(examples=8, attack=300, clip=f"local-dir:{CLIP}", device="cpu")
     property.check(generator, settings=replace_attack(quick, 0))  # loads the CLIP
-    from gentest.attributes.clip_model import _models
+    from gentest.attributes.clip.model import _models
 
     modules = [net, *(model._visual for model in _models.values())]
     before = [state(module) for module in modules]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from gentest._support.files import read_json
 from gentest._support.printable import in_one_line
 from gentest._support.tensors_only import tensors_only
-from gentest.attributes.preprocess import Preprocess
+from gentest.attributes.clip.preprocess import Preprocess
 from gentest.errors import ClipError, InvalidArgument
 
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"

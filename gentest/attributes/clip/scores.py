@@ -1,20 +1,24 @@
-"""CLIP as a measure: how much more an image looks like one text than like another.
+"""CLIP scores: how much more an image looks like one text than like another.
 
-The score is the model's own logit difference, logit scale x (cos(image, text) - cos(image, against)): log-odds, which
-do not saturate as probabilities do. Radford et al., "Learning transferable visual models from natural
-language supervision", 2021. All attributes of one model are read out of one embedding of each image."""
+The score is the model's own logit difference, logit scale x (cos(image, text) - cos(image, against)). It is a log-odds,
+which does not saturate as a probability does. `clip_classes` gives a logit for each of several texts, as a zero-shot
+classifier. Source: Radford et al., "Learning transferable visual models from natural language supervision", 2021.
+
+All scores and classes of one model are read out of one embedding of each image.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gentest.attributes.attribute import Setup
-from gentest.attributes.clip_int8 import SCHEME
-from gentest.attributes.clip_model import ClipModel, load_clip
+from gentest.attributes.clip.low_precision import SCHEME
+from gentest.attributes.clip.model import ClipModel, load_clip
 from gentest.errors import ClipError, InvalidArgument
 from gentest.results.settings import Precision
 
@@ -220,3 +224,81 @@ def load_chosen(model: str | None, setup: Setup, *, text: bool) -> ClipModel:
 def ensemble(vectors: Tensor) -> Tensor:
     """One text embedding [D] of unit length, from those of its templates [n, D]."""
     return F.normalize(vectors.mean(0), dim=0)
+
+
+@dataclass(frozen=True, repr=False)
+class ClipClasses:
+    """A classifier read out of CLIP, as a value: see `clip_classes`."""
+
+    templates: tuple[str, ...]
+    names: tuple[str, ...]
+    model: str | None = None
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Every prompt whose embedding is needed: those of the first class, then those of the second, ..."""
+        return tuple(template.replace("{}", name) for name in self.names for template in self.templates)
+
+    def bind(self, setup: Setup) -> BoundClasses:
+        """With the model loaded on the session's device and its prompts embedded. Raises `ClipError`."""
+        model = load_chosen(self.model, setup, text=setup.prompts is None)
+        vectors = model.text_vectors(self.prompts, setup.prompts)
+        rows = torch.stack([ensemble(texts) for texts in vectors.chunk(len(self.names))])
+        return BoundClasses(self, BoundEmbedding(model, ClipEmbedding(self.model)), model.logit_scale * rows)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.bind(Setup(images.device))(images)
+
+    def __repr__(self) -> str:
+        template = repr(self.templates[0]) if len(self.templates) == 1 else repr(list(self.templates))
+        model = f", model={self.model!r}" if self.model else ""
+        return f"clip_classes({template}, {list(self.names)!r}{model})"
+
+
+@dataclass(frozen=True, repr=False)
+class BoundClasses:
+    """A CLIP classifier that is ready to run: a dot product for each class with an image embedding."""
+
+    declared: ClipClasses
+    feature: BoundEmbedding
+    texts: Tensor = field(compare=False)  # [K, D], logit scale included
+
+    def read(self, embedding: Tensor) -> Tensor:
+        """Logits [B, K] of image embeddings [B, D]."""
+        return embedding.float() @ self.texts.to(embedding.device).T
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.read(self.feature(images))
+
+    def __repr__(self) -> str:
+        return repr(self.declared)
+
+
+def clip_classes(template: str | Sequence[str], names: Sequence[str], *, model: str | None = None) -> ClipClasses:
+    """CLIP's logit for each of `names`, put into a template such as "a photo of a {}": a classifier [B, K].
+
+    The difference of two logits is the log-odds of the two classes; a softmax of the row gives CLIP's probabilities. Of
+    several templates, a class's embeddings are averaged, normalised before and after. `model` as for `gentest.clip`;
+    the session's by default.
+
+    Raises `InvalidArgument` for a template without "{}", fewer than two names or a name given twice, and `ClipError`
+    when it is bound, if the model cannot be had.
+
+    >>> clip_classes(["a photo of a {}", "a drawing of a {}"], ["cat", "dog"]).prompts
+    ('a photo of a cat', 'a drawing of a cat', 'a photo of a dog', 'a drawing of a dog')
+    """
+    templates = (template,) if isinstance(template, str) else template
+    if not isinstance(templates, (list, tuple)) or not templates:
+        raise InvalidArgument.expected("a template, or a list of them", "template", template)
+    for text in templates:
+        if not isinstance(text, str) or "{}" not in text:
+            raise InvalidArgument.expected("a text with {} where the name goes", "template", text)
+    if not isinstance(names, (list, tuple)) or len(names) < 2:
+        raise InvalidArgument.expected("a list of two names or more", "names", names)
+    for name in names:
+        check_text("name", name)
+    if len(set(names)) < len(names):
+        raise InvalidArgument.expected("names that differ", "names", names)
+    if model is not None:
+        check_text("model", model)
+    return ClipClasses(tuple(templates), tuple(names), model)

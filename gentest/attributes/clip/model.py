@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gentest.attributes.attribute import weights_fingerprint
-from gentest.attributes.clip_loading import ClipSource, find, load
-from gentest.attributes.clip_lowered import lowered
+from gentest.attributes.clip.loading import ClipSource, find, load
+from gentest.attributes.clip.low_precision import lowered
 from gentest.attributes.prompts import PromptCache, Vector
 from gentest.errors import ClipError
 from gentest.results.settings import Precision

@@ -1,20 +1,39 @@
-"""A module's matrix products in 8 bits, by onnxruntime on a CPU.
+"""CLIP's image tower in a lower precision: it screens probes and never decides.
 
-Each 32 numbers have a scale of their own, in the weights and in the rows that they multiply. Real image towers need
-it: a few channels of theirs are far larger than the others (Dettmers et al. 2022, "LLM.int8()", arXiv:2208.07339), and
-what onnxruntime calls dynamic quantisation has one scale for all activations of a batch (figures: `clip_lowered`).
-Nor does an image's row then depend on what else is in its batch.
+`bf16` is a copy of the tower in bfloat16, for CPUs with instructions for it (AVX512_BF16). `int8` runs the tower's
+matrix products in 8 bits with onnxruntime, on a CPU only; the export takes some seconds once a process.
 
-The graph is torch's own export, in which each product with constant weights becomes onnxruntime's `MatMulNBits` with
-`accuracy_level` 4: both sides in 8 bits, their sums wider. onnxruntime has a quantiser that does the same, which gives
-the root logger a handler as it is imported."""
+In int8 every 32 numbers have their own scale, in the weights and in the rows that they multiply. Image towers need this
+because a few of their channels are far larger than the others (Dettmers et al. 2022, "LLM.int8()", arXiv:2208.07339).
+onnxruntime's dynamic quantisation has one scale for all activations of a batch: too coarse, and an image's row depends
+on its batch. So gentest takes torch's own ONNX export and replaces each product with constant weights by `MatMulNBits`
+at `accuracy_level` 4 (both sides in 8 bits, wider sums). onnxruntime's quantiser does the same, but importing it gives
+the root logger a handler.
+
+The table was measured with OpenAI's ViT-B/16 on 200 faces of a GAN and 400 pairs of texts, on two busy cores. The error
+is that of a CLIP score in standard deviations over the faces: root mean square on the median pair, and the largest of
+all. The time is processor time an image, in batches of 32. The last column is the share of images that full precision
+must look at again if 5 % violate and the engine's band is four times the largest error on 16.
+
+| | error | largest | time | again |
+|---|---|---|---|---|
+| float32 | | | 0.58 s | |
+| bf16 | 0.053 | 0.41 | 0.29 s | 11 % |
+| int8, a scale for 32 numbers | 0.068 | 0.51 | 0.31 s | 13 % |
+| onnxruntime's dynamic quantisation, by channel | 0.73 | 4.0 | 0.19 s | 100 % |
+
+Dynamic quantisation is useless for screening, though its error with random weights is small: the rest of the batch
+moved one image's score by 1.9, and without the MLP's second products its error is still 0.52. With a scale for 128
+numbers, int8 has an error of 0.12 (64 faces) and takes a sixth less time than with one for 32.
+"""
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -24,7 +43,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gentest.errors import InvalidArgument
+from gentest.errors import ClipError, GentestError, InvalidArgument, in_a_line
+from gentest.results.settings import Precision
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 BLOCK = 32
@@ -190,3 +210,29 @@ def _quietly() -> Iterator[None]:
     finally:
         logging.disable(before)
         trace.disabled = disabled
+
+
+def lowered(visual: nn.Module, precision: Precision, device: torch.device, inputs: Tensor) -> Callable[[Tensor], Any]:
+    """An image tower in a lower precision, called with the inputs [B, 3, H, W] that the tower takes, in float32.
+
+    `inputs` are an example of these. Raises `ClipError` where that precision cannot be had.
+    """
+    if precision == "bf16":
+        return _Halved(visual)
+    if device.type != "cpu":
+        raise ClipError(f"precision='int8' screens on a CPU alone, and the device is {device}: say 'bf16'")
+    try:
+        return Int8Module(visual, inputs.detach()[:1].expand(2, -1, -1, -1).contiguous())
+    except GentestError as error:
+        raise ClipError(str(error)) from error
+    except Exception as error:  # torch's exporter and onnxruntime raise what they like
+        why = in_a_line(error.__cause__ or error)  # the exporter's own first line says only at which step it failed
+        raise ClipError(f"the image tower cannot be had in int8: {why}; say 'bf16'") from error
+
+
+class _Halved:
+    def __init__(self, visual: nn.Module) -> None:
+        self._tower = copy.deepcopy(visual).to(torch.bfloat16)
+
+    def __call__(self, inputs: Tensor) -> Any:
+        return self._tower(inputs.to(torch.bfloat16))

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 import gentest
 from gentest.attributes import PromptCache, Readout, Setup, bind, clip, clip_classes, clip_embedding, embed, score
-from gentest.attributes.clip_loading import TEXT_STUB, find
-from gentest.attributes.clip_model import CPU_AT_ONCE, load_clip
+from gentest.attributes.clip import loading
+from gentest.attributes.clip.loading import TEXT_STUB, find
+from gentest.attributes.clip.model import CPU_AT_ONCE, load_clip
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
 
 CPU = torch.device("cpu")
@@ -499,7 +500,7 @@ def test_weights_that_cannot_be_fetched_say_how_to_fetch_them(
 
     monkeypatch.setattr(socket, "getaddrinfo", offline)
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
-    monkeypatch.setattr("gentest.attributes.clip_loading.getproxies", dict)
+    monkeypatch.setattr(loading, "getproxies", dict)
     with pytest.raises(ClipError, match=r"cannot be downloaded \(gaierror\)\. Fetch them.*HF_HOME: python -c") as info:
         load_clip(spec, CPU)
     model, *tag = spec.split(":") if spec.startswith("ViT") else [spec]

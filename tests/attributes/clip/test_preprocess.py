@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gentest.attributes.preprocess import Preprocess
+from gentest.attributes.clip.preprocess import Preprocess
 from gentest.errors import ClipError, InvalidArgument
 
 MEAN, STD = (0.48, 0.45, 0.40), (0.26, 0.25, 0.27)
