@@ -36,7 +36,7 @@ from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline
 from gentest.report import certainty, comparison, layout, markdown, ranking, terminal
 from gentest.report.table import table
-from gentest.results.comparison import Comparison, Standing, Terms
+from gentest.results.comparison import Comparison, OnDrift, OnUndecided, Standing, Terms
 from gentest.results.result import Document, Result, Verdict
 from gentest.stats.quantiles import upper_rank
 
@@ -83,8 +83,10 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline", type=Path, required=True, metavar="FILE", help="what --gentest-save-baseline wrote"
     )
     gating.add_argument("--tolerance", type=float, metavar="T", help="default: the run's")
-    gating.add_argument("--drift", choices=("warn", "fail", "off"), help="default: the run's")
-    gating.add_argument("--undecided", choices=("fail", "warn"), help="warn: exit status 0; default: the run's")
+    gating.add_argument("--drift", choices=[word.value for word in OnDrift], help="default: the run's")
+    gating.add_argument(
+        "--undecided", choices=[word.value for word in OnUndecided], help="warn: exit status 0; default: the run's"
+    )
     gating.add_argument("--markdown", action="store_true", help="as Markdown, for the page of a CI job")
     gating.set_defaults(run=_gate)
     bless = commands.add_parser(
@@ -165,11 +167,12 @@ def _gate(given: argparse.Namespace, rest: Sequence[str]) -> int:
     if len(failed) < len(document.results) and all(result.sample is None for result in document.results):
         raise InvalidArgument(f"{given.file}: has no outcomes to compare; make it with --gentest-outcomes")
     asked = document.gate.terms if document.gate is not None else Terms()
-    now = {name: value for name in ("tolerance", "undecided", "drift") if (value := getattr(given, name)) is not None}
+    kinds = {"tolerance": float, "undecided": OnUndecided, "drift": OnDrift}
+    now = {name: kind(value) for name, kind in kinds.items() if (value := getattr(given, name)) is not None}
     terms = replace(asked, **now)
     names = document.session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in document.results if r.checkpoint))
     n = max(1, len(names))
-    claims = gate.n_claims(baseline, drift=terms.drift != "off", checkpoints=n)
+    claims = gate.n_claims(baseline, drift=terms.drift != OnDrift.OFF, checkpoints=n)
     try:
         file = Path(document.session.checkpoint or "").name if not names else ""
         terms = replace(terms, claims=claims, checkpoints=n)
@@ -283,7 +286,7 @@ def _status(found: Comparison, partial: Sequence[str]) -> int:
         return REGRESSED
     if partial:
         return UNDECIDED
-    excused = found.terms.undecided == "warn" and not found.missing
+    excused = found.terms.undecided is OnUndecided.WARN and not found.missing
     return HELD if found.standing is Standing.HELD or excused else UNDECIDED
 
 

@@ -21,7 +21,18 @@ from numpy.typing import NDArray
 from gentest.errors import InvalidArgument
 from gentest.gate.baseline import Baseline, Entry, check_look, keyed, look_key, merged_looks
 from gentest.gate.embedded import unpacked
-from gentest.results.comparison import Compared, Comparison, Drift, Embedded, Gate, Look, Sample, Standing, Terms
+from gentest.results.comparison import (
+    Compared,
+    Comparison,
+    Drift,
+    Embedded,
+    Gate,
+    Look,
+    OnDrift,
+    Sample,
+    Standing,
+    Terms,
+)
 from gentest.results.records import unpack
 from gentest.results.result import Distribution, Result, Verdict
 from gentest.stats.drift import drift_between, level_drift
@@ -51,7 +62,7 @@ def check_reach(baseline: Baseline, terms: Terms) -> None:
     for key, entry in baseline.entries.items():
         n, p = _least_p(entry.sample, terms)
         _check_reach(key, n, p, needed, terms)
-    for look in baseline.looks.values() if terms.drift != "off" else ():
+    for look in baseline.looks.values() if terms.drift != OnDrift.OFF else ():
         for name, level in look.levels.items():
             n = len(unpack(level, name))
             _check_reach(f"the level of {name}", n, level_drift(np.full(n, np.inf)).p, needed, terms)
@@ -216,7 +227,7 @@ def decide(
             missing.update((key + on, None) for key in baseline.entries if key not in own and key not in shared)
         if _is_blessed(own, baseline):
             unchanged.append(checkpoint or file)
-        if terms.drift != "off":
+        if terms.drift != OnDrift.OFF:
             found, unseen = _drifts(own, baseline, terms)
             drifts += [replace(d, drift=replace(d.drift, checkpoint=checkpoint)) for d in found]
             uncompared.update((what + on, None) for what in unseen)

@@ -22,7 +22,7 @@ from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing, Entry
 from gentest.plugin import checkpoints
-from gentest.results.comparison import Comparison, Terms
+from gentest.results.comparison import Comparison, OnDrift, OnUndecided, Terms
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 from gentest.stats.paired import LEAST_STORED, probes_to_hold
@@ -50,12 +50,12 @@ class Gating:
             raise pytest.UsageError(f"gentest: {error}") from None
         self.terms = Terms(
             tolerance=values["tolerance"] or Terms.tolerance,
-            undecided=values["undecided"] or Terms.undecided,
-            drift=values["drift"] or Terms.drift,
+            undecided=OnUndecided(values["undecided"] or Terms.undecided),
+            drift=OnDrift(values["drift"] or Terms.drift),
         )
         if self.baseline is not None:
             n = max(1, len(self.checkpoints))
-            claims = gate.n_claims(self.baseline, drift=self.terms.drift != "off", checkpoints=n)
+            claims = gate.n_claims(self.baseline, drift=self.terms.drift != OnDrift.OFF, checkpoints=n)
             self.terms = replace(self.terms, claims=claims, checkpoints=n)
             try:
                 gate.check_reach(self.baseline, self.terms)
@@ -112,7 +112,7 @@ class Gating:
             n = self._stored(question) if self._save is not None or (self._outcomes and self.baseline is None) else 0
             return replace(question, n_sampled=n, blesses=self._save is not None)
         n = len(gate.outcomes(entry.sample)) if self._outcomes else 0
-        looks = self.terms.drift != "off"
+        looks = self.terms.drift != OnDrift.OFF
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
 
     def _stored(self, question: Question) -> int:

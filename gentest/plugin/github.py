@@ -16,7 +16,7 @@ from gentest import plugin
 from gentest.plugin import replays
 from gentest.report import comparison, figures, markdown, terminal
 from gentest.report.annotations import Annotation, Level, commands
-from gentest.results.comparison import Standing
+from gentest.results.comparison import OnDrift, Standing
 from gentest.results.result import Document, Result
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -85,7 +85,7 @@ def _of_gate(document: Document) -> Iterator[Annotation]:
     """What drifted, refused or not, and what was not looked at."""
     if document.gate is None:
         return
-    level: Level = "error" if document.gate.terms.drift == "fail" else "warning"
+    level: Level = "error" if document.gate.terms.drift == OnDrift.FAIL else "warning"
     for drift in document.gate.drifted:
         yield Annotation(level, "gentest: drift", comparison.describe(drift), drift.tests[0])
     for key in document.gate.missing:

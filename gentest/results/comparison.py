@@ -25,6 +25,22 @@ class Standing(str, Enum):
     """The baseline's probes are spent, or the baseline does not have the property."""
 
 
+class OnUndecided(str, Enum):
+    """How a run treats a rate or a gate that is undecided."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class OnDrift(str, Enum):
+    """How a run treats levels or distributions of outputs that drift from the baseline's."""
+
+    WARN = "warn"
+    FAIL = "fail"
+    OFF = "off"
+    """The gate does not look at them."""
+
+
 @dataclass(frozen=True)
 class Embedded:
     """Rows [n, D] of a feature of outputs, projected to few dimensions: int8 `rows`, in steps of `scale`, in base64."""
@@ -83,25 +99,17 @@ class Terms:
     """What a gate was asked: fixed before anything is looked at.
 
     `tolerance` is how far a rate may fall, `alpha` the probability of a wrong decision, `claims` how many claims share
-    it: a regression of each property, and a drift of each level and embedding. `undecided` ("fail", "warn") and `drift`
-    ("warn", "fail", "off") say what becomes of each. Of several `checkpoints` one may be chosen because it held, so
-    that they share the probability of a wrong HELD.
+    it: a regression of each property, and a drift of each level and embedding. `undecided` and `drift` say how the run
+    treats each. Of several `checkpoints` one may be chosen because it held, so that they share the probability of a
+    wrong HELD.
     """
 
     tolerance: Tolerance = 0.05
     alpha: Wrong = 0.01
     claims: Count = 1
-    undecided: str = "fail"
-    drift: str = "warn"
+    undecided: OnUndecided = OnUndecided.FAIL
+    drift: OnDrift = OnDrift.WARN
     checkpoints: Count = 1
-
-    def misfit(self) -> str:
-        """Which word is none of those that there are."""
-        known = {"undecided": ("fail", "warn"), "drift": ("warn", "fail", "off")}
-        wrong = [
-            f"{name} is {getattr(self, name)!r}" for name, words in known.items() if getattr(self, name) not in words
-        ]
-        return ", ".join(wrong)
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,7 @@ class Comparison:
     def refused(self) -> bool:
         """Whether the candidate is refused: it regressed; or where drift is enough, it drifted or could not be seen."""
         drifts = bool(self.drifted or self.uncompared)
-        return self.standing is Standing.REGRESSED or (self.terms.drift == "fail" and drifts)
+        return self.standing is Standing.REGRESSED or (self.terms.drift == OnDrift.FAIL and drifts)
 
     @builtins.property
     def drifted(self) -> tuple[Drift, ...]:
