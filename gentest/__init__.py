@@ -63,15 +63,15 @@ if TYPE_CHECKING:
     from gentest.generators.generator import Generator as Generator
     from gentest.probes import strategies as strategies
     from gentest.probes.families import Probes as Probes
+    from gentest.probes.families import along as along
     from gentest.probes.families import neighbours as neighbours
     from gentest.probes.families import points as points
     from gentest.probes.families import segments as segments
     from gentest.probes.families import steps as steps
     from gentest.probes.probe import Probe as Probe
-    from gentest.probes.ways import along as along
     from gentest.properties.definition import Evidence as Evidence
-    from gentest.properties.tolerances import Tolerance as Tolerance
-    from gentest.properties.tolerances import sd as sd
+    from gentest.properties.definition import Tolerance as Tolerance
+    from gentest.properties.definition import sd as sd
     from gentest.results.result import Counterexample as Counterexample
     from gentest.results.result import Result as Result
     from gentest.results.result import Verdict as Verdict
@@ -105,11 +105,9 @@ _ROOMS = {
         "PropertyFailed", "Violation",
     ),
     "generators.generator": ("Generator",),
-    "probes.families": ("Probes", "neighbours", "points", "segments", "steps"),
+    "probes.families": ("Probes", "along", "neighbours", "points", "segments", "steps"),
     "probes.probe": ("Probe",),
-    "probes.ways": ("along",),
-    "properties.definition": ("Evidence",),
-    "properties.tolerances": ("Tolerance", "sd"),
+    "properties.definition": ("Evidence", "Tolerance", "sd"),
     "results.result": ("Counterexample", "Result", "Verdict"),
     "spaces": (
         "Categorical", "Direction", "Empirical", "Joint", "Mapped", "Normal", "Space", "Sphere", "TruncatedNormal",

@@ -22,8 +22,7 @@ from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators.generator import Generator, check_generator
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
-from gentest.properties import conditions, directions, distribution, outputs, paths
-from gentest.properties import priors as priors_
+from gentest.properties import conditions, directions, distribution, domains, outputs, paths
 from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_of
 from gentest.results.result import Result, drawn_by
 from gentest.results.settings import in_force, settings
@@ -239,7 +238,7 @@ def prior_invariant(property: Property, *, priors: Sequence[Space], delta: float
     >>> gentest.prior_invariant(gentest.between(gentest.brightness(), tolerance=0.1), priors=[gentest.Uniform(8)])
     prior_invariant(between(brightness(), tolerance=0.1), priors=[Uniform(8)])
     """
-    return _about(property, "prior_invariant", lambda inner: priors_.prior_invariant(inner, priors=priors, delta=delta))
+    return _about(property, "prior_invariant", lambda inner: domains.prior_invariant(inner, priors=priors, delta=delta))
 
 
 def holds_within(property: Property, radius: float, *, places: int = 4) -> Property:
@@ -259,7 +258,7 @@ def holds_within(property: Property, radius: float, *, places: int = 4) -> Prope
     >>> gentest.holds_within(gentest.between(gentest.brightness(), tolerance=0.1), radius=0.7)
     holds_within(between(brightness(), tolerance=0.1), radius=0.7)
     """
-    return _about(property, "holds_within", lambda inner: priors_.holds_within(inner, radius, places=places))
+    return _about(property, "holds_within", lambda inner: domains.holds_within(inner, radius, places=places))
 
 
 def _about(property: Property, name: str, define: Callable[[Definition], Definition]) -> Property:

@@ -36,8 +36,7 @@ from gentest.results.comparison import (
 from gentest.results.records import unpack
 from gentest.results.result import Distribution, Result, Verdict
 from gentest.stats.drift import drift_between, level_drift
-from gentest.stats.multiplicity import holm
-from gentest.stats.paired import compare, difference_bounds
+from gentest.stats.paired import compare, difference_bounds, holm
 from gentest.stats.two_sample import least_p_further, mmd_test
 
 PERMUTATIONS = 9_999

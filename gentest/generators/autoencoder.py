@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from gentest._support.arguments import is_whole
 from gentest.errors import InvalidArgument
-from gentest.generators.arrays import as_tensor
 from gentest.generators.calling import called
+from gentest.generators.returned import as_tensor
 from gentest.generators.weights import held, to_eval_mode
 from gentest.spaces import Empirical
 

@@ -7,15 +7,18 @@ one other dtype, it is called once more with latents of that dtype. A model that
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gentest._support.printable import printable
 from gentest.errors import GeneratorError, in_a_line, out_of_memory
-from gentest.generators.arrays import OnArrays
 from gentest.spaces import Space
 
 SHAPES = (
@@ -38,6 +41,17 @@ DTYPES = (
 """How they say that types of numbers do."""
 INDICES = ("out of range", "out of bounds", "Class values must be smaller")
 """How they say that an index, such as a label, is too large."""
+
+
+@dataclass(frozen=True)
+class OnArrays:
+    """A NumPy function that takes tensors. It may return whatever `gentest.generators.returned` reads."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
+        arrays = [z.cpu().numpy() for z in latents]
+        return self.function(*arrays, **{name: z.cpu().numpy() for name, z in named.items()})
 
 
 def called(call: Callable[[torch.dtype | None], Any], modules: Sequence[nn.Module]) -> Any:
@@ -124,3 +138,77 @@ def _of_labels(latent: Space) -> str:
     choices = {name or "the choice": part.n_choices for name, part in latent.parts.items() if part.n_choices}
     found = [f"{name} is 0 to {n - 1}" for name, n in choices.items()]
     return f"{', '.join(found)}: does f know as many? gentest.Categorical(n) gives 0 to n - 1" if found else ""
+
+
+def in_batches_of(size: int | None, call: Callable[[dict[str, Tensor]], Any], inputs: Mapping[str, Tensor]) -> Any:
+    """What `call` gives for inputs [B, ...], in batches of exactly `size`; at once where that is None.
+
+    The last batch is filled with copies of its last row, whose outputs are dropped. Of a tuple, list or dictionary each
+    tensor of `size` rows is joined. What is no batch of `size` outputs is returned as it came, for the generator to
+    refuse.
+    """
+    n = len(next(iter(inputs.values())))
+    if size is None or size == n:
+        return call(dict(inputs))
+    made = []
+    for start in range(0, n, size):
+        rows = torch.arange(start, start + size).clamp(max=n - 1)
+        chunk = call({name: value[rows.to(value.device)] for name, value in inputs.items()})
+        if isinstance(chunk, Tensor) and not _is_batch(chunk, size):
+            return chunk
+        made.append(chunk)
+    return _joined(made, size, n)
+
+
+def _joined(chunks: Sequence[Any], size: int, n: int) -> Any:
+    """Outputs of `n` inputs: of several calls, each tensor joined in the container that it came in."""
+    first = chunks[0]
+    if isinstance(first, Mapping):
+        return {key: _joined([chunk[key] for chunk in chunks], size, n) for key in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(_joined(items, size, n) for items in zip(*chunks, strict=False))
+    if isinstance(first, Tensor) and all(_is_batch(chunk, size) for chunk in chunks):
+        return torch.cat(list(chunks))[:n]
+    return first
+
+
+def _is_batch(made: Any, size: int) -> bool:
+    return isinstance(made, Tensor) and made.ndim > 0 and len(made) == size
+
+
+_pinned: list[torch.device] = []
+"""Where it is entered already."""
+
+
+@contextmanager
+def pinned_rng(device: torch.device, seed: int) -> Iterator[None]:
+    """The same random state of torch, NumPy and `random` at every entry, restored on leaving.
+
+    Where it is entered within itself it only seeds: NumPy takes 0.1 ms to give its state and to take it back.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    if device in _pinned:
+        _seed(generators, seed)
+        yield
+        return
+    states = [(generator, generator.get_state()) for generator in generators]
+    legacy, plain = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002 - the global one is meant
+    _pinned.append(device)
+    try:
+        _seed(generators, seed)
+        yield
+    finally:
+        _pinned.remove(device)
+        np.random.set_state(legacy)  # noqa: NPY002
+        random.setstate(plain)
+        for generator, state in states:
+            generator.set_state(state)
+
+
+def _seed(generators: Sequence[torch.Generator], seed: int) -> None:
+    for generator in generators:
+        generator.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)

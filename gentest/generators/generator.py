@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
-from gentest.generators.arrays import OnArrays
-from gentest.generators.calling import called, failure
+from gentest.generators.calling import OnArrays, called, failure, pinned_rng
 from gentest.generators.identity import identify
-from gentest.generators.randomness import pinned_rng
 from gentest.generators.returned import TANH as TANH
 from gentest.generators.returned import as_images, as_values
 from gentest.generators.weights import held, place, to_eval_mode

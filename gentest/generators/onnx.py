@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from gentest.errors import GeneratorError, InvalidArgument, first_line
-from gentest.generators.arrays import as_tensor
-from gentest.generators.fixed_batch import in_batches_of
+from gentest.generators.calling import in_batches_of
+from gentest.generators.returned import as_tensor
 from gentest.generators.weights import Holder, Weight
 from gentest.spaces import Part, Space
 

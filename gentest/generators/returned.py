@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gentest.errors import WrongOutputs
-from gentest.generators.arrays import as_tensor
 
 TANH = (-1.0, 1.0)
 BYTES = (0.0, 255.0)
@@ -118,6 +117,16 @@ def read_values(raw: object, n: int, sizes: Sizes) -> Outputs:
     if x.is_complex():
         raise WrongOutputs("the generator returned complex values; expected real ones: return torch.view_as_real(x)")
     return Outputs(x, read.code, read.pixels)
+
+
+def as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
+    """An array as a tensor; a copy where torch takes no view (reversed axes, bytes) or warns of one (read-only)."""
+    if not (array.flags.carray and array.dtype.isnative):
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    try:
+        return torch.from_numpy(array)
+    except (TypeError, ValueError) as error:
+        raise WrongOutputs(f"the generator returned an array of {array.dtype}; expected numbers") from error
 
 
 def _channels_first(x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch.export import ExportedProgram
 
 from gentest._support.tensors_only import tensors_only
 from gentest.errors import InvalidArgument, first_line
-from gentest.generators.fixed_batch import in_batches_of
+from gentest.generators.calling import in_batches_of
 from gentest.generators.weights import Holder, Weight
 
 SEEN = "given"

@@ -1,6 +1,6 @@
 """Families of probes: how a probe becomes latents [N, P, *shape].
 
-`points`, `segments`, `neighbours` and `steps` are here, `along` a direction is in `gentest.probes.ways`. A family
+`points`, `segments`, `neighbours` and `steps` are here, `along` a direction is in `gentest.probes.families`. A family
 places the ends of its probes, samples of the prior each, and the latents between them on the paths of the space.
 """
 
@@ -9,15 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from gentest._support.arguments import as_number, is_whole, number_word
 from gentest.errors import InvalidArgument
-from gentest.probes.ends import ends_of, rounded
+from gentest.probes.ends import ends_of, kept, rounded
 from gentest.probes.probe import FULL_WINDOW, Probe
-from gentest.spaces import Space
+from gentest.spaces import Direction, Space
 from gentest.spaces.space import Array, Floats
 from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, uniforms_of
 
@@ -185,6 +186,54 @@ class Steps(Probes):
         return {name: rounded(paths[name](end[NEAR], end[FAR], t)) for name, end in ends.items()}
 
 
+@dataclass(frozen=True)
+class Along(Probes):
+    """A sample of the prior and places on the way from it along a direction.
+
+    A mask takes coordinate groups of the direction away. There is no window: a shorter way is another question.
+    """
+
+    direction: Direction
+    reach: float = 3.0
+    points: int = 5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.direction, Direction):
+            raise InvalidArgument.expected("a gentest.Direction", "direction", self.direction)
+        if not 0.0 < as_number(self.reach) < inf:
+            raise InvalidArgument.expected("a finite number > 0", "reach", self.reach)
+        Segments(self.points)  # which checks it
+
+    def __repr__(self) -> str:
+        return f"along({self.direction!r}, reach={number_word(self.reach)}, points={self.points})"
+
+    @property
+    def n_points(self) -> int:
+        return self.points
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        return (NEAR,)
+
+    def t(self, probes: Sequence[Probe]) -> Floats:
+        return np.tile(np.linspace(0.0, 1.0, self.points), (len(probes), 1))
+
+    def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
+        moved = self.direction.part_of(space)
+        latents = {}
+        for name, end in ends_of(space, probes, self.streams).items():
+            z, part = end[NEAR][:, None].repeat(self.points, axis=1), space.parts[name]  # [N, P, *shape]
+            if name == moved:
+                keep = kept(space, name, part.dim, probes)  # [N, dim] uniforms
+                if part.dim != self.direction.vector.size:  # of an entry of a bank, or what a network maps: whole
+                    keep = np.asarray(keep.any(axis=1, keepdims=True))
+                keep = keep.reshape(-1, 1, *(part.shape if part.dim == self.direction.vector.size else (1,)))
+                t = self.t(probes).reshape(*z.shape[:2], *(1,) * len(part.shape))
+                z = part.shifted(z, self.reach * t * keep * self.direction.vector)
+            latents[name] = rounded(z)
+        return latents
+
+
 def points() -> Points:
     """Single samples of the prior."""
     return Points()
@@ -204,6 +253,15 @@ def steps(epsilon: float = 1e-4, *, at: Where = "path", straight: bool = False) 
     """A sample and one `epsilon` of the way on to another, in [1e-6, 1/64]: from the first of them, `at="ends"`, or
     from a place on the path that the probe's seed draws. `straight` lines instead of the paths that the prior has."""
     return Steps(epsilon, at, straight)
+
+
+def along(direction: Direction, *, reach: float = 3.0, points: int = 5) -> Along:
+    """A sample of the prior and the way from it along a direction, `reach` far, looked at in `points` places.
+
+    `reach` > 0 is in the latent's own units: standard deviations of a `Normal`. The way stays where the prior does: it
+    is clamped to a box and goes round a sphere. Choices stay as they are.
+    """
+    return Along(direction, reach, points)
 
 
 def moves(latents: Latents) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gentest.errors import InvalidArgument
-from gentest.probes import families, ways
+from gentest.probes import families
 from gentest.probes.ends import nearer
 from gentest.probes.families import Probes, Where
 from gentest.probes.probe import SEED_BITS, Probe
@@ -74,7 +74,7 @@ def steps(
 
 def along(space: Space, direction: Direction, *, reach: float = 3.0, points: int = 5) -> st.SearchStrategy[Drawn]:
     """A sample and the way from it along a direction, `reach` far, at `points` places."""
-    family = ways.along(direction, reach=reach, points=points)
+    family = families.along(direction, reach=reach, points=points)
     if isinstance(space, Space):
         direction.part_of(space)  # which says where it fits none
     return _drawn(space, family)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from inspect import isroutine
+from numbers import Real
+from sys import float_info
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
-from gentest._support.arguments import as_number
+from gentest._support.arguments import as_number, number_word
 from gentest.attributes import Attribute, Bindable, Distance, Feature, Readout
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import Pixels
@@ -18,9 +20,49 @@ from gentest.errors import InvalidArgument
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
 from gentest.properties.references import Reference
-from gentest.properties.tolerances import StandardDeviations, Tolerance
 from gentest.spaces import Space
 from gentest.stats.rates import RateTest, default_slack
+
+
+@dataclass(frozen=True)
+class StandardDeviations:
+    """`multiple` standard deviations of an attribute under the prior, measured on a fixed seeded pilot."""
+
+    multiple: float
+
+    def __repr__(self) -> str:
+        return f"sd({number_word(self.multiple)})"
+
+
+Tolerance: TypeAlias = float | StandardDeviations
+
+
+def sd(multiple: float) -> StandardDeviations:
+    """A tolerance of `multiple` standard deviations of the attribute under the generator's prior.
+
+    The spread is measured once a generator and attribute, on 256 latents from a fixed seed, and rounded to four
+    figures, so that it is a stated number.
+
+    >>> sd(2)
+    sd(2)
+    """
+    return StandardDeviations(check_number("multiple", multiple))
+
+
+def check_number(name: str, value: Any, *, positive: bool = False) -> float:
+    """A finite number >= 0 (> 0 where it must be positive), checked."""
+    number = isinstance(value, (int, float, Real)) and not isinstance(value, bool)
+    good = number and 0 <= value <= float_info.max
+    if not good or (positive and value == 0):
+        raise InvalidArgument.expected(f"a finite number {'> 0' if positive else '>= 0'}", name, value)
+    return float(value)
+
+
+def check_tolerance(value: object) -> Tolerance:
+    """A tolerance, checked: a finite number >= 0 or `gentest.sd(x)`."""
+    if isinstance(value, StandardDeviations):
+        return value
+    return check_number("tolerance", value)
 
 
 class Evidence(Protocol):
@@ -148,14 +190,14 @@ def its_own(space: Space) -> tuple[Under, ...]:
 
 
 @dataclass(frozen=True)
-class Invariance:
+class RateInvariance:
     """The second statement of `prior_invariant` at a rate: that rates differ by less than `delta` between priors."""
 
     delta: float
 
 
 @dataclass(frozen=True)
-class Within:
+class WithinRadius:
     """What `holds_within` says besides its margin: up to which radius the inner property holds."""
 
     inner: Definition
@@ -215,7 +257,7 @@ class Definition:
     reducible: bool = True
     rate: AtRate | None = None
     under: Unders = its_own
-    states: Invariance | Within | Matches | None = None
+    states: RateInvariance | WithinRadius | Matches | None = None
     note: Callable[[Evidence], str] | None = None
     measures: tuple[Measure, ...] = ()
     storable: bool = False

@@ -11,9 +11,17 @@ from torch import Tensor
 
 from gentest.attributes import Attribute
 from gentest.errors import InvalidArgument
-from gentest.probes.ways import Along
-from gentest.properties.definition import Definition, Evidence, Measure, check_callable, check_kept
-from gentest.properties.tolerances import StandardDeviations, Tolerance, check_number
+from gentest.probes.families import Along
+from gentest.properties.definition import (
+    Definition,
+    Evidence,
+    Measure,
+    StandardDeviations,
+    Tolerance,
+    check_callable,
+    check_kept,
+    check_number,
+)
 from gentest.spaces import Direction
 
 AnyDirection: TypeAlias = Direction | ArrayLike | Mapping[str, ArrayLike]

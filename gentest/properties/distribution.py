@@ -9,9 +9,8 @@ from gentest.attributes import Feature
 from gentest.attributes.clip import clip_embedding
 from gentest.errors import InvalidArgument
 from gentest.probes.families import points
-from gentest.properties.definition import Definition, Evidence, Matches, Measure, check_callable
+from gentest.properties.definition import Definition, Evidence, Matches, Measure, check_callable, check_number
 from gentest.properties.references import reference_of
-from gentest.properties.tolerances import check_number
 
 SIDE = 512
 LEAST = 256

@@ -10,8 +10,7 @@ from gentest.attributes import Distance, Feature
 from gentest.attributes.pixels import pixels
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.probes.families import neighbours, points
-from gentest.properties.definition import Definition, Evidence, Measure, along, check_measure
-from gentest.properties.tolerances import check_number
+from gentest.properties.definition import Definition, Evidence, Measure, along, check_measure, check_number
 
 
 def responsive(feature: Feature | Distance | None = None, *, at_least: float, step: float = 1.0) -> Definition:

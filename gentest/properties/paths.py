@@ -11,8 +11,18 @@ from gentest.attributes.distances import NO_SPREAD
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
 from gentest.probes.families import Where, segments, steps
-from gentest.properties.definition import Definition, Evidence, Measure, along, check_callable, check_measure
-from gentest.properties.tolerances import StandardDeviations, Tolerance, check_number, check_tolerance
+from gentest.properties.definition import (
+    Definition,
+    Evidence,
+    Measure,
+    StandardDeviations,
+    Tolerance,
+    along,
+    check_callable,
+    check_measure,
+    check_number,
+    check_tolerance,
+)
 
 
 def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
 from gentest.errors import InvalidArgument
-from gentest.stats.betting import FRACTIONS, log_mean_wealth
+from gentest.stats.paired import FRACTIONS, log_mean_wealth
 
 CLIP = 3.0
 """Differences beyond so many standard deviations count as this many."""

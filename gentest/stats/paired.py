@@ -16,21 +16,33 @@ several candidates on the same probes, the one that is chosen because it held is
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import xlog1py
+from scipy.special import logsumexp, xlog1py
 
 from gentest.errors import InvalidArgument
-from gentest.stats.betting import FRACTIONS, log_mean_wealth
 
 Floats: TypeAlias = NDArray[np.float64]
 
+FRACTIONS = np.geomspace(0.03, 0.999, 12)
+"""The fractions staked, of what can be lost; never all of it, so that no single outcome ruins a bettor."""
 LOOK = 32
 """A candidate is looked at after every so many probes, whatever the batch size, and at the baseline's last."""
+
+
+def log_mean_wealth(log_wealth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log of the mean wealth, [...], of bettors whose log wealth is given, [12, ...].
+
+    >>> log_mean_wealth(np.zeros((12, 2))).round(6).tolist()
+    [0.0, 0.0]
+    """
+    with np.errstate(under="ignore"):  # of wealths next to nothing, whatever the caller makes of that elsewhere
+        return np.asarray(logsumexp(log_wealth, axis=0) - np.log(len(log_wealth)))
 
 
 def log_regressed(wins: ArrayLike, losses: ArrayLike) -> Floats:
@@ -169,6 +181,43 @@ def difference_bounds(wins: int, losses: int, ties: int, alpha: float) -> tuple[
     [-1.0, 1.0]
     """
     return _lower_bound(wins, losses, ties, alpha), -_lower_bound(losses, wins, ties, alpha)
+
+
+@dataclass(frozen=True)
+class Holm:
+    """Which claims are rejected, in the order they were given, and the p-value that each needs, or needed.
+
+    `needed` is the largest p-value at which a claim is rejected, given which of those ranked before it are.
+    """
+
+    rejected: tuple[bool, ...]
+    needed: tuple[float, ...]
+
+
+def holm(p_values: Sequence[float], alpha: float, *, claims: int | None = None) -> Holm:
+    """Holm's procedure at level `alpha`; `claims` is how many there are in all, those not given having p = 1.
+
+    >>> holm([0.04, 0.004, 0.03], 0.05)
+    Holm(rejected=(False, True, False), needed=(0.025, 0.016666666666666666, 0.025))
+    >>> holm([0.004], 0.05, claims=20).rejected
+    (False,)
+    """
+    if not 0.0 < alpha < 1.0:
+        raise InvalidArgument.expected("a probability in (0, 1)", "alpha", alpha)
+    for p in p_values:
+        if not 0.0 <= p <= 1.0:
+            raise InvalidArgument.expected("p-values in [0, 1]", "p_values", p_values)
+    m = len(p_values) if claims is None else claims
+    if m < len(p_values):
+        raise InvalidArgument.expected(f"at least the {len(p_values)} p-values given", "claims", claims)
+    rejected, needed = [False] * len(p_values), [0.0] * len(p_values)
+    left = m
+    for i in sorted(range(len(p_values)), key=lambda i: p_values[i]):
+        needed[i] = alpha / left
+        if p_values[i] <= needed[i]:  # once one is not, none after it is: they have no lower p, and need the same
+            rejected[i] = True
+            left -= 1
+    return Holm(tuple(rejected), tuple(needed))
 
 
 def _lower_bound(wins: int, losses: int, ties: int, alpha: float) -> float:

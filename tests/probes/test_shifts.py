@@ -15,8 +15,8 @@ import gentest
 from gentest.errors import InvalidArgument
 from gentest.probes import shifts
 from gentest.probes.ends import nearer, scores_of, shifted_groups, with_shift_of
+from gentest.probes.families import along
 from gentest.probes.probe import Probe
-from gentest.probes.ways import along
 
 some = st.binary(min_size=1, max_size=40).filter(any)
 

@@ -44,18 +44,16 @@ from typing import Any
 import pytest
 
 TESTS = {
-    "stats/betting.py": ["stats/test_drift.py", "stats/test_paired.py"],
     "stats/drift.py": ["stats/test_drift.py"],
     "stats/invariance.py": ["stats/test_invariance.py"],
     "stats/kernels.py": ["stats/test_two_sample.py"],
-    "stats/multiplicity.py": ["stats/test_multiplicity.py"],
-    "stats/paired.py": ["stats/test_paired.py", "stats/test_invariance.py"],
+    "stats/paired.py": ["stats/test_paired.py", "stats/test_invariance.py", "stats/test_drift.py"],
     "stats/quantiles.py": ["stats/test_quantiles.py"],
-    "stats/radius.py": ["stats/test_radius.py"],
+    "stats/rays.py": ["stats/test_rays.py"],
     "stats/rates.py": ["stats/test_rates.py"],
     "stats/two_sample.py": ["stats/test_two_sample.py"],
     "probes/probe.py": ["probes/test_probe.py", "probes/test_shifts.py"],
-    "probes/families.py": ["probes/test_probe.py", "probes/test_shifts.py"],
+    "probes/families.py": ["probes/test_families.py", "probes/test_probe.py", "probes/test_shifts.py"],
     "probes/ends.py": ["probes/test_probe.py", "probes/test_shifts.py"],
     "probes/shifts.py": ["probes/test_shifts.py"],
     "gate/decision.py": ["gate/test_decision.py"],

@@ -25,9 +25,8 @@ from law import tried_on
 import gentest
 from gentest.attributes.prompts import PromptCache
 from gentest.gate.baseline import Baseline, Blessing, Entry
-from gentest.probes.families import neighbours, steps
+from gentest.probes.families import along, neighbours, steps
 from gentest.probes.probe import FULL_MASK, Probe
-from gentest.probes.ways import along
 from gentest.results.comparison import Comparison, Embedded, Gate, Look, Sample
 from gentest.results.records import pack, pack_bytes
 from gentest.results.result import (

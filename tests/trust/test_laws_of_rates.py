@@ -13,7 +13,7 @@ from law import tried_on
 from numpy.typing import NDArray
 
 from gentest.engine.methods.rate import decide
-from gentest.properties.definition import AtRate, Invariance
+from gentest.properties.definition import AtRate, RateInvariance
 from gentest.results.result import Verdict
 from gentest.stats.rates import LOOK, RateTest
 
@@ -74,7 +74,7 @@ def test_the_last_probe_of_a_budget_is_looked_at(n: int) -> None:
 def test_the_last_pair_of_a_budget_is_looked_at() -> None:
     """Two priors are compared on all of a budget, too."""
     arms = {"a": asked_of(np.ones(200, dtype=np.bool_)), "b": asked_of(np.ones(200, dtype=np.bool_))}
-    whole = decide(AtRate(0.5), arms, budget=150, block=64, invariance=Invariance(0.04))
+    whole = decide(AtRate(0.5), arms, budget=150, block=64, invariance=RateInvariance(0.04))
     (pair,) = whole.invariant
     assert pair.probes == 150
 
@@ -89,7 +89,7 @@ def test_no_block_size_changes_a_rate(
     """Verdict, counts, bounds and evidence are the same in any blocks, of one arm and of several, compared or not."""
     budget = min(map(len, rows))
     arms = {str(i): asked_of(row) for i, row in enumerate(rows)}
-    invariance = None if delta is None or len(rows) == 1 else Invariance(delta)
+    invariance = None if delta is None or len(rows) == 1 else RateInvariance(delta)
     found = [decide(AtRate(p0), arms, budget=budget, block=n, invariance=invariance) for n in (one, other, LOOK)]
     assert found[0] == found[1] == found[2]
 

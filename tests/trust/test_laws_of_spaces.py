@@ -20,9 +20,8 @@ from scipy import stats
 import gentest
 from gentest.probes import ends, families
 from gentest.probes.ends import noise
-from gentest.probes.families import LEAST_STEP, Probes, neighbours, points, segments, steps
+from gentest.probes.families import LEAST_STEP, Probes, along, neighbours, points, segments, steps
 from gentest.probes.probe import FULL_MASK, Probe, independent
-from gentest.probes.ways import along
 from gentest.spaces import AtRadius, Choice, Part, Space, Truncated, at_radius
 from gentest.spaces.streams import FAR, NEAR, uniforms_of
 

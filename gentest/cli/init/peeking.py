@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from gentest.errors import WrongOutputs, in_a_line
-from gentest.generators.arrays import OnArrays
-from gentest.generators.calling import called
+from gentest.generators.calling import OnArrays, called
 from gentest.generators.returned import BYTES, TANH, read_images, read_values
 from gentest.generators.weights import held, to_eval_mode
 

@@ -23,7 +23,7 @@ from gentest.engine.evidence.output_checks import clamped, named
 from gentest.engine.evidence.store import address_of, place
 from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, GeneratorError
-from gentest.generators.randomness import pinned_rng
+from gentest.generators.calling import pinned_rng
 from gentest.probes.ends import noise
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe, independent

@@ -18,7 +18,7 @@ from gentest.engine.evidence.subject import Subject
 from gentest.errors import InvalidArgument
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
-from gentest.properties.tolerances import StandardDeviations, Tolerance
+from gentest.properties.definition import StandardDeviations, Tolerance
 from gentest.results.settings import Precision
 from gentest.spaces import Space
 

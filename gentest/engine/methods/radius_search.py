@@ -2,7 +2,7 @@
 
 Each ray is one independent probe, placed at the radius asked about. Which radii it holds at is found by bisection over
 a grid, all rays of a round at once, as if what fails on a ray failed further out too; the radius is the largest that
-enough rays reach (`gentest.stats.radius`).
+enough rays reach (`gentest.stats.rays`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
 from gentest.engine.methods.rate_arms import Arm
 from gentest.probes.probe import Probe
-from gentest.properties.definition import AtRate, Within
-from gentest.properties.priors import holds_within
-from gentest.stats import radius as stats
+from gentest.properties.definition import AtRate, WithinRadius
+from gentest.properties.domains import holds_within
+from gentest.stats import rays as stats
 
 
 class Rays:
     """The rays of one property on one generator."""
 
-    def __init__(self, context: Context, subject: Subject, within: Within) -> None:
+    def __init__(self, context: Context, subject: Subject, within: WithinRadius) -> None:
         self.radii = stats.grid(within.radius)
         self.held: list[int] = []
         """How many rays hold up to each radius, of the arm that reaches least far: known once it was asked."""

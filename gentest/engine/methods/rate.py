@@ -17,7 +17,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from gentest.properties.definition import AtRate, Invariance
+from gentest.properties.definition import AtRate, RateInvariance
 from gentest.results.result import WORST_FIRST, Invariant, Rate, Verdict
 from gentest.stats.invariance import compare_priors
 from gentest.stats.rates import RateDecision, RateTest
@@ -30,7 +30,7 @@ FIRED = {"invariant": Verdict.HOLDS, "different": Verdict.VIOLATED}
 
 
 def decide(
-    goal: AtRate, arms: Mapping[str, Outcomes], *, budget: int, block: int, invariance: Invariance | None = None
+    goal: AtRate, arms: Mapping[str, Outcomes], *, budget: int, block: int, invariance: RateInvariance | None = None
 ) -> Rate:
     """The rate's verdict, of one arm or of several; each is asked `block` probes at a time, `budget` at the most.
 
@@ -61,7 +61,7 @@ def decide(
 
 
 def _compared(
-    walks: Mapping[str, _Walk], invariance: Invariance, goal: AtRate, before: Mapping[str, Invariant], budget: int
+    walks: Mapping[str, _Walk], invariance: RateInvariance, goal: AtRate, before: Mapping[str, Invariant], budget: int
 ) -> dict[str, Invariant]:
     """Each arm after the first against the first, as far as both have been looked at; what is decided stays."""
     own, found = next(iter(walks.values())), {}

@@ -19,8 +19,8 @@ from gentest.engine.methods.radius_search import Rays
 from gentest.engine.methods.rate_arms import Arm, arms_of, overall
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
-from gentest.properties.definition import AtRate, Invariance, Within
-from gentest.properties.priors import holds_within
+from gentest.properties.definition import AtRate, RateInvariance, WithinRadius
+from gentest.properties.domains import holds_within
 from gentest.results.result import Radius, Rate, Verdict
 
 RAYS, CONFIRM = 1 << 62, 1 << 63
@@ -95,16 +95,16 @@ class Rating:
     def decide(self, goal: AtRate) -> Rated:
         """The property's rate, each of them where it has several, and its radius."""
         states = self._judge.definition.states
-        of_priors = states.inner.states if isinstance(states, Within) else states
+        of_priors = states.inner.states if isinstance(states, WithinRadius) else states
         arms = arms_of(self._judge, goal.each)
         against = {arm.name: Failing() for arm in arms}
         decided = self._rate(
-            goal, arms, self._stream, against, of_priors if isinstance(of_priors, Invariance) else None
+            goal, arms, self._stream, against, of_priors if isinstance(of_priors, RateInvariance) else None
         )
         if goal.each:
             part = self._judge.subject.generator.latent.parts[goal.each]
             decided = replace(decided, overall=overall(part, decided))
-        radius = self._radius(goal, states, arms, decided) if isinstance(states, Within) else None
+        radius = self._radius(goal, states, arms, decided) if isinstance(states, WithinRadius) else None
         refuted = decided.verdict is Verdict.VIOLATED
         return Rated(decided, radius, _refuting(against, decided) if refuted else ())
 
@@ -114,7 +114,7 @@ class Rating:
         arms: Sequence[Arm],
         stream: Stream,
         against: Mapping[str, Failing],
-        invariance: Invariance | None = None,
+        invariance: RateInvariance | None = None,
     ) -> Rate:
         def holds(arm: Arm, start: int, n: int) -> list[bool]:
             probes = arm.probes(stream.probes(start, n))
@@ -143,7 +143,7 @@ class Rating:
 
         return replace(counted(decided), arms=tuple(map(counted, decided.arms)))
 
-    def _radius(self, goal: AtRate, within: Within, arms: Sequence[Arm], decided: Rate) -> Radius:
+    def _radius(self, goal: AtRate, within: WithinRadius, arms: Sequence[Arm], decided: Rate) -> Radius:
         """As far as was asked, where that holds; else as far as rays certify, and what fresh ones say to that."""
         if decided.verdict is Verdict.HOLDS:
             return Radius(within.radius, within.radius, decided.probes, decided)

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from gentest.probes.ends import kept, scores_of
-from gentest.probes.families import Neighbours, Points, Probes, Segments, Steps
+from gentest.probes.families import Along, Neighbours, Points, Probes, Segments, Steps
 from gentest.probes.probe import Probe
-from gentest.probes.ways import Along
 from gentest.spaces import Empirical, Mapped, Normal, Part, Space, Sphere, TruncatedNormal, Uniform
 from gentest.spaces.mapped import OfModule
 from gentest.spaces.radius import AtRadius

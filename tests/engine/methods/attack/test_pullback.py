@@ -10,10 +10,9 @@ from torch import nn
 import gentest
 from gentest.engine.methods.attack.pullback import _placed, pulled_back
 from gentest.probes.ends import scores_of
-from gentest.probes.families import Probes
+from gentest.probes.families import Probes, along
 from gentest.probes.probe import Probe, independent
 from gentest.probes.shifts import STEP
-from gentest.probes.ways import along
 from gentest.spaces import Space, at_radius
 
 torch.manual_seed(0)

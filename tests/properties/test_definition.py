@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gentest
 from gentest.errors import InvalidArgument
-from gentest.properties.tolerances import StandardDeviations, check_number, check_tolerance
+from gentest.properties.definition import StandardDeviations, check_number, check_tolerance
 
 WRONG = [-1, -1e-9, float("nan"), float("inf"), float("-inf"), True, "1", None, [1.0], 1j, 10**400, -(10**400)]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gentest.errors import InvalidArgument
-from gentest.stats.radius import N_RADII, N_RAYS, N_ROUNDS, bisect, certified, grid, rays_needed
+from gentest.stats.rays import N_RADII, N_RAYS, N_ROUNDS, bisect, certified, grid, rays_needed
 
 ALPHA = 0.01
 RUNS = 2000

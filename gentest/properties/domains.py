@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
-from gentest.properties.definition import Definition, Invariance, Matches, Under, Within
+from gentest.properties.definition import Definition, Matches, RateInvariance, Under, WithinRadius
 from gentest.spaces import Space, at_radius
 from gentest.spaces.space import check_radius
 
@@ -22,7 +22,7 @@ def prior_invariant(inner: Definition, *, priors: Sequence[Space], delta: float 
     _check_pointwise(inner, f"prior_invariant(..., priors=[...]){inner.rate}")
     if len(set(priors)) < len(priors):
         raise InvalidArgument.expected("priors that differ", "priors", list(priors))
-    if isinstance(inner.states, Invariance):
+    if isinstance(inner.states, RateInvariance):
         raise InvalidArgument("prior_invariant(prior_invariant(...)) names priors twice: give them all in one list")
 
     def under(own: Space) -> tuple[Under, ...]:
@@ -36,7 +36,7 @@ def prior_invariant(inner: Definition, *, priors: Sequence[Space], delta: float 
         )
 
     arguments = {"property": inner, "priors": priors, **({} if delta == 0.05 else {"delta": delta})}
-    states = Invariance(float(delta))
+    states = RateInvariance(float(delta))
     return replace(inner, name="prior_invariant", arguments=arguments, under=under, states=states)
 
 
@@ -50,7 +50,7 @@ def holds_within(inner: Definition, radius: float, *, places: int = PLACES) -> D
     if not is_whole(places, 1):
         raise InvalidArgument.expected("a number of places >= 1", "places", places)
     _check_pointwise(inner, f"holds_within(..., radius={radius!r}){inner.rate}")
-    if isinstance(inner.states, Within):
+    if isinstance(inner.states, WithinRadius):
         raise InvalidArgument("holds_within(holds_within(...)) names two radii: give the one that is meant")
     radii = [furthest * k / places for k in range(1, places + 1)]
 
@@ -62,7 +62,7 @@ def holds_within(inner: Definition, radius: float, *, places: int = PLACES) -> D
         )
 
     arguments = {"property": inner, "radius": radius, **({} if places == PLACES else {"places": places})}
-    return replace(inner, name="holds_within", arguments=arguments, under=under, states=Within(inner, furthest))
+    return replace(inner, name="holds_within", arguments=arguments, under=under, states=WithinRadius(inner, furthest))
 
 
 def _check_pointwise(inner: Definition, instead: str) -> None:
