@@ -1,3 +1,3 @@
-"""What every room may use: whole files, printable text, checks of arguments. The standard library only."""
+"""Helpers for every room: safe files, printable text, argument checks. They need the standard library only."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,7 @@
-"""Numbers as arguments: whether one is what is wanted, of Python's and NumPy's alike and never a bool; and as text."""
+"""Checks of numbers given as arguments, for Python's and NumPy's numbers alike; a bool is never a number.
+
+Its own module because every room checks arguments, and some of them may load the standard library only.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from numbers import Real
 
 
 def is_whole(value: object, low: int, high: int | None = None) -> bool:
-    """Whether a value is an int from `low` to `high`, which is included; of any size without one.
+    """True for an int from `low` to `high` (included); without `high`, of any size.
 
     >>> is_whole(3, 1), is_whole(3.0, 1), is_whole(True, 1), is_whole(3, 1, 2)
     (True, False, False, False)
@@ -16,7 +19,7 @@ def is_whole(value: object, low: int, high: int | None = None) -> bool:
 
 
 def as_number(value: object) -> float:
-    """A real number as a float; NaN for anything else, which no check of a range lets pass.
+    """A real number as a float; NaN for anything else, so that every range check rejects it.
 
     >>> as_number(3), as_number("3"), as_number(True)
     (3.0, nan, nan)
@@ -27,13 +30,3 @@ def as_number(value: object) -> float:
         return float(value)
     except OverflowError:
         return inf
-
-
-def number_word(value: float) -> str:
-    """A number in as few figures as tell it from every other: what a text that has to be of this value alone says.
-
-    >>> number_word(3.0), number_word(0.1), number_word(0.1234567)
-    ('3', '0.1', '0.1234567')
-    """
-    short = f"{value:g}"
-    return short if float(short) == value else repr(float(value))

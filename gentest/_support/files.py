@@ -1,7 +1,8 @@
-"""Files: written whole or not at all, and JSON that somebody else may have written, read within limits.
+"""Files: written whole or not at all, and other people's files read safely.
 
-What others read is the old text or the new one, never half of one. What was read is a value that is safe to walk: no
-larger, deeper or longer than anything that gentest writes, and nothing in it is there twice or is no number.
+A reader sees the old text or the new one, never half of one. JSON is read within limits of size, depth and length,
+without duplicate names or non-finite numbers, so that its value is safe to walk. Checkpoints are read without running
+their pickles.
 """
 
 from __future__ import annotations
@@ -12,126 +13,141 @@ import math
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-DEEPEST = 32
-"""Levels of lists and objects within each other: gentest writes ten."""
-MOST_VALUES = 2_000_000
-"""Values in a file: each takes some 100 bytes of memory however short it is written, and a property has a hundred."""
-DIGITS = 40
-"""Of a whole number: those of gentest have 64 bits."""
+MAX_DEPTH = 32
+"""The deepest nesting of lists and objects; gentest writes ten levels."""
+MAX_VALUES = 2_000_000
+"""The most values in a file. Each takes some 100 bytes of memory; a property has a hundred values."""
+MAX_DIGITS = 40
+"""The longest whole number; gentest's have 64 bits."""
 _SEPARATORS = (b",", b"[", b"{")
 
 STALE = 60.0
-"""Seconds after which what a process wrote beside a file, and did not move there, was left by one that was killed."""
+"""Age in seconds at which a temporary file must be the remains of a killed process."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside a file's place and move it there; a killed run leaves the file as it was. Raises `OSError`.
+    """Write a file atomically: a killed run leaves the old file in place. Raises `OSError`.
 
-    A link stays one, and what is no regular file (/dev/stdout, a pipe) is written to and not replaced.
+    A link stays a link. Anything but a regular file (/dev/stdout, a pipe) is written to, not replaced.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
     path = Path(os.path.realpath(path))
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # unlike a tempfile's, its mode is that of any file
-    beside.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # tempfile would make it unreadable to others
+    temporary.unlink(missing_ok=True)
     try:
-        with beside.open("xb") as file:  # "x" goes through no link that waits there
+        with temporary.open("xb") as file:  # "x" follows no link that was planted there
             file.write(data)
-        written = beside.stat().st_mtime
-        os.replace(beside, path)
+        written = temporary.stat().st_mtime
+        os.replace(temporary, path)
     except BaseException:
-        with suppress(OSError):  # a folder that is gone or read-only by now: what went wrong first is what is said
-            beside.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be gone by now; the first error is the one to report
+            temporary.unlink(missing_ok=True)
         raise
-    _drop_leftovers(path, written)
+    _remove_leftovers(path, written)
 
 
-def _drop_leftovers(path: Path, now: float) -> None:
-    """Removes what killed processes left beside a file; `now` is by the clock of its file system."""
+def _remove_leftovers(path: Path, now: float) -> None:
+    """Remove the temporary files of killed processes; `now` is by the clock of the file system."""
     for name in glob.glob(f".{glob.escape(path.name)}.*.tmp", root_dir=path.parent):
-        left = path.with_name(name)
+        leftover = path.with_name(name)
         with suppress(OSError):
-            if name.split(".")[-2].isdigit() and now - left.stat().st_mtime > STALE:
-                left.unlink()
+            if name.split(".")[-2].isdigit() and now - leftover.stat().st_mtime > STALE:
+                leftover.unlink()
 
 
 def read_json(path: Path, *, most_bytes: int) -> Any:
     """The value of a JSON file.
 
-    Raises `OSError` where it cannot be read, and `ValueError`, which says in one line what is wrong, where it is no
-    regular file, larger than `most_bytes`, or not JSON within the limits above.
+    Raises `OSError` for a file that cannot be read. Raises `ValueError`, with a reason of one line, for a file that is
+    not regular, is larger than `most_bytes`, or is not JSON within the limits above.
     """
-    with open(path, "rb", opener=_without_waiting) as file:
+    with open(path, "rb", opener=_open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("is no regular file")
-        if os.fstat(file.fileno()).st_size > most_bytes:
-            raise ValueError(f"larger than {most_bytes / 2**20:.3g} MB")
-        raw = file.read(most_bytes + 1)  # it may have grown
+            raise ValueError("not a regular file")
+        raw = file.read(most_bytes + 1)
     if len(raw) > most_bytes:
         raise ValueError(f"larger than {most_bytes / 2**20:.3g} MB")
-    if sum(map(raw.count, _SEPARATORS)) > MOST_VALUES:
-        raise ValueError(f"more than {MOST_VALUES:,} values")
+    if sum(map(raw.count, _SEPARATORS)) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES:,} values")
     try:
         value = json.loads(
             raw.decode("utf-8"),
             object_pairs_hook=_object,
-            parse_constant=_no_number,
+            parse_constant=_reject_constant,
             parse_float=_finite,
             parse_int=_whole,
         )
     except RecursionError:
-        raise ValueError(f"more than {DEEPEST} levels deep") from None
-    if _is_deep(value):
-        raise ValueError(f"more than {DEEPEST} levels deep")
+        raise ValueError(f"more than {MAX_DEPTH} levels deep") from None
+    if _is_too_deep(value):
+        raise ValueError(f"more than {MAX_DEPTH} levels deep")
     return value
 
 
-def _without_waiting(name: str, flags: int) -> int:
-    """Opens a file; a pipe that nobody writes to is no reason to wait."""
+def _open_without_waiting(name: str, flags: int) -> int:
+    """Opens a file; a pipe without a writer does not block."""
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a name appears twice in one object")
+    return fields
 
 
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number in JSON")
+def _reject_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _finite(word: str) -> float:
     value = float(word)
     if not math.isfinite(value):
-        raise ValueError(f"{word[:DIGITS]} is too large a number")
+        raise ValueError(f"{word[:MAX_DIGITS]} is too large a number")
     return value
 
 
 def _whole(word: str) -> int:
-    if len(word) > DIGITS:
+    if len(word) > MAX_DIGITS:
         raise ValueError(f"a number of {len(word)} digits")
     return int(word)
 
 
-def _is_deep(value: object) -> bool:
+def _is_too_deep(value: object) -> bool:
     level = [value]
-    for _ in range(DEEPEST):
-        level = [item for outer in level for item in _inside(outer) if isinstance(item, (dict, list))]
+    for _ in range(MAX_DEPTH):
+        level = [item for outer in level for item in _items(outer) if isinstance(item, (dict, list))]
         if not level:
             return False
     return True
 
 
-def _inside(value: object) -> Iterator[object]:
+def _items(value: object) -> Iterator[object]:
     if isinstance(value, dict):
         yield from value.values()
     elif isinstance(value, list):
         yield from value
+
+
+@contextmanager
+def tensors_only() -> Iterator[None]:
+    """Within it, `torch.load` rejects a pickle of anything but tensors, whoever calls it.
+
+    A pickle runs code as it is read. `torch.load` can refuse, but not every library asks it to: torch's own hub does
+    not, `torch.export.load` retries without, and the default depends on torch's version.
+    """
+    forced, forbidden = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = {name: os.environ.pop(name, None) for name in (forced, forbidden)}
+    os.environ[forced] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[forced]
+        os.environ.update({name: value for name, value in before.items() if value is not None})

@@ -1,7 +1,7 @@
-"""Text that comes from anybody, made fit to be shown: on a terminal it moves no cursor and hides nothing.
+"""Safe text to show: other people's text with control characters escaped, errors and values in one short line.
 
-Names of tests and files, prompts, and whatever stands in a baseline or in results may hold the codes that colour,
-erase or reorder what a terminal shows, and lines that a CI runner would take for commands of its own.
+Names of tests and files, prompts, baselines and results may hold codes that colour, erase or reorder what a terminal
+shows, and lines that a CI runner would take for its own commands.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from unicodedata import category
 
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _JOINERS = "\u200c\u200d"
-"""What scripts and emoji are joined and divided by changes nothing around it."""
+"""Joiners of scripts and emoji. They are invisible, but change nothing around them."""
 _COMMAND = re.compile(r"^([^\S\n]*):(?=:)|##(?=\[)", re.MULTILINE)
-"""How GitHub Actions tells a command in what a step prints: `::` begins its line, `##[` stands anywhere."""
+"""GitHub Actions reads `::` at the start of a printed line, and `##[` anywhere, as a command."""
 LONGEST = 300
 
 
 def printable(text: str) -> str:
-    r"""Text in which control, formatting and halves of characters are written as escapes; ends of lines and tabs stay.
+    r"""The text with control characters, formatting characters and lone surrogates escaped; newlines and tabs stay.
 
     >>> print(printable("a\x1b[31m\u202eb\n::stop-commands::x"))
     a\x1b[31m\u202eb
@@ -26,11 +26,11 @@ def printable(text: str) -> str:
     """
     if not text.isprintable():
         text = "".join(map(_escaped, text))
-    return _COMMAND.sub(lambda found: f"{found[1]}\\:" if found[1] is not None else "#\\#", text)
+    return _COMMAND.sub(lambda match: f"{match[1]}\\:" if match[1] is not None else "#\\#", text)
 
 
 def in_one_line(text: str, longest: int = LONGEST) -> str:
-    """Text on one line of a bounded length: what is too much is left out of its middle.
+    """The text on one line of at most `longest` characters; a longer one loses its middle.
 
     >>> in_one_line("one\\ntwo"), in_one_line("0123456789", 9)
     ('one two', '01 ... 89')
@@ -38,6 +38,47 @@ def in_one_line(text: str, longest: int = LONGEST) -> str:
     line = printable(" ".join(text.splitlines()))
     half = (longest - len(" ... ")) // 2
     return line if len(line) <= longest else f"{line[:half]} ... {line[-half:]}"
+
+
+def short_repr(value: object) -> str:
+    """The repr of a value, cut to 300 characters.
+
+    >>> short_repr("x"), len(short_repr("x" * 10_000)) <= 300
+    ("'x'", True)
+    """
+    try:
+        text = repr(value)
+    except Exception:  # somebody else's repr may raise, and a deeply nested value exhausts the stack
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST else in_one_line(text)
+
+
+def error_summary(error: BaseException) -> str:
+    """An exception's type and the first line of its message, if it has one.
+
+    >>> error_summary(ValueError("no\\nmore")), error_summary(KeyError())
+    ('ValueError: no', 'KeyError')
+    """
+    return printable(": ".join([type(error).__name__, *str(error).splitlines()[:1]]))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its type if the message is empty.
+
+    >>> first_line(ValueError("no\\nmore")), first_line(KeyError())
+    ('no', 'KeyError')
+    """
+    return printable((str(error).splitlines() or [type(error).__name__])[0])
+
+
+def format_number(value: float) -> str:
+    """The shortest text that reads back as exactly this number.
+
+    >>> format_number(3.0), format_number(0.1), format_number(0.1234567)
+    ('3', '0.1', '0.1234567')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
 
 
 def _escaped(letter: str) -> str:

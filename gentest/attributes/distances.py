@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gentest._support.arguments import is_whole
-from gentest._support.tensors_only import tensors_only
+from gentest._support.files import tensors_only
+from gentest._support.printable import error_summary
 from gentest.attributes.attribute import Setup, check_images, check_pairs, describe, failed, weights_fingerprint
-from gentest.errors import AttributeFailed, InvalidArgument, in_a_line, out_of_memory
+from gentest.errors import AttributeFailed, InvalidArgument, out_of_memory
 
 
 class Distance(ABC):
@@ -263,7 +264,7 @@ def _network(net: Net) -> nn.Module:
             warnings.simplefilter("ignore")  # lpips asks torchvision in words that it deprecates
             network: nn.Module = library.LPIPS(net=net, verbose=False)
     except Exception as error:  # torch.hub raises whatever its network and its unpickler raise
-        said = in_a_line(error)[:300]
+        said = error_summary(error)[:300]
         if file.is_file():
             raise AttributeFailed(f"lpips({net!r}): cannot load the weights {file}: {said}") from error
         raise AttributeFailed(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from statistics import median
 
+from gentest._support.printable import error_summary
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
 from gentest.engine import pictures
@@ -31,7 +32,7 @@ from gentest.engine.methods.counterexamples import Counterexamples
 from gentest.engine.methods.rated import Rating
 from gentest.engine.methods.reference_comparison import AgainstReference
 from gentest.engine.outputs_summary import look
-from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, in_a_line, out_of_memory
+from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Definition, Matches
@@ -111,9 +112,9 @@ def check(
     except GentestError as error:
         result = replace(result, message=str(error), traceback=their_traceback(error))
     except Exception as error:
-        said = f"{in_a_line(error)} (while checking {generator!r})"
+        said = f"{error_summary(error)} (while checking {generator!r})"
         if out_of_memory(error):
-            said = f"out of memory, with as few at once as there can be: {in_a_line(error)}"
+            said = f"out of memory, with as few at once as there can be: {error_summary(error)}"
         result = replace(result, message=said, traceback=tracebacks.format_exc())
     finally:
         result = replace(result, unreadable=context.identities.unreadable)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gentest._support.printable import error_summary
 from gentest.engine import pictures
 from gentest.engine.evidence.block import Block
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.judge import Judge
-from gentest.errors import in_a_line
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample
 from gentest.results.records import unpack
@@ -153,7 +153,7 @@ class Showing:
             with pictures.uncounted(self._judge.context):
                 yield
         except Exception as error:
-            self._shown = replace(self._shown, missing=in_a_line(error))
+            self._shown = replace(self._shown, missing=error_summary(error))
 
 
 def histograms(margins: Mapping[str, Sequence[float]]) -> tuple[Histogram, ...]:

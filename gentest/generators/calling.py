@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gentest._support.printable import printable
-from gentest.errors import GeneratorError, in_a_line, out_of_memory
+from gentest._support.printable import error_summary, printable
+from gentest.errors import GeneratorError, out_of_memory
 from gentest.spaces import Space
 
 SHAPES = (
@@ -89,7 +89,7 @@ def failure(
     modules: Sequence[nn.Module],
 ) -> GeneratorError:
     """The error of a generator that raised, in a line: what it raised, for latents of which sizes, and a hint."""
-    said, hint = in_a_line(error), ""
+    said, hint = error_summary(error), ""
     if isinstance(error, TypeError) and (takes := _refusing(function, inputs, named)) is not None:
         gives = ", ".join([*(["one input without a name"] * len(inputs)), *(f"{name}=" for name in named)])
         hint = f"it takes {takes}, and is given {gives}: name the parts of the space, and the noise, as f does"

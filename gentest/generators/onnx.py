@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.errors import GeneratorError, InvalidArgument, first_line
+from gentest._support.printable import first_line
+from gentest.errors import GeneratorError, InvalidArgument
 from gentest.generators.calling import in_batches_of
 from gentest.generators.returned import as_tensor
 from gentest.generators.weights import Holder, Weight

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from gentest._support.tensors_only import tensors_only
-from gentest.errors import InvalidArgument, first_line
+from gentest._support.files import tensors_only
+from gentest._support.printable import first_line
+from gentest.errors import InvalidArgument
 from gentest.generators.calling import in_batches_of
 from gentest.generators.weights import Holder, Weight
 

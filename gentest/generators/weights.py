@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gentest.errors import GeneratorError, in_a_line, out_of_memory
+from gentest._support.printable import error_summary
+from gentest.errors import GeneratorError, out_of_memory
 
 Weight: TypeAlias = "nn.Module | Tensor | np.ndarray[Any, Any]"
 
@@ -97,7 +98,7 @@ def place(module: nn.Module, device: torch.device) -> None:
         if away := next((name for name, tensor in tensors if not _is_on(tensor.device, device)), None):
             there = dict(tensors)[away].device
             raise GeneratorError(
-                f"{kind} cannot be moved to {device} ({in_a_line(error)}), and its {away!r} is on {there}: "
+                f"{kind} cannot be moved to {device} ({error_summary(error)}), and its {away!r} is on {there}: "
                 f"load it on {device}, or check it with --gentest-device {there}"
             ) from error
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gentest.errors import shown
+from gentest._support.printable import short_repr
 from gentest.plugin import checkpoints
 from gentest.results.settings import PRECISIONS
 
@@ -246,7 +246,7 @@ def checkpoint_paths(config: pytest.Config) -> list[Path]:
                 raise ValueError(CHECKPOINT.metavar)
             found.update((Path(os.path.abspath(path)), None) for path in checkpoints.find(text, folder))
         except ValueError as error:
-            raise pytest.UsageError(f"{where}: expected {error} but got {shown(text)}") from None
+            raise pytest.UsageError(f"{where}: expected {error} but got {short_repr(text)}") from None
     return list(found)
 
 
@@ -261,7 +261,7 @@ def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
         return None, False
     where = which.flag if given is not None else f"ini option {which.ini}"
     if not text.strip():
-        raise pytest.UsageError(f"{where}: expected {which.metavar} but got {shown(text)}")
+        raise pytest.UsageError(f"{where}: expected {which.metavar} but got {short_repr(text)}")
     folder = config.inipath.parent if given is None and config.inipath else config.invocation_params.dir
     if which.metavar in ("PATH", "FILE", "DIR"):
         text = str(folder / text)
@@ -270,10 +270,10 @@ def option(config: pytest.Config, which: Option) -> tuple[Any, bool]:
     try:
         return which.read(text), given is not None
     except OSError as error:  # of a name that no file system takes
-        said = f"expected {which.metavar} but got {shown(text)}: {error.strerror}"
+        said = f"expected {which.metavar} but got {short_repr(text)}: {error.strerror}"
         raise pytest.UsageError(f"{where}: {said}") from None
     except ValueError as error:
-        raise pytest.UsageError(f"{where}: expected {error} but got {shown(text)}") from None
+        raise pytest.UsageError(f"{where}: expected {error} but got {short_repr(text)}") from None
 
 
 def pytest_configure(config: pytest.Config) -> None:

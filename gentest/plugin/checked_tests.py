@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gentest import plugin
+from gentest._support.printable import error_summary
 from gentest.decorators import DECLARED, Declared, Property
-from gentest.errors import in_a_line
 from gentest.plugin import checkpoints
 from gentest.results.result import Result, Verdict
 
@@ -56,7 +56,7 @@ class Checked:
 def unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Result]:
     """An error for each property of a test that failed before any was looked at: no result is left out."""
     declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
-    why = in_a_line(call.excinfo.value) if call.excinfo is not None else "it says no more"
+    why = error_summary(call.excinfo.value) if call.excinfo is not None else "it says no more"
     properties = labelled_properties(declared.properties if declared is not None else ())
     test, checkpoint = (
         f(item, plugin.checkpoint_paths(item.config)) for f in (checkpoints.plain_id, checkpoints.of_item)

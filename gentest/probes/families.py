@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from gentest._support.arguments import as_number, is_whole, number_word
+from gentest._support.arguments import as_number, is_whole
+from gentest._support.printable import format_number
 from gentest.errors import InvalidArgument
 from gentest.probes.ends import ends_of, kept, rounded
 from gentest.probes.probe import FULL_WINDOW, Probe
@@ -127,7 +128,7 @@ class Neighbours(Probes):
             raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
 
     def __repr__(self) -> str:
-        return f"neighbours(step={number_word(self.step)}, count={self.count})"
+        return f"neighbours(step={format_number(self.step)}, count={self.count})"
 
     @property
     def n_points(self) -> int:
@@ -168,7 +169,7 @@ class Steps(Probes):
             raise InvalidArgument.expected("True or False", "straight", self.straight)
 
     def __repr__(self) -> str:
-        return f"steps(epsilon={number_word(self.epsilon)}, at={self.at!r}, straight={self.straight})"
+        return f"steps(epsilon={format_number(self.epsilon)}, at={self.at!r}, straight={self.straight})"
 
     @property
     def n_points(self) -> int:
@@ -205,7 +206,7 @@ class Along(Probes):
         Segments(self.points)  # which checks it
 
     def __repr__(self) -> str:
-        return f"along({self.direction!r}, reach={number_word(self.reach)}, points={self.points})"
+        return f"along({self.direction!r}, reach={format_number(self.reach)}, points={self.points})"
 
     @property
     def n_points(self) -> int:

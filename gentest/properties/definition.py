@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeAlias, get_args, get_origin, get_type_hint
 
 from torch import Tensor
 
-from gentest._support.arguments import as_number, number_word
+from gentest._support.arguments import as_number
+from gentest._support.printable import format_number
 from gentest.attributes import Attribute, Bindable, Distance, Feature, Readout
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import Pixels
@@ -31,7 +32,7 @@ class StandardDeviations:
     multiple: float
 
     def __repr__(self) -> str:
-        return f"sd({number_word(self.multiple)})"
+        return f"sd({format_number(self.multiple)})"
 
 
 Tolerance: TypeAlias = float | StandardDeviations

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gentest.errors import InvalidArgument, in_a_line
+from gentest._support.printable import error_summary
+from gentest.errors import InvalidArgument
 from gentest.spaces.space import Array, Floats, Part
 from gentest.spaces.streams import uniforms_of
 
@@ -122,7 +123,7 @@ class Mapped(Part):
         try:
             made = np.asarray(self.network(rows), dtype=np.float64)
         except Exception as error:
-            what = f"raised {in_a_line(error)} (for latents {rows.shape})"
+            what = f"raised {error_summary(error)} (for latents {rows.shape})"
             raise InvalidArgument(f"the network of a Mapped space {what}") from error
         if made.ndim < 2 or len(made) != len(rows) or not np.isfinite(made).all():
             broken = "" if np.isfinite(made).all() else "values that are not finite, in "

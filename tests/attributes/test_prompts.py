@@ -75,7 +75,7 @@ def test_a_missing_file_is_an_error_unless_it_is_being_made(tmp_path: Path) -> N
         (stored(dim="2"), f"model {KEY}: expected name, dim, logit_scale and prompts"),
         (stored(dim=True), "expected dim >= 1"),
         (stored(logit_scale=0.0), "finite logit_scale"),
-        (stored(logit_scale=float("inf")), "Infinity is no number in JSON"),
+        (stored(logit_scale=float("inf")), "Infinity is not a JSON number"),
         (stored(dim=3), r"'a cat': 8 bytes; expected 12"),
         (stored(prompts={"a cat": "!"}), "'a cat': not base64"),
         (stored(prompts={"a cat": 7}), "'a cat': not base64"),

@@ -177,7 +177,7 @@ def test_half_a_file_is_no_baseline(share: float, path: Path) -> None:
         ('{"schema": 1, "x": ' + "[" * 40 + "]" * 40 + "}", "more than 32 levels deep"),
         ('{"schema": 1, "x": ' + "1" * 41 + "}", "a number of 41 digits"),
         ('{"schema": 1, "x": 1e999}', "1e999 is too large a number"),
-        ('{"schema": 1, "x": 1, "x": 1}', "a name stands twice in one object"),
+        ('{"schema": 1, "x": 1, "x": 1}', "a name appears twice in one object"),
         ('{"schema": ' + "9" * 5000 + "}", "not a whole JSON file"),
         ("null", "not a baseline of schema 1 (schema: None)"),
         ("[]", "not a baseline of schema 1 (schema: None)"),
@@ -186,7 +186,7 @@ def test_half_a_file_is_no_baseline(share: float, path: Path) -> None:
         ('{"schema": "1"}', "not a baseline of schema 1 (schema: '1')"),
         ('{"schema": [1]}', "not a baseline of schema 1 (schema: [1])"),
         ('{"schema": 1}', "was edited since gentest wrote it"),
-        ('{"schema": 1, "digest": NaN}', "NaN is no number in JSON"),
+        ('{"schema": 1, "digest": NaN}', "NaN is not a JSON number"),
         ('{"schema": 1, "digest": ["\\ud800"]}', "was edited since gentest wrote it"),
     ],
     ids=lambda value: repr(value[:24]),
@@ -423,7 +423,7 @@ def _rows_of_no_scale(body: dict[str, Any]) -> None:
         embedded["scale"] = 0.0
 
 
-@wrong("Infinity is no number in JSON")
+@wrong("Infinity is not a JSON number")
 def _rows_of_an_endless_scale(body: dict[str, Any]) -> None:
     for embedded in block(body)["embeddings"].values():
         embedded["scale"] = float("inf")

@@ -27,14 +27,14 @@ from trust import parsers
 
 from gentest import cli, plugin
 from gentest._support.files import read_json, write_whole
-from gentest._support.printable import in_one_line, printable
+from gentest._support.printable import in_one_line, printable, short_repr
 from gentest.attributes import distances
 from gentest.attributes.clip.loading import CONFIG, find, load
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor.examining import _prompts
 from gentest.cli.init import looking, peeking
 from gentest.engine.evidence.store import FILE, Store, _checksum
-from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument, shown
+from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument
 from gentest.gate.baseline import Baseline
 from gentest.generators.onnx import OnnxModel, _digest
 from gentest.generators.torchscript import exported, scripted
@@ -170,7 +170,7 @@ def test_what_never_ends_is_no_file(name: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
     Path("link.json").symlink_to(name)
-    with pytest.raises(InvalidArgument, match="is no regular file"):
+    with pytest.raises(InvalidArgument, match="not a regular file"):
         Baseline.load(Path("link.json"))
 
 
@@ -188,7 +188,7 @@ def test_a_short_file_of_many_values_is_refused(tmp_path: Path) -> None:
         ("9" * 1_000_000, "a number of 1000000 digits"),
         ("[" * 33 + "]" * 33, "more than 32 levels"),
         ("[" * 1_000_000, "more than 32 levels"),
-        ('{"a": 1, "a": 2}', "a name stands twice"),
+        ('{"a": 1, "a": 2}', "a name appears twice"),
         ("[NaN]", "NaN is no number"),
         ("-1e400", "-1e400 is too large"),
         ("{", "Expecting property name"),
@@ -341,7 +341,7 @@ def test_a_name_of_a_million_signs_is_soon_shown() -> None:
     began = time.process_time()
     assert len(layout.shortened("x" * 1_000_000, 40)) == 40
     assert max(map(len, layout.wrapped("x" * 200_000, 80, rest="  "))) == 80
-    assert len(shown("x" * 1_000_000)) <= 300
+    assert len(short_repr("x" * 1_000_000)) <= 300
     assert len(in_one_line("x\n" * 100_000)) <= 300
     assert time.process_time() - began < 1
 
@@ -608,11 +608,11 @@ def test_an_error_shows_any_value() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert shown(deep) == "a list"
+    assert short_repr(deep) == "a list"
 
     class Broken:
         def __repr__(self) -> str:
             raise RuntimeError("no")
 
-    assert shown(Broken()) == "a Broken"
+    assert short_repr(Broken()) == "a Broken"
     assert isinstance(InvalidArgument.expected("a number", "x", Broken()), GentestError)

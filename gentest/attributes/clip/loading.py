@@ -22,9 +22,8 @@ from urllib.request import getproxies
 import torch
 from torch import Tensor, nn
 
-from gentest._support.files import read_json
+from gentest._support.files import read_json, tensors_only
 from gentest._support.printable import in_one_line
-from gentest._support.tensors_only import tensors_only
 from gentest.attributes.clip.preprocess import Preprocess
 from gentest.errors import ClipError, InvalidArgument
 

@@ -43,7 +43,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gentest.errors import ClipError, GentestError, InvalidArgument, in_a_line
+from gentest._support.printable import error_summary
+from gentest.errors import ClipError, GentestError, InvalidArgument
 from gentest.results.settings import Precision
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -226,7 +227,7 @@ def lowered(visual: nn.Module, precision: Precision, device: torch.device, input
     except GentestError as error:
         raise ClipError(str(error)) from error
     except Exception as error:  # torch's exporter and onnxruntime raise what they like
-        why = in_a_line(error.__cause__ or error)  # the exporter's own first line says only at which step it failed
+        why = error_summary(error.__cause__ or error)  # the exporter's own first line says only at which step it failed
         raise ClipError(f"the image tower cannot be had in int8: {why}; say 'bf16'") from error
 
 

@@ -21,13 +21,14 @@ import torch
 
 from gentest import plugin
 from gentest._support.files import write_whole
+from gentest._support.printable import first_line
 from gentest.attributes.clip import ClipAttribute, ClipClasses, ClipEmbedding
 from gentest.attributes.clip.loading import ClipSource, find
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor.conflicts import Run, conflicts
 from gentest.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
 from gentest.engine.evidence.context import resolve_device
-from gentest.errors import ClipError, GentestError, first_line
+from gentest.errors import ClipError, GentestError
 from gentest.plugin.runner import Runner
 from gentest.plugin.shared_evidence import definitions_of
 from gentest.plugin.xdist_workers import VISIBLE

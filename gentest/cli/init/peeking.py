@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gentest.errors import WrongOutputs, in_a_line
+from gentest._support.printable import error_summary
+from gentest.errors import WrongOutputs
 from gentest.generators.calling import OnArrays, called
 from gentest.generators.returned import BYTES, TANH, read_images, read_values
 from gentest.generators.weights import held, to_eval_mode
@@ -57,7 +58,7 @@ def peek(asked: Mapping[str, Any]) -> Seen:
         function, shapes = _model(asked)
         return _of_calls(function, [tuple(asked["shape"])] if asked.get("shape") else shapes)
     except Exception as error:  # a stranger's file or code raises what it likes
-        return Seen(error=in_a_line(error))
+        return Seen(error=error_summary(error))
 
 
 def _of_weights(path: Path) -> Seen:
@@ -167,7 +168,7 @@ def _of_calls(function: Callable[..., Any], shapes: Iterable[tuple[int, ...]]) -
                 with torch.no_grad():
                     made = called(lambda dtype, z=z: function(z.to(dtype or z.dtype, copy=True)), modules)  # type: ignore[misc]
             except Exception as error:  # the next shape may fit
-                said = said or in_a_line(error)
+                said = said or error_summary(error)
                 continue
             return _seen(form, made)
     return Seen(error=said or "the shape of its latents is not told by its weights: say it with --latent")

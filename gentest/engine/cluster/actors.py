@@ -20,13 +20,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from gentest._support.printable import first_line
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.cluster import transport
 from gentest.engine.cluster.raised import again
 from gentest.engine.cluster.remote_judge import Answer, Case, Greeting, Host, Place, Session, Task
 from gentest.engine.evidence.context import Context
 from gentest.engine.judge import BAND_PROBES, Judge
-from gentest.errors import InvalidArgument, first_line
+from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.results.settings import Values
 

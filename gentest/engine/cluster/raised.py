@@ -6,7 +6,8 @@ import pickle
 import traceback as tracebacks
 from pathlib import Path
 
-from gentest.errors import GentestError, in_a_line
+from gentest._support.printable import error_summary
+from gentest.errors import GentestError
 
 OURS = Path(__file__).parents[1]
 
@@ -35,7 +36,7 @@ def sendable(error: Exception) -> tuple[Exception, str]:
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        return (GentestError(str(error)) if ours else RuntimeError(in_a_line(error))), text
+        return (GentestError(str(error)) if ours else RuntimeError(error_summary(error))), text
     return error, text
 
 

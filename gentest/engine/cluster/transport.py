@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from gentest.errors import InvalidArgument, in_a_line
+from gentest._support.printable import error_summary
+from gentest.errors import InvalidArgument
 
 INSTALLED = (
     *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
@@ -56,7 +57,7 @@ def packed(thing: object, what: str, *, function: object = None, far: bool = Fal
             Packer(into).dump(thing)
     except Exception as error:  # whatever an object makes pickle raise
         raise InvalidArgument(
-            f"Ray's actors cannot be sent {what}: {in_a_line(error)}; check it without Ray"
+            f"Ray's actors cannot be sent {what}: {error_summary(error)}; check it without Ray"
         ) from error
     return into.getvalue()
 
@@ -71,7 +72,7 @@ def unpacked(data: bytes, what: str, *, function: object = None) -> Any:
     try:
         return Unpacker(io.BytesIO(data)).load()
     except Exception as error:
-        raise InvalidArgument(f"an actor of Ray cannot load {what}: {in_a_line(error)}") from error
+        raise InvalidArgument(f"an actor of Ray cannot load {what}: {error_summary(error)}") from error
 
 
 def _scripted(data: bytes) -> torch.jit.ScriptModule:
