@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pages
 import pytest
-from pages import PAGES, ROOT, Block
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 import gentest
+from tests.helpers import pages
+from tests.helpers.pages import PAGES, ROOT, Block
 
-STAND_INS = Path(__file__).parent / "stand_ins"
+STAND_INS = Path(__file__).parent / "helpers" / "stand_ins"
 """Modules that a reader has: `my_model`, `my_encoder`."""
 FASHION_CLIP = f"local-dir:{ROOT / 'examples/fashion/clip'}"
 FEW = gentest.settings(examples=4, budget=32, reduce=0, clip=FASHION_CLIP)
@@ -105,9 +105,18 @@ def options(*command: str) -> frozenset[str]:
     return frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
 
 
+def script_of(words: list[str]) -> Path:
+    """The file that `python FILE` or `python -m PACKAGE.MODULE` runs."""
+    if words[1] != "-m":
+        return ROOT / words[1]
+    path = ROOT / words[2].replace(".", "/")
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 def unknown(words: list[str]) -> list[str]:
     """What of a command is not there: options that its program does not have, files and extras that do not exist."""
-    program, given = words[0], [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-zA-Z]", word)]
+    program = words[0]
+    given = [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-zA-Z]", word)]
     known: frozenset[str] = frozenset()
     if program in ("pytest", "pdoc"):
         known = options(program)
@@ -116,8 +125,8 @@ def unknown(words: list[str]) -> list[str]:
         takes_pytests = words[1:2] == ["bless"] or passed_on < len(words)
         known = options("gentest", *words[1:2]) | (options("pytest") if takes_pytests else frozenset())
     elif program == "python":
-        script = (ROOT / words[1]).read_text(encoding="utf-8")
-        known = frozenset(word for word in given if f'"{word}"' in script)
+        script = script_of(words).read_text(encoding="utf-8")
+        known = frozenset(word for word in given if f'"{word}"' in script) | {"-m"}
     elif program == "pip":
         known = frozenset({"-e"})
         extras = re.findall(r"\[([\w,]+)\]", " ".join(words))
@@ -141,10 +150,10 @@ def test_commands_are_right(page: Path) -> None:
 def test_wrong_commands_are_noticed() -> None:
     """An option, a file, a subcommand's option, a script's option and an extra that are not there."""
     for line, wrong in {
-        "pytest --gentest-exmples 3 tests/zoo.py": "--gentest-exmples",
+        "pytest --gentest-exmples 3 tests/helpers/zoo.py": "--gentest-exmples",
         "pytest --gentest examples/nothing": "examples/nothing",
         "gentest suggest --notes x": "--notes",
-        "python tests/quality/attack.py --none": "--none",
+        "python -m tests.audit.attack --none": "--none",
         "pip install pytest-gentest[none]": "none",
     }.items():
         assert unknown(shlex.split(line)) == [wrong]

@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pages
 import pytest
 
 import gentest
+from tests.helpers import pages
 
 ROOT = Path(__file__).parents[1]
 FASHION = "examples/fashion"

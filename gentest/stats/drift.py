@@ -15,7 +15,7 @@ Skewed scores break the wagers in two ways, and each has its remedy:
   (`spread_bound`), 13 % above the standard deviation of 512 normal scores, and 59 % above that of lognormal ones.
 
 With both, at most 1 % of candidates that moved by 0.1 are called a drift, of lognormal scores up to a skewness of 33
-and of mixtures whose second mode has 2 % or more (`tests/trust/calibration.py`). What no sample shows cannot be
+and of mixtures whose second mode has 2 % or more (`tests/audit/calibration.py`). What no sample shows cannot be
 covered: a second mode of 0.5 % that the 512 scores of a baseline miss is no part of its unit.
 """
 

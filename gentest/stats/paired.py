@@ -160,7 +160,7 @@ def probes_to_hold(rates: tuple[float, float]) -> int:
     baseline's (the worst case: on the same latents they usually do), and of the default tolerance, 0.05. The wager
     that certifies "worse by less than the tolerance" grows with the tolerance squared over the variance of a
     difference of outcomes, 2 r (1 - r), so that the number is in proportion to it: 10,500 times, found by simulation
-    (`tests/trust/calibration.py`), in steps of 512, and 2,048 at the least.
+    (`tests/audit/calibration.py`), in steps of 512, and 2,048 at the least.
 
     >>> probes_to_hold((0.93, 0.97)), probes_to_hold((0.72, 0.88)), probes_to_hold((0.3, 0.7))
     (2048, 4608, 5632)

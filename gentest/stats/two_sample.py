@@ -113,7 +113,7 @@ def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> fl
     """An upper bound of MMD^2 between the distributions of the rows of `x` [n, D] and `y` [m, D].
 
     It is of the summed kernel at the median distance of these rows, and below the true MMD^2 in at most `alpha` of
-    samples (approximately; counted in `tests/trust/calibration.py`): two are close where the bound is less than what
+    samples (approximately; counted in `tests/audit/calibration.py`): two are close where the bound is less than what
     was declared to be. Three rows or more a side. With u the unbiased estimate or 0 where that is negative, z the
     normal quantile (2.33 at .01), and q and M below,
 

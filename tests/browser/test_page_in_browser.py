@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.chromium import launch, show
-from drawn import AT, every_kind, failed, many
 
 from gentest.report import page
 from gentest.results.result import Document
+from tests.helpers.chromium import launch, show
+from tests.helpers.drawn import AT, every_kind, failed, many
 
 pytestmark = pytest.mark.browser
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the test extra")
@@ -94,7 +94,7 @@ def run(*tests: str) -> Document:
 
 def test_fifty_failures_open(opened: Any) -> None:
     """Fifty properties with counterexamples, whose pictures do not compress, are all there with all of their pictures,
-    in a page as small as the two seconds of `tests/benchmarks/opening.py` need.
+    in a page as small as the two seconds of `tests/bench/opening.py` need.
     """
     one = opened(many(50))
     assert len(one.tab.content()) < 25e6

@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import handmade
 import pytest
-from handmade import baseline, look, outcomes, result, signed, written
 
 from gentest import cli
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline
 from gentest.results.comparison import Standing, Terms
 from gentest.results.result import Counterexample, Document, Result, Verdict
+from tests.helpers import handmade
+from tests.helpers.handmade import baseline, look, outcomes, result, signed, written
 
 N = 256
 GOOD = result(outcomes(N), seen=look())

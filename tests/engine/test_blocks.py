@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import zoo
 from torch import Tensor
 
 import gentest
@@ -19,6 +18,7 @@ from gentest.probes.families import points, segments
 from gentest.probes.probe import independent
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
+from tests.helpers import zoo
 
 
 class Counting:

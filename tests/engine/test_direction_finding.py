@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import zoo
 from torch import Tensor
-from zoo import green, red
 
 import gentest
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.properties.definition import Definition
 from gentest.results.result import Verdict
+from tests.helpers import zoo
+from tests.helpers.zoo import green, red
 
 DIM = 64
 WEIGHTS = zoo.entangled(DIM, 0.6)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-import zoo
 from torch import Tensor
 
 import gentest
@@ -18,6 +17,7 @@ from gentest.probes.families import segments
 from gentest.probes.probe import independent
 from gentest.results.result import Verdict
 from gentest.results.settings import Values
+from tests.helpers import zoo
 
 pixels = gentest.pixels()
 

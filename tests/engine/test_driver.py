@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-import zoo
 from torch import Tensor
 
 import gentest
@@ -18,6 +17,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.methods import search
 from gentest.results.result import Verdict
 from gentest.results.settings import Values
+from tests.helpers import zoo
 
 level = gentest.brightness()
 HOLDS, VIOLATED, ERROR = Verdict.NO_COUNTEREXAMPLE, Verdict.VIOLATED, Verdict.ERROR

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-import zoo
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -19,6 +18,7 @@ from gentest.engine.illustrations import histograms
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 from gentest.stats.rates import RateTest
+from tests.helpers import zoo
 
 BETWEEN = gentest.between(gentest.brightness(), tolerance=0.05)
 VALUES = Values(examples=40, budget=256, device="cpu")

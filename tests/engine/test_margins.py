@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import zoo
 from torch import Tensor
 
 import gentest
@@ -19,6 +18,7 @@ from gentest.probes.families import points
 from gentest.probes.probe import independent
 from gentest.properties.definition import Definition, Evidence
 from gentest.results.settings import Values
+from tests.helpers import zoo
 
 
 def judge(margin: object, generator: gentest.Generator | None = None, batch_size: int = 8) -> Judge:

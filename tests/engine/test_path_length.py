@@ -1,4 +1,4 @@
-"""Path lengths: the property that bounds each, and the mean over probes. `tests/quality` compares them with others'."""
+"""Path lengths: the property that bounds each, and the mean over probes. `tests/laws` compares them with others'."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 import torch
-import zoo
 from torch import Tensor
 
 import gentest
@@ -19,6 +18,7 @@ from gentest.probes.families import segments
 from gentest.probes.probe import independent
 from gentest.results.result import Verdict
 from gentest.results.settings import Values
+from tests.helpers import zoo
 
 SLOPE = 0.1
 

@@ -8,7 +8,6 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-import zoo
 from PIL import Image
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.results.settings import Values
 from gentest.results.shown import MAX_BYTES, SAMPLES, SIDE, check_pictures
+from tests.helpers import zoo
 
 
 def decoded(frame: str) -> Image.Image:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import zoo
 from torch import Tensor
 
 import gentest
@@ -16,6 +15,7 @@ from gentest.engine.suggest.measurable import ATTRIBUTES, FEATURES
 from gentest.engine.suggest.suggestion import Suggestion, Wish, rounded, suggest
 from gentest.plugin.suggested_file import _ordinal, file_text
 from gentest.properties.definition import AtRate
+from tests.helpers import zoo
 
 BRIGHT = [gentest.brightness()]
 

@@ -11,11 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import handmade
 import numpy as np
 import pytest
-import zoo
-from handmade import baseline, look, outcomes, result, signed
 
 import gentest
 from gentest.engine.check import Question, check
@@ -26,6 +23,8 @@ from gentest.results.comparison import Embedded, Look
 from gentest.results.records import pack, pack_bytes, unpack
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
+from tests.helpers import handmade, zoo
+from tests.helpers.handmade import baseline, look, outcomes, result, signed
 
 N = 64
 PROPERTIES = (

@@ -7,10 +7,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import handmade
 import numpy as np
 import pytest
-from handmade import baseline, look, outcomes, result, sample
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -23,6 +21,8 @@ from gentest.results.records import pack, pack_bytes, unpack
 from gentest.results.result import Distribution, Document, Result, Verdict
 from gentest.stats.drift import level_drift, spread_bound
 from gentest.stats.paired import difference_bounds
+from tests.helpers import handmade
+from tests.helpers.handmade import baseline, look, outcomes, result, sample
 
 HELD, REGRESSED, UNDECIDED = Standing.HELD, Standing.REGRESSED, Standing.UNDECIDED
 N = 256

@@ -10,7 +10,7 @@ import pytest
 from gentest.probes.probe import Probe
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 RARE = """
 @gentest.property(probes=gentest.points())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 BESIDE = "\n@HOLDS\ndef test_beside(generator):\n    return generator\n"
 

@@ -16,7 +16,7 @@ from gentest import cli
 from gentest.gate.baseline import Baseline
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 CONFTEST = """
 import pytest, torch

@@ -19,7 +19,7 @@ import pytest
 from scipy.stats import binom
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 RUNS = int(os.environ.get("GENTEST_GATES", "50"))
 ALPHA = 0.01

@@ -9,7 +9,7 @@ import pytest
 from gentest.gate.baseline import Baseline
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 CONFTEST = """
 import math, pytest, torch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gentest.gate.baseline import Baseline
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 SOURCE = """
 @pytest.mark.parametrize("file", [

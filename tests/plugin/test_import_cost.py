@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 HEAVY = ("torch", "hypothesis", "open_clip", "numpy", "scipy", "rich", "torchvision", "transformers")
 

@@ -14,7 +14,7 @@ from gentest.report.document import write_json
 from gentest.results.result import Result
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 SOURCE = """
 @HOLDS

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import handmade
 import pytest
 
 from gentest import cli
 from gentest.gate.baseline import Baseline
 from gentest.gate.embedded import unpacked
+from tests.helpers import handmade
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 CONFTEST = """
 import pytest, torch

@@ -9,7 +9,7 @@ import pytest
 from gentest.attributes.clip import low_precision
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 TEST = "@HOLDS\ndef test_it(generator):\n    return generator\n"
 FAILING = "@FAILS\ndef test_it(generator):\n    return generator\n"

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from handmade import signed
 from PIL import Image
 
 from gentest.gate.baseline import Baseline
 from gentest.results.shown import SAMPLES
+from tests.helpers.handmade import signed
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 SOURCE = """
 @HOLDS

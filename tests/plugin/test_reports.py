@@ -23,7 +23,7 @@ from gentest.report.numbers import above, at_least, at_most, below, observed, th
 from gentest.results.result import Document, Verdict
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 SOURCE = """
 @HOLDS

@@ -17,7 +17,7 @@ from gentest.plugin.xdist_workers import VISIBLE, Workers, gpu_of
 from gentest.results.settings import Values
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Repository
+    from tests.helpers.repository import Repository
 
 MODELS = """
 import os

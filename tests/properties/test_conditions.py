@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-import zoo
 
 import gentest
 from gentest import settings
 from gentest.report import markdown, terminal, view
 from gentest.report.details import where
 from gentest.results.result import Document, Result, Session, Verdict
+from tests.helpers import zoo
 
 SPACE = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(5))
 FEW = settings(examples=60)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import zoo
 from scipy import stats
 
 import gentest
@@ -24,6 +23,7 @@ from gentest.probes.probe import Probe, independent
 from gentest.report import terminal
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
+from tests.helpers import zoo
 
 
 def apart(n: int) -> float:

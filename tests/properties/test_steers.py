@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import zoo
-from zoo import green, red
 
 import gentest
 from gentest import settings
 from gentest.results.result import Result, Verdict
+from tests.helpers import zoo
+from tests.helpers.zoo import green, red
 
 HOLDS, VIOLATED = Verdict.NO_COUNTEREXAMPLE, Verdict.VIOLATED
 WEIGHTS = zoo.entangled(8, 0.6)

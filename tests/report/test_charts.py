@@ -9,13 +9,13 @@ from math import isfinite
 from xml.etree import ElementTree
 
 import pytest
-from drawn import HISTOGRAM, RATE, TRACE
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import charts
 from gentest.results.result import WORST_FIRST, Verdict
 from gentest.results.shown import Histogram, Rays, Trace
+from tests.helpers.drawn import HISTOGRAM, RATE, TRACE
 
 NUMBERS = st.floats(-1e30, 1e30)
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from drawn import failed, strip
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import images
 from gentest.results.result import Result, Verdict
 from gentest.results.shown import Shown
+from tests.helpers.drawn import failed, strip
 
 PNG = base64.b64encode(b"\x89PNG").decode()
 

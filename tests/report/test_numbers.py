@@ -7,9 +7,9 @@ from math import exp
 
 from hypothesis import given
 from hypothesis import strategies as st
-from reading import number
 
 from gentest.report import numbers
+from tests.helpers.reading import number
 
 SHARES = st.floats(-1.0, 1.0)
 

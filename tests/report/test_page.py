@@ -10,11 +10,8 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import drawn
 import pytest
 import torch
-import zoo
-from drawn import AT, every_kind, failed, many
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +21,8 @@ from gentest.report import page, view
 from gentest.results.comparison import Comparison, Gate, Standing, Terms
 from gentest.results.result import Document, Result, Verdict
 from gentest.results.shown import Shown
+from tests.helpers import drawn, zoo
+from tests.helpers.drawn import AT, every_kind, failed, many
 
 VOID = {"meta", "link", "img", "input", "br", "rect", "circle", "line", "polyline", "polygon"}
 DRAWN = {"svg", "text", "rect", "line", "circle", "polyline", "polygon"}

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import handmade
 import pytest
-from handmade import outcomes, result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +15,8 @@ from gentest.report.numbers import interval, odds, percent, threshold
 from gentest.report.table import table
 from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
 from gentest.results.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Verdict
+from tests.helpers import handmade
+from tests.helpers.handmade import outcomes, result
 
 # numbers
 

@@ -18,12 +18,12 @@ from math import log
 from pathlib import Path
 
 import pytest
-from reading import flat, number, text_of
 
 from gentest.gate.baseline import Baseline
 from gentest.report import certainty, comparison, figures, markdown, numbers, rates
 from gentest.results.comparison import Standing
 from gentest.results.result import Document, Rate, Result, Verdict
+from tests.helpers.reading import flat, number, text_of
 
 CONFTEST = """
 import pytest, torch

@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 import torch
-import zoo
 from torch import Tensor
 
 import gentest
@@ -35,6 +34,7 @@ from gentest.probes.families import points
 from gentest.probes.probe import independent
 from gentest.properties.definition import Definition, Evidence
 from gentest.results.settings import Values
+from tests.helpers import zoo
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'pytest-gentest[ray]'")
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-import zoo
 from torch import Tensor
 
 import gentest
 from gentest import Result, Verdict, settings
+from tests.helpers import zoo
 
 level = gentest.brightness()
 HOLDS, VIOLATED, UNDECIDED = Verdict.HOLDS, Verdict.VIOLATED, Verdict.UNDECIDED

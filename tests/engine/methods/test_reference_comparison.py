@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import zoo
 from PIL import Image
 from torch import Tensor
 
 import gentest
 from gentest import Result, Verdict, settings
+from tests.helpers import zoo
 
 N = 256
 DIFFERENT, CLOSE, UNDECIDED, NOT_FOUND = (

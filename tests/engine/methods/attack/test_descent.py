@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import zoo
 from torch import Tensor, nn
 
 import gentest
@@ -22,6 +21,7 @@ from gentest.probes import shifts
 from gentest.probes.ends import scores_of
 from gentest.probes.probe import Probe, independent
 from gentest.results.settings import Values
+from tests.helpers import zoo
 
 ATTACK = settings(examples=40, attack=4000)
 CLIP = Path(gentest.__file__).parents[1] / "examples" / "fashion" / "clip"

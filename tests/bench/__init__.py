@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that measure time and memory, each run as `python -m tests.bench.NAME`."""

@@ -1,0 +1,136 @@
+"""What a perceptual path length costs: gentest against torch-fidelity and torchmetrics, in turn, on the same work.
+
+    python -m tests.bench.path_length [ROUNDS [PATHS [DEVICE]]]
+
+The same generator, distance and number of paths, as many images to the generator at once. Processor time on a CPU,
+whose speed others share; the clock on a GPU. Each goes first in every third round, so that a machine whose speed drifts
+drifts for all. torchmetrics and torch-fidelity are given a distance without their own resizing and rounding.
+"""
+
+# ruff: noqa: T201 - it prints a table
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+import torch_fidelity
+from torch import Tensor, nn
+from torch_fidelity import registry
+from torch_fidelity.sample_similarity_base import SampleSimilarityBase
+from torchmetrics.functional.image import perceptual_path_length
+
+import gentest
+
+DIM, PAIRS, SMALL = 128, 32, "small"
+
+
+def decoder(channels: int) -> nn.Module:
+    """Latents [B, 128] to images [B, 3, 64, 64]: a DCGAN of random weights."""
+    sizes = [channels * 8, channels * 4, channels * 2, channels]
+    layers: list[nn.Module] = [nn.Unflatten(1, (DIM, 1, 1)), nn.ConvTranspose2d(DIM, sizes[0], 4), nn.ReLU()]
+    for before, after in pairwise(sizes):
+        layers += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(sizes[-1], 3, 4, 2, 1), nn.Tanh()).eval()
+
+
+class Perceptual(nn.Module):
+    """A small network's activations: squared differences, of images in [0, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU())
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return (self.net(first) - self.net(second)).square().mean((1, 2, 3))
+
+
+def ways(paths: int, device: str, channels: int) -> dict[str, Callable[[], float]]:
+    """The three measurements, each a mean path length."""
+    torch.manual_seed(0)
+    net, distance = decoder(channels).to(device), Perceptual().to(device)
+
+    class Similarity(SampleSimilarityBase):  # type: ignore[misc]
+        def __init__(self, name: str, **_: object) -> None:
+            super().__init__(name)
+
+        def forward(self, first: Tensor, second: Tensor) -> Tensor:
+            return distance(first / 255, second / 255)
+
+    class Fidelity(torch_fidelity.GenerativeModelBase):  # type: ignore[misc]
+        z_size, z_type, num_classes = DIM, "normal", 0
+
+        def forward(self, z: Tensor) -> Tensor:
+            return (net(z) + 1) * 127.5
+
+    class Metrics(nn.Module):
+        def sample(self, num_samples: int) -> Tensor:
+            return torch.randn(num_samples, DIM)
+
+        def forward(self, z: Tensor) -> Tensor:
+            return (net(z) + 1) * 127.5
+
+    class MinusOneToOne(nn.Module):
+        def forward(self, first: Tensor, second: Tensor) -> Tensor:
+            return distance((first + 1) / 2, (second + 1) / 2)
+
+    registry.SAMPLE_SIMILARITY_REGISTRY[SMALL] = Similarity
+    generator = gentest.Generator(net, latent=gentest.Normal(DIM))
+    own, some = gentest.distance(distance), gentest.settings(batch_size=2 * PAIRS, device=device)
+
+    def ours() -> float:
+        return gentest.perceptual_path_length(generator, distance=own, n=paths, straight=True, settings=some).mean
+
+    def fidelity() -> float:
+        found: dict[str, Any] = torch_fidelity.calculate_metrics(
+            input1=Fidelity(), input1_model_num_samples=paths, ppl=True, ppl_sample_similarity=SMALL,
+            ppl_sample_similarity_resize=None, ppl_sample_similarity_dtype="float32", batch_size=PAIRS,
+            cuda=device != "cpu", verbose=False,
+        )  # fmt: skip
+        return float(found["perceptual_path_length_mean"])
+
+    def metrics() -> float:
+        mean, _, _ = perceptual_path_length(
+            Metrics(), num_samples=paths, batch_size=PAIRS, resize=None, sim_net=MinusOneToOne(), device=device
+        )
+        return float(mean)
+
+    return {"gentest": ours, "torch-fidelity": fidelity, "torchmetrics": metrics}
+
+
+def main(rounds: int, paths: int, device: str) -> None:
+    original: Callable[..., Any] = np.percentile  # torch-fidelity 0.4 uses a name that NumPy 2.4 no longer knows
+    np.percentile = lambda a, q, interpolation="linear": original(a, q, method=interpolation)  # type: ignore[assignment]
+    torch.set_num_threads(1)
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    for channels in (16, 64):
+        named = ways(paths, device, channels)
+        means = {name: way() for name, way in named.items()}  # and warm
+        seconds: dict[str, list[float]] = {name: [] for name in named}
+        for i in range(rounds):
+            order = list(named)[i % 3 :] + list(named)[: i % 3]
+            for name in order:
+                started = clock()
+                named[name]()
+                seconds[name].append(clock() - started)
+        print(f"{paths} paths of a DCGAN of {channels} channels, 64 x 64, on {device}, {rounds} rounds")
+        for name, times in seconds.items():
+            ratio = median(a / b for a, b in zip(seconds["gentest"], times, strict=True))
+            print(
+                f"  {name:15} {median(times):7.3f} s (median)   gentest takes {ratio:.3f} of it"
+                f"   path length {means[name]:.4g}"
+            )
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    main(
+        int(arguments[0]) if arguments else 9,
+        int(arguments[1]) if len(arguments) > 1 else 512,
+        arguments[2] if len(arguments) > 2 else "cpu",
+    )

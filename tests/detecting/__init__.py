@@ -1,1 +1,0 @@
-"""Of what `tests/quality/detection.py` is made: checkpoints, ways of breaking them, judgements."""

@@ -1,0 +1,1 @@
+"""Generators, results, pages and browsers that tests of several rooms share."""

@@ -1,0 +1,617 @@
+"""Files and names from strangers: each is data, within limits, and leads nowhere outside of its folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import sqlite3
+import struct
+import time
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gentest import cli, plugin
+from gentest._support.files import read_json, write_whole
+from gentest._support.printable import in_one_line, printable, short_repr
+from gentest.attributes import distances
+from gentest.attributes.clip.loading import CONFIG, find, load
+from gentest.attributes.prompts import PromptCache
+from gentest.cli.doctor.examining import _prompts
+from gentest.cli.init import looking, peeking
+from gentest.engine.evidence.store import FILE, Store, _checksum
+from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument
+from gentest.gate.baseline import Baseline
+from gentest.generators.onnx import OnnxModel, _digest
+from gentest.generators.torchscript import exported, scripted
+from gentest.plugin import failures
+from gentest.probes.probe import Probe, independent
+from gentest.properties.references import MOST_PIXELS, reference_of
+from gentest.report import images, layout
+from gentest.report.annotations import Annotation
+from gentest.results.records import pack
+from gentest.results.result import MOST_CHECKPOINTS, Document
+from tests.audit import parsers
+from tests.helpers import drawn, handmade
+
+ROW = (2, 3)
+PROBES = independent(0, 0, 3)
+
+
+class Runs:
+    """A pickle that leaves a file behind where it is read as one."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
+
+
+class Model(nn.Module):
+    """A generator of three numbers."""
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return z.tanh()
+
+
+def pickled(mark: Path) -> bytes:
+    """A checkpoint as torch writes them, which runs code where it is unpickled."""
+    torch.save({"0.weight": torch.zeros(2, 3), "run": Runs(mark)}, out := io.BytesIO())
+    return out.getvalue()
+
+
+def bare(mark: Path) -> bytes:
+    """The same as a pickle alone."""
+    return pickle.dumps(Runs(mark))
+
+
+def weights_of_a_folder(path: Path) -> None:
+    seen = peeking.peek({"kind": "weights", "file": str(path)})
+    assert seen.latent is None
+    raise InvalidArgument(seen.error)
+
+
+def a_clip(path: Path) -> None:
+    config = {
+        "model_cfg": {"embed_dim": 8, "vision_cfg": {"image_size": 16, "layers": 1, "width": 64, "patch_size": 16}}
+    }
+    config["model_cfg"]["text_cfg"] = {"context_length": 4, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
+    config["preprocess_cfg"] = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    path.with_name(CONFIG).write_text(json.dumps(config))
+    path.rename(path.with_name("open_clip_pytorch_model.bin"))
+    load(find(f"local-dir:{path.parent}"), text=False)
+
+
+def an_lpips(path: Path) -> None:
+    import torchvision
+
+    folder = path.parent / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    path.rename(folder / torchvision.models.AlexNet_Weights.IMAGENET1K_V1.url.rpartition("/")[2])
+    distances._network("alex")
+
+
+LOADERS: list[Callable[[Path], object]] = [
+    weights_of_a_folder,
+    scripted,
+    exported,
+    lambda path: OnnxModel(str(path)),
+    a_clip,
+    an_lpips,
+]
+
+
+@pytest.mark.parametrize("loader", LOADERS, ids=["init", "torchscript", "exported", "onnx", "clip", "lpips"])
+@pytest.mark.parametrize("wrapped", [pickled, bare], ids=["checkpoint", "pickle"])
+def test_a_pickle_that_runs_code_is_refused_by_every_loader(
+    loader: Callable[[Path], object], wrapped: Callable[[Path], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of gentest's loaders is given it, nothing in it is run, and the file is refused by name."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # as a user may have it for code of their own
+    mark, path = tmp_path / "ran", tmp_path / "model.pt2"
+    path.write_bytes(wrapped(mark))
+    with pytest.raises((InvalidArgument, ClipError, AttributeFailed)) as caught:
+        loader(path)
+    assert str(caught.value).isprintable()
+    assert not mark.exists()
+
+
+def test_the_inputs_that_a_program_was_exported_with_are_not_unpickled(tmp_path: Path) -> None:
+    """torch reads them as tensors, and where that fails once more as anything: not within gentest."""
+    torch.export.save(torch.export.export(Model(), (torch.zeros(2, 3),)), whole := tmp_path / "whole.pt2")
+    changed = 0
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(tmp_path / "hostile.pt2", "w") as new:
+        for name in old.namelist():
+            is_pickle = "inputs" in name
+            new.writestr(name, pickled(tmp_path / "ran") if is_pickle else old.read(name))
+            changed += is_pickle
+    assert exported(whole)(torch.zeros(2, 3)).shape == (2, 3)
+    if not changed:
+        pytest.skip("this torch writes no such part")
+    with pytest.raises(InvalidArgument, match=r"torch\.export\.save"):
+        exported(tmp_path / "hostile.pt2")
+    assert not (tmp_path / "ran").exists()
+
+
+# files of JSON
+
+
+def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
+    """What claims to be large is refused by its size: a baseline, results, prompts, a direction, a configuration."""
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    began = time.process_time()
+    with pytest.raises(InvalidArgument, match="larger than 64 MB"):
+        Baseline.load(path)
+    with pytest.raises(ClipError, match="larger than 64 MB"):
+        PromptCache.load(path)
+    assert cli.main(["show", str(path)]) == cli.MISUSE
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
+def test_what_never_ends_is_no_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device, and a pipe that nobody writes to, are refused at once, also behind a link."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("link.json").symlink_to(name)
+    with pytest.raises(InvalidArgument, match="not a regular file"):
+        Baseline.load(Path("link.json"))
+
+
+def test_a_short_file_of_many_values_is_refused(tmp_path: Path) -> None:
+    """Six MB of brackets would be some hundred MB of lists."""
+    path = tmp_path / "many.json"
+    path.write_bytes(b"[" + b"[]," * 2_000_000 + b"[]]")
+    with pytest.raises(ValueError, match="more than 2,000,000 values"):
+        read_json(path, most_bytes=2**26)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("9" * 1_000_000, "a number of 1000000 digits"),
+        ("[" * 33 + "]" * 33, "more than 32 levels"),
+        ("[" * 1_000_000, "more than 32 levels"),
+        ('{"a": 1, "a": 2}', "a name appears twice"),
+        ("[NaN]", "NaN is no number"),
+        ("-1e400", "-1e400 is too large"),
+        ("{", "Expecting property name"),
+        ("\x00", "Expecting value"),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_json_beyond_what_gentest_writes_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    """Endless numbers, deep nesting, names that stand twice, and words that are no JSON are each refused in a line."""
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said) as caught:
+        read_json(path, most_bytes=2**26)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_allowed_is_read(tmp_path: Path) -> None:
+    """The limits let pass what they are to let pass."""
+    path = tmp_path / "a.json"
+    value = {"deep": json.loads("[" * 30 + "]" * 30), "number": 2**64, "half": "\ud800", "small": 5e-324}
+    path.write_text(json.dumps(value))
+    assert read_json(path, most_bytes=2**20) == value
+
+
+DOCUMENT = Document(handmade.SESSION, (replace(drawn.failed(), shown=None),)).to_json()
+
+
+@pytest.mark.parametrize(
+    ("route", "value", "said"),
+    [
+        (("rate", "confidence"), 1.0, "Rate.confidence=1.0"),
+        (("rate", "verdict"), "error", "no rate is error"),
+        (("rate", "p0"), 1.5, "Rate.p0=1.5"),
+        (("examples",), -1, "Result.examples=-1"),
+        (("examples",), 10**30, "Result.examples="),
+        (("gate", "needed"), -1e6, "Gate.needed="),
+        (("counterexample", "groups"), ["__import__('os')"], "is no group of coordinates"),
+        (("counterexample", "groups"), ["9" * 13], "is no group of coordinates"),
+        (("counterexample", "scores"), {"a": []}, "its scores are not those of its latents"),
+        (("counterexample", "scores"), {"a": [0.5] * 10_000}, "its scores are not those of its latents"),
+        (("counterexample", "probe"), {"choices": 5}, "its choices are no whole numbers"),
+        (("property",), "x" * 1_000_001, "has 1,000,001 characters"),
+        (("shown",), drawn.failed().to_json(shown=True)["shown"], "which no file has"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_results_out_of_range_are_refused(
+    route: tuple[str, ...], value: Any, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would break whoever reads it is refused as it is read, in a line that names file and field."""
+    body = json.loads(json.dumps(DOCUMENT))
+    place = body["results"][0]
+    for key in route[:-1]:
+        place = place[key]
+    assert place.get(route[-1]) != value
+    place[route[-1]] = value
+    (tmp_path / "results.json").write_text(json.dumps(body))
+    assert cli.main(["show", str(tmp_path / "results.json")]) == cli.MISUSE
+    err = capsys.readouterr().err
+    assert "results.json" in err
+    assert said in err
+    assert err.count("\n") == 1
+    assert len(err) < 5_000
+
+
+def test_more_checkpoints_than_anybody_has_are_refused() -> None:
+    """Each would multiply what a gate looks at."""
+    body = json.loads(json.dumps(DOCUMENT))
+    body["session"]["checkpoints"] = [str(i) for i in range(MOST_CHECKPOINTS + 1)]
+    with pytest.raises(InvalidArgument, match="1,001 checkpoints"):
+        Document.from_json(body)
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 1e-300), ("tolerance", 1.0), ("drift", "sometimes")])
+def test_terms_of_a_stranger_cost_no_more_than_ones_own(name: str, value: object) -> None:
+    """An alpha of nearly 0 would have a gate permute for ever; words that nobody knows decide nothing."""
+    body = json.loads(json.dumps(drawn.every_kind().gate.__class__ and DOCUMENT))
+    gate = replace(drawn.every_kind(), results=()).to_json()["gate"]
+    body["gate"] = {**gate, "terms": {**gate["terms"], name: value}}
+    with pytest.raises(InvalidArgument, match=name):
+        Document.from_json(body)
+
+
+def test_a_look_of_very_many_outputs_is_refused(tmp_path: Path) -> None:
+    """Comparing distributions takes memory by the square of how many there are."""
+    seen = handmade.look(n=5_000, dim=1)
+    path = handmade.written(tmp_path / "b.json", handmade.baseline(handmade.result(handmade.outcomes(64), seen=seen)))
+    with pytest.raises(InvalidArgument, match=r"are of \[5000\] outputs"):
+        Baseline.load(path)
+
+
+def test_halves_of_characters_are_kept_in_a_prompt_file(tmp_path: Path) -> None:
+    """A prompt that no encoding has is written as JSON escapes it, and no error of another prompt's run."""
+    cache = PromptCache(tmp_path / "prompts.json", update=True)
+    cache.put("ab", "a \ud800 cat", [3.0, 4.0], name="tiny", logit_scale=1.0)
+    cache.save()
+    assert PromptCache.load(tmp_path / "prompts.json").get("ab", "a \ud800 cat") is not None
+
+
+@pytest.mark.parametrize("text", ["{}", '{"schema": 1, "models": {"a": {"prompts": 5}}}', "[" * 5000])
+def test_doctor_says_what_is_wrong_with_a_prompt_file(text: str, tmp_path: Path) -> None:
+    """A file that is none of gentest's is a finding, not the end of the command."""
+    (tmp_path / "prompts.json").write_text(text)
+    config: Any = SimpleNamespace()
+    found = _prompts(tmp_path / "prompts.json", ["a cat"], config)
+    assert found.state == "problem"
+    assert "prompts.json" in found.said
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"probes": 5}', '{"probes": [1, null]}', '{"probes": ["1f", "../x"]}']
+)
+def test_a_memory_of_failures_that_is_none_is_forgotten(text: str, tmp_path: Path) -> None:
+    """Whatever stands in pytest's cache, however deep, is no probe and no error."""
+    path = failures._file(parsers.cached(tmp_path).cache, parsers.ITEM, "between")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    memory = parsers.memory(tmp_path)
+    path.write_text('{"probes": ["1f"]}')
+    assert memory.of(parsers.ITEM, "between") == (Probe(31),)
+    path.write_text(text)
+    assert memory.of(parsers.ITEM, "between") == ()
+
+
+# what is shown
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\x1b[2J\x1b]0;owned\x07", r"\x1b[2J\x1b]0;owned\x07"),
+        ("a\rb", r"a\rb"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\u202eevil", r"\u202eevil"),
+        ("\ud800", r"\ud800"),
+        ("::stop-commands::x", r"\::stop-commands::x"),
+        ("a\n \t::error::x", "a\n \t\\::error::x"),
+        ("a ##[add-path]b", r"a #\#[add-path]b"),
+        ("tests/a.py::test_a[\u7b11-e\u0301]", "tests/a.py::test_a[\u7b11-e\u0301]"),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
+    ],
+)
+def test_codes_in_a_text_are_shown_as_escapes(text: str, said: str) -> None:
+    """What moves a cursor, reorders signs or is a command of a CI runner is written out; any script stays as it is."""
+    assert printable(text) == said
+    assert printable(said) == said
+
+
+def test_a_name_of_a_million_signs_is_soon_shown() -> None:
+    """Wrapping and shortening take a time that grows with what is shown, and an error repeats none of it."""
+    began = time.process_time()
+    assert len(layout.shortened("x" * 1_000_000, 40)) == 40
+    assert max(map(len, layout.wrapped("x" * 200_000, 80, rest="  "))) == 80
+    assert len(short_repr("x" * 1_000_000)) <= 300
+    assert len(in_one_line("x\n" * 100_000)) <= 300
+    assert time.process_time() - began < 1
+
+
+def test_show_prints_no_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names in results and in a baseline reach the terminal as text, in its rows and in failures."""
+    evil = "\x1b]0;owned\x07\n::stop-commands::x"
+    results = [replace(drawn.failed(), shown=None, property=evil, test=evil, message=evil, traceback=evil)]
+    handmade.written(tmp_path / "results.json", results)
+    bad = handmade.result(handmade.outcomes(64), property=evil, test=evil)
+    blessing = replace(handmade.BLESSING, by=evil, note=evil)
+    handmade.written(tmp_path / "blessed.json", handmade.baseline(bad, blessing=blessing))
+    for name in ("results.json", "blessed.json"):
+        cli.main(["show", str(tmp_path / name)])
+        out = capsys.readouterr().out
+        assert "owned" in out
+        assert "\x1b" not in out
+        assert not any(line.lstrip().startswith("::") for line in out.splitlines())
+
+
+def test_an_annotation_is_one_command() -> None:
+    """Titles, files and messages cannot begin a line, and so no command of their own, nor colour the log."""
+    said = str(Annotation("error", "a\n::error::b", "c\r\n::stop-commands::\x1b[31m", "../x,line=9", 1))
+    assert said.isprintable()
+    assert said.startswith("::error file=../x%2Cline=9,line=1,title=a%0A%3A%3Aerror%3A%3Ab::c%0D%0A")
+
+
+# folders of images
+
+
+def test_an_image_that_claims_more_pixels_than_memory_is_refused(tmp_path: Path) -> None:
+    """A PNG of 70 bytes may say that it is 100,000 x 100,000; one just above the limit is refused without a warning."""
+    refusals = {
+        (100_000, 100_000): "exceeds limit",
+        (MOST_PIXELS, 1): "truncated",
+        (8193, 8192): "67,108,864 are the most",
+    }
+    for size, said in refusals.items():  # of the first Pillow itself says so; the second is as large as is allowed
+        (tmp_path / "a.png").write_bytes(parsers.claiming(*size))
+        with pytest.raises(InvalidArgument, match=said) as caught:
+            reference_of(tmp_path).fitted([0], (1, 8, 8))
+        assert "a.png" in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "nowhere", "pipe"])
+def test_what_is_no_file_is_no_image(target: str, tmp_path: Path) -> None:
+    """A link to a device or to nothing, and a pipe, are refused by name rather than waited for."""
+    if target == "pipe":
+        os.mkfifo(tmp_path / "a.png")
+    else:
+        (tmp_path / "a.png").symlink_to(target)
+    with pytest.raises(InvalidArgument, match=r"a\.png is no image: it is no file"):
+        reference_of(tmp_path).fitted([0], (1, 8, 8))
+
+
+def test_an_array_that_is_mapped_from_a_file_is_a_reference(tmp_path: Path) -> None:
+    """An array that nobody may write to is read without a warning; one of objects, which would be a pickle, is none."""
+    np.save(tmp_path / "a.npy", np.zeros((4, 1, 8, 8), np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(reference_of(np.load(tmp_path / "a.npy", mmap_mode="r"))) == 4
+    with pytest.raises(InvalidArgument, match="as numbers"):
+        reference_of(np.array([[object()]]))
+
+
+def whole(name: str) -> Any:
+    """A failure called so, with pictures to write."""
+    result = drawn.failed(name)
+    assert result.shown is not None
+    return replace(result, shown=replace(result.shown, worst=replace(drawn.strip(1), whole=(drawn.frame(),))))
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a\\..\\b", "CON", "x" * 5000, "..", "\x00", "~/x", "<script>"])
+def test_pictures_stay_in_their_folder(name: str, tmp_path: Path) -> None:
+    """Whatever a test is called, its pictures lie in one folder below the one that was asked for."""
+    images.write(tmp_path / "images", whole(f"{name}::{name}"))
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.parent.parent for path in written] == [tmp_path / "images"]
+
+
+def test_pictures_do_not_go_through_a_link(tmp_path: Path) -> None:
+    """A folder, or a picture, that is a link to somebody else's is not written through, and theirs stays as it was."""
+    result = whole("test_a.py::test_a")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "worst-00.png").write_bytes(b"theirs")
+    own = tmp_path / "images" / images.folder_name(result)
+    own.parent.mkdir()
+    own.symlink_to(theirs)
+    with pytest.raises(OSError, match="is a link to another folder"):
+        images.write(tmp_path / "images", result)
+    own.unlink()
+    own.mkdir()
+    (own / "worst-00.png").symlink_to(theirs / "worst-00.png")
+    images.write(tmp_path / "images", result)
+    assert not (own / "worst-00.png").is_symlink()
+    assert (theirs / "worst-00.png").read_bytes() == b"theirs"
+
+
+def test_a_file_is_written_through_no_link_beside_it(tmp_path: Path) -> None:
+    """Who knows the name of the file that is written first cannot have it lead elsewhere."""
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / f".out.json.{os.getpid()}.tmp").symlink_to(tmp_path / "theirs")
+    write_whole(tmp_path / "out.json", "ours")
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert (tmp_path / "out.json").read_text() == "ours"
+
+
+# the cache on disk
+
+
+def body(shape: tuple[int, ...], values: list[float]) -> bytes:
+    """A row as the cache packs it, of whatever shape it claims."""
+    return struct.pack(f"<B{len(shape)}I", len(shape), *shape) + struct.pack(f"<{len(values)}f", *values)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"",
+        b"\xff",
+        b"\xff" + b"\0" * 40,
+        body((2**31, 2**31, 2**31), [0.5] * 6),
+        body((0, 2**32 - 1), []),
+        body((), []),
+        body((2, 3), [0.5] * 5),
+        body((2, 3), [float("nan")] * 6),
+        body((2, 3), [float("inf")] * 6),
+        body((1,), [0.5]) + b"\0" * (1 << 20),
+    ],
+    ids=lambda row: repr(row[:9]),
+)
+def test_a_row_that_a_stranger_signed_is_measured_anew(row: bytes, tmp_path: Path) -> None:
+    """Its checksum fits, and its shape, size or numbers do not: it counts as none, and takes no memory."""
+    store = Store(tmp_path)
+    store.keep("of", PROBES, np.full((3, *ROW), 0.5, np.float32))
+    assert store.rows("of", PROBES) is not None
+    store.close()
+    database = sqlite3.connect(tmp_path / FILE)
+    name = str(PROBES[1])
+    with database:
+        database.execute("UPDATE rows SET value = ? WHERE probe = ?", (_checksum("of", name, row) + row, name))
+    database.close()
+    assert Store(tmp_path).rows("of", PROBES) is None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "CREATE VIEW rows AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+        "SELECT 'of' AS of, x AS probe, x AS value FROM c",
+        "CREATE TABLE rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID; "
+        "CREATE TRIGGER t AFTER INSERT ON rows BEGIN DELETE FROM rows; END",
+        "CREATE TABLE somebody (x)",
+    ],
+    ids=["view", "trigger", "other"],
+)
+def test_a_database_that_is_not_gentests_is_done_without(schema: str, tmp_path: Path) -> None:
+    """A view that never ends, a trigger, and somebody else's tables are neither run nor added to."""
+    database = sqlite3.connect(tmp_path / FILE)
+    database.executescript(schema)
+    before = database.execute("SELECT sql FROM sqlite_master").fetchall()
+    database.close()
+    began = time.process_time()
+    store = Store(tmp_path)
+    store.keep("of", PROBES, np.ones((3, 2), np.float32))
+    assert store.rows("of", PROBES) is None
+    store.close()
+    assert time.process_time() - began < 1
+    database = sqlite3.connect(tmp_path / FILE)
+    assert database.execute("SELECT sql FROM sqlite_master").fetchall() == before
+    database.close()
+
+
+def test_a_cache_that_is_a_link_is_done_without(tmp_path: Path) -> None:
+    """The file of a shared folder cannot be a link to a file of the user's."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / FILE).symlink_to(tmp_path / "theirs.sqlite")
+    store = Store(tmp_path / "cache")
+    store.keep("of", PROBES, np.ones((3, 2), np.float32))
+    assert store.rows("of", PROBES) is None
+    assert not (tmp_path / "theirs.sqlite").exists()
+
+
+# models, sources, options
+
+
+def located(name: str) -> bytes:
+    """A part of an ONNX file that says where weights lie."""
+    return b"\n\x08location\x12" + bytes([len(name)]) + name.encode()
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../theirs", "..", "pipe", "nowhere", "link"])
+def test_the_weights_of_an_onnx_file_lie_beside_it(name: str, tmp_path: Path) -> None:
+    """A fingerprint reads no file that lies elsewhere, and waits for no pipe or device."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("/dev/zero")
+    (folder / "m.onnx").write_bytes(located(name))
+    before = _digest(str(folder / "m.onnx"))
+    (tmp_path / "theirs").write_bytes(b"others")
+    assert _digest(str(folder / "m.onnx")) == before
+    (folder / "w.bin").write_bytes(b"1")
+    (folder / "m.onnx").write_bytes(located("w.bin"))
+    before = _digest(str(folder / "m.onnx"))
+    (folder / "w.bin").write_bytes(b"2")
+    assert _digest(str(folder / "m.onnx")) != before
+
+
+@pytest.mark.parametrize(
+    "source", ["-" * 100_000 + "1", "(" * 10_000, "a" + ".b" * 100_000, "x = '\\d'", "\x00", "9" * 5000]
+)
+def test_a_source_that_is_no_python_is_passed_over(source: str, tmp_path: Path) -> None:
+    """`gentest init` looks at a folder in which anything may lie, and warns of nobody's escapes."""
+    (tmp_path / "model.py").write_text(source)
+    os.mkfifo(tmp_path / "pipe.py")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert looking.candidates(tmp_path) == []
+
+
+def config(text: str, folder: Path) -> Any:
+    """pytest's configuration with this value of whatever option is asked for."""
+    return SimpleNamespace(
+        getoption=lambda flag: text,
+        getini=lambda name: "",
+        inipath=None,
+        invocation_params=SimpleNamespace(dir=folder),
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [option.name for option in plugin.OPTIONS if option.name not in ("profile", "device", "clip", "ray")]
+)
+def test_a_value_of_very_many_signs_is_a_usage_error(name: str, tmp_path: Path) -> None:
+    """However long a value is, the error is one line that names its option; what is only a name is taken as one."""
+    (option,) = (option for option in plugin.OPTIONS if option.name == name)
+    given = config("x" * 100_000, tmp_path)
+    if name in ("prompts", "baseline"):  # read later, by readers that name the file
+        assert plugin.option(given, option)[1]
+        return
+    with pytest.raises(pytest.UsageError, match=option.flag) as caught:
+        plugin.option(given, option)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_packed_word_too_long_is_refused() -> None:
+    """The numbers of one sample are a million and a half at the most."""
+    value = json.loads(json.dumps(DOCUMENT))
+    value["results"][0]["sample"] = {
+        "seed": 0,
+        "generator": "g",
+        "space": "s",
+        "margins": pack([0.5]) * 2**20 + "A" * 2**23,
+    }
+    with pytest.raises(InvalidArgument, match="characters"):
+        Document.from_json(value)
+
+
+def test_an_error_shows_any_value() -> None:
+    """A value whose repr fails, never ends or is deep is named by its type."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert short_repr(deep) == "a list"
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    assert short_repr(Broken()) == "a Broken"
+    assert isinstance(InvalidArgument.expected("a number", "x", Broken()), GentestError)
