@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gentest import cli
+from gentest.cli import results_files
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline
 from gentest.results.comparison import Standing, Terms
@@ -218,7 +219,7 @@ def test_wrong_arguments_are_status_2(arguments: list[str], run: Run) -> None:
 
 def test_a_file_that_is_too_large_is_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results beyond the limit are refused by their size alone."""
-    monkeypatch.setattr(cli, "MAX_BYTES", 100)
+    monkeypatch.setattr(results_files, "MAX_BYTES", 100)
     misuse(gated(run, [HELD]), "results.json: not a JSON file: larger than")
 
 
@@ -438,7 +439,7 @@ def test_what_does_not_hold_is_known_from_now_on(repository: Path, capfd: pytest
     (repository / "gan.pt").write_text("0")
     assert cli.main(["bless", "blessed.json", "--by", "ann", "--seed", "7", *FLAGS]) == 0
     out = capfd.readouterr().out
-    assert "does not hold on it, and is known from now on: test_model.py::test_it responsive(pixels()" in out
+    assert "later runs do not report it as new: test_model.py::test_it responsive(pixels()" in out
     assert Baseline.load(repository / "blessed.json").blessings[0].seed == 7
 
 
@@ -475,8 +476,8 @@ SUGGEST_MISUSE = [
     (["blessed.json"], ["a folder", "FOLDER='blessed.json'"]),
     (["--fixture", "a b"], ["the name of a fixture", "--fixture='a b'"]),
     (["--fixture", "class"], ["--fixture='class'"]),
-    (["--output", "blessed.json"], ["blessed.json: is there already"]),
-    (["--output", "."], ["is there already"]),
+    (["--output", "blessed.json"], ["blessed.json: exists already"]),
+    (["--output", "."], ["exists already"]),
     (["--output", "none/test_it.py"], ["in a folder that exists"]),
     (["--rate", "1"], ["--rate=1.0"]),
     (["--rate", "nan"], ["--rate=nan"]),

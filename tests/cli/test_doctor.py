@@ -19,10 +19,11 @@ import pytest
 import gentest
 from gentest import cli
 from gentest.attributes.clip.loading import ClipSource
-from gentest.cli.doctor import command, installed
-from gentest.cli.doctor.conflicts import Run, conflicts
-from gentest.cli.doctor.examining import fetch
-from gentest.cli.doctor.finding import NOTE, OK, PROBLEM, STATES, Finding, table
+from gentest.cli import doctor as command
+from gentest.cli import doctor_checks as installed
+from gentest.cli.doctor import table
+from gentest.cli.doctor_checks import NOTE, OK, PROBLEM, STATES, Finding, Run, conflicts
+from gentest.cli.doctor_run import fetch
 
 for module in (*(m.name for m in pkgutil.walk_packages(gentest.__path__, "gentest.")), "open_clip", "huggingface_hub"):
     importlib.import_module(module)  # runs in this process find them loaded

@@ -573,7 +573,7 @@ def answered(run_command: Callable[..., int], arguments: list[str], replies: lis
             raise EOFError
         return replies[len(asked) - 1]
 
-    run_command(cli._parser().parse_args(["init", *arguments]), ask)
+    run_command(cli.command_parser().parse_args(["init", *arguments]), (), ask)
     return asked
 
 

@@ -28,7 +28,7 @@ from gentest._support.printable import in_one_line, printable, short_repr
 from gentest.attributes import distances
 from gentest.attributes.clip.loading import CONFIG, find, load
 from gentest.attributes.prompts import PromptCache
-from gentest.cli.doctor.examining import _prompts
+from gentest.cli.doctor_run import _prompts
 from gentest.cli.init import looking, peeking
 from gentest.engine.evidence.store import FILE, Store, _checksum
 from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument

@@ -262,7 +262,7 @@ def test_the_suggested_file_holds_on_fresh_seeds(repository: Repository) -> None
         assert {r["verdict"] for r in results.values()} <= {"holds", "no_counterexample"}
     again = command(repository, "--output", "test_latent.py")
     assert again.returncode == 2
-    assert again.stderr == "gentest: test_latent.py: is there already, and is not overwritten\n"
+    assert again.stderr == "gentest: test_latent.py: exists already, and is not overwritten\n"
 
 
 def test_the_command_prints_the_file_alone(repository: Repository) -> None:

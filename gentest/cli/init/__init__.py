@@ -6,6 +6,6 @@ a model's own file or code says of its latent space is asked of a process of its
 imports torch.
 """
 
-from gentest.cli.init.command import add_to, run
+from gentest.cli.init.command import DESCRIPTION, HELP, add_to, run
 
-__all__ = ["add_to", "run"]
+__all__ = ["DESCRIPTION", "HELP", "add_to", "run"]

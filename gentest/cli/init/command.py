@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,17 @@ PEEK = "import sys; sys.path[:] = filter(None, sys.path); from gentest.cli.init.
 """Imports nothing that lies in the current folder, as `python -m` would: a json.py there is not ours to run."""
 
 
-def add_to(commands: Any) -> argparse.ArgumentParser:
-    """The command's parser, of which `run` is to be called with what was given."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "init",
-        help="a conftest.py, a test file and a CI workflow to start with",
-        description="Writes conftest.py, test_latent.py and .github/workflows/gentest.yml for your model. What is not "
-        "said is asked for where somebody is at the terminal, and guessed otherwise. TorchScript and ONNX files are "
-        "loaded and called, to see what they take; none of your code is run, and no .pt2 file is loaded, unless "
-        "--probe is given; no file is overwritten unless --force is.",
-    )
+HELP = "write a conftest.py, a test file and a CI workflow for a model"
+DESCRIPTION = (
+    "Writes conftest.py, test_latent.py and .github/workflows/gentest.yml for your model. What is not "
+    "said is asked for where somebody is at the terminal, and guessed otherwise. TorchScript and ONNX files are "
+    "loaded and called, to see what they take; none of your code is run, and no .pt2 file is loaded, unless "
+    "--probe is given; no file is overwritten unless --force is."
+)
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     kinds = "; ".join(f"{kind.name}: {kind.what}" for kind in KINDS.values())
     parser.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: .")
     parser.add_argument("--kind", choices=tuple(KINDS), help=f"{kinds} (default: told by --load or the files there)")
@@ -72,10 +73,9 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--force", action="store_true", help="overwrite files that are there")
     parser.add_argument("--dry-run", action="store_true", help="print the files instead of writing them")
-    return parser
 
 
-def run(given: argparse.Namespace, ask: Callable[[str], str] = input) -> int:
+def run(given: argparse.Namespace, rest: Sequence[str] = (), ask: Callable[[str], str] = input) -> int:
     """Writes the files; exit status 0. Raises `InvalidArgument` for what cannot be."""
     if given.folder.exists() and not given.folder.is_dir():
         raise InvalidArgument.expected("a folder, or a name for one", "FOLDER", str(given.folder))

@@ -25,8 +25,7 @@ from gentest._support.printable import first_line
 from gentest.attributes.clip import ClipAttribute, ClipClasses, ClipEmbedding
 from gentest.attributes.clip.loading import ClipSource, find
 from gentest.attributes.prompts import PromptCache
-from gentest.cli.doctor.conflicts import Run, conflicts
-from gentest.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
+from gentest.cli.doctor_checks import NOTE, OK, PROBLEM, Finding, Run, conflicts
 from gentest.engine.evidence.context import resolve_device
 from gentest.errors import ClipError, GentestError
 from gentest.plugin.runner import Runner

@@ -12,10 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from gentest.cli.doctor.finding import PROBLEM, Finding, table
-from gentest.cli.doctor.installed import AUTOLOAD, installed
+from gentest.cli.doctor_checks import AUTOLOAD, NOTE, PROBLEM, Finding, installed
 from gentest.errors import InvalidArgument
 
 SECONDS = 300
@@ -26,19 +24,19 @@ MARK = "EDIT:"
 UNWRITTEN = ("NotImplementedError", "=...")
 
 
-def add_to(commands: Any) -> argparse.ArgumentParser:
-    """The command's parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "doctor",
-        help="what would stop a run: versions, device, CLIP's weights, caches, other plugins",
-        description="Looks at what is installed and lets pytest collect the tests of a folder, running none. "
-        "Arguments after -- go to pytest: those that you run it with.",
-    )
+HELP = "find what would stop a run: versions, device, CLIP's weights, caches, other plugins"
+DESCRIPTION = (
+    "Looks at what is installed and lets pytest collect the tests of a folder, running none. "
+    "Arguments after -- go to pytest: those that you run it with."
+)
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: .")
     parser.add_argument("--clip", metavar="MODEL[:PRETRAINED]", help="as --gentest-clip: are its weights here?")
     parser.add_argument("--device", metavar="DEVICE", help="as --gentest-device")
     parser.add_argument("--json", action="store_true", help="for machines")
-    return parser
 
 
 def run(given: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -68,7 +66,7 @@ def _of_pytest(folder: Path, rest: Sequence[str]) -> list[Finding]:
         command = [sys.executable, "-c", PYTEST]
         if os.environ.get(AUTOLOAD):
             command += ["-p", "gentest.plugin"]
-        command += ["-p", "gentest.cli.doctor.examining", "--gentest", "--collect-only", "-q"]
+        command += ["-p", "gentest.cli.doctor_run", "--gentest", "--collect-only", "-q"]
         command += ["--gentest-examine", str(answer), str(folder), *rest]
         try:
             done = subprocess.run(
@@ -119,3 +117,20 @@ def _unwritten(folder: Path) -> list[Finding]:
         for at, (line, below) in enumerate(pairwise(lines), 1)
         if MARK in line and any(word in below or word in " ".join(lines[at : at + 3]) for word in UNWRITTEN)
     ]
+
+
+def table(findings: Sequence[Finding]) -> list[str]:
+    """The findings as lines; what to do stands below what was seen."""
+    about = max((len(f.about) for f in findings), default=0)
+    lines = []
+    for f in findings:
+        lines.append(f"{f.state:<7}  {f.about:<{about}}  {f.said}".rstrip())
+        if f.do:
+            lines.append(f"{'':<7}  {'':<{about}}  -> {f.do}")
+    counts = {state: sum(f.state == state for f in findings) for state in (PROBLEM, NOTE)}
+    if counts[PROBLEM]:
+        said = "a problem stops a run" if counts[PROBLEM] == 1 else f"{counts[PROBLEM]} problems stop a run"
+    else:
+        said = "nothing stops a run"
+    notes = {0: "", 1: "; 1 note"}.get(counts[NOTE], f"; {counts[NOTE]} notes")
+    return [*lines, f"{said}{notes}"]

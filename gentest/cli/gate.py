@@ -1,0 +1,97 @@
+"""The command `gentest gate`: compare a run with a baseline, from files alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gentest.cli.results_files import (
+    REGRESSED,
+    document_of,
+    gate_status,
+    print_lines,
+    read_results,
+    texts,
+    unfinished_lines,
+)
+from gentest.errors import InvalidArgument
+from gentest.gate import decision
+from gentest.gate.baseline import Baseline
+from gentest.report import certainty, comparison, layout, markdown
+from gentest.report.table import table
+from gentest.results.comparison import Comparison, OnDrift, OnUndecided, Terms
+from gentest.results.result import Document, Verdict
+
+HELP = "compare a run with a baseline, from files alone"
+DESCRIPTION = "Decides as `pytest --gentest-baseline` does, without the model. Options override those of the run."
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", type=Path, metavar="RESULT.json", help="results of a run with --gentest-outcomes")
+    parser.add_argument(
+        "--baseline", type=Path, required=True, metavar="FILE", help="a file that --gentest-save-baseline wrote"
+    )
+    parser.add_argument("--tolerance", type=float, metavar="T", help="default: the run's")
+    parser.add_argument("--drift", choices=[word.value for word in OnDrift], help="default: the run's")
+    parser.add_argument(
+        "--undecided",
+        choices=[word.value for word in OnUndecided],
+        help="warn: exit with status 0 if undecided; default: the run's",
+    )
+    parser.add_argument("--markdown", action="store_true", help="print Markdown, for the page of a CI job")
+
+
+def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Print the comparison, and return its exit status."""
+    if options.tolerance is not None and not 0.0 < options.tolerance < 1.0:
+        raise InvalidArgument.expected("a number above 0 and below 1", "--tolerance", options.tolerance)
+    baseline = Baseline.load(options.baseline)
+    document = document_of(options.file, read_results(options.file))
+    errors = [result for result in document.results if result.verdict is Verdict.ERROR]
+    if len(errors) < len(document.results) and all(result.sample is None for result in document.results):
+        raise InvalidArgument(f"{options.file}: has no outcomes to compare; make it with --gentest-outcomes")
+    try:
+        compared = _compare(document, baseline, _terms(options, document))
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{options.file} against {options.baseline}: {error}") from error
+    gated = replace(document, results=tuple(decision.applied(document.results, compared)), gate=compared)
+    new = [r for r in gated.results if r.verdict is Verdict.VIOLATED and not r.left_to_gate]
+    unfinished = unfinished_lines(document)
+    if options.markdown:
+        sys.stdout.write(markdown.page(gated))
+    else:
+        width = layout.columns()
+        print_lines(
+            [
+                *texts(table(gated.results, width=width)),
+                *certainty.said(gated, width),
+                *texts(comparison.lines(compared, width)),
+                *(f"violated, and not in the baseline: {r.test}  {r.property}" for r in new),
+                *unfinished,
+            ]
+        )
+    return REGRESSED if new or errors else gate_status(compared, unfinished=bool(unfinished))
+
+
+def _terms(options: argparse.Namespace, document: Document) -> Terms:
+    """The terms of the run, with those that the command line overrides."""
+    terms = document.gate.terms if document.gate is not None else Terms()
+    kinds = {"tolerance": float, "undecided": OnUndecided, "drift": OnDrift}
+    given = {name: kind(value) for name, kind in kinds.items() if (value := getattr(options, name)) is not None}
+    return replace(terms, **given)
+
+
+def _compare(document: Document, baseline: Baseline, terms: Terms) -> Comparison:
+    """The decision on every checkpoint of the run."""
+    results, session = document.results, document.session
+    checkpoints = session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in results if r.checkpoint))
+    n = max(1, len(checkpoints))
+    claims = decision.n_claims(baseline, drift=terms.drift != OnDrift.OFF, checkpoints=n)
+    terms = replace(terms, claims=claims, checkpoints=n)
+    decision.check_reach(baseline, terms)
+    file = "" if checkpoints else Path(session.checkpoint or "").name
+    return decision.decide(results, baseline, terms, checkpoints=checkpoints, file=file)

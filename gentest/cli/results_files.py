@@ -1,0 +1,61 @@
+"""Read a run's JSON for `show` and `gate`, print it, and derive the exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gentest._support.files import read_json
+from gentest._support.printable import in_one_line, printable
+from gentest.errors import InvalidArgument
+from gentest.report import layout, terminal
+from gentest.results.comparison import Comparison, OnUndecided, Standing
+from gentest.results.result import Document
+
+HELD, REGRESSED, MISUSE, UNDECIDED = 0, 1, 2, 3
+MAX_BYTES = 256 * 2**20
+"""A larger file of results is refused."""
+
+
+def read_results(path: Path) -> object:
+    """The JSON value of a file. Raises `InvalidArgument`, which names the file."""
+    try:
+        value: object = read_json(path, most_bytes=MAX_BYTES)
+    except ValueError as error:
+        raise InvalidArgument(f"{path}: not a JSON file: {in_one_line(str(error))}") from error
+    return value
+
+
+def document_of(path: Path, value: object) -> Document:
+    """The record of a run from the JSON of its file. Raises `InvalidArgument`, which names the file."""
+    try:
+        return Document.from_json(value)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}: {error}") from error
+
+
+def unfinished_lines(document: Document) -> list[str]:
+    """One line if the run did not finish, else none. Nothing passes on a part of its tests."""
+    line = terminal.unfinished(document.interrupted, document.unchecked)
+    return [line] if line else []
+
+
+def gate_status(comparison: Comparison, *, unfinished: bool) -> int:
+    """The exit status that follows from the comparison of a run with a baseline."""
+    if comparison.refused:
+        return REGRESSED
+    if unfinished:
+        return UNDECIDED
+    excused = comparison.terms.undecided is OnUndecided.WARN and not comparison.missing
+    return HELD if comparison.standing is Standing.HELD or excused else UNDECIDED
+
+
+def texts(lines: Sequence[layout.Line]) -> list[str]:
+    """Lines of a report without their colours."""
+    return [line.text for line in lines]
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print lines, with control characters in names and messages escaped."""
+    sys.stdout.write(printable("\n".join(lines)) + "\n")

@@ -1,0 +1,76 @@
+"""The command `gentest show`: the results of a run, or a baseline."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gentest.cli.results_files import (
+    HELD,
+    REGRESSED,
+    UNDECIDED,
+    document_of,
+    gate_status,
+    print_lines,
+    read_results,
+    texts,
+    unfinished_lines,
+)
+from gentest.gate.baseline import Baseline
+from gentest.report import certainty, comparison, layout, markdown, ranking, terminal
+from gentest.report.table import table
+from gentest.results.result import Document, Result
+
+HELP = "print the results of a run, or a baseline"
+DESCRIPTION = "Prints what a run reported. The exit status is the run's: 0 passed, 1 failed, 3 undecided."
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "file", type=Path, metavar="RESULT.json", help="a file that --gentest-json wrote, or a baseline"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print Markdown, for the page of a CI job")
+
+
+def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Print the file, and return the exit status of the run that wrote it."""
+    value = read_results(options.file)
+    if isinstance(value, dict) and "blessed" in value:
+        baseline = Baseline.load(options.file)
+        print_lines([f"{options.file.name}: {baseline.blessed}", *baseline.summary])
+        return HELD
+    document = document_of(options.file, value)
+    if options.markdown:
+        sys.stdout.write(markdown.page(document))
+    else:
+        print_lines(_lines(document, layout.columns()))
+    unfinished = bool(unfinished_lines(document))
+    if any(not r.passed and not r.undecided for r in document.results):
+        return REGRESSED
+    if document.gate is not None:
+        return gate_status(document.gate, unfinished=unfinished)
+    return UNDECIDED if unfinished or any(r.undecided for r in document.results) else HELD
+
+
+def _lines(document: Document, width: int) -> list[str]:
+    results = document.results
+    failed = [r for r in results if not r.passed]
+    failures = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r), width=width).splitlines())]
+    rows = table(results, width=width, explained=lambda result: not result.passed)
+    compared = comparison.lines(document.gate, width) if document.gate is not None else []
+    return [
+        *failures,
+        *texts(rows),
+        terminal.totals(results),
+        *(certainty.said(document, width) if results else []),
+        *ranking.table(results),
+        *texts(compared),
+        *unfinished_lines(document),
+    ]
+
+
+def _replay(result: Result) -> str:
+    return "" if result.counterexample is None else f"--gentest-replay {result.counterexample.replay}"
