@@ -16,7 +16,7 @@ from gentest._support.printable import error_summary
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
 from gentest.engine import pictures
-from gentest.engine.cluster.raised import their_traceback
+from gentest.engine.cluster.transport import user_traceback
 from gentest.engine.evidence.audit import Audited
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, examine_again
@@ -108,9 +108,9 @@ def check(
             result = _Check(question, subject, context, values, watch).run(result)
     except WrongOutputs as error:
         said = context.maker.unreadable(generator, error, question.test, result.property)
-        result = replace(result, message=said, traceback=their_traceback(error))
+        result = replace(result, message=said, traceback=user_traceback(error))
     except GentestError as error:
-        result = replace(result, message=str(error), traceback=their_traceback(error))
+        result = replace(result, message=str(error), traceback=user_traceback(error))
     except Exception as error:
         said = f"{error_summary(error)} (while checking {generator!r})"
         if out_of_memory(error):

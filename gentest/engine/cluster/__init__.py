@@ -1,1 +1,1 @@
-"""Ray: share the evaluation of probes among the actors of a cluster."""
+"""Share the evaluation of probes among the actors of a Ray cluster."""

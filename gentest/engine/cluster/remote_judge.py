@@ -1,7 +1,7 @@
-"""What one of Ray's actors does: it holds generators and properties, and answers the margins of probes.
+"""Decide the margins of a task's probes inside one Ray actor.
 
-An actor is a process with a context of its own, in which `Judge` decides as it does anywhere: each block's margins are
-of one process, the sign of each beyond rounding. Only probes come in, and margins go out.
+An actor is a process with its own context. It holds generators and properties, and its `Judge` decides as in any other
+process, so rounding never flips the sign of a margin. Probes come in and margins go out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import torch
 import gentest.engine.evidence.context as contexts
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.cluster import transport
-from gentest.engine.cluster.raised import sendable
 from gentest.engine.evidence import time_limit
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
@@ -30,27 +29,27 @@ from gentest.properties.definition import Definition
 from gentest.results.result import Screening
 from gentest.results.settings import Values
 
-MOST_CONTEXTS = 2
-"""So many sets of settings are kept, each with its generators and its evidence; the oldest go first."""
-MOST_JUDGES = 64
+MAX_CONTEXTS = 2
+"""An actor keeps this many sets of settings, each with its generators and evidence, and drops the oldest."""
+MAX_JUDGES = 64
 log = logging.getLogger("gentest")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the asking process is: what relative paths and imports mean there, and what a float is."""
+class Surroundings:
+    """The calling process's working folder, import path and default dtype."""
 
     folder: str
     path: tuple[str, ...]
     dtype: torch.dtype
 
     @classmethod
-    def here(cls) -> Place:
+    def here(cls) -> Surroundings:
         """This process's."""
         return cls(os.getcwd(), tuple(sys.path), torch.get_default_dtype())
 
     def enter(self) -> None:
-        """Makes it this process's too, as far as its folders are on this machine."""
+        """Makes them this process's, as far as the folders exist on this machine."""
         with suppress(OSError):
             os.chdir(self.folder)
         sys.path[:] = dict.fromkeys([*self.path, *sys.path])
@@ -59,16 +58,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Session:
-    """What all properties of a context share."""
+    """The settings that all properties of a context share."""
 
-    place: Place
+    surroundings: Surroundings
     values: Values
     prompts: PromptCache | None
 
 
 @dataclass(frozen=True)
 class Case:
-    """One property on one generator, and what `gentest.sd(x)` stands for in it: measured once, for all actors."""
+    """One property on one generator, with the value of each `gentest.sd(x)`: measured once, for all actors."""
 
     subject: Subject
     definition: Definition
@@ -78,7 +77,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Task:
-    """Some probes to answer for, and where what is needed lies in Ray's object store."""
+    """Probes to judge, and references into Ray's object store to everything that judging them needs."""
 
     session: Any
     function: Any
@@ -89,31 +88,31 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """The margins of a task's probes by prior; or the error that they raised, and its traceback."""
+    """The margins of a task's probes under each prior; or the error that they raised, and its traceback."""
 
     margins: tuple[tuple[float, ...], ...] = ()
     band: float = 0.0
-    """Margins nearer to zero than this were decided alone, ..."""
+    """The actor decided margins nearer to zero than this alone."""
     decided_alone: int = 0
-    """... and so many were."""
+    """The number of probes decided alone."""
     images: int = 0
     calls: int = 0
     screening: Screening = field(default_factory=Screening)
-    """What a lower precision decided of them."""
+    """The decisions of a lower precision."""
     error: Exception | None = None
     traceback: str = ""
 
 
 @dataclass(frozen=True)
-class Greeting:
-    """What must be the same in every process for a probe to be the same."""
+class Versions:
+    """The versions that must agree between processes for a probe to mean the same in each."""
 
     gentest: str
     torch: str
     python: str
 
     @classmethod
-    def here(cls) -> Greeting:
+    def here(cls) -> Versions:
         """This process's."""
         from gentest._support import __version__
 
@@ -122,79 +121,86 @@ class Greeting:
 
 
 @dataclass
-class _Held:
+class _OpenSession:
     context: contexts.Context
     functions: dict[str, Any] = field(default_factory=dict)
     judges: OrderedDict[str, tuple[Case, Judge]] = field(default_factory=OrderedDict)
 
 
-def _end(what: str) -> None:
-    """Ends an actor whose generator nothing interrupts: whoever asked gives its probes to another."""
-    log.error("%s", what)
+def _exit(message: str) -> None:
+    """Ends an actor whose generator hangs in code that no signal interrupts. Its probes go to another actor."""
+    log.error("%s", message)
     os._exit(1)
 
 
-class Host:
-    """The class of the actors. `fetch` gives what a reference stands for; `threads` are those of torch, None all."""
+def _failure(error: Exception) -> Answer:
+    portable, traceback = transport.portable_error(error)
+    return Answer(error=portable, traceback=traceback)
+
+
+class RemoteJudge:
+    """The class of the actors. `fetch` gives the bytes of a reference; `threads` are torch's, None for all."""
 
     def __init__(self, fetch: Callable[[Any], bytes], threads: int | None) -> None:
         self._fetch = fetch
-        time_limit.when_deaf = _end
-        self._held: OrderedDict[str, _Held] = OrderedDict()
+        time_limit.when_deaf = _exit
+        self._sessions: OrderedDict[str, _OpenSession] = OrderedDict()
         if threads is not None:
             torch.set_num_threads(threads)
 
-    def hello(self) -> Greeting:
-        """Says that it is there."""
-        return Greeting.here()
+    def versions(self) -> Versions:
+        """The versions that this actor runs; they show that it has started."""
+        return Versions.here()
 
     def margins(self, task: Task) -> Answer:
-        """The margins of a task's probes. Whatever goes wrong is in the answer."""
+        """The margins of a task's probes. The answer holds any error."""
         try:
-            held = self._session(task.session)
+            session = self._session(task.session)
         except Exception as error:
-            wrong, traceback = sendable(error)
-            return Answer(error=wrong, traceback=traceback)
-        context = held.context
-        before, answer = replace(context.meter), Answer()
+            return _failure(error)
+        meter, before = session.context.meter, replace(session.context.meter)
         try:
-            case, judge = self._judge(held, task)
-            context.maker.image_bytes = max(context.maker.image_bytes, task.image_bytes)
-            context.adopt(judge.subject, case.spreads.values(), case.unit)
-            screened, decided = judge.screening, judge.decided_alone
-            margins = tuple(judge.by_prior(task.probes))
-            n, again = judge.screening.probes - screened.probes, judge.screening.again - screened.again
-            screening = replace(judge.screening, probes=n, again=again)
-            near = judge.decided_alone - decided
-            answer = Answer(margins, judge.band, decided_alone=near, screening=screening)
+            answer = self._answer(session, task)
         except Exception as error:
-            wrong, traceback = sendable(error)
-            answer = Answer(error=wrong, traceback=traceback)
-        made, calls = context.meter.images - before.images, context.meter.calls - before.calls
-        return replace(answer, images=made, calls=calls)
+            answer = _failure(error)
+        return replace(answer, images=meter.images - before.images, calls=meter.calls - before.calls)
 
-    def _session(self, at: Any) -> _Held:
-        if (name := at.hex()) not in self._held:
-            session: Session = transport.unpacked(self._fetch(at), "the settings")
-            session.place.enter()
-            self._held[name] = _Held(contexts.Context(session.values, prompts=session.prompts))
-            while len(self._held) > MOST_CONTEXTS:
-                self._held.popitem(last=False)
-        self._held.move_to_end(name)
-        return self._held[name]
+    def _answer(self, session: _OpenSession, task: Task) -> Answer:
+        context = session.context
+        case, judge = self._judge(session, task)
+        context.maker.image_bytes = max(context.maker.image_bytes, task.image_bytes)
+        context.adopt(judge.subject, case.spreads.values(), case.unit)
+        screened, decided = judge.screening, judge.decided_alone
+        margins = tuple(judge.by_prior(task.probes))
+        screening = replace(
+            judge.screening,
+            probes=judge.screening.probes - screened.probes,
+            again=judge.screening.again - screened.again,
+        )
+        return Answer(margins, judge.band, decided_alone=judge.decided_alone - decided, screening=screening)
 
-    def _judge(self, held: _Held, task: Task) -> tuple[Case, Judge]:
-        if (name := task.case.hex()) not in held.judges:
-            function = self._function(held, task.function)
-            case: Case = transport.unpacked(self._fetch(task.case), "the property", function=function)
-            case.subject.generator.to(held.context.device)
-            held.judges[name] = case, Judge(held.context, case.subject, case.definition)
-            while len(held.judges) > MOST_JUDGES:
-                held.judges.popitem(last=False)
-        held.judges.move_to_end(name)
-        return held.judges[name]
+    def _session(self, reference: Any) -> _OpenSession:
+        if (name := reference.hex()) not in self._sessions:
+            session: Session = transport.unpickled(self._fetch(reference), "the settings")
+            session.surroundings.enter()
+            self._sessions[name] = _OpenSession(contexts.Context(session.values, prompts=session.prompts))
+            while len(self._sessions) > MAX_CONTEXTS:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(name)
+        return self._sessions[name]
 
-    def _function(self, held: _Held, at: Any) -> Any:
-        if (name := at.hex()) not in held.functions:
-            held.functions[name] = transport.unpacked(self._fetch(at), "the generator")
-        return held.functions[name]
+    def _judge(self, session: _OpenSession, task: Task) -> tuple[Case, Judge]:
+        if (name := task.case.hex()) not in session.judges:
+            function = self._function(session, task.function)
+            case: Case = transport.unpickled(self._fetch(task.case), "the property", function=function)
+            case.subject.generator.to(session.context.device)
+            session.judges[name] = case, Judge(session.context, case.subject, case.definition)
+            while len(session.judges) > MAX_JUDGES:
+                session.judges.popitem(last=False)
+        session.judges.move_to_end(name)
+        return session.judges[name]
+
+    def _function(self, session: _OpenSession, reference: Any) -> Any:
+        if (name := reference.hex()) not in session.functions:
+            session.functions[name] = transport.unpickled(self._fetch(reference), "the generator")
+        return session.functions[name]

@@ -1,8 +1,8 @@
-"""What is sent to another process: pickled by cloudpickle, what only this process can import by its value.
+"""Send objects and errors to another process.
 
-A test module or a conftest.py that pytest loads in its importlib mode has no name that another process could import,
-and code that is not installed is not on another machine: functions and classes of such modules travel themselves.
-The generator's function is sent once, and what refers to it refers to that.
+cloudpickle pickles the objects. Functions and classes that another process cannot import travel by value: those of a
+test module or conftest.py that pytest loads in its importlib mode, and on another machine those of any code that is not
+installed. The generator's function travels once; a placeholder stands for it in everything that refers to it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import pickle
 import sys
 import sysconfig
+import traceback as tracebacks
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,105 +22,137 @@ from typing import Any
 import torch
 
 from gentest._support.printable import error_summary
-from gentest.errors import InvalidArgument
+from gentest.errors import GentestError, InvalidArgument
 
+GENTEST = Path(__file__).parents[2]
 INSTALLED = (
     *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-    str(Path(__file__).parents[1]) + os.sep,
+    str(GENTEST) + os.sep,
 )
 PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 FUNCTION = "function"
-"""Stands for the generator's function in whatever refers to it."""
+"""The placeholder for the generator's function."""
 
 
-def packed(thing: object, what: str, *, function: object = None, far: bool = False) -> bytes:
-    """A thing, pickled; `function` is left out of it, to be put back by `unpacked`.
+def pickled(thing: object, description: str, *, function: object = None, remote: bool = False) -> bytes:
+    """An object as bytes, with a placeholder for `function`; `unpickled` puts a function in its place.
 
-    With `far`, nothing that is not installed is taken to be on the other machine. Raises `InvalidArgument`, which calls
-    it `what`, where it cannot be pickled.
+    `remote` says that the other process may run on another machine. Raises `InvalidArgument`, which contains the
+    description, for an object that cannot be pickled.
     """
     import ray.cloudpickle
 
     cloudpickle: Any = ray.cloudpickle
 
-    class Packer(cloudpickle.CloudPickler):  # type: ignore[misc]
+    class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
         def persistent_id(self, obj: object) -> str | None:
             return FUNCTION if function is not None and obj is function else None
 
         def reducer_override(self, obj: object) -> Any:
             if isinstance(obj, torch.jit.ScriptModule):
-                return _scripted, (obj.save_to_buffer(),)
+                return _load_torchscript, (obj.save_to_buffer(),)
             return super().reducer_override(obj)
 
-    into = io.BytesIO()
+    buffer = io.BytesIO()
     try:
-        with _by_value(cloudpickle, far=far):
-            Packer(into).dump(thing)
-    except Exception as error:  # whatever an object makes pickle raise
-        raise InvalidArgument(
-            f"Ray's actors cannot be sent {what}: {error_summary(error)}; check it without Ray"
-        ) from error
-    return into.getvalue()
+        with _unimportable_code_by_value(cloudpickle, remote=remote):
+            Pickler(buffer).dump(thing)
+    except Exception as error:  # pickling runs the object's own code, which may raise anything
+        raise InvalidArgument(f"Ray cannot send {description}: {error_summary(error)}; check it without Ray") from error
+    return buffer.getvalue()
 
 
-def unpacked(data: bytes, what: str, *, function: object = None) -> Any:
-    """What was packed. Raises `InvalidArgument` where this process cannot make it."""
+def unpickled(data: bytes, description: str, *, function: object = None) -> Any:
+    """The object of some bytes. Raises `InvalidArgument`, which contains the description, if it cannot be loaded."""
 
-    class Unpacker(pickle.Unpickler):
+    class Unpickler(pickle.Unpickler):
         def persistent_load(self, pid: object) -> object:
             return function
 
     try:
-        return Unpacker(io.BytesIO(data)).load()
+        return Unpickler(io.BytesIO(data)).load()
     except Exception as error:
-        raise InvalidArgument(f"an actor of Ray cannot load {what}: {error_summary(error)}") from error
+        raise InvalidArgument(f"a Ray actor cannot load {description}: {error_summary(error)}") from error
 
 
-def _scripted(data: bytes) -> torch.jit.ScriptModule:
+def _load_torchscript(data: bytes) -> torch.jit.ScriptModule:
     loaded: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
     return loaded
 
 
 @contextmanager
-def _by_value(cloudpickle: Any, *, far: bool) -> Iterator[None]:
-    """While it lasts, what another process could not import travels by value."""
-    known = cloudpickle.list_registry_pickle_by_value()
-    chosen = [m for m in _of_user() if m.__name__ not in known and (far or not _importable(m))]
-    for module in chosen:
+def _unimportable_code_by_value(cloudpickle: Any, *, remote: bool) -> Iterator[None]:
+    """Within, cloudpickle pickles code by value if the other process could not import it."""
+    registered = cloudpickle.list_registry_pickle_by_value()
+    modules = [m for m in _user_modules() if m.__name__ not in registered and (remote or not _is_importable(m))]
+    for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
         yield
     finally:
-        for module in chosen:
+        for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _of_user() -> list[ModuleType]:
+def _user_modules() -> list[ModuleType]:
     """The loaded modules that are not installed."""
-    found = []
+    modules = []
     for name, module in list(sys.modules.items()):
         file = _file(module)
         installed = not file or file.startswith(INSTALLED) or any(part in file for part in PACKAGES)
         if not installed and name == module.__name__ != "__main__":
-            found.append(module)
-    return found
+            modules.append(module)
+    return modules
 
 
 def _file(module: object) -> str:
-    """The file of a module; nothing is asked of one that is only loaded when it is looked into."""
+    """The file of a module, or "". A lazy module would load if it were asked for an attribute, so none is."""
     file = module.__dict__.get("__file__") if type(module) is ModuleType else None
     return file if isinstance(file, str) else ""
 
 
-def _importable(module: ModuleType) -> bool:
+def _is_importable(module: ModuleType) -> bool:
     """Whether another process on this machine would import the same file by the module's name."""
     top, _, rest = module.__name__.partition(".")
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
-    spec = next((found for finder in finders if (found := finder.find_spec(top, None)) is not None), None)
+    spec = next((spec for finder in finders if (spec := finder.find_spec(top, None)) is not None), None)
     if spec is None:
         return False
-    folders = spec.submodule_search_locations
     if not rest:
         return spec.origin is not None and Path(spec.origin) == Path(_file(module))
-    wanted = [Path(folder, *rest.split(".")) for folder in folders or ()]
-    return any(Path(_file(module)) in (path.with_suffix(".py"), path / "__init__.py") for path in wanted)
+    paths = [Path(folder, *rest.split(".")) for folder in spec.submodule_search_locations or ()]
+    return any(Path(_file(module)) in (path.with_suffix(".py"), path / "__init__.py") for path in paths)
+
+
+class RemoteTraceback(Exception):
+    """The cause of an error that another process raised. Its text is the traceback, since frames do not travel."""
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback of the user's code that caused an error, without gentest's own frames; "" if none did."""
+    cause = error.__cause__
+    if cause is None or isinstance(cause, RemoteTraceback):
+        return "" if cause is None else str(cause)
+    frames = tracebacks.extract_tb(cause.__traceback__)
+    users = [frame for frame in frames if GENTEST not in Path(frame.filename).parents]
+    return "".join([*tracebacks.format_list(users or frames), *tracebacks.format_exception_only(cause)])
+
+
+def portable_error(error: Exception) -> tuple[Exception, str]:
+    """An error that another process can raise, and its traceback.
+
+    An error that cannot be unpickled, because its class takes more than a message, becomes one with the same text.
+    """
+    ours = isinstance(error, GentestError)
+    text = user_traceback(error) if ours else "".join(tracebacks.format_exception(error))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return (GentestError(str(error)) if ours else RuntimeError(error_summary(error))), text
+    return error, text
+
+
+def with_remote_traceback(error: Exception, text: str) -> Exception:
+    """An error of another process, ready to be raised here with its traceback as the cause."""
+    error.__cause__ = RemoteTraceback(text) if text else None
+    return error

@@ -25,7 +25,7 @@ from torch import Tensor
 import gentest
 from gentest import settings
 from gentest.engine.check import Question, check
-from gentest.engine.cluster.actors import _divided, _Pool, _quiet, _shares, check_ray, shared_context
+from gentest.engine.cluster.actors import _actor_resources, _even_blocks, _Pool, _quiet_ray, check_ray, shared_context
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
@@ -44,7 +44,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A cluster of two cores, of which gentest makes two actors."""
-    with pytest.MonkeyPatch.context() as patch, _quiet():
+    with pytest.MonkeyPatch.context() as patch, _quiet_ray():
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
@@ -256,7 +256,7 @@ class TestLostActors:
         assert not list(tmp_path.iterdir())
         after = {slot.actor for slot in _Pool.connected("auto", CPU)._slots}
         assert (len(before), len(after), len(before & after)) == (2, 2, 1)
-        assert caplog.text.count("is lost, its probes go to others") == 1
+        assert caplog.text.count("lost a Ray actor, its probes go to others") == 1
 
     def test_all_are_lost(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where none is left, and none may take its place, the work is done here."""
@@ -353,7 +353,7 @@ class TestErrors:
         given = settings(device="cpu", examples=20, ray="auto")
         result = gentest.between(gentest.brightness(), tolerance=1).check(zoo.generator(locked), settings=given)
         assert result.verdict is gentest.Verdict.ERROR
-        assert "Ray's actors cannot be sent the function of Generator(" in result.message
+        assert "Ray cannot send the function of Generator(" in result.message
 
 
 def test_missing_ray_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,7 +379,7 @@ def test_a_cluster_for_each_worker_is_refused() -> None:
 def test_probes_are_divided_evenly(n: int, at_most: int, n_actors: int) -> None:
     """Each probe is in one block, in order; blocks are as large as one another, none too large nor too small."""
     probes = independent(0, 0, n)
-    blocks = _divided(probes, at_most, n_actors)
+    blocks = _even_blocks(probes, at_most, n_actors)
     assert [probe for block in blocks for probe in block] == probes
     sizes = [len(block) for block in blocks]
     assert max(sizes) <= at_most
@@ -407,13 +407,13 @@ def test_each_actor_has_its_share_of_the_cluster(
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
-    assert _shares(free, torch.device(device)) == expected
+    assert _actor_resources(free, torch.device(device)) == expected
 
 
 def test_a_cluster_without_gpus_is_refused() -> None:
     """Where the device is CUDA, actors need GPUs."""
     with pytest.raises(InvalidArgument, match="the Ray cluster has free but got device='cuda'"):
-        _shares({"CPU": 8.0}, torch.device("cuda"))
+        _actor_resources({"CPU": 8.0}, torch.device("cuda"))
 
 
 CONFTEST = """
