@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gentest.cli.results_files import (
-    REGRESSED,
     document_of,
-    gate_status,
     print_lines,
     read_results,
     texts,
@@ -60,7 +58,6 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
         raise InvalidArgument(f"{options.file} against {options.baseline}: {error}") from error
     gated = replace(document, results=tuple(decision.applied(document.results, compared)), gate=compared)
     new = [r for r in gated.results if r.verdict is Verdict.VIOLATED and not r.left_to_gate]
-    unfinished = unfinished_lines(document)
     if options.markdown:
         sys.stdout.write(markdown.page(gated))
     else:
@@ -71,10 +68,10 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
                 *certainty.said(gated, width),
                 *texts(comparison.lines(compared, width)),
                 *(f"violated, and not in the baseline: {r.test}  {r.property}" for r in new),
-                *unfinished,
+                *unfinished_lines(document),
             ]
         )
-    return REGRESSED if new or errors else gate_status(compared, unfinished=bool(unfinished))
+    return gated.outcome.exit_status
 
 
 def _terms(options: argparse.Namespace, document: Document) -> Terms:

@@ -1,4 +1,4 @@
-"""Read a run's JSON for `show` and `gate`, print it, and derive the exit status."""
+"""Read a run's JSON for `show` and `gate` and print it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gentest._support.files import read_json
 from gentest._support.printable import in_one_line, printable
 from gentest.errors import InvalidArgument
 from gentest.report import layout, terminal
-from gentest.results.comparison import Comparison, OnUndecided, Standing
+from gentest.results.outcome import Outcome
 from gentest.results.result import Document
 
-HELD, REGRESSED, MISUSE, UNDECIDED = 0, 1, 2, 3
+HELD, MISUSE = Outcome.PASSED.exit_status, 2
 MAX_BYTES = 256 * 2**20
 """A larger file of results is refused."""
 
@@ -39,16 +39,6 @@ def unfinished_lines(document: Document) -> list[str]:
     """One line if the run did not finish, else none. Nothing passes on a part of its tests."""
     line = terminal.unfinished(document.interrupted, document.unchecked)
     return [line] if line else []
-
-
-def gate_status(comparison: Comparison, *, unfinished: bool) -> int:
-    """The exit status that follows from the comparison of a run with a baseline."""
-    if comparison.refused:
-        return REGRESSED
-    if unfinished:
-        return UNDECIDED
-    excused = comparison.terms.undecided is OnUndecided.WARN and not comparison.missing
-    return HELD if comparison.standing is Standing.HELD or excused else UNDECIDED
 
 
 def texts(lines: Sequence[layout.Line]) -> list[str]:

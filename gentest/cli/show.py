@@ -9,10 +9,7 @@ from pathlib import Path
 
 from gentest.cli.results_files import (
     HELD,
-    REGRESSED,
-    UNDECIDED,
     document_of,
-    gate_status,
     print_lines,
     read_results,
     texts,
@@ -47,12 +44,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
         sys.stdout.write(markdown.page(document))
     else:
         print_lines(_lines(document, layout.columns()))
-    unfinished = bool(unfinished_lines(document))
-    if any(not r.passed and not r.undecided for r in document.results):
-        return REGRESSED
-    if document.gate is not None:
-        return gate_status(document.gate, unfinished=unfinished)
-    return UNDECIDED if unfinished or any(r.undecided for r in document.results) else HELD
+    return document.outcome.exit_status
 
 
 def _lines(document: Document, width: int) -> list[str]:

@@ -17,6 +17,7 @@ from gentest.plugin import replays
 from gentest.report import comparison, figures, markdown, terminal
 from gentest.report.annotations import Annotation, Level, commands
 from gentest.results.comparison import OnDrift, Standing
+from gentest.results.outcome import Outcome
 from gentest.results.result import Document, Result
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -60,8 +61,8 @@ def _of_tests(results: Sequence[Result], failed: Collection[tuple[str, str]], *,
         tests.setdefault((result.test, result.checkpoint), []).append(result)
     for (test, checkpoint), those in tests.items():
         known = theirs and (test, checkpoint) in failed
-        bad = [r for r in those if not r.passed and not r.undecided]
-        unsure = [r for r in those if r.undecided]
+        bad = [r for r in those if r.outcome in (Outcome.FAILED, Outcome.ERROR)]
+        unsure = [r for r in those if r.outcome is Outcome.UNDECIDED]
         name = test.rpartition("::")[2] + (f" on {checkpoint}" if checkpoint else "")
         if (bad or (unsure and (test, checkpoint) in failed)) and not known:
             yield Annotation("error", f"gentest: {name}", _said(bad or unsure), test)

@@ -24,19 +24,19 @@ from gentest.plugin.baseline_run import Gating
 from gentest.plugin.report_files import Drawing
 from gentest.plugin.session_end import Ending, undisturbed
 from gentest.plugin.troubles import Troubles
-from gentest.report import certainty, comparison, figures, junit, layout, ranking, terminal
+from gentest.report import certainty, comparison, junit, layout, ranking, terminal
 from gentest.report.document import write_json
 from gentest.report.table import table
 from gentest.report.terminal import unfinished
 from gentest.results.comparison import Comparison
+from gentest.results.outcome import Outcome
 from gentest.results.result import Document, Result, Session
 from gentest.results.settings import Values
 
 VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
 REPORTED = "gentest_results"
 """The attribute of a test's report that carries its results, also from an xdist worker."""
-MARKUP = {"good": {"green": True}, "unsure": {"yellow": True}, "bad": {"red": True}}
-WORSE = ("good", "unsure", "bad")
+MARKUP = {Outcome.PASSED: "green", Outcome.UNDECIDED: "yellow", Outcome.FAILED: "red", Outcome.ERROR: "red"}
 Made = TypeVar("Made")
 
 
@@ -179,7 +179,8 @@ class Gathering:
         if lines:
             terminalreporter.write_sep("=", "gentest")
         for line in lines:
-            terminalreporter.write_line(printable(line.text), **MARKUP.get(line.tone, {}))
+            markup = {} if line.outcome is None else {MARKUP[line.outcome]: True}
+            terminalreporter.write_line(printable(line.text), **markup)
         if self.results:
             for command in github.annotated(self.config, self._document(), self._places, self._failed):
                 terminalreporter.write_line(command)
@@ -198,7 +199,7 @@ class Gathering:
         )
         if document is not None:
             said = f"{terminal.totals(results)} on {document.session.device}, seed {document.session.seed}"
-            worst = max(map(figures.tone, results), key=WORSE.index)
+            worst = Outcome.worst(result.outcome for result in results)
             lines.append(layout.Line(said, worst))  # one line, however long: others read it
             lines += [layout.Line(text) for text in certainty.said(document, width) if verbosity >= 0]
         elif self._replayed is not None:
@@ -209,7 +210,7 @@ class Gathering:
             lines += compared if verbosity >= 0 else compared[-1:]
         lines += [layout.Line(said) for said in (*self._said, *self._troubles.lines)]
         partial = unfinished(self._stopped, self._ending.unchecked)
-        return lines + ([layout.Line(partial, "bad")] if partial else [])
+        return lines + ([layout.Line(partial, Outcome.FAILED)] if partial else [])
 
     def session(self) -> Session:
         """What the run was made with."""

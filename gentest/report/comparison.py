@@ -9,6 +9,7 @@ from gentest.report.figures import change, standing
 from gentest.report.layout import WIDEST, Line, wrapped
 from gentest.report.numbers import above, below, bounds, confidence, needed_odds, observed, odds, toward_zero
 from gentest.results.comparison import Comparison, Drift, Gate, Standing, Terms
+from gentest.results.outcome import Outcome
 
 SHOWN = 3
 ORDER = list(Standing)
@@ -22,14 +23,14 @@ def lines(comparison: Comparison, width: int = WIDEST) -> list[Line]:
     Each property has its row in the table of results.
     """
     found = [Line(f"against {comparison.baseline} ({comparison.blessed}){unchanged(comparison)}")]
-    found += [Line(f"drift      {describe(drift)}", "unsure") for drift in comparison.drifted]
+    found += [Line(f"drift      {describe(drift)}", Outcome.UNDECIDED) for drift in comparison.drifted]
     if comparison.drifts and not comparison.drifted:
-        found.append(Line(f"drift      not found in {seen(comparison)}", "good"))
+        found.append(Line(f"drift      not found in {seen(comparison)}", Outcome.PASSED))
     for said, names in (("not seen   ", comparison.missing), ("drift      not comparable: ", comparison.uncompared)):
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        found += [Line(f"{said}{', '.join(names[:SHOWN])}{more}", "unsure")] if names else []
-    lines = [Line(text, line.tone) for line in found for text in hanging(line.text, width)]
-    return [*lines, Line(total(comparison), tone(comparison))]
+        found += [Line(f"{said}{', '.join(names[:SHOWN])}{more}", Outcome.UNDECIDED)] if names else []
+    lines = [Line(text, line.outcome) for line in found for text in hanging(line.text, width)]
+    return [*lines, Line(total(comparison), comparison.outcome)]
 
 
 def seen(comparison: Comparison) -> str:
@@ -57,13 +58,6 @@ def hanging(text: str, width: int) -> list[str]:
     if not word.endswith(" "):
         return wrapped(text, width, rest="    ")
     return wrapped(rest, width, first=word, rest=" " * INDENT)
-
-
-def tone(comparison: Comparison) -> str:
-    """What the whole means: "good", "unsure" or "bad"."""
-    if comparison.refused:
-        return "bad"
-    return "good" if comparison.standing is Standing.HELD else "unsure"
 
 
 def is_drift_alone(comparison: Comparison) -> bool:

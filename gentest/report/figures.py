@@ -19,7 +19,7 @@ WORDS = {
     Verdict.UNDECIDED: "undecided",
     Verdict.ERROR: "error",
 }
-_BADNESS = (Verdict.ERROR, Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE)
+_VERDICTS = (Verdict.ERROR, Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE)
 
 
 def verdict(result: Result) -> str:
@@ -134,13 +134,8 @@ def standing(gate: Gate) -> str:
     return gate.standing.value if gate.certified or gate.standing is not Standing.HELD else "not found further"
 
 
-def tone(result: Result) -> str:
-    """What a result means for its test: "good", "unsure" or "bad"."""
-    return "good" if result.passed else "unsure" if result.undecided else "bad"
-
-
-def badness(result: Result) -> tuple[int, int, int]:
-    """A key that sorts the worst results first: what fails, what is undecided, what passes."""
+def severity(result: Result) -> tuple[int, int, int]:
+    """A key that sorts the worst results first: by outcome, then by verdict, then by standing."""
     standings = (Standing.REGRESSED, Standing.UNDECIDED, Standing.HELD)
     standing = len(standings) if result.gate is None else standings.index(result.gate.standing)
-    return ("bad", "unsure", "good").index(tone(result)), _BADNESS.index(result.verdict), standing
+    return result.outcome.severity, _VERDICTS.index(result.verdict), standing

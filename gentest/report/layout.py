@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
+from gentest.results.outcome import Outcome
+
 WIDEST = 100
 NARROWEST = 60
 ELLIPSIS = "…"
@@ -13,10 +15,10 @@ _TIED = "\x00"
 
 @dataclass(frozen=True)
 class Line:
-    """A line, and what it means where a terminal has colours: "good", "bad", "unsure" or nothing."""
+    """A line of text, and the outcome that colours it in a terminal that has colours."""
 
     text: str
-    tone: str = ""
+    outcome: Outcome | None = None
 
 
 def columns() -> int:

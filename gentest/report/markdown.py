@@ -10,10 +10,10 @@ from gentest._support.printable import printable
 from gentest.report import certainty, comparison, figures, terminal
 from gentest.report.numbers import needed_odds, odds
 from gentest.results.comparison import Comparison, Standing
+from gentest.results.outcome import Outcome
 from gentest.results.result import Document, Result
 
-SIGNS = {Standing.HELD: "✅", Standing.REGRESSED: "❌", Standing.UNDECIDED: "⚠️"}
-TONES = {"good": "✅", "unsure": "⚠️", "bad": "❌"}
+SIGNS = {Outcome.PASSED: "✅", Outcome.UNDECIDED: "⚠️", Outcome.FAILED: "❌", Outcome.ERROR: "❌"}
 MOST_BYTES = 900_000
 """GitHub takes one MiB of a step, and shows nothing of a page that is longer."""
 
@@ -21,7 +21,7 @@ MOST_BYTES = 900_000
 def page(document: Document) -> str:
     """The gate first where there is one, then every property, and folded below all that was decided of what failed."""
     session = document.session
-    ordered = sorted(document.results, key=figures.badness)
+    ordered = sorted(document.results, key=figures.severity)
     lines = [*(_gate(document.gate) if document.gate is not None else []), "### gentest", ""]
     if partial := terminal.unfinished(document.interrupted, document.unchecked):
         lines += [f"❌ {_cell(partial)}", ""]
@@ -47,7 +47,7 @@ def _failure(result: Result, document: Document) -> list[str]:
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     on = f" on {result.checkpoint}" if result.checkpoint else ""
     title = escape(" ".join(f"{result.test}{on}: {result.property}".split()), quote=False)
-    summary = f"<details><summary>{TONES[figures.tone(result)]} {title}</summary>"
+    summary = f"<details><summary>{SIGNS[result.outcome]} {title}</summary>"
     return [summary, "", f"{fence}text", *text.splitlines(), fence, "", "</details>", ""]
 
 
@@ -65,13 +65,12 @@ def _command(result: Result, document: Document) -> str:
 
 
 def _gate(found: Comparison) -> list[str]:
-    sign = "❌" if comparison.is_drift_alone(found) else SIGNS[found.standing]
-    lines = [f"### Gate: {sign} {comparison.word(found)}", ""]
+    lines = [f"### Gate: {SIGNS[found.outcome]} {comparison.word(found)}", ""]
     lines += [f"{_cell(comparison.total(found))}, against {_cell(found.baseline)} ({_cell(found.blessed)})", ""]
     lines += ["| | test | property | baseline | candidate | probes | lost / won | evidence |", "|---" * 8 + "|"]
     for compared in found.properties:
         gate = compared.gate
-        sign = f"{SIGNS[gate.standing]} {figures.standing(gate)}"
+        sign = f"{SIGNS[gate.standing.outcome]} {figures.standing(gate)}"
         on = f" on {_cell(compared.checkpoint)}" if compared.checkpoint else ""
         names = f"{_cell(compared.test)}{on} | {_cell(compared.property)}"
         if not gate.probes:
@@ -96,7 +95,7 @@ def _row(result: Result) -> str:
     said = [figures.verdict(result), figures.probes(result), figures.measure(result), figures.seconds(result)]
     verdict, *numbers = (_cell(text) for text in said)
     names = f"{_cell(result.test)}{on} | {_cell(result.property)}"
-    return f"| {TONES[figures.tone(result)]} {verdict} | {names} | {' | '.join(numbers)} |"
+    return f"| {SIGNS[result.outcome]} {verdict} | {names} | {' | '.join(numbers)} |"
 
 
 def _cell(text: str) -> str:

@@ -18,18 +18,17 @@ from markupsafe import Markup
 from gentest.report import certainty, charts, comparison, figures, ranking
 from gentest.report.images import folder_name
 from gentest.report.terminal import unfinished
-from gentest.report.view import OUTCOMES, Frames, View, frames_of, numbers, pairs, view_of
-from gentest.results.comparison import Comparison, Standing
+from gentest.report.view import Frames, View, frames_of, numbers, pairs, view_of
+from gentest.results.comparison import Comparison
+from gentest.results.outcome import Outcome
 from gentest.results.result import Document, Result
 from gentest.results.shown import Shown, Strip
-
-STANDINGS = {Standing.HELD: "passed", Standing.REGRESSED: "failed", Standing.UNDECIDED: "undecided"}
 
 
 def page(document: Document, *, at: str) -> str:
     """The whole page of a run that ended `at` some time."""
     views = _views(document)
-    counts = {outcome: sum(view.outcome == outcome for view in views) for outcome in OUTCOMES}
+    counts = {outcome.value: sum(view.outcome == outcome.value for view in views) for outcome in Outcome}
     tests: dict[str, list[View]] = {}
     for view in views:
         tests.setdefault(view.result.test, []).append(view)
@@ -40,7 +39,7 @@ def page(document: Document, *, at: str) -> str:
         .render(
             document=document,
             at=at,
-            views=sorted(views, key=lambda view: (OUTCOMES.index(view.outcome), view.place)),
+            views=sorted(views, key=lambda view: (view.result.outcome.severity, view.place)),
             tests=tests,
             counts=counts,
             bar=charts.shares([(outcome, n) for outcome, n in counts.items()]),
@@ -48,7 +47,7 @@ def page(document: Document, *, at: str) -> str:
             gate=gate,
             gate_rows=_gate_rows(gate, views) if gate is not None else [],
             gate_total=comparison.counts(gate) if gate is not None else "",
-            gate_kind="passed" if gate is None else "failed" if gate.refused else STANDINGS[gate.standing],
+            gate_kind="passed" if gate is None else gate.outcome.value,
             gate_word="" if gate is None else comparison.word(gate),
             drifts=[comparison.describe(drift) for drift in gate.drifted] if gate is not None else [],
             without_drift=comparison.seen(gate) if gate is not None and not gate.drifted else "",
@@ -123,7 +122,7 @@ def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, 
     anchors = {(v.result.test, v.result.property, v.result.checkpoint): v.anchor for v in views}
     return [
         (
-            STANDINGS[compared.gate.standing],
+            compared.gate.standing.outcome.value,
             figures.standing(compared.gate),
             compared.test + (f" on {compared.checkpoint}" if compared.checkpoint else ""),
             compared.property,

@@ -11,7 +11,8 @@ from math import log
 
 from gentest.report import numbers
 from gentest.report.numbers import bounds, needed_odds, odds, threshold
-from gentest.results.result import WORST_FIRST, Distribution, Invariant, Radius, Rate, Verdict
+from gentest.results.outcome import RATE_VERDICTS
+from gentest.results.result import Distribution, Invariant, Radius, Rate, Verdict
 
 SHOWN = 10
 
@@ -22,7 +23,7 @@ def rate(rate: Rate) -> str:
     >>> print(rate(Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2)))
     holds for at least 93 % of probes (0.95 less slack 0.02): 80 of 80 pass, 100 % [93 %, 100 %], each end 99 %
     """
-    weakest = min(rate.arms, key=lambda arm: WORST_FIRST.index(arm.verdict), default=rate)
+    weakest = min(rate.arms, key=lambda arm: RATE_VERDICTS.index(arm.verdict), default=rate)
     if rate.verdict is not weakest.verdict:  # what decides is how the rates compare
         said = "rates may differ" if rate.verdict is Verdict.UNDECIDED else "rates differ"
         return f"{said} between priors: " + "; ".join(invariant(found, rate) for found in rate.invariant)
@@ -129,7 +130,7 @@ def brief(rate: Rate) -> str:
 
 def certified(rate: Rate) -> str:
     """What is certified of a rate, or of each of several: at least so much, less than so much, or nothing."""
-    verdict = min((arm.verdict for arm in rate.arms), key=WORST_FIRST.index, default=rate.verdict)
+    verdict = min((arm.verdict for arm in rate.arms), key=RATE_VERDICTS.index, default=rate.verdict)
     asked, certifies = threshold(rate.p0), threshold(rate.p0 - rate.slack)
     if verdict is Verdict.HOLDS:
         return f"certified at {certifies}"

@@ -46,13 +46,13 @@ def table(
     """
     if not results:
         return []
-    ordered = sorted(results, key=figures.badness)
+    ordered = sorted(results, key=figures.severity)
     columns = _chosen(ordered, width)
     widths = _widths(columns, ordered, width)
     lines = [Line(_row([column.head for column in columns], columns, widths))]
     for result in ordered:
         texts = [column.text(result) for column in columns]
-        lines.append(Line(_row(texts, columns, widths), figures.tone(result)))
+        lines.append(Line(_row(texts, columns, widths), result.outcome))
         cut = any(cells(t) > w for t, w, column in zip(texts, widths, columns, strict=True) if column.name)
         notes = [_full_name(result)] if verbose and cut else []
         notes += [] if explained(result) else _notes(result, replay, verbose=verbose)

@@ -14,8 +14,6 @@ from gentest.results.comparison import Standing
 from gentest.results.result import Counterexample, Result, Verdict
 from gentest.results.shown import Shown, Strip
 
-OUTCOMES = ("failed", "error", "undecided", "passed")
-"""What a result does to its test, the worst first."""
 CURVES = 8
 """Curves under a strip: of more, the terminal's text has the figures."""
 LONGEST = 20_000
@@ -99,13 +97,6 @@ class View:
         return tuple(figure for figure in found if figure[1])
 
 
-def outcome(result: Result) -> str:
-    """Whether a result failed, is an error, is undecided or passed."""
-    if result.verdict is Verdict.ERROR:
-        return "error"
-    return "passed" if result.passed else "undecided" if result.undecided else "failed"
-
-
 def view_of(result: Result, place: int, anchor: str, tolerance: Sequence[float]) -> View:
     shown = result.shown or Shown()
     command = shown.command
@@ -113,7 +104,7 @@ def view_of(result: Result, place: int, anchor: str, tolerance: Sequence[float])
         result=result,
         place=place,
         anchor=anchor,
-        outcome=outcome(result),
+        outcome=result.outcome.value,
         headline=_clipped(terminal.headline(result).removeprefix(f"{result.property}: ")),
         looks=_looks(result, shown),
         change=_change(result, shown),

@@ -11,18 +11,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gentest.errors import InvalidArgument
+from gentest.results.outcome import Outcome
+from gentest.results.outcome import Standing as Standing
 from gentest.results.records import Confidence, Count, Evidence, Packed, Scale, Seed, Spread, Tolerance, Wrong, unpack
-
-
-class Standing(str, Enum):
-    """How a candidate stands to the baseline, in one property or in all."""
-
-    HELD = "held"
-    """Its rate has not fallen by the tolerance: certified. A distribution was only not found further (`certified`)."""
-    REGRESSED = "regressed"
-    """Its rate has fallen: certified, among all claims."""
-    UNDECIDED = "undecided"
-    """The baseline's probes are spent, or the baseline does not have the property."""
 
 
 class OnUndecided(str, Enum):
@@ -221,6 +212,11 @@ class Comparison:
         """Whether the candidate is refused: it regressed; or where drift is enough, it drifted or could not be seen."""
         drifts = bool(self.drifted or self.uncompared)
         return self.standing is Standing.REGRESSED or (self.terms.drift == OnDrift.FAIL and drifts)
+
+    @builtins.property
+    def outcome(self) -> Outcome:
+        """What the whole comparison means for the candidate."""
+        return Outcome.FAILED if self.refused else self.standing.outcome
 
     @builtins.property
     def drifted(self) -> tuple[Drift, ...]:

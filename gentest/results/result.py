@@ -12,34 +12,17 @@ from enum import Enum
 from typing import Any
 
 from gentest.errors import InvalidArgument
-from gentest.results.comparison import Comparison, Gate, Sample, Standing
+from gentest.results.comparison import Comparison, Gate, OnUndecided, Sample
 from gentest.results.counterexample import Counterexample as Counterexample
 from gentest.results.counterexample import Moved as Moved
+from gentest.results.outcome import RATE_VERDICTS, Outcome, Standing
+from gentest.results.outcome import Verdict as Verdict
 from gentest.results.records import Chance, Confidence, Count, Evidence, Seconds, Seed, Share, read_record
 from gentest.results.shown import Shown
 
 SCHEMA = 2
 MOST_CHECKPOINTS = 1_000
 """Of one run: whatever would refuse a candidate is looked at on each of them."""
-
-
-class Verdict(str, Enum):
-    """What a check came to."""
-
-    VIOLATED = "violated"
-    """A counterexample was found and confirmed; of a property at a rate, the rate was refuted."""
-    NO_COUNTEREXAMPLE = "no_counterexample"
-    """Every probe that was tried holds; says nothing of how often it holds elsewhere."""
-    HOLDS = "holds"
-    """A rate was certified, less its slack."""
-    UNDECIDED = "undecided"
-    """The budget of probes was spent before a rate was certified or refuted."""
-    ERROR = "error"
-    """Nothing was decided: the generator, an attribute or the property itself failed."""
-
-
-WORST_FIRST = (Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS)
-"""Of several rates, which decides the whole."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +82,7 @@ class Rate:
 
     def misfit(self) -> str:
         """A verdict that no rate has."""
-        return "" if self.verdict in WORST_FIRST else f"no rate is {self.verdict.value}"
+        return "" if self.verdict in RATE_VERDICTS else f"no rate is {self.verdict.value}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +105,7 @@ class Invariant:
 
     def misfit(self) -> str:
         """A verdict that no comparison of two rates has."""
-        return "" if self.verdict in WORST_FIRST else f"no comparison of rates is {self.verdict.value}"
+        return "" if self.verdict in RATE_VERDICTS else f"no comparison of rates is {self.verdict.value}"
 
 
 @dataclass(frozen=True)
@@ -297,11 +280,20 @@ class Result:
         return absolute and (self.gate is None or self.gate.standing is Standing.HELD)
 
     @builtins.property
+    def outcome(self) -> Outcome:
+        """What the result means for its test: its verdict and its standing together."""
+        if self.verdict is Verdict.ERROR:
+            return Outcome.ERROR
+        if self.passed:
+            return Outcome.PASSED
+        refuted = self.verdict is Verdict.VIOLATED and not self.left_to_gate
+        regressed = self.gate is not None and self.gate.standing is Standing.REGRESSED
+        return Outcome.FAILED if refuted or regressed else Outcome.UNDECIDED
+
+    @builtins.property
     def undecided(self) -> bool:
         """Whether nothing speaks against the property, and too little for it."""
-        refuted = self.verdict in (Verdict.VIOLATED, Verdict.ERROR) and not self.left_to_gate
-        regressed = self.gate is not None and self.gate.standing is Standing.REGRESSED
-        return not (self.passed or refuted or regressed)
+        return self.outcome is Outcome.UNDECIDED
 
     def to_json(self, *, shown: bool = False) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads; `shown` adds what a report draws."""
@@ -385,6 +377,21 @@ class Document:
     """The tests that were to be checked and were not, or not all of them."""
     family: Family | None = None
     """How sure all verdicts are together; None where nothing statistical was decided."""
+
+    @builtins.property
+    def outcome(self) -> Outcome:
+        """What the run came to; a gate decides in place of undecided results, and a partial run passes nothing."""
+        results = Outcome.worst(result.outcome for result in self.results)
+        if results in (Outcome.FAILED, Outcome.ERROR):
+            return results
+        if self.gate is not None and self.gate.refused:
+            return Outcome.FAILED
+        if self.interrupted or self.unchecked:
+            return Outcome.UNDECIDED
+        if self.gate is None:
+            return results
+        excused = self.gate.terms.undecided is OnUndecided.WARN and not self.gate.missing
+        return Outcome.PASSED if excused else self.gate.outcome
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads: schema and version first."""

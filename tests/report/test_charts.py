@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import charts
-from gentest.results.result import WORST_FIRST, Verdict
+from gentest.results.outcome import RATE_VERDICTS
+from gentest.results.result import Verdict
 from gentest.results.shown import Histogram, Rays, Trace
 from tests.helpers.drawn import HISTOGRAM, RATE, TRACE
 
@@ -59,7 +60,7 @@ def test_what_leaves_the_range_of_the_ends_stands_out() -> None:
     assert not of_class(parsed(charts.curve(values, range(5), width=500, cell=90, gap=4, path=False)), "out")
 
 
-@pytest.mark.parametrize("verdict", WORST_FIRST)
+@pytest.mark.parametrize("verdict", RATE_VERDICTS)
 def test_a_rate_is_drawn_with_its_bounds(verdict: Verdict) -> None:
     """The line has a point for each look, the band is around it, and both thresholds are named.
 

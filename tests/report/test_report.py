@@ -14,6 +14,7 @@ from gentest.report.layout import Line
 from gentest.report.numbers import interval, odds, percent, threshold
 from gentest.report.table import table
 from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
+from gentest.results.outcome import Outcome
 from gentest.results.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Verdict
 from tests.helpers import handmade
 from tests.helpers.handmade import outcomes, result
@@ -174,7 +175,7 @@ def test_each_property_is_said_once() -> None:
     ]
     assert comparison.lines(compared(GATE, WORSE)) == [
         Line("against blessed.json (blessed by ann)"),
-        Line("gate: regressed (1 held, 1 regressed; tolerance 0.05, 3 claims)", "bad"),
+        Line("gate: regressed (1 held, 1 regressed; tolerance 0.05, 3 claims)", Outcome.FAILED),
     ]
 
 
@@ -208,7 +209,7 @@ def test_what_drifted_and_what_is_missing_is_shown() -> None:
         "gate: undecided (1 held, 2 not looked at, 1 drifted; tolerance 0.05, 3 claims)",
     ]
     without = comparison.lines(compared(GATE, drifts=(DISTRIBUTION,)))
-    assert Line("drift      not found in distribution in pixels()", "good") in without
+    assert Line("drift      not found in distribution in pixels()", Outcome.PASSED) in without
 
 
 # the ranking

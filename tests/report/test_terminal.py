@@ -14,6 +14,7 @@ from gentest.report.junit import properties
 from gentest.report.layout import cells, columns, padded, shortened, wrapped
 from gentest.report.table import table
 from gentest.results.comparison import Gate, Standing
+from gentest.results.outcome import Outcome
 from gentest.results.result import Attack, Counterexample, Distribution, Margins, Rate, Result, Verdict
 
 NAMES = st.text(st.sampled_from("ab 笑[](),=…\n\t'"), min_size=1, max_size=150)
@@ -124,7 +125,9 @@ def test_the_worst_comes_first() -> None:
     assert [next(word for word in name if word).strip() for name in names] == [
         f"{kind}{i}" for kind in ("error", "violated", "undecided", "holds", "no_counterexample") for i in (1, 2)
     ]
-    assert [line.tone for line in lines if line.tone] == ["bad"] * 4 + ["unsure"] * 2 + ["good"] * 4
+    assert [line.outcome for line in lines if line.outcome] == (
+        [Outcome.ERROR] * 2 + [Outcome.FAILED] * 2 + [Outcome.UNDECIDED] * 2 + [Outcome.PASSED] * 4
+    )
 
 
 def test_a_file_is_named_where_there_are_several() -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from gentest.errors import InvalidArgument
 from gentest.results.comparison import Embedded, Gate, Look, Sample, Standing
+from gentest.results.outcome import RATE_VERDICTS
 from gentest.results.records import pack
 from gentest.results.result import (
     SCHEMA,
-    WORST_FIRST,
     Counterexample,
     Document,
     Margins,
@@ -61,7 +61,7 @@ RESULTS = st.builds(
     generator=st.text(),
     replayed=st.booleans(),
     rate=st.none()
-    | st.builds(Rate, st.sampled_from(WORST_FIRST), *[SHARES] * 3, *[COUNTS] * 3, *[SHARES] * 2, *[NUMBERS] * 2),
+    | st.builds(Rate, st.sampled_from(RATE_VERDICTS), *[SHARES] * 3, *[COUNTS] * 3, *[SHARES] * 2, *[NUMBERS] * 2),
     gate=st.none() | st.builds(Gate, st.sampled_from(Standing), st.text(), st.text(), *[COUNTS] * 6, *[EVIDENCE] * 3),
     sample=st.none()
     | st.builds(

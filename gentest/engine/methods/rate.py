@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.properties.definition import AtRate, RateInvariance
-from gentest.results.result import WORST_FIRST, Invariant, Rate, Verdict
+from gentest.results.outcome import RATE_VERDICTS
+from gentest.results.result import Invariant, Rate, Verdict
 from gentest.stats.invariance import compare_priors
 from gentest.stats.rates import RateDecision, RateTest
 
@@ -51,11 +52,11 @@ def decide(
         for walk in asked:
             walk.take(min(block, budget - walk.drawn), budget)
     rates = [walk.rate(name, goal, budget) for name, walk in walks.items()]
-    whole = min(rates, key=lambda rate: (WORST_FIRST.index(rate.verdict), rate.passes / max(rate.probes, 1)))
+    whole = min(rates, key=lambda rate: (RATE_VERDICTS.index(rate.verdict), rate.passes / max(rate.probes, 1)))
     if len(rates) == 1:
         return whole
     verdicts = [whole.verdict, *(c.verdict for c in compared.values())]
-    verdict = min(verdicts, key=WORST_FIRST.index)
+    verdict = min(verdicts, key=RATE_VERDICTS.index)
     certified = whole.certified if verdict is Verdict.HOLDS else None
     return replace(whole, verdict=verdict, certified=certified, arms=tuple(rates), invariant=tuple(compared.values()))
 
