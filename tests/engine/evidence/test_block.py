@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
 import gentest
-from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
-from gentest.engine.evidence.store import FILE, Store
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.families import points, segments
 from gentest.probes.probe import independent
-from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 from tests.helpers import zoo
-
-
-class Counting:
-    """An attribute, or a generator's function, that remembers the sizes of its batches."""
-
-    def __init__(self, function: object = gentest.brightness()) -> None:
-        self.function = function
-        self.sizes: list[int] = []
-
-    def __call__(self, x: Tensor) -> Tensor:
-        self.sizes.append(len(x))
-        return self.function(x)  # type: ignore[operator,no-any-return]
+from tests.helpers.counting import Counting, checked, fold, without_costs
 
 
 def context(**values: object) -> Context:
@@ -110,117 +93,6 @@ def test_the_batch_follows_the_size_of_outputs() -> None:
     assert context(batch_size=3).batch_size == 3
 
 
-# --- on disk
-
-
-def checked(
-    folder: Path | None, function: Counting, property: gentest.Property, *, seed: int = 0, **values: object
-) -> Result:
-    generator = gentest.Generator(function, latent=gentest.Normal(8), output_range=zoo.UNIT)
-    cache = None if folder is None else str(folder)
-    all_values = Values(device="cpu", examples=40, budget=400, seed=seed, cache=cache, **values)  # type: ignore[arg-type]
-    return check(Question(property.definition), generator, Context(all_values), all_values)
-
-
-def plain(result: Result) -> Result:
-    from dataclasses import replace
-
-    return replace(result, images=0, generator_calls=0, seconds=0.0)
-
-
-def fold(z: Tensor) -> Tensor:
-    return zoo.images(z[:, :2].mean(1).abs().tanh())
-
-
-PROPERTIES = [
-    gentest.between(gentest.brightness(), tolerance=0.3),
-    gentest.between(gentest.brightness(), tolerance=gentest.sd(1)).at_rate(0.5),
-    gentest.continuous(tolerance=0.5),
-    gentest.responsive(at_least=1e-6),
-    gentest.well_formed(),
-    gentest.reproducible(),
-    gentest.monotone(gentest.contrast(), tolerance=1.0),
-]
-
-
-@pytest.mark.parametrize("property", PROPERTIES, ids=str)
-def test_a_known_generator_is_not_evaluated_again(tmp_path: Path, property: gentest.Property) -> None:
-    """The second run makes only examined samples and those of its audit, and comes to the same."""
-    without = checked(None, Counting(fold), property)
-    cold = checked(tmp_path, Counting(fold), property)
-    warm = checked(tmp_path, Counting(fold), property)
-    assert without.verdict is not Verdict.ERROR
-    assert plain(without) == plain(cold) == plain(warm)
-    assert warm.audit is not None
-    assert warm.audit.reused >= 16  # besides, rows of the batch that is examined
-    assert warm.images - warm.audit.images <= 16 + 22 + 16  # samples, examined twice; where outputs have no unit, those
-    assert warm.audit.images <= 2 * 24 + (6 * 16 if property.name == "reproducible" else 0)
-
-
-def test_other_code_of_the_same_weights_is_another_generator(tmp_path: Path) -> None:
-    """Nothing of the one is taken for the other's."""
-    first = checked(tmp_path, Counting(fold), PROPERTIES[0])
-    other = Counting(lambda z: zoo.images(z[:, 0].sigmoid()))
-    assert plain(checked(tmp_path, other, PROPERTIES[0])) == plain(checked(None, other, PROPERTIES[0]))
-    assert sum(other.sizes) > 40 * 9
-    assert first.counterexample != checked(tmp_path, other, PROPERTIES[0]).counterexample
-
-
-def test_a_function_of_the_users_is_measured_anew(tmp_path: Path) -> None:
-    """Nothing says whether it is still the same."""
-    attribute = Counting()
-    for _ in range(2):
-        checked(tmp_path, Counting(fold), gentest.between(attribute, tolerance=0.3))
-    assert sum(attribute.sizes) >= 2 * 40 * 9
-
-
-@pytest.mark.parametrize("how", ["values", "checksums", "file", "no folder", "no file"])
-def test_a_broken_cache_changes_nothing(tmp_path: Path, how: str) -> None:
-    """What is not whole is measured anew; a folder that is none is done without."""
-    folder = tmp_path / "cache"
-    good = checked(folder, Counting(fold), PROPERTIES[0])
-    path = folder / FILE
-    if how in ("values", "checksums"):
-        with sqlite3.connect(path) as database:
-            rows = database.execute("SELECT of, probe, value FROM rows").fetchall()
-            assert rows
-            broken = [
-                (value[:-1] + bytes([value[-1] ^ 1]) if how == "values" else b"\0" * 3, of, probe)
-                for of, probe, value in rows
-            ]
-            database.executemany("UPDATE rows SET value = ? WHERE of = ? AND probe = ?", broken)
-        database.close()
-    elif how == "file":
-        for file in folder.iterdir():
-            file.unlink()
-        path.write_bytes(b"no database" * 1000)
-    elif how == "no folder":
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
-        folder.write_text("no folder")
-    else:
-        path.unlink()
-        path.mkdir()
-    again = checked(folder, Counting(fold), PROPERTIES[0])
-    assert plain(again) == plain(good)
-    assert again.images >= 40 * 9
-
-
-def test_rows_of_one_are_never_anothers(tmp_path: Path) -> None:
-    """An address is part of what is checked, so a row that was moved is not taken for what it is not."""
-    store, probes = Store(tmp_path), independent(1, 0, 3)
-    store.keep("a", probes, torch.rand(3, 2).numpy())
-    with sqlite3.connect(tmp_path / FILE) as database:
-        database.execute("UPDATE rows SET of = 'b'")
-    database.close()
-    assert store.rows("b", probes) is None
-    store.close()
-
-
-# --- screening
-
-
 class Lower:
     """A feature that is a little wrong in a lower precision."""
 
@@ -286,9 +158,9 @@ def test_a_lower_precision_decides_nothing_that_it_could_mistake(error: float, r
 
 def test_what_cannot_be_had_in_a_lower_precision_is_measured_in_full() -> None:
     """No probe is looked at twice, and the result claims no screening."""
-    function = Counting(fold)
-    full = checked(None, Counting(fold), PROPERTIES[0])
-    low = checked(None, function, PROPERTIES[0], precision="bf16")
-    assert plain(full) == plain(low)
+    function, between = Counting(fold), gentest.between(gentest.brightness(), tolerance=0.3)
+    full = checked(None, Counting(fold), between)
+    low = checked(None, function, between, precision="bf16")
+    assert without_costs(full) == without_costs(low)
     assert low.screening is None
     assert low.images == full.images
