@@ -1,4 +1,4 @@
-"""The command `gentest doctor`: looks, says, and ends with 1 where something stops a run."""
+"""The command `gentest doctor`: find what would stop a run, and say how to fix it."""
 
 from __future__ import annotations
 
@@ -8,129 +8,106 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
-from gentest.cli.doctor_checks import AUTOLOAD, NOTE, PROBLEM, Finding, installed
+from gentest._support.printable import printable
+from gentest.cli import child
+from gentest.cli.doctor_checks import AUTOLOAD, Finding, State, installed
 from gentest.errors import InvalidArgument
-
-SECONDS = 300
-PYTEST = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.console_main())"
-"""As the command `pytest`, which finds no module by the current folder."""
-MARK = "EDIT:"
-"""What `gentest init` leaves where a person has to write something."""
-UNWRITTEN = ("NotImplementedError", "=...")
-
 
 HELP = "find what would stop a run: versions, device, CLIP's weights, caches, other plugins"
 DESCRIPTION = (
-    "Looks at what is installed and lets pytest collect the tests of a folder, running none. "
-    "Arguments after -- go to pytest: those that you run it with."
+    "Checks what is installed and lets pytest collect the tests of a folder, without running any. "
+    "Arguments after -- go to pytest: give those that you run it with."
 )
+SECONDS = 300
+"""Time limit of collecting the tests."""
+EDIT = "EDIT:"
+"""Marks a line of a conftest.py that `gentest init` leaves to the user; the code to replace stands below it."""
+UNWRITTEN = ("NotImplementedError", "...")
+"""Code below such a mark that nobody has replaced yet."""
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: .")
-    parser.add_argument("--clip", metavar="MODEL[:PRETRAINED]", help="as --gentest-clip: are its weights here?")
+    parser.add_argument("--clip", metavar="MODEL[:PRETRAINED]", help="as --gentest-clip: look for its weights")
     parser.add_argument("--device", metavar="DEVICE", help="as --gentest-device")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def run(given: argparse.Namespace, rest: Sequence[str]) -> int:
-    """Prints what was found; exit status 1 where something stops a run, else 0."""
-    if not given.folder.exists():
-        raise InvalidArgument.expected("a folder, or a test file", "FOLDER", str(given.folder))
+def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Print the findings, and return 1 if something stops a run, else 0."""
+    if not options.folder.exists():
+        raise InvalidArgument.expected("a folder, or a test file", "FOLDER", str(options.folder))
     findings = installed()
-    if not any(f.state == PROBLEM for f in findings if f.about in ("gentest", "torch", "pytest")):
-        arguments = [
-            word for name in ("clip", "device") if (v := getattr(given, name)) for word in (f"--gentest-{name}", v)
-        ]
-        findings += _of_pytest(given.folder, [*arguments, *rest])
-    findings += _unwritten(given.folder)
-    broken = any(f.state == PROBLEM for f in findings)
-    if given.json:
-        said = {"well": not broken, "findings": [f.to_json() for f in findings]}
-        sys.stdout.write(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    if not any(f.state is State.PROBLEM for f in findings if f.about in ("gentest", "torch", "pytest")):
+        flags = {"--gentest-clip": options.clip, "--gentest-device": options.device}
+        arguments = [word for flag, value in flags.items() if value for word in (flag, value)]
+        findings += _collected(options.folder, [*arguments, *rest])
+    findings += _unwritten(options.folder)
+    well = all(f.state is not State.PROBLEM for f in findings)
+    if options.json:
+        document = {"well": well, "findings": [f.to_json() for f in findings]}
+        sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write("\n".join(table(findings)) + "\n")
-    return 1 if broken else 0
+        sys.stdout.write(printable("\n".join(table(findings))) + "\n")
+    return 0 if well else 1
 
 
-def _of_pytest(folder: Path, rest: Sequence[str]) -> list[Finding]:
-    """What pytest itself finds there, in a process of its own; and how that ended, where it broke."""
-    with tempfile.TemporaryDirectory() as scratch:
-        answer = Path(scratch, "answer.json")
-        command = [sys.executable, "-c", PYTEST]
-        if os.environ.get(AUTOLOAD):
-            command += ["-p", "gentest.plugin"]
-        command += ["-p", "gentest.cli.doctor_run", "--gentest", "--collect-only", "-q"]
-        command += ["--gentest-examine", str(answer), str(folder), *rest]
-        try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-                encoding="utf-8",
-                errors="replace",
-                timeout=SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            said = f"collecting the tests of {folder} took more than {SECONDS} seconds"
-            return [Finding("pytest", PROBLEM, said, "load models in fixtures, not where a module is imported")]
-        said = answer.read_text(encoding="utf-8") if answer.exists() else "{}"
-    value = json.loads(said)
-    findings = [Finding.from_json(f) for f in value.get("findings", [])]
-    if not value.get("whole"):
-        findings.append(_broken(done, ["--gentest", str(folder), *rest]))
+def table(findings: Sequence[Finding]) -> list[str]:
+    """A line for each finding, with the fix below it, and a line that counts them."""
+    width = max((len(f.about) for f in findings), default=0)
+    lines = []
+    for f in findings:
+        lines.append(f"{f.state.value:<7}  {f.about:<{width}}  {f.said}".rstrip())
+        if f.do:
+            lines.append(f"{'':<7}  {'':<{width}}  -> {f.do}")
+    problems, notes = (sum(f.state is state for f in findings) for state in (State.PROBLEM, State.NOTE))
+    summary = {0: "nothing stops a run", 1: "a problem stops a run"}.get(problems, f"{problems} problems stop a run")
+    return [*lines, summary + {0: "", 1: "; 1 note"}.get(notes, f"; {notes} notes")]
+
+
+def _collected(folder: Path, rest: Sequence[str]) -> list[Finding]:
+    """The findings of a pytest that collects the tests in a child process."""
+    loaded = ["-p", "gentest.plugin"] if os.environ.get(AUTOLOAD) else []
+    arguments = [*loaded, "--gentest", "--collect-only", "-q", str(folder), *rest]
+    try:
+        reply = child.call("gentest.cli.doctor_run:examine", arguments, seconds=SECONDS, stderr=subprocess.STDOUT)
+    except child.ChildFailed as error:
+        fix = "load models in fixtures, not where a module is imported"
+        return [Finding("pytest", State.PROBLEM, f"collecting the tests of {folder}: {error}", fix)]
+    findings = [Finding.from_json(value) for value in reply.value["findings"]]
+    if not reply.value["finished"]:
+        findings.append(_failure(reply.value["status"], reply.output, ["--gentest", str(folder), *rest]))
     return findings
 
 
-def _broken(done: subprocess.CompletedProcess[str], arguments: Sequence[str]) -> Finding:
-    """Pytest did not come as far as to collect anything: its own words, and what is known of them."""
-    lines = [line for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
+def _failure(status: object, output: str, arguments: Sequence[str]) -> Finding:
+    """A pytest that failed before it collected anything, in its own words."""
+    lines = [line for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR", "E  ", "INTERNALERROR> pytest"))] or lines[-1:]
     if any("argument" in line for line in lines):
         errors = [line.partition("error: ")[2] for line in lines if ": error: " in line] or errors
-    said = errors[0].removeprefix("ERROR:").removeprefix("INTERNALERROR>").strip() if errors else "it said nothing"
-    do = f"see pytest {shlex.join(arguments)}"
-    if "asyncio_default_fixture_loop_scope" in done.stderr + done.stdout:
-        do = "warnings are errors here: set asyncio_default_fixture_loop_scope = function in the ini file"
-    elif "unrecognized arguments: --gentest" in done.stderr + done.stdout:
-        do = "the plugin is not loaded: is -p no:gentest in an ini file, or PYTEST_ADDOPTS?"
-    return Finding("pytest", PROBLEM, f"ends with exit status {done.returncode}: {said[:300]}", do)
+    said = errors[0].removeprefix("ERROR:").removeprefix("INTERNALERROR>").strip() if errors else "it printed nothing"
+    fix = f"run pytest {shlex.join(arguments)}"
+    if "asyncio_default_fixture_loop_scope" in output:
+        fix = "warnings are errors here: set asyncio_default_fixture_loop_scope = function in the ini file"
+    elif "unrecognized arguments: --gentest" in output:
+        fix = "the plugin is not loaded: look for -p no:gentest in an ini file or PYTEST_ADDOPTS"
+    return Finding("pytest", State.PROBLEM, f"ends with exit status {status}: {said[:300]}", fix)
 
 
 def _unwritten(folder: Path) -> list[Finding]:
-    """What `gentest init` left to a person, and nobody wrote yet."""
+    """The lines that `gentest init` left to the user, and that still have to be written."""
     path = (folder if folder.is_dir() else folder.parent) / "conftest.py"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return []
     return [
-        Finding("conftest.py", PROBLEM, f"{path}:{at + 1}: still to be written", line.partition(MARK)[2].strip())
-        for at, (line, below) in enumerate(pairwise(lines), 1)
-        if MARK in line and any(word in below or word in " ".join(lines[at : at + 3]) for word in UNWRITTEN)
+        Finding("conftest.py", State.PROBLEM, f"{path}:{at + 1}: still to be written", line.partition(EDIT)[2].strip())
+        for at, line in enumerate(lines, 1)
+        if EDIT in line and any(word in below for word in UNWRITTEN for below in lines[at : at + 3])
     ]
-
-
-def table(findings: Sequence[Finding]) -> list[str]:
-    """The findings as lines; what to do stands below what was seen."""
-    about = max((len(f.about) for f in findings), default=0)
-    lines = []
-    for f in findings:
-        lines.append(f"{f.state:<7}  {f.about:<{about}}  {f.said}".rstrip())
-        if f.do:
-            lines.append(f"{'':<7}  {'':<{about}}  -> {f.do}")
-    counts = {state: sum(f.state == state for f in findings) for state in (PROBLEM, NOTE)}
-    if counts[PROBLEM]:
-        said = "a problem stops a run" if counts[PROBLEM] == 1 else f"{counts[PROBLEM]} problems stop a run"
-    else:
-        said = "nothing stops a run"
-    notes = {0: "", 1: "; 1 note"}.get(counts[NOTE], f"; {counts[NOTE]} notes")
-    return [*lines, f"{said}{notes}"]

@@ -19,14 +19,15 @@ import pytest
 import gentest
 from gentest import cli
 from gentest.attributes.clip.loading import ClipSource
-from gentest.cli import doctor as command
-from gentest.cli import doctor_checks as installed
+from gentest.cli import child, doctor_checks, doctor_run
 from gentest.cli.doctor import table
-from gentest.cli.doctor_checks import NOTE, OK, PROBLEM, STATES, Finding, Run, conflicts
-from gentest.cli.doctor_run import fetch
+from gentest.cli.doctor_checks import Finding, PytestRun, State, conflicts, installed, requirements
+from gentest.cli.doctor_run import download_command
 
 for module in (*(m.name for m in pkgutil.walk_packages(gentest.__path__, "gentest.")), "open_clip", "huggingface_hub"):
     importlib.import_module(module)  # runs in this process find them loaded
+OK, NOTE, PROBLEM = (state.value for state in State)
+STATES = (OK, NOTE, PROBLEM)
 ROOT = Path(gentest.__file__).parents[1]
 CLIP = ROOT / "examples" / "fashion" / "clip"
 CONFTEST = """
@@ -82,12 +83,20 @@ def doctor(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
     monkeypatch.chdir(folder)
 
-    def here(words: list[str], **kept: Any) -> subprocess.CompletedProcess[str]:
-        done = pytester.runpytest_inprocess(*words[3:])
-        return subprocess.CompletedProcess(words, int(done.ret), done.stdout.str(), done.stderr.str())
+    def call(function: str, arguments: list[str], **limits: Any) -> child.Reply:
+        runs: list[pytest.RunResult] = []
+
+        def main(words: list[str], plugins: list[object]) -> int:
+            runs.append(pytester.runpytest_inprocess(*words, plugins=plugins))
+            return int(runs[-1].ret)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(doctor_run.pytest, "main", main)
+            value = doctor_run.examine(arguments)
+        return child.Reply(json.loads(json.dumps(value)), runs[0].stdout.str() + runs[0].stderr.str())
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(command.subprocess, "run", here)
+        monkeypatch.setattr(child, "call", call)
         status = cli.main(["doctor", *arguments])
         said = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, status, said.out, said.err)
@@ -268,7 +277,7 @@ def test_prompts_that_a_file_lacks(folder: Path, doctor: Doctor) -> None:
 def test_the_command_that_fetches_is_one_that_python_takes() -> None:
     """Of a model with a tag and of one of the hub."""
     for source in (ClipSource("a", "a", "a", ("ViT-B-32", "x")), ClipSource("a", "a", "a", ("hf-hub:a/b",))):
-        compile(fetch(source).partition('"')[2].rstrip('"'), "fetch", "exec")
+        compile(download_command(source).partition('"')[2].rstrip('"'), "fetch", "exec")
 
 
 # other plugins, caches
@@ -308,14 +317,14 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "count": ({"count": 2}, NOTE, "pytest-repeat"),
     "count, gated": ({"count": 2, "baseline": True}, PROBLEM, "names that the baseline does not have"),
     "workers on a GPU": ({"workers": 4, "on_cuda": True, "n_gpus": 1}, NOTE, "4 workers share one GPU"),
-    "warnings": ({"strict_warnings": True, "undecided": "warn"}, NOTE, "an undecided rate fails"),
+    "warnings": ({"strict_warnings": True, "undecided_warns": True}, NOTE, "an undecided rate fails"),
 }
 HARMLESS: list[dict[str, Any]] = [
     {"timeout": 3600.0},
     {"workers": 2},
     {"workers": 2, "on_cuda": True, "n_gpus": 2},
     {"strict_warnings": True},
-    {"undecided": "warn"},
+    {"undecided_warns": True},
     {"plugins": frozenset({"pytest-randomly", "pytest-cov", "pytest-asyncio"})},
 ]
 
@@ -324,8 +333,8 @@ HARMLESS: list[dict[str, Any]] = [
 def test_what_gets_in_the_way_is_said(name: str) -> None:
     """Each that was tried has its row, and says what to do."""
     changed, state, words = CONFLICTS[name]
-    (finding,) = conflicts(replace(Run(), **changed))
-    assert finding.state == state
+    (finding,) = conflicts(replace(PytestRun(), **changed))
+    assert finding.state.value == state
     assert words in finding.said
     assert finding.do
 
@@ -333,8 +342,8 @@ def test_what_gets_in_the_way_is_said(name: str) -> None:
 @pytest.mark.parametrize("changed", HARMLESS, ids=lambda changed: "-".join(changed))
 def test_what_does_not_get_in_the_way_is_not(changed: dict[str, Any]) -> None:
     """Nothing is said of plugins that are merely there."""
-    (finding,) = conflicts(replace(Run(), **changed))
-    assert finding.state == OK
+    (finding,) = conflicts(replace(PytestRun(), **changed))
+    assert finding.state is State.OK
 
 
 # what is installed
@@ -349,22 +358,26 @@ def test_what_is_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
         "tomli>=2; python_version < '3'",
         "ray>=1; extra == 'ray'",
     ]
-    by_name = {f.about: f for f in installed._needed(declared)}
+    by_name = {f.about: f for f in requirements(declared)}
     assert set(by_name) == {"numpy", "nonesuch-package", "pytest"}
-    assert [by_name[n].state for n in ("numpy", "nonesuch-package", "pytest")] == [PROBLEM, PROBLEM, OK]
+    assert [by_name[n].state.value for n in ("numpy", "nonesuch-package", "pytest")] == [PROBLEM, PROBLEM, OK]
     assert by_name["numpy"].do == "pip install 'numpy>=999'"
 
 
 def test_a_distribution_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """From a copy of the sources alone pytest does not know the plugin."""
-    monkeypatch.setattr(installed, "DISTRIBUTION", "nonesuch-distribution")
-    *_, finding = installed.installed()
-    assert (finding.state, finding.do) == (PROBLEM, "pip install nonesuch-distribution")
+    monkeypatch.setattr(doctor_checks, "DISTRIBUTION", "nonesuch-distribution")
+    *_, finding = installed()
+    assert (finding.state, finding.do) == (State.PROBLEM, "pip install nonesuch-distribution")
 
 
 def test_the_table_counts_and_says_what_to_do() -> None:
     """What to do stands below its row, and the last line says how many there are of each."""
-    rows = [Finding("a", OK, "well"), Finding("long", PROBLEM, "bad", "do this"), Finding("b", NOTE, "so so")]
+    rows = [
+        Finding("a", State.OK, "well"),
+        Finding("long", State.PROBLEM, "bad", "do this"),
+        Finding("b", State.NOTE, "so so"),
+    ]
     assert table(rows) == [
         "ok       a     well",
         "problem  long  bad",

@@ -28,7 +28,8 @@ from gentest._support.printable import in_one_line, printable, short_repr
 from gentest.attributes import distances
 from gentest.attributes.clip.loading import CONFIG, find, load
 from gentest.attributes.prompts import PromptCache
-from gentest.cli.doctor_run import _prompts
+from gentest.cli.doctor_checks import State
+from gentest.cli.doctor_run import prompts_finding
 from gentest.cli.init import looking, peeking
 from gentest.engine.evidence.store import FILE, Store, _checksum
 from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument
@@ -291,9 +292,8 @@ def test_halves_of_characters_are_kept_in_a_prompt_file(tmp_path: Path) -> None:
 def test_doctor_says_what_is_wrong_with_a_prompt_file(text: str, tmp_path: Path) -> None:
     """A file that is none of gentest's is a finding, not the end of the command."""
     (tmp_path / "prompts.json").write_text(text)
-    config: Any = SimpleNamespace()
-    found = _prompts(tmp_path / "prompts.json", ["a cat"], config)
-    assert found.state == "problem"
+    found = prompts_finding(tmp_path / "prompts.json", ["a cat"], updates=False)
+    assert found.state is State.PROBLEM
     assert "prompts.json" in found.said
 
 

@@ -1,0 +1,81 @@
+"""Run a function of gentest in a child process, and get its result back as JSON.
+
+The command imports no torch, and none of the user's code. What needs either is a function that a child runs: it may
+load for minutes, print, crash or never end. The child finds no module by the current folder, so that a `json.py` there
+is not imported in place of Python's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gentest._support.printable import in_one_line
+from gentest.errors import InvalidArgument
+
+START = "import sys; sys.path[:] = filter(None, sys.path); from gentest.cli.child import main; main()"
+
+
+class ChildFailed(InvalidArgument):
+    """The child ended without an answer, or did not end in time. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a child answered."""
+
+    value: Any
+    """The function's result, as JSON keeps it."""
+    output: str
+    """What the child printed on its standard output, and on its standard error if that was captured too."""
+
+
+def call(
+    function: str,
+    *arguments: Any,
+    seconds: float | None = None,
+    stderr: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Reply:
+    """Call `function`, named as `module:name`, in a child with arguments that JSON can hold.
+
+    The child's standard error is passed on; `stderr=subprocess.STDOUT` captures it with the output. `environment` adds
+    variables. Raises `ChildFailed` if the child has not ended after `seconds`, or ends without an answer.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        answer = Path(scratch, "answer.json")
+        request = {"function": function, "arguments": arguments, "answer": str(answer)}
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", START, json.dumps(request)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+                encoding="utf-8",
+                errors="replace",
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ChildFailed(f"no answer within {seconds:g} seconds") from None
+        if not answer.exists():
+            last = (done.stdout.strip().splitlines() or [""])[-1]
+            raise ChildFailed(in_one_line(f"ended with exit status {done.returncode}: {last}".rstrip(": ")))
+        return Reply(json.loads(answer.read_text(encoding="utf-8")), done.stdout)
+
+
+def main() -> None:
+    """The child: call the function that the request names, and write its result to the file that it names."""
+    request = json.loads(sys.argv[1])
+    module, _, name = request["function"].partition(":")
+    result = getattr(importlib.import_module(module), name)(*request["arguments"])
+    Path(request["answer"]).write_text(json.dumps(result), encoding="utf-8")
