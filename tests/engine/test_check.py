@@ -20,6 +20,7 @@ from gentest.results.settings import Values
 from tests.helpers import zoo
 
 level = gentest.brightness()
+
 HOLDS, VIOLATED, ERROR = Verdict.NO_COUNTEREXAMPLE, Verdict.VIOLATED, Verdict.ERROR
 
 
@@ -323,13 +324,6 @@ def test_a_space_that_does_not_fit_names_both() -> None:
     assert result.verdict is ERROR
     assert "'z': (1, 128)" in result.message
     assert "Normal(128)" in result.message
-
-
-def test_a_negative_tolerance_is_kept_until_it_is_checked() -> None:
-    """A wrong argument does not lose the file it is in: it is raised where the property is checked."""
-    property = gentest.between(level, tolerance=-1)
-    with pytest.raises(gentest.InvalidArgument, match=r"between: Expected a finite number >= 0 but got tolerance=-1"):
-        property.check(zoo.generator(zoo.linear))
 
 
 def test_a_check_leaves_random_state_and_weights_as_they_were() -> None:

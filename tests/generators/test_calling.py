@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,12 +15,15 @@ from torch.nn import functional as F
 
 import gentest
 from gentest.errors import GeneratorError
-from gentest.generators.weights import HOOK
 
 SPACE = gentest.Normal(16)
+
 LABELLED = gentest.Joint(z=gentest.Normal(16), label=gentest.Categorical(10))
+
 Z = torch.linspace(-1, 1, 4 * 16).reshape(4, 16)
+
 CPU = torch.device("cpu")
+
 FEW = gentest.settings(examples=10, batch_size=8, device="cpu")
 
 
@@ -43,9 +45,6 @@ def outputs(f: Callable[..., Any], **options: Any) -> Tensor:
     generator.to(CPU)
     with torch.no_grad():
         return generator.outputs({"": Z})
-
-
-# --- precision
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -115,9 +114,6 @@ def test_weights_of_two_dtypes_are_the_users_to_reconcile() -> None:
     ) as caught:
         outputs(mixed)
     assert "does the space fit?" not in str(caught.value)
-
-
-# --- what it raised
 
 
 class Positional(nn.Module):
@@ -235,81 +231,6 @@ def test_integers_where_labels_are_wanted_are_a_matter_of_types() -> None:
     """An embedding of latents is told by the types that it takes."""
     with pytest.raises(GeneratorError, match=r"scalar types.*labels int64: cast them in f"):
         outputs(lambda z: nn.Embedding(5, 3)(z))
-
-
-# --- where it is
-
-
-class EightBit(nn.Module):
-    """As bitsandbytes' models are: they may not be moved."""
-
-    def __init__(self, device: str = "cpu") -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.ones(1, device=device))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z[:, :3, None, None].tanh()
-
-    def to(self, *args: Any, **kwargs: Any) -> Any:
-        raise ValueError("`.to` is not supported for `8-bit` models")
-
-
-def test_a_module_that_refuses_to_be_moved_is_called_where_it_is() -> None:
-    """On the device that it is on already, and where it has no weights at all."""
-
-    class Bare(EightBit):
-        def __init__(self) -> None:
-            nn.Module.__init__(self)
-
-    for model in (EightBit(), Bare()):
-        result = gentest.well_formed().check(gentest.Generator(model, latent=SPACE), settings=FEW)
-        assert result.verdict is gentest.Verdict.NO_COUNTEREXAMPLE, result.message
-
-
-def test_a_module_that_cannot_be_moved_names_the_part_and_the_way_out() -> None:
-    """Where its weights are elsewhere, its part, its device and the option are said."""
-    generator = gentest.Generator(EightBit(), latent=SPACE)
-    with pytest.raises(
-        GeneratorError, match=r"EightBit cannot be moved to cuda:0 .*8-bit.*'scale' is on cpu: .*--gentest-device cpu"
-    ):
-        generator.to(torch.device("cuda:0"))
-
-
-def test_weights_without_values_name_the_part() -> None:
-    """A module on meta that nothing loads is told of before it is called."""
-    model = net()
-    model[2].to("meta")  # type: ignore[index]
-    with pytest.raises(
-        GeneratorError, match=r"its '2.weight' is on the meta device, which holds no values; load its"
-    ) as caught:
-        outputs(model)
-    assert "\n" not in str(caught.value)
-
-
-def test_what_hooks_place_stays_where_it_is() -> None:
-    """A module that accelerate moves by itself is not moved: its `.to` is never called."""
-    model = EightBit()
-    setattr(model, HOOK, object())
-    gentest.Generator(model, latent=SPACE).to(torch.device("cuda:0"))
-
-
-def offloaded(tmp_path: Path, how: str) -> nn.Module:
-    accelerate = pytest.importorskip("accelerate")
-    if how == "disk":
-        made: nn.Module = accelerate.disk_offload(net(), str(tmp_path), execution_device=CPU)
-    elif how == "dispatched":
-        made = accelerate.dispatch_model(net(), {"": "cpu"}, force_hooks=True)
-    else:
-        made = accelerate.cpu_offload(net(), execution_device=CPU)
-    return made
-
-
-@pytest.mark.parametrize("how", ["cpu", "disk", "dispatched"])
-def test_offloaded_modules_make_the_outputs_of_the_whole(how: str, tmp_path: Path) -> None:
-    """Parameters on meta, which accelerate's hooks fill for each call."""
-    model = offloaded(tmp_path, how)
-    assert how == "dispatched" or any(p.is_meta for p in model.parameters())
-    assert torch.equal(outputs(model), outputs(net()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

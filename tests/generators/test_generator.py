@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import random
 import subprocess
@@ -19,29 +18,13 @@ from torch import Tensor, nn
 
 import gentest
 from gentest.errors import GeneratorError, InvalidArgument
-from gentest.generators import weights
 from gentest.probes.ends import noise
 from gentest.probes.probe import independent
+from tests.helpers.zoo import Decoder
 
 NORMAL = gentest.Normal(3)
+
 LABELLED = gentest.Joint(z=NORMAL, label=gentest.Categorical(4))
-
-
-class Decoder(nn.Module):
-    """Images [B, 1, 2, 2] of latents [B, 3], with weights of several kinds; dropout where it is left in train mode."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 4))
-        self.low = nn.Parameter(torch.ones(2, dtype=torch.bfloat16))
-        self.register_buffer("empty", torch.zeros(0))
-        self.register_buffer("flag", torch.tensor(data=True))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z).tanh().reshape(-1, 1, 2, 2)
-
-    def decode(self, z: Tensor, scale: float = 1.0) -> Tensor:
-        return self(z) * scale
 
 
 def images(z: Tensor) -> Tensor:
@@ -58,94 +41,6 @@ def called(g: gentest.Generator, z: Tensor | None = None) -> Tensor:
 
 def closure(module: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda z: module(z)
-
-
-class Holder:
-    """A callable object that holds a module and other things."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.name = "holder"
-        self.scale = 1.0
-
-    def __call__(self, z: Tensor) -> Tensor:
-        return self.module(z) * self.scale
-
-    def decode(self, z: Tensor) -> Tensor:
-        return self(z)
-
-
-# --- what may be a generator
-
-
-@pytest.mark.parametrize(
-    "wrapped",
-    [
-        lambda m: m,
-        lambda m: m.decode,
-        lambda m: m.forward,
-        lambda m: functools.partial(m.decode, scale=1.0),
-        lambda m: functools.partial(m),
-        closure,
-        lambda m: functools.partial(lambda z, module: module(z), module=m),
-        Holder,
-        lambda m: Holder(m).decode,
-        lambda m: Holder(Holder(m)),
-    ],
-    ids=[
-        "module",
-        "method",
-        "forward",
-        "partial-of-method",
-        "partial",
-        "closure",
-        "keyword",
-        "object",
-        "bound",
-        "nested",
-    ],
-)
-def test_any_callable_over_a_module_finds_it(wrapped: Callable[[nn.Module], Callable[..., Any]]) -> None:
-    """The module that a callable is or holds is found, put in eval mode, and called."""
-    module = Decoder().train()
-    g = generator(wrapped(module))
-    assert g.modules == (module,)
-    assert not any(m.training for m in module.modules())
-    assert called(g).shape == (2, 1, 2, 2)
-
-
-def test_several_modules_are_found_once_each() -> None:
-    """Two modules under one closure are both found, and one that is held twice is told once."""
-    a, b = Decoder(), Decoder()
-    g = generator(lambda z: a(z) + b(z) + a(z))
-    assert set(g.modules) == {a, b}
-    assert len(g.modules) == 2
-
-
-def test_a_plain_function_has_no_modules() -> None:
-    """A function of tensors alone, an empty closure and a builtin hold no module."""
-    assert generator().modules == ()
-    assert generator(torch.tanh).modules == ()
-
-    def unfilled() -> Callable[[Tensor], Tensor]:
-        def f(z: Tensor) -> Tensor:
-            return later(z)
-
-        g = generator(f)
-        assert g.modules == ()
-        later = images
-        return later
-
-    unfilled()
-
-
-def test_the_engine_puts_modules_back_in_eval_mode() -> None:
-    """`.to(device)` undoes a train mode that was set after the generator was made."""
-    module = Decoder()
-    g = generator(module)
-    module.train()
-    g.to(torch.device("cpu"))
-    assert not module.training
 
 
 def test_numpy_functions_take_and_return_arrays() -> None:
@@ -189,9 +84,6 @@ def test_a_plain_callable_may_return_an_array() -> None:
     """A callable on tensors may return a NumPy array, reversed too."""
     g = generator(lambda z: z[:, :, None, None].numpy()[:, ::-1])
     assert called(g).shape == (2, 3, 1, 1)
-
-
-# --- outputs
 
 
 @pytest.mark.parametrize(
@@ -315,9 +207,6 @@ def test_gradients_flow_to_the_latents() -> None:
     assert z.grad.abs().sum() > 0
 
 
-# --- random numbers
-
-
 def drawing(z: Tensor) -> Tensor:
     """Images of random numbers from torch, NumPy and `random`."""
     from_numpy = torch.from_numpy(np.random.rand(len(z), 1, 1, 1))  # noqa: NPY002 - the global one is meant
@@ -365,9 +254,6 @@ def test_noise_comes_from_the_probes_seed() -> None:
     made = [g.outputs(z, {n: torch.from_numpy(v[:, 0]) for n, v in noise(g.noise, p, 1).items()}) for p in [probes] * 2]
     assert torch.equal(made[0], made[1])
     assert len(made[0].unique()) == 4
-
-
-# --- a generator is a value
 
 
 def test_truncations_compose() -> None:
@@ -483,9 +369,6 @@ def test_a_generator_reads_as_what_it_is() -> None:
     assert "Decoder" in repr(generator(Decoder()))
 
 
-# --- fingerprints
-
-
 def test_a_fingerprint_survives_every_way_of_storing(tmp_path: Path) -> None:
     """Weights saved with torch and with safetensors, and loaded into another module, have the same fingerprint."""
     module = Decoder()
@@ -567,51 +450,6 @@ def test_a_functions_fingerprint_is_the_same_in_every_process() -> None:
     names: dict[str, Any] = {}
     exec(CODE, names)
     assert done.stdout.strip() == generator(names["f"]).fingerprint()
-
-
-GLOBAL = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5))
-
-
-def test_a_module_behind_a_global_name_is_found() -> None:
-    """A lambda over a module of its file, alone or in a list, puts that module in eval mode and fingerprints it."""
-    models = [nn.Dropout(0.5)]
-    generator = gentest.Generator(lambda z: models[0](GLOBAL(z)), latent=gentest.Normal(4))
-    assert set(generator.modules) == {GLOBAL, models[0]}
-    assert not GLOBAL.training
-    assert not models[0].training
-
-
-class Told(weights.Holder):
-    """A callable whose module counts its own calls, which is no weight."""
-
-    def __init__(self, word: str) -> None:
-        self.module = Decoder()
-        self.calls = torch.zeros(1)
-        self.word = word
-
-    @property
-    def weights(self) -> tuple[nn.Module, str]:
-        return self.module, self.word
-
-    def __call__(self, z: Tensor) -> Tensor:
-        self.calls += 1
-        return self.module(z)
-
-
-def test_a_holder_says_itself_what_its_weights_are() -> None:
-    """Its modules are found as any, what it does not name is no weight, and its words tell it from another."""
-    told, other = Told("a"), Told("b")
-    other.module.load_state_dict(told.module.state_dict())
-    g = generator(closure(told))
-    assert g.modules == (told.module,)
-    before = generator(told).fingerprint()
-    assert called(generator(told)).shape == (2, 1, 2, 2)
-    assert told.calls == 1
-    assert generator(told).fingerprint() == before
-    assert generator(other).fingerprint() != before
-    other.word = "a"
-    assert generator(other).fingerprint() == before
-    assert g.fingerprint() == generator(closure(other)).fingerprint()
 
 
 def test_a_numpy_function_with_labels_is_checked() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import gentest
 
@@ -126,3 +126,20 @@ class Labelled:
 def by_level(n: int) -> Callable[[Tensor], Tensor]:
     """A classifier [B, n] of the images of `Labelled`: class k is nearest to its level."""
     return lambda images: -((images.mean((1, 2, 3))[:, None] * 10 - 0.5 - torch.arange(n, device=images.device)) ** 2)
+
+
+class Decoder(nn.Module):
+    """Images [B, 1, 2, 2] of latents [B, 3], with weights of several kinds; dropout where it is left in train mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 4))
+        self.low = nn.Parameter(torch.ones(2, dtype=torch.bfloat16))
+        self.register_buffer("empty", torch.zeros(0))
+        self.register_buffer("flag", torch.tensor(data=True))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z).tanh().reshape(-1, 1, 2, 2)
+
+    def decode(self, z: Tensor, scale: float = 1.0) -> Tensor:
+        return self(z) * scale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import shutil
@@ -19,8 +18,6 @@ import pytest
 
 import gentest
 from gentest import settings
-from gentest._support import files
-from gentest._support.files import write_whole
 from gentest.engine.evidence import store
 from gentest.engine.evidence.store import FILE, Store
 from gentest.probes.probe import independent
@@ -40,6 +37,7 @@ def test_a(generator):
 def test_b(generator):
     return generator
 """
+
 DECIDED = ("test", "property", "verdict", "examples", "violations", "margin", "counterexample", "worst", "rate")
 
 
@@ -52,51 +50,6 @@ def full_beyond(n_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-# --- files
-
-
-@pytest.mark.parametrize("what", ["full", "no folder", "a folder there"])
-def test_a_file_that_cannot_be_written_is_left_as_it_was(what: str, tmp_path: Path) -> None:
-    """Half of it is never seen, and nothing is left beside it."""
-    path = tmp_path / ("none/a.json" if what == "no folder" else "a.json")
-    if what == "full":
-        write_whole(path, "before")
-    if what == "a folder there":
-        path.mkdir()
-    there = sorted(tmp_path.rglob("*"))
-    with full_beyond(1000), pytest.raises(OSError, match=r"too large|No such file|Is a directory"):
-        write_whole(path, "x" * 5000)
-    assert sorted(tmp_path.rglob("*")) == there
-    assert what != "full" or path.read_text() == "before"
-
-
-def test_what_killed_processes_left_goes_in_time(tmp_path: Path) -> None:
-    """The next that writes the same file removes leftovers that nobody can still be writing, and nothing else."""
-    old = time.time() - 2 * files.STALE
-    names = [".a.json.123.tmp", ".a.json.124.tmp", ".b.json.123.tmp", ".a.json.mine.tmp", "a.json.123.tmp"]
-    for name in names:
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (old, old))
-    os.utime(tmp_path / names[1])
-    write_whole(tmp_path / "a.json", "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.json", *names[1:]])
-
-
-def test_devices_and_links_stay_what_they_are(tmp_path: Path) -> None:
-    """A link is followed, and a device or a pipe is written to: none becomes a file."""
-    (tmp_path / "real.json").write_text("before")
-    (tmp_path / "link.json").symlink_to("real.json")
-    write_whole(tmp_path / "link.json", "after")
-    assert (tmp_path / "link.json").is_symlink()
-    assert (tmp_path / "real.json").read_text() == "after"
-    (tmp_path / "null").symlink_to(os.devnull)
-    write_whole(tmp_path / "null", "gone")
-    assert not Path(os.devnull).is_file()
-    with pytest.raises(OSError, match="No space left"):
-        write_whole(Path("/dev/full"), "x")
-    assert not Path("/dev/full").is_file()
 
 
 FULL = """
@@ -174,9 +127,6 @@ def test_a_cache_of_pytest_that_is_none_changes_no_outcome(repository: Repositor
     assert decided(repository, *flags) == expected
     result = repository.check(*flags)
     result.stdout.fnmatch_lines(["warning: what failed is not remembered for the next run: *"])
-
-
-# --- measurements
 
 
 def decided(repository: Repository, *flags: str) -> list[dict[str, Any]]:

@@ -23,8 +23,6 @@ import torch
 from torch import nn
 
 from gentest import cli, plugin
-from gentest._support.files import read_json, write_whole
-from gentest._support.printable import in_one_line, printable, short_repr
 from gentest.attributes import distances
 from gentest.attributes.clip.loading import CONFIG, find, load
 from gentest.attributes.prompts import PromptCache
@@ -32,14 +30,14 @@ from gentest.cli.doctor_checks import State
 from gentest.cli.doctor_run import prompts_finding
 from gentest.cli.init import looking, peeking
 from gentest.engine.evidence.store import FILE, Store, _checksum
-from gentest.errors import AttributeFailed, ClipError, GentestError, InvalidArgument
+from gentest.errors import AttributeFailed, ClipError, InvalidArgument
 from gentest.gate.baseline import Baseline
 from gentest.generators.onnx import OnnxModel, _digest
 from gentest.generators.torchscript import exported, scripted
 from gentest.plugin import failures
 from gentest.probes.probe import Probe, independent
 from gentest.properties.references import MOST_PIXELS, reference_of
-from gentest.report import images, layout
+from gentest.report import images
 from gentest.report.annotations import Annotation
 from gentest.results.records import pack
 from gentest.results.result import MOST_CHECKPOINTS, Document
@@ -47,6 +45,7 @@ from tests.audit import parsers
 from tests.helpers import drawn, handmade
 
 ROW = (2, 3)
+
 PROBES = independent(0, 0, 3)
 
 
@@ -147,9 +146,6 @@ def test_the_inputs_that_a_program_was_exported_with_are_not_unpickled(tmp_path:
     assert not (tmp_path / "ran").exists()
 
 
-# files of JSON
-
-
 def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
     """What claims to be large is refused by its size: a baseline, results, prompts, a direction, a configuration."""
     path = tmp_path / "large.json"
@@ -162,55 +158,6 @@ def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
         PromptCache.load(path)
     assert cli.main(["show", str(path)]) == cli.MISUSE
     assert time.process_time() - began < 1
-
-
-@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
-def test_what_never_ends_is_no_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device, and a pipe that nobody writes to, are refused at once, also behind a link."""
-    monkeypatch.chdir(tmp_path)
-    os.mkfifo("pipe")
-    Path("link.json").symlink_to(name)
-    with pytest.raises(InvalidArgument, match="not a regular file"):
-        Baseline.load(Path("link.json"))
-
-
-def test_a_short_file_of_many_values_is_refused(tmp_path: Path) -> None:
-    """Six MB of brackets would be some hundred MB of lists."""
-    path = tmp_path / "many.json"
-    path.write_bytes(b"[" + b"[]," * 2_000_000 + b"[]]")
-    with pytest.raises(ValueError, match="more than 2,000,000 values"):
-        read_json(path, most_bytes=2**26)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("9" * 1_000_000, "a number of 1000000 digits"),
-        ("[" * 33 + "]" * 33, "more than 32 levels"),
-        ("[" * 1_000_000, "more than 32 levels"),
-        ('{"a": 1, "a": 2}', "a name appears twice"),
-        ("[NaN]", "NaN is no number"),
-        ("-1e400", "-1e400 is too large"),
-        ("{", "Expecting property name"),
-        ("\x00", "Expecting value"),
-    ],
-    ids=lambda value: value[:12],
-)
-def test_json_beyond_what_gentest_writes_is_refused(text: str, said: str, tmp_path: Path) -> None:
-    """Endless numbers, deep nesting, names that stand twice, and words that are no JSON are each refused in a line."""
-    path = tmp_path / "a.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=said) as caught:
-        read_json(path, most_bytes=2**26)
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_what_is_allowed_is_read(tmp_path: Path) -> None:
-    """The limits let pass what they are to let pass."""
-    path = tmp_path / "a.json"
-    value = {"deep": json.loads("[" * 30 + "]" * 30), "number": 2**64, "half": "\ud800", "small": 5e-324}
-    path.write_text(json.dumps(value))
-    assert read_json(path, most_bytes=2**20) == value
 
 
 DOCUMENT = Document(handmade.SESSION, (replace(drawn.failed(), shown=None),)).to_json()
@@ -311,40 +258,6 @@ def test_a_memory_of_failures_that_is_none_is_forgotten(text: str, tmp_path: Pat
     assert memory.of(parsers.ITEM, "between") == ()
 
 
-# what is shown
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("\x1b[2J\x1b]0;owned\x07", r"\x1b[2J\x1b]0;owned\x07"),
-        ("a\rb", r"a\rb"),
-        ("\x9b31m", r"\x9b31m"),
-        ("\u202eevil", r"\u202eevil"),
-        ("\ud800", r"\ud800"),
-        ("::stop-commands::x", r"\::stop-commands::x"),
-        ("a\n \t::error::x", "a\n \t\\::error::x"),
-        ("a ##[add-path]b", r"a #\#[add-path]b"),
-        ("tests/a.py::test_a[\u7b11-e\u0301]", "tests/a.py::test_a[\u7b11-e\u0301]"),
-        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
-    ],
-)
-def test_codes_in_a_text_are_shown_as_escapes(text: str, said: str) -> None:
-    """What moves a cursor, reorders signs or is a command of a CI runner is written out; any script stays as it is."""
-    assert printable(text) == said
-    assert printable(said) == said
-
-
-def test_a_name_of_a_million_signs_is_soon_shown() -> None:
-    """Wrapping and shortening take a time that grows with what is shown, and an error repeats none of it."""
-    began = time.process_time()
-    assert len(layout.shortened("x" * 1_000_000, 40)) == 40
-    assert max(map(len, layout.wrapped("x" * 200_000, 80, rest="  "))) == 80
-    assert len(short_repr("x" * 1_000_000)) <= 300
-    assert len(in_one_line("x\n" * 100_000)) <= 300
-    assert time.process_time() - began < 1
-
-
 def test_show_prints_no_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Names in results and in a baseline reach the terminal as text, in its rows and in failures."""
     evil = "\x1b]0;owned\x07\n::stop-commands::x"
@@ -366,9 +279,6 @@ def test_an_annotation_is_one_command() -> None:
     said = str(Annotation("error", "a\n::error::b", "c\r\n::stop-commands::\x1b[31m", "../x,line=9", 1))
     assert said.isprintable()
     assert said.startswith("::error file=../x%2Cline=9,line=1,title=a%0A%3A%3Aerror%3A%3Ab::c%0D%0A")
-
-
-# folders of images
 
 
 def test_an_image_that_claims_more_pixels_than_memory_is_refused(tmp_path: Path) -> None:
@@ -438,18 +348,6 @@ def test_pictures_do_not_go_through_a_link(tmp_path: Path) -> None:
     images.write(tmp_path / "images", result)
     assert not (own / "worst-00.png").is_symlink()
     assert (theirs / "worst-00.png").read_bytes() == b"theirs"
-
-
-def test_a_file_is_written_through_no_link_beside_it(tmp_path: Path) -> None:
-    """Who knows the name of the file that is written first cannot have it lead elsewhere."""
-    (tmp_path / "theirs").write_text("theirs")
-    (tmp_path / f".out.json.{os.getpid()}.tmp").symlink_to(tmp_path / "theirs")
-    write_whole(tmp_path / "out.json", "ours")
-    assert (tmp_path / "theirs").read_text() == "theirs"
-    assert (tmp_path / "out.json").read_text() == "ours"
-
-
-# the cache on disk
 
 
 def body(shape: tuple[int, ...], values: list[float]) -> bytes:
@@ -525,9 +423,6 @@ def test_a_cache_that_is_a_link_is_done_without(tmp_path: Path) -> None:
     assert not (tmp_path / "theirs.sqlite").exists()
 
 
-# models, sources, options
-
-
 def located(name: str) -> bytes:
     """A part of an ONNX file that says where weights lie."""
     return b"\n\x08location\x12" + bytes([len(name)]) + name.encode()
@@ -600,18 +495,3 @@ def test_a_packed_word_too_long_is_refused() -> None:
     }
     with pytest.raises(InvalidArgument, match="characters"):
         Document.from_json(value)
-
-
-def test_an_error_shows_any_value() -> None:
-    """A value whose repr fails, never ends or is deep is named by its type."""
-    deep: list[Any] = []
-    for _ in range(100_000):
-        deep = [deep]
-    assert short_repr(deep) == "a list"
-
-    class Broken:
-        def __repr__(self) -> str:
-            raise RuntimeError("no")
-
-    assert short_repr(Broken()) == "a Broken"
-    assert isinstance(InvalidArgument.expected("a number", "x", Broken()), GentestError)

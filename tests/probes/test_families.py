@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import gentest
 from gentest.errors import InvalidArgument
-from gentest.probes.families import neighbours
+from gentest.probes.ends import ends_of
+from gentest.probes.families import LEAST_STEP, Probes, neighbours, points, segments, steps
 from gentest.probes.probe import FULL_MASK, Probe, independent
-from gentest.spaces import Part
+from gentest.spaces import Part, Space
+from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, uniforms
 
 BANK = np.arange(12.0).reshape(6, 2)
+
 PROBES = independent(3, 0, 200)
+
 STRAIGHT = [gentest.Normal((2, 4)), gentest.Normal(8), gentest.Empirical(BANK)]
 
 
@@ -118,3 +124,183 @@ def test_misuse_is_refused(arguments: dict[str, object]) -> None:
         gentest.along(gentest.Direction([1.0]), **arguments)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="Direction"):
         gentest.along([1.0])  # type: ignore[arg-type]
+
+
+ALARM = 1e-6
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "n_points", "streams", "has_path"),
+    [
+        (points(), "points()", 1, (FAR,), False),
+        (segments(), "segments(points=9)", 9, (NEAR, FAR), True),
+        (segments(2), "segments(points=2)", 2, (NEAR, FAR), True),
+        (neighbours(), "neighbours(step=0.1, count=1)", 2, (NEAR, FAR), False),
+        (neighbours(1, 3), "neighbours(step=1, count=3)", 4, (NEAR, FAR, FAR + 1, FAR + 2), False),
+        (steps(), "steps(epsilon=0.0001, at='path', straight=False)", 2, (NEAR, FAR), False),
+        (
+            steps(1 / 64, at="ends", straight=True),
+            "steps(epsilon=0.015625, at='ends', straight=True)",
+            2,
+            (0, 1),
+            False,
+        ),
+    ],
+)
+def test_a_family_says_what_it_is(
+    family: Probes, text: str, n_points: int, streams: tuple[int, ...], *, has_path: bool
+) -> None:
+    """A family's text is how it is made; it has so many latents a probe, at these ends, with or without an order."""
+    assert repr(family) == repr(type(family)(**vars(family))) == text
+    assert (family.n_points, family.streams, family.has_path) == (n_points, streams, has_path)
+    placed = family.place(gentest.Normal(3), [Probe(1), Probe(2)])[""]
+    assert placed.shape == (2, n_points, 3)
+    assert family.t([Probe(1), Probe(2)]).shape == (2, n_points)
+
+
+def test_what_is_not_said_of_a_family_is_what_is_documented() -> None:
+    """Nine points of a path, one neighbour a tenth of the way, and steps of 1e-4 along the prior's own path."""
+    assert (segments(), neighbours(), steps()) == (
+        segments(9),
+        neighbours(0.1, 1),
+        steps(1e-4, at="path", straight=False),
+    )
+
+
+def test_single_points_are_the_far_ends() -> None:
+    """A point is the far end of its seed's path, in the groups of its mask, at place 0."""
+    probes = [Probe(1), Probe(2), Probe(2, mask=0b10)]
+    ends = segments(2).place(gentest.Uniform(3), probes)[""]
+    assert (points().place(gentest.Uniform(3), probes)[""][:, 0] == ends[:, 1]).all()
+    assert (ends[2, 1] == [ends[1, 0, 0], ends[1, 1, 1], ends[1, 0, 2]]).all()
+    assert points().t(probes).tolist() == [[0.0], [0.0], [0.0]]
+
+
+def test_a_step_starts_where_its_seed_says() -> None:
+    """In a window from 1/4 to 1/2 the place is 1/4 + (1/4 - epsilon) u, of the seed's own uniform for places."""
+    u = float(uniforms(9, PLACE, 0, 1)[0])
+    place = 0.25 + (0.25 - 1e-3) * u
+    assert steps(1e-3).t([Probe(9, window=(16, 32))]) == pytest.approx(np.array([[place, place + 1e-3]]), rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_neighbours_lie_on_the_paths_to_other_ends(count: int) -> None:
+    """Each is a tenth of the way along the prior's own path from the sample to another end of the same seed."""
+    space, probes = gentest.Sphere(4), [Probe(1), Probe(2)]
+    ends = ends_of(space, probes, (NEAR, *(FAR + i for i in range(count))))[""]
+    placed = neighbours(0.1, count).place(space, probes)[""]
+    for i in range(count):
+        path = space.path(ends[NEAR], ends[FAR + i], np.array([[0.1]] * 2))
+        np.testing.assert_allclose(placed[:, 1 + i], path[:, 0], rtol=1e-6)
+
+
+def test_a_window_looks_at_a_part_of_the_same_path() -> None:
+    """Under a window the latents are those of the whole path at the window's fractions."""
+    space = gentest.Normal(16)
+    whole = segments(65).place(space, [Probe(9)])[""][0]
+    part = segments(9).place(space, [Probe(9, window=(16, 32))])[""][0]
+    np.testing.assert_allclose(part, whole[16:33:2], rtol=1e-5, atol=1e-6)
+    assert segments(3).t([Probe(9, window=(16, 32)), Probe(9)]).tolist() == [[0.25, 0.375, 0.5], [0.0, 0.5, 1.0]]
+
+
+def test_neighbours_share_a_sample_and_step_toward_others() -> None:
+    """The first latent is the sample, and each neighbour lies `step` of the way to a different other sample."""
+    space = gentest.Uniform(16)
+    z = neighbours(0.25, 3).place(space, [Probe(9)])[""][0]
+    ends = segments(2).place(space, [Probe(9)])[""][0]
+    assert (z[0] == ends[0]).all()
+    np.testing.assert_allclose(z[1], 0.75 * ends[0] + 0.25 * ends[1], rtol=1e-6, atol=1e-6)
+    assert len({row.tobytes() for row in z}) == 4
+    assert neighbours(0.25, 3).t([Probe(9)]).tolist() == [[0.0, 0.25, 0.25, 0.25]]
+
+
+def test_a_step_is_a_small_part_of_the_path_from_a_place_of_the_seeds_own() -> None:
+    """Its two latents are those of the whole path at t and t + epsilon, t uniform and never beyond the path's end."""
+    probes = independent(19, 0, 2000)
+    t = steps(1 / 64).t(probes)
+    assert stats.kstest(t[:, 0] * 64 / 63, "uniform").pvalue > ALARM
+    assert t.min() >= 0
+    assert t.max() <= 1
+    space = gentest.Normal(16)
+    placed = steps(1 / 64).place(space, probes[:50])[""]
+    ends = segments(2).place(space, probes[:50])[""].astype(float)
+    np.testing.assert_allclose(placed, space.path(ends[:, 0], ends[:, 1], t[:50]), rtol=0, atol=2e-6)
+    assert stats.pearsonr(t[:, 0], first_uniform(probes)).pvalue > ALARM
+
+
+def first_uniform(probes: list[Probe]) -> Any:
+    """The first coordinate of each probe's near end, as a uniform: what its place must not depend on."""
+    return segments(2).place(gentest.Uniform(1), probes)[""][:, 0, 0]
+
+
+def test_a_step_from_the_ends_starts_at_a_sample() -> None:
+    """`at="ends"` is the path's first latent and epsilon on; under a window, the window's first."""
+    family = steps(1e-3, at="ends")
+    assert family.t([Probe(9), Probe(9, window=(16, 32))]).tolist() == [[0.0, 0.001], [0.25, 0.251]]
+    space = gentest.Sphere(8)
+    near = segments(2).place(space, [Probe(9)])[""][0, 0]
+    z = family.place(space, [Probe(9)])[""][0]
+    assert (z[0] == near).all()
+    assert 0 < np.linalg.norm(z[1] - z[0]) < 1e-3 * np.pi * space.radius
+
+
+def test_a_window_and_a_mask_limit_a_step() -> None:
+    """A step lies within its window, and moves in the groups of its mask alone (of a straight line)."""
+    probes = [Probe(seed, window=(16, 17)) for seed in range(300)]
+    t = steps(1e-3).t(probes)
+    assert t.min() >= 16 / 64
+    assert t.max() <= 17 / 64
+    z = steps(1e-3, straight=True).place(gentest.Normal(8), [Probe(9, mask=0b101)])[""][0]
+    assert (z[0] != z[1]).nonzero()[0].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("space", [gentest.Normal(16), gentest.Sphere(16), gentest.Normal(16).truncated(0.5)], ids=repr)
+def test_a_straight_step_is_on_the_line_between_the_ends(space: Space) -> None:
+    """`straight` takes lines where the prior has great circles, and leaves a label as it is."""
+    joint = gentest.Joint(z=space.parts[""], label=gentest.Categorical(10))
+    probes = independent(20, 0, 50)
+    placed, ends = steps(1 / 64, straight=True).place(joint, probes), segments(2).place(joint, probes)
+    t = steps(1 / 64).t(probes)[..., None]
+    line = ends["z"][:, :1] * (1 - t) + ends["z"][:, 1:] * t
+    np.testing.assert_allclose(placed["z"], line, rtol=0, atol=2e-6)
+    assert (placed["label"] == ends["label"]).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: segments(1), "^Expected a number of points >= 2 but got points=1 "),
+        (lambda: segments(2.5), "points=2.5"),  # type: ignore[arg-type]
+        (lambda: neighbours(0.0), "^Expected a step >= 1e-06 and <= 1 but got step=0.0 "),
+        (lambda: neighbours(1.5), "step=1.5"),
+        (lambda: neighbours(step=True), "step=True"),
+        (lambda: neighbours("x"), "step='x'"),  # type: ignore[arg-type]
+        (lambda: neighbours(float("nan")), "step=nan"),
+        (lambda: neighbours(0.1, 0), "^Expected a number of neighbours >= 1 but got count=0 "),
+        (lambda: neighbours(0.1, NOISE - FAR + 1), "count=65536"),
+        (lambda: steps(0.0), "^Expected a step >= 1e-06 and <= 1/64 but got epsilon=0.0 "),
+        (lambda: steps(1e-8), "epsilon=1e-08"),
+        (lambda: neighbours(1e-9), "step=1e-09"),
+        (lambda: steps(0.016), "epsilon=0.016"),
+        (lambda: steps(float("nan")), "epsilon=nan"),
+        (lambda: steps("x"), "epsilon='x'"),  # type: ignore[arg-type]
+        (lambda: steps(at="start"), "^Expected 'path' or 'ends' but got at='start' "),  # type: ignore[arg-type]
+        (lambda: steps(straight=1), "^Expected True or False but got straight=1 "),  # type: ignore[arg-type]
+    ],
+)
+def test_families_check_their_arguments(make: Any, message: str) -> None:
+    """A family of no use is refused where it is made."""
+    with pytest.raises(InvalidArgument, match=message):
+        make()
+
+
+def test_the_smallest_step_moves_a_latent() -> None:
+    """It is allowed, and float32 tells its ends apart in every coordinate of most probes."""
+    for family in (steps(LEAST_STEP), neighbours(LEAST_STEP)):
+        z = family.place(gentest.Normal(8), independent(1, 0, 64))[""]
+        assert (z[:, 0] != z[:, 1]).mean() > 0.9
+
+
+def test_as_many_neighbours_as_there_are_streams_are_allowed() -> None:
+    """The last neighbour's end is the stream before the noise's."""
+    assert neighbours(0.1, NOISE - FAR).streams[-1] == NOISE - 1

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+from math import exp
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 import gentest
 from gentest import settings
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
+from gentest.probes.probe import Probe, independent
 from gentest.report import markdown, terminal
 from gentest.results.result import Document, Result, Session, Verdict
+from gentest.results.settings import Values
+from tests.helpers import zoo
 
 FEW = settings(examples=60, device="cpu")
 
@@ -64,3 +74,155 @@ def test_reproducible_passes_over_finite_values() -> None:
     """The same generator without the value is a function."""
     result = gentest.reproducible().check(where_positive(0.5), settings=FEW)
     assert result.verdict is Verdict.NO_COUNTEREXAMPLE
+
+
+def apart(n: int) -> float:
+    """Half the distance of the nearest of `n` modes, as the distance of pixels."""
+    return 0.5 / n
+
+
+@pytest.mark.parametrize("n", [1, 10, 100])
+def test_few_modes_are_found(n: int) -> None:
+    """At 16 samples, collapse to a hundred outputs is found by nearly every other probe."""
+    property = gentest.diverse(at_least=apart(n))
+    result = property.check(zoo.generator(zoo.modes(n)), settings=settings(examples=50))
+    assert result.verdict is Verdict.VIOLATED
+    found = result.counterexample
+    assert found is not None
+    assert found.margin == pytest.approx(-apart(n), abs=1e-6)
+    assert property.replay(zoo.generator(zoo.modes(n)), found.replay).counterexample == found
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+    assert property.at_rate(0.95).check(zoo.generator(zoo.modes(n))).verdict is Verdict.VIOLATED
+
+
+def test_a_support_that_is_large_enough_holds_at_a_rate() -> None:
+    """Of 100,000 outputs a probe of 16 has a duplicate in one of 800, and a property without a rate may meet it."""
+    property = gentest.diverse(at_least=apart(100_000) / 100).at_rate(0.95)
+    assert property.check(zoo.generator(zoo.modes(100_000))).verdict is Verdict.HOLDS
+
+
+def test_rates_are_those_of_the_birthday_paradox() -> None:
+    """Of 1,000 equal modes the share of probes with no duplicate is exp(-s (s - 1) / (2 m))."""
+    definition = gentest.diverse(at_least=apart(1000), among=16).definition
+    context, subject = Context(Values(device="cpu")), Subject.of(zoo.generator(zoo.modes(1000)))
+    probes = independent(11, 0, 2000)
+    held = int((definition.margin(context.evidence(subject, definition.probes, probes)) >= 0).sum())
+    assert stats.binomtest(held, 2000, exp(-16 * 15 / 2000)).pvalue > 1e-6
+    assert 0.8 < held / 2000 < 0.95
+
+
+def test_among_sets_how_many_samples_are_compared() -> None:
+    """Two samples of ten modes differ nine times in ten; sixteen never all do."""
+    rates = []
+    for among in (2, 16):
+        result = gentest.diverse(at_least=apart(10), among=among).check(zoo.generator(zoo.modes(10)))
+        rates.append(result.violations / result.examples)
+    assert 0.02 < rates[0] < 0.25
+    assert rates[1] > 0.99
+
+
+def test_sixteen_samples_are_sixteen_latents() -> None:
+    """All ends of a probe are independent: no two are equal in any coordinate, and none correlate."""
+    z = gentest.diverse(at_least=0.1).definition.probes.place(gentest.Normal(32), independent(1, 0, 500))[""]
+    assert z.shape == (500, 16, 32)
+    for first in range(16):
+        for second in range(first):
+            assert (z[:, first] != z[:, second]).all()
+            assert stats.pearsonr(z[:, first].ravel(), z[:, second].ravel()).pvalue > 1e-6
+
+
+def test_duplicates_are_at_no_distance() -> None:
+    """Far from the origin of feature space too, where distances by way of products are off by more than the bar."""
+    result = gentest.diverse(lambda x: x.flatten(1).expand(-1, 4) + 1000, at_least=1e-3).check(
+        zoo.generator(zoo.collapsed), settings=settings(examples=5)
+    )
+    assert result.margin is not None
+    assert result.margin.min == pytest.approx(-1e-3)
+
+
+def test_it_is_diversity_within_a_label() -> None:
+    """Samples of a probe share its label: outputs that differ by the label alone are no diversity."""
+
+    def made(z: Any, label: Any) -> Any:
+        return zoo.images((label + 0.5) / 10 + 0 * z[:, 0])
+
+    space = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(10))
+    generator = gentest.Generator(made, latent=space, output_range=(0, 1))
+    result = gentest.diverse(at_least=0.01).check(generator, settings=settings(examples=50))
+    assert result.violations == result.examples
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"at_least": 0},
+        {"at_least": gentest.sd(1)},
+        {"at_least": 0.1, "among": 1},
+        {"at_least": 0.1, "among": 2.0},
+        {"at_least": 0.1, "among": True},
+        {"at_least": 0.1, "among": 1 << 20},
+        {"at_least": 0.1, "feature": "pixels"},
+    ],
+)
+def test_misuse_is_refused(arguments: dict[str, Any]) -> None:
+    """A bar is a number, and two samples make a pair."""
+    with pytest.raises(gentest.InvalidArgument, match=r"^diverse: Expected"):
+        _ = gentest.diverse(**arguments).definition
+
+
+def bank(n: int) -> gentest.Empirical:
+    return gentest.Empirical(torch.randn(n, 4, generator=torch.Generator().manual_seed(0)))
+
+
+def scaled(w: Any, **others: Any) -> Any:
+    return zoo.images(w[:, 0].sigmoid())
+
+
+JOINT = gentest.Joint(w=bank(20), label=gentest.Categorical(3))
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (bank(20), "of the bank of 20 was drawn twice"),
+        (bank(20).truncated(0.5), "of the bank of 20 was drawn twice"),
+        (JOINT, "of the bank 'w' of 20 was drawn twice"),
+        (JOINT.given({"label": 2}), "of the bank 'w' of 20 was drawn twice"),
+    ],
+)
+def test_an_entry_of_a_bank_that_was_drawn_twice_is_named(space: gentest.Space, said: str) -> None:
+    """No distance between two outputs of one entry is no collapse: which entry, and which of the samples have it."""
+    generator = gentest.Generator(scaled, latent=space, output_range=(0, 1))
+    property = gentest.diverse(at_least=1e-6)
+    result = property.check(generator, settings=settings(examples=20))
+    assert result.verdict is Verdict.VIOLATED
+    found = result.counterexample
+    assert found is not None
+    assert said in found.note
+    match = re.fullmatch(r"entry (\d+) of .*: samples (\d+) and (\d+) are one latent", found.note)
+    assert match is not None
+    entry, first, second = (int(number) for number in match.groups())
+    placed = property.definition.probes.place(space, [Probe.from_json(found.probe)])
+    (w,) = next(iter(placed.values()))
+    assert (w[first - 1] == w[second - 1]).all()
+    part = next(iter(space.parts.values()))
+    assert (part.from_uniforms(np.array([[(entry + 0.5) / 20]])).astype(np.float32)[0] == w[first - 1]).all()
+    text = terminal.failure(result, "")
+    assert "because" in text
+    assert said.split(" was")[0] in " ".join(text.split())
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_a_collapse_is_not_explained_by_the_bank() -> None:
+    """Where all samples are different entries, or the space is no bank, nothing is said of one."""
+    for space in (bank(100_000), gentest.Normal(4), gentest.Joint(w=bank(3), z=gentest.Normal(2))):
+        generator = gentest.Generator(
+            lambda *z, **named: zoo.images(torch.full((_rows(z, named),), 0.5)), latent=space, output_range=(0, 1)
+        )
+        result = gentest.diverse(at_least=0.01, among=4).check(generator, settings=settings(examples=3))
+        assert result.counterexample is not None
+        assert result.counterexample.note == ""
+
+
+def _rows(z: Any, named: Any) -> int:
+    return len(next(iter([*z, *named.values()])))
