@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import time
 import traceback as tracebacks
 from collections.abc import Callable, Iterator, Sequence
@@ -50,8 +49,6 @@ COMMIT_EVERY = 60.0
 """Seconds after which what a check has measured so far is audited and kept on disk."""
 ATTACKED = 1 << 61
 """What tells the stream of an attack's further starts from that of a rate: a bit of the seed."""
-DIGEST = re.compile(r", [0-9a-f]{16}(?=\))")
-"""Which bank an `Empirical` space draws from: another one for every checkpoint that encodes images anew."""
 
 
 @dataclass(frozen=True)
@@ -232,13 +229,8 @@ class _Check:
         compared = AgainstReference(self.context, self.subject, matches, self.values.seed)
         found, verdict = compared.decide(against)
         looks, blesses = self.question.looks, self.question.blesses
-        sample = compared.sample(self._space, looks=looks, blesses=blesses) if keeps else None
+        sample = compared.sample(self.space.key, looks=looks, blesses=blesses) if keeps else None
         return replace(result, verdict=verdict, distribution=found, sample=sample)
-
-    @property
-    def _space(self) -> str:
-        """The latent space as a baseline names it."""
-        return DIGEST.sub("", repr(self.space))
 
     def _looked_for(self, result: Result) -> tuple[Sequence[Probe], Result]:
         """Probes that violate the property: those of the run before that still do, or else those of a search.
@@ -319,7 +311,7 @@ class _Check:
         return Sample(
             seed=seed,
             generator=self.subject.fingerprint,
-            space=self._space,
+            space=self.space.key,
             margins=pack(margins),
             measures={name: fingerprint(self.context.bound(thing)) for name, thing in things.items()},
             spreads=dict(evidence.spreads),

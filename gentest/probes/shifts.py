@@ -13,10 +13,11 @@ import binascii
 import zlib
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from gentest.errors import InvalidArgument
 from gentest.spaces.space import Floats
+from gentest.spaces.streams import uniforms_at
 
 STEP = 1 / 32
 """The unit of a shift, in standard deviations."""
@@ -24,7 +25,6 @@ MOST = 127
 MAX_BYTES = 1 << 16
 """No shift is longer, so that a command line takes any (131,071 characters is the most that Linux gives a word)."""
 MAX_TEXT = 1 << 17
-LOW, HIGH = 2.0**-54, 1.0 - 2.0**-53
 
 
 def to_bytes(moved: Floats) -> bytes:
@@ -44,8 +44,7 @@ def to_scores(shift: bytes) -> Floats:
 
 def moved(uniforms: Floats, by: Floats) -> Floats:
     """Uniforms whose normal scores are moved; those that are not moved stay as they are, to the last bit."""
-    there = np.clip(ndtr(ndtri(uniforms) + by), LOW, HIGH)
-    return np.asarray(np.where(by == 0.0, uniforms, there))
+    return np.asarray(np.where(by == 0.0, uniforms, uniforms_at(ndtri(uniforms) + by)))
 
 
 def to_text(shift: bytes) -> str:

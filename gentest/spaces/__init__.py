@@ -1,19 +1,19 @@
 """Latent spaces: the shape and the prior of z, as frozen values.
 
-A space is made of *parts*. `Normal`, `Uniform` and their kin are one part; `Joint` names several (a z and a label).
-Everything random is a function of uniforms: a part maps `dim` numbers in (0, 1) to one latent by its prior's inverse
-CDF, in float64 on the CPU, and rounds once, to float32. So one seed is one latent on any machine and in any batch, two
-priors are coupled by sharing uniforms, and a latent can be changed group by group and stay a sample of the prior.
+A space is made of *parts*. `Normal`, `Uniform` and the other priors are one part; `Joint` names several (a z and a
+label). Everything random is a function of uniforms: a part maps `dim` numbers in (0, 1) to one latent by its prior's
+inverse CDF, in float64 on the CPU, and rounds once, to float32. So a seed gives the same latent on any machine and in
+any batch, two priors are coupled by sharing uniforms, and a latent can be changed group by group and stay a sample of
+the prior.
 
-Paths follow what the prior allows: great circles (slerp, Shoemake 1985; White 2016, arXiv:1609.04468) where the mass
-lies on a shell, straight lines elsewhere.
+Paths follow the prior: great circles where the mass lies on a shell, straight lines elsewhere.
 """
 
+from gentest.spaces.at_radius import AtRadius, at_radius
 from gentest.spaces.direction import Direction
 from gentest.spaces.mapped import Mapped
 from gentest.spaces.priors import Categorical, Empirical, Normal, Sphere, TruncatedNormal, Uniform
-from gentest.spaces.radius import AtRadius, at_radius
-from gentest.spaces.space import Choice, Fixed, Group, Joint, Part, Space, Truncated
+from gentest.spaces.space import Choice, Fixed, Group, Joint, Part, Space, Truncated, Wrapper
 
 __all__ = [
     "AtRadius",
@@ -32,5 +32,6 @@ __all__ = [
     "Truncated",
     "TruncatedNormal",
     "Uniform",
+    "Wrapper",
     "at_radius",
 ]

@@ -22,8 +22,7 @@ from gentest._support.files import read_json, write_whole
 from gentest._support.printable import in_one_line
 from gentest.errors import InvalidArgument
 from gentest.results.records import pack, read_record, unpack
-from gentest.spaces.priors import shape_word
-from gentest.spaces.space import Array, Space, digest_of
+from gentest.spaces.space import Array, Space, digest_of, format_shape
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
@@ -69,7 +68,7 @@ class Direction:
 
     def __repr__(self) -> str:
         part = f"part={self.part!r}, " if self.part else ""
-        return f"Direction({shape_word(self.vector.shape)}, {part}{self.digest})"
+        return f"Direction({format_shape(self.vector.shape)}, {part}{self.digest})"
 
     def __neg__(self) -> Direction:
         attribute = self.attribute[1:] if self.attribute.startswith("-") else f"-{self.attribute}"

@@ -1,10 +1,10 @@
-"""The priors people train with: each maps uniforms to latents by its inverse CDF."""
+"""The priors that people train with: each maps uniforms to latents by its inverse CDF."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import inf, prod, sqrt
+from math import inf, pi, prod, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,78 +12,32 @@ from scipy.special import chdtr, ndtr, ndtri
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
-from gentest.spaces.space import Array, Choice, Floats, Part, check_shape, digest_of
+from gentest.spaces.great_circle import great_circle, great_circle_gradients
+from gentest.spaces.space import Array, Choice, Floats, Part, check_shape, digest_of, format_shape
+from gentest.spaces.streams import uniforms_at
 
-NARROW = 1e-7
-"""Directions whose angle has a smaller sine count as parallel or opposite."""
-ORIGIN = 1e-150
-"""A latent no longer than this has no direction: its square is lost in float64."""
-
-_n_rows: dict[str, int] = {}
-"""How many distinct entries a bank has, by its digest."""
-
-
-def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
-    """Slerp of flat latents near, far [N, d] at t [N, P] in [0, 1]: the direction turns and the length changes evenly.
-
-    The direction as Shoemake 1985, "Animating rotation with quaternion curves", and the length apart from it: his
-    formula applied to ends of unequal length leaves every bound where they are nearly opposite.
-
-    Ends that are parallel, an end at the origin, and latents of one coordinate are joined by a straight line; exactly
-    opposite ends by the half circle through the coordinate axis that lies furthest from them.
-    """
-    near_length, far_length = _lengths(near), _lengths(far)  # [N, 1]
-    u, v = near / near_length, far / far_length
-    cosine = np.einsum("nd,nd->n", u, v)[:, None]
-    across = np.linalg.norm(v - cosine * u, axis=1)[:, None]
-    angle = np.arctan2(across, cosine)  # an arc cosine is off by 1e-8 where the ends are nearly opposite
-    narrow = (across < NARROW) | (np.minimum(near_length, far_length) <= ORIGIN)
-    sine = np.where(narrow, 1.0, np.sin(angle))
-    length = near_length * (1.0 - t) + far_length * t  # [N, P]
-    a = np.where(narrow, 1.0 - t, np.sin((1.0 - t) * angle) / sine * (length / near_length))
-    b = np.where(narrow, t, np.sin(t * angle) / sine * (length / far_length))
-    path = near[:, None] * a[..., None]
-    path += far[:, None] * b[..., None]
-    opposite = ((across < NARROW) & (cosine < -0.5))[:, 0]
-    if opposite.any() and near.shape[1] > 1:
-        path[opposite] = _half_circle(near[opposite], far[opposite], t[opposite])
-    return np.asarray(path)
-
-
-def _half_circle(near: Floats, far: Floats, t: Floats) -> Floats:
-    """Great circles of opposite latents near, far [N, d], each by the axis that lies furthest from both."""
-    near_length, far_length = _lengths(near), _lengths(far)
-    u, rows = near / near_length, np.arange(len(near))
-    axis = np.abs(u).argmin(axis=1)
-    aside = -u[rows, axis][:, None] * u
-    aside[rows, axis] += 1.0
-    aside /= _lengths(aside)
-    length, along = near_length * (1.0 - t) + far_length * t, np.cos(np.pi * t)  # [N, P]
-    parts = (
-        (near, np.maximum(along, 0.0) * (length / near_length)),
-        (far, np.maximum(-along, 0.0) * (length / far_length)),
-        (aside, np.sin(np.pi * np.minimum(t, 1.0 - t)) * length),
-    )
-    return np.asarray(sum(part[:, None] * weight[..., None] for part, weight in parts))
-
-
-def _lengths(latents: Floats) -> Floats:
-    """Lengths [N, 1] of latents [N, d], none less than `ORIGIN`."""
-    return np.asarray(np.maximum(np.linalg.norm(latents, axis=1, keepdims=True), ORIGIN))
+_n_distinct: dict[str, int] = {}
+"""The number of distinct entries of a bank, by its digest."""
 
 
 class _Shell(Part):
-    """A prior whose mass lies on a shell: its paths are great circles."""
+    """A prior with its mass on a shell, and great circles as paths."""
 
     def path(self, near: Array, far: Array, t: Floats) -> Array:
-        n, flat = len(near), self.dim
-        along = great_circle(near.reshape(n, flat), far.reshape(n, flat), t)
-        return along.reshape(*t.shape, *self.shape)
+        n = len(near)
+        return great_circle(near.reshape(n, -1), far.reshape(n, -1), t).reshape(*t.shape, *self.shape)
+
+    def path_gradients(self, near: Array, far: Array, t: Floats, gradients: Floats) -> tuple[Floats, Floats]:
+        n = len(near)
+        flat = great_circle_gradients(near.reshape(n, -1), far.reshape(n, -1), t, gradients.reshape(*t.shape, -1))
+        return flat[0].reshape(n, *self.shape), flat[1].reshape(n, *self.shape)
 
 
 @dataclass(frozen=True, init=False)
 class Normal(_Shell):
-    """z ~ N(0, I) of any shape; paths are great circles.
+    """z ~ N(0, I), float32 [*shape]. Paths are great circles.
+
+    Raises `InvalidArgument` for a size that is not positive, as every prior does.
 
     >>> Normal(128)
     Normal(128)
@@ -97,10 +51,13 @@ class Normal(_Shell):
         object.__setattr__(self, "shape", check_shape(shape))
 
     def __repr__(self) -> str:
-        return f"Normal({shape_word(self.shape)})"
+        return f"Normal({format_shape(self.shape)})"
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         return np.asarray(ndtri(uniforms)).reshape(-1, *self.shape)
+
+    def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
+        return gradients.reshape(scores.shape)
 
     def mean(self) -> Floats:
         return np.zeros(self.shape)
@@ -112,7 +69,9 @@ class Normal(_Shell):
 
 @dataclass(frozen=True, init=False)
 class Uniform(Part):
-    """z uniform in a box, with the normal's variance unless bounds are given: low, high = -sqrt(3), sqrt(3).
+    """z uniform in a box, float32 [*shape] in [low, high]. The default bounds, -sqrt(3) and sqrt(3), give variance 1.
+
+    Paths are straight lines. Raises `InvalidArgument` unless low < high in float32.
 
     >>> Uniform(128)
     Uniform(128)
@@ -127,8 +86,8 @@ class Uniform(Part):
     def __init__(self, shape: int | Sequence[int], *, low: float = -sqrt(3), high: float = sqrt(3)) -> None:
         bounds = as_number(low), as_number(high)
         with np.errstate(over="ignore"):
-            as_given = np.float32(bounds[0]), np.float32(bounds[1])  # as a generator is given latents
-        if not (np.isfinite(as_given).all() and as_given[0] < as_given[1]):
+            rounded = np.float32(bounds[0]), np.float32(bounds[1])  # as the generator gets them
+        if not (np.isfinite(rounded).all() and rounded[0] < rounded[1]):
             raise InvalidArgument.expected("bounds that float32 can hold, low < high", "(low, high)", (low, high))
         object.__setattr__(self, "shape", check_shape(shape))
         object.__setattr__(self, "low", bounds[0])
@@ -136,16 +95,20 @@ class Uniform(Part):
 
     def __repr__(self) -> str:
         bounds = "" if (self.low, self.high) == (-sqrt(3), sqrt(3)) else f", low={self.low}, high={self.high}"
-        return f"Uniform({shape_word(self.shape)}{bounds})"
+        return f"Uniform({format_shape(self.shape)}{bounds})"
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         return (self.low + uniforms * (self.high - self.low)).reshape(-1, *self.shape)
+
+    def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
+        density = np.exp(-np.square(scores) / 2) / sqrt(2 * pi)
+        return np.asarray((self.high - self.low) * density * gradients.reshape(scores.shape))
 
     def mean(self) -> Floats:
         return np.full(self.shape, (self.low + self.high) / 2)
 
     def radii(self, latents: Array) -> Floats:
-        return _to_the_face(latents - self.mean(), (self.high - self.low) / 2)
+        return _box_radii(latents - self.mean(), (self.high - self.low) / 2)
 
     def shifted(self, latents: Array, by: Array) -> Array:
         return np.asarray(np.clip(latents + by, self.low, self.high))
@@ -153,7 +116,13 @@ class Uniform(Part):
 
 @dataclass(frozen=True, init=False)
 class TruncatedNormal(Part):
-    """z normal, resampled until |z_i| <= bound, as BigGAN samples (Brock et al. 2019, arXiv:1809.11096, sec. 3.1)."""
+    """z ~ N(0, I), resampled until every |z_i| <= bound; float32 [*shape]. Paths are straight lines.
+
+    Source: Brock et al. 2019 (BigGAN), arXiv:1809.11096, section 3.1. Raises `InvalidArgument` unless 0 < bound < inf.
+
+    >>> TruncatedNormal(128)
+    TruncatedNormal(128, bound=2.0)
+    """
 
     shape: tuple[int, ...]
     bound: float
@@ -165,10 +134,10 @@ class TruncatedNormal(Part):
         object.__setattr__(self, "bound", float(bound))
 
     def __repr__(self) -> str:
-        return f"TruncatedNormal({shape_word(self.shape)}, bound={self.bound})"
+        return f"TruncatedNormal({format_shape(self.shape)}, bound={self.bound})"
 
     @property
-    def cut(self) -> str:
+    def truncation(self) -> str:
         return f"bound={self.bound}"
 
     def from_uniforms(self, uniforms: Floats) -> Array:
@@ -176,11 +145,17 @@ class TruncatedNormal(Part):
         inside = np.clip(ndtri(low + uniforms * (1.0 - 2.0 * low)), -self.bound, self.bound)
         return np.asarray(inside).reshape(-1, *self.shape)
 
+    def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
+        z = self.from_uniforms(uniforms_at(scores)).reshape(scores.shape)
+        densities = np.exp((np.square(z) - np.square(scores)) / 2)  # the ratio of those at the score and at z
+        slope = np.where(np.abs(z) < self.bound, (1.0 - 2.0 * ndtr(-self.bound)) * densities, 0.0)
+        return np.asarray(slope * gradients.reshape(scores.shape))
+
     def mean(self) -> Floats:
         return np.zeros(self.shape)
 
     def radii(self, latents: Array) -> Floats:
-        return _to_the_face(latents, self.bound)
+        return _box_radii(latents, self.bound)
 
     def shifted(self, latents: Array, by: Array) -> Array:
         return np.asarray(np.clip(latents + by, -self.bound, self.bound))
@@ -188,7 +163,10 @@ class TruncatedNormal(Part):
 
 @dataclass(frozen=True, init=False)
 class Sphere(_Shell):
-    """z uniform on a sphere, of the normal's radius sqrt(d) unless one is given; paths are great circles.
+    """z uniform on a sphere, float32 [*shape]. The default radius, sqrt(d), is that of a normal. Paths are great
+    circles.
+
+    Raises `InvalidArgument` unless 0 < radius < inf.
 
     >>> Sphere(512, radius=1)
     Sphere(512, radius=1.0)
@@ -205,12 +183,17 @@ class Sphere(_Shell):
         object.__setattr__(self, "radius", float(sqrt(prod(sizes)) if radius is None else radius))
 
     def __repr__(self) -> str:
-        usual = self.radius == sqrt(self.dim)
-        return f"Sphere({shape_word(self.shape)}{'' if usual else f', radius={self.radius}'})"
+        radius = "" if self.radius == sqrt(self.dim) else f", radius={self.radius}"
+        return f"Sphere({format_shape(self.shape)}{radius})"
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         z: Floats = np.asarray(ndtri(uniforms))
         return self._onto(z).reshape(-1, *self.shape)
+
+    def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
+        length = np.maximum(np.linalg.norm(scores, axis=1, keepdims=True), 1e-300)
+        unit, flat = scores / length, gradients.reshape(scores.shape)
+        return np.asarray(self.radius / length * (flat - (flat * unit).sum(axis=1, keepdims=True) * unit))
 
     def mean(self) -> Floats:
         return np.zeros(self.shape)
@@ -218,21 +201,28 @@ class Sphere(_Shell):
     def unit_radius(self) -> float:
         return self.radius
 
+    @property
+    def is_round(self) -> bool:
+        return True
+
     def shifted(self, latents: Array, by: Array) -> Array:
         moved = latents + by
         return self._onto(moved.reshape(*moved.shape[: -len(self.shape)], -1)).reshape(moved.shape)
 
     def _onto(self, flat: Floats) -> Floats:
-        """Flat latents [..., d] from the centre onto the sphere."""
+        """Flat latents [..., d] projected onto the sphere."""
         return np.asarray(flat * (self.radius / np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1e-300)))
 
 
 @dataclass(frozen=True, init=False)
 class Categorical(Choice):
-    """A choice of 0 .. n - 1, int64 [N]: a label. A path leaves it as it is.
+    """A label from 0 to n - 1, int64 [N]. Paths leave it as it is.
 
-    Independent draws follow `probabilities` (equal ones by default); a search draws choices as structure, and
-    shrinks them toward 0.
+    Independent draws follow `probabilities`, equal by default. A search draws choices as structure and shrinks them
+    toward 0. Raises `InvalidArgument` unless n >= 1 and the n probabilities are >= 0 and sum to 1.
+
+    >>> Categorical(10)
+    Categorical(10)
     """
 
     n: int
@@ -249,8 +239,8 @@ class Categorical(Choice):
         object.__setattr__(self, "probabilities", weights)
 
     def __repr__(self) -> str:
-        usual = self.probabilities == (1.0 / self.n,) * self.n
-        return f"Categorical({self.n}{'' if usual else f', probabilities={self.probabilities}'})"
+        equal = self.probabilities == (1.0 / self.n,) * self.n
+        return f"Categorical({self.n}{'' if equal else f', probabilities={self.probabilities}'})"
 
     @property
     def support(self) -> tuple[int, ...]:
@@ -267,10 +257,13 @@ class Categorical(Choice):
 
 @dataclass(frozen=True, init=False)
 class Empirical(Part):
-    """One of a bank of latents [M, *shape], each as likely: encoded images, or w vectors. Paths are straight lines.
+    """An equally likely entry of a bank of latents [M, *shape], such as encoded images or w vectors; float32.
 
-    A path from one entry to another passes between them, off the bank. An entry is taken whole: the far end of a
-    probe is another entry or the same one.
+    Paths are straight lines: between two entries they leave the bank. An entry is one coordinate group, so the far end
+    of a probe is another entry or the same one. Raises `InvalidArgument` unless the bank has finite numbers and M >= 1.
+
+    >>> Empirical([[0.0, 1.0], [2.0, 3.0]])
+    Empirical(2 of 2, 9882a49ed4985043)
     """
 
     bank: Array = field(compare=False, repr=False)
@@ -290,7 +283,11 @@ class Empirical(Part):
         object.__setattr__(self, "digest", digest_of(values))
 
     def __repr__(self) -> str:
-        return f"Empirical({len(self.bank)} of {shape_word(self.shape)}, {self.digest})"
+        return f"{self.key[:-1]}, {self.digest})"
+
+    @property
+    def key(self) -> str:
+        return f"Empirical({len(self.bank)} of {format_shape(self.shape)})"
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -306,13 +303,16 @@ class Empirical(Part):
 
     @property
     def n_values(self) -> int | None:
-        if self.digest not in _n_rows:  # a bank may be large, and no attribute of a space may change
-            _n_rows[self.digest] = len({row.tobytes() for row in self.bank})
-        return _n_rows[self.digest]
+        if self.digest not in _n_distinct:  # a bank may be large, and no attribute of a space may change
+            _n_distinct[self.digest] = len({row.tobytes() for row in self.bank})
+        return _n_distinct[self.digest]
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         index = np.minimum((uniforms[:, 0] * len(self.bank)).astype(np.int64), len(self.bank) - 1)
         return np.asarray(self.bank[index], dtype=np.float64)
+
+    def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
+        return np.zeros_like(scores)
 
     def mean(self) -> Floats:
         return np.asarray(self.bank.mean(axis=0, dtype=np.float64))
@@ -322,11 +322,6 @@ class Empirical(Part):
         return float(sqrt(variance)) or 1.0
 
 
-def _to_the_face(away: Array, half_width: float) -> Floats:
-    """How far [N] a latent lies from the middle of a box toward its faces, by its largest coordinate."""
+def _box_radii(away: Array, half_width: float) -> Floats:
+    """The largest coordinate [N] of latents `away` from the middle of a box, in half widths."""
     return np.asarray(np.abs(away).reshape(len(away), -1).max(axis=1) / half_width)
-
-
-def shape_word(shape: tuple[int, ...]) -> str:
-    """A shape as a space's first argument: `128` for (128,)."""
-    return str(shape[0]) if len(shape) == 1 else str(shape)

@@ -1,4 +1,4 @@
-"""What a latent space is: named parts, each a function of uniforms, with paths, groups and truncation."""
+"""A latent space is named parts, each a function of uniforms with paths, coordinate groups and truncation."""
 
 from __future__ import annotations
 
@@ -17,58 +17,69 @@ from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 
 MAX_GROUPS = 64
-"""Coordinates are taken away in at most this many groups when a counterexample is reduced."""
+"""The most groups in which coordinates are removed when a counterexample is reduced."""
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 
 class Space(ABC):
-    """What every latent space offers. Users make one with `Normal`, `Uniform`, `Sphere`, ... or `Joint`."""
+    """A latent space, as a frozen value. Make one with `Normal`, `Uniform`, `Sphere`, ... or `Joint`."""
 
     @property
     @abstractmethod
     def parts(self) -> Mapping[str, Part]:
-        """The parts by name; a space that is one part names it `""`."""
+        """The parts by name; a space of a single part names it `""`."""
 
+    @property
     @abstractmethod
-    def truncated(self, psi: float) -> Space:
-        """The same space with every latent drawn toward its mean: mean + psi (z - mean)."""
+    def key(self) -> str:
+        """The text by which a baseline knows the space: its repr without digests.
 
-    @property
-    def supports(self) -> tuple[tuple[int, ...], ...]:
-        """The possible values of each discrete part, in the order of the parts: what a probe's choices are of."""
-        return tuple(part.support for part in self.parts.values() if part.support)
+        A bank or a network may be new for every checkpoint and still be the same kind of space.
 
-    @property
-    def n_latents(self) -> int | None:
-        """How many distinct latents there are; None where there is no end to them.
-
-        >>> from gentest import Categorical, Joint, Normal
-        >>> Categorical(3).n_latents, Joint(a=Categorical(3), b=Categorical(2)).n_latents, Normal(2).n_latents
-        (3, 6, None)
+        >>> from gentest import Empirical, Joint, Normal
+        >>> Joint(z=Normal(2), w=Empirical([[1.0], [2.0]])).key
+        'Joint(z=Normal(2), w=Empirical(2 of 1))'
         """
-        found = 1
-        for part in self.parts.values():
-            if part.n_values is None:
-                return None
-            found *= part.n_values
-        return found
 
     @property
+    @abstractmethod
     def truncation(self) -> str:
-        """How each part is truncated, in words; empty where none is.
+        """How the space is truncated, in words; empty if it is not.
 
         >>> from gentest import Joint, Normal, TruncatedNormal
         >>> Normal(2).truncated(0.7).truncation, Joint(z=TruncatedNormal(2), w=Normal(2)).truncation
         ('psi=0.7', 'z bound=2.0')
         """
-        words = {name: part.cut for name, part in self.parts.items() if part.cut}
-        return ", ".join(f"{name} {word}".lstrip() for name, word in words.items())
+
+    @abstractmethod
+    def truncated(self, psi: float) -> Space:
+        """The same space with every latent drawn toward its mean: mean + psi (z - mean), psi in (0, 1]."""
+
+    @property
+    def supports(self) -> tuple[tuple[int, ...], ...]:
+        """The possible values of each discrete part, in the order of the parts, as in a probe's `choices`."""
+        return tuple(part.support for part in self.parts.values() if part.support)
+
+    @property
+    def n_latents(self) -> int | None:
+        """The number of distinct latents; None if it is infinite.
+
+        >>> from gentest import Categorical, Joint, Normal
+        >>> Categorical(3).n_latents, Joint(a=Categorical(3), b=Categorical(2)).n_latents, Normal(2).n_latents
+        (3, 6, None)
+        """
+        total = 1
+        for part in self.parts.values():
+            if part.n_values is None:
+                return None
+            total *= part.n_values
+        return total
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The coordinate groups, at most 64, that say where the far end of a probe differs from the near end."""
+        """The coordinate groups, at most 64. A probe's mask says in which of them its ends differ."""
         moving = [(name, part) for name, part in self.parts.items() if part.n_groups]
         if not moving:
             return ()
@@ -99,7 +110,7 @@ class Group:
 
 
 class Part(Space):
-    """A space that is one part: what a prior has to say."""
+    """A space of a single part: one prior. A new prior is a subclass with `from_uniforms` and `mean`."""
 
     shape: tuple[int, ...]
 
@@ -108,99 +119,128 @@ class Part(Space):
         return {"": self}
 
     @property
-    def dim(self) -> int:
-        """How many uniforms make one latent."""
-        return prod(self.shape)
+    def key(self) -> str:
+        return repr(self)
 
     @property
-    def n_groups(self) -> int:
-        """Into how many groups the uniforms may be cut: 0 where a path leaves the part as it is."""
-        return self.dim
-
-    @property
-    def support(self) -> tuple[int, ...]:
-        """The values of a discrete part that have any probability, lowest first: empty for one that is not a choice."""
-        return ()
-
-    @property
-    def n_choices(self) -> int:
-        """How many values a discrete part has: 0 for one that is not a choice."""
-        return 0
-
-    @property
-    def n_values(self) -> int | None:
-        """How many distinct latents the part draws; None where there is no end to them."""
-        return None
-
-    @property
-    def cut(self) -> str:
-        """How the part is truncated, in words; empty where it is not."""
+    def truncation(self) -> str:
         return ""
-
-    @abstractmethod
-    def from_uniforms(self, uniforms: Floats) -> Array:
-        """Latents [N, *shape] of uniforms [N, dim]: the prior's inverse CDF, in float64 (int64 for a choice)."""
-
-    @abstractmethod
-    def mean(self) -> Floats:
-        """The prior's mean, of the latent's shape: where truncation draws to."""
-
-    def path(self, near: Array, far: Array, t: Floats) -> Array:
-        """Latents [N, P, *shape] at the fractions t [N, P] of the prior's way from near [N, *shape] to far."""
-        return self.straight(near, far, t)
-
-    def straight(self, near: Array, far: Array, t: Floats) -> Array:
-        """Latents [N, P, *shape] at the fractions t [N, P] of the straight line from near [N, *shape] to far."""
-        t = t.reshape(*t.shape, *(1,) * len(self.shape))
-        return np.asarray(near[:, None] * (1.0 - t) + far[:, None] * t)
-
-    def shifted(self, latents: Array, by: Array) -> Array:
-        """Latents [..., *shape] moved by `by`, of a shape that broadcasts, and no further than the prior reaches.
-
-        Straight on where the prior has no border; back onto a sphere; no further than the side of a box. A truncated
-        part moves as the latents do that it draws toward its mean, so `psi` times as far.
-        """
-        return np.asarray(latents + by)
-
-    def typicality(self, latents: Array) -> Floats:
-        """How far out each latent lies, as the prior's own quantile in (0, 1); 0.5 is typical. NaN where unknown."""
-        return np.full(len(latents), np.nan)
-
-    def radii(self, latents: Array) -> Floats:
-        """How far out each latent lies from the mean, [N], as a multiple of where samples lie: see `at_radius`."""
-        away = (latents - self.mean()).reshape(len(latents), -1)
-        return np.asarray(np.linalg.norm(away, axis=1) / self.unit_radius())
-
-    def unit_radius(self) -> float:
-        """The distance from the mean that is radius 1, for a prior of variance 1 unless it says another: sqrt(d)."""
-        return float(prod(self.shape) ** 0.5)
 
     def truncated(self, psi: float) -> Part:
         return Truncated(self, check_psi(psi))
 
+    @property
+    def dim(self) -> int:
+        """The number of uniforms that make one latent."""
+        return prod(self.shape)
+
+    @property
+    def n_groups(self) -> int:
+        """The most groups into which the uniforms may be cut; 0 if paths leave the part as it is."""
+        return self.dim
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """The values of a discrete part that have a probability above 0, in order; empty for any other part."""
+        return ()
+
+    @property
+    def n_choices(self) -> int:
+        """The number of values of a discrete part; 0 for any other part."""
+        return 0
+
+    @property
+    def n_values(self) -> int | None:
+        """The number of distinct latents of the part; None if it is infinite."""
+        return None
+
+    @abstractmethod
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        """Latents [N, *shape] from uniforms [N, dim], by the inverse CDF in float64 (int64 for a choice)."""
+
+    @abstractmethod
+    def mean(self) -> Floats:
+        """The prior's mean [*shape], toward which truncation draws."""
+
+    def path(self, near: Array, far: Array, t: Floats) -> Array:
+        """Latents [N, P, *shape] on the prior's path from near [N, *shape] to far, at fractions t [N, P]."""
+        return self.straight(near, far, t)
+
+    def straight(self, near: Array, far: Array, t: Floats) -> Array:
+        """Latents [N, P, *shape] on the straight line from near [N, *shape] to far, at fractions t [N, P]."""
+        t = t.reshape(*t.shape, *(1,) * len(self.shape))
+        return np.asarray(near[:, None] * (1.0 - t) + far[:, None] * t)
+
+    def score_gradients(self, scores: Floats, gradients: Floats) -> Floats | None:
+        """Gradients [N, dim] in the normal scores of latents, from gradients [N, *shape] in the latents themselves.
+
+        This is the derivative of `from_uniforms(Phi(scores))`, for scores [N, dim]. It is 0 for a part with finitely
+        many latents, which small moves do not change. None means that the part has no known derivative.
+        """
+        return None
+
+    def path_gradients(self, near: Array, far: Array, t: Floats, gradients: Floats) -> tuple[Floats, Floats]:
+        """Gradients [N, *shape] in near and in far, from gradients [N, P, *shape] in the latents of their `path`."""
+        return self.straight_gradients(near, far, t, gradients)
+
+    def straight_gradients(self, near: Array, far: Array, t: Floats, gradients: Floats) -> tuple[Floats, Floats]:
+        """Gradients [N, *shape] in near and in far, from gradients [N, P, *shape] in the latents of `straight`."""
+        return np.einsum("np,np...->n...", 1.0 - t, gradients), np.einsum("np,np...->n...", t, gradients)
+
+    def shifted(self, latents: Array, by: Array) -> Array:
+        """Latents [..., *shape] moved by `by`, as far as the prior reaches.
+
+        A prior without a border lets them go straight on, a sphere pulls them back onto it, and a box stops them at its
+        sides. A truncated part moves `psi` times as far, as its latents do.
+        """
+        return np.asarray(latents + by)
+
+    def typicality(self, latents: Array) -> Floats:
+        """The prior's own quantile [N] of each latent's distance, in (0, 1): 0.5 is typical. NaN if unknown."""
+        return np.full(len(latents), np.nan)
+
+    def radii(self, latents: Array) -> Floats:
+        """The distance [N] of each latent from the mean, in units of `unit_radius`."""
+        away = (latents - self.mean()).reshape(len(latents), -1)
+        return np.asarray(np.linalg.norm(away, axis=1) / self.unit_radius())
+
+    def unit_radius(self) -> float:
+        """The distance from the mean at which samples lie: sqrt(d), as for variance 1, by default."""
+        return float(prod(self.shape) ** 0.5)
+
+    @property
+    def is_round(self) -> bool:
+        """True if every sample lies on a sphere around the mean."""
+        return False
+
 
 def digest_of(values: Array) -> str:
-    """16 hexadecimal digits of the SHA-256 of an array's shape and float32 values: what a repr tells it by."""
+    """The first 16 hexadecimal digits of the SHA-256 of an array's shape and float32 values."""
     content = np.ascontiguousarray(values, dtype="<f4").tobytes()
     return hashlib.sha256(repr(tuple(values.shape)).encode() + content).hexdigest()[:16]
 
 
+def format_shape(shape: tuple[int, ...]) -> str:
+    """A shape as a space's first argument: `128` for (128,)."""
+    return str(shape[0]) if len(shape) == 1 else str(shape)
+
+
 def check_radius(name: str, radius: object) -> float:
-    """A radius, checked: a finite number > 0."""
+    """The radius as a float. Raises `InvalidArgument` unless it is a finite number > 0."""
     if not 0.0 < as_number(radius) < inf:
         raise InvalidArgument.expected("a radius > 0", name, radius)
     return as_number(radius)
 
 
 def check_psi(psi: float) -> float:
-    """A truncation, checked: a number in (0, 1]."""
+    """The truncation as a float. Raises `InvalidArgument` unless it is a number in (0, 1]."""
     if not isinstance(psi, (int, float)) or isinstance(psi, bool) or not 0.0 < psi <= 1.0:
         raise InvalidArgument.expected("a truncation in (0, 1]", "psi", psi)
     return float(psi)
 
 
 def check_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    """A latent's shape, checked: `128` means `(128,)`."""
+    """A latent's shape as a tuple: `128` means `(128,)`. Raises `InvalidArgument` unless all sizes are positive."""
     sizes = (shape,) if isinstance(shape, int) else shape
     good = isinstance(sizes, Sequence) and len(sizes) > 0
     if not good or not all(is_whole(n, 1) for n in sizes):
@@ -209,11 +249,10 @@ def check_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Truncated(Part):
-    """A part whose latents are drawn toward its mean: mean + psi (z - mean); what `.truncated(psi)` gives."""
+class Wrapper(Part):
+    """A part that transforms the latents of another part and shares its uniforms."""
 
     part: Part
-    psi: float
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -232,17 +271,42 @@ class Truncated(Part):
         return self.part.n_values
 
     @property
-    def cut(self) -> str:
-        return ", ".join(filter(None, [self.part.cut, f"psi={self.psi:g}"]))
+    def truncation(self) -> str:
+        return self.part.truncation
 
-    def from_uniforms(self, uniforms: Floats) -> Array:
-        return self._toward_mean(self.part.from_uniforms(uniforms))
+    @property
+    def is_round(self) -> bool:
+        return self.part.is_round
 
     def mean(self) -> Floats:
         return self.part.mean()
 
+
+@dataclass(frozen=True)
+class Truncated(Wrapper):
+    """A part with its latents drawn toward its mean: mean + psi (z - mean). `.truncated(psi)` makes one."""
+
+    psi: float
+
+    @property
+    def key(self) -> str:
+        return f"Truncated(part={self.part.key}, psi={self.psi!r})"
+
+    @property
+    def truncation(self) -> str:
+        return ", ".join(filter(None, [self.part.truncation, f"psi={self.psi:g}"]))
+
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        return self._toward_mean(self.part.from_uniforms(uniforms))
+
     def path(self, near: Array, far: Array, t: Floats) -> Array:
         return self._toward_mean(self.part.path(self._from_mean(near), self._from_mean(far), t))
+
+    def score_gradients(self, scores: Floats, gradients: Floats) -> Floats | None:
+        return self.part.score_gradients(scores, self.psi * gradients)
+
+    def path_gradients(self, near: Array, far: Array, t: Floats, gradients: Floats) -> tuple[Floats, Floats]:
+        return self.part.path_gradients(self._from_mean(near), self._from_mean(far), t, gradients)
 
     def shifted(self, latents: Array, by: Array) -> Array:
         return self._toward_mean(self.part.shifted(self._from_mean(latents), by))
@@ -269,7 +333,7 @@ class Truncated(Part):
 
 
 class Choice(Part):
-    """A discrete part, int64 [N]: a path and a truncation leave it as it is."""
+    """A discrete part, int64 [N]. Paths and truncation leave it as it is."""
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -289,6 +353,9 @@ class Choice(Part):
     def straight(self, near: Array, far: Array, t: Floats) -> Array:
         return np.array(np.broadcast_to(near[:, None], t.shape))
 
+    def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
+        return np.zeros_like(scores)
+
     def shifted(self, latents: Array, by: Array) -> Array:
         return latents
 
@@ -299,7 +366,7 @@ class Choice(Part):
 
 @dataclass(frozen=True)
 class Fixed(Choice):
-    """A choice that is made: what `.given(label=3)` leaves of a `Categorical`."""
+    """A choice that was made: `.given(label=3)` replaces a `Categorical` by it."""
 
     value: int
 
@@ -309,7 +376,9 @@ class Fixed(Choice):
 
 @dataclass(frozen=True, init=False)
 class Joint(Space):
-    """Named parts that a generator takes by keyword: `f(z=..., label=...)`.
+    """Named parts that a generator takes by keyword: `f(z=..., label=...)`. At most 64 parts.
+
+    Raises `InvalidArgument` for no part, too many, or a value that is not a single part.
 
     >>> import gentest
     >>> gentest.Joint(z=gentest.Normal(64), label=gentest.Categorical(10))
@@ -335,11 +404,19 @@ class Joint(Space):
     def parts(self) -> Mapping[str, Part]:
         return MappingProxyType(dict(self.items))
 
+    @property
+    def key(self) -> str:
+        return f"Joint({', '.join(f'{name}={part.key}' for name, part in self.items)})"
+
+    @property
+    def truncation(self) -> str:
+        return ", ".join(f"{name} {part.truncation}" for name, part in self.items if part.truncation)
+
     def truncated(self, psi: float) -> Joint:
         return Joint(**{name: part.truncated(psi) for name, part in self.items})
 
     def given(self, choices: Mapping[str, int]) -> Joint:
-        """The same space with some choices made."""
+        """The same space with some choices made. Raises `InvalidArgument` for an unknown part or value."""
         parts = dict(self.items)
         for name, value in choices.items():
             part = parts.get(name)

@@ -363,7 +363,7 @@ def test_choices_alone_have_no_radius(space: gentest.Space) -> None:
     generator = gentest.Generator(lambda label: zoo.images(label / 10 + 0.1), latent=space, output_range=zoo.UNIT)
     result = gentest.holds_within(gentest.well_formed(), 1.0).check(generator, settings=QUICK)
     assert result.verdict is Verdict.ERROR
-    assert "has a radius: all of it is a choice" in result.message
+    assert "has only choices: nothing in it has a radius" in result.message
 
 
 def test_each_label_has_a_radius() -> None:
