@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,10 @@ def cluster() -> Iterator[None]:
 
 @dataclass
 class Fragile:
-    """The fold of the zoo; it ends every process but its first, as often as there are files in `lives` to remove."""
+    """The fold of the zoo; it kills any process but its first, once for each file in `lives`.
+
+    Only the process that removed a file dies of it: two actors that see the same file do not both die.
+    """
 
     lives: str
     home: int
@@ -66,8 +70,9 @@ class Fragile:
     def __call__(self, z: Tensor) -> Tensor:
         if os.getpid() != self.home:
             for life in Path(self.lives).iterdir():
-                life.unlink(missing_ok=True)
-                os.kill(os.getpid(), signal.SIGKILL)
+                with suppress(FileNotFoundError):
+                    life.unlink()
+                    os.kill(os.getpid(), signal.SIGKILL)
         return zoo.images(zoo.fold(z))
 
 
