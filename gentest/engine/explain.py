@@ -1,4 +1,4 @@
-"""What there is to say of one probe, evaluated alone: the record that reports show and replays compare with."""
+"""The record of one probe, evaluated alone, that reports show and replays compare with."""
 
 from __future__ import annotations
 
@@ -16,19 +16,27 @@ from gentest.probes.shifts import to_scores
 from gentest.results.result import Counterexample, Moved
 from gentest.spaces import AtRadius, Empirical, Part, Truncated
 
-READABLE = 16
-"""A feature of one output is shown whole where it has no more numbers."""
+MAX_COMPONENTS = 16
+"""The most components of one output's feature that are shown."""
+
+
+def observed(judge: Judge, probe: Probe) -> Observed:
+    """The evidence of a probe alone, with what the margin measures, under the prior where the margin is smallest."""
+    evidence = judge.evidence([probe], judge.weakest(probe), alone=True)
+    with torch.no_grad():
+        judge.definition.margin(evidence)
+    return evidence
 
 
 def explain(judge: Judge, probe: Probe, label: str, evidence: Observed) -> Counterexample:
-    """A probe's margin, scores, coordinate groups, typicality and replay string; `label` names the property in it.
+    """The margin, scores, coordinate groups, typicality and replay string of a probe.
 
-    `evidence` is what was `observed` of it.
+    `label` names the property in the replay string, and `evidence` is that of `observed`.
     """
-    under = judge.weakest(probe)
     space = judge.subject.generator.latent
     groups = space.groups
     active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
+    notes = ("" if judge.definition.note is None else judge.definition.note(evidence), _note_on_repeats(evidence))
     return Counterexample(
         probe=probe.to_json(),
         margin=judge.alone(probe),
@@ -39,65 +47,52 @@ def explain(judge: Judge, probe: Probe, label: str, evidence: Observed) -> Count
         n_coordinates=sum(part.dim for part in space.parts.values() if part.n_groups),
         typicality=_typicality(evidence),
         replay=f"{label}:{probe}",
-        under=under.name,
+        under=judge.weakest(probe).name,
         moved=_moved(judge, probe, label) if probe.shift else None,
         choices={name: int(evidence.placed[name].flat[0]) for name, part in space.parts.items() if part.n_choices},
-        note=_note(judge, evidence),
+        note="; ".join(filter(None, notes)),
     )
 
 
-def _note(judge: Judge, evidence: Observed) -> str:
-    """What explains a margin beyond its figures; empty where nothing does."""
-    own = "" if judge.definition.note is None else judge.definition.note(evidence)
-    return "; ".join(filter(None, (own, _drawn_twice(evidence))))
-
-
-def _drawn_twice(evidence: Observed) -> str:
-    """Which latents of a probe are one entry of a bank; empty where no two are, or other parts tell them apart."""
+def _note_on_repeats(evidence: Observed) -> str:
+    """The two latents of a probe that are the same entry of a bank, in words; "" if all differ."""
     parts = evidence.space.parts
     rows = np.concatenate([evidence.placed[name][0].reshape(evidence.shape[1], -1) for name in parts], axis=1)
     places: dict[bytes, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(row.tobytes(), []).append(place)
-    same = next((found for found in places.values() if len(found) > 1), None)
-    name, part = next(((name, part) for name, part in parts.items() if _size_of_bank(part)), ("", None))
-    if same is None or part is None:
+    repeated = next((same for same in places.values() if len(same) > 1), None)
+    name, part = next(((name, part) for name, part in parts.items() if _bank_size(part)), ("", None))
+    if repeated is None or part is None:
         return ""
-    size = _size_of_bank(part)
+    size = _bank_size(part)
     middles = (np.arange(size)[:, None] + 0.5) / size
-    is_it = (rounded(part.from_uniforms(middles)) == evidence.placed[name][0, same[0]]).reshape(size, -1).all(axis=1)
-    entry, bank = int(is_it.argmax()), f"the bank {name!r}" if name else "the bank"
-    first, second = (place + 1 for place in same[:2])
-    return f"entry {entry} of {bank} of {size:,} was drawn twice: samples {first} and {second} are one latent"
+    entries = rounded(part.from_uniforms(middles)) == evidence.placed[name][0, repeated[0]]
+    entry = int(entries.reshape(size, -1).all(axis=1).argmax())
+    bank = f"the bank {name!r}" if name else "the bank"
+    first, second = (place + 1 for place in repeated[:2])
+    return f"samples {first} and {second} are the same latent: both drew entry {entry} of {bank} of {size:,}"
 
 
-def _size_of_bank(part: Part) -> int:
-    """How many entries a part draws from, truncated or pulled to a radius too; 0 where it is no bank."""
+def _bank_size(part: Part) -> int:
+    """Number of entries that a part draws from, even if it is truncated or pulled to a radius; 0 without a bank."""
     while isinstance(part, (Truncated, AtRadius)):
         part = part.part
     return len(part.bank) if isinstance(part, Empirical) else 0
 
 
 def _moved(judge: Judge, probe: Probe, label: str) -> Moved:
-    """How far an attack moved a probe: 1 is the root mean square difference of two independent samples, sqrt(2)."""
+    """How far an attack moved a probe; 1 is the root mean square distance of two independent samples."""
     space, n_ends = judge.subject.generator.latent, len(judge.definition.probes.streams)
-    by, start = to_scores(probe.shift), replace(probe, shift=b"")
+    start = replace(probe, shift=b"")
     groups = tuple(str(space.groups[g]) for g in shifted_groups(space, n_ends, probe))
-    moving = sum(part.dim for part in space.parts.values() if part.n_groups) * n_ends
-    distance = float(np.sqrt(np.square(by).sum() / moving / 2))
+    n_moving = sum(part.dim for part in space.parts.values() if part.n_groups) * n_ends
+    distance = float(np.sqrt(np.square(to_scores(probe.shift)).sum() / n_moving / 2))
     return Moved(distance, groups, f"{label}:{start}", judge.alone(start))
 
 
-def observed(judge: Judge, probe: Probe) -> Observed:
-    """The evidence of a probe alone, under the prior where it holds least, once the margin has measured in it."""
-    evidence = judge.evidence([probe], judge.weakest(probe), alone=True)
-    with torch.no_grad():
-        judge.definition.margin(evidence)
-    return evidence
-
-
 def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
-    """What was measured along one probe: each attribute, and the steps of features and distances between neighbours."""
+    """The measurements along a probe: attributes, and the steps of features and distances between neighbours."""
     curves = {
         name: tuple(float(v) for v in evidence.scores(attribute)[0]) for name, attribute in evidence.attributes.items()
     }
@@ -106,16 +101,16 @@ def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
         for name, feature in evidence.named_features.items():
             curves |= _components(name, feature, evidence.features(feature)[0, 0].tolist())
         return curves
-    walked: dict[str, Feature | Distance] = {**evidence.named_features, **evidence.named_distances}
-    for name, thing in walked.items():
-        steps = evidence.distances(thing, range(last), range(1, last + 1))[0]
-        curves[f"step in {name}"] = tuple(float(v) for v in steps)
+    steps: dict[str, Feature | Distance] = {**evidence.named_features, **evidence.named_distances}
+    for name, thing in steps.items():
+        distances = evidence.distances(thing, range(last), range(1, last + 1))[0]
+        curves[f"step in {name}"] = tuple(float(v) for v in distances)
     return curves
 
 
 def _components(name: str, feature: Feature, row: list[float]) -> dict[str, tuple[float, ...]]:
-    """A feature of one output, number by number, by the names that it gives them: where they are few enough to read."""
-    if len(row) > READABLE:
+    """The components of one output's feature, by the names that the feature gives them; none if there are too many."""
+    if len(row) > MAX_COMPONENTS:
         return {}
     given = getattr(feature, "names", ())
     names = given if len(given) == len(row) else [f"{name}[{k}]" for k in range(len(row))]
@@ -123,7 +118,7 @@ def _components(name: str, feature: Feature, row: list[float]) -> dict[str, tupl
 
 
 def _typicality(evidence: Observed) -> float | None:
-    """The prior's quantile of the latent that lies furthest from typical; None where the prior cannot tell."""
+    """The prior's quantile of the least typical latent; None if the prior cannot tell."""
     quantiles = [part.typicality(evidence.placed[name][0]) for name, part in evidence.space.parts.items()]
     known = np.concatenate(quantiles)
     known = known[np.isfinite(known)]
