@@ -153,47 +153,6 @@ def test_the_worst_is_at_least_as_bad_as_the_minimal() -> None:
     assert len(result.counterexample.groups) < len(result.worst.groups) == 64
 
 
-def test_sd_is_measured_once_on_a_fixed_pilot() -> None:
-    """`sd(x)` is x standard deviations under the prior: for a level linear in one uniform coordinate, exactly known."""
-    scores: list[float] = []
-
-    @gentest.property(probes=gentest.points())
-    def recorded(evidence: gentest.Evidence) -> Tensor:
-        scores.append(evidence.in_units(gentest.sd(2), level))
-        return torch.ones(len(evidence.t))
-
-    generator = zoo.generator(lambda z: 0.5 + 0.1 * z[:, 0])
-    recorded().check(generator, settings=settings(examples=10, seed=1))
-    recorded().check(generator, settings=settings(examples=10, seed=2, batch_size=1))
-    assert len(set(scores)) == 1
-    assert scores[0] == pytest.approx(0.2, rel=0.15)  # 256 samples: within 3.4 standard errors
-
-
-def test_properties_share_what_they_look_at() -> None:
-    """In one context, a second property of the same probes makes the images of its audit only."""
-    generator, values = zoo.generator(zoo.linear), Values(examples=50)
-    context = Context(values)
-    first = check(Question(gentest.between(level, tolerance=0.5).definition), generator, context, values)
-    second = check(Question(gentest.monotone(gentest.contrast(), tolerance=0.5).definition), generator, context, values)
-    assert first.images > 450
-    assert second.audit is not None
-    assert second.audit.outputs == second.audit.reused >= 16
-    assert second.images == 1 + second.audit.images <= 24  # not those either that are made alone
-
-
-def test_changed_weights_are_looked_at_anew() -> None:
-    """Sharing goes by the weights as they are: a module changed in place between two checks is another generator."""
-    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Unflatten(1, (1, 2, 2)))
-    generator = gentest.Generator(model, latent=gentest.Uniform(4), output_range=(-9, 9))
-    values = Values(examples=30)
-    context = Context(values)
-    question = Question(gentest.responsive(at_least=1e-4).definition)
-    assert check(question, generator, context, values).verdict is HOLDS
-    with torch.no_grad():
-        model[0].weight.zero_()
-    assert check(question, generator, context, values).verdict is VIOLATED
-
-
 def test_an_empirical_space_looks_at_real_paths_only() -> None:
     """A path from an entry of a bank to itself is no example."""
     bank = gentest.Empirical(np.random.default_rng(0).uniform(-1, 1, (3, 4)))
@@ -245,30 +204,6 @@ def test_noise_inputs_belong_to_the_probe() -> None:
     assert gentest.reproducible().check(noisy, settings=settings(examples=20)).verdict is HOLDS
 
 
-def in_train_mode() -> gentest.Generator:
-    """A generator that normalises each channel by what its batch happens to hold."""
-
-    def function(z: Tensor) -> Tensor:
-        x = z.reshape(-1, 1, 2, 2)
-        return torch.sigmoid(torch.nn.functional.batch_norm(x, None, None, training=True))
-
-    return gentest.Generator(function, latent=gentest.Normal(4), output_range=zoo.UNIT)
-
-
-def by_chance() -> gentest.Generator:
-    """A generator that adds noise of its own."""
-    return zoo.generator(lambda z: zoo.linear(z) + 0.1 * torch.rand(len(z)))
-
-
-@pytest.mark.parametrize("make", [in_train_mode, by_chance])
-def test_a_generator_that_depends_on_its_batch_is_an_error(make: Callable[[], gentest.Generator]) -> None:
-    """No margin of such a generator means anything: one line says so, and `reproducible` shows it."""
-    result = gentest.between(level, tolerance=0.5).check(make())
-    assert result.verdict is ERROR
-    assert "depends on the rest of its batch" in result.message
-    assert gentest.reproducible().check(make(), settings=settings(examples=20)).verdict is VIOLATED
-
-
 def raising(z: Tensor) -> Tensor:
     raise RuntimeError("no such layer")
 
@@ -293,28 +228,6 @@ def test_a_broken_generator_is_one_clear_line(name: str) -> None:
     assert words in result.message
     assert "\n" not in result.message
     assert result.generator
-
-
-def test_a_latent_that_gives_nan_is_found_by_well_formed() -> None:
-    """A rare latent that breaks the generator is a counterexample to `well_formed`, with the coordinate at fault."""
-
-    def level_of(z: Tensor) -> Tensor:
-        return torch.where(z[:, 3] > 2.0, torch.full_like(z[:, 3], float("nan")), 0.5 + 0.1 * z[:, 0].tanh())
-
-    generator = zoo.generator(level_of, gentest.Normal(64))
-    result = gentest.well_formed().check(generator)
-    assert result.verdict is VIOLATED
-    assert result.counterexample is not None
-    assert result.counterexample.groups == ("3",)
-    assert -2 <= result.counterexample.margin <= -1
-
-
-def test_an_undeclared_range_is_asked_for() -> None:
-    """Outputs in [0, 1] where nothing was declared are not taken for tanh's range in silence."""
-    generator = gentest.Generator(lambda z: zoo.images(zoo.linear(z)), latent=gentest.Uniform(8))
-    result = gentest.between(level, tolerance=0.5).check(generator)
-    assert result.verdict is ERROR
-    assert "output_range=(0, 1)" in result.message
 
 
 def test_a_space_that_does_not_fit_names_both() -> None:
@@ -378,26 +291,10 @@ def test_a_margin_that_writes_in_its_evidence_changes_no_other() -> None:
     assert after.verdict is VIOLATED
 
 
-def test_sd_of_what_does_not_vary_is_an_error() -> None:
-    """A collapsed generator cannot set its own tolerance to rounding; and `responsive` takes no `sd` at all."""
-    result = gentest.between(level, tolerance=gentest.sd(2)).check(zoo.generator(zoo.collapsed))
-    assert result.verdict is ERROR
-    assert "brightness() does not vary under the prior" in result.message
-    with pytest.raises(gentest.InvalidArgument, match="at_least"):
-        gentest.responsive(at_least=gentest.sd(1)).check(zoo.generator(zoo.collapsed))  # type: ignore[arg-type]
-
-
 def test_a_ratio_that_nothing_can_exceed_is_refused() -> None:
     """The longest of P - 1 steps is at most P - 1 times their mean: such a ratio would be a test that cannot fail."""
     with pytest.raises(gentest.InvalidArgument, match="which no path of 9 points exceeds"):
         gentest.continuous(ratio=8).check(zoo.generator(zoo.jump))
-
-
-def test_noise_drawn_once_a_call_is_seen() -> None:
-    """Noise that is the same for a whole batch differs from one call to the next: `reproducible` says so."""
-    generator = zoo.generator(lambda z: zoo.linear(z) + 0.3 * torch.rand(1))
-    assert gentest.reproducible().check(generator, settings=settings(examples=10)).verdict is VIOLATED
-    assert gentest.between(level, tolerance=0.5).check(generator).verdict is ERROR
 
 
 def test_a_failure_of_the_run_before_is_reported_alike() -> None:
@@ -455,18 +352,3 @@ def test_weights_that_are_not_there_yet_are_no_traceback() -> None:
     lazy = torch.nn.Sequential(torch.nn.LazyLinear(12), torch.nn.Tanh(), torch.nn.Unflatten(1, (3, 2, 2)))
     result = gentest.well_formed().check(gentest.Generator(lazy, latent=gentest.Normal(4)))
     assert result.verdict is HOLDS
-
-
-def test_sd_is_measured_under_the_generators_own_prior() -> None:
-    """A narrow prior does not tighten the tolerance of a property that is to hold under it too."""
-    limits: list[float] = []
-
-    @gentest.property(probes=gentest.points())
-    def recorded(evidence: gentest.Evidence) -> Tensor:
-        limits.append(evidence.in_units(gentest.sd(1), level))
-        return torch.ones(len(evidence.t))
-
-    narrow = gentest.Uniform(8, low=-0.01, high=0.01)
-    gentest.prior_invariant(recorded(), priors=[narrow]).check(zoo.generator(zoo.linear), settings=settings(examples=5))
-    assert len(limits) > 1
-    assert len(set(limits)) == 1

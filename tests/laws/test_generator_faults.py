@@ -17,15 +17,14 @@ from torch import Tensor
 import gentest
 from gentest import settings
 from gentest.engine.check import Question, check
-from gentest.engine.evidence import time_limit
 from gentest.engine.evidence.context import Context
-from gentest.errors import GeneratorError, GentestError
 from gentest.probes.probe import Probe
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 from tests.helpers import zoo
 
 FEW = settings(examples=40, batch_size=16, time_limit=0.5)
+
 HOLDS = gentest.between(gentest.brightness(), tolerance=0.9)
 
 
@@ -233,47 +232,6 @@ def test_an_error_that_only_speaks_of_memory_is_an_error() -> None:
     """A user's own words do not make an error a lack of memory."""
     generator = where(rare, broken)
     assert "KeyError" in HOLDS.check(generator, settings=FEW).message
-
-
-# --- the limit itself
-
-
-def test_a_limit_lets_go_of_what_comes_back() -> None:
-    """Calls within it change nothing, and none is interrupted later."""
-    for _ in range(3):
-        with time_limit.limited(0.2, "it", GeneratorError):
-            time.sleep(0.01)
-    time.sleep(0.5)
-
-
-def test_a_shorter_limit_after_a_longer_one() -> None:
-    """Who watches sleeps no longer than the shortest of them."""
-    with time_limit.limited(3600, "it", GeneratorError):
-        pass
-    started = time.monotonic()
-    with (
-        pytest.raises(GeneratorError, match="it did not come back"),
-        time_limit.limited(0.2, "it", GeneratorError),
-    ):
-        threading.Event().wait()
-    assert time.monotonic() - started < 5
-
-
-def test_only_the_main_thread_is_limited() -> None:
-    """Elsewhere there is nothing that could interrupt: no limit, and no error."""
-    found: list[GentestError] = []
-
-    def slow() -> None:
-        try:
-            with time_limit.limited(0.05, "it", GeneratorError):
-                time.sleep(0.2)
-        except GentestError as error:
-            found.append(error)
-
-    thread = threading.Thread(target=slow)
-    thread.start()
-    thread.join()
-    assert not found
 
 
 DEAF = """
