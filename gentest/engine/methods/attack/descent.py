@@ -23,7 +23,7 @@ from scipy.special import chdtri
 
 from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.margin_gradients import slopes
-from gentest.errors import out_of_memory
+from gentest.errors import InvalidArgument, out_of_memory
 from gentest.probes import shifts
 from gentest.probes.ends import blocks, scores_of
 from gentest.probes.probe import Probe
@@ -237,7 +237,11 @@ class _Shell:
 
 
 def _strategy(mean: Floats, seed: int) -> CMA | SepCMA:
-    from cmaes import CMA, SepCMA
-
+    try:
+        from cmaes import CMA, SepCMA
+    except ImportError as error:
+        raise InvalidArgument(
+            "the attack found no gradient, and its evolution strategy needs cmaes: pip install 'pytest-gentest[attack]'"
+        ) from error
     kind = CMA if len(mean) < WIDE else SepCMA
     return kind(mean=mean.copy(), sigma=SIGMA, seed=seed % 2**32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,15 @@ def test_without_a_gradient_evolution_finds_it(kind: str) -> None:
     assert (result.attack.method, result.attack.found) == ("evolution", True)
     assert result.counterexample is not None
     assert result.counterexample.margin < 0
+
+
+def test_evolution_without_cmaes_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing extra is an error that names it, once the attack has found no gradient."""
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    result = check(dark(), lambda z: ridge(z).detach(), gentest.Normal(32))
+    assert result.verdict is Verdict.ERROR
+    assert "pip install 'pytest-gentest[attack]'" in result.message
+    assert check(dark(), ridge, gentest.Normal(32)).attack is not None
 
 
 def replace_range(generator: gentest.Generator) -> gentest.Generator:
