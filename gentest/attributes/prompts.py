@@ -1,23 +1,24 @@
-"""Text embeddings kept in a file, so that a CI run needs no text tower and its diffs show when one changes.
+"""CLIP's text embeddings in a file: a CI run then needs no text tower, and a diff shows when an embedding changes.
 
-A model is known by the fingerprint of its image tower. One prompt stands on one line: base64 of little-endian
-float32, of unit length."""
+The fingerprint of its image tower identifies a model. Each prompt is one line: base64 of little-endian float32, of unit
+length.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import math
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from gentest._support.files import read_json, write_whole
@@ -26,17 +27,14 @@ from gentest.errors import ClipError, InvalidArgument
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
-"""A larger file is refused: at 512 dimensions this holds some 23,000 prompts."""
-
-LOCK_SECONDS = 20.0
-"""A lock older than this was left by a run that died."""
+"""The largest file that is read: some 23,000 prompts of 512 dimensions."""
 
 Vector = NDArray[np.float32]
 
 
 @dataclass
 class StoredModel:
-    """What the file says of one model."""
+    """The prompts of one model in the file."""
 
     name: str
     dim: int
@@ -47,7 +45,7 @@ class StoredModel:
 class PromptCache:
     """Stored text embeddings by model and prompt.
 
-    With `update`, prompts that are missing are computed by the text tower and saved; without, they are an error.
+    With `update`, the text tower computes missing prompts and saves them. Without, they are an error.
 
     >>> cache = PromptCache(Path("prompts.json"), update=True)
     >>> cache.put("0a1b2c3d4e5f6071", "a photo of a cat", [3.0, 4.0], name="local-dir:clip", logit_scale=100.0)
@@ -64,7 +62,7 @@ class PromptCache:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, update: bool = False) -> PromptCache:
-        """Reads the file. Raises `ClipError` for one that `save` did not write, or that is missing without `update`."""
+        """The cache in a file. Raises `ClipError` if `save` did not write it, or if it is missing without `update`."""
         cache = cls(Path(path), update=update)
         if cache.path.exists() or not update:
             cache._models = _read(cache.path)
@@ -72,25 +70,25 @@ class PromptCache:
 
     @property
     def prompts(self) -> frozenset[str]:
-        """Every prompt that is stored, of whichever model."""
+        """Every stored prompt, of all models."""
         return frozenset(prompt for model in self._models.values() for prompt in model.prompts)
 
     def get(self, fingerprint: str, prompt: str) -> Vector | None:
-        """The prompt's embedding [D], of unit length; None where it is not stored."""
+        """The prompt's embedding [D], float32, of unit length; None if it is not stored."""
         model = self._models.get(fingerprint)
         return None if model is None else model.prompts.get(prompt)
 
     def logit_scale(self, fingerprint: str) -> float | None:
-        """The logit scale of the model that made the embeddings: a different one means a different text tower."""
+        """The logit scale of the model that made the embeddings; another scale means another text tower."""
         model = self._models.get(fingerprint)
         return None if model is None else model.logit_scale
 
     def put(self, fingerprint: str, prompt: str, vector: Any, *, name: str, logit_scale: float) -> None:
-        """Stores an embedding [D], scaled to unit length, of the model called `name`. `save` writes it to the file.
+        """Store an embedding [D], scaled to unit length. `save` writes it to the file.
 
-        `fingerprint`, `name` and `logit_scale` are those of the `ClipModel` whose image tower it goes with.
+        `fingerprint`, `name` and `logit_scale` are those of the embedding's `ClipModel`.
         """
-        row = np.asarray(vector, dtype=np.float32).astype(np.float64)  # whose length float32 may not hold
+        row = np.asarray(vector, dtype=np.float32).astype(np.float64)  # float32 may not hold its length
         length = float(np.linalg.norm(row))
         if row.ndim != 1 or not math.isfinite(length) or length == 0.0:
             raise InvalidArgument(f"Expected a finite embedding [D] that is not 0 for the prompt {prompt!r}")
@@ -100,9 +98,9 @@ class PromptCache:
         model.prompts[prompt] = (row / length).astype(np.float32)
 
     def save(self) -> None:
-        """Writes the file, whole or not at all, together with what other workers have saved in it meanwhile."""
+        """Write the file atomically, together with what other workers have saved in it meanwhile."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path):
+        with _lock(self.path):
             if self.path.exists():
                 self._merge(_read(self.path))
             write_whole(self.path, _encode(self._models))
@@ -172,30 +170,11 @@ def _encode(models: dict[str, StoredModel]) -> str:
     }
     data = {"schema": SCHEMA, "models": entries}
     text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    # half a surrogate, as Python reads a path that is not UTF-8: JSON has it as an escape, which this writes
+    # a lone surrogate, from a path that is not UTF-8, is written as JSON's own escape
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds `path.lock`, so that two workers do not each drop what the other saves."""
-    lock = path.with_name(f"{path.name}.lock")
-    while True:
-        try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            break
-        except FileExistsError:
-            _drop_if_stale(lock)
-            time.sleep(0.01)
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def _drop_if_stale(lock: Path) -> None:
-    try:
-        if time.time() - lock.stat().st_mtime > LOCK_SECONDS:
-            lock.unlink()
-    except FileNotFoundError:
-        pass
+def _lock(path: Path) -> FileLock:
+    """A lock on saving the file. It lies in the temporary folder, because it is never deleted."""
+    digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir(), f"gentest-{digest}.lock"))

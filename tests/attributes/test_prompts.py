@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -140,11 +142,14 @@ def test_workers_that_save_at_once_keep_what_each_has_put(tmp_path: Path) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["prompts.json"]
 
 
-def test_the_lock_of_a_run_that_died_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lock_of_a_run_that_died_is_dropped(tmp_path: Path) -> None:
     cache = PromptCache(tmp_path / "prompts.json")
     put(cache, "a cat")
-    (tmp_path / "prompts.json.lock").touch()
-    monkeypatch.setattr(prompts, "LOCK_SECONDS", 0.05)
+    script = (
+        "import os, sys; from pathlib import Path; from gentest.attributes.prompts import _lock;"
+        "_lock(Path(sys.argv[1])).acquire(); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(cache.path)], check=True)
     cache.save()
     assert PromptCache.load(cache.path).get(KEY, "a cat") is not None
 
