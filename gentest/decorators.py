@@ -23,7 +23,8 @@ from gentest.generators.generator import Generator, check_generator
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
 from gentest.properties import conditions, directions, distribution, domains, outputs, paths
-from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_of
+from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_in
+from gentest.properties.distribution import AnyDefinition
 from gentest.results.result import Result, drawn_by
 from gentest.results.settings import in_force, settings
 from gentest.spaces import Space
@@ -64,7 +65,7 @@ class Property:
     where raising at once would lose the whole file.
     """
 
-    def __init__(self, definition: Definition | InvalidArgument, *, name: str = "") -> None:
+    def __init__(self, definition: AnyDefinition | InvalidArgument, *, name: str = "") -> None:
         self._definition = definition
         self._name = name
 
@@ -72,7 +73,7 @@ class Property:
         return f"{self._name}(...)" if isinstance(self._definition, InvalidArgument) else str(self._definition)
 
     @functools.cached_property
-    def definition(self) -> Definition:
+    def definition(self) -> AnyDefinition:
         """The property as the engine sees it. Raises `InvalidArgument` where it was given a wrong argument."""
         if isinstance(self._definition, InvalidArgument):
             raise self._definition
@@ -103,6 +104,8 @@ class Property:
         """
 
         def define() -> Definition:
+            if not isinstance(self.definition, Definition):
+                raise InvalidArgument(f"{self.name} speaks of all outputs together: it has no rate")
             if self.definition.rate is not None:
                 raise InvalidArgument(f"{self!r} has a rate already")
             return replace(self.definition, rate=AtRate(p0, confidence, slack, each))
@@ -191,7 +194,7 @@ def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]
     return subject
 
 
-def _property(name: str, define: Callable[[], Definition]) -> Property:
+def _property(name: str, define: Callable[[], AnyDefinition]) -> Property:
     """The property that is defined, or the error of a wrong argument kept in its place."""
     try:
         return Property(define())
@@ -200,7 +203,7 @@ def _property(name: str, define: Callable[[], Definition]) -> Property:
         return Property(error, name=name)
 
 
-def _public(define: Callable[P, Definition]) -> Callable[P, Property]:
+def _public(define: Callable[P, AnyDefinition]) -> Callable[P, Property]:
     """A definition's function as the function of the public property: the same arguments and docstring."""
 
     @functools.wraps(define)
@@ -261,7 +264,7 @@ def holds_within(property: Property, radius: float, *, places: int = 4) -> Prope
     return _about(property, "holds_within", lambda inner: domains.holds_within(inner, radius, places=places))
 
 
-def _about(property: Property, name: str, define: Callable[[Definition], Definition]) -> Property:
+def _about(property: Property, name: str, define: Callable[[AnyDefinition], Definition]) -> Property:
     """A property about another one."""
 
     def checked() -> Definition:
@@ -308,9 +311,17 @@ def property(
 
             arguments = dict(bound.arguments)
             bound.apply_defaults()
-            measures = measures_of(margin, bound.arguments, probes.n_points)
-            name = margin.__name__
-            return Property(Definition(name, probes, bound_margin, arguments, total, reducible, measures=measures))
+            return Property(
+                Definition(
+                    margin.__name__,
+                    probes,
+                    bound_margin,
+                    arguments=arguments,
+                    measures=tuple(measures_in(bound.arguments, probes.n_points)),
+                    total=total,
+                    reducible=reducible,
+                )
+            )
 
         make.__signature__ = signature.replace(parameters=parameters[1:])  # type: ignore[attr-defined]
         return make

@@ -28,7 +28,7 @@ from gentest.errors import ClipError, GentestError
 from gentest.plugin.runner import Runner
 from gentest.plugin.shared_evidence import definitions_of
 from gentest.plugin.xdist_workers import VISIBLE
-from gentest.properties.definition import Definition
+from gentest.properties.definition import Declaration
 from gentest.results.settings import ATTRIBUTE, Values, settings
 
 GIB = 2**30
@@ -157,7 +157,7 @@ def _clip_uses(items: Sequence[pytest.Item], values: Values, config: pytest.Conf
 
 def _arguments(value: object) -> Iterator[object]:
     """All arguments of properties, and of the properties among those arguments."""
-    if isinstance(value, Definition):
+    if isinstance(value, Declaration):
         yield from _arguments(value.arguments)
     elif isinstance(value, Mapping):
         yield from (argument for part in value.values() for argument in _arguments(part))

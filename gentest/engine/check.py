@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import traceback as tracebacks
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,8 @@ from gentest.engine.outputs_summary import look
 from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator
 from gentest.probes.probe import Probe
-from gentest.properties.definition import AtRate, Definition, Matches
+from gentest.properties.definition import AtRate, Definition
+from gentest.properties.distribution import AnyDefinition, Matches
 from gentest.results.comparison import Look, Sample, Terms
 from gentest.results.records import pack
 from gentest.results.result import Attack as AttackRecord
@@ -55,7 +57,7 @@ ATTACKED = 1 << 61
 class Question:
     """What a check is asked: the property, under which names it is reported and replayed, and where to look first."""
 
-    definition: Definition
+    definition: AnyDefinition
     test: str = ""
     label: str = ""
     """The property's name within its test: what a replay string begins with."""
@@ -102,7 +104,7 @@ def check(
         subject = context.subject(generator)
         result = replace(result, generator=subject.fingerprint)
         with context.measured_by({} if question.against is None else question.against.spreads):
-            result = _Check(question, subject, context, values, watch).run(result)
+            result = _run_of(question, subject, context, values, watch).run(result)
     except WrongOutputs as error:
         said = context.maker.unreadable(generator, error, question.test, result.property)
         result = replace(result, message=said, traceback=user_traceback(error))
@@ -124,44 +126,36 @@ def check(
     )
 
 
-class _Check:
-    def __init__(
-        self,
-        question: Question,
-        subject: Subject,
-        context: Context,
-        values: Values,
-        watch: Callable[[int, int], None],
-    ) -> None:
+def _run_of(
+    question: Question, subject: Subject, context: Context, values: Values, watch: Callable[[int, int], None]
+) -> _Run:
+    """The run that fits the kind of property."""
+    if isinstance(question.definition, Matches):
+        return _Comparison(question, question.definition, subject, context, values)
+    return _Check(question, question.definition, subject, context, values, watch)
+
+
+class _Run(ABC):
+    """One check of one generator: decide, then prove the outputs that the verdict rests on, then illustrate."""
+
+    total = False
+    """True if the property judges outputs that others take for granted."""
+
+    def __init__(self, question: Question, subject: Subject, context: Context, values: Values) -> None:
         self.question = question
-        self.definition = question.definition
         self.subject = subject
         self.context = context
         self.values = values
-        self._told = watch
-        self._committed = time.perf_counter()
-        self.space = subject.generator.latent
-        self.judge = Judge(context, subject, question.definition)
-        self.streams: dict[int, Stream] = {}
-        self.showing = Showing(self.judge, whole=question.whole) if question.shows else None
+        self.showing = Showing(context, subject, whole=question.whole) if question.shows else None
 
-    def watch(self, done: int, total: int) -> None:
-        """Tells how many probes are decided. A long check is audited on its way, so that what it has can be kept."""
-        self._told(done, total)
-        store = self.context.maker.store
-        if store is not None and time.perf_counter() - self._committed > COMMIT_EVERY:
-            self._believe(self.context.maker.audit.spot(self._unit))
-            store.commit()
-            self._committed = time.perf_counter()
-
-    @property
-    def block(self) -> int:
-        """So many probes are asked about before it is decided whether more are."""
-        return min(self.context.batch_size, MOST_AT_ONCE) * self.context.n_actors
+    @abstractmethod
+    def _decided(self, result: Result) -> Result:
+        """The result with its verdict."""
 
     def run(self, result: Result) -> Result:
+        if not self.total:
+            examine(self.context, self.subject)
         result = self._decided(result)
-        self.judge.check_draws()
         result = replace(result, audit=self._audited(result))
         if result.sample is not None and result.sample.look is not None and self.question.blesses:
             kept = pictures.samples_of(self.context, self.subject, self.values.seed)
@@ -177,9 +171,9 @@ class _Check:
         A property that judges whether f is a function is not audited where it has found that f is none.
         """
         auditor = self.context.maker.audit
-        if self.definition.total and result.verdict is Verdict.VIOLATED:
+        if self.total and result.verdict is Verdict.VIOLATED:
             return None
-        if not self.definition.total and not auditor.slow:
+        if not self.total and not auditor.slow:
             examine_again(self.context, self.subject)
         return self._believe(auditor.finish(self._unit))
 
@@ -195,11 +189,69 @@ class _Check:
         """What a difference of a subject's outputs is a share of."""
         return 1.0 if subject.bounded else self.context.unit(subject)
 
+
+class _Comparison(_Run):
+    """All outputs together, against a reference."""
+
+    def __init__(
+        self, question: Question, matches: Matches, subject: Subject, context: Context, values: Values
+    ) -> None:
+        super().__init__(question, subject, context, values)
+        self.matches = matches
+
     def _decided(self, result: Result) -> Result:
-        if not self.definition.total:
-            examine(self.context, self.subject)
-        if isinstance(self.definition.states, Matches):
-            return self._compared(self.definition.states, result)
+        question = self.question
+        if question.replay is not None:
+            raise InvalidArgument(f"{self.matches} speaks of all outputs together: no probe of it can be replayed")
+        compared = AgainstReference(self.context, self.subject, self.matches, self.values.seed)
+        found, verdict = compared.decide(question.against)
+        sample = None
+        if question.n_sampled or question.against is not None:
+            sample = compared.sample(self.subject.generator.latent.key, looks=question.looks, blesses=question.blesses)
+        return replace(result, verdict=verdict, distribution=found, sample=sample)
+
+
+class _Check(_Run):
+    """A property that judges probe by probe."""
+
+    def __init__(
+        self,
+        question: Question,
+        definition: Definition,
+        subject: Subject,
+        context: Context,
+        values: Values,
+        watch: Callable[[int, int], None],
+    ) -> None:
+        super().__init__(question, subject, context, values)
+        self.definition = definition
+        self.total = definition.total
+        self._told = watch
+        self._committed = time.perf_counter()
+        self.space = subject.generator.latent
+        self.judge = Judge(context, subject, definition)
+        self.streams: dict[int, Stream] = {}
+
+    def watch(self, done: int, total: int) -> None:
+        """Tells how many probes are decided. A long check is audited on its way, so that what it has can be kept."""
+        self._told(done, total)
+        store = self.context.maker.store
+        if store is not None and time.perf_counter() - self._committed > COMMIT_EVERY:
+            self._believe(self.context.maker.audit.spot(self._unit))
+            store.commit()
+            self._committed = time.perf_counter()
+
+    @property
+    def block(self) -> int:
+        """So many probes are asked about before it is decided whether more are."""
+        return min(self.context.batch_size, MOST_AT_ONCE) * self.context.n_actors
+
+    def _decided(self, result: Result) -> Result:
+        result = self._judged(result)
+        self.judge.check_draws()
+        return result
+
+    def _judged(self, result: Result) -> Result:
         if self.question.replay is not None:
             return self._replayed(result, self.question.replay)
         if self.definition.rate is not None:
@@ -220,17 +272,6 @@ class _Check:
         result = replace(result, decided_alone=self.judge.decided_alone)
         screening = self.judge.screening
         return replace(result, screening=screening) if screening.probes else result
-
-    def _compared(self, matches: Matches, result: Result) -> Result:
-        """With how all outputs together compare with a reference."""
-        if self.question.replay is not None:
-            raise InvalidArgument(f"{self.definition} speaks of all outputs together: no probe of it can be replayed")
-        against, keeps = self.question.against, self.question.n_sampled or self.question.against is not None
-        compared = AgainstReference(self.context, self.subject, matches, self.values.seed)
-        found, verdict = compared.decide(against)
-        looks, blesses = self.question.looks, self.question.blesses
-        sample = compared.sample(self.space.key, looks=looks, blesses=blesses) if keeps else None
-        return replace(result, verdict=verdict, distribution=found, sample=sample)
 
     def _looked_for(self, result: Result) -> tuple[Sequence[Probe], Result]:
         """Probes that violate the property: those of the run before that still do, or else those of a search.
@@ -385,7 +426,7 @@ class _Check:
     def _explained(self, which: str, probe: Probe) -> Counterexample:
         evidence = observed(self.judge, probe)
         if self.showing is not None:
-            self.showing.probe(which, probe, evidence)
+            self.showing.probe(self.judge, which, probe, evidence)
         return explain(self.judge, probe, self.label, evidence)
 
     @property

@@ -18,7 +18,9 @@ from torch import Tensor
 from gentest._support.printable import error_summary
 from gentest.engine import pictures
 from gentest.engine.evidence.block import Block
+from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample
@@ -37,8 +39,9 @@ EDGE = 1e-9
 class Showing:
     """Notes on one check; `whole` asks for pictures in full size as well."""
 
-    def __init__(self, judge: Judge, *, whole: bool) -> None:
-        self._judge = judge
+    def __init__(self, context: Context, subject: Subject, *, whole: bool) -> None:
+        self._context = context
+        self._subject = subject
         self._whole = whole
         self._shown = Shown()
         self._searched: list[float] = []
@@ -56,46 +59,48 @@ class Showing:
         """How many of `n` rays hold up to each radius."""
         self._shown = replace(self._shown, rays=Rays(tuple(radii), tuple(k / n for k in held), n))
 
-    def probe(self, which: str, probe: Probe, evidence: Observed) -> None:
+    def probe(self, judge: Judge, which: str, probe: Probe, evidence: Observed) -> None:
         """The outputs of the "worst" or the "minimal" probe."""
-        if not self._judge.subject.generator.images:
+        if not self._subject.generator.images:
             return
         with self._drawing():
-            outputs = self._outputs(probe, probe, evidence.block)  # [P, C, H, W]
+            outputs = self._outputs(judge, probe, probe, evidence.block)  # [P, C, H, W]
             made = pictures.strip(outputs, whole=self._whole)
             if which == "worst":
                 self._shown = replace(self._shown, worst=made)
             else:
                 self._shown = replace(self._shown, minimal=made)
-                self._shown = replace(self._shown, change=pictures.change(*self._pair(probe, evidence, outputs)))
+                self._shown = replace(self._shown, change=pictures.change(*self._pair(judge, probe, evidence, outputs)))
 
-    def _pair(self, probe: Probe, evidence: Observed, outputs: Tensor) -> tuple[Tensor, Tensor, tuple[str, str]]:
+    def _pair(
+        self, judge: Judge, probe: Probe, evidence: Observed, outputs: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[str, str]]:
         """The two outputs between which only the probe's coordinate groups differ, and what they are.
 
         Of several outputs of one probe it is the first, and the one that is furthest from it.
         """
         if probe.shift:
-            before = self._outputs(probe, replace(probe, shift=b""))
+            before = self._outputs(judge, probe, replace(probe, shift=b""))
             at = _furthest(before, outputs)
             return before[at], outputs[at], ("the sample", "as attacked")
         if len(outputs) == 1:
             names = ("another sample", "this sample") if probe.mask == FULL_MASK else ("without them", "with them")
-            return self._outputs(probe, replace(probe, mask=0))[0], outputs[0], names
+            return self._outputs(judge, probe, replace(probe, mask=0))[0], outputs[0], names
         at = _furthest(outputs[:1].expand_as(outputs), outputs)
-        if not self._judge.definition.probes.has_path:
+        if not judge.definition.probes.has_path:
             return outputs[0], outputs[at], ("output 1", f"output {at + 1}")
         ends = {0.0: "near end", 1.0: "far end"}
         first, other = (float(t) for t in evidence.t[0][[0, at]])
         return outputs[0], outputs[at], (ends.get(first, f"t = {first:.2f}"), ends.get(other, f"t = {other:.2f}"))
 
-    def _outputs(self, found: Probe, other: Probe, made: Block | None = None) -> Tensor:
+    def _outputs(self, judge: Judge, found: Probe, other: Probe, made: Block | None = None) -> Tensor:
         """The outputs [P, C, H, W] of a probe, under the prior under which the one found violates most.
 
         Those of a block where it has them, else of one that nobody else sees: it is not counted, so nobody may use it.
         """
         if made is not None and made.has_outputs:
             return made.outputs[0]
-        judge, space = self._judge, self._judge.weakest(found).space
+        space = judge.weakest(found).space
         own = judge.subject if space == judge.subject.generator.base else judge.subject.under(space)
         return Block(judge.context.maker, own, judge.definition.probes, [other], alone=True).outputs[0]
 
@@ -103,7 +108,7 @@ class Showing:
         """All that was noted, with the outputs of the seed's first latents beside the baseline's."""
         with self._drawing():
             seed = seed if against is None else against.seed
-            made = pictures.samples(self._judge.context, self._judge.subject, seed)
+            made = pictures.samples(self._context, self._subject, seed)
             self._shown = replace(self._shown, samples=made)
             if against is not None and against.look is not None and against.look.pictures:
                 frames = against.look.pictures
@@ -150,7 +155,7 @@ class Showing:
     def _drawing(self) -> Iterator[None]:
         """While it lasts nothing is counted, and an error is only noted."""
         try:
-            with pictures.uncounted(self._judge.context):
+            with pictures.uncounted(self._context):
                 yield
         except Exception as error:
             self._shown = replace(self._shown, missing=error_summary(error))

@@ -22,6 +22,7 @@ from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing, Entry
 from gentest.plugin import checkpoints
+from gentest.properties.definition import Definition
 from gentest.results.comparison import Comparison, OnDrift, OnUndecided, Terms
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
@@ -117,7 +118,7 @@ class Gating:
 
     def _stored(self, question: Question) -> int:
         """How many probes a baseline keeps: as many as were asked for, or as an equal candidate needs to be held."""
-        goal = question.definition.rate
+        goal = question.definition.rate if isinstance(question.definition, Definition) else None
         if self._n_probes is not None or goal is None:
             return self._n_probes or LEAST_STORED
         test = goal.test

@@ -18,13 +18,14 @@ from gentest.engine.outputs_summary import measures_of_look
 from gentest.errors import GentestError
 from gentest.plugin.shared_evidence import definitions_of, shape
 from gentest.probes.families import Probes, points
-from gentest.properties.definition import Definition, Matches, Measure
+from gentest.properties.definition import Measure
+from gentest.properties.distribution import AnyDefinition, Matches
 
 
 @dataclass(frozen=True)
 class _Test:
     shape: Hashable
-    definitions: Sequence[Definition]
+    definitions: Sequence[AnyDefinition]
 
 
 class Coming:
@@ -35,7 +36,7 @@ class Coming:
         self._tests = {item.nodeid: _Test(shape(item), found) for item, found in decorated}
 
     def during(
-        self, item: pytest.Item, stacked: Sequence[Definition], context: Context, *, sampled: bool, images: bool
+        self, item: pytest.Item, stacked: Sequence[AnyDefinition], context: Context, *, sampled: bool, images: bool
     ) -> Ahead:
         """Everything that is measured from now on, where this test still has the properties `stacked` to check.
 
@@ -53,8 +54,10 @@ class Coming:
                 if drawn is Drawn.PILOT:
                     yield from _of_pilot(definition)
                     continue
-                all_together = isinstance(definition.states, Matches)
-                judged = sampled or all_together or definition.rate is not None if drawn else not all_together
+                if isinstance(definition, Matches):
+                    judged = bool(drawn)
+                else:
+                    judged = sampled or definition.rate is not None or not drawn
                 if definition.probes == family and judged:
                     yield from definition.measures
                 if sampled and drawn and family == points():
@@ -64,7 +67,7 @@ class Coming:
         return ahead
 
 
-def _of_pilot(definition: Definition) -> Iterator[Measure]:
+def _of_pilot(definition: AnyDefinition) -> Iterator[Measure]:
     """Everything whose standard deviation under the prior a property asks for."""
     if definition.in_deviations:
         yield from (Measure(m.thing) for m in definition.measures if not isinstance(m.thing, Distance))

@@ -19,7 +19,7 @@ from gentest.engine.evidence.context import SHARED
 from gentest.engine.evidence.subject import thing_key
 from gentest.errors import InvalidArgument
 from gentest.plugin.node_ids import marked_group
-from gentest.properties.definition import Definition
+from gentest.properties.distribution import AnyDefinition
 from gentest.results.settings import ATTRIBUTE, settings
 
 
@@ -44,15 +44,15 @@ def _looks(item: pytest.Item) -> set[Hashable]:
     return {(shape(item), definition.probes) for definition in definitions_of(item)}
 
 
-def definitions_of(item: pytest.Item) -> list[Definition]:
+def definitions_of(item: pytest.Item) -> list[AnyDefinition]:
     """The properties that decorate a test; without those of wrong arguments, which make no evidence."""
     declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
     return definitions_among(declared.properties if declared is not None else ())
 
 
-def definitions_among(properties: Sequence[Property]) -> list[Definition]:
+def definitions_among(properties: Sequence[Property]) -> list[AnyDefinition]:
     """The definitions of some properties; without those of wrong arguments, which make no evidence."""
-    found: list[Definition] = []
+    found: list[AnyDefinition] = []
     for property in properties:
         with suppress(InvalidArgument):
             found.append(property.definition)

@@ -1,5 +1,5 @@
-"""What can be declared about a generator: each property is its probes and the margin by which it holds.
+"""Properties: what a user can declare about a generator.
 
-Every function here makes a `Definition` and evaluates nothing; the public properties of `gentest.decorators` are these,
-with search, shrinking and reports around them.
+Each function returns a definition (probes and a margin) and evaluates nothing. `gentest.decorators` makes the public
+properties of them, with search, shrinking and reports.
 """

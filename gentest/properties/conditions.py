@@ -1,4 +1,4 @@
-"""What must hold of a conditional generator: what it makes is what it was asked for."""
+"""Conditional generators: outputs are what the condition asked for."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from gentest.properties.definition import Definition, Evidence, Measure, check_c
 def follows_label(
     classifier: Feature, *, part: str | None = None, classes: Mapping[int, int] | None = None
 ) -> Definition:
-    """A conditional generator obeys its condition: a classifier takes each output for what its label asked for.
+    """A conditional generator obeys its condition: a classifier assigns each output to the class of its label.
 
-    `classifier` maps images to a logit for each class, [B, K], K >= 2: any callable, or `gentest.clip_classes`. `part`
-    is the discrete part of the space that is the label; it need not be said where there is only one. `classes` maps
-    label values to class indices where they differ; two labels may mean one class.
+    `classifier` maps images [B, C, H, W] to logits [B, K], K >= 2: any callable, or `gentest.clip_classes`. `part`
+    names the discrete part of the space that is the label; with a single discrete part it may be left out. `classes`
+    maps label values to class indices if they differ; two labels may share a class.
 
-    It judges two models at once: at a rate, give one that the classifier reaches on real images. A label that is given
-    (`generator.given(label=3)`) is judged alone.
+    The property judges two models at once: choose a rate that the classifier reaches on real images. After
+    `generator.given(label=3)` it judges that label alone.
 
-    Margin: the logit of the label's class less the largest of the others, in the classifier's units (log-odds).
+    Margin: the logit of the label's class minus the largest other logit, in the classifier's units (log-odds).
 
     >>> import gentest
     >>> gentest.follows_label(gentest.clip_classes("a photo of a {}", ["cat", "dog"])).at_rate(0.9)
@@ -41,9 +41,9 @@ def follows_label(
         labels = _labels(evidence.latents, part)  # [N]
         logits = evidence.features(classifier)[:, 0]  # [N, K]
         if logits.shape[1] < 2:
-            raise InvalidArgument(f"{describe(classifier)} gives one number an image; expected a logit for each class")
+            raise InvalidArgument(f"{describe(classifier)} gives one number per image; expected a logit for each class")
         if bool((logits == logits[:, :1]).all(1).any()):
-            raise AttributeFailed(f"{describe(classifier)} gives all classes the same logit: it tells none apart")
+            raise AttributeFailed(f"{describe(classifier)} gives all classes the same logit: it cannot tell them apart")
         of_label = {value: _class_of(value, classes, logits.shape[1]) for value in set(labels.tolist())}
         index = torch.tensor([[of_label[value]] for value in labels.tolist()], device=logits.device)  # [N, 1]
         others = logits.scatter(1, index, -torch.inf).amax(1)
@@ -51,11 +51,11 @@ def follows_label(
 
     arguments = {"classifier": classifier, "part": part, "classes": None if classes is None else dict(classes)}
     given = {name: value for name, value in arguments.items() if value is not None}
-    return Definition("follows_label", points(), margin, given, measures=(Measure(classifier, scalar=False),))
+    return Definition("follows_label", points(), margin, arguments=given, measures=(Measure(classifier, scalar=False),))
 
 
 def _labels(latents: Tensor | Mapping[str, Tensor], part: str | None) -> Tensor:
-    """The label of each probe [N]: the values of the discrete part of that name, or of the only one."""
+    """The label of each probe [N]: the values of the discrete part with that name, or of the only one."""
     parts = latents if isinstance(latents, Mapping) else {"": latents}
     discrete = {name: z for name, z in parts.items() if not z.is_floating_point()}
     if not discrete:
@@ -75,7 +75,7 @@ def _class_of(label: int, classes: Mapping[int, int] | None, n: int) -> int:
         raise InvalidArgument(f"classes={dict(classes)} has no class for the label {label}")
     index = label if classes is None else classes[label]
     if index >= n:
-        raise InvalidArgument(f"the label {label} is class {index}, and the classifier gives {n} logits: say classes=")
+        raise InvalidArgument(f"the label {label} is class {index}, and the classifier gives {n} logits: give classes=")
     return index
 
 

@@ -1,26 +1,28 @@
-"""A property as the engine sees it: a family of probes, and a margin [N] of the evidence that they give."""
+"""A property as the engine sees it: a family of probes, and a margin [N] of the evidence that they give.
+
+`Declaration` is what every property has: a name, arguments, and what it measures. A `Definition` judges probe by
+probe; `gentest.properties.distribution.Matches` compares all outputs at once with a reference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from inspect import isroutine
 from numbers import Real
 from sys import float_info
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor
 
+from gentest import attributes
 from gentest._support.arguments import as_number
 from gentest._support.printable import format_number
-from gentest.attributes import Attribute, Bindable, Distance, Feature, Readout
+from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
-from gentest.attributes.pixels import Pixels
 from gentest.errors import InvalidArgument
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
-from gentest.properties.references import Reference
 from gentest.spaces import Space
 from gentest.stats.rates import RateTest, default_slack
 
@@ -39,10 +41,10 @@ Tolerance: TypeAlias = float | StandardDeviations
 
 
 def sd(multiple: float) -> StandardDeviations:
-    """A tolerance of `multiple` standard deviations of the attribute under the generator's prior.
+    """A tolerance of `multiple` >= 0 standard deviations of the attribute under the generator's prior.
 
-    The spread is measured once a generator and attribute, on 256 latents from a fixed seed, and rounded to four
-    figures, so that it is a stated number.
+    gentest measures the standard deviation once for each generator and attribute, on 256 latents from a fixed seed, and
+    rounds it to four significant figures, so that a report can state it.
 
     >>> sd(2)
     sd(2)
@@ -50,24 +52,8 @@ def sd(multiple: float) -> StandardDeviations:
     return StandardDeviations(check_number("multiple", multiple))
 
 
-def check_number(name: str, value: Any, *, positive: bool = False) -> float:
-    """A finite number >= 0 (> 0 where it must be positive), checked."""
-    number = isinstance(value, (int, float, Real)) and not isinstance(value, bool)
-    good = number and 0 <= value <= float_info.max
-    if not good or (positive and value == 0):
-        raise InvalidArgument.expected(f"a finite number {'> 0' if positive else '>= 0'}", name, value)
-    return float(value)
-
-
-def check_tolerance(value: object) -> Tolerance:
-    """A tolerance, checked: a finite number >= 0 or `gentest.sd(x)`."""
-    if isinstance(value, StandardDeviations):
-        return value
-    return check_number("tolerance", value)
-
-
 class Evidence(Protocol):
-    """The outputs of a batch of N probes of P latents each, computed when they are asked for."""
+    """The outputs of a batch of N probes with P latents each. Everything is computed on first use."""
 
     @property
     def probes(self) -> Sequence[Probe]:
@@ -75,31 +61,30 @@ class Evidence(Protocol):
 
     @property
     def latents(self) -> Tensor | Mapping[str, Tensor]:
-        """What the generator was given: [N, P, *shape], by part in a `Joint` space."""
+        """The latents that the generator received: [N, P, *shape], by part in a `Joint` space."""
 
     @property
     def t(self) -> Tensor:
-        """Where on its path each latent lies, [N, P], from 0 to 1."""
+        """The position of each latent on its path, [N, P], from 0 to 1."""
 
     @property
     def images(self) -> Tensor:
-        """Outputs [N, P, C, H, W], checked to be finite and in range, in [0, 1].
+        """Outputs [N, P, C, H, W] in [0, 1], checked to be finite and in range.
 
-        Of a generator of no images (`images=False`) outputs are [N, P, ...] here and below, in their own units unless
-        they have a range.
+        With `images=False` outputs are [N, P, ...] here and below, in their own units unless a range is declared.
         """
 
     @property
     def outputs(self) -> Tensor:
-        """Outputs [N, P, C, H, W] as they came, with the output range mapped to [0, 1]: neither checked nor clamped."""
+        """Raw outputs [N, P, C, H, W], neither checked nor clamped; the output range is mapped to [0, 1]."""
 
     @property
     def bounded(self) -> bool:
-        """Whether the outputs have a range, which is mapped to [0, 1]: images always, others where it is declared."""
+        """True if outputs have a range, which is mapped to [0, 1]: always for images, if declared for others."""
 
     @property
     def unit(self) -> float:
-        """What a difference of outputs is a share of: 1, or the range of some samples where none is declared."""
+        """The unit for differences of outputs: 1, or the range of some samples if no output range is declared."""
 
     def scores(self, attribute: Attribute) -> Tensor:
         """An attribute of every output, float32 [N, P]."""
@@ -108,20 +93,20 @@ class Evidence(Protocol):
         """A feature of every output, float32 [N, P, D]."""
 
     def distances(self, thing: Feature | Distance, first: Sequence[int], second: Sequence[int]) -> Tensor:
-        """How far each probe's latents at places `first` are from those at `second` in their outputs, float32 [N, K].
+        """Distances between each probe's outputs at places `first` and at places `second`, float32 [N, K].
 
-        `first` and `second` are K places of a probe each, from 0 to P - 1. A feature's distance is the L2 norm of the
+        `first` and `second` hold K places each, from 0 to P - 1. For a feature the distance is the L2 norm of the
         difference of its rows.
         """
 
     def in_units(self, tolerance: Tolerance, of: Attribute | Feature | Distance) -> float:
-        """A tolerance as a number: `gentest.sd(x)` times the spread of an attribute or feature under the prior."""
+        """A tolerance as a number: `gentest.sd(x)` is x times the spread of an attribute or feature under the prior."""
 
     def under(self, prior: Space) -> Evidence:
-        """The same probes under another prior, coupled: both draw from the same uniforms."""
+        """The same probes under another prior. The two are coupled: both draw from the same uniforms."""
 
     def again(self, company: int, *, chance: int = 0) -> Tensor:
-        """Outputs [N, P, C, H, W] made once more, each latent last in a batch with `company` other samples.
+        """Outputs [N, P, C, H, W] made once more, each latent last in a batch after `company` other samples.
 
         `chance` seeds the random numbers that the generator draws by itself.
         """
@@ -129,24 +114,24 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True)
 class AtRate:
-    """For which share of probes a property is to hold: at least `p0`, certified less `slack` with `confidence`."""
+    """The share of probes for which a property must hold: at least `p0`, certified down to p0 - `slack`."""
 
     p0: float
     confidence: float = 0.99
     slack: float | None = None
     each: str = ""
-    """The discrete part of the space for each of whose values the rate is to hold."""
+    """The discrete part of the space whose values are judged one by one."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.each, str):
             raise InvalidArgument.expected("the name of a discrete part, such as 'label'", "each", self.each)
         for name, value in (("p0", self.p0), ("confidence", self.confidence)):
             if not 0.0 < as_number(value) < 1.0:
-                hint = "a property that is to hold on every probe has no rate" if name == "p0" else ""
+                hint = "a property that must hold on every probe needs no rate" if name == "p0" else ""
                 raise InvalidArgument.expected("a number above 0 and below 1", name, value, hint=hint)
         if self.slack is not None and not 0.0 <= as_number(self.slack) < self.p0:
             raise InvalidArgument.expected("a number >= 0 and below p0", "slack", self.slack)
-        _ = self.test  # which refuses what is too near to 0 or 1
+        _ = self.test  # rejects rates that are too near to 0 or 1
 
     @property
     def test(self) -> RateTest:
@@ -154,7 +139,7 @@ class AtRate:
         return self.test_among(1)
 
     def test_among(self, n: int) -> RateTest:
-        """The sequential test of each of `n` rates, all of which are to hold: refuting any refutes the whole."""
+        """The sequential test of each of `n` rates that must all hold: refuting one refutes the whole."""
         slack = default_slack(self.p0) if self.slack is None else float(self.slack)
         return RateTest(float(self.p0), slack, 1.0 - self.confidence, n)
 
@@ -166,15 +151,12 @@ class AtRate:
         return f".at_rate({', '.join(words)})"
 
 
-SUBJECTS = ("attribute", "feature", "distance", "property", "reference", "classifier")
-"""Arguments that are what a property speaks of: written without their names, as they are given."""
-
 Margin: TypeAlias = Callable[[Evidence], Tensor]
 
 
 @dataclass(frozen=True)
 class Under:
-    """A prior that a margin is taken under, and how a report calls it; at a rate each arm has a rate of its own."""
+    """A prior under which a margin is taken, and its name in reports. At a rate each arm has a rate of its own."""
 
     space: Space
     arm: str = ""
@@ -182,7 +164,7 @@ class Under:
 
 
 Unders: TypeAlias = Callable[[Space], tuple[Under, ...]]
-"""Under which priors a property's margin is taken, given the generator's own."""
+"""The priors under which a property takes its margin, given the generator's own."""
 
 
 def its_own(space: Space) -> tuple[Under, ...]:
@@ -192,35 +174,25 @@ def its_own(space: Space) -> tuple[Under, ...]:
 
 @dataclass(frozen=True)
 class RateInvariance:
-    """The second statement of `prior_invariant` at a rate: that rates differ by less than `delta` between priors."""
+    """The second statement of `prior_invariant` at a rate: rates differ by less than `delta` between priors."""
 
     delta: float
 
 
 @dataclass(frozen=True)
 class WithinRadius:
-    """What `holds_within` says besides its margin: up to which radius the inner property holds."""
+    """The statement of `holds_within`: the `inner` property holds up to a radius."""
 
     inner: Definition
     radius: float
 
 
 @dataclass(frozen=True)
-class Matches:
-    """What `matches` says, of all outputs together: `n` of them are distributed as the reference is."""
-
-    reference: Reference
-    feature: Feature
-    tolerance: float | None
-    n: int
-
-
-@dataclass(frozen=True)
 class Measure:
     """Something that a margin asks of every output of a probe, or of pairs of its outputs.
 
-    `scalar` says that an attribute is asked for its scores, or a feature for its rows; None takes either. `pairs` are
-    the places between which a feature or a distance is asked for.
+    `scalar` is True for an attribute's scores, False for a feature's rows, None if the callable itself tells. `pairs`
+    are the places between which a margin asks for distances.
     """
 
     thing: Attribute | Feature | Distance
@@ -230,73 +202,110 @@ class Measure:
 
 
 def along(thing: Attribute | Feature | Distance, n_points: int) -> tuple[Measure, ...]:
-    """The steps between neighbouring places of a probe; nothing where the probe is a single point."""
+    """The steps between neighbouring places of a probe; empty for a single point."""
     pairs = tuple(range(n_points - 1)), tuple(range(1, n_points))
     return (Measure(thing, scalar=False, pairs=pairs),) if n_points > 1 else ()
 
 
-@dataclass(frozen=True)
-class Definition:
-    """A property with its arguments: what is looked at, and by how much it holds.
+SUBJECTS = ("attribute", "feature", "distance", "property", "reference", "classifier")
+"""Arguments that a property prints without their names, as in `between(brightness(), tolerance=0.1)`."""
 
-    `margin` gives float [N], >= 0 where the property holds and < 0 where it does not. `total` says that the margin
-    judges outputs that other properties take for granted (finite, in range, a function of the latent alone).
-    `reducible` says that a probe whose ends differ in fewer coordinates is as fair a test; where it is not, as for a
-    property that asks for a change, a counterexample keeps all of its coordinates. With a `rate` the verdict is on how
-    often the property holds. The margin is taken under each prior that `under` gives, and the smallest counts; `states`
-    is what the property states besides, or instead. `note` says of the evidence of one probe that violates what its
-    margin does not; empty where there is nothing to say. `measures` is all that the margin asks of outputs: gentest
-    measures it before the images of its probes are dropped. A margin that asks for more makes those images again. The
-    margins of a `storable` property are kept as measurements are: they are a function of the outputs alone.
+
+@dataclass(frozen=True)
+class Declaration:
+    """A property with its arguments.
+
+    `measures` is everything that the property asks of outputs. gentest measures it before it drops images from memory;
+    a property that asks for more makes those images again.
     """
 
     name: str
-    probes: Probes
-    margin: Margin
+    _: KW_ONLY
     arguments: Mapping[str, object] = field(default_factory=dict)
-    total: bool = False
-    reducible: bool = True
-    rate: AtRate | None = None
-    under: Unders = its_own
-    states: RateInvariance | WithinRadius | Matches | None = None
-    note: Callable[[Evidence], str] | None = None
     measures: tuple[Measure, ...] = ()
-    storable: bool = False
 
     def __post_init__(self) -> None:
-        check_probes(f"{self.name}(probes)", self.probes)
-        if self.rate is not None and isinstance(self.states, Matches):
-            raise InvalidArgument(f"{self.name} speaks of all outputs together: it has no rate")
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
 
     @property
     def in_deviations(self) -> bool:
-        """Whether a tolerance is given in standard deviations under the prior."""
+        """True if some tolerance is given in standard deviations under the prior."""
         values = self.arguments.values()
-        return any(isinstance(v, StandardDeviations) or (isinstance(v, Definition) and v.in_deviations) for v in values)
+        return any(
+            isinstance(v, StandardDeviations) or (isinstance(v, Declaration) and v.in_deviations) for v in values
+        )
 
     def __str__(self) -> str:
-        def word(value: object) -> str:
-            if isinstance(value, (list, tuple)):
-                return f"[{', '.join(word(v) for v in value)}]"
-            return describe(value) if callable(value) else str(value) if isinstance(value, Definition) else repr(value)
-
-        words = (word(v) if key in SUBJECTS else f"{key}={word(v)}" for key, v in self.arguments.items())
-        return f"{self.name}({', '.join(words)}){'' if self.rate is None else self.rate}"
+        words = (_word(v) if key in SUBJECTS else f"{key}={_word(v)}" for key, v in self.arguments.items())
+        return f"{self.name}({', '.join(words)})"
 
 
-def check_probes(name: str, value: Any) -> None:
-    """A family of probes, checked."""
+def _word(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_word, value))}]"
+    return describe(value) if callable(value) else str(value) if isinstance(value, Declaration) else repr(value)
+
+
+@dataclass(frozen=True)
+class Definition(Declaration):
+    """A property that judges probe by probe.
+
+    `margin` gives float [N], >= 0 if the property holds and < 0 if it does not; taken under each prior of `under`, the
+    smallest counts. With a `rate` the verdict is about how often the property holds. `states` is what the property
+    states besides its margin.
+    """
+
+    probes: Probes
+    margin: Margin
+    total: bool = field(default=False, kw_only=True)
+    """True if the margin judges what others take for granted: finite outputs in range, the same in any batch."""
+    reducible: bool = field(default=True, kw_only=True)
+    """True if a probe whose ends differ in fewer coordinates is as fair a test. A property that demands a change sets
+    False: its counterexamples keep all coordinates."""
+    storable: bool = field(default=False, kw_only=True)
+    """True if the margin is a function of the outputs alone, so that the disk cache may keep it like a measurement."""
+    rate: AtRate | None = field(default=None, kw_only=True)
+    under: Unders = field(default=its_own, kw_only=True)
+    states: RateInvariance | WithinRadius | None = field(default=None, kw_only=True)
+    note: Callable[[Evidence], str] | None = field(default=None, kw_only=True)
+    """Adds a remark on the evidence of one violating probe; an empty remark is left out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_probes(f"{self.name}(probes)", self.probes)
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}{'' if self.rate is None else self.rate}"
+
+
+def check_number(name: str, value: Any, *, positive: bool = False) -> float:
+    """The value as a float. Raises `InvalidArgument` unless it is finite and >= 0, or > 0 if `positive`."""
+    number = isinstance(value, (int, float, Real)) and not isinstance(value, bool)
+    good = number and 0 <= value <= float_info.max
+    if not good or (positive and value == 0):
+        raise InvalidArgument.expected(f"a finite number {'> 0' if positive else '>= 0'}", name, value)
+    return float(value)
+
+
+def check_tolerance(value: object) -> Tolerance:
+    """The tolerance. Raises `InvalidArgument` unless it is a finite number >= 0 or `gentest.sd(x)`."""
+    return value if isinstance(value, StandardDeviations) else check_number("tolerance", value)
+
+
+def check_probes(name: str, value: object) -> None:
+    """Raises `InvalidArgument` unless the value is a family of probes."""
     if not isinstance(value, Probes):
         families = "gentest.points(), .segments(), .neighbours(), .steps() or .along(direction)"
         raise InvalidArgument.expected(families, name, value)
 
 
+FACTORIES = [getattr(attributes, name) for name in attributes.__all__]
+"""Functions that return an attribute, such as `gentest.brightness`. Users often pass one without calling it."""
+
+
 def check_callable(name: str, value: Any) -> None:
-    """An attribute or feature, checked: something to call on outputs."""
-    uncalled = isinstance(value, type) or (
-        isroutine(value) and (value.__module__ or "").startswith("gentest.attributes")
-    )
+    """Raises `InvalidArgument` unless the value is an attribute or feature: something to call on outputs."""
+    uncalled = isinstance(value, type) or any(value is factory for factory in FACTORIES)
     if not callable(value) or uncalled:
         hint = f"call it first: {getattr(value, '__name__', '')}()" if uncalled else ""
         what = "a callable on images [B, C, H, W], or on whatever else the outputs are"
@@ -306,7 +315,7 @@ def check_callable(name: str, value: Any) -> None:
 
 
 def check_kept(keeps: object) -> tuple[Attribute, ...]:
-    """The attributes that something is to keep as they are, checked: a list of callables on images."""
+    """The attributes that a property keeps. Raises `InvalidArgument` unless they are a list of callables."""
     if not isinstance(keeps, (list, tuple)):
         raise InvalidArgument.expected("a list of attributes", "keeps", keeps)
     for number, other in enumerate(keeps):
@@ -315,50 +324,25 @@ def check_kept(keeps: object) -> tuple[Attribute, ...]:
 
 
 def check_measure(name: str, value: Any) -> None:
-    """A feature or a distance, checked."""
+    """Raises `InvalidArgument` unless the value is a feature or a distance."""
     if not isinstance(value, Distance):
         check_callable(name, value)
 
 
-KINDS = (Attribute,), (Feature,), (Any, Callable)
-"""Annotations of what gives scores, of what gives rows, and of what may give either."""
+def measures_in(value: object, n_points: int) -> Iterator[Measure]:
+    """The measures among the arguments of a user's property, alone or in lists and dictionaries.
 
-
-def measures_of(margin: Callable[..., Any], arguments: Mapping[str, object], n_points: int) -> tuple[Measure, ...]:
-    """The attributes, features and distances among the arguments of a user's margin, alone or in lists.
-
-    An argument counts for its value, where that is one of gentest's or a `Readout`, and for its annotation; a callable
-    without one may be an attribute, and counts. A distance is taken to be asked for between neighbouring places.
+    A user's margin does not declare its measures, so every callable argument counts as an attribute or feature, and
+    every distance as one between neighbouring places.
     """
-    try:
-        hints = get_type_hints(margin)
-    except Exception:  # whatever evaluating somebody's annotations raises: then none is known
-        hints = {}
-    given = ((value, hints.get(name, Any)) for name, value in arguments.items())
-    return tuple(measure for value, hint in given for measure in _measures_in(value, hint, n_points))
-
-
-def _measures_in(value: object, annotation: Any, n_points: int) -> Iterator[Measure]:
     if isinstance(value, (list, tuple)):
         for one in value:
-            yield from _measures_in(one, annotation, n_points)
+            yield from measures_in(one, n_points)
     elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _measures_in(one, annotation, n_points)
-    elif isinstance(value, Definition):
+        yield from measures_in(list(value.values()), n_points)
+    elif isinstance(value, Declaration):
         yield from value.measures
     elif isinstance(value, Distance):
         yield from along(value, n_points)
     elif callable(value) and not isinstance(value, type):
-        parts = list(_parts(annotation))
-        scores, rows, anything = (any(part is one for part in parts for one in kinds) for kinds in KINDS)
-        if isinstance(value, (Pixels, Readout, Bindable)) or scores or rows or anything:
-            yield Measure(value, scalar=None if scores is rows else scores)
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    """The types that an annotation is made of."""
-    yield get_origin(annotation) or annotation
-    if get_origin(annotation) is not Callable:
-        for part in get_args(annotation):
-            yield from _parts(part)
+        yield Measure(value)

@@ -1,4 +1,4 @@
-"""What must hold along a direction of the latent space: it moves what it is said to move, and leaves the rest."""
+"""Directions of the latent space: a direction moves one attribute and leaves others as they are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gentest.properties.definition import (
 from gentest.spaces import Direction
 
 AnyDirection: TypeAlias = Direction | ArrayLike | Mapping[str, ArrayLike]
-"""A direction, an array or tensor of the latent's shape, or one such by the name of its part in a `Joint`."""
+"""A direction, an array or tensor of the latent's shape, or `{part: array}` in a `Joint`."""
 
 
 def steers(
@@ -38,23 +38,22 @@ def steers(
     reach: float = 3.0,
     points: int = 5,
 ) -> Definition:
-    """A direction of the latent space moves an attribute up, from any sample, and leaves others as they are.
+    """A direction of the latent space raises an attribute, from any sample, and leaves others as they are.
 
-    Looks at a sample of the prior and `points` >= 2 places on the way from it, to `reach` along the unit direction, in
-    the latent's own units (standard deviations of a `Normal`). The way stays where the prior does: it is clamped to a
-    box and goes round a sphere; choices stay. `along` is an array or tensor of the latent's shape, of any length but 0;
-    a `gentest.Direction`, as `gentest.find_direction` gives; in a `Joint` with several parts that move `{part: array}`.
-    For what lowers an attribute say `along=-direction`.
+    A probe is a sample of the prior and `points` >= 2 places on the way from it, up to `reach` along the unit
+    direction, in the latent's own units (standard deviations of a `Normal`). The way stays inside the prior's support:
+    it is clamped to a box and goes round a sphere. Choices stay. `along` is an array or tensor of the latent's shape
+    and of any length but 0, a `gentest.Direction` as `gentest.find_direction` returns, or `{part: array}` in a `Joint`
+    with several continuous parts. To lower an attribute, pass `along=-direction`.
 
-    `at_least` > 0 is the least rise from the sample to the far end. Each attribute of `keeps` may move by `tolerance`
-    > 0, up or down, anywhere on the way. Both are numbers in the attribute's units, or `gentest.sd(x)`, which suits
-    several attributes of different units; for a tolerance to each, stack decorators.
+    `at_least` > 0 is the smallest rise from the sample to the far end. Each attribute of `keeps` may move by
+    `tolerance` > 0, up or down, anywhere on the way. Both are numbers in the attribute's units, or `gentest.sd(x)`,
+    which suits attributes of different units. Stack decorators to give each attribute its own tolerance.
 
     Margin: dimensionless, the smaller of rise / at_least - 1 and, over `keeps`, 1 - largest move / tolerance.
 
-    `monotone` and `between` speak of paths between any two samples: whatever the ends are, the attribute does not come
-    back, or leave their range. They name no direction, no way up, and hold where nothing changes at all. `steers`
-    names all three: this direction, upward, this far; how it goes between the ends it leaves to them.
+    `monotone` and `between` speak of paths between any two samples, and hold where nothing changes at all. `steers`
+    names a direction, a sign and a size, and leaves the shape of the way to them.
 
     >>> import gentest
     >>> gentest.steers(gentest.brightness(), along=[1.0, 0.0], at_least=0.1, keeps=[gentest.contrast()], tolerance=0.05)
@@ -85,13 +84,13 @@ def steers(
     probes = Along(direction, reach, points)
     arguments |= {} if probes.reach == 3.0 else {"reach": reach}
     arguments |= {} if points == 5 else {"points": points}
-    # without some of its coordinates it is another direction, that nobody said would steer
     measures = tuple(Measure(measured, scalar=True) for measured in (attribute, *kept))
-    return Definition("steers", probes, margin, arguments, reducible=False, measures=measures)
+    # Fewer coordinates would make another direction, about which the user claims nothing.
+    return Definition("steers", probes, margin, arguments=arguments, measures=measures, reducible=False)
 
 
 def as_direction(along: AnyDirection) -> Direction:
-    """A direction of an array, a tensor or `{part: array}`. Raises `InvalidArgument`."""
+    """The direction that an array, a tensor or `{part: array}` gives. Raises `InvalidArgument` for anything else."""
     if isinstance(along, Direction):
         return along
     if isinstance(along, Mapping):

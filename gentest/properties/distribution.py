@@ -1,36 +1,60 @@
-"""What must hold of all outputs together: they are distributed as a reference is."""
+"""`matches`: all outputs together are distributed as a reference is."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sized
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Feature
 from gentest.attributes.clip import clip_embedding
 from gentest.errors import InvalidArgument
-from gentest.probes.families import points
-from gentest.properties.definition import Definition, Evidence, Matches, Measure, check_callable, check_number
-from gentest.properties.references import reference_of
+from gentest.probes.families import Points, points
+from gentest.properties.definition import Declaration, Definition, Measure, check_callable, check_number
+from gentest.properties.references import Reference, reference_of
 
 SIDE = 512
 LEAST = 256
 
 
+@dataclass(frozen=True)
+class Matches(Declaration):
+    """The statement of `matches`: `n` outputs are distributed as the reference is, to within `tolerance` in MMD^2."""
+
+    reference: Reference
+    feature: Feature
+    tolerance: float | None
+    n: int
+
+    @property
+    def probes(self) -> Points:
+        """The probes whose outputs are compared: independent samples of the prior."""
+        return points()
+
+
+AnyDefinition: TypeAlias = Definition | Matches
+"""What a user may declare: a property of single probes, or of all outputs together."""
+
+
 def matches(
     reference: object, *, feature: Feature | None = None, tolerance: float | None = None, n: int = SIDE
-) -> Definition:
+) -> Matches:
     """Outputs are distributed as a reference is: images in a folder, an array, or another generator.
 
-    `reference` is a folder's path, an array or tensor of images [M, C, H, W] ([0, 1], or uint8), or a
-    `gentest.Generator`; images are cut and resized to the outputs' shape. Of each side `n` >= 256 are compared in the
-    space of `feature`, `gentest.clip_embedding()` unless given (`gentest.pixels()` suits outputs that are no images),
-    by the maximum mean discrepancy (Gretton et al. 2012) with a sum of Gaussian kernels around the median distance. It
-    is violated where the two differ (permutation test at 1 %), however little: hardly any generator equals its data, so
-    compare it with another generator, or give a `tolerance` in MMD^2. With one, it holds where MMD^2 is certified (99
-    %) to be below it, and is undecided where neither is known; MMD^2 sees little within modes that lie far apart, so a
-    collapse there may be close. It speaks of the distribution, not of each output: it has no rate and no
-    counterexample. Against a baseline, the candidate is asked whether it is further from the reference than the blessed
-    checkpoint.
+    `reference` is a folder's path, an array or tensor of images [M, C, H, W] (in [0, 1], or uint8), or a
+    `gentest.Generator`. gentest crops and resizes images to the shape of the outputs. It compares `n` >= 256 of each
+    side in the space of `feature` (`gentest.clip_embedding()` by default; `gentest.pixels()` suits outputs that are not
+    images), by the maximum mean discrepancy (Gretton et al. 2012, "A kernel two-sample test") with a sum of Gaussian
+    kernels around the median distance.
+
+    Without a `tolerance` the property is violated if the two differ (permutation test at 1 %), however little. Hardly
+    any generator equals its data, so compare with another generator, or give a `tolerance` > 0 in MMD^2. The property
+    then holds if MMD^2 is certified (99 %) to be below it, is violated if they differ, and is undecided otherwise.
+    MMD^2 sees little within modes that lie far apart: a collapse there may be within the tolerance.
+
+    It has no rate and no counterexample, since it speaks of the distribution and not of each output. Against a
+    baseline it asks whether the candidate is further from the reference than the blessed checkpoint.
 
     >>> import gentest, torch
     >>> gentest.matches(torch.zeros(300, 3, 8, 8), feature=gentest.pixels())
@@ -43,16 +67,19 @@ def matches(
         check_number("tolerance", tolerance, positive=True)
     if not is_whole(n, LEAST):
         raise InvalidArgument.expected(f"a number of outputs >= {LEAST}", "n", n, hint="fewer show too little")
-    size = getattr(known, "__len__", lambda: n)()
-    if size < LEAST:
-        raise InvalidArgument(f"Expected a reference of at least {LEAST} images but got {size}: fewer show too little")
-
-    def margin(evidence: Evidence) -> Tensor:
-        raise InvalidArgument("matches() speaks of all outputs together and has no margin on any of them")
-
+    if isinstance(known, Sized) and len(known) < LEAST:
+        raise InvalidArgument(
+            f"Expected a reference of at least {LEAST} images but got {len(known)}: fewer show too little"
+        )
     arguments: dict[str, object] = {"reference": known, "feature": feature}
     arguments |= {} if tolerance is None else {"tolerance": tolerance}
     arguments |= {} if n == SIDE else {"n": n}
-    limit = None if tolerance is None else as_number(tolerance)
-    states = Matches(known, feature, limit, n)
-    return Definition("matches", points(), margin, arguments, states=states, measures=(Measure(feature, scalar=False),))
+    return Matches(
+        "matches",
+        known,
+        feature,
+        None if tolerance is None else as_number(tolerance),
+        n,
+        arguments=arguments,
+        measures=(Measure(feature, scalar=False),),
+    )

@@ -1,4 +1,4 @@
-"""Where a property holds: under which priors, as meaning belongs to f and not to p(z), and how far from the middle."""
+"""Where a property holds: under which priors (meaning belongs to f, not to p(z)), and how far from the middle."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import replace
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
-from gentest.properties.definition import Definition, Matches, RateInvariance, Under, WithinRadius
+from gentest.properties.definition import Declaration, Definition, RateInvariance, Under, WithinRadius
 from gentest.spaces import Space, at_radius
 from gentest.spaces.space import check_radius
 
 
-def prior_invariant(inner: Definition, *, priors: Sequence[Space], delta: float = 0.05) -> Definition:
-    """`gentest.prior_invariant`, of a property's definition."""
+def prior_invariant(inner: Declaration, *, priors: Sequence[Space], delta: float = 0.05) -> Definition:
+    """The definition behind `gentest.prior_invariant`."""
     priors = tuple(priors) if isinstance(priors, (list, tuple)) else priors
     if not isinstance(priors, tuple) or not priors or not all(isinstance(p, Space) for p in priors):
         raise InvalidArgument.expected("a list of latent spaces such as [gentest.Uniform(128)]", "priors", priors)
     if not 0.0 < as_number(delta) < 1.0:
         raise InvalidArgument.expected("a difference of rates above 0 and below 1", "delta", delta)
-    _check_pointwise(inner, f"prior_invariant(..., priors=[...]){inner.rate}")
+    pointwise = _pointwise(inner, "prior_invariant(..., priors=[...])")
     if len(set(priors)) < len(priors):
         raise InvalidArgument.expected("priors that differ", "priors", list(priors))
-    if isinstance(inner.states, RateInvariance):
+    if isinstance(pointwise.states, RateInvariance):
         raise InvalidArgument("prior_invariant(prior_invariant(...)) names priors twice: give them all in one list")
 
     def under(own: Space) -> tuple[Under, ...]:
@@ -32,44 +32,47 @@ def prior_invariant(inner: Definition, *, priors: Sequence[Space], delta: float 
         return tuple(
             Under(u.space, _joined(repr(prior), u.arm), _joined(f"under {prior!r}", u.name))
             for prior in (own, *others)
-            for u in inner.under(prior)
+            for u in pointwise.under(prior)
         )
 
-    arguments = {"property": inner, "priors": priors, **({} if delta == 0.05 else {"delta": delta})}
+    arguments = {"property": pointwise, "priors": priors, **({} if delta == 0.05 else {"delta": delta})}
     states = RateInvariance(float(delta))
-    return replace(inner, name="prior_invariant", arguments=arguments, under=under, states=states)
+    return replace(pointwise, name="prior_invariant", arguments=arguments, under=under, states=states)
 
 
 PLACES = 4
-"""A ray is looked at in so many places."""
+"""The number of places on each ray."""
 
 
-def holds_within(inner: Definition, radius: float, *, places: int = PLACES) -> Definition:
-    """`gentest.holds_within`, of a property's definition."""
+def holds_within(inner: Declaration, radius: float, *, places: int = PLACES) -> Definition:
+    """The definition behind `gentest.holds_within`."""
     furthest = check_radius("radius", radius)
     if not is_whole(places, 1):
         raise InvalidArgument.expected("a number of places >= 1", "places", places)
-    _check_pointwise(inner, f"holds_within(..., radius={radius!r}){inner.rate}")
-    if isinstance(inner.states, WithinRadius):
+    pointwise = _pointwise(inner, f"holds_within(..., radius={radius!r})")
+    if isinstance(pointwise.states, WithinRadius):
         raise InvalidArgument("holds_within(holds_within(...)) names two radii: give the one that is meant")
     radii = [furthest * k / places for k in range(1, places + 1)]
 
     def under(own: Space) -> tuple[Under, ...]:
         return tuple(
             Under(at_radius(u.space, r), u.arm, _joined(u.name, f"at radius {r:.4g}"))
-            for u in inner.under(own)
+            for u in pointwise.under(own)
             for r in radii
         )
 
-    arguments = {"property": inner, "radius": radius, **({} if places == PLACES else {"places": places})}
-    return replace(inner, name="holds_within", arguments=arguments, under=under, states=WithinRadius(inner, furthest))
+    arguments = {"property": pointwise, "radius": radius, **({} if places == PLACES else {"places": places})}
+    states = WithinRadius(pointwise, furthest)
+    return replace(pointwise, name="holds_within", arguments=arguments, under=under, states=states)
 
 
-def _check_pointwise(inner: Definition, instead: str) -> None:
-    if inner.rate is not None:
-        raise InvalidArgument(f"give the rate to the whole: {instead}")
-    if isinstance(inner.states, Matches):
+def _pointwise(inner: Declaration, outer: str) -> Definition:
+    """The inner property. Raises `InvalidArgument` if it does not judge single probes, or has a rate of its own."""
+    if not isinstance(inner, Definition):
         raise InvalidArgument(f"{inner.name} speaks of all outputs together: compare .under(prior) of the generator")
+    if inner.rate is not None:
+        raise InvalidArgument(f"give the rate to the whole: {outer}{inner.rate}")
+    return inner
 
 
 def _joined(*names: str) -> str:

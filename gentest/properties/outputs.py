@@ -1,4 +1,4 @@
-"""What must hold of single outputs: f is a function, its outputs are images, and a change of z changes them."""
+"""Single outputs: f is a function, its outputs are images, and a change of z changes them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gentest.properties.definition import Definition, Evidence, Measure, along, 
 
 
 def responsive(feature: Feature | Distance | None = None, *, at_least: float, step: float = 1.0) -> Definition:
-    """A change of z gives a change of x: between a sample and another `step` of the way to an independent one.
+    """A change of z changes x: between a sample and a latent `step` of the way to an independent sample.
 
     `at_least` > 0 is the smallest change allowed, in the units of the feature or distance (`gentest.pixels()` by
-    default: root-mean-square difference in [0, 1]); not `gentest.sd(x)`, since a generator that collapses would lower
-    its own bar. `step` in [1e-6, 1], where 1 compares independent samples (mode collapse) and a small one neighbours (a
-    dead region).
+    default: root-mean-square difference in [0, 1]). It cannot be `gentest.sd(x)`, since a collapsing generator would
+    lower its own bar. `step` lies in [1e-6, 1]: 1 compares independent samples (mode collapse), a small step compares
+    neighbours (a dead region).
 
-    Margin: the distance of the two outputs, in feature space or by the distance given, less `at_least`.
+    Margin: the distance of the two outputs, in feature space or by the distance given, minus `at_least`.
 
     >>> import gentest
     >>> gentest.responsive(at_least=0.01, step=0.5)
@@ -36,26 +36,27 @@ def responsive(feature: Feature | Distance | None = None, *, at_least: float, st
 
     arguments = {"feature": feature, "at_least": at_least, **({} if step == 1.0 else {"step": step})}
     measures = along(feature, 2)
-    return Definition("responsive", neighbours(step=step), margin, arguments, reducible=False, measures=measures)
+    probes = neighbours(step=step)
+    return Definition("responsive", probes, margin, arguments=arguments, measures=measures, reducible=False)
 
 
 def diverse(feature: Feature | Distance | None = None, *, at_least: float, among: int = 16) -> Definition:
-    """No mode collapse: of `among` independent samples no two give nearly the same output.
+    """No mode collapse: among `among` >= 2 independent samples, no two give nearly the same output.
 
-    The birthday paradox turned into a test (Arora and Zhang 2017, arXiv:1706.08224): where f has only m outputs that
-    differ, all equally likely, s samples have no duplicate with probability of about exp(-s (s - 1) / (2 m)), and
-    unequal ones make duplicates likelier. So that it holds `.at_rate(p0)` speaks for a support of at least
-    s (s - 1) / (2 ln(1 / p0)) outputs, as many as are likely: 2,340 at 16 samples and 0.95; a rate certifies p0 less
-    its slack, so 1,650 with the default of 0.02. `responsive(step=1)` compares two: of a thousand modes one in a
-    thousand of its probes speaks, and one in nine of these.
+    This is the birthday paradox as a test (Arora and Zhang 2017, "Do GANs actually learn the distribution?",
+    arXiv:1706.08224). If f has m distinct outputs, all equally likely, s samples contain no duplicate with a
+    probability of about exp(-s (s - 1) / (2 m)); unequal probabilities make duplicates more likely. A rate p0 therefore
+    speaks for a support of at least s (s - 1) / (2 ln(1 / p0)) outputs: 2,340 with 16 samples at 0.95, and 1,650 once
+    the default slack of 0.02 is taken off. Against a thousand modes, one probe in nine shows a duplicate;
+    `responsive(step=1)`, which compares two samples, shows one in a thousand.
 
-    `at_least` > 0 is the distance below which two outputs are one, in the units of the feature or distance
-    (`gentest.pixels()` by default: root-mean-square difference in [0, 1]; `gentest.clip_embedding()` for what a person
-    would call the same); not `gentest.sd(x)`, since a generator that collapses would lower its own bar. `among` >= 2.
-    All samples of a probe have the same choices: in a `Joint` with a label this is diversity within a label. An
+    `at_least` > 0 is the distance below which two outputs count as one, in the units of the feature or distance
+    (`gentest.pixels()` by default: root-mean-square difference in [0, 1]; `gentest.clip_embedding()` for outputs that
+    look the same to a person). It cannot be `gentest.sd(x)`, since a collapsing generator would lower its own bar. All
+    samples of a probe have the same choices, so in a `Joint` with a label this is diversity within a label. An
     `Empirical` bank of m entries repeats itself as m outputs do.
 
-    Margin: the smallest distance of two of the outputs less `at_least`.
+    Margin: the smallest distance between two of the outputs, minus `at_least`.
 
     >>> import gentest
     >>> gentest.diverse(at_least=0.01).at_rate(0.95)
@@ -73,7 +74,7 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
         if isinstance(feature, Distance):
             return evidence.distances(feature, first.tolist(), second.tolist()).amin(1) - floor
         x = evidence.features(feature)  # [N, S, D]
-        # by way of products, as it would for many rows, duplicates come out up to 1e-3 apart
+        # The default way for many rows, through matrix products, puts duplicates up to 1e-3 apart.
         distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # [N, S, S]
         return distances[:, first, second].amin(1) - floor
 
@@ -83,14 +84,14 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
         first, second = torch.triu_indices(among, among, offset=1)
         pairs = tuple(first.tolist()), tuple(second.tolist())
     measures = (Measure(feature, scalar=False, pairs=pairs),)
-    return Definition("diverse", samples, margin, arguments, reducible=False, measures=measures)
+    return Definition("diverse", samples, margin, arguments=arguments, measures=measures, reducible=False)
 
 
 def well_formed(*, tolerance: float = 1e-3) -> Definition:
-    """Every output is finite and within the declared output range; of outputs that have none, that they are finite.
+    """Every output is finite and within the declared output range; outputs without a range only have to be finite.
 
-    Margin: `tolerance` less the most by which a value leaves the range, as a share of its width; -1 less the share of
-    values that are not finite, where some are not.
+    Margin: `tolerance` >= 0 minus the largest excess of a value over the range, as a share of the range's width. If
+    some values are not finite: -1 minus their share.
 
     >>> import gentest
     >>> gentest.well_formed()
@@ -106,23 +107,23 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
         return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
 
     arguments = {"tolerance": tolerance}
-    return Definition("well_formed", points(), margin, arguments, total=True, note=_not_finite, storable=True)
+    return Definition("well_formed", points(), margin, arguments=arguments, total=True, storable=True, note=_not_finite)
 
 
 def _not_finite(evidence: Evidence) -> str:
-    """How many values of the outputs are not finite, where some are not."""
+    """The number of values that are not finite, in words; empty if all are finite."""
     finite = evidence.outputs.isfinite()
     n = finite.numel() - int(finite.sum())
     return f"{n:,} of {finite.numel():,} values are not finite" if n else ""
 
 
 def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
-    """The same latent gives the same output: alone, behind `company` other samples, and in the batches of the run.
+    """The same latent gives the same output: alone, after `company` other samples, and in the batches of the run.
 
-    Margin: `tolerance` less the largest difference of two values, as a share of the output range (where none is
-    declared, of the range of 16 samples' values). What differs by rounding alone is 1e-6 to 1e-4 in float32; batch norm
-    in train mode or undeclared noise is a thousand times that. Values that are not finite cannot be compared: they are
-    an error, as of most properties.
+    Margin: `tolerance` >= 0 minus the largest difference between two values, as a share of the output range (without a
+    declared range: of the range of 16 samples' values). Rounding alone gives 1e-6 to 1e-4 in float32; batch norm in
+    train mode or undeclared noise gives a thousand times that. Values that are not finite cannot be compared: they are
+    an error, as in most properties.
 
     >>> import gentest
     >>> gentest.reproducible()
@@ -147,4 +148,4 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
         return held
 
     arguments = {"tolerance": tolerance, **({} if company == 3 else {"company": company})}
-    return Definition("reproducible", points(), margin, arguments, total=True, storable=True)
+    return Definition("reproducible", points(), margin, arguments=arguments, total=True, storable=True)

@@ -1,4 +1,4 @@
-"""What must hold along a path: an attribute lies between its ends, moves one way, nothing jumps, no way is too long."""
+"""Paths: an attribute lies between its ends and moves one way, nothing jumps, and no stretch is too long."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gentest.probes.families import Where, segments, steps
 from gentest.properties.definition import (
     Definition,
     Evidence,
+    Margin,
     Measure,
     StandardDeviations,
     Tolerance,
@@ -26,10 +27,12 @@ from gentest.properties.definition import (
 
 
 def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:
-    """An attribute stays between its values at the two ends of a path, all along it.
+    """An attribute stays between its values at the two ends of a path, everywhere on the path.
 
-    Margin: `tolerance` less the most by which the attribute leaves [a(x_0), a(x_1)], in the attribute's units.
-    `tolerance` is a number >= 0 in those units or `gentest.sd(x)`; `points` >= 3 places on the path.
+    `tolerance` is a number >= 0 in the attribute's units, or `gentest.sd(x)`. `points` >= 3 is the number of places on
+    the path.
+
+    Margin: `tolerance` minus the largest excess of the attribute over [a(x_0), a(x_1)], in the attribute's units.
 
     >>> import gentest
     >>> gentest.between(gentest.brightness(), tolerance=0.05)
@@ -47,15 +50,18 @@ def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> D
         held: Tensor = evidence.in_units(tolerance, attribute) - excess
         return held
 
-    arguments = _arguments(attribute, tolerance, points)
-    return Definition("between", segments(points), margin, arguments, measures=(Measure(attribute, scalar=True),))
+    return _on_segments("between", margin, attribute, tolerance, points)
 
 
 def monotone(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:
     """An attribute moves one way along a path: up or down, but not both.
 
-    Margin: `tolerance` less the largest move back, in the attribute's units: the smaller of the largest fall (had it
-    been going up) and the largest rise (had it been going down), between any two places in order along the path.
+    `tolerance` is a number >= 0 in the attribute's units, or `gentest.sd(x)`. `points` >= 3 is the number of places on
+    the path.
+
+    Margin: `tolerance` minus the largest move back, in the attribute's units. The move back is the smaller of the
+    largest fall (against a path that goes up) and the largest rise (against one that goes down) between any two places
+    in order along the path.
 
     >>> import gentest
     >>> gentest.monotone(gentest.sharpness(), tolerance=gentest.sd(2), points=17)
@@ -72,12 +78,11 @@ def monotone(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> 
         held: Tensor = evidence.in_units(tolerance, attribute) - torch.minimum(fall, rise)
         return held
 
-    arguments = _arguments(attribute, tolerance, points)
-    return Definition("monotone", segments(points), margin, arguments, measures=(Measure(attribute, scalar=True),))
+    return _on_segments("monotone", margin, attribute, tolerance, points)
 
 
 STILL = 1e-6
-"""A path whose mean step is shorter has no steps to compare: its largest step counts as its mean step."""
+"""A path with a shorter mean step has no steps to compare: its ratio counts as 1."""
 
 
 def continuous(
@@ -91,11 +96,11 @@ def continuous(
 
     `feature` maps images to vectors (`gentest.pixels()` by default, whose distance is the root-mean-square difference
     in [0, 1]; `gentest.clip_embedding()` for CLIP's space), or is a distance of two images, such as `gentest.lpips()`.
-    Give one of `tolerance`, the longest step allowed, in the units of the feature or distance or, of a feature, as
-    `gentest.sd(x)`; or `ratio` >= 1, the scale-free form: the longest step over the mean one.
-    A larger number of points makes both stricter against jumps.
+    Give one limit. `tolerance` >= 0 is the longest step allowed, in the units of the feature or distance, or
+    `gentest.sd(x)` for a feature. `ratio`, >= 1 and below points - 1, is the scale-free form: the longest step over the
+    mean step. More `points` (>= 3) make both stricter against jumps.
 
-    Margin: the tolerance less the longest step, or the ratio less the longest step over the mean step.
+    Margin: `tolerance` minus the longest step, or `ratio` minus the longest step over the mean step.
 
     >>> import gentest
     >>> gentest.continuous(ratio=4)
@@ -128,7 +133,7 @@ def continuous(
 
     bound = {"ratio": ratio} if tolerance is None else {"tolerance": tolerance}
     arguments = {"feature": feature, **bound, **_points(points)}
-    return Definition("continuous", segments(points), margin, arguments, measures=along(feature, points))
+    return Definition("continuous", segments(points), margin, arguments=arguments, measures=along(feature, points))
 
 
 def path_length(
@@ -139,16 +144,16 @@ def path_length(
     at: Where = "path",
     straight: bool = False,
 ) -> Definition:
-    """No stretch of latent space is too long: how much an output changes for a small step of the latent is bounded.
+    """No stretch of latent space is too long: a small step of the latent changes the output by a bounded amount.
 
-    Karras et al. 2019, "A style-based generator architecture for generative adversarial networks", arXiv:1812.04948,
-    section 4.1: d(f(z(t)), f(z(t + epsilon))) / epsilon^2 on the path z between two independent samples. `distance` is
-    a squared distance of two images, as `gentest.lpips()` is, and is divided by epsilon^2 as it is; or a feature
-    (`gentest.pixels()` by default), whose L2 distance is squared first. A `gentest.distance` that is not a squared one
-    grows without bound as epsilon shrinks. `epsilon` lies in [1e-6, 1/64]; `at="path"` draws t uniformly from the
-    probe's own seed, and `at="ends"` steps off from a sample; `straight` walks lines instead of the prior's paths.
+    The length is d(f(z(t)), f(z(t + epsilon))) / epsilon^2 on the path z between two independent samples (Karras et al.
+    2019, "A style-based generator architecture for generative adversarial networks", arXiv:1812.04948, section 4.1).
+    `distance` is a squared distance of two images, such as `gentest.lpips()`, or a feature (`gentest.pixels()` by
+    default), whose L2 distance gentest squares. With a `gentest.distance` that is not squared, lengths grow without
+    bound as epsilon shrinks. `epsilon` lies in [1e-6, 1/64]. `at="path"` draws t uniformly from the probe's seed;
+    `at="ends"` starts at a sample. `straight` walks straight lines instead of the prior's paths.
 
-    Margin: `at_most` >= 0 less that length. `gentest.perceptual_path_length` measures the mean of the lengths.
+    Margin: `at_most` >= 0 minus that length. `gentest.perceptual_path_length` measures the mean of the lengths.
 
     >>> import gentest
     >>> gentest.path_length(at_most=0.5)
@@ -166,7 +171,7 @@ def path_length(
     changed = {name: getattr(family, name) for name in ("epsilon", "at", "straight")}
     changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
     arguments = {"distance": distance, "at_most": at_most, **changed}
-    return Definition("path_length", family, margin, arguments, measures=along(distance, 2))
+    return Definition("path_length", family, margin, arguments=arguments, measures=along(distance, 2))
 
 
 def lengths(evidence: Evidence, distance: Feature | Distance, epsilon: float) -> Tensor:
@@ -184,5 +189,8 @@ def _points(points: int) -> dict[str, object]:
     return {} if points == segments().n_points else {"points": points}
 
 
-def _arguments(attribute: Attribute, tolerance: Tolerance, points: int) -> dict[str, object]:
-    return {"attribute": attribute, "tolerance": tolerance, **_points(points)}
+def _on_segments(name: str, margin: Margin, attribute: Attribute, tolerance: Tolerance, points: int) -> Definition:
+    """A property of one attribute along whole paths."""
+    arguments = {"attribute": attribute, "tolerance": tolerance, **_points(points)}
+    measures = (Measure(attribute, scalar=True),)
+    return Definition(name, segments(points), margin, arguments=arguments, measures=measures)

@@ -1,7 +1,7 @@
-"""What a distribution of outputs is compared with: images in a folder, an array, or another generator.
+"""References for `matches`: images in a folder, an array, or another generator.
 
-Images are fitted to the outputs they are compared with: cut to their shape from the middle, resized with antialiasing,
-grey made RGB or RGB grey. Otherwise a difference in resolution would be all that there is to see.
+gentest fits the images to the outputs that it compares them with: it crops the middle to their aspect ratio, resizes
+with antialiasing, and converts between grey and RGB. Otherwise a difference in resolution would hide all others.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from gentest.spaces.space import digest_of
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 DEEP = 65_535.0
 MOST_PIXELS = 2**26
-"""Of one image: a file of some kB can claim to hold more than there is memory."""
-_CHOICE = 1 << 33  # the stream of Philox that a reference's images are chosen from
+"""The largest image that is read: a small file can claim to hold more pixels than fit into memory."""
+_CHOICE = 1 << 33
+"""The stream of Philox that selects images of a reference."""
 
 Reference: TypeAlias = "Folder | Stored | Generator"
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Image files of a folder and those in it, in the order of their paths."""
+    """The image files under a folder, in the order of their paths."""
 
     path: str
     files: tuple[Path, ...] = field(repr=False, compare=False)
@@ -53,7 +54,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Stored:
-    """Outputs in memory: images [M, C, H, W] in [0, 1], or what else a generator makes, [M, ...]."""
+    """Outputs in memory: images [M, C, H, W] in [0, 1], or other outputs [M, ...]."""
 
     values: Tensor = field(repr=False, compare=False)
     digest: str
@@ -71,7 +72,7 @@ class Stored:
 
 
 def reference_of(value: object) -> Reference:
-    """A reference, checked: a generator, a folder's path, or an array or tensor of outputs."""
+    """The reference that a generator, a folder's path, or an array or tensor of outputs gives."""
     if isinstance(value, Generator):
         return value
     if isinstance(value, (str, PathLike)):
@@ -83,14 +84,14 @@ def reference_of(value: object) -> Reference:
 
 
 def chosen(reference: Folder | Stored, n: int, seed: int) -> list[int]:
-    """Which `n` of a reference are looked at: the same for a seed, all where there are no more."""
+    """The indices of `n` entries of a reference, a function of the seed; all of them if there are no more."""
     key = np.array([seed, _CHOICE], dtype=np.uint64)
     order = np.argsort(np.random.Philox(key=key).random_raw(len(reference)), kind="stable")
     return [int(i) for i in order[:n]]
 
 
 def fitted(images: Tensor, shape: Sequence[int]) -> Tensor:
-    """Images [n, C, H, W] in [0, 1] as [n, *shape]: from the middle, as large a cut as there is, resized.
+    """Images [n, C, H, W] in [0, 1] as [n, *shape]: the largest crop around the middle, resized.
 
     >>> fitted(torch.rand(2, 1, 100, 60), (3, 32, 32)).shape
     torch.Size([2, 3, 32, 32])
@@ -113,7 +114,7 @@ def fitted(images: Tensor, shape: Sequence[int]) -> Tensor:
 
 def _folder(path: Path) -> Folder:
     if not path.is_dir():
-        raise InvalidArgument.expected("a folder that is there", "reference", str(path))
+        raise InvalidArgument.expected("an existing folder", "reference", str(path))
     named = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     files = tuple(sorted(file for file in named if not file.name.startswith(".") and not file.is_dir()))
     if not files:
@@ -122,34 +123,35 @@ def _folder(path: Path) -> Folder:
 
 
 def _read(path: Path) -> Tensor:
-    """An image file, [1, C, H, W] in [0, 1]."""
+    """The image in a file, [1, C, H, W] in [0, 1]."""
     from PIL import Image
 
-    if not path.is_file():  # to open a pipe is to wait for whoever writes to it
-        raise InvalidArgument(f"{path} is no image: it is no file")
+    if not path.is_file():  # opening a pipe would wait forever
+        raise InvalidArgument(f"{path}: not a file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a size, for which there is the limit below, and of broken tags
+            warnings.simplefilter("ignore")  # about size, which is limited below, and about broken tags
             with Image.open(path) as image:
                 if image.width * image.height > MOST_PIXELS:
                     size = f"{image.width} x {image.height} pixels"
-                    raise InvalidArgument(f"{path} is an image of {size}, of which {MOST_PIXELS:,} are the most")
+                    raise InvalidArgument(f"{path}: {size} are more than the limit of {MOST_PIXELS:,}")
                 depth = _depth(path, image.mode, image.format)
                 shown = image if depth == DEEP else image.convert("L" if image.mode in ("1", "L") else "RGB")
                 pixels = torch.from_numpy(np.array(shown, dtype=np.float32) / depth)
     except GentestError:
         raise
-    except Exception as error:  # of a broken file, Pillow raises whatever its decoder does
-        raise InvalidArgument(f"{path} is no image that can be read: {in_one_line(str(error))}") from error
+    except Exception as error:  # a decoder may raise anything on a broken file
+        raise InvalidArgument(f"{path}: Pillow cannot read this image: {in_one_line(str(error))}") from error
     return pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
 
 
 def _depth(path: Path, mode: str, format: str | None) -> float:
-    """What the largest value of an image stands for: 255, or 65,535 of grey in 16 bits, which Pillow would clip."""
-    if mode.startswith("I;16") or (mode == "I" and format == "PNG"):  # as which some versions of Pillow open it
+    """The largest value of an image: 255, or 65,535 for 16-bit grey, which `convert` would clip."""
+    # Some versions of Pillow open 16-bit PNG files in mode I.
+    if mode.startswith("I;16") or (mode == "I" and format == "PNG"):
         return DEEP
     if mode in ("I", "F"):
-        raise InvalidArgument(f"{path} has values of no known range (mode {mode!r}): save it in 8 or 16 bits")
+        raise InvalidArgument(f"{path}: the range of its values (mode {mode!r}) is unknown; save it in 8 or 16 bits")
     return 255.0
 
 
@@ -176,7 +178,7 @@ def _of_numbers(values: Tensor) -> bool:
 
 
 def check_unit_range(values: Tensor) -> None:
-    """Outputs of a reference, checked to be in [0, 1] as those are that have a range."""
+    """Raises `InvalidArgument` unless all outputs of a reference lie in [0, 1]."""
     low, high = values.min().item(), values.max().item()
     if low < -1e-3 or high > 1 + 1e-3:
         raise InvalidArgument(f"Expected a reference in [0, 1] (or uint8) but got values from {low:.3g} to {high:.3g}")

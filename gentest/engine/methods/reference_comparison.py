@@ -21,7 +21,7 @@ from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.gate.embedded import packed, unpacked
 from gentest.generators.generator import Generator
-from gentest.properties.definition import Matches
+from gentest.properties.distribution import Matches
 from gentest.properties.references import check_unit_range, chosen
 from gentest.results.comparison import Look, Sample
 from gentest.results.records import pack

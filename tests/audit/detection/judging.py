@@ -21,7 +21,7 @@ from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing
 from gentest.generators.generator import Generator
 from gentest.probes.probe import Probe
-from gentest.properties.definition import Matches
+from gentest.properties.distribution import Matches
 from gentest.results.comparison import Comparison, Standing, Terms
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
@@ -138,7 +138,7 @@ def asked(
     def attack_on(name: str, result: Result) -> Result:
         """With what an attack finds, which is none of a gate's business: in a check of its own."""
         definition = (model.suite() if suite is None else suite)[name].definition
-        if not plan.attack or isinstance(definition.states, Matches):
+        if not plan.attack or isinstance(definition, Matches):
             return result
         alone = Question(replace(definition, rate=None), test=name)
         return replace(result, attack=check(alone, generator, context, values).attack)

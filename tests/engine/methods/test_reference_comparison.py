@@ -119,7 +119,7 @@ def test_outputs_that_are_large_are_embedded_in_batches() -> None:
         (lambda: gentest.matches(images(100), feature=gentest.pixels()), "at least 256 images but got 100"),
         (lambda: gentest.matches(images(), feature=gentest.pixels(), n=10), "n=10"),
         (lambda: gentest.matches(images(), feature=gentest.pixels(), tolerance=0), "tolerance"),
-        (lambda: gentest.matches("nowhere", feature=gentest.pixels()), "a folder that is there"),
+        (lambda: gentest.matches("nowhere", feature=gentest.pixels()), "an existing folder"),
         (lambda: gentest.matches(images(), feature=gentest.pixels), "call it first"),
         (
             lambda: gentest.holds_within(gentest.matches(images(), feature=gentest.pixels()), 1.0),
