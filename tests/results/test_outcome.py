@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from handmade import SESSION
 
 from gentest.results.comparison import Gate
 from gentest.results.outcome import Outcome, Standing, Verdict
 from gentest.results.result import Document, Result
+from tests.helpers.handmade import SESSION
 
 PASSED, FAILED, UNDECIDED, ERROR = Outcome.PASSED, Outcome.FAILED, Outcome.UNDECIDED, Outcome.ERROR
 
