@@ -3,97 +3,30 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import gentest
 from gentest.attributes import PromptCache, Readout, Setup, bind, clip, clip_classes, clip_embedding, embed, score
-from gentest.attributes.clip import loading
-from gentest.attributes.clip.loading import TEXT_STUB, find
 from gentest.attributes.clip.model import CPU_AT_ONCE, load_clip
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
-
-CPU = torch.device("cpu")
-MODEL_CONFIG = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-}
-PREPROCESS = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "bilinear", "resize_mode": "squash"}
-
-
-@pytest.fixture(scope="session")
-def open_clip() -> ModuleType:
-    import open_clip
-
-    module: ModuleType = open_clip
-    return module
-
-
-@pytest.fixture(scope="session")
-def tiny(open_clip: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny random CLIP, as open_clip saves them."""
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    folder.mkdir()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = open_clip.CLIP(**MODEL_CONFIG)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
-    write_config(folder)
-    return folder
-
-
-WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
-
-
-def write_config(folder: Path, **model: Any) -> None:
-    config = {"model_cfg": MODEL_CONFIG | model, "preprocess_cfg": PREPROCESS}
-    (folder / CONFIG).write_text(json.dumps(config))
-
-
-@pytest.fixture
-def copy(tiny: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny CLIP, to break, that no other test has loaded."""
-    folder = tmp_path / "copy"
-    folder.mkdir()
-    for file in tiny.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder
+from tests.helpers.tiny_clip import CPU, images, setup_of
 
 
 @pytest.fixture
 def setup(tiny: Path) -> Setup:
     return Setup(CPU, clip=f"local-dir:{tiny}")
-
-
-def setup_of(folder: Path, prompts: PromptCache | None = None) -> Setup:
-    return Setup(CPU, clip=f"local-dir:{folder}", prompts=prompts)
-
-
-def images(n: int = 3) -> Tensor:
-    return torch.rand(n, 3, 24, 24, generator=torch.Generator().manual_seed(1))
-
-
-def blow_up(*_: object, **__: object) -> NoReturn:
-    raise AssertionError("the text tower was asked for")
-
-
-# What clip(...) says
 
 
 def test_an_attribute_is_a_value() -> None:
@@ -133,9 +66,6 @@ def test_misuse_is_refused_where_it_is_written(arguments: dict[str, Any], messag
 def test_importing_the_attributes_does_not_import_open_clip() -> None:
     code = "import sys, gentest.attributes; assert not {'open_clip', 'torchvision', 'huggingface_hub'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
-
-
-# What it scores
 
 
 def test_the_score_is_the_difference_of_open_clips_logits(tiny: Path, setup: Setup, open_clip: ModuleType) -> None:
@@ -202,9 +132,6 @@ def test_a_wrong_image_is_named_with_the_attribute(setup: Setup) -> None:
 
 def test_grey_images_are_taken(setup: Setup) -> None:
     assert score(bind(clip("a cat"), setup), torch.rand(2, 1, 28, 28)).shape == (2,)
-
-
-# Classes
 
 
 def test_a_large_batch_is_embedded_in_parts(setup: Setup) -> None:
@@ -299,266 +226,6 @@ def test_classes_have_a_spread_in_standard_deviations(setup: Setup) -> None:
 def test_misused_classes_are_refused_where_they_are_written(arguments: Any, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         clip_classes(*arguments)
-
-
-# Loading
-
-
-def test_loading_leaves_the_rng_and_the_root_logger_alone(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    root = logging.getLogger()
-    before, handlers, filters = torch.get_rng_state(), list(root.handlers), list(root.filters)
-    with caplog.at_level(logging.DEBUG):
-        load_clip(f"local-dir:{copy}", CPU)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert (root.handlers, root.filters, caplog.records) == (handlers, filters, [])
-
-
-@pytest.mark.parametrize("text", [True, False])
-def test_a_model_is_known_by_its_image_tower_however_it_was_loaded(copy: Path, tiny: Path, *, text: bool) -> None:
-    model, other = load_clip(f"local-dir:{copy}", CPU, text=text), load_clip(f"local-dir:{tiny}", CPU)
-    assert model is not other
-    assert (model.name, model.fingerprint) == ("local-dir:copy", other.fingerprint)
-    assert len(model.fingerprint) == 16
-    assert model.logit_scale == pytest.approx(1 / 0.07)
-    assert torch.equal(model.embed(images()), other.embed(images()))
-
-
-def test_another_image_tower_has_another_fingerprint(copy: Path, tiny: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    weights = load_file(copy / WEIGHTS)
-    weights["visual.proj"][0, 0] += 1e-3
-    save_file(weights, copy / WEIGHTS)
-    assert load_clip(f"local-dir:{copy}", CPU).fingerprint != load_clip(f"local-dir:{tiny}", CPU).fingerprint
-
-
-def test_half_precision_weights_run_in_float32(copy: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    save_file({name: tensor.half() for name, tensor in load_file(copy / WEIGHTS).items()}, copy / WEIGHTS)
-    for text in (False, True):
-        model = load_clip(f"local-dir:{copy}", CPU, text=text)
-        assert {parameter.dtype for parameter in model._visual.parameters()} == {torch.float32}
-
-
-def test_a_prompts_embedding_depends_on_no_other_prompt(copy: Path, tiny: Path) -> None:
-    together = load_clip(f"local-dir:{copy}", CPU).text_vectors(["a", "b", "c"])
-    assert torch.equal(together[1:2], load_clip(f"local-dir:{tiny}", CPU).text_vectors(["b"]))
-
-
-def test_the_text_tower_runs_once_for_a_prompt(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = clip("a cat", "a dog").bind(setup_of(copy))
-    monkeypatch.setattr(type(first.feature.model), "_encode", blow_up)
-    again = clip("a dog", "a cat").bind(setup_of(copy))
-    assert torch.equal(first.direction, -again.direction)
-
-
-def test_a_text_tower_that_was_dropped_is_loaded_again(copy: Path) -> None:
-    model = load_clip(f"local-dir:{copy}", CPU)
-    before = model.text_vectors(["a cat"])
-    model.drop_text_tower()
-    model._vectors.clear()
-    assert torch.equal(model.text_vectors(["a cat"]), before)
-
-
-# Prompt files
-
-
-def test_stored_prompts_need_no_text_tower(
-    copy: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_clip: ModuleType
-) -> None:
-    making = PromptCache.load(tmp_path / "prompts.json", update=True)
-    expected = clip("a cat", "a dog").bind(setup_of(tiny, making))
-
-    built: list[Any] = []
-    build = open_clip.model._build_text_tower
-
-    def watched(dim: int, config: Any, *rest: Any) -> Any:
-        built.append(config)
-        return build(dim, config, *rest)
-
-    monkeypatch.setattr(open_clip.model, "_build_text_tower", watched)
-    for name in ("get_tokenizer", "load_checkpoint"):
-        monkeypatch.setattr(open_clip, name, blow_up)
-    monkeypatch.setattr(open_clip.CLIP, "encode_text", blow_up)
-    bound = clip("a cat", "a dog").bind(setup_of(copy, PromptCache.load(making.path)))
-    torch.testing.assert_close(bound.direction, expected.direction)
-    assert built == [TEXT_STUB]
-
-
-def test_a_prompt_that_is_not_stored_is_an_error_that_says_what_to_run(tiny: Path, tmp_path: Path) -> None:
-    path = tmp_path / "prompts.json"
-    clip("a cat").bind(setup_of(tiny, PromptCache.load(path, update=True)))
-    with pytest.raises(ClipError, match=r"no embedding of 'a dog' and 1 more by local-dir:tiny.*-update-prompts"):
-        clip("a dog", "a bird").bind(setup_of(tiny, PromptCache.load(path)))
-    clip("a dog", "a bird").bind(setup_of(tiny, PromptCache.load(path, update=True)))
-    clip("a dog", "a bird").bind(setup_of(tiny, PromptCache.load(path)))
-
-
-def test_a_file_without_changes_is_not_written_again(tiny: Path, tmp_path: Path) -> None:
-    path = tmp_path / "prompts.json"
-    clip("a cat").bind(setup_of(tiny, PromptCache.load(path, update=True)))
-    path.chmod(0o444)
-    before = path.stat().st_mtime_ns
-    clip("a cat").bind(setup_of(tiny, PromptCache.load(path, update=True)))
-    assert path.stat().st_mtime_ns == before
-
-
-def test_prompts_of_another_text_tower_are_refused(tiny: Path, tmp_path: Path) -> None:
-    cache = PromptCache(tmp_path / "prompts.json")
-    fingerprint = load_clip(f"local-dir:{tiny}", CPU).fingerprint
-    cache.put(fingerprint, "a cat", np.ones(16), name="other", logit_scale=100.0)
-    with pytest.raises(ClipError, match="another text tower; delete them"):
-        clip("a cat").bind(setup_of(tiny, cache))
-
-
-def test_a_file_holds_no_folder_of_this_machine(tiny: Path, tmp_path: Path) -> None:
-    path = tmp_path / "prompts.json"
-    clip("a cat").bind(setup_of(tiny, PromptCache.load(path, update=True)))
-    assert '"name": "local-dir:tiny"' in path.read_text()
-    assert str(tiny.parent) not in path.read_text()
-
-
-# Models that cannot be had
-
-
-def test_no_clip_was_chosen() -> None:
-    with pytest.raises(ClipError, match=r"--gentest-clip MODEL:PRETRAINED.*gentest_clip.*settings\(clip="):
-        bind(clip("a cat"), Setup(CPU))
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ("ViT-B-23:openai", r"no model 'ViT-B-23'; did you mean .*ViT-B-32"),
-        ("zzz", "no model 'zzz'; open_clip.list_models"),
-        ("ViT-B-32", r"which weights\? Say 'ViT-B-32:openai'; the tags of ViT-B-32: openai, .*laion2b_s34b_b79k"),
-        ("ViT-B/32:nope", r"no weights called 'nope'; the tags of ViT-B-32: openai"),
-        ("ViT-B-32:none/here.safetensors", r"no such file: .*here.safetensors"),
-        ("hf-hub:not a name", "not the name of a repository"),
-        ("local-dir:", "no such folder"),
-        ("local-dir:none/such", "no such folder"),
-    ],
-)
-def test_a_model_that_is_not_known_is_one_clear_line(spec: str, message: str) -> None:
-    with pytest.raises(ClipError, match=message) as info:
-        load_clip(spec, CPU)
-    assert str(info.value).startswith(f"CLIP {spec}: ")
-    assert "\n" not in str(info.value)
-
-
-@pytest.mark.parametrize("spec", ["", 3, None])
-def test_a_model_is_a_text(spec: Any) -> None:
-    with pytest.raises(InvalidArgument, match="MODEL:PRETRAINED or local-dir:DIR"):
-        load_clip(spec, CPU)
-
-
-@pytest.mark.parametrize("text", [True, False])
-@pytest.mark.parametrize(
-    ("break_it", "message"),
-    [
-        (lambda folder: (folder / CONFIG).unlink(), f"has no {CONFIG}"),
-        (lambda folder: (folder / CONFIG).write_text("{"), "cannot read"),
-        (lambda folder: (folder / CONFIG).write_text("[]"), "not a JSON object"),
-        (lambda folder: (folder / CONFIG).write_text("{}"), "has no model_cfg"),
-        (lambda folder: (folder / WEIGHTS).unlink(), "has no weights"),
-        (lambda folder: (folder / WEIGHTS).write_bytes(b"not a tensor"), "cannot load the model"),
-        (lambda folder: write_config(folder, embed_dim=8), "cannot load the model"),
-        (lambda folder: write_config(folder, nonsense=1), "cannot load the model"),
-    ],
-)
-def test_a_folder_that_is_broken_is_one_clear_line(
-    copy: Path, break_it: Callable[[Path], object], message: str, *, text: bool
-) -> None:
-    break_it(copy)
-    with pytest.raises(ClipError, match=message) as info:
-        load_clip(f"local-dir:{copy}", CPU, text=text)
-    assert "\n" not in str(info.value)
-    assert len(str(info.value)) < 700
-
-
-def test_weights_that_would_run_code_are_not_loaded(copy: Path) -> None:
-    class Code:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return os.mkdir, (str(copy / "ran"),)
-
-    (copy / WEIGHTS).unlink()
-    torch.save({"visual.proj": Code()}, copy / "open_clip_pytorch_model.bin")
-    with pytest.raises(ClipError, match="cannot load the model"):
-        load_clip(f"local-dir:{copy}", CPU)
-    assert not (copy / "ran").exists()
-
-
-@pytest.mark.parametrize("spec", ["ViT-B-32:laion2b_s34b_b79k", "hf-hub:org/model"])
-def test_weights_that_cannot_be_fetched_say_how_to_fetch_them(
-    spec: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def offline(*_: object, **__: object) -> NoReturn:
-        raise socket.gaierror("Name or service not known")
-
-    import huggingface_hub
-
-    monkeypatch.setattr(socket, "getaddrinfo", offline)
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
-    monkeypatch.setattr(loading, "getproxies", dict)
-    with pytest.raises(ClipError, match=r"cannot be downloaded \(gaierror\)\. Fetch them.*HF_HOME: python -c") as info:
-        load_clip(spec, CPU)
-    model, *tag = spec.split(":") if spec.startswith("ViT") else [spec]
-    assert f"open_clip.create_model({model!r}{''.join(f', pretrained={t!r}' for t in tag)})" in str(info.value)
-    assert "local-dir:DIR" in str(info.value)
-
-
-# Files, and weights in the hub's cache
-
-
-@pytest.fixture
-def architecture(open_clip: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """The tiny CLIP as an architecture that open_clip lists by name."""
-    path = tmp_path / "Tiny-32.json"
-    path.write_text(json.dumps(MODEL_CONFIG))
-    for name in ("_MODEL_CONFIGS", "_MODEL_CONFIG_PATHS"):
-        monkeypatch.setattr(open_clip.factory, name, type(getattr(open_clip.factory, name))())
-    open_clip.add_model_config(path)
-    return path.stem
-
-
-def test_a_file_is_preprocessed_as_the_config_beside_it_says(copy: Path, tiny: Path, architecture: str) -> None:
-    model = load_clip(f"{architecture}:{copy / WEIGHTS}", CPU)
-    folder = load_clip(f"local-dir:{tiny}", CPU)
-    assert model.name == f"Tiny-32:{WEIGHTS}"
-    assert model.preprocess == folder.preprocess
-    assert torch.equal(model.embed(images()), folder.embed(images()))
-
-
-def test_a_file_alone_warns_of_what_is_assumed(copy: Path, architecture: str) -> None:
-    (copy / CONFIG).unlink()
-    with pytest.warns(UserWarning, match=r"no open_clip_config.json beside it.*OpenAI's CLIP.*the size of Tiny-32"):
-        model = load_clip(f"{architecture}:{copy / WEIGHTS}", CPU)
-    assert (model.preprocess.size, model.preprocess.interpolation) == ((32, 32), "bicubic")
-    assert model.preprocess.mean == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
-
-
-@pytest.mark.parametrize("text", [True, False])
-def test_a_tag_in_the_hubs_cache_asks_no_network_and_keeps_its_own_preprocessing_and_activation(
-    copy: Path, architecture: str, open_clip: ModuleType, monkeypatch: pytest.MonkeyPatch, *, text: bool
-) -> None:
-    import huggingface_hub
-
-    tag = {"hf_hub": "org/tiny/", "mean": (0.1,) * 3, "std": (0.2,) * 3, "resize_mode": "longest", "quick_gelu": True}
-    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, architecture, {"some_tag": tag})
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repo, file: str(copy / file))
-    monkeypatch.setattr(socket, "getaddrinfo", blow_up)
-    for name in ("some_tag", "some-tag"):
-        source = find(f"{architecture}:{name}")
-        assert (source.weights, source.hub_only) == (copy / WEIGHTS, False)
-    model = load_clip(f"{architecture}:some_tag", CPU, text=text)
-    assert model is load_clip(f"{architecture}:some-tag", CPU)
-    assert (model.preprocess.mean, model.preprocess.resize_mode) == ((0.1,) * 3, "longest")
-    assert any(isinstance(module, open_clip.transformer.QuickGELU) for module in model._visual.modules())
-    assert not any(isinstance(module, nn.GELU) for module in model._visual.modules())
-
-
-# A real CLIP
 
 
 @pytest.fixture(scope="module")
