@@ -25,7 +25,7 @@ from gentest.probes.probe import Probe
 from gentest.properties import conditions, directions, distribution, domains, outputs, paths
 from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_in
 from gentest.properties.distribution import AnyDefinition
-from gentest.results.result import Result, drawn_by
+from gentest.results.result import Result, set_html_writer
 from gentest.results.settings import in_force, settings
 from gentest.spaces import Space
 
@@ -51,7 +51,7 @@ def _as_html(result: Result) -> str:
     return page.section(result)
 
 
-drawn_by(_as_html)
+set_html_writer(_as_html)
 
 Checker = Callable[[Declared, object], None]
 checker: ContextVar[Checker | None] = ContextVar("gentest_checker", default=None)

@@ -85,7 +85,7 @@ def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout
     (found,) = results(first).values()
     assert found["verdict"] == "violated"
-    assert 0.05 <= found["violations"] / found["examples"] <= 0.15  # type: ignore[operator]
+    assert 0.05 <= found["search"]["violations"] / found["search"]["examples"] <= 0.15  # type: ignore[operator]
     for word in ("worst", "minimal", "matters  coordinates", "brightness()"):
         assert word in done.stdout
     block = pages.block("examples/faces/README.md", "pytest --gentest examples/faces")
@@ -95,7 +95,9 @@ def test_the_face_gan_violates_between_and_replays(tmp_path: Path) -> None:
     replayed = run(*shlex.split(command[1]), "--gentest-json", str(again))
     assert replayed.returncode == 1
     (repeated,) = results(again).values()
-    assert repeated["counterexample"]["margin"] == pytest.approx(found["counterexample"]["margin"], abs=1e-6)  # type: ignore[index]
+    assert repeated["search"]["counterexample"]["margin"] == pytest.approx(
+        found["search"]["counterexample"]["margin"], abs=1e-6
+    )  # type: ignore[index]
 
 
 @pytest.mark.slow
@@ -154,7 +156,12 @@ def test_the_verdict_does_not_depend_on_workers(tmp_path: Path) -> None:
         path = tmp_path / f"{workers}.json"
         only = ["-k", "garment or jumps or function", "--gentest-json", str(path), "--gentest-checkpoint", REGRESSED]
         assert run("--gentest", FASHION, "-n", workers, *only).returncode == 1
-        found.append({name: (r["verdict"], r["counterexample"], r["worst"]) for name, r in results(path).items()})
+        found.append(
+            {
+                name: (r["verdict"], r["search"]["counterexample"], r["search"]["worst"])
+                for name, r in results(path).items()
+            }
+        )
     assert found[0] == found[1]
     assert len(found[0]) == 6
 

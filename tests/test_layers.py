@@ -83,7 +83,7 @@ VIOLATIONS = [
     ("layers", "gentest/properties/paths.py", "def f():\n    from gentest.engine.methods import reduce"),
     ("layers", "gentest/nowhere.py", "'''A module that no layer names.'''"),
     ("report", "gentest/report/terminal.py", "from gentest.engine import check"),
-    ("report", "gentest/report/document.py", "from gentest.spaces import Normal"),
+    ("report", "gentest/report/junit.py", "from gentest.spaces import Normal"),
     ("report", "gentest/report/progress.py", "def f():\n    import torch"),
     ("report", "gentest/results/result.py", "import numpy"),
     ("layers", "gentest/report/markdown.py", "from gentest.gate import decision as gate"),

@@ -21,7 +21,8 @@ from gentest.gate.baseline import Baseline
 from gentest.report import certainty, comparison, layout, markdown
 from gentest.report.table import table
 from gentest.results.comparison import Comparison, OnDrift, OnUndecided, Terms
-from gentest.results.result import Document, Verdict
+from gentest.results.document import Document
+from gentest.results.result import Verdict
 
 HELP = "compare a run with a baseline, from files alone"
 DESCRIPTION = "Decides as `pytest --gentest-baseline` does, without the model. Options override those of the run."

@@ -10,8 +10,8 @@ from gentest._support.files import read_json
 from gentest._support.printable import in_one_line, printable
 from gentest.errors import InvalidArgument
 from gentest.report import layout, terminal
+from gentest.results.document import Document
 from gentest.results.outcome import Outcome
-from gentest.results.result import Document
 
 HELD, MISUSE = Outcome.PASSED.exit_status, 2
 MAX_BYTES = 256 * 2**20

@@ -18,7 +18,8 @@ from gentest.cli.results_files import (
 from gentest.gate.baseline import Baseline
 from gentest.report import certainty, comparison, layout, markdown, ranking, terminal
 from gentest.report.table import table
-from gentest.results.result import Document, Result
+from gentest.results.document import Document
+from gentest.results.result import Result
 
 HELP = "print the results of a run, or a baseline"
 DESCRIPTION = "Prints what a run reported. The exit status is the run's: 0 passed, 1 failed, 3 undecided."

@@ -35,13 +35,27 @@ from gentest.engine.outputs_summary import look
 from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator
 from gentest.probes.probe import Probe
-from gentest.properties.definition import AtRate, Definition
+from gentest.properties.definition import Definition
 from gentest.properties.distribution import AnyDefinition, Matches
 from gentest.results.comparison import Look, Sample, Terms
 from gentest.results.records import pack
 from gentest.results.result import Attack as AttackRecord
-from gentest.results.result import Audit, Counterexample, Margins, Result, Verdict
+from gentest.results.result import (
+    Audit,
+    Cost,
+    Counterexample,
+    Distribution,
+    Margins,
+    Provenance,
+    Radius,
+    Rate,
+    Result,
+    Rounding,
+    Search,
+    Verdict,
+)
 from gentest.results.settings import Values
+from gentest.results.shown import Shown
 
 MOST_AT_ONCE = 256
 """A rate stops after some hundred probes: no larger block is evaluated before it is asked again."""
@@ -65,6 +79,8 @@ class Question:
     """Probes that failed before: looked at first."""
     replay: Probe | None = None
     """The only probe to look at."""
+    checkpoint: str = ""
+    """The name of the checkpoint, in a run of several."""
     n_sampled: int = 0
     """How many independent probes to keep the margins of: for a baseline, or where they are asked for."""
     against: Sample | None = None
@@ -82,6 +98,24 @@ class Question:
     """Whether code of somebody else may have run since the check before: then evidence of before is proved anew."""
 
 
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on a property, and the facts that it rests on: what each method returned."""
+
+    verdict: Verdict
+    message: str = ""
+    traceback: str = ""
+    search: Search = field(default_factory=Search)
+    rate: Rate | None = None
+    radius: Radius | None = None
+    distribution: Distribution | None = None
+    attack: AttackRecord | None = None
+    sample: Sample | None = None
+    rounding: Rounding = field(default_factory=Rounding)
+    audit: Audit | None = None
+    shown: Shown | None = None
+
+
 def check(
     question: Question,
     generator: Generator,
@@ -95,34 +129,56 @@ def check(
     `watch` is told how many of the planned probes are decided.
     """
     started, before = time.perf_counter(), replace(context.meter)
-    space = generator.latent
-    result = Result(question.test, str(question.definition), Verdict.ERROR, seed=values.seed)
-    result = replace(result, prior=repr(space), truncation=space.truncation)
+    space, fingerprint_of_weights = generator.latent, ""
+    decided = Decision(Verdict.ERROR)
     context.begin(values.seed, body=question.begins)
     try:
         generator.to(context.device)
         subject = context.subject(generator)
-        result = replace(result, generator=subject.fingerprint)
+        fingerprint_of_weights = subject.fingerprint
         with context.measured_by({} if question.against is None else question.against.spreads):
-            result = _run_of(question, subject, context, values, watch).run(result)
+            decided = _run_of(question, subject, context, values, watch).run()
     except WrongOutputs as error:
-        said = context.maker.unreadable(generator, error, question.test, result.property)
-        result = replace(result, message=said, traceback=user_traceback(error))
+        message = context.maker.unreadable(generator, error, question.test, str(question.definition))
+        decided = Decision(Verdict.ERROR, message, user_traceback(error))
     except GentestError as error:
-        result = replace(result, message=str(error), traceback=user_traceback(error))
+        decided = Decision(Verdict.ERROR, str(error), user_traceback(error))
     except Exception as error:
-        said = f"{error_summary(error)} (while checking {generator!r})"
+        message = f"{error_summary(error)} (while checking {generator!r})"
         if out_of_memory(error):
-            said = f"out of memory, with as few at once as there can be: {error_summary(error)}"
-        result = replace(result, message=said, traceback=tracebacks.format_exc())
+            message = f"out of memory, with as few at once as there can be: {error_summary(error)}"
+        decided = Decision(Verdict.ERROR, message, tracebacks.format_exc())
     finally:
-        result = replace(result, unreadable=context.identities.unreadable)
-        context.end(believed=result.verdict is not Verdict.ERROR)
-    return replace(
-        result,
-        seconds=round(time.perf_counter() - started, 3),
-        images=context.meter.images - before.images,
-        generator_calls=context.meter.calls - before.calls,
+        unreadable = context.identities.unreadable
+        context.end(believed=decided.verdict is not Verdict.ERROR)
+    return Result(
+        test=question.test,
+        property=str(question.definition),
+        verdict=decided.verdict,
+        message=decided.message,
+        traceback=decided.traceback,
+        search=decided.search,
+        rate=decided.rate,
+        radius=decided.radius,
+        distribution=decided.distribution,
+        attack=decided.attack,
+        sample=decided.sample,
+        rounding=decided.rounding,
+        audit=decided.audit,
+        shown=decided.shown,
+        provenance=Provenance(
+            generator=fingerprint_of_weights,
+            checkpoint=question.checkpoint,
+            prior=repr(space),
+            truncation=space.truncation,
+            seed=values.seed,
+            unreadable=unreadable,
+        ),
+        cost=Cost(
+            images=context.meter.images - before.images,
+            calls=context.meter.calls - before.calls,
+            seconds=round(time.perf_counter() - started, 3),
+        ),
     )
 
 
@@ -149,29 +205,31 @@ class _Run(ABC):
         self.showing = Showing(context, subject, whole=question.whole) if question.shows else None
 
     @abstractmethod
-    def _decided(self, result: Result) -> Result:
-        """The result with its verdict."""
+    def _decide(self) -> Decision:
+        """The verdict, and the facts that it rests on."""
 
-    def run(self, result: Result) -> Result:
+    def run(self) -> Decision:
+        """Decides the property, audits what the verdict rests on, and adds what a report or a baseline shows."""
         if not self.total:
             examine(self.context, self.subject)
-        result = self._decided(result)
-        result = replace(result, audit=self._audited(result))
-        if result.sample is not None and result.sample.look is not None and self.question.blesses:
+        decided = self._decide()
+        audit, sample = self._audited(decided.verdict), decided.sample
+        if sample is not None and sample.look is not None and self.question.blesses:
             kept = pictures.samples_of(self.context, self.subject, self.values.seed)
-            result = replace(result, sample=replace(result.sample, look=replace(result.sample.look, pictures=kept)))
-        if self.showing is None:
-            return result
-        shown = self.showing.finished(result, seed=self.values.seed, against=self.question.against)
-        return replace(result, shown=shown)
+            sample = replace(sample, look=replace(sample.look, pictures=kept))
+        shown = None
+        if self.showing is not None:
+            against, seed = self.question.against, self.values.seed
+            shown = self.showing.finished(decided.rate, sample, seed=seed, against=against)
+        return replace(decided, audit=audit, sample=sample, shown=shown)
 
-    def _audited(self, result: Result) -> Audit | None:
+    def _audited(self, verdict: Verdict) -> Audit | None:
         """What was made again, alone. Raises `GeneratorError` where it is not what the verdict rests on.
 
         A property that judges whether f is a function is not audited where it has found that f is none.
         """
         auditor = self.context.maker.audit
-        if self.total and result.verdict is Verdict.VIOLATED:
+        if self.total and verdict is Verdict.VIOLATED:
             return None
         if not self.total and not auditor.slow:
             examine_again(self.context, self.subject)
@@ -199,16 +257,39 @@ class _Comparison(_Run):
         super().__init__(question, subject, context, values)
         self.matches = matches
 
-    def _decided(self, result: Result) -> Result:
+    def _decide(self) -> Decision:
         question = self.question
         if question.replay is not None:
             raise InvalidArgument(f"{self.matches} speaks of all outputs together: no probe of it can be replayed")
         compared = AgainstReference(self.context, self.subject, self.matches, self.values.seed)
-        found, verdict = compared.decide(question.against)
+        distribution, verdict = compared.decide(question.against)
         sample = None
         if question.n_sampled or question.against is not None:
             sample = compared.sample(self.subject.generator.latent.key, looks=question.looks, blesses=question.blesses)
-        return replace(result, verdict=verdict, distribution=found, sample=sample)
+        return Decision(verdict, distribution=distribution, sample=sample)
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """The probes that a search evaluated and their margins; `replayed` if they come from an earlier run."""
+
+    probes: Sequence[Probe]
+    margins: Sequence[float]
+    replayed: bool = False
+
+    @property
+    def failing(self) -> Sequence[Probe]:
+        """The probes that violate, in their order."""
+        return [probe for probe, margin in zip(self.probes, self.margins, strict=True) if margin < 0]
+
+
+@dataclass(frozen=True)
+class _Extremes:
+    """The minimal and the worst counterexample, and the smallest margin of the search itself, evaluated alone."""
+
+    minimal: Counterexample
+    worst: Counterexample
+    least: float | None = None
 
 
 class _Check(_Run):
@@ -246,63 +327,64 @@ class _Check(_Run):
         """So many probes are asked about before it is decided whether more are."""
         return min(self.context.batch_size, MOST_AT_ONCE) * self.context.n_actors
 
-    def _decided(self, result: Result) -> Result:
-        result = self._judged(result)
+    def _decide(self) -> Decision:
+        decided = self._judge_probes()
         self.judge.check_draws()
-        return result
+        return decided
 
-    def _judged(self, result: Result) -> Result:
+    def _judge_probes(self) -> Decision:
         if self.question.replay is not None:
-            return self._replayed(result, self.question.replay)
-        if self.definition.rate is not None:
-            self._rating.check_budget(self.definition.rate)
-        failing, result = self._looked_for(result)
-        if self.definition.rate is not None:
-            result, refuting = self._rated(self.definition.rate, result)
-            failing = failing or refuting
-        if self.values.attack and not failing and self.question.against is None and not self.question.blesses:
-            failing, result = self._attacked(result)
-        if failing:
-            result = self._shown(result, failing)
-        if self.definition.rate is None:
-            verdict = Verdict.VIOLATED if failing else Verdict.NO_COUNTEREXAMPLE
-            result = replace(result, verdict=verdict)
-        if self.question.n_sampled or self.question.against is not None:
-            result = replace(result, sample=self._sampled())
-        result = replace(result, decided_alone=self.judge.decided_alone)
+            return self._replayed(self.question.replay)
+        goal, against = self.definition.rate, self.question.against
+        if goal is not None:
+            self._rating.check_budget(goal)
+        searched = self._searched()
+        rated = None if goal is None else self._rating.decide(goal)
+        failing = searched.failing or (() if rated is None else rated.failing)
+        attack = None
+        if self.values.attack and not failing and against is None and not self.question.blesses:
+            failing, attack = self._attacked()
+        search = self._search(searched, self._extremes(searched, failing) if failing else None)
+        verdict = Verdict.VIOLATED if failing else Verdict.NO_COUNTEREXAMPLE
+        sample = self._sampled() if self.question.n_sampled or against is not None else None
         screening = self.judge.screening
-        return replace(result, screening=screening) if screening.probes else result
+        return Decision(
+            verdict if rated is None else rated.rate.verdict,
+            search=search,
+            rate=None if rated is None else rated.rate,
+            radius=None if rated is None else rated.radius,
+            attack=attack,
+            sample=sample,
+            rounding=Rounding(self.judge.decided_alone, screening if screening.probes else None),
+        )
 
-    def _looked_for(self, result: Result) -> tuple[Sequence[Probe], Result]:
-        """Probes that violate the property: those of the run before that still do, or else those of a search.
+    def _searched(self) -> _Searched:
+        """The probes of the run before that still violate, if there are any; else those of a new search.
 
-        While one of the run before violates, nothing is searched anew, so a failing test fails quickly and alike.
+        While a probe of the run before violates, nothing is searched anew: a failing test fails quickly and alike.
         """
         if failing := [probe for probe in self._fitting(self.question.stored) if self.judge.alone(probe) < 0]:
-            margins = [self.judge.alone(probe) for probe in failing]
-            return failing, replace(self._looked(result, failing, margins), replayed=True)
+            return _Searched(failing, [self.judge.alone(probe) for probe in failing], replayed=True)
         probes = self._planned()
-        margins = []
+        margins: list[float] = []
         step = max(1, self.context.batch_size) * self.context.n_actors
         while len(margins) < len(probes):
             margins += self.judge.margins(probes[len(margins) : len(margins) + step])
             self.watch(len(margins), len(probes))
-        failing = [probe for probe, margin in zip(probes, margins, strict=True) if margin < 0]
-        return failing, self._looked(result, probes, margins)
+        return _Searched(probes, margins)
 
-    def _attacked(self, result: Result) -> tuple[Sequence[Probe], Result]:
-        """Probes that an attack found where the search found none, from the worst of those that it looked at."""
+    def _attacked(self) -> tuple[Sequence[Probe], AttackRecord]:
+        """Probes that an attack found where the search found none, starting from the worst that the search saw."""
         probes = self._planned()
         margins = dict(zip(probes, self.judge.margins(probes), strict=True))
         starts = self._starts(sorted(probes, key=lambda probe: margins[probe]))
         budget, seed, least = self.values.attack, self.values.seed, min(margins.values())
         if why := unfit(self.judge):
-            return (), replace(result, attack=AttackRecord("", 0, 0, budget, least, found=False, message=why))
+            return (), AttackRecord("", 0, 0, budget, least, found=False, message=why)
         with self.context.apart(), self.context.maker.audit.paused():
             came = Attack(self.judge, starts, budget=budget, seed=seed, watch=self.watch).run()
-        found = bool(came.failing)
-        record = AttackRecord(came.method, came.probes, came.images, budget, min(came.least, least), found=found)
-        return came.failing, replace(result, attack=record)
+        least, found = min(came.least, least), bool(came.failing)
+        return came.failing, AttackRecord(came.method, came.probes, came.images, budget, least, found=found)
 
     def _starts(self, worst_first: Sequence[Probe]) -> Iterator[Probe]:
         """What an attack starts from: the probes that were seen, and then fresh ones, for as long as it likes."""
@@ -310,11 +392,6 @@ class _Check(_Run):
         fresh = self._stream_of(self.values.seed ^ ATTACKED)
         for index in count():
             yield from fresh.probes(index, 1)
-
-    def _rated(self, goal: AtRate, result: Result) -> tuple[Result, Sequence[Probe]]:
-        """With the rate's verdict; and where it was refuted, the probes that refuted it."""
-        found = self._rating.decide(goal)
-        return replace(result, rate=found.rate, radius=found.radius, verdict=found.rate.verdict), found.failing
 
     @property
     def _rating(self) -> Rating:
@@ -398,30 +475,46 @@ class _Check(_Run):
         family, spaces = self.definition.probes, self.judge.spaces
         return self._real([probe for probe in probes if all(fits(family, space, probe) for space in spaces)])
 
-    def _replayed(self, result: Result, probe: Probe) -> Result:
+    def _replayed(self, probe: Probe) -> Decision:
         if not self._fitting([probe]):
             raise InvalidArgument(f"the probe {probe} does not fit {self.definition.probes!r} in {self.space!r}")
         margin = self.judge.alone(probe)
-        found = self._explained("minimal", probe)
-        verdict = Verdict.VIOLATED if margin < 0 else Verdict.NO_COUNTEREXAMPLE
-        result = replace(self._looked(result, [probe], [margin]), verdict=verdict, replayed=True)
-        return replace(result, counterexample=found, worst=found) if margin < 0 else result
+        shown = self._explained("minimal", probe)
+        searched = _Searched([probe], [margin], replayed=True)
+        if margin < 0:
+            return Decision(Verdict.VIOLATED, search=self._search(searched, _Extremes(shown, shown)))
+        return Decision(Verdict.NO_COUNTEREXAMPLE, search=self._search(searched))
 
-    def _shown(self, result: Result, failing: Sequence[Probe]) -> Result:
-        """With the worst and the minimal of probes that violate; those of the run before are shown as they were."""
-        if result.replayed:
-            minimal, worst = failing[0], failing[-1]  # as they were kept: a reduction may violate more than the worst
+    def _extremes(self, searched: _Searched, failing: Sequence[Probe]) -> _Extremes:
+        """The minimal and the worst of probes that violate. Those of an earlier run stay as they were reported."""
+        least = None
+        if searched.replayed:
+            # a reduction may violate more than the worst, so their margins are not compared
+            minimal, worst = failing[0], failing[-1]
         else:
-            found = Counterexamples(self.judge, self._real, self.values)
-            worst, minimal = found.worst(failing), found.minimal(failing)
-            if result.margin is not None and result.violations:
-                result = replace(result, margin=replace(result.margin, min=self.judge.alone(worst)))
-            if self.judge.alone(minimal) < self.judge.alone(
-                worst
-            ):  # a reduction may violate more than any that it is of
-                worst = minimal
-        shown = self._explained("minimal", minimal)
-        return replace(result, counterexample=shown, worst=self._explained("worst", worst))
+            counterexamples = Counterexamples(self.judge, self._real, self.values)
+            worst, minimal = counterexamples.worst(failing), counterexamples.minimal(failing)
+            least = self.judge.alone(worst) if searched.failing else None
+            # a reduction may violate more than the probe that it is made of
+            worst = min(worst, minimal, key=self.judge.alone)
+        return _Extremes(self._explained("minimal", minimal), self._explained("worst", worst), least)
+
+    def _search(self, searched: _Searched, extremes: _Extremes | None = None) -> Search:
+        """The record of a search, with its counterexamples."""
+        if self.showing is not None:
+            self.showing.searched(searched.margins)
+        least = min(searched.margins) if extremes is None or extremes.least is None else extremes.least
+        seen = inputs(self.definition.probes, self.subject.generator, searched.probes)
+        return Search(
+            examples=len(searched.margins),
+            violations=len(searched.failing),
+            margin=Margins(least, median(searched.margins)),
+            counterexample=None if extremes is None else extremes.minimal,
+            worst=None if extremes is None else extremes.worst,
+            replayed=searched.replayed,
+            distinct=seen.distinct,
+            inputs=seen.of,
+        )
 
     def _explained(self, which: str, probe: Probe) -> Counterexample:
         evidence = observed(self.judge, probe)
@@ -432,16 +525,3 @@ class _Check(_Run):
     @property
     def label(self) -> str:
         return self.question.label or self.definition.name
-
-    def _looked(self, result: Result, probes: Sequence[Probe], margins: Sequence[float]) -> Result:
-        if self.showing is not None:
-            self.showing.searched(margins)
-        seen = inputs(self.definition.probes, self.subject.generator, probes)
-        return replace(
-            result,
-            distinct=seen.distinct,
-            inputs=seen.of,
-            examples=len(margins),
-            violations=sum(margin < 0 for margin in margins),
-            margin=Margins(min(margins), median(margins)),
-        )

@@ -25,7 +25,7 @@ from gentest.engine.judge import Judge
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample
 from gentest.results.records import unpack
-from gentest.results.result import Result, Verdict
+from gentest.results.result import Rate, Verdict
 from gentest.results.shown import Histogram, Rays, Shown, Strip, Trace, check_pictures
 from gentest.stats.rates import LOOK, RateTest
 
@@ -104,7 +104,7 @@ class Showing:
         own = judge.subject if space == judge.subject.generator.base else judge.subject.under(space)
         return Block(judge.context.maker, own, judge.definition.probes, [other], alone=True).outputs[0]
 
-    def finished(self, result: Result, *, seed: int, against: Sample | None) -> Shown:
+    def finished(self, rate: Rate | None, sample: Sample | None, *, seed: int, against: Sample | None) -> Shown:
         """All that was noted, with the outputs of the seed's first latents beside the baseline's."""
         with self._drawing():
             seed = seed if against is None else against.seed
@@ -116,15 +116,15 @@ class Showing:
                 kept = Strip(frames, *size, tuple(range(len(frames))), len(frames))
                 self._shown = replace(self._shown, baseline=kept)
         with self._drawing():
-            self._shown = replace(self._shown, traces=self._traces(result))
+            self._shown = replace(self._shown, traces=self._traces(rate))
         with self._drawing():
-            self._shown = replace(self._shown, histograms=self._histograms(result, against))
+            self._shown = replace(self._shown, histograms=self._histograms(rate, sample, against))
         return self._shown
 
-    def _traces(self, result: Result) -> tuple[Trace, ...]:
+    def _traces(self, decided: Rate | None) -> tuple[Trace, ...]:
         """Each rate as its probes came in, at up to `LOOKS` of the places where it was looked at."""
         found = []
-        for rate in () if result.rate is None else result.rate.arms or (result.rate,):
+        for rate in () if decided is None else decided.arms or (decided,):
             passed = np.array(self._rated.get(rate.arm, ())[: rate.probes]) >= 0
             if not len(passed):
                 continue
@@ -139,15 +139,15 @@ class Showing:
             found.append(Trace(rate.arm, tuple(probes), tuple(passes), low, high))
         return tuple(found)
 
-    def _histograms(self, result: Result, against: Sample | None) -> tuple[Histogram, ...]:
+    def _histograms(self, rate: Rate | None, sample: Sample | None, against: Sample | None) -> tuple[Histogram, ...]:
         """Of the probes of a search; of independent ones: those of the rate that holds least; and of a gate's."""
         found = histograms({"probes of the search": self._searched})
-        if result.rate is not None:
-            margins = self._rated.get(result.rate.arm, ())[: result.rate.probes]
-            on = f", {result.rate.arm}" if result.rate.arm else ""
+        if rate is not None:
+            margins = self._rated.get(rate.arm, ())[: rate.probes]
+            on = f", {rate.arm}" if rate.arm else ""
             found += histograms({f"independent probes{on}": margins})
-        if against is not None and result.sample is not None:
-            now = unpack(result.sample.margins, "margins")
+        if against is not None and sample is not None:
+            now = unpack(sample.margins, "margins")
             found += histograms({"baseline": unpack(against.margins, "margins")[: len(now)], "candidate": now})
         return found
 

@@ -11,7 +11,7 @@ from gentest import plugin
 from gentest._support.printable import error_summary
 from gentest.decorators import DECLARED, Declared, Property
 from gentest.plugin import checkpoints
-from gentest.results.result import Result, Verdict
+from gentest.results.result import Provenance, Result, Verdict
 
 
 @dataclass
@@ -62,7 +62,10 @@ def unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Resul
         f(item, plugin.checkpoint_paths(item.config)) for f in (checkpoints.plain_id, checkpoints.of_item)
     )
     said = f"the test failed before its check: {why}"
-    return {label: Result(test, repr(p), Verdict.ERROR, said, checkpoint=checkpoint) for label, p in properties.items()}
+    return {
+        label: Result(test, repr(p), Verdict.ERROR, said, provenance=Provenance(checkpoint=checkpoint))
+        for label, p in properties.items()
+    }
 
 
 def labelled_properties(properties: tuple[Property, ...]) -> dict[str, Property]:

@@ -17,8 +17,9 @@ from gentest.plugin import replays
 from gentest.report import comparison, figures, markdown, terminal
 from gentest.report.annotations import Annotation, Level, commands
 from gentest.results.comparison import OnDrift, Standing
+from gentest.results.document import Document
 from gentest.results.outcome import Outcome
-from gentest.results.result import Document, Result
+from gentest.results.result import Result
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 ANNOTATES = "pytest_github_actions_annotate_failures"

@@ -11,7 +11,8 @@ from gentest._support.files import write_whole
 from gentest.engine.check import Question
 from gentest.plugin.troubles import Troubles
 from gentest.report import images
-from gentest.results.result import Document, Result
+from gentest.results.document import Document
+from gentest.results.result import Result
 from gentest.results.shown import Shown
 
 

@@ -6,7 +6,6 @@ import functools
 import os
 from collections.abc import Generator as Iteration
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ from gentest.plugin.undecorated import watched
 from gentest.probes.probe import Probe
 from gentest.report import layout, progress, terminal
 from gentest.report.figures import unreadable
-from gentest.results.result import Result, Verdict
+from gentest.results.result import Provenance, Result, Verdict
 from gentest.results.settings import ATTRIBUTE, FIELDS, Values, settings
 
 
@@ -241,10 +240,10 @@ class Runner:
             replays = values.replay_failures and self._gating.replays_failures
             stored = self._failures.of(item, label) if replays else ()
             replay = self._replay[1] if self._replay else None
-            question = Question(property.definition, test, label, stored, replay, begins=begins)
+            question = Question(property.definition, test, label, stored, replay, checkpoint, begins=begins)
             question = self._drawing.asked(question)
         except InvalidArgument as error:
-            return Result(test, repr(property), Verdict.ERROR, str(error), checkpoint=checkpoint)
+            return Result(test, repr(property), Verdict.ERROR, str(error), provenance=Provenance(checkpoint=checkpoint))
         question = self._gating.asked(question, key)
         context.ahead = self._coming.during(
             item,
@@ -261,7 +260,7 @@ class Runner:
             self._troubles.note(unreadable(what, part))
         if self._replay is None and result.verdict is not Verdict.ERROR:
             self._failures.keep(item, label, result)
-        result = self._gating.weighed(replace(result, checkpoint=checkpoint), question, key)
+        result = self._gating.weighed(result, question, key)
         return result
 
     def _context_of(self, item: pytest.Item) -> tuple[Values, Context]:

@@ -25,12 +25,12 @@ from gentest.plugin.report_files import Drawing
 from gentest.plugin.session_end import Ending, undisturbed
 from gentest.plugin.troubles import Troubles
 from gentest.report import certainty, comparison, junit, layout, ranking, terminal
-from gentest.report.document import write_json
 from gentest.report.table import table
 from gentest.report.terminal import unfinished
 from gentest.results.comparison import Comparison
+from gentest.results.document import Document, Session
 from gentest.results.outcome import Outcome
-from gentest.results.result import Document, Result, Session
+from gentest.results.result import Result
 from gentest.results.settings import Values
 
 VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
@@ -122,7 +122,7 @@ class Gathering:
         self._compared = self._said_of(lambda: self._gating.compared(self.results))
         if self._path is not None:
             path = self._path
-            self._said_of(lambda: write_json(path, self._document().to_json()))
+            self._said_of(lambda: self._document().save(path))
         self._said_of(lambda: self._drawing.write(self._document()))
         self._said += self._drawing.said(self.results)
         self._said_of(lambda: self._bless(session))

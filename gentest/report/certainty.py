@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from gentest.report import numbers, rates
+from gentest.report import numbers
 from gentest.report.layout import wrapped
-from gentest.results.result import Document, Family, Result, Verdict
+from gentest.results.document import Document, Family
+from gentest.results.result import Result, Verdict
 
 SHOWN = 3
 """Priors that are named."""
@@ -63,7 +64,7 @@ def said(document: Document, width: int) -> list[str]:
 def prior(results: Sequence[Result]) -> str:
     """The priors of a run, how each is truncated, and the seeds of its probes.
 
-    >>> prior([Result("t", "p", Verdict.HOLDS, prior="Normal(4)", seed=0)])
+    >>> prior([Result("t", "p", Verdict.HOLDS, provenance=Provenance(prior="Normal(4)", seed=0))])
     'prior: Normal(4), not truncated, seed 0'
     """
     looked = [result for result in results if result.prior]
@@ -81,7 +82,7 @@ def _prior(result: Result) -> str:
 
 def intervals(results: Sequence[Result]) -> str:
     """How sure the intervals of a table are: each end, and both together."""
-    ends = sorted({rates.each_end(result.rate) for result in results if result.rate is not None})
+    ends = sorted({result.rate.each_end for result in results if result.rate is not None})
     if not ends:
         return ""
     each = " or ".join(map(numbers.confidence, ends))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import exp, log
+from math import exp
 
 from gentest.report.figures import change, standing
 from gentest.report.layout import WIDEST, Line, wrapped
 from gentest.report.numbers import above, below, bounds, confidence, needed_odds, observed, odds, toward_zero
-from gentest.results.comparison import Comparison, Drift, Gate, Standing, Terms
+from gentest.results.comparison import Comparison, Drift, Gate, Standing
 from gentest.results.outcome import Outcome
 
 SHOWN = 3
@@ -91,18 +91,13 @@ def total(comparison: Comparison) -> str:
     return f"gate: {word(comparison)} ({counts(comparison)})"
 
 
-def needed_held(gate: Gate, terms: Terms | None = None) -> float:
-    """The log odds at which a property has held; of an earlier result, those of a single checkpoint."""
-    return log(1.0 / (terms or Terms()).alpha) if gate.needed_held is None else gate.needed_held
-
-
 def figures(gate: Gate) -> str:
     """Rates before and now, how many outcomes differ, and the evidence with what it needs."""
     if gate.message:
         return gate.message
     if not gate.probes:
         return "too few outcomes to compare any"
-    held = f"{odds(gate.log_held)} that it is not worse by the tolerance, needs {needed_odds(needed_held(gate))}"
+    held = f"{odds(gate.log_held)} that it is not worse by the tolerance, needs {needed_odds(gate.needed_held)}"
     if gate.standing is Standing.HELD:
         evidence = f"evidence {held}"
     else:
@@ -113,13 +108,9 @@ def figures(gate: Gate) -> str:
     spent = " (all there are)" if gate.probes == gate.stored else ""
     return (
         f"{change(gate)} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
-        f"(discordance {differ}, difference within {bounds(gate.low, gate.high)}{_each_end(gate)}); "
-        f"{evidence}"
+        f"(discordance {differ}, difference within {bounds(gate.low, gate.high)}, "
+        f"each end {confidence(gate.each_end)}); {evidence}"
     )
-
-
-def _each_end(gate: Gate) -> str:
-    return "" if gate.each_end is None else f", each end {confidence(gate.each_end)}"
 
 
 def describe(drift: Drift) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gentest.report import rates
 from gentest.report.figures import smallest, standing
 from gentest.results.result import Result
 
@@ -12,8 +11,8 @@ PREFIX = "gentest."
 def properties(label: str, result: Result) -> list[tuple[str, str]]:
     """Names and values; a field that the result has not is left out.
 
-    >>> from gentest.results.result import Margins, Verdict
-    >>> result = Result("t", "lit()", Verdict.NO_COUNTEREXAMPLE, examples=300, margin=Margins(0.25, 0.5))
+    >>> from gentest.results.result import Margins, Search, Verdict
+    >>> result = Result("t", "lit()", Verdict.NO_COUNTEREXAMPLE, search=Search(300, margin=Margins(0.25, 0.5)))
     >>> properties("lit", result)[:4]
     [('gentest.lit.verdict', 'no_counterexample'), ('gentest.lit.property', 'lit()'), ('gentest.lit.probes', '300'), \
 ('gentest.lit.margin', '0.25')]
@@ -24,9 +23,9 @@ def properties(label: str, result: Result) -> list[tuple[str, str]]:
     if result.rate is not None:
         rate = result.rate
         fields |= {"probes": rate.probes, "passes": rate.passes, "rate_low": rate.low, "rate_high": rate.high}
-        fields |= {"rate_each_end": rates.each_end(rate), "rate_certified": rate.certified}
+        fields |= {"rate_each_end": rate.each_end, "rate_certified": rate.certified}
         fields |= {"log_holds": rate.log_holds, "log_violated": rate.log_violated}
-        fields |= dict(zip(("needed_holds", "needed_violated"), rates.needed(rate), strict=True))
+        fields |= {"needed_holds": rate.needed_holds, "needed_violated": rate.needed_violated}
         fields |= {"distinct": rate.distinct, "inputs": rate.inputs}
         fields |= {"rate": rate.passes / rate.probes} if rate.probes else {}
     elif result.distribution is not None:

@@ -10,8 +10,9 @@ from gentest._support.printable import printable
 from gentest.report import certainty, comparison, figures, terminal
 from gentest.report.numbers import needed_odds, odds
 from gentest.results.comparison import Comparison, Standing
+from gentest.results.document import Document
 from gentest.results.outcome import Outcome
-from gentest.results.result import Document, Result
+from gentest.results.result import Result
 
 SIGNS = {Outcome.PASSED: "✅", Outcome.UNDECIDED: "⚠️", Outcome.FAILED: "❌", Outcome.ERROR: "❌"}
 MOST_BYTES = 900_000
@@ -77,7 +78,7 @@ def _gate(found: Comparison) -> list[str]:
             lines.append(f"| {sign} | {names} | | | | | {_cell(comparison.figures(gate))} |")
             continue
         evidence = (
-            f"{odds(gate.log_held)} for held, needs {needed_odds(comparison.needed_held(gate, found.terms))}"
+            f"{odds(gate.log_held)} for held, needs {needed_odds(gate.needed_held)}"
             if gate.standing is Standing.HELD
             else f"{odds(gate.log_regressed)} for worse, needs {needed_odds(gate.needed)}"
         )

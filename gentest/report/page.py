@@ -20,8 +20,9 @@ from gentest.report.images import folder_name
 from gentest.report.terminal import unfinished
 from gentest.report.view import Frames, View, frames_of, numbers, pairs, view_of
 from gentest.results.comparison import Comparison
+from gentest.results.document import Document
 from gentest.results.outcome import Outcome
-from gentest.results.result import Document, Result
+from gentest.results.result import Result
 from gentest.results.shown import Shown, Strip
 
 

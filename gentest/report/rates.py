@@ -7,11 +7,9 @@ p0, and an undecided one at nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
 
 from gentest.report import numbers
 from gentest.report.numbers import bounds, needed_odds, odds, threshold
-from gentest.results.outcome import RATE_VERDICTS
 from gentest.results.result import Distribution, Invariant, Radius, Rate, Verdict
 
 SHOWN = 10
@@ -20,52 +18,39 @@ SHOWN = 10
 def rate(rate: Rate) -> str:
     """What was decided of a rate, with what that certifies, its bounds, and the evidence that is missing.
 
-    >>> print(rate(Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2)))
+    >>> print(rate(Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2, 4.6, 4.6, 0.99)))
     holds for at least 93 % of probes (0.95 less slack 0.02): 80 of 80 pass, 100 % [93 %, 100 %], each end 99 %
     """
-    weakest = min(rate.arms, key=lambda arm: RATE_VERDICTS.index(arm.verdict), default=rate)
-    if rate.verdict is not weakest.verdict:  # what decides is how the rates compare
+    weakest = rate.weakest
+    if rate.verdict is not weakest:  # what decides is how the rates compare
         said = "rates may differ" if rate.verdict is Verdict.UNDECIDED else "rates differ"
         return f"{said} between priors: " + "; ".join(invariant(found, rate) for found in rate.invariant)
     on = f" ({rate.arm})" if rate.arm else ""
     found = f"{rate.passes} of {rate.probes} pass{on}, {interval(rate)}{inputs(rate.distinct, rate.inputs)}"
-    asked, certifies = threshold(rate.p0), threshold(rate.p0 - rate.slack)
+    asked, certifies = threshold(rate.p0), threshold(rate.certifiable)
     if rate.verdict is Verdict.HOLDS:
         return f"holds for at least {certifies} of probes ({rate.p0:g} less slack {rate.slack:g}): {found}"
     if rate.verdict is Verdict.VIOLATED:
         return f"holds for fewer than {asked} of probes: {found}"
-    holds, violated = needed(rate)
     among = f" ({rate.claims} rates)" if rate.claims > 1 else ""
     return (
         f"undecided between at least {certifies} and fewer than {asked} of probes: {found}; "
-        f"evidence {odds(rate.log_holds)} for at least {certifies}, needs {needed_odds(holds)}; "
-        f"{odds(rate.log_violated)} for fewer than {asked}, needs {needed_odds(violated)}{among}; "
+        f"evidence {odds(rate.log_holds)} for at least {certifies}, needs {needed_odds(rate.needed_holds)}; "
+        f"{odds(rate.log_violated)} for fewer than {asked}, needs {needed_odds(rate.needed_violated)}{among}; "
         f"budget {rate.budget} probes{_too_few(rate)}"
     )
 
 
-def needed(rate: Rate) -> tuple[float, float]:
-    """The log odds at which a rate holds, and at which it is violated; of earlier results, those of a single rate."""
-    one = -log(1.0 - rate.confidence)
-    holds, violated = rate.needed_holds, rate.needed_violated
-    return one if holds is None else holds, one if violated is None else violated
-
-
 def interval(rate: Rate) -> str:
     """The share of probes that pass with its bounds, and how sure each of them is."""
-    return f"{share(rate)} {bounds(rate.low, rate.high)}, each end {numbers.confidence(each_end(rate))}"
+    return f"{share(rate)} {bounds(rate.low, rate.high)}, each end {numbers.confidence(rate.each_end)}"
 
 
 def _counted(rate: Rate) -> str:
     """The same with how many probes it is of, and how many distinct inputs those are."""
     seen = inputs(rate.distinct, rate.inputs)
     bounded = f"{share(rate)} {bounds(rate.low, rate.high)} of {rate.probes}"
-    return f"{bounded}{seen}, each end {numbers.confidence(each_end(rate))}"
-
-
-def each_end(rate: Rate) -> float:
-    """The confidence of each bound of a rate; of an earlier result, that of the rate."""
-    return rate.confidence if rate.each_end is None else rate.each_end
+    return f"{bounded}{seen}, each end {numbers.confidence(rate.each_end)}"
 
 
 def share(rate: Rate) -> str:
@@ -76,10 +61,10 @@ def share(rate: Rate) -> str:
 def holds(rates: Sequence[Rate]) -> str:
     """The verdict of rates that hold, with what is certified of each.
 
-    >>> holds([Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2)])
+    >>> holds([Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2, 4.6, 4.6, 0.99)])
     'holds >= 93 %'
     """
-    return f"holds >= {threshold(min(rate.p0 - rate.slack for rate in rates))}"
+    return f"holds >= {threshold(min(rate.certifiable for rate in rates))}"
 
 
 def inputs(distinct: int | None, of: int | None) -> str:
@@ -99,7 +84,7 @@ def _too_few(rate: Rate) -> str:
     """That no outcome of the budget could have certified the rate, where that is so."""
     if rate.fewest is None or rate.fewest <= rate.budget:
         return ""
-    return f", and {rate.fewest:,} that all pass are the fewest that certify {threshold(rate.p0 - rate.slack)}"
+    return f", and {rate.fewest:,} that all pass are the fewest that certify {threshold(rate.certifiable)}"
 
 
 def arms(rate: Rate) -> list[str]:
@@ -130,8 +115,8 @@ def brief(rate: Rate) -> str:
 
 def certified(rate: Rate) -> str:
     """What is certified of a rate, or of each of several: at least so much, less than so much, or nothing."""
-    verdict = min((arm.verdict for arm in rate.arms), key=RATE_VERDICTS.index, default=rate.verdict)
-    asked, certifies = threshold(rate.p0), threshold(rate.p0 - rate.slack)
+    verdict = rate.weakest
+    asked, certifies = threshold(rate.p0), threshold(rate.certifiable)
     if verdict is Verdict.HOLDS:
         return f"certified at {certifies}"
     return f"refuted: below {asked}" if verdict is Verdict.VIOLATED else f"at least {certifies} not certified"
@@ -161,7 +146,7 @@ def radius(found: Radius, rate: Rate | None) -> str:
     if confirmed.verdict is not Verdict.HOLDS:
         word = "refuted" if confirmed.verdict is Verdict.VIOLATED else "not confirmed"
         return f"rays reach radius {rays}, {word} by fresh ones: {_counted(confirmed)}"
-    at_least = f"for at least {threshold(confirmed.p0 - confirmed.slack)} of probes"
+    at_least = f"for at least {threshold(confirmed.certifiable)} of probes"
     if rate is not None and rate.verdict is Verdict.HOLDS:
         return f"holds within radius {asked}, all that was asked, {at_least}"
     return f"certified within radius {rays}, confirmed {at_least} by fresh ones: {_counted(confirmed)}"

@@ -20,7 +20,7 @@ SHOWN = 8
 def headline(result: Result) -> str:
     """One line that says what was decided.
 
-    >>> headline(Result("t", "between(brightness(), tolerance=0.05)", Verdict.NO_COUNTEREXAMPLE, examples=300))
+    >>> headline(Result("t", "between(brightness(), tolerance=0.05)", Verdict.NO_COUNTEREXAMPLE, search=Search(300)))
     'between(brightness(), tolerance=0.05): no counterexample in 300 probes'
     """
     if result.verdict is Verdict.ERROR:

@@ -129,10 +129,10 @@ class Gate:
     low: float = -1.0
     high: float = 1.0
     """Between these lies how much more often it holds than the baseline; each is wrong with probability alpha."""
-    needed_held: Evidence | None = None
-    """Log odds at which it has held: log(checkpoints / alpha); None in results of earlier versions."""
-    each_end: Confidence | None = None
-    """The confidence of `low`, and that of `high`; None in results of earlier versions."""
+    needed_held: Evidence = 0.0
+    """Log odds at which it has held: log(checkpoints / alpha)."""
+    each_end: Confidence = 0.0
+    """The confidence of `low`, and that of `high`."""
     new: bool = False
     """Whether the baseline does not have the property: then nothing is claimed of it."""
     certified: bool = True

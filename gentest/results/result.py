@@ -1,265 +1,420 @@
-"""What was decided: frozen records, and their JSON. Written by the engine, read by reports; nothing here computes.
+"""The result of one check: frozen records, grouped by what they are about, and their JSON.
 
-The JSON is versioned by `SCHEMA`.
+The engine builds a `Result` once, and reports read it. Nothing here computes a figure.
 """
 
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from gentest.errors import InvalidArgument
-from gentest.results.comparison import Comparison, Gate, OnUndecided, Sample
-from gentest.results.counterexample import Counterexample as Counterexample
-from gentest.results.counterexample import Moved as Moved
-from gentest.results.outcome import RATE_VERDICTS, Outcome, Standing
+from gentest.results.comparison import Gate, Sample
+from gentest.results.outcome import RATE_VERDICTS, Outcome
 from gentest.results.outcome import Verdict as Verdict
 from gentest.results.records import Chance, Confidence, Count, Evidence, Seconds, Seed, Share, read_record
 from gentest.results.shown import Shown
 
-SCHEMA = 2
-MOST_CHECKPOINTS = 1_000
-"""Of one run: whatever would refuse a candidate is looked at on each of them."""
+GROUP = re.compile(r"(?:.*\[)?\d{1,12}(?:\.\.\d{1,12})?\]?", re.ASCII | re.DOTALL)
+"""A group of coordinates as a space names it: `3`, `0..7`, or `z[0..7]` in the part `z`."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far an attack moved its counterexample away from a sample of the prior."""
+
+    distance: float
+    """As a share of the distance between independent samples: 0 is the sample, 1 is as far as any other."""
+    groups: tuple[str, ...]
+    """The coordinate groups that moved."""
+    start: str
+    """The string that replays the sample."""
+    start_margin: float
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A probe that violates a property, evaluated alone in full precision."""
+
+    probe: Mapping[str, Any]
+    """The probe's JSON."""
+    margin: float
+    """Below 0."""
+    scores: Mapping[str, tuple[float, ...]]
+    """The scores of each attribute, in the order of the probe's outputs."""
+    t: tuple[float, ...]
+    """The place of each output along the probe."""
+    groups: tuple[str, ...]
+    """The coordinate groups that the far end changes, of `n_groups`."""
+    n_groups: Count
+    n_coordinates: Count
+    """Coordinates of the latent."""
+    typicality: Share | None
+    """The quantile of the least typical latent under the prior; None if the prior cannot tell."""
+    replay: str
+    """The string that `--gentest-replay` and `Property.replay` take."""
+    under: str = ""
+    """The prior or radius under which the probe violates most, if the property has several."""
+    moved: Moved | None = None
+    """How far an attack moved it; None if no attack found it."""
+    choices: Mapping[str, int] = field(default_factory=dict)
+    """The value of each discrete part of the space, by the part's name."""
+    note: str = ""
+    """Another explanation of the margin, such as values that are not finite."""
+
+    def misfit(self) -> str:
+        """Name choices, scores or groups that cannot be a probe's."""
+        choices = self.probe.get("choices", [])
+        if not isinstance(choices, (list, tuple)) or any(type(choice) is not int for choice in choices):
+            return "its choices are not whole numbers"
+        if any(not 1 <= len(scores) <= len(self.t) for scores in self.scores.values()):
+            return "its scores do not match its latents"
+        groups = (*self.groups, *(self.moved.groups if self.moved else ()))
+        wrong = [group for group in groups if not GROUP.fullmatch(group)]
+        return f"{wrong[0]!r} is not a group of coordinates" if wrong else ""
 
 
 @dataclass(frozen=True)
 class Margins:
-    """The margins of the probes that a search looked at, in the property's units; >= 0 holds."""
+    """The margins of the probes that a search evaluated, in the property's units; a probe holds at 0 or above."""
 
     min: float
     median: float
 
 
 @dataclass(frozen=True)
-class Rate:
-    """How often a property holds, on independent probes of the prior: another question than whether it always does.
+class Search:
+    """What the search for a counterexample evaluated and found. It does not say how often the property holds."""
 
-    `passes` of `probes` held when the test stopped; `budget` is how many it might have used. HOLDS certifies a rate of
-    at least p0 - slack and VIOLATED one below p0, each wrong with a probability of at most 1 - confidence. `low` and
-    `high` bound the rate with that confidence, whenever it was looked at, or with that of all rates together while
-    nothing is decided. `log_holds` and `log_violated` are the logarithms of the evidence for each, as odds, of which
-    `needed_holds` and `needed_violated` are enough.
+    examples: Count = 0
+    """Distinct probes that were evaluated."""
+    violations: Count = 0
+    """Those of them that violate."""
+    margin: Margins | None = None
+    """None if nothing was evaluated."""
+    counterexample: Counterexample | None = None
+    """The minimal counterexample, from the search, the rate's probes or an attack."""
+    worst: Counterexample | None = None
+    """The counterexample with the smallest margin."""
+    replayed: bool = False
+    """Whether the probes come from an earlier run or from `--gentest-replay`, so that nothing new was drawn."""
+    distinct: Count | None = None
+    """Distinct inputs among the probes, if the latent space is finite."""
+    inputs: Count | None = None
+    """Inputs that the space has; None for probes of several latents."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often a property holds, on independent probes of the prior.
+
+    HOLDS certifies a rate of at least p0 - slack, VIOLATED one below p0; each is wrong with a probability of at most
+    1 - confidence.
     """
 
     verdict: Verdict
     p0: Share
+    """The rate that was asked for."""
     slack: Share
     confidence: Confidence
     passes: Count
+    """Probes that held when the test stopped."""
     probes: Count
+    """Probes that were evaluated when the test stopped."""
     budget: Count
+    """Probes that the test might have used."""
     low: Share
+    """The lower bound of the rate, valid whenever the test is stopped."""
     high: Share
+    """The upper bound of the rate, valid whenever the test is stopped."""
     log_holds: float
+    """The logarithm of the evidence that the rate holds, as odds."""
     log_violated: float
+    """The logarithm of the evidence that the rate is violated, as odds."""
+    needed_holds: Evidence
+    """The value of `log_holds` at which the rate holds: log(1 / (1 - confidence))."""
+    needed_violated: Evidence
+    """The value of `log_violated` at which the rate is violated: log(claims / (1 - confidence))."""
+    each_end: Confidence
+    """The confidence of `low`, and that of `high`. Both together err with the sum of their errors."""
     arm: str = ""
-    """Which of several rates it is: under one prior, or for one value of a label."""
+    """Which rate it is, if there are several: the prior, or the value of a label."""
     arms: tuple[Rate, ...] = ()
-    """All of them, where there are several: the figures above are then of the one that holds least."""
+    """All rates, if there are several. The figures above are then of the worst one."""
     invariant: tuple[Invariant, ...] = ()
-    """Whether the rates differ between priors, each against the first."""
+    """How the rate of each further prior compares with that of the first."""
     overall: Share | None = None
-    """The rate of the whole prior, estimated from those of each label and how often each is drawn."""
+    """The rate of the whole prior, estimated from the rate of each label and how often the prior draws it."""
     claims: Count = 1
-    """How many rates share 1 - confidence, of which one refuted refutes the whole."""
-    needed_holds: Evidence | None = None
-    """Log odds at which the rate holds: log(1 / (1 - confidence)); None in results of earlier versions."""
-    needed_violated: Evidence | None = None
-    """Log odds at which the rate is violated: log(claims / (1 - confidence)); None in results of earlier versions."""
+    """Rates that share 1 - confidence: if one is refuted, all are."""
     certified: Share | None = None
-    """The rate that is certified, p0 - slack, where it holds; None while nothing is certified."""
-    each_end: Confidence | None = None
-    """The confidence of `low`, and that of `high`; both together err with the sum of what each may err with."""
+    """The rate that is certified, p0 - slack; None while nothing is."""
     fewest: Count | None = None
-    """The fewest probes with which the rate can hold: all of them have to pass."""
+    """The fewest probes with which the rate can hold, if all of them pass."""
     distinct: Count | None = None
-    """How many distinct inputs the probes are, where the latent space has only so many; else None."""
+    """Distinct inputs among the probes, if the latent space is finite."""
     inputs: Count | None = None
-    """How many inputs there are, then; None of probes of several latents."""
+    """Inputs that the space has; None for probes of several latents."""
 
     def misfit(self) -> str:
-        """A verdict that no rate has."""
-        return "" if self.verdict in RATE_VERDICTS else f"no rate is {self.verdict.value}"
+        """Name a verdict that a rate cannot have."""
+        return "" if self.verdict in RATE_VERDICTS else f"a rate cannot be {self.verdict.value}"
+
+    @builtins.property
+    def certifiable(self) -> float:
+        """The rate that a verdict of HOLDS certifies: p0 - slack."""
+        return self.p0 - self.slack
+
+    @builtins.property
+    def weakest(self) -> Verdict:
+        """The worst verdict of any arm; of a single rate, its own."""
+        return min((arm.verdict for arm in self.arms), key=RATE_VERDICTS.index, default=self.verdict)
 
 
 @dataclass(frozen=True)
 class Invariant:
-    """Whether a property's rate under another prior differs from that under the generator's own.
+    """How a property's rate under another prior compares with its rate under the generator's own.
 
-    HOLDS: they differ by less than `delta`, certified. VIOLATED: they differ, and nothing certified before that the
-    difference is so small. `wins` of `probes` hold under `arm` alone, `losses` under the generator's own alone; `low`
-    and `high` bound the difference of the rates.
+    HOLDS certifies that they differ by less than `delta`. VIOLATED certifies that they differ.
     """
 
     verdict: Verdict
     arm: str
+    """The other prior."""
     delta: Share
     probes: Count
+    """Pairs of probes that were compared."""
     wins: Count
+    """Pairs that hold under the other prior alone."""
     losses: Count
+    """Pairs that hold under the generator's own prior alone."""
     low: float
+    """The lower bound of the difference of the rates."""
     high: float
+    """The upper bound of the difference of the rates."""
 
     def misfit(self) -> str:
-        """A verdict that no comparison of two rates has."""
-        return "" if self.verdict in RATE_VERDICTS else f"no comparison of rates is {self.verdict.value}"
+        """Name a verdict that a comparison of rates cannot have."""
+        return "" if self.verdict in RATE_VERDICTS else f"a comparison of rates cannot be {self.verdict.value}"
 
 
 @dataclass(frozen=True)
 class Radius:
-    """Up to which distance from the middle of the latent space a property holds at its rate.
-
-    `certified` is the largest of a grid of radii, up to the one `asked`, up to which at least p0 of the rays hold;
-    wrong with a probability of at most 1 - confidence where what fails on a ray fails further out too; 0 where none is.
-    `confirmed` is the rate of the property within that radius on fresh rays, which assumes nothing of the kind.
-    """
+    """The distance from the middle of the latent space up to which a property holds at its rate."""
 
     asked: float
+    """The radius that was asked for."""
     certified: float
+    """The largest radius of a grid up to which at least p0 of the rays hold; 0 if there is none.
+
+    It is wrong with a probability of at most 1 - confidence, provided that a ray that fails keeps failing further out.
+    """
     rays: Count
     confirmed: Rate | None
+    """The rate within that radius on fresh probes, which needs no such provision."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Outputs against a reference, as two samples of `n` and `n_reference`: `mmd2` is the unbiased squared distance.
-
-    `p` is the probability of so large a distance where there is none; `bound` lies above the true one with probability
-    1 - alpha, and is compared with the `tolerance` that was declared.
-    """
+    """The distribution of outputs compared with that of a reference, by a sample of each."""
 
     reference: str
     mmd2: float
+    """The unbiased estimate of the squared distance MMD^2."""
     p: Share
+    """The probability of a distance this large if the distributions are the same."""
     bound: float
+    """An upper bound of the true distance, valid with probability 1 - alpha."""
     alpha: Share
     n: Count
+    """Outputs in the sample."""
     n_reference: Count
+    """Items of the reference in the sample."""
     tolerance: float | None = None
+    """The distance that was declared as close enough."""
     further: float | None = None
-    """Against a baseline: how much further from the reference the outputs are than the baseline's, ..."""
+    """How much further from the reference the outputs are than the baseline's."""
     p_further: Chance | None = None
-    """... and the p-value of their being no further."""
+    """The p-value of `further`, if they are in fact no further."""
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What an attack did, where the search had found nothing: `probes` that it looked at, `images` that it made.
-
-    `method` is "gradient" or "evolution"; `least` the smallest margin that it saw, and `found` whether one violates.
-    """
+    """What a gradient attack did after the search found no counterexample."""
 
     method: str
+    """"gradient" or "evolution"."""
     probes: Count
+    """Probes that were evaluated."""
     images: Count
+    """Images that were made."""
     budget: Count
+    """Images that might have been made."""
     least: float
+    """The smallest margin that it saw."""
     found: bool
+    """Whether it found a counterexample."""
     message: str = ""
-    """Why none was made, where none was."""
+    """Why there was no attack; empty if there was one."""
 
 
 @dataclass(frozen=True)
 class Screening:
-    """What a lower precision decided: `probes` were looked at in it, and `again` of them in full precision as well.
-
-    `band` is how near to zero a margin was decided in full, in the margin's units; None where nothing was screened.
-    """
+    """What a lower precision decided before full precision was needed."""
 
     precision: str = "full"
     probes: Count = 0
+    """Probes that were evaluated in the lower precision."""
     again: Count = 0
+    """Those of them that were evaluated again in full precision."""
     band: float | None = None
+    """How near zero a margin has to be to be decided in full precision; None if nothing was screened."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Which probes numerical precision could have decided."""
+
+    decided_alone: Count = 0
+    """Probes within rounding of zero, each decided by itself in full precision.
+
+    If another machine or another release of torch gives another margin, it is one of these.
+    """
+    screening: Screening | None = None
+    """What a lower precision decided; None if none was used."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Outputs that were made again, alone, after the verdict, and agreed with what it rests on.
-
-    `outputs` is how many. `drawn` of them were drawn at random over all that the property looked at: if a share of
-    `catches` of all outputs had been wrong, one of these would have shown it with a probability of 95 %. `reused` of
-    them were evidence of an earlier test, or of the cache.
-    """
+    """Outputs that were made again, alone, after the verdict, and agreed with those that the verdict rests on."""
 
     outputs: Count = 0
+    """Outputs that were made again."""
     drawn: Count = 0
+    """Those of them that were drawn at random from everything the property evaluated."""
     catches: Share = 0.0
+    """The share of wrong outputs that the random ones would have revealed with a probability of 95 %."""
     reused: Count = 0
+    """Those of them that came from an earlier test or from the cache."""
     images: Count = 0
-    """All images that were made for it."""
+    """Images that the audit made."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The generator, latents and seed that a result is about: enough to check it again."""
+
+    generator: str = ""
+    """The fingerprint of the generator."""
+    checkpoint: str = ""
+    """The checkpoint's name in a run of several; else empty."""
+    prior: str = ""
+    """The latent space that probes are drawn from, as Python writes it; empty if nothing was evaluated."""
+    truncation: str = ""
+    """How the prior is truncated, such as `psi=0.7`; empty if it is not."""
+    seed: Seed | None = None
+    """The seed of the probes."""
+    unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Objects with a part that gentest cannot read, and the part: neither tests nor runs share evidence of them."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the check cost, with pilots, confirmations and reduction."""
+
+    images: Count = 0
+    calls: Count = 0
+    """Calls of the generator."""
+    seconds: Seconds = 0.0
+
+
+def _shortcut(read: Callable[[Result], T]) -> T:
+    """A property that reads a field of one of the groups; to a type checker, the field itself."""
+    return cast(T, builtins.property(read))
 
 
 @dataclass(frozen=True)
 class Result:
-    """What checking one property on one generator came to.
+    """The result of checking one property on one generator.
 
-    The search and the rate are two answers: `counterexample` says that the property does not always hold, `rate` how
-    often it does where that was asked, and then the verdict is the rate's. `gate` compares with a baseline.
-
-    `examples` counts the distinct probes that the search looked at, `violations` those of them that violate;
-    `images` and `generator_calls` count everything the generator made, pilots, confirmations and reduction included.
+    The search and the rate are two answers. `search.counterexample` says that the property does not always hold; `rate`
+    says how often it does, and then decides the verdict. `gate` compares the property with a baseline.
     """
 
     test: str
+    """The test's node id."""
     property: str
+    """The property, as Python writes it."""
     verdict: Verdict
     message: str = ""
-    examples: Count = 0
-    violations: Count = 0
-    images: Count = 0
-    generator_calls: Count = 0
-    seconds: Seconds = 0.0
-    margin: Margins | None = None
-    counterexample: Counterexample | None = None
-    worst: Counterexample | None = None
-    generator: str = ""
-    replayed: bool = False
+    """Why nothing was decided; empty unless the verdict is an error."""
+    search: Search = field(default_factory=Search)
+    """What the search for a counterexample found."""
     rate: Rate | None = None
+    """How often the property holds; None unless a rate was asked for."""
     radius: Radius | None = None
-    """Of `holds_within` at a rate: how far it holds."""
-    attack: Attack | None = None
-    """What an attack did, where one was asked for, the search found nothing and no rate was refuted."""
-    screening: Screening | None = None
-    """What a lower precision decided, where one was asked for and could be had."""
-    decided_alone: Count = 0
-    """Probes whose margin lay so near zero that rounding could have decided it: each was decided by itself, in full
-    precision. Where hardware, or another release of torch, makes margins differ, these are the ones it may concern."""
-    prior: str = ""
-    """The latent space that probes are drawn from, as Python has it; empty where nothing was looked at."""
-    truncation: str = ""
-    """How that prior is truncated, such as `psi=0.7` or `bound=2.0`; empty where it is not."""
-    seed: Seed | None = None
-    """The seed of the probes."""
-    distinct: Count | None = None
-    """How many distinct inputs the search looked at, where the latent space has only so many; else None."""
-    inputs: Count | None = None
-    """How many inputs there are, then; None of probes of several latents."""
-    audit: Audit | None = field(default=None, compare=False)
-    """The outputs that were made again, alone; None where nothing was decided."""
+    """How far `holds_within` holds at its rate."""
     distribution: Distribution | None = None
-    """Of `matches`: the outputs against the reference."""
+    """How `matches` compares the outputs with a reference."""
+    attack: Attack | None = None
+    """What an attack did; None unless one was asked for, the search found nothing and no rate was refuted."""
     gate: Gate | None = None
+    """How the property compares with the baseline."""
     sample: Sample | None = None
-    """Its outcomes probe by probe: kept for a baseline, and in a JSON where asked for."""
-    checkpoint: str = ""
-    """Which checkpoint was checked, in a run of several."""
-    unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """What has a part that gentest cannot read, and which: nothing of it is shared between tests or cached."""
+    """Outcomes probe by probe, for a baseline, or for a JSON file if asked for."""
+    rounding: Rounding = field(default_factory=Rounding)
+    """Which probes numerical precision could have decided."""
+    audit: Audit | None = field(default=None, compare=False)
+    """Which outputs were made again to verify the verdict; None if nothing was decided."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What was checked."""
+    cost: Cost = field(default_factory=Cost)
+    """Images, calls and seconds."""
     traceback: str = field(default="", compare=False)
+    """The traceback of an error."""
     shown: Shown | None = field(default=None, compare=False, repr=False)
-    """What a report draws of it, where one was asked for: it decides nothing, and no JSON file has it."""
+    """Pictures and curves for a report. They decide nothing, and JSON files omit them."""
+
+    counterexample = _shortcut(lambda result: result.search.counterexample)
+    worst = _shortcut(lambda result: result.search.worst)
+    margin = _shortcut(lambda result: result.search.margin)
+    examples = _shortcut(lambda result: result.search.examples)
+    violations = _shortcut(lambda result: result.search.violations)
+    replayed = _shortcut(lambda result: result.search.replayed)
+    distinct = _shortcut(lambda result: result.search.distinct)
+    inputs = _shortcut(lambda result: result.search.inputs)
+    decided_alone = _shortcut(lambda result: result.rounding.decided_alone)
+    screening = _shortcut(lambda result: result.rounding.screening)
+    generator = _shortcut(lambda result: result.provenance.generator)
+    checkpoint = _shortcut(lambda result: result.provenance.checkpoint)
+    prior = _shortcut(lambda result: result.provenance.prior)
+    truncation = _shortcut(lambda result: result.provenance.truncation)
+    seed = _shortcut(lambda result: result.provenance.seed)
+    unreadable = _shortcut(lambda result: result.provenance.unreadable)
+    images = _shortcut(lambda result: result.cost.images)
+    generator_calls = _shortcut(lambda result: result.cost.calls)
+    seconds = _shortcut(lambda result: result.cost.seconds)
+
+    @builtins.property
+    def known(self) -> bool:
+        """Whether the baseline was blessed with a verdict that is as bad."""
+        before = None if self.gate is None else self.gate.baseline_verdict
+        if self.verdict is Verdict.VIOLATED:
+            return before == Verdict.VIOLATED.value
+        return self.verdict is Verdict.UNDECIDED and before in (Verdict.VIOLATED.value, Verdict.UNDECIDED.value)
 
     @builtins.property
     def left_to_gate(self) -> bool:
         """Whether the gate decides, and not the verdict on the candidate alone.
 
-        So it is where the violation is known, and with a rate that held when the baseline was blessed. `holds`
-        certifies p0 - slack, so that a rate a little below p0 is blessed as often as not, and an equal candidate has
-        other outcomes: by its own verdict one in five such candidates would be refused. What the gate does not
-        compare stays with the verdict: a value of a label, a prior or a radius at which a rate is refuted.
+        The gate decides if the violation is known, and if a rate that held when the baseline was blessed is now in
+        doubt. HOLDS certifies p0 - slack, so a rate a little below p0 is blessed as often as not, and an equal
+        candidate has other outcomes: its own verdict would refuse one in five. The verdict decides about what the gate
+        does not compare: the rate of one label, prior or radius.
         """
         if self.known or self.gate is None or self.rate is None:
             return self.known
@@ -267,28 +422,17 @@ class Result:
         return in_doubt and self.radius is None and self.gate.baseline_verdict == Verdict.HOLDS.value
 
     @builtins.property
-    def known(self) -> bool:
-        """Whether what speaks against the property did so when the baseline was blessed."""
-        before = "" if self.gate is None else self.gate.baseline_verdict
-        as_bad = {Verdict.VIOLATED.value: (Verdict.VIOLATED, Verdict.UNDECIDED), "undecided": (Verdict.UNDECIDED,)}
-        return self.verdict in as_bad.get(before, ())
+    def outcome(self) -> Outcome:
+        """What the result means for its test: its verdict and its standing together."""
+        verdict = Outcome.PASSED if self.left_to_gate else self.verdict.outcome
+        if self.gate is None or verdict is Outcome.ERROR:
+            return verdict
+        return Outcome.worst((verdict, self.gate.standing.outcome))
 
     @builtins.property
     def passed(self) -> bool:
-        """Whether the property may be relied on as far as it was looked at, and has held against the baseline."""
-        absolute = self.verdict in (Verdict.NO_COUNTEREXAMPLE, Verdict.HOLDS) or self.left_to_gate
-        return absolute and (self.gate is None or self.gate.standing is Standing.HELD)
-
-    @builtins.property
-    def outcome(self) -> Outcome:
-        """What the result means for its test: its verdict and its standing together."""
-        if self.verdict is Verdict.ERROR:
-            return Outcome.ERROR
-        if self.passed:
-            return Outcome.PASSED
-        refuted = self.verdict is Verdict.VIOLATED and not self.left_to_gate
-        regressed = self.gate is not None and self.gate.standing is Standing.REGRESSED
-        return Outcome.FAILED if refuted or regressed else Outcome.UNDECIDED
+        """Whether the property holds as far as it was checked, and has held against the baseline."""
+        return self.outcome is Outcome.PASSED
 
     @builtins.property
     def undecided(self) -> bool:
@@ -296,124 +440,34 @@ class Result:
         return self.outcome is Outcome.UNDECIDED
 
     def to_json(self, *, shown: bool = False) -> dict[str, Any]:
-        """A dictionary that `json.dumps` takes and `from_json` reads; `shown` adds what a report draws."""
-        whole: dict[str, Any] = plain(asdict(self if shown else replace(self, shown=None)))
+        """A dictionary that `json.dumps` takes and `from_json` reads; `shown` adds pictures and curves."""
+        value: dict[str, Any] = plain(asdict(self if shown else replace(self, shown=None)))
         if not shown:
-            del whole["shown"]
-        return whole
-
-    def _repr_html_(self) -> str | None:
-        """What a notebook shows, where something above this layer said how; else its repr."""
-        return None if _draw is None else _draw(self)
+            del value["shown"]
+        return value
 
     @classmethod
     def from_json(cls, value: object) -> Result:
-        """The result of `to_json`. Raises `InvalidArgument` for anything else."""
+        """The result that `to_json` wrote. Raises `InvalidArgument` for anything else."""
         result: Result = read_record(cls, value)
         return result
 
-
-_draw: Callable[[Result], str] | None = None
-
-
-def drawn_by(draw: Callable[[Result], str]) -> None:
-    """Say how a notebook shows results: as HTML, which this layer does not know how to write."""
-    global _draw
-    _draw = draw
+    def _repr_html_(self) -> str | None:
+        """The result as a notebook displays it; None, for the plain repr, if no report writer is loaded."""
+        return None if _html_writer is None else _html_writer(self)
 
 
-@dataclass(frozen=True)
-class Session:
-    """What a run was made with: enough to make it again."""
-
-    checkpoint: str | None
-    generator: str | None
-    """The fingerprint of the generator under test; None where the tests looked at several."""
-    clip: str | None
-    device: str
-    seed: Seed
-    versions: Mapping[str, str]
-    checkpoints: tuple[str, ...] = ()
-    """The names of the checkpoints of a run of several."""
-
-    def misfit(self) -> str:
-        """That there are too many checkpoints."""
-        n = len(self.checkpoints)
-        return "" if n <= MOST_CHECKPOINTS else f"{n:,} checkpoints, of which {MOST_CHECKPOINTS:,} are the most"
-
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary that `json.dumps` takes."""
-        return asdict(self)
+_html_writer: Callable[[Result], str] | None = None
 
 
-@dataclass(frozen=True)
-class Family:
-    """How sure the statistical verdicts of a run are together: those on rates, on priors and on distributions.
-
-    Each of `verdicts` is wrong with a probability of at most `each`, and any of them with one of at most `any_wrong`,
-    the sum. Of several `checkpoints` that are judged on the same probes, one may be chosen for what was decided of it:
-    that this is wrong has a probability of at most `chosen_wrong`, as many times `each`.
-    """
-
-    verdicts: Count
-    each: Share
-    any_wrong: Share
-    checkpoints: Count = 1
-    chosen_wrong: Share = 0.0
-
-
-@dataclass(frozen=True)
-class Document:
-    """The whole of a run: what `--gentest-json FILE` writes."""
-
-    session: Session
-    results: tuple[Result, ...]
-    gate: Comparison | None = None
-    schema: int = SCHEMA
-    gentest: str = ""
-    interrupted: str = ""
-    """What ended the run before its end; empty where nothing did."""
-    unchecked: tuple[str, ...] = ()
-    """The tests that were to be checked and were not, or not all of them."""
-    family: Family | None = None
-    """How sure all verdicts are together; None where nothing statistical was decided."""
-
-    @builtins.property
-    def outcome(self) -> Outcome:
-        """What the run came to; a gate decides in place of undecided results, and a partial run passes nothing."""
-        results = Outcome.worst(result.outcome for result in self.results)
-        if results in (Outcome.FAILED, Outcome.ERROR):
-            return results
-        if self.gate is not None and self.gate.refused:
-            return Outcome.FAILED
-        if self.interrupted or self.unchecked:
-            return Outcome.UNDECIDED
-        if self.gate is None:
-            return results
-        excused = self.gate.terms.undecided is OnUndecided.WARN and not self.gate.missing
-        return Outcome.PASSED if excused else self.gate.outcome
-
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary that `json.dumps` takes and `from_json` reads: schema and version first."""
-        whole = plain(asdict(replace(self, results=())))
-        whole["results"] = [result.to_json() for result in self.results]
-        names = ("schema", "gentest", "session", "interrupted", "unchecked", "family", "results", "gate")
-        return {name: whole[name] for name in names}
-
-    @classmethod
-    def from_json(cls, value: object) -> Document:
-        """The document of `to_json`. Raises `InvalidArgument` for anything else, another schema first of all."""
-        schema = value.get("schema") if isinstance(value, Mapping) else None
-        if schema != SCHEMA:
-            raise InvalidArgument(f"not results of schema {SCHEMA} (schema: {schema!r})")
-        document: Document = read_record(cls, value)
-        if any(result.shown is not None for result in document.results):
-            raise InvalidArgument("a result has what a report draws, which no file has")
-        return document
+def set_html_writer(write: Callable[[Result], str]) -> None:
+    """Set the function that displays results in a notebook: reports are a higher layer than results."""
+    global _html_writer
+    _html_writer = write
 
 
 def plain(value: Any) -> Any:
-    """What `dataclasses.asdict` gives, with enumerations as their values."""
+    """The value of `dataclasses.asdict`, with enumerations replaced by their values."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):

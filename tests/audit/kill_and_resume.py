@@ -112,7 +112,7 @@ WAYS = {
 MANY = 50
 """Of so many runs, durations are measured with care."""
 WRITING = "writing files"
-INNOCENT = ("seconds", "images", "generator_calls", "replayed", "audit", "decided_alone")
+INNOCENT = ("cost", "replayed", "audit", "rounding")
 """What may differ of any result."""
 LOOKED_AT = ("examples", "violations", "margin", "attack")
 """What is said of the probes that were looked at: of one that replays what failed before, those alone."""
@@ -375,7 +375,7 @@ class Bench:
         if (folder / "results.json").exists():
             found = json.loads((folder / "results.json").read_text())
             run.differences += differences(self.undisturbed[kind], found)
-            run.replayed = sum(result["replayed"] for result in found["results"])
+            run.replayed = sum(result["search"]["replayed"] for result in found["results"])
             run.warm = _images(found) < _images(self.undisturbed[kind])
         else:
             run.differences.append("no results")
@@ -427,7 +427,10 @@ class Bench:
 
 def differences(one: Any, other: Any) -> list[str]:
     """What two documents do not have in common, but for times and counts of images."""
-    mine, theirs = ({(r["test"], r["property"]): r for r in document["results"]} for document in (one, other))
+    mine, theirs = (
+        {(r["test"], r["property"]): {**r, **r["search"], "search": None} for r in document["results"]}
+        for document in (one, other)
+    )
     found = [f"{key}: {one[key]!r} and {other[key]!r}" for key in one if key != "results" and one[key] != other[key]]
     found += [f"{key} is there once" for key in mine.keys() ^ theirs.keys()]
     for key in mine.keys() & theirs.keys():
@@ -445,7 +448,7 @@ def _but_images(value: Any) -> Any:
 
 
 def _images(document: Any) -> int:
-    return sum(result["images"] for result in document["results"])
+    return sum(result["cost"]["images"] for result in document["results"])
 
 
 def prepared(root: Path) -> None:

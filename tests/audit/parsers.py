@@ -45,7 +45,8 @@ from gentest.probes.probe import Probe, independent
 from gentest.properties.references import reference_of
 from gentest.report import images, junit, page
 from gentest.report.annotations import Annotation
-from gentest.results.result import Document, Verdict
+from gentest.results.document import Document
+from gentest.results.result import Verdict
 from gentest.results.settings import FIELDS
 from gentest.spaces.direction import Direction
 from tests.audit.malformed import NUMBERS, TEXTS, bytes_changed, changed, json_bytes, text_changed

@@ -79,8 +79,10 @@ def run(folder: Path, threads: int, *options: str) -> Ran:
     found = json.loads(results.read_text())["results"] if done.returncode in (0, 1) else []
     if not found or any(result["verdict"] == "error" for result in found):
         raise RuntimeError(f"pytest {' '.join(options)} failed:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
-    decided = sorted((r["test"], r["property"], r["verdict"], r["violations"], str(r["margin"])) for r in found)
-    within, images = (sum(result[name] for result in found) for name in ("seconds", "images"))
+    decided = sorted(
+        (r["test"], r["property"], r["verdict"], r["search"]["violations"], str(r["search"]["margin"])) for r in found
+    )
+    within, images = (sum(result["cost"][name] for result in found) for name in ("seconds", "images"))
     return Ran(whole, within, images, tuple(map(tuple, decided)))
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from gentest.report import page
-from gentest.results.result import Document
+from gentest.results.document import Document
+from gentest.results.result import Cost
 from tests.helpers.chromium import launch, show
 from tests.helpers.drawn import AT, every_kind, failed, many
 
@@ -88,7 +89,9 @@ def run(*tests: str) -> Document:
     """A run in which these tests failed."""
     document = every_kind()
     return replace(
-        document, results=tuple(replace(failed(test), seconds=float(i)) for i, test in enumerate(tests)), gate=None
+        document,
+        results=tuple(replace(failed(test), cost=Cost(seconds=float(i))) for i, test in enumerate(tests)),
+        gate=None,
     )
 
 

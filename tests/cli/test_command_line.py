@@ -19,7 +19,8 @@ from gentest.cli import results_files
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline
 from gentest.results.comparison import Standing, Terms
-from gentest.results.result import Counterexample, Document, Result, Verdict
+from gentest.results.document import Document
+from gentest.results.result import Counterexample, Provenance, Result, Verdict
 from tests.helpers import handmade
 from tests.helpers.handmade import baseline, look, outcomes, result, signed, written
 
@@ -33,7 +34,9 @@ BROKEN = replace(result(None, verdict=Verdict.ERROR), message="it broke")
 FOUND = Counterexample(
     {"seed": "1f"}, -0.2, {"brightness()": (0.1, 0.5, 0.2)}, (0.0, 0.5, 1.0), (), 0, 8, 0.4, "between:1f"
 )
-VIOLATED = replace(GOOD, verdict=Verdict.VIOLATED, violations=3, counterexample=FOUND, worst=FOUND)
+VIOLATED = replace(
+    GOOD, verdict=Verdict.VIOLATED, search=replace(GOOD.search, violations=3, counterexample=FOUND, worst=FOUND)
+)
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -129,7 +132,7 @@ def test_results_without_outcomes_are_misuse(arguments: list[str], run: Run) -> 
 
 def test_the_gate_of_files_is_the_gate(run: Run) -> None:
     """The Markdown and the text say what `gate.decide` decided, of several checkpoints too."""
-    results = [replace(r, checkpoint=name) for name, r in (("a.pt", HELD), ("b.pt", WORSE))]
+    results = [replace(r, provenance=Provenance(checkpoint=name)) for name, r in (("a.pt", HELD), ("b.pt", WORSE))]
     blessed = Baseline.load(Path("blessed.json"))
     terms = Terms(claims=gate.n_claims(blessed, drift=True, checkpoints=2))
     found = gate.decide(results, blessed, terms)
@@ -151,10 +154,13 @@ MISUSE = [
     (["gate", "weights.pt", "--baseline", "blessed.json"], ["weights.pt: not a JSON file"]),
     (["gate", "deep.json", "--baseline", "blessed.json"], ["deep.json: not a JSON file"]),
     (["gate", "results.json", "--baseline", "weights.pt"], ["weights.pt: not a whole JSON file"]),
-    (["gate", "blessed.json", "--baseline", "blessed.json"], ["blessed.json: not results of schema 2 (schema: 1)"]),
-    (["gate", "list.json", "--baseline", "blessed.json"], ["list.json: not results of schema 2 (schema: None)"]),
-    (["gate", "old.json", "--baseline", "blessed.json"], ["old.json: not results of schema 2 (schema: 99)"]),
-    (["gate", "results.json", "--baseline", "results.json"], ["not a baseline of schema 1 (schema: 2)"]),
+    (
+        ["gate", "blessed.json", "--baseline", "blessed.json"],
+        ["json: not results of schema 3 or 2 (schema: 1)"],
+    ),
+    (["gate", "list.json", "--baseline", "blessed.json"], ["list.json: not results of schema 3 or 2 (schema: None)"]),
+    (["gate", "old.json", "--baseline", "blessed.json"], ["old.json: not results of schema 3 or 2 (schema: 99)"]),
+    (["gate", "results.json", "--baseline", "results.json"], ["not a baseline of schema 1 (schema: 3)"]),
     (["gate", "results.json", "--baseline", "edited.json"], ["edited.json: was edited since gentest wrote it"]),
     (["gate", "results.json", "--baseline", "blessed.json", "--tolerance", "1"], ["--tolerance=1.0"]),
     (["gate", "results.json", "--baseline", "blessed.json", "--tolerance", "nan"], ["--tolerance=nan"]),
@@ -168,7 +174,7 @@ MISUSE = [
     (["show", "none.json"], ["none.json", "No such file"]),
     (["show", "weights.pt"], ["weights.pt: not a JSON file"]),
     (["show", "deep.json"], ["deep.json: not a JSON file"]),
-    (["show", "list.json"], ["not results of schema 2"]),
+    (["show", "list.json"], ["not results of schema 3 or 2"]),
     (["show", "edited.json"], ["was edited since gentest wrote it"]),
     (["bless", "weights.pt", "--by", "ann"], ["weights.pt: not a whole JSON file"]),
     (["bless", "edited.json", "--by", "ann"], ["was edited since gentest wrote it"]),
@@ -297,9 +303,10 @@ HOSTILE = "a|b`c`<script>alert(1)</script>\n# x\r\ny\r[l](javascript:x) ![i](u) 
 
 def hostile(value: Result, **changed: Any) -> Result:
     """A result of which every name and message is hostile."""
-    found = replace(FOUND, replay=HOSTILE)
+    search = replace(value.search, counterexample=replace(FOUND, replay=HOSTILE))
+    provenance = Provenance(checkpoint=HOSTILE)
     return replace(
-        value, test=HOSTILE, property=HOSTILE, message=HOSTILE, counterexample=found, checkpoint=HOSTILE, **changed
+        value, test=HOSTILE, property=HOSTILE, message=HOSTILE, search=search, provenance=provenance, **changed
     )
 
 
@@ -374,7 +381,7 @@ def test_a_terminal_of_few_characters_is_no_error(
     command: list[str], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where standard output cannot hold a sign or a name, it is escaped, and the exit status stays."""
-    written(Path("results.json"), [replace(VIOLATED, checkpoint="g\udcff", test="模型")])
+    written(Path("results.json"), [replace(VIOLATED, provenance=Provenance(checkpoint="g\udcff"), test="模型")])
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     assert cli.main(command) == 1

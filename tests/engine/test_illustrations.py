@@ -15,7 +15,7 @@ import gentest
 from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
 from gentest.engine.illustrations import histograms
-from gentest.results.result import Result, Verdict
+from gentest.results.result import Cost, Result, Verdict
 from gentest.results.settings import Values
 from gentest.stats.rates import RateTest
 from tests.helpers import zoo
@@ -51,7 +51,7 @@ def test_a_report_changes_nothing(property: gentest.Property, tmp_path: object) 
         assert shown.shown is not None
         assert shown.shown.missing == ""
         assert plain.shown is None
-        said = [replace(r, seconds=0.0, shown=None).to_json() for r in (again, shown)]
+        said = [replace(r, cost=Cost(), shown=None).to_json() for r in (again, shown)]
         assert said[0] == said[1]
 
 
@@ -75,7 +75,7 @@ def test_a_report_of_an_attack_changes_nothing() -> None:
         results = [check(question, generator, context, values) for question in questions]
         assert results[0].attack is not None
         assert results[0].attack.found
-        said.append([replace(r, seconds=0.0, shown=None).to_json() for r in results])
+        said.append([replace(r, cost=Cost(), shown=None).to_json() for r in results])
     assert said[0] == said[1]
 
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_drawn_is_said_and_is_no_error(monkeypatch: pytest.Monkey
     plain = asked(BETWEEN, zoo.generator(zoo.fold))
     monkeypatch.setattr("gentest.engine.pictures._encoded", fails)
     result = asked(BETWEEN, zoo.generator(zoo.fold), shows=True)
-    assert replace(result, seconds=0.0) == replace(plain, seconds=0.0)
+    assert replace(result, cost=Cost()) == replace(plain, cost=Cost())
     assert result.shown is not None
     assert "no room for pictures" in result.shown.missing
 

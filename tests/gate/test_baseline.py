@@ -209,7 +209,7 @@ def test_however_deep_a_file_is_it_is_refused(where: str, tmp_path: Path) -> Non
 def test_results_are_no_baseline(tmp_path: Path) -> None:
     """The file of a run's results is told from a baseline by its schema."""
     path = handmade.written(tmp_path / "results.json", [result(outcomes(N))])
-    assert "not a baseline of schema 1 (schema: 2)" in refusal(path)
+    assert "not a baseline of schema 1 (schema: 3)" in refusal(path)
 
 
 def test_a_file_that_is_too_large_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

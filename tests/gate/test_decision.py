@@ -17,8 +17,9 @@ from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Entry
 from gentest.results.comparison import Comparison, Drift, Embedded, Gate, Look, Standing, Terms
+from gentest.results.document import Document
 from gentest.results.records import pack, pack_bytes, unpack
-from gentest.results.result import Distribution, Document, Result, Verdict
+from gentest.results.result import Distribution, Provenance, Result, Verdict
 from gentest.stats.drift import level_drift, spread_bound
 from gentest.stats.paired import difference_bounds
 from tests.helpers import handmade
@@ -670,7 +671,7 @@ def test_what_the_candidate_did_not_look_at_is_said() -> None:
         found = gate.decide(results, blessed, Terms(claims=3, drift="fail"))
         assert (found.uncompared, found.refused) == (missing, bool(missing))
         assert len(found.drifts) == 2 - len(missing)
-        on = gate.decide([replace(r, checkpoint="x") for r in results], blessed, Terms(claims=3))
+        on = gate.decide([replace(r, provenance=Provenance(checkpoint="x")) for r in results], blessed, Terms(claims=3))
         assert on.uncompared == tuple(f"{what} on x" for what in missing)
     others = result(outcomes(N), test="b", seen=levels_of([0.5] * 64, "redness()"), generator="another")
     blind = [result(outcomes(N)), result(outcomes(N), test="b", generator="another")]

@@ -10,7 +10,7 @@ from torch import Tensor
 import gentest
 from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
-from gentest.results.result import Result
+from gentest.results.result import Cost, Result
 from gentest.results.settings import Values
 from tests.helpers import zoo
 
@@ -44,4 +44,4 @@ def checked(
 
 def without_costs(result: Result) -> Result:
     """The result without its images, calls and seconds."""
-    return replace(result, images=0, generator_calls=0, seconds=0.0)
+    return replace(result, cost=Cost())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 from dataclasses import replace
 from io import BytesIO
@@ -10,15 +11,17 @@ from io import BytesIO
 from PIL import Image
 
 from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
+from gentest.results.document import Document, Session
 from gentest.results.result import (
+    Cost,
     Counterexample,
     Distribution,
-    Document,
     Margins,
+    Provenance,
     Radius,
     Rate,
     Result,
-    Session,
+    Search,
     Verdict,
 )
 from gentest.results.shown import Change, Histogram, Rays, Shown, Strip, Trace
@@ -47,7 +50,9 @@ def counterexample(name: str = "brightness()", *, points: int = 9, margin: float
     return Counterexample({"seed": "1f"}, margin, scores, t, ("0..7",), 8, 64, 0.5, "between:1f-m1")
 
 
-RATE = Rate(Verdict.VIOLATED, 0.95, 0.02, 0.99, 40, 64, 4096, 0.4, 0.8, -3.0, 6.0)
+NEEDED = (math.log(100), math.log(100), 0.99)
+"""The log odds that a rate of one arm needs to hold and to be violated, and the confidence of its bounds."""
+RATE = Rate(Verdict.VIOLATED, 0.95, 0.02, 0.99, 40, 64, 4096, 0.4, 0.8, -3.0, 6.0, *NEEDED)
 TRACE = Trace("", (16, 32, 64), (11, 20, 40), (0.3, 0.35, 0.4), (0.95, 0.9, 0.8))
 HISTOGRAM = Histogram("probes of the search", -0.3, 0.1, (3, 0, 7, 40))
 GATE = Gate(
@@ -64,8 +69,17 @@ GATE = Gate(
 )
 
 
+def found(minimal: Counterexample, worst: Counterexample) -> Search:
+    """A search that found counterexamples."""
+    return Search(300, 50, Margins(-0.3, 0.01), minimal, worst)
+
+
 def failed(
-    test: str = "test_a.py::test_a", property: str = "between(brightness(), tolerance=0.05)", **changed: object
+    test: str = "test_a.py::test_a",
+    property: str = "between(brightness(), tolerance=0.05)",
+    *,
+    search: Search | None = None,
+    **changed: object,
 ) -> Result:
     """A property that was refuted in every way that there is, with all that can be drawn of it."""
     shown = Shown(
@@ -83,13 +97,8 @@ def failed(
         test,
         property,
         Verdict.VIOLATED,
-        examples=300,
-        violations=50,
-        images=2700,
-        seconds=1.5,
-        margin=Margins(-0.3, 0.01),
-        counterexample=counterexample(),
-        worst=counterexample(margin=-0.3),
+        search=search or found(counterexample(), counterexample(margin=-0.3)),
+        cost=Cost(images=2700, seconds=1.5),
         rate=RATE,
         radius=Radius(1.0, 0.5, 256, None),
         gate=GATE,
@@ -105,11 +114,16 @@ def every_kind(name: str = "x") -> Document:
     results = (
         failed(name, name),
         rated,
-        Result(name, name, Verdict.ERROR, name, traceback=name, checkpoint=name),
+        Result(name, name, Verdict.ERROR, name, traceback=name, provenance=Provenance(checkpoint=name)),
         Result(name, f"{name}!", Verdict.UNDECIDED, rate=replace(RATE, verdict=Verdict.UNDECIDED, arm=name)),
-        Result(name, name, Verdict.NO_COUNTEREXAMPLE, examples=3),
+        Result(name, name, Verdict.NO_COUNTEREXAMPLE, search=Search(3)),
         Result(name, name, Verdict.HOLDS, distribution=Distribution(name, 0.1, 0.5, 0.2, 0.01, 512, 400, 0.3)),
-        failed(name, name, counterexample=counterexample(name), shown=Shown(missing=name, command=name)),
+        failed(
+            name,
+            name,
+            search=found(counterexample(name), counterexample(margin=-0.3)),
+            shown=Shown(missing=name, command=name),
+        ),
     )
     compared = tuple(Compared(name, name, name, GATE) for _ in range(2))
     drift = Drift(name, (name,), drifted=True, log_evidence=9.0, needed=5.0, probes=512, mean=1.0, checkpoint=name)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from gentest.gate.baseline import Baseline, Blessing, _digest
 from gentest.results.comparison import Embedded, Look, Sample
+from gentest.results.document import Document, Session
 from gentest.results.records import pack, pack_bytes
-from gentest.results.result import Document, Margins, Result, Session, Verdict
+from gentest.results.result import Margins, Provenance, Result, Search, Verdict
 
 BLESSING = Blessing("ann", "2026-11-24", 3, "gan.pt")
 SESSION = Session(None, None, None, "cpu", 3, {})
@@ -53,7 +54,8 @@ def result(
 ) -> Result:
     """A property's result with the outcomes of its probes, or without any."""
     kept = None if margins is None else sample(margins, seen=seen, **changed)
-    return Result(test, property, verdict, examples=20, margin=Margins(0.1, 0.5), sample=kept, checkpoint=checkpoint)
+    search, provenance = Search(20, margin=Margins(0.1, 0.5)), Provenance(checkpoint=checkpoint)
+    return Result(test, property, verdict, search=search, sample=kept, provenance=provenance)
 
 
 def baseline(*results: Result, blessing: Blessing = BLESSING, before: Baseline | None = None) -> Baseline:

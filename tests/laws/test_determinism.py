@@ -24,7 +24,8 @@ import gentest
 from gentest import settings
 from gentest.report import details, page, terminal
 from gentest.report.table import table
-from gentest.results.result import Document, Result, Session, Verdict
+from gentest.results.document import Document, Session
+from gentest.results.result import Result, Rounding, Search, Verdict
 from tests.audit import digest
 from tests.helpers import zoo
 
@@ -172,7 +173,7 @@ def results(pytester: pytest.Pytester, *arguments: str) -> list[str]:
     )  # fmt: skip
     assert done.ret == 1, done.stdout.str()
     whole = json.loads((pytester.path / "results.json").read_text("utf-8"))["results"]
-    effort = {"seconds": 0, "images": 0, "generator_calls": 0, "decided_alone": 0, "audit": None}
+    effort = {"cost": None, "rounding": None, "audit": None}
     return sorted(json.dumps(rounded(result | effort)) for result in whole)
 
 
@@ -235,9 +236,9 @@ def test_a_result_says_how_many_probes_rounding_could_have_decided() -> None:
 
 def test_reports_say_it_in_a_line() -> None:
     """A failing test's block and the page say so, a passing one's row under -v; nothing where it is none."""
-    one = Result("t.py::t", "dark()", Verdict.NO_COUNTEREXAMPLE, examples=300, decided_alone=1)
-    some = Result("t.py::t", "dark()", Verdict.VIOLATED, examples=300, decided_alone=1234)
-    none = Result("t.py::t", "dark()", Verdict.VIOLATED, examples=300)
+    one = Result("t.py::t", "dark()", Verdict.NO_COUNTEREXAMPLE, search=Search(300), rounding=Rounding(1))
+    some = Result("t.py::t", "dark()", Verdict.VIOLATED, search=Search(300), rounding=Rounding(1234))
+    none = Result("t.py::t", "dark()", Verdict.VIOLATED, search=Search(300))
     said = (
         "the margins of 1,234 probes were within rounding of zero, and decided by each probe alone, in full precision"
     )

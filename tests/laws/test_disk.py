@@ -38,7 +38,7 @@ def test_b(generator):
     return generator
 """
 
-DECIDED = ("test", "property", "verdict", "examples", "violations", "margin", "counterexample", "worst", "rate")
+DECIDED = ("test", "property", "verdict", "search", "rate")
 
 
 @contextmanager

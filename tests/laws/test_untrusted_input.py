@@ -39,8 +39,8 @@ from gentest.probes.probe import Probe, independent
 from gentest.properties.references import MOST_PIXELS, reference_of
 from gentest.report import images
 from gentest.report.annotations import Annotation
+from gentest.results.document import MAX_CHECKPOINTS, Document
 from gentest.results.records import pack
-from gentest.results.result import MOST_CHECKPOINTS, Document
 from tests.audit import parsers
 from tests.helpers import drawn, handmade
 
@@ -167,18 +167,18 @@ DOCUMENT = Document(handmade.SESSION, (replace(drawn.failed(), shown=None),)).to
     ("route", "value", "said"),
     [
         (("rate", "confidence"), 1.0, "Rate.confidence=1.0"),
-        (("rate", "verdict"), "error", "no rate is error"),
+        (("rate", "verdict"), "error", "a rate cannot be error"),
         (("rate", "p0"), 1.5, "Rate.p0=1.5"),
-        (("examples",), -1, "Result.examples=-1"),
-        (("examples",), 10**30, "Result.examples="),
+        (("search", "examples"), -1, "Search.examples=-1"),
+        (("search", "examples"), 10**30, "Search.examples="),
         (("gate", "needed"), -1e6, "Gate.needed="),
-        (("counterexample", "groups"), ["__import__('os')"], "is no group of coordinates"),
-        (("counterexample", "groups"), ["9" * 13], "is no group of coordinates"),
-        (("counterexample", "scores"), {"a": []}, "its scores are not those of its latents"),
-        (("counterexample", "scores"), {"a": [0.5] * 10_000}, "its scores are not those of its latents"),
-        (("counterexample", "probe"), {"choices": 5}, "its choices are no whole numbers"),
+        (("search", "counterexample", "groups"), ["__import__('os')"], "is not a group of coordinates"),
+        (("search", "counterexample", "groups"), ["9" * 13], "is not a group of coordinates"),
+        (("search", "counterexample", "scores"), {"a": []}, "its scores do not match its latents"),
+        (("search", "counterexample", "scores"), {"a": [0.5] * 10_000}, "its scores do not match its latents"),
+        (("search", "counterexample", "probe"), {"choices": 5}, "its choices are not whole numbers"),
         (("property",), "x" * 1_000_001, "has 1,000,001 characters"),
-        (("shown",), drawn.failed().to_json(shown=True)["shown"], "which no file has"),
+        (("shown",), drawn.failed().to_json(shown=True)["shown"], "which a JSON file never has"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -204,7 +204,7 @@ def test_results_out_of_range_are_refused(
 def test_more_checkpoints_than_anybody_has_are_refused() -> None:
     """Each would multiply what a gate looks at."""
     body = json.loads(json.dumps(DOCUMENT))
-    body["session"]["checkpoints"] = [str(i) for i in range(MOST_CHECKPOINTS + 1)]
+    body["session"]["checkpoints"] = [str(i) for i in range(MAX_CHECKPOINTS + 1)]
     with pytest.raises(InvalidArgument, match="1,001 checkpoints"):
         Document.from_json(body)
 

@@ -46,14 +46,14 @@ def test_what_it_finds_fails_the_test_and_replays(repository: Repository) -> Non
     )
     (found,) = repository.document()["results"]
     assert found["attack"]["found"] is True
-    assert found["violations"] == 0
+    assert found["search"]["violations"] == 0
     (line,) = [line for line in result.outlines if line.startswith("  replay ")]
     again = repository.run(*shlex.split(line)[2:])
     again.assert_outcomes(failed=1)
     again.stdout.fnmatch_lines(
         [f"dark(): violated by a replayed probe, margin {found['counterexample']['margin']:.4g}"]
     )
-    sample = repository.run("--gentest", "--gentest-replay", found["counterexample"]["moved"]["start"])
+    sample = repository.run("--gentest", "--gentest-replay", found["search"]["counterexample"]["moved"]["start"])
     sample.assert_outcomes(passed=1)
 
 
@@ -62,8 +62,8 @@ def test_the_next_run_looks_at_it_first(repository: Repository) -> None:
     repository.write(TEST)
     first = repository.results("--gentest-attack", "5000")["test_it dark()"]
     second = repository.results()["test_it dark()"]
-    assert second["replayed"] is True
-    assert second["counterexample"] == first["counterexample"]
+    assert second["search"]["replayed"] is True
+    assert second["search"]["counterexample"] == first["search"]["counterexample"]
     assert second["attack"] is None
 
 

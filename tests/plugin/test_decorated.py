@@ -285,7 +285,7 @@ def test_settings_apply_above_and_below(order: str, repository: Repository) -> N
     )
     repository.run("--gentest", "--gentest-json", "results.json")
     (found,) = repository.document()["results"]
-    assert found["examples"] == 7
+    assert found["search"]["examples"] == 7
 
 
 @pytest.mark.parametrize("method", ["staticmethod", "classmethod"])
@@ -298,7 +298,7 @@ def test_settings_reach_a_static_or_class_method(method: str, repository: Reposi
     )
     repository.run("--gentest", "--gentest-json", "results.json")
     (found,) = repository.document()["results"]
-    assert found["examples"] == 7
+    assert found["search"]["examples"] == 7
 
 
 @pytest.mark.parametrize("decorator", ["HOLDS", "gentest.settings(examples=7)"])

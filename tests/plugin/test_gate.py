@@ -313,10 +313,10 @@ def test_a_killed_run_leaves_the_earlier_baseline(model: Repository) -> None:
 
 def figures(document: dict[str, Any]) -> list[Any]:
     """What a run decided of each property, and of the whole."""
-    results = sorted(document["results"], key=lambda r: (r["checkpoint"], r["test"]))
+    results = sorted(document["results"], key=lambda r: (r["provenance"]["checkpoint"], r["test"]))
     whole = document["gate"]
     whole["properties"].sort(key=lambda c: (c["checkpoint"], c["test"]))  # workers end in any order
-    return [[(r["test"], r["checkpoint"], r["verdict"], r["rate"], r["gate"]) for r in results], whole]
+    return [[(r["test"], r["provenance"]["checkpoint"], r["verdict"], r["rate"], r["gate"]) for r in results], whole]
 
 
 RATED = BOTH.replace("@lit()", "@lit().at_rate(0.8)")
@@ -416,7 +416,7 @@ def test_a_counterexample_of_a_gate_run_replays(model: Repository) -> None:
     (command,) = [line for line in result.outlines if line.startswith("  replay ")]
     again = model.run(*shlex.split(command)[2:], "--gentest-json", "again.json")
     again.assert_outcomes(failed=1)
-    margins = [model.document(f)["results"][0]["counterexample"]["margin"] for f in ("r.json", "again.json")]
+    margins = [model.document(f)["results"][0]["search"]["counterexample"]["margin"] for f in ("r.json", "again.json")]
     assert margins[0] == margins[1]
 
 
@@ -629,7 +629,7 @@ def test_several_checkpoints_are_searched_alike(model: Repository) -> None:
     flags = ("--gentest-checkpoint", "good.pt", "--gentest-checkpoint", "worse.pt", "--gentest-json", "results.json")
     for _ in range(2):
         model.check(*flags)
-        assert [r["replayed"] for r in model.document()["results"]] == [False, False]
+        assert [r["search"]["replayed"] for r in model.document()["results"]] == [False, False]
 
 
 def test_a_checkpoint_that_was_not_looked_at_is_missed(model: Repository) -> None:

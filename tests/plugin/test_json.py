@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gentest
-from gentest.report.document import write_json
 from gentest.results.result import Result
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ def check_schema(document: dict[str, Any]) -> None:
     """Asserts that a document is of schema 2: every key, and the type of every value."""
     names = ["schema", "gentest", "session", "interrupted", "unchecked", "family", "results", "gate"]
     assert list(document) == names
-    assert (document["schema"], document["gentest"]) == (2, gentest.__version__)
+    assert (document["schema"], document["gentest"]) == (3, gentest.__version__)
     session = document["session"]
     assert set(session) == {"checkpoint", "checkpoints", "generator", "clip", "device", "seed", "versions"}
     assert {"python", "torch", "hypothesis", "numpy", "open_clip_torch", "pytest"} <= set(session["versions"])
@@ -49,24 +46,27 @@ def check_schema(document: dict[str, Any]) -> None:
             "property": str,
             "verdict": str,
             "message": str,
-            "examples": int,
-            "images": int,
-            "generator_calls": int,
-            "seconds": float,
         }
         assert {name: type(result[name]) for name in kinds} == kinds
+        assert {name: type(item) for name, item in result["cost"].items()} == {
+            "images": int,
+            "calls": int,
+            "seconds": float,
+        }
+        search = result["search"]
+        assert type(search["examples"]) is int
         assert result["verdict"] in {"no_counterexample", "violated", "error"}
         if result["verdict"] == "error":
-            assert result["margin"] is None
+            assert search["margin"] is None
             assert result["message"]
         else:
-            assert result["margin"]["min"] <= result["margin"]["median"]
+            assert search["margin"]["min"] <= search["margin"]["median"]
         for name in ("counterexample", "worst"):
-            assert (result[name] is not None) == (result["verdict"] == "violated")
-            if result[name] is not None:
-                assert {"probe", "margin", "scores", "groups", "replay"} <= set(result[name])
-                assert result[name]["margin"] < 0
-                assert ":" in result[name]["replay"]
+            assert (search[name] is not None) == (result["verdict"] == "violated")
+            if search[name] is not None:
+                assert {"probe", "margin", "scores", "groups", "replay"} <= set(search[name])
+                assert search[name]["margin"] < 0
+                assert ":" in search[name]["replay"]
         assert json.loads(json.dumps(Result.from_json(result).to_json())) == result
 
 
@@ -108,8 +108,8 @@ def test_psi(generator, psi):
     one, two = repository.document(), repository.document("workers.json")
     check_schema(two)
     assert one["session"] == two["session"]
-    assert sorted(json.dumps(r | {"seconds": 0}) for r in one["results"]) == sorted(
-        json.dumps(r | {"seconds": 0}) for r in two["results"]
+    assert sorted(json.dumps(r | {"cost": None}) for r in one["results"]) == sorted(
+        json.dumps(r | {"cost": None}) for r in two["results"]
     )
     workers.stdout.fnmatch_lines(["5 properties: 3 violated, 1 no counterexample, 1 error;*"])
 
@@ -164,39 +164,3 @@ def test_a_file_that_cannot_be_written_fails_the_run(repository: Repository) -> 
     result.assert_outcomes(passed=2)
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(["no counterexample  *test_a*", "could not write: *No such file or directory*"])
-
-
-@pytest.mark.parametrize("wrong", [math.nan, math.inf, object()], ids=["nan", "inf", "object"])
-def test_half_a_file_is_never_left(wrong: object, tmp_path: Path) -> None:
-    """What JSON cannot hold raises, and leaves the earlier file and nothing beside it."""
-    path = tmp_path / "results.json"
-    write_json(path, {"schema": 1})
-    before = path.read_bytes()
-    with pytest.raises((ValueError, TypeError)):
-        write_json(path, {"schema": 1, "results": [1.0, wrong]})
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the last step fails, the earlier file is as it was and nothing is left beside it."""
-    path = tmp_path / "results.json"
-    write_json(path, {"schema": 1})
-    before = path.read_bytes()
-
-    def full(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="disk full"):
-        write_json(path, {"schema": 1, "results": []})
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_of_results_is_one_that_others_may_read(tmp_path: Path) -> None:
-    """The file has the permissions of any file that the process writes, not those of a temporary one."""
-    path, plain = tmp_path / "results.json", tmp_path / "plain"
-    plain.touch()
-    write_json(path, {"schema": 1})
-    assert path.stat().st_mode == plain.stat().st_mode

@@ -95,7 +95,7 @@ def n_images(repository: Repository, memory: int, *args: str) -> int:
     results = repository.document()["results"]
     assert results
     assert all(result["verdict"] != "error" for result in results), results
-    return sum(result["images"] for result in results)
+    return sum(result["cost"]["images"] for result in results)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

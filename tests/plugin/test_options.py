@@ -67,7 +67,7 @@ def test_the_order_in_which_settings_count(
     lines = [f"gentest_{name} = {value}" for name, value in {"profile": profile, "examples": ini}.items() if value]
     repository.pytester.makeini("\n".join(["[pytest]", "gentest = true", *lines]))
     _, found = session_and_result(repository, *(["--gentest-examples", flag] if flag else []))
-    assert found["examples"] == expected
+    assert found["search"]["examples"] == expected
 
 
 def test_a_profile_named_on_the_command_line_comes_before_the_ini_files(repository: Repository) -> None:
@@ -75,7 +75,7 @@ def test_a_profile_named_on_the_command_line_comes_before_the_ini_files(reposito
     repository.write(TEST)
     repository.pytester.makeini("[pytest]\ngentest_profile = thorough")
     _, found = session_and_result(repository, "--gentest", "--gentest-profile", "quick")
-    assert found["examples"] == 50
+    assert found["search"]["examples"] == 50
 
 
 def test_seed_and_device_arrive(repository: Repository) -> None:
@@ -86,7 +86,7 @@ def test_seed_and_device_arrive(repository: Repository) -> None:
     assert (session["seed"], session["device"]) == (5, "cpu")
     session, second = session_and_result(repository, "--gentest-seed", "6")
     assert session["seed"] == 6
-    assert first["margin"] != second["margin"]
+    assert first["search"]["margin"] != second["search"]["margin"]
 
 
 @pytest.mark.parametrize("how", ["flag", "ini"])
@@ -114,7 +114,7 @@ def test_largest(record_property):
             repository.pytester.makeini(f"[pytest]\ngentest_batch_size = {size}")
         flags = ["--gentest-batch-size", size] if how == "flag" else []
         _, found = session_and_result(repository, "--gentest", "--gentest-examples", "20", *flags)
-        margins.append(found["margin"])
+        margins.append(found["search"]["margin"])
         largest = (repository.path / "largest").read_text()
         assert largest == expected if expected else int(largest) > 7
     assert margins[0] == pytest.approx(margins[1])

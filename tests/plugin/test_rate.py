@@ -53,8 +53,8 @@ def test_a_rate_that_holds_passes(repository: Repository) -> None:
     assert result.ret == 0
     assert (one["verdict"], one["rate"]["verdict"]) == ("holds", "holds")
     assert one["property"] == "lit().at_rate(0.9)"
-    assert one["violations"] > 0
-    assert one["counterexample"]["margin"] < 0
+    assert one["search"]["violations"] > 0
+    assert one["search"]["counterexample"]["margin"] < 0
     rate = one["rate"]
     assert rate["p0"] - rate["slack"] == pytest.approx(0.86)
     assert rate["low"] < rate["passes"] / rate["probes"] < rate["high"]
@@ -79,7 +79,7 @@ def test_a_rate_that_is_violated_fails_with_a_counterexample(repository: Reposit
     again = repository.run(*shlex.split(command)[2:], "--gentest-json", "again.json")
     again.assert_outcomes(failed=1)
     (replayed,) = repository.document("again.json")["results"]
-    assert replayed["counterexample"]["margin"] == one["counterexample"]["margin"]
+    assert replayed["search"]["counterexample"]["margin"] == one["search"]["counterexample"]["margin"]
     assert replayed["rate"] is None
 
 
@@ -90,9 +90,9 @@ def test_a_refuted_rate_has_a_counterexample_that_the_search_missed(examples: in
         model(repository, 0.8, "0.95")
         result, one = found(repository, "--gentest-examples", str(examples), "--gentest-seed", str(seed))
         result.assert_outcomes(failed=1)
-        assert one["counterexample"]["margin"] < 0
-        assert one["examples"] == examples
-        if one["violations"] == 0:
+        assert one["search"]["counterexample"]["margin"] < 0
+        assert one["search"]["examples"] == examples
+        if one["search"]["violations"] == 0:
             break
         repository.run("--cache-clear", "--collect-only", "-q")
     else:
@@ -214,7 +214,7 @@ def test_the_search_counts_in_no_rate(repository: Repository) -> None:
     for examples in ("1", "20", "200"):
         model(repository, 0.95)
         _, one = found(repository, "--gentest-examples", examples)
-        assert one["examples"] in (int(examples), one["violations"])
+        assert one["search"]["examples"] in (int(examples), one["search"]["violations"])
         rates.append(one["rate"])
     assert rates[0] == rates[1] == rates[2]
 
@@ -224,7 +224,7 @@ def test_a_counterexample_of_the_run_before_counts_in_no_rate(repository: Reposi
     model(repository, 0.7)
     _, first = found(repository)
     _, second = found(repository)
-    assert second["replayed"]
+    assert second["search"]["replayed"]
     assert first["rate"] == second["rate"]
 
 
@@ -285,5 +285,5 @@ def test_a_rate_that_holds_is_searched_anew(repository: Repository) -> None:
         )
     assert found[0] == found[1]
     assert found[0]["verdict"] == "holds"
-    assert found[0]["violations"] > 0
-    assert not found[0]["replayed"]
+    assert found[0]["search"]["violations"] > 0
+    assert not found[0]["search"]["replayed"]

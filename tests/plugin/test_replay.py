@@ -27,7 +27,7 @@ def replayed(repository: Repository, words: list[str]) -> tuple[pytest.RunResult
     """The run of a replay command, and the margin of the counterexample of each result."""
     result = repository.run(*words, "--gentest-json", "replayed.json")
     results = repository.document("replayed.json")["results"]
-    return result, {r["test"]: r["counterexample"]["margin"] for r in results}
+    return result, {r["test"]: r["search"]["counterexample"]["margin"] for r in results}
 
 
 IDS = ["plain", "a b", "[x]", "it's", 'say "so"', "a::b", "$HOME `ls` !1", "été", "-n", "a;b|c&d", "x\\y", "*?"]
@@ -41,7 +41,7 @@ def test_the_printed_command_reproduces_the_margin(repository: Repository) -> No
     )
     result = repository.check("--gentest-json", "results.json")
     result.assert_outcomes(failed=len(IDS))
-    found = {r["test"]: r["counterexample"]["margin"] for r in repository.document()["results"]}
+    found = {r["test"]: r["search"]["counterexample"]["margin"] for r in repository.document()["results"]}
     for words in commands(result):
         again, margins = replayed(repository, words)
         again.assert_outcomes(failed=1)
@@ -104,7 +104,11 @@ def test_a_replay_evaluates_one_probe_of_one_property(repository: Repository) ->
     assert result.ret == 0
     result.stdout.fnmatch_lines(["no counterexample*test_it  between*"])
     (found,) = repository.document()["results"]
-    assert (found["examples"], found["replayed"], found["verdict"]) == (1, True, "no_counterexample")
+    assert (found["search"]["examples"], found["search"]["replayed"], found["verdict"]) == (
+        1,
+        True,
+        "no_counterexample",
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,12 +151,12 @@ def test_a_failure_is_looked_at_first_and_forgotten_when_it_passes(
     repository.write(CHANGING)
     monkeypatch.setenv("AT_LEAST", "10")
     first = repository.results()
-    assert [r["replayed"] for r in first.values()] == [False]
+    assert [r["search"]["replayed"] for r in first.values()] == [False]
     result = repository.check("--gentest-json", "results.json")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["responsive(*): violated by a replayed probe, margin *"])
     (found,) = repository.document()["results"]
-    assert (found["replayed"], found["examples"]) == (True, 2)
+    assert (found["search"]["replayed"], found["search"]["examples"]) == (True, 2)
     assert len(stored(repository)) == 1
     monkeypatch.setenv("AT_LEAST", "0.000001")
     result = repository.check()

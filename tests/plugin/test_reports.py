@@ -20,7 +20,8 @@ import pytest
 
 from gentest.report import figures, layout
 from gentest.report.numbers import above, at_least, at_most, below, observed, threshold
-from gentest.results.result import Document, Verdict
+from gentest.results.document import Document
+from gentest.results.result import Verdict
 
 if TYPE_CHECKING:
     from tests.helpers.repository import Repository
@@ -319,7 +320,7 @@ def test_a_long_replay_is_kept_in_a_file(repository: Repository, monkeypatch: py
     words = shlex.split(line)[1:]
     path = words[words.index("--gentest-replay") + 1]
     (found,) = repository.document()["results"]
-    assert (repository.path / path).read_text() == found["counterexample"]["replay"] + "\n"
+    assert (repository.path / path).read_text() == found["search"]["counterexample"]["replay"] + "\n"
     again = repository.run(*words[1:])
     again.assert_outcomes(failed=1)
     again.stdout.fnmatch_lines(["responsive(*): violated by a replayed probe, margin *"])

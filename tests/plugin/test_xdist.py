@@ -90,8 +90,8 @@ def found(repository: Repository, *args: str) -> tuple[list[str], int]:
     results = repository.document()["results"]
     assert {r["test"] for r in results} <= set(re.findall(r"test_model\.py::\S+", result.stdout.str()))
     assert "@" not in result.stdout.str()
-    cost = {"seconds": 0, "images": 0, "generator_calls": 0, "audit": None}  # an audit is drawn by what is reused
-    images = sum(r["images"] - r["audit"]["images"] for r in results)
+    cost = {"cost": None, "audit": None}  # an audit is drawn by what is reused
+    images = sum(r["cost"]["images"] - r["audit"]["images"] for r in results)
     return sorted(json.dumps(r | cost) for r in results), images
 
 
@@ -123,7 +123,7 @@ def test_scattered_tests_make_images_again(repository: Repository) -> None:
     images = []
     for flags in ((), ("-n", "2"), ("-n", "2", "--dist", "loadfile")):
         repository.check("--gentest-json", "results.json", *flags).assert_outcomes(passed=2)
-        images.append(sum(r["images"] for r in repository.document()["results"]))
+        images.append(sum(r["cost"]["images"] for r in repository.document()["results"]))
     assert images[0] == images[1] < images[2]
 
 
@@ -260,11 +260,11 @@ def test_marks_are_respected_and_failures_remembered(repository: Repository) -> 
     assert ran["test_a"] == ran["test_b"] != ran["test_c"]
     results = repository.document()["results"]
     again = repository.results()
-    assert {name.split()[0] for name, r in again.items() if r["replayed"]} == {"test_a", "test_c"}
+    assert {name.split()[0] for name, r in again.items() if r["search"]["replayed"]} == {"test_a", "test_c"}
     for one in results:
-        if one["counterexample"] is not None:
+        if one["search"]["counterexample"] is not None:
             (two,) = (r for r in repository.document()["results"] if r["test"] == one["test"])
-            assert two["counterexample"] == one["counterexample"]
+            assert two["search"]["counterexample"] == one["search"]["counterexample"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import gentest
 from gentest import settings
 from gentest.report import markdown, terminal, view
 from gentest.report.details import where
-from gentest.results.result import Document, Result, Session, Verdict
+from gentest.results.document import Document, Session
+from gentest.results.result import Result, Verdict
 from tests.helpers import zoo
 
 SPACE = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(5))

@@ -19,7 +19,8 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.probe import Probe, independent
 from gentest.report import markdown, terminal
-from gentest.results.result import Document, Result, Session, Verdict
+from gentest.results.document import Document, Session
+from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 from tests.helpers import zoo
 

@@ -6,13 +6,14 @@ import base64
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import images
-from gentest.results.result import Result, Verdict
+from gentest.results.result import Provenance, Result, Verdict
 from gentest.results.shown import Shown
 from tests.helpers.drawn import failed, strip
 
@@ -64,13 +65,13 @@ def test_without_a_counterexample_there_is_no_folder(tmp_path: Path) -> None:
 @given(st.text(), st.text(), st.text())
 def test_no_name_leaves_the_folder(test: str, property: str, checkpoint: str) -> None:
     """Whatever is called whatever, the folder has a plain name of limited length."""
-    name = images.folder_name(Result(test, property, Verdict.HOLDS, checkpoint=checkpoint))
+    name = images.folder_name(Result(test, property, Verdict.HOLDS, provenance=Provenance(checkpoint=checkpoint)))
     assert re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", name)
     assert not name.startswith(".")
 
 
-@pytest.mark.parametrize("changed", [{"test": "b"}, {"property": "p "}, {"checkpoint": "c"}])
-def test_each_property_has_a_folder_of_its_own(changed: dict[str, str]) -> None:
+@pytest.mark.parametrize("changed", [{"test": "b"}, {"property": "p "}, {"provenance": Provenance(checkpoint="c")}])
+def test_each_property_has_a_folder_of_its_own(changed: dict[str, Any]) -> None:
     """Names that look alike once they are plain are told apart."""
     one = Result("a", "p", Verdict.HOLDS)
     assert images.folder_name(one) != images.folder_name(replace(one, **changed))

@@ -19,7 +19,8 @@ import gentest
 from gentest.engine.pictures import ROOM, strip
 from gentest.report import page, view
 from gentest.results.comparison import Comparison, Gate, Standing, Terms
-from gentest.results.result import Document, Result, Verdict
+from gentest.results.document import Document
+from gentest.results.result import Cost, Result, Search, Verdict
 from gentest.results.shown import Shown
 from tests.helpers import drawn, zoo
 from tests.helpers.drawn import AT, every_kind, failed, many
@@ -245,7 +246,7 @@ def test_all_that_was_found_is_on_the_page() -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_page_of_nothing_is_a_page(n: int) -> None:
     """A run that checked nothing has a page that says so; one that drew nothing has its figures."""
-    results = (Result("t", "p", Verdict.NO_COUNTEREXAMPLE, examples=3),) * n
+    results = (Result("t", "p", Verdict.NO_COUNTEREXAMPLE, search=Search(3)),) * n
     text = page.page(Document(drawn.SESSION, results), at=AT)
     assert ("No property was checked." in text) == (n == 0)
     Read(text)
@@ -276,7 +277,7 @@ def test_a_notebook_shows_the_same_section(monkeypatch: pytest.MonkeyPatch) -> N
     assert Read(plain._repr_html_() or "").all("img") == []
     monkeypatch.setitem(sys.modules, "IPython", sys)
     result = property.check(zoo.generator(zoo.fold), settings=quick)
-    assert replace(result, seconds=0.0) == replace(plain, seconds=0.0)
+    assert replace(result, cost=Cost()) == replace(plain, cost=Cost())
     html = result._repr_html_()
     assert html is not None
     read = Read(html)

@@ -14,9 +14,21 @@ from gentest.report.layout import Line
 from gentest.report.numbers import interval, odds, percent, threshold
 from gentest.report.table import table
 from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
+from gentest.results.document import Document
 from gentest.results.outcome import Outcome
-from gentest.results.result import Counterexample, Distribution, Document, Margins, Radius, Rate, Result, Verdict
+from gentest.results.result import (
+    Counterexample,
+    Distribution,
+    Margins,
+    Provenance,
+    Radius,
+    Rate,
+    Result,
+    Search,
+    Verdict,
+)
 from tests.helpers import handmade
+from tests.helpers.drawn import NEEDED
 from tests.helpers.handmade import outcomes, result
 
 # numbers
@@ -89,7 +101,7 @@ def test_an_interval_without_probes_is_shown() -> None:
 
 # a rate
 
-RATE = Rate(Verdict.HOLDS, 0.999, 0.0004, 0.99, 4000, 4000, 4096, 0.998, 1.0, 4.7, -3.2)
+RATE = Rate(Verdict.HOLDS, 0.999, 0.0004, 0.99, 4000, 4000, 4096, 0.998, 1.0, 4.7, -3.2, *NEEDED)
 
 
 def test_a_rate_says_both_thresholds() -> None:
@@ -112,17 +124,6 @@ def test_an_undecided_rate_says_the_evidence_that_decides() -> None:
     assert "347 : 1 for fewer than 99.9 %, needs 1,000 : 1 (10 rates); budget 4096 probes" in rates.rate(among)
     alone = replace(among, claims=1, needed_violated=math.log(100.0))
     assert "needs 100 : 1; budget" in rates.rate(alone)
-
-
-def test_a_rate_of_an_earlier_result_is_read() -> None:
-    """Its JSON has no thresholds."""
-    whole = Result("t", "p", Verdict.UNDECIDED, rate=replace(RATE, verdict=Verdict.UNDECIDED)).to_json()
-    for name in ("claims", "needed_holds", "needed_violated"):
-        del whole["rate"][name]
-    rate = Result.from_json(whole).rate
-    assert rate is not None
-    assert (rate.claims, rate.needed_holds, rate.needed_violated) == (1, None, None)
-    assert "needs 100 : 1" in rates.rate(rate)
 
 
 def test_what_nothing_certifies_is_not_called_held() -> None:
@@ -151,6 +152,8 @@ GATE = Gate(
     needed=math.log(300),
     low=-0.01,
     high=0.03,
+    needed_held=math.log(100),
+    each_end=0.99,
 )
 WORSE = replace(GATE, standing=Standing.REGRESSED, log_regressed=math.log(340), probes=256, baseline_passes=256)
 
@@ -170,7 +173,7 @@ def test_each_property_is_said_once() -> None:
         "gate       verdict            test    property  probes  rate before -> now     time",
         "regressed  no counterexample  test_1  p            256  100 % -> 62.5 %       0.0 s",
         "    100 % -> 62.5 % of 256 probes (all there are), 0 lost and 2 won (discordance 0.7 %, difference",
-        "      within [-1 %, 3 %]); evidence 340 : 1 that it is worse, needs 300 : 1",
+        "      within [-1 %, 3 %], each end 99 %); evidence 340 : 1 that it is worse, needs 300 : 1",
         "held       no counterexample  test_0  p            160  98.7 % -> 100 %       0.0 s",
     ]
     assert comparison.lines(compared(GATE, WORSE)) == [
@@ -218,9 +221,8 @@ def test_what_drifted_and_what_is_missing_is_shown() -> None:
 def checked(checkpoint: str, test: str, violations: int, median: float = 0.1, verdict: Verdict | None = None) -> Result:
     """A property of which so many of 100 probes violate."""
     verdict = verdict or (Verdict.VIOLATED if violations else Verdict.NO_COUNTEREXAMPLE)
-    return Result(
-        test, "p", verdict, examples=100, violations=violations, margin=Margins(-1.0, median), checkpoint=checkpoint
-    )
+    search, provenance = Search(100, violations, Margins(-1.0, median)), Provenance(checkpoint=checkpoint)
+    return Result(test, "p", verdict, search=search, provenance=provenance)
 
 
 def test_a_single_checkpoint_is_not_ranked() -> None:
@@ -274,7 +276,7 @@ def test_errors_and_what_is_not_checked_rank_last() -> None:
 
 def test_a_rate_ranks_by_independent_probes() -> None:
     """Where there is a rate, its probes count, and those of the search do not."""
-    rate = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 95, 100, 4096, 0.9, 1.0, 5.0, 0.0)
+    rate = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 95, 100, 4096, 0.9, 1.0, 5.0, 0.0, *NEEDED)
     one = replace(checked("one", "t", 50, verdict=Verdict.HOLDS), rate=rate)
     two = replace(checked("two", "t", 1, verdict=Verdict.HOLDS), rate=replace(rate, passes=94))
     assert [ranking.share(r) for r in (one, two)] == [0.95, 0.94]
@@ -289,7 +291,7 @@ NAMES = st.text(st.sampled_from("ab |`<>&\\*_[]()#~!\n\r\t\x0b\x85\u2028-+"), ma
 @given(NAMES, NAMES, NAMES)
 def test_names_stay_in_their_cells(test: str, property: str, checkpoint: str) -> None:
     """Whatever a test, a property or a checkpoint is called, the table has a row for each with as many cells."""
-    good = replace(result(outcomes(64), property=property), test=test, checkpoint=checkpoint)
+    good = replace(result(outcomes(64), property=property), test=test, provenance=Provenance(checkpoint=checkpoint))
     one = Compared(test, property, checkpoint, WORSE)
     found = Comparison("b", "by ann", Terms(), (one, replace(one, gate=Gate(Standing.UNDECIDED, test))), (), ())
     out = markdown.page(Document(handmade.SESSION, (good,), found))
@@ -303,7 +305,7 @@ def test_names_stay_in_their_cells(test: str, property: str, checkpoint: str) ->
 def test_a_page_says_how_to_replay_what_failed() -> None:
     """Each violation is folded, with its replay, in a fence from which nothing breaks out."""
     found = Counterexample({}, -1.0, {}, (), (), 0, 1, None, "p:1f```<b>\n# x")
-    bad = replace(checked("", "a<b>&\n\n```t", 3), counterexample=found, worst=found)
+    bad = replace(checked("", "a<b>&\n\n```t", 3), search=Search(100, 3, counterexample=found, worst=found))
     lines = markdown.page(Document(handmade.SESSION, (bad,))).splitlines()
     at = lines.index("<details><summary>❌ a&lt;b&gt;&amp; ```t: p</summary>")
     assert lines[at + 1 : at + 3] == ["", "````text"]
@@ -320,7 +322,23 @@ def test_a_page_says_how_to_replay_what_failed() -> None:
 
 def test_a_page_says_all_that_was_decided_of_what_failed() -> None:
     """Of several rates each has its line, of a radius how far it holds, of a distribution how far apart; errors too."""
-    arm = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2, arm="label=0")
+    arm = Rate(
+        Verdict.HOLDS,
+        0.9,
+        0.04,
+        0.99,
+        80,
+        80,
+        4096,
+        0.93,
+        1.0,
+        4.7,
+        -3.2,
+        math.log(100),
+        math.log(100),
+        0.99,
+        arm="label=0",
+    )
     worse = replace(arm, verdict=Verdict.VIOLATED, passes=8, arm="label=3")
     rated = Result("t", "between(a)", Verdict.VIOLATED, rate=replace(worse, arms=(arm, worse), overall=0.55))
     within = Result("t", "holds_within(b)", Verdict.VIOLATED, rate=worse, radius=Radius(2.0, 0.5, 256, None))

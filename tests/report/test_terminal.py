@@ -15,10 +15,11 @@ from gentest.report.layout import cells, columns, padded, shortened, wrapped
 from gentest.report.table import table
 from gentest.results.comparison import Gate, Standing
 from gentest.results.outcome import Outcome
-from gentest.results.result import Attack, Counterexample, Distribution, Margins, Rate, Result, Verdict
+from gentest.results.result import Attack, Cost, Counterexample, Distribution, Margins, Rate, Result, Search, Verdict
+from tests.helpers.drawn import NEEDED
 
 NAMES = st.text(st.sampled_from("ab 笑[](),=…\n\t'"), min_size=1, max_size=150)
-RATE = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 4000, 4096, 4096, 0.93, 1.0, 4.7, -3.2)
+RATE = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 4000, 4096, 4096, 0.93, 1.0, 4.7, -3.2, *NEEDED)
 FOUND = Counterexample(
     {"choices": [3]}, -0.25, {"a clip of a smile": tuple(i % 7 / 7 for i in range(200))}, (0.0, 0.5), ("1", "7"), 9, 9,
     0.5, "p:1f",
@@ -28,10 +29,20 @@ GATE = Gate(Standing.REGRESSED, baseline_passes=90, candidate_passes=7, losses=8
 
 def results(test: str, property: str) -> list[Result]:
     """One of each kind, all of that name."""
-    plain = Result(test, property, Verdict.NO_COUNTEREXAMPLE, examples=300, margin=Margins(-1e-9, 0.1), seconds=1234.5)
+    plain = Result(
+        test,
+        property,
+        Verdict.NO_COUNTEREXAMPLE,
+        search=Search(300, margin=Margins(-1e-9, 0.1)),
+        cost=Cost(seconds=1234.5),
+    )
     far = Distribution("images", 0.123456, 0.5, 0.25, 0.01, 512, 512)
     arms = tuple(replace(RATE, arm=f"label={i}") for i in range(12))
-    bad = replace(plain, verdict=Verdict.VIOLATED, violations=7, counterexample=FOUND, worst=FOUND)
+    bad = replace(
+        plain,
+        verdict=Verdict.VIOLATED,
+        search=replace(plain.search, violations=7, counterexample=FOUND, worst=FOUND),
+    )
     return [
         plain,
         bad,
@@ -99,7 +110,7 @@ def test_scores_are_drawn_within_the_width() -> None:
     (line,) = [line for line in block.splitlines() if "▁" in line]
     assert sum(c in "▁▂▃▄▅▆▇█" for c in line) == 48
     many = replace(FOUND, scores={f"class {i}": (float(i),) for i in range(1000)})
-    block = terminal.failure(replace(results("t", "p")[1], counterexample=many, worst=many), "")
+    block = terminal.failure(replace(results("t", "p")[1], search=Search(counterexample=many, worst=many)), "")
     assert "class 999" in block
     assert "… and 988 smaller ones" in block
     assert len(block.splitlines()) < 20
@@ -140,7 +151,9 @@ def test_a_file_is_named_where_there_are_several() -> None:
 def test_columns_give_way_in_a_narrow_terminal() -> None:
     """The bounds of a rate go first, then the time, then the probes; verdict and figure stay."""
     found = results("a.py::test_every_latent_has_a_garment_of_its_own", "between(brightness(), tolerance=0.05)")[:3]
-    found = [replace(r, seconds=12.3, rate=r.rate and replace(r.rate, passes=400, probes=409)) for r in found]
+    found = [
+        replace(r, cost=Cost(seconds=12.3), rate=r.rate and replace(r.rate, passes=400, probes=409)) for r in found
+    ]
     heads = [table(found, width=width)[0].text.split() for width in (100, 80, 60)]
     assert heads[0] == ["verdict", "test", "property", "probes", "margin", "or", "rate", "time"]
     assert heads[-1] == ["verdict", "test", "property", "margin", "or", "rate"]

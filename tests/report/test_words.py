@@ -22,7 +22,8 @@ import pytest
 from gentest.gate.baseline import Baseline
 from gentest.report import certainty, comparison, figures, markdown, numbers, rates
 from gentest.results.comparison import Standing
-from gentest.results.result import Document, Rate, Result, Verdict
+from gentest.results.document import Document
+from gentest.results.result import Rate, Result, Verdict
 from tests.helpers.reading import flat, number, text_of
 
 CONFTEST = """

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gentest.results.comparison import Gate
+from gentest.results.document import Document
 from gentest.results.outcome import Outcome, Standing, Verdict
-from gentest.results.result import Document, Result
+from gentest.results.result import Result
 from tests.helpers.handmade import SESSION
 
 PASSED, FAILED, UNDECIDED, ERROR = Outcome.PASSED, Outcome.FAILED, Outcome.UNDECIDED, Outcome.ERROR

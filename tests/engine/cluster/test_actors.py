@@ -34,6 +34,7 @@ from gentest.errors import InvalidArgument
 from gentest.probes.families import points
 from gentest.probes.probe import independent
 from gentest.properties.definition import Definition, Evidence
+from gentest.results.result import Cost, Rounding
 from gentest.results.settings import Values
 from tests.helpers import zoo
 
@@ -93,7 +94,7 @@ def told(result: gentest.Result) -> dict[str, Any]:
 
     Each process measures by itself how near to zero a probe is decided alone.
     """
-    said = asdict(replace(result, seconds=0.0, images=0, generator_calls=0, decided_alone=0, audit=None))
+    said = asdict(replace(result, cost=Cost(), rounding=Rounding(), audit=None))
     margin = said.pop("margin")
     return said | {name: pytest.approx(value, abs=1e-6) for name, value in (margin or {}).items()}
 
@@ -252,7 +253,7 @@ class TestLostActors:
 
     def of(self, result: gentest.Result) -> dict[str, Any]:
         """What a result says, less the fingerprint, which is of another function."""
-        return told(result) | {"generator": self.expected()["generator"]}
+        return told(result) | {"provenance": self.expected()["provenance"]}
 
     def test_one_is_replaced(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """Another actor answers for what was asked of one that was killed, and a new one takes its place."""
@@ -479,7 +480,7 @@ def test_what_a_test_file_defines_reaches_the_actors(
     outcome = pytester.runpytest_subprocess(*flags, "--gentest-ray=local")
     outcome.assert_outcomes(passed=1)
     (result,) = json.loads(Path("results.json").read_text(encoding="utf-8"))["results"]
-    assert (result["verdict"], result["examples"], result["message"]) == ("no_counterexample", 40, "")
+    assert (result["verdict"], result["search"]["examples"], result["message"]) == ("no_counterexample", 40, "")
     refused = pytester.runpytest_inprocess("--gentest", "--gentest-ray=local", "-n2")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines("*gentest: ray='local' would start a cluster in each of pytest-xdist's workers*")

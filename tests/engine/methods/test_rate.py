@@ -12,6 +12,7 @@ from torch import Tensor
 
 import gentest
 from gentest import Result, Verdict, settings
+from gentest.results.result import Cost
 from tests.helpers import zoo
 
 level = gentest.brightness()
@@ -43,7 +44,7 @@ between = gentest.between(level, tolerance=0.02)
 
 def same(result: Result) -> Result:
     """A result without what may differ between runs: time, and how many images a batch size takes."""
-    return replace(result, seconds=0.0, images=0, generator_calls=0)
+    return replace(result, cost=Cost())
 
 
 def test_each_prior_has_its_own_rate() -> None:
