@@ -17,7 +17,7 @@ from gentest.attributes.attribute import (
     score,
 )
 from gentest.attributes.clip import clip, clip_classes, clip_embedding
-from gentest.attributes.distances import Distance, apart, distance, lpips
+from gentest.attributes.distances import Distance, distance, distances_between, lpips
 from gentest.attributes.pixels import brightness, colorfulness, contrast, pixels, saturation, sharpness
 from gentest.attributes.prompts import PromptCache
 
@@ -29,7 +29,6 @@ __all__ = [
     "PromptCache",
     "Readout",
     "Setup",
-    "apart",
     "bind",
     "brightness",
     "clip",
@@ -39,6 +38,7 @@ __all__ = [
     "contrast",
     "describe",
     "distance",
+    "distances_between",
     "embed",
     "lpips",
     "pixels",

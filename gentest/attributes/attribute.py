@@ -1,8 +1,9 @@
-"""What is measured on outputs: an attribute is a score for each image, a feature an embedding for each image.
+"""Attributes and features: an attribute is a score for each image, a feature an embedding for each image.
 
-Any callable will do. Two protocols let one do more: a `Readout` is read out of a feature that it shares with others,
-so that the feature is computed once for all of them, and a `Bindable` waits for what only the session knows (the
-device, which CLIP, which cached prompts)."""
+Any callable will do. Two protocols allow more. A `Readout` is read out of a feature that it shares with others, so that
+the feature is computed once for all of them. A `Bindable` waits for what only the session knows: the device, the CLIP,
+the cached prompts.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Attribute(Protocol):
     """A score for each image: float images [B, C, H, W] in [0, 1] to scores [B], in the attribute's own units.
 
-    Of a generator of no images (`images=False`) it is given outputs [B, ...] instead, as features and distances are.
+    With `images=False` it gets the generator's outputs [B, ...] instead, as features and distances do.
     """
 
     def __call__(self, images: Tensor, /) -> Tensor: ...
@@ -42,15 +43,15 @@ class Feature(Protocol):
 class Readout(Protocol):
     """An attribute that is read out of a feature: `attribute(images)` is `attribute.read(attribute.feature(images))`.
 
-    Attributes whose features compare equal share one embedding of each image. A feature may be read out of another in
-    the same way: its `read` then gives rows [B, K].
+    Attributes with equal features share one embedding of each image. A feature may be read out of another feature in
+    the same way; its `read` then gives rows [B, K].
     """
 
     @property
     def feature(self) -> Feature: ...
 
     def read(self, embedding: Tensor, /) -> Tensor:
-        """Scores [B] of the feature's rows [B, D]."""
+        """Scores [B] from the feature's rows [B, D]."""
         ...
 
     def __call__(self, images: Tensor, /) -> Tensor: ...
@@ -58,22 +59,22 @@ class Readout(Protocol):
 
 @runtime_checkable
 class Lowerable(Protocol):
-    """A bound feature, of rows [B, D], that can be had in a lower precision, to screen with."""
+    """A bound feature with rows [B, D] that also exists in a lower precision, for screening."""
 
     def lowered(self, precision: Precision, /) -> Feature:
-        """The same feature in that precision; those of equal features are equal."""
+        """The same feature in that precision. Equal features give equal ones."""
         ...
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What only the session knows, and an attribute may need before it can run."""
+    """The session's facts that an attribute may need before it can run."""
 
     device: torch.device
     clip: str | None = None
     """The session's CLIP, as `MODEL:PRETRAINED`, `local-dir:DIR` or `hf-hub:ORG/REPO`."""
     prompts: PromptCache | None = None
-    """Stored text embeddings, instead of CLIP's text tower."""
+    """Stored text embeddings, which replace CLIP's text tower."""
 
 
 @runtime_checkable
@@ -83,31 +84,35 @@ class Bindable(Protocol):
     def bind(self, setup: Setup, /) -> object: ...
 
 
-def bind(thing: object, setup: Setup) -> object:
-    """The attribute, feature or distance, ready to run: what its `bind` gives, or itself where it has none."""
-    return thing.bind(setup) if isinstance(thing, Bindable) else thing
+class Named:
+    """An attribute, feature or distance whose repr is the code that makes it; reports show that."""
 
 
-def describe(thing: object) -> str:
-    """A short name for a person: our own values as they are written, functions and classes by name.
+def bind(attribute: object, setup: Setup) -> object:
+    """The attribute, feature or distance, ready to run: the result of its `bind`, or itself if it has none."""
+    return attribute.bind(setup) if isinstance(attribute, Bindable) else attribute
+
+
+def describe(attribute: object) -> str:
+    """The name of an attribute, feature or distance in reports: gentest's own as code, anything else by its name.
 
     >>> from gentest.attributes import brightness
     >>> describe(brightness()), describe(torch.sigmoid), describe(torch.nn.Identity())
     ('brightness()', 'sigmoid', 'Identity')
     """
-    if isinstance(thing, partial):
-        return describe(thing.func)
-    if type(thing).__module__.startswith("gentest."):
-        return repr(thing)
-    if isinstance(thing, (FunctionType, MethodType)):
-        return thing.__qualname__.replace("<locals>.", "")
-    return str(getattr(thing, "__name__", type(thing).__qualname__))
+    if isinstance(attribute, partial):
+        return describe(attribute.func)
+    if isinstance(attribute, Named):
+        return repr(attribute)
+    if isinstance(attribute, (FunctionType, MethodType)):
+        return attribute.__qualname__.replace("<locals>.", "")
+    return str(getattr(attribute, "__name__", type(attribute).__qualname__))
 
 
-def fingerprint(thing: object) -> str:
-    """Which model a bound attribute or feature asks, as 16 hexadecimal digits; empty for one that asks none."""
-    found = getattr(getattr(thing, "feature", thing), "fingerprint", "")
-    return found if isinstance(found, str) else ""
+def fingerprint(attribute: object) -> str:
+    """The model behind a bound attribute or feature, as 16 hexadecimal digits; empty if there is none."""
+    digits = getattr(getattr(attribute, "feature", attribute), "fingerprint", "")
+    return digits if isinstance(digits, str) else ""
 
 
 def weights_fingerprint(module: nn.Module) -> str:
@@ -120,66 +125,66 @@ def weights_fingerprint(module: nn.Module) -> str:
 
 
 def check_images(images: Tensor, channels: tuple[int, ...] | None = (1, 3)) -> Tensor:
-    """The images as float32, checked: a float tensor [B, C, H, W] with so many channels, or any number (None)."""
+    """The images [B, C, H, W] as float32. Raises `InvalidArgument` for another type or shape.
+
+    `channels` are the numbers of channels that are allowed; None allows any.
+    """
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
         got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise InvalidArgument(f"Expected float images [B, C, H, W] in [0, 1] but got {got}")
     if channels is not None and images.shape[1] not in channels:
-        wanted = " or ".join(map(str, channels))
-        way_out = (
-            "return x[:, :3] for RGB of RGBA, or" if images.shape[1] == 4 else "return the channels that are meant, or"
-        )
+        remedy = "return x[:, :3] for RGB of RGBA" if images.shape[1] == 4 else "return the channels that are meant"
         raise InvalidArgument(
-            f"Expected images of {wanted} channels but got shape {tuple(images.shape)}: "
-            f"{way_out} measure with a callable of your own on [B, C, H, W]"
+            f"Expected images of {' or '.join(map(str, channels))} channels but got shape {tuple(images.shape)}: "
+            f"{remedy}, or measure with a callable of your own on [B, C, H, W]"
         )
     return images.float()
 
 
 def score(attribute: Attribute, images: Tensor) -> Tensor:
-    """Scores [B], float32, of images [B, C, H, W]; gradients flow. Whether they are finite is not asked here.
+    """Scores [B], float32, of images [B, C, H, W]. Gradients flow; scores may still be non-finite.
 
-    Raises `AttributeFailed`, which names the attribute and the shapes, where it raised or gave anything but [B].
+    Raises `AttributeFailed`, which names the attribute and the shapes, if it raises or returns anything but [B].
 
     >>> score(lambda images: images.amax((1, 2, 3)), torch.ones(2, 3, 4, 4))
     tensor([1., 1.])
     """
-    return check_scores(attribute, called(attribute, images), len(images), f"images {tuple(images.shape)}")
+    return check_scores(attribute, evaluate(attribute, images), len(images), f"images {tuple(images.shape)}")
 
 
 def embed(feature: Feature, images: Tensor) -> Tensor:
-    """Rows [B, D], float32, of images [B, C, H, W]; a feature of more dimensions is flattened. Gradients flow.
+    """Rows [B, D], float32, of images [B, C, H, W]; features of more dimensions are flattened. Gradients flow.
 
-    Raises `AttributeFailed`, which names the feature and the shapes, where it raised or gave anything but B rows.
+    Raises `AttributeFailed`, which names the feature and the shapes, if it raises or returns anything but B rows.
 
     >>> embed(lambda images: images[:, :, ::2, ::2], torch.ones(2, 3, 4, 4)).shape
     torch.Size([2, 12])
     """
-    rows = _numbers(feature, called(feature, images), images.device)
+    rows = as_numbers(feature, evaluate(feature, images), images.device)
     return _check_rows(feature, rows, len(images), f"images {tuple(images.shape)}")
 
 
 def read(attribute: Readout, embedding: Tensor) -> Tensor:
-    """Scores [B], float32, read out of rows [B, D] of the attribute's feature; checked as `score` checks."""
+    """Scores [B], float32, of rows [B, D] of the attribute's feature. Raises as `score` does."""
     result, given = _read(attribute, embedding)
     return check_scores(attribute, result, len(embedding), given)
 
 
 def read_rows(feature: Readout, embedding: Tensor) -> Tensor:
-    """Rows [B, K], float32, of a feature that is read out of rows [B, D] of another; checked as `embed` checks."""
+    """Rows [B, K], float32, of a feature that is read out of rows [B, D] of another. Raises as `embed` does."""
     result, given = _read(feature, embedding)
-    return _check_rows(feature, _numbers(feature, result, embedding.device), len(embedding), given)
+    return _check_rows(feature, as_numbers(feature, result, embedding.device), len(embedding), given)
 
 
-def _read(thing: Readout, embedding: Tensor) -> tuple[object, str]:
-    """What a readout gives, and of what."""
-    given = f"rows {tuple(embedding.shape)} of {describe(thing.feature)}"
+def _read(readout: Readout, embedding: Tensor) -> tuple[object, str]:
+    """The unchecked result of a readout, and a description of its input."""
+    given = f"rows {tuple(embedding.shape)} of {describe(readout.feature)}"
     try:
-        return thing.read(embedding), given
+        return readout.read(embedding), given
     except Exception as error:
-        if out_of_memory(error):  # whoever asked may ask for fewer at once
+        if out_of_memory(error):  # the caller may retry with fewer images
             raise
-        raise failed(thing, given, error) from error
+        raise call_failed(readout, given, error) from error
 
 
 def _check_rows(feature: object, rows: Tensor, n_images: int, given: str) -> Tensor:
@@ -192,8 +197,9 @@ def _check_rows(feature: object, rows: Tensor, n_images: int, given: str) -> Ten
 
 
 def check_scores(attribute: object, result: object, n_images: int, given: str) -> Tensor:
-    """What an attribute returned, as float32 scores [n_images] on its device; `given` says for what it was called."""
-    scores = _numbers(attribute, result, None)
+    """An attribute's result as float32 scores [n_images], on its own device. `given` describes the input, for
+    errors."""
+    scores = as_numbers(attribute, result, None)
     if scores.shape != (n_images,):
         raise AttributeFailed(
             f"attribute {describe(attribute)} gave shape {tuple(scores.shape)} for {given}; "
@@ -202,45 +208,31 @@ def check_scores(attribute: object, result: object, n_images: int, given: str) -
     return scores
 
 
-NEGATIVE = 1e-5
-"""How far below 0 rounding may take the distance of equal images."""
-
-
-def check_pairs(distance: object, result: object, n_pairs: int, given: str) -> Tensor:
-    """What a distance returned, as float32 distances [n_pairs] >= 0; `given` says for what it was called."""
-    distances = _numbers(distance, result, None)
-    if distances.ndim == 0 or len(distances) != n_pairs or distances.numel() != n_pairs:
-        raise AttributeFailed(
-            f"{describe(distance)} gave shape {tuple(distances.shape)} for {given}; "
-            f"expected one distance for each pair of images: ({n_pairs},)"
-        )
-    if bool((distances < -NEGATIVE).any()):
-        raise AttributeFailed(
-            f"{describe(distance)} gave {distances.min().item():.4g} for {given}; expected distances >= 0"
-        )
-    return distances.reshape(n_pairs).clamp(min=0.0)
-
-
-def called(thing: Attribute, images: Tensor) -> object:
-    """What an attribute or feature gives for images, of any type. Raises `AttributeFailed` where it raised."""
+def evaluate(attribute: Attribute, images: Tensor) -> object:
+    """The unchecked result of an attribute or feature for images. Raises `AttributeFailed` if it raises."""
     try:
-        return thing(images)
+        return attribute(images)
     except Exception as error:
-        if out_of_memory(error):  # whoever asked may ask for fewer at once
+        if out_of_memory(error):  # the caller may retry with fewer images
             raise
-        raise failed(thing, f"images {tuple(images.shape)} {images.dtype} on {images.device}", error) from error
+        given = f"images {tuple(images.shape)} {images.dtype} on {images.device}"
+        raise call_failed(attribute, given, error) from error
 
 
-def failed(thing: object, given: str, error: Exception) -> AttributeFailed:
-    """The error of an attribute, feature or distance that raised; `given` says for what it was called."""
-    return AttributeFailed(f"{describe(thing)} raised {type(error).__name__} for {given}: {error}")
+def call_failed(attribute: object, given: str, error: Exception) -> AttributeFailed:
+    """The error for an attribute, feature or distance that raised. `given` describes the input."""
+    return AttributeFailed(f"{describe(attribute)} raised {type(error).__name__} for {given}: {error}")
 
 
-def _numbers(thing: object, result: object, device: torch.device | None) -> Tensor:
+def as_numbers(attribute: object, result: object, device: torch.device | None) -> Tensor:
+    """The result as a float32 tensor; NumPy arrays move to `device`. Raises `AttributeFailed` for anything but real
+    numbers."""
     if isinstance(result, np.ndarray) and result.dtype.kind in "fiu":
         result = torch.as_tensor(result, device=device)
     if not isinstance(result, Tensor):
-        raise AttributeFailed(f"{describe(thing)} gave a {type(result).__name__}; expected a tensor of numbers")
+        raise AttributeFailed(f"{describe(attribute)} gave a {type(result).__name__}; expected a tensor of numbers")
     if result.dtype == torch.bool or result.is_complex():
-        raise AttributeFailed(f"{describe(thing)} gave {result.dtype}; expected floats (or integers): call .float()")
+        raise AttributeFailed(
+            f"{describe(attribute)} gave {result.dtype}; expected floats (or integers): call .float()"
+        )
     return result.float()

@@ -1,8 +1,9 @@
-"""A perceptual distance is of two images, not of one: how far apart a person, or a network, would say they are.
+"""Perceptual distances: a number for two images that says how different they look.
 
-LPIPS is the one that papers use: Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual
-metric", arXiv:1801.03924. It is a *squared* distance: a weighted sum of squared differences of activations. The library
-`lpips` of its authors computes it."""
+LPIPS is the one in papers: Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric",
+arXiv:1801.03924. It is a *squared* distance, a weighted sum of squared differences of activations. Its authors' library
+`lpips` computes it.
+"""
 
 from __future__ import annotations
 
@@ -28,28 +29,40 @@ from torch.nn import functional as F
 from gentest._support.arguments import is_whole
 from gentest._support.files import tensors_only
 from gentest._support.printable import error_summary
-from gentest.attributes.attribute import Setup, check_images, check_pairs, describe, failed, weights_fingerprint
+from gentest.attributes.attribute import (
+    Named,
+    Setup,
+    as_numbers,
+    call_failed,
+    check_images,
+    describe,
+    weights_fingerprint,
+)
 from gentest.errors import AttributeFailed, InvalidArgument, out_of_memory
 
 
 class Distance(ABC):
-    """A distance of two images: float images [B, C, H, W] in [0, 1], twice, to distances [B] >= 0."""
+    """A distance of two images: two batches of float images [B, C, H, W] in [0, 1] to distances [B] >= 0."""
 
     @abstractmethod
     def __call__(self, first: Tensor, second: Tensor, /) -> Tensor: ...
 
 
 NO_SPREAD = "a number, since a distance of two images has no standard deviation under the prior"
-"""What a tolerance in a distance is to be."""
+"""The tolerance that a distance needs, for errors about `sd(...)`."""
+
+ROUNDING = 1e-5
+"""Rounding may take the distance of equal images this far below 0."""
 
 
-def apart(distance: Distance, first: Tensor, second: Tensor) -> Tensor:
-    """Distances [B], float32, of images first and second [B, C, H, W]. Whether they are finite is not asked here.
+def distances_between(distance: Distance, first: Tensor, second: Tensor) -> Tensor:
+    """Distances [B], float32, of images first and second [B, C, H, W]. They may still be non-finite.
 
-    Raises `AttributeFailed`, which names the distance and the shapes, where it raised or gave anything but B numbers
-    >= 0 (which rounding may take 1e-5 below it). [B, 1, 1, 1], as `lpips` gives it, will do.
+    Raises `AttributeFailed`, which names the distance and the shapes, if the distance raises or returns anything but B
+    numbers >= -1e-5 (less than 0 counts as 0). [B, 1, 1, 1], as from `lpips`, is accepted.
 
-    >>> apart(distance(lambda x, y: (x - y).abs().amax((1, 2, 3))), torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4))
+    >>> largest = distance(lambda x, y: (x - y).abs().amax((1, 2, 3)))
+    >>> distances_between(largest, torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4))
     tensor([1., 1.])
     """
     given = f"images {tuple(first.shape)} and {tuple(second.shape)}"
@@ -58,26 +71,36 @@ def apart(distance: Distance, first: Tensor, second: Tensor) -> Tensor:
     except Exception as error:
         if out_of_memory(error):
             raise
-        raise failed(distance, given, error) from error
-    return check_pairs(distance, result, len(first), given)
+        raise call_failed(distance, given, error) from error
+    distances, n = as_numbers(distance, result, None), len(first)
+    if distances.ndim == 0 or len(distances) != n or distances.numel() != n:
+        raise AttributeFailed(
+            f"{describe(distance)} gave shape {tuple(distances.shape)} for {given}; "
+            f"expected one distance for each pair of images: ({n},)"
+        )
+    if bool((distances < -ROUNDING).any()):
+        raise AttributeFailed(
+            f"{describe(distance)} gave {distances.min().item():.4g} for {given}; expected distances >= 0"
+        )
+    return distances.reshape(n).clamp(min=0.0)
 
 
 @dataclass(frozen=True, repr=False)
-class FunctionDistance(Distance):
-    """Any function of two batches of images as a distance, as a value: see `distance`."""
+class FunctionDistance(Distance, Named):
+    """The value of `distance`: a function of two batches of images."""
 
     function: Callable[..., Any]
     name: str | None = None
 
     def bind(self, setup: Setup) -> FunctionDistance:
-        """With a module that the function is, or is bound to, on the session's device."""
+        """The same distance, its module (if it has one) moved to the session's device."""
         if (module := self._module) is not None:
             module.to(setup.device)
         return self
 
     @property
     def fingerprint(self) -> str:
-        """That of the module's weights; empty where the function is none."""
+        """The fingerprint of the module's weights; empty for a plain function."""
         return "" if self._module is None else weights_fingerprint(self._module)
 
     @property
@@ -88,8 +111,8 @@ class FunctionDistance(Distance):
         return function if isinstance(function, nn.Module) else None
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        from_zero_to_one = {"normalize": True} if _takes_normalize(self.function) else {}
-        result: Tensor = self.function(first, second, **from_zero_to_one)
+        scale = {"normalize": True} if _takes_normalize(self.function) else {}
+        result: Tensor = self.function(first, second, **scale)
         return result
 
     def __repr__(self) -> str:
@@ -97,12 +120,12 @@ class FunctionDistance(Distance):
 
 
 def distance(function: Callable[..., Any], *, name: str | None = None) -> FunctionDistance:
-    """Any callable on two batches of images [B, C, H, W] in [0, 1] that gives distances [B] >= 0, as a `Distance`.
+    """A `Distance` from any callable on two batches of images [B, C, H, W] in [0, 1] that returns distances [B] >= 0.
 
-    `name` is what reports call it. A module is put in eval mode and on the session's device. What the libraries `lpips`
-    and `torchmetrics` have with a parameter `normalize` is called with `normalize=True`, without which it takes images
-    in [-1, 1]; anything else is given [0, 1] as it is. What averages over the batch must be told not to
-    (`reduction="none"`).
+    Reports call it `name`. A module is put in eval mode and on the session's device. Distances of the libraries `lpips`
+    and `torchmetrics` that have a parameter `normalize` expect images in [-1, 1] by default; gentest calls them with
+    `normalize=True`, so that they take [0, 1] as all others do. A distance that averages over the batch must be told
+    not to (`reduction="none"`). Raises `InvalidArgument` for anything but a callable that is not a distance yet.
 
     >>> rms = distance(lambda x, y: (x - y).square().mean((1, 2, 3)).sqrt(), name="rms")
     >>> rms(torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)), rms
@@ -112,36 +135,36 @@ def distance(function: Callable[..., Any], *, name: str | None = None) -> Functi
         hint = "make an instance of it first" if isinstance(function, type) else ""
         raise InvalidArgument.expected("a callable on two batches of images", "function", function, hint=hint)
     if isinstance(function, Distance):
-        raise InvalidArgument.expected("a callable that is no distance yet", "function", function)
+        raise InvalidArgument.expected("a callable that is not a distance yet", "function", function)
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise InvalidArgument.expected("a text", "name", name)
-    made = FunctionDistance(function, name)
-    if (module := made._module) is not None:
+    value = FunctionDistance(function, name)
+    if (module := value._module) is not None:
         module.eval()
-    return made
+    return value
 
 
-TAKES_MINUS_ONE_TO_ONE = ("lpips", "torchmetrics")
-"""Libraries whose functions have a `normalize=False` that asks for images in [-1, 1]."""
+MINUS_ONE_TO_ONE = ("lpips", "torchmetrics")
+"""The libraries with distances that take images in [-1, 1] unless called with `normalize=True`."""
 
 
 def _takes_normalize(function: object) -> bool:
     library = (getattr(function, "__module__", None) or "").partition(".")[0]
-    if library not in TAKES_MINUS_ONE_TO_ONE or isinstance(function, partial):
+    if library not in MINUS_ONE_TO_ONE or isinstance(function, partial):
         return False
-    called = function.forward if isinstance(function, nn.Module) else function
-    return callable(called) and "normalize" in inspect.signature(called).parameters
+    call = function.forward if isinstance(function, nn.Module) else function
+    return callable(call) and "normalize" in inspect.signature(call).parameters
 
 
 Net: TypeAlias = Literal["alex", "vgg", "squeeze"]
 
 
 class Backbone(NamedTuple):
-    """What LPIPS looks through: torchvision's model and its weights, and the fewest pixels a side that it takes."""
+    """A network of LPIPS: torchvision's names for the model and its weights, and the smallest image side it takes."""
 
     model: str
     weights: str
-    least: int
+    least_side: int
 
 
 BACKBONES = {
@@ -152,14 +175,14 @@ BACKBONES = {
 
 
 @dataclass(frozen=True, repr=False)
-class Lpips(Distance):
-    """LPIPS as a value: see `lpips`."""
+class Lpips(Distance, Named):
+    """The value of `lpips`."""
 
     net: Net
     size: int | None = None
 
     def bind(self, setup: Setup) -> BoundLpips:
-        """With the network loaded on the session's device, once for the whole process. Raises `AttributeFailed`."""
+        """The same distance with its network, loaded once a process and device. Raises `AttributeFailed`."""
         return BoundLpips(self, *_load(self.net, setup.device))
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
@@ -170,20 +193,20 @@ class Lpips(Distance):
 
 
 @dataclass(frozen=True, repr=False)
-class BoundLpips(Distance):
-    """LPIPS with its network. Those of one network on one device are equal."""
+class BoundLpips(Distance, Named):
+    """LPIPS with its network; equal for the same network on the same device."""
 
     declared: Lpips
     network: nn.Module
     fingerprint: str = field(compare=False)
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        distances: Tensor = self.network(self._seen(first), self._seen(second), normalize=True)
+        distances: Tensor = self.network(self._prepared(first), self._prepared(second), normalize=True)
         return distances.flatten(1).squeeze(1)
 
-    def _seen(self, images: Tensor) -> Tensor:
+    def _prepared(self, images: Tensor) -> Tensor:
         images = check_images(images).expand(-1, 3, -1, -1)
-        least = BACKBONES[self.declared.net].least
+        least = BACKBONES[self.declared.net].least_side
         if self.declared.size is not None:
             return resized(images, self.declared.size)
         if min(images.shape[2:]) < least:
@@ -198,28 +221,28 @@ class BoundLpips(Distance):
 
 
 def lpips(net: Net = "alex", *, size: int | None = None) -> Lpips:
-    """LPIPS (Zhang et al. 2018), a squared perceptual distance [B], by the library `lpips`, version 0.1 of its weights.
+    """LPIPS (Zhang et al. 2018), a squared perceptual distance [B] >= 0, by the library `lpips` with its weights 0.1.
 
-    `net` is the network whose activations are compared: "alex", which the authors recommend; "vgg", which path lengths
-    in papers are by; or "squeeze". `size` resizes images to size x size first, by area where both sides are longer and
-    bilinearly otherwise, as torch-fidelity and torchmetrics do (to 64); without it, images below 31, 16 and 17 pixels a
-    side are an error. Grey images count as three equal channels.
+    `net` is the network with the activations to compare: "alex", the authors' recommendation; "vgg", as for path
+    lengths in papers; or "squeeze". `size` first resizes images to size x size, by area if both sides are longer and
+    bilinearly otherwise, as torch-fidelity and torchmetrics do (to 64). Without it, images below 31 ("alex"), 16
+    ("vgg") or 17 ("squeeze") pixels a side are an error. A grey image counts as three equal channels.
 
-    It needs `pip install 'pytest-gentest[lpips]'`. The network's own weights come from torchvision's hub: where they
-    are not on this machine and cannot be fetched, `AttributeFailed` says how to fetch them beforehand.
+    It needs `pip install 'pytest-gentest[lpips]'`. The network's weights come from torchvision's hub. If they are not
+    on this machine and cannot be fetched, `AttributeFailed` says how to fetch them beforehand.
 
     >>> lpips("vgg", size=64)
     lpips('vgg', size=64)
     """
     if not isinstance(net, str) or net not in BACKBONES:
         raise InvalidArgument.expected(f"one of {', '.join(map(repr, get_args(Net)))}", "net", net)
-    if size is not None and not is_whole(size, BACKBONES[net].least):
-        raise InvalidArgument.expected(f"a whole number >= {BACKBONES[net].least}, or None", "size", size)
+    if size is not None and not is_whole(size, BACKBONES[net].least_side):
+        raise InvalidArgument.expected(f"a whole number >= {BACKBONES[net].least_side}, or None", "size", size)
     return Lpips(net, size)
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """Images [B, C, size, size]: shrunk by area where both sides are longer, else bilinearly."""
+    """Images [B, C, size, size]: resized by area if both sides are longer than that, bilinearly otherwise."""
     if min(images.shape[2:]) > size:
         return F.interpolate(images, (size, size), mode="area")
     return F.interpolate(images, (size, size), mode="bilinear", align_corners=False)
@@ -235,7 +258,7 @@ _loading = RLock()
 
 
 def _load(net: Net, device: torch.device) -> Loaded:
-    """The network in eval mode, its weights without gradients, on the device: once a process and device."""
+    """The network on the device, in eval mode and without gradients: loaded once a process and device."""
     with _loading:
         if (net, device) not in _networks:
             network = _network(net)
@@ -254,21 +277,18 @@ def _network(net: Net) -> nn.Module:
     url = getattr(torchvision.models, backbone.weights).IMAGENET1K_V1.url
     file = Path(torch.hub.get_dir(), "checkpoints", os.path.basename(urlsplit(url).path))
     try:
-        if not file.is_file() and not getproxies():  # a name that does not resolve is said at once
+        if not file.is_file() and not getproxies():  # fail at once without a network
             socket.getaddrinfo(urlsplit(url).hostname, 443)
-        with (
-            warnings.catch_warnings(),
-            tensors_only(),
-            torch.random.fork_rng(devices=[]),
-        ):  # a model draws weights
-            warnings.simplefilter("ignore")  # lpips asks torchvision in words that it deprecates
+        # building a model draws initial weights
+        with warnings.catch_warnings(), tensors_only(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")  # lpips uses a deprecated argument of torchvision
             network: nn.Module = library.LPIPS(net=net, verbose=False)
     except Exception as error:  # torch.hub raises whatever its network and its unpickler raise
-        said = error_summary(error)[:300]
+        reason = error_summary(error)[:300]
         if file.is_file():
-            raise AttributeFailed(f"lpips({net!r}): cannot load the weights {file}: {said}") from error
+            raise AttributeFailed(f"lpips({net!r}): cannot load the weights {file}: {reason}") from error
         raise AttributeFailed(
-            f"lpips({net!r}): the weights of its network are not on this machine and cannot be downloaded ({said}). "
+            f"lpips({net!r}): the weights of its network are not on this machine and cannot be downloaded ({reason}). "
             f"Fetch them where there is a network, with the same TORCH_HOME: "
             f"python -c \"import torchvision; torchvision.models.{backbone.model}(weights='IMAGENET1K_V1')\"; "
             f"or put {url} at {file}"

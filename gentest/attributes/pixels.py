@@ -1,7 +1,8 @@
-"""Attributes that need no model: what a photographer would say of the pixels.
+"""Attributes of the pixels, without a model: brightness, contrast, saturation, colourfulness, sharpness.
 
-All are dimensionless, take grey or RGB images in [0, 1] on any device (`pixels` takes any number of channels), and let
-gradients through (zero, not NaN, where a deviation vanishes)."""
+All are dimensionless and take grey or RGB images in [0, 1] on any device; `pixels` takes any number of channels.
+Gradients flow, and are 0 rather than NaN where a deviation vanishes.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +14,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gentest.attributes.attribute import check_images
+from gentest.attributes.attribute import Named, check_images
 from gentest.errors import InvalidArgument
 
 REC_601 = (0.299, 0.587, 0.114)
-"""Weights of R, G and B in the luma of ITU-R BT.601, as in PIL's mode "L"."""
+"""The weights of R, G and B in the luma of ITU-R BT.601, as in PIL's mode "L"."""
 
 
 @dataclass(frozen=True, repr=False)
-class Pixels:
-    """A measure of pixels as a value: it hashes, compares, pickles, and prints as it is written."""
+class Pixels(Named):
+    """A measure of pixels as a value: it hashes, compares, pickles and prints as code."""
 
     name: str
     measure: Callable[[Tensor], Tensor]
     of_images: bool = True
-    """Whether it means something of images alone; where not, `measure` takes any outputs [B, ...]."""
+    """False if `measure` takes any outputs [B, ...], and not only images."""
 
     @property
     def address(self) -> str:
-        """What tells its measurements from any other's."""
+        """The key of its measurements in the cache."""
         return f"pixels {self.name}"
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ class Pixels:
 
 
 def brightness() -> Pixels:
-    """Brightness [B] in [0, 1]: the mean of all values, every channel alike. 0 is black, 1 is white.
+    """Brightness [B] in [0, 1]: the mean of all values in all channels. 0 is black, 1 is white.
 
     >>> brightness()(torch.full((1, 3, 8, 8), 0.25))
     tensor([0.2500])
@@ -73,8 +74,8 @@ def saturation() -> Pixels:
 def colorfulness() -> Pixels:
     """Colourfulness [B], at least 0: 0 is grey, 0.06 slightly, 0.18 averagely, 0.43 extremely colourful.
 
-    With rg = R - G and yb = (R + G) / 2 - B: sqrt(var rg + var yb) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2). Source: Hasler
-    and Süsstrunk, "Measuring colourfulness in natural images", 2003; theirs is on [0, 255], 255 times as large.
+    It is sqrt(var rg + var yb) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2), with rg = R - G and yb = (R + G) / 2 - B. Source:
+    Hasler and Süsstrunk, "Measuring colourfulness in natural images", 2003; their scale is [0, 255].
 
     >>> colorfulness()(torch.rand(1, 1, 8, 8)).item()
     0.0
@@ -85,9 +86,10 @@ def colorfulness() -> Pixels:
 def sharpness() -> Pixels:
     """Sharpness [B], at least 0: the standard deviation of the luma's Laplacian. 0 is flat or a ramp.
 
-    The Laplacian is four times a pixel less its four neighbours, at the pixels that have all four. Noise is sharp too.
-    The deviation, not the variance, so that twice the contrast is twice the sharpness. Source: LAPV of Pech-Pacheco et
-    al., "Diatom autofocusing in brightfield microscopy: a comparative study", ICPR 2000. Needs at least 3 x 3 pixels.
+    The Laplacian is four times a pixel minus its four neighbours, at every pixel that has four. Noise is sharp too.
+    Twice the contrast is twice the sharpness. Source: the square root of LAPV, Pech-Pacheco et al., "Diatom
+    autofocusing in brightfield microscopy: a comparative study", ICPR 2000. Raises `InvalidArgument` for less than 3 x
+    3 pixels.
 
     >>> sharpness()(torch.linspace(0, 1, 5).expand(1, 1, 5, 5)).item() < 1e-6
     True
@@ -98,8 +100,8 @@ def sharpness() -> Pixels:
 def pixels() -> Pixels:
     """The pixels as a feature [B, C * H * W], each divided by sqrt(C * H * W).
 
-    So the L2 distance of two images is the root mean square of their difference, in [0, 1]. Of outputs that are no
-    images it is the values [B, ...] as a feature, and the distance is in their units.
+    The L2 distance of two images is then the root mean square of their difference, in [0, 1]. With `images=False` the
+    feature holds the outputs' values [B, ...], and the distance is in their units.
 
     >>> black, white = pixels()(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 8, 8))
     >>> torch.dist(black, white)
@@ -143,7 +145,7 @@ def _pixels(images: Tensor) -> Tensor:
 
 
 def _luma(images: Tensor) -> Tensor:
-    """Luma [B, H, W]; a grey image is its own."""
+    """Luma [B, H, W]; that of a grey image is the image itself."""
     if images.shape[1] == 1:
         return images[:, 0]
     return torch.einsum("bchw,c->bhw", images, images.new_tensor(REC_601))
@@ -156,6 +158,6 @@ def _deviation(values: Tensor) -> Tensor:
 
 
 def _norm(rows: Tensor) -> Tensor:
-    """L2 norms [B] of rows [B, D]. The gradient at 0 is 0, where that of a square root is not finite."""
+    """L2 norms [B] of rows [B, D]. The gradient at 0 is 0; that of a square root would not be finite."""
     norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
     return norms

@@ -20,7 +20,7 @@ import torch
 from gentest import plugin
 from gentest._support.printable import first_line
 from gentest.attributes.clip import ClipAttribute, ClipClasses, ClipEmbedding
-from gentest.attributes.clip.loading import ClipSource, find
+from gentest.attributes.clip.loading import ClipSource, find_source
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor_checks import Finding, PytestRun, State, conflicts
 from gentest.engine.evidence.context import resolve_device
@@ -187,7 +187,7 @@ def clips(items: Sequence[pytest.Item], values: Values, config: pytest.Config) -
 def _weights(model: str, *, used: bool) -> Finding:
     """Whether the weights of a CLIP are on this machine. If they cannot be downloaded, that stops tests that use it."""
     try:
-        source = find(model)
+        source = find_source(model)
     except GentestError as error:
         return Finding("clip", State.PROBLEM, first_line(error))
     if source.weights is not None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import gentest
 from gentest.attributes import distances
 from gentest.attributes.attribute import Setup, bind, describe, fingerprint
-from gentest.attributes.distances import BACKBONES, apart, resized
+from gentest.attributes.distances import BACKBONES, distances_between, resized
 from gentest.errors import AttributeFailed, InvalidArgument
 
 CPU = Setup(torch.device("cpu"))
@@ -70,7 +70,7 @@ def test_a_function_is_a_distance() -> None:
     x, y = images(), images(seed=1)
     distance = gentest.distance(rms)
     assert isinstance(distance, gentest.Distance)
-    assert (apart(distance, x, y) == rms(x, y)).all()
+    assert (distances_between(distance, x, y) == rms(x, y)).all()
     assert distance == gentest.distance(rms)
     assert hash(distance) == hash(gentest.distance(rms))
     assert describe(distance) == "distance(rms)"
@@ -93,9 +93,9 @@ def test_lpips_itself_is_given_images_from_0_to_1(squeeze: nn.Module) -> None:
     x, y = images(size=32), images(size=32, seed=1)
     with torch.no_grad():
         expected = squeeze(2 * x - 1, 2 * y - 1).flatten()
-        assert torch.equal(apart(gentest.distance(squeeze), x, y), expected)
+        assert torch.equal(distances_between(gentest.distance(squeeze), x, y), expected)
         told = functools.partial(squeeze, normalize=True)
-        assert torch.equal(apart(gentest.distance(told), x, y), expected)
+        assert torch.equal(distances_between(gentest.distance(told), x, y), expected)
     assert (expected > 0).all()
 
 
@@ -127,12 +127,12 @@ def test_a_torchmetrics_function_is_given_images_from_0_to_1() -> None:
 def test_what_is_no_distance_is_an_error_that_names_shapes(function: object, words: str) -> None:
     """Anything but B numbers >= 0 says what it was, of which images."""
     with pytest.raises(AttributeFailed, match=words):
-        apart(gentest.distance(function, name="wrong"), images(), images(seed=1))  # type: ignore[arg-type]
+        distances_between(gentest.distance(function, name="wrong"), images(), images(seed=1))  # type: ignore[arg-type]
 
 
 def test_rounding_below_zero_is_zero() -> None:
     """A function of equal images may miss 0 by rounding, and no more."""
-    assert apart(gentest.distance(lambda x, y: rms(x, y) - 1e-6), images(), images()).tolist() == [0.0] * 4
+    assert distances_between(gentest.distance(lambda x, y: rms(x, y) - 1e-6), images(), images()).tolist() == [0.0] * 4
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_rounding_below_zero_is_zero() -> None:
     [
         (lambda: gentest.distance(3), "a callable on two batches of images but got function=3"),
         (lambda: gentest.distance(Net), "make an instance of it first"),
-        (lambda: gentest.distance(gentest.lpips()), "no distance yet"),
+        (lambda: gentest.distance(gentest.lpips()), "not a distance yet"),
         (lambda: gentest.distance(rms, name=""), "a text but got name=''"),
         (lambda: gentest.lpips("resnet"), "one of 'alex', 'vgg', 'squeeze' but got net='resnet'"),
         (lambda: gentest.lpips(["alex"]), "net="),
@@ -177,18 +177,20 @@ def test_lpips_is_the_librarys_own(hub: Path) -> None:
     assert len(fingerprint(bound)) == 16
     x, y = images(size=32), images(size=32, seed=1)
     with torch.no_grad():
-        found = apart(bound, x, y)
+        found = distances_between(bound, x, y)
         theirs = bound.network(2 * x - 1, 2 * y - 1).flatten()
         grey = x[:, :1], y[:, :1]
-        assert torch.equal(apart(distance, *grey), apart(bound, *(g.expand(-1, 3, -1, -1) for g in grey)))
+        assert torch.equal(
+            distances_between(distance, *grey), distances_between(bound, *(g.expand(-1, 3, -1, -1) for g in grey))
+        )
         small = gentest.lpips("squeeze", size=24)
-        assert torch.equal(apart(small, x, y), apart(bound, resized(x, 24), resized(y, 24)))
+        assert torch.equal(distances_between(small, x, y), distances_between(bound, resized(x, 24), resized(y, 24)))
     assert torch.equal(found, theirs)
     assert (found > 0).all()
-    assert apart(bound, x, x).tolist() == [0.0] * 4
+    assert distances_between(bound, x, x).tolist() == [0.0] * 4
     with pytest.raises(AttributeFailed, match=r"at least 17 x 17 pixels, not \(16, 32\).*size=64"):
-        apart(bound, x[:, :, :16], y[:, :, :16])
-    assert apart(small, x[:, :, :16], y[:, :, :16]).shape == (4,)
+        distances_between(bound, x[:, :, :16], y[:, :, :16])
+    assert distances_between(small, x[:, :, :16], y[:, :, :16]).shape == (4,)
 
 
 @pytest.mark.parametrize("net", list(BACKBONES))
@@ -199,7 +201,7 @@ def test_the_fewest_pixels_are_the_networks_own(net: str) -> None:
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    least = BACKBONES[net].least
+    least = BACKBONES[net].least_side
     with torch.no_grad():
         network(images(1, least), images(1, least))
         with pytest.raises(RuntimeError, match="too small"):

@@ -30,7 +30,7 @@ from PIL import Image
 
 import gentest
 from gentest import cli, plugin
-from gentest.attributes.clip.loading import CONFIG, find
+from gentest.attributes.clip.loading import CONFIG, find_source
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.init import looking, peeking
 from gentest.engine.evidence.store import FILE, Store, _checksum, _packed
@@ -584,7 +584,7 @@ def make_clip(rng: Random, folder: Path) -> None:
 
 
 def use_clip(made: None, folder: Path) -> None:
-    find(f"local-dir:{folder / 'clip'}")
+    find_source(f"local-dir:{folder / 'clip'}")
 
 
 def make_onnx(rng: Random, folder: Path) -> None:

@@ -24,7 +24,7 @@ from torch import nn
 
 from gentest import cli, plugin
 from gentest.attributes import distances
-from gentest.attributes.clip.loading import CONFIG, find, load
+from gentest.attributes.clip.loading import CONFIG, find_source, load_towers
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor_checks import State
 from gentest.cli.doctor_run import prompts_finding
@@ -91,7 +91,7 @@ def a_clip(path: Path) -> None:
     config["preprocess_cfg"] = {"mean": [0.5] * 3, "std": [0.5] * 3}
     path.with_name(CONFIG).write_text(json.dumps(config))
     path.rename(path.with_name("open_clip_pytorch_model.bin"))
-    load(find(f"local-dir:{path.parent}"), text=False)
+    load_towers(find_source(f"local-dir:{path.parent}"), text=False)
 
 
 def an_lpips(path: Path) -> None:

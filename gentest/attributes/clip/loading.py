@@ -1,8 +1,9 @@
-"""Finding and loading a CLIP: the one place that imports open_clip, and only when a model is asked for.
+"""Finds and loads a CLIP. Only this module imports open_clip, and only when a model is needed.
 
-Only the image tower is sure to be needed. Where the weights are a safetensors file and every prompt is stored, the
-text tower is never allocated: the model is built with a stub in its place, and the image tower's tensors alone are
-read. Everywhere else open_clip loads the whole. Weights are never random: they are there, or it is an error."""
+If the weights are a safetensors file and every prompt is stored, the text tower is never allocated: a stub takes its
+place in the model, and only the image tower's tensors are read. Otherwise open_clip loads both towers. Weights are
+never random: missing weights are an error.
+"""
 
 from __future__ import annotations
 
@@ -30,42 +31,43 @@ from gentest.errors import ClipError, InvalidArgument
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
-"""What open_clip looks for first in a folder, and on the hub."""
+"""The file that open_clip tries first, in a folder and on the hub."""
 MAX_CONFIG = 2**20
-"""Bytes of a configuration."""
+"""The largest configuration, in bytes."""
 WEIGHT_FILES = (".safetensors", ".bin", ".pth")
-"""What open_clip takes for weights in a folder."""
+"""The suffixes of files that open_clip accepts as weights in a folder."""
 
 TEXT_STUB = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """Where a model comes from."""
+    """The place from which a model is loaded."""
 
     spec: str
-    """As it was given, to tell a person what to type."""
+    """The user's own words, for messages."""
     name: str
-    """The same without folders: it goes into reports and prompt files."""
+    """The same without folders, for reports and prompt files."""
     key: str
-    """The same model has the same key, however it was given."""
+    """Equal for the same model, however the user wrote it."""
     arguments: tuple[str, ...]
-    """Of `open_clip.create_model`: the model, and its tag or file."""
+    """The arguments of `open_clip.create_model`: the model, and its tag or file."""
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
-    """The weights, where they are on this machine."""
+    """The file or folder with the weights, if it is on this machine."""
     hub_only: bool = False
-    """Whether the weights must come from the hub."""
+    """The weights must come from the hub."""
 
 
 class TextTower(NamedTuple):
+    """CLIP's text side: open_clip's own model without its image tower, and the tokenizer."""
+
     model: Any
-    """open_clip's own model, without its image tower."""
     tokenizer: Any
 
 
 class Towers(NamedTuple):
-    """What was loaded, on the CPU, in float32."""
+    """The loaded towers, on the CPU, in float32."""
 
     visual: nn.Module
     text: TextTower | None
@@ -73,10 +75,10 @@ class Towers(NamedTuple):
     preprocess: Preprocess
 
 
-def find(spec: str) -> ClipSource:
-    """What `MODEL:PRETRAINED`, `MODEL:FILE`, `local-dir:DIR` or `hf-hub:ORG/REPO` means.
+def find_source(spec: str) -> ClipSource:
+    """The source that `MODEL:PRETRAINED`, `MODEL:FILE`, `local-dir:DIR` or `hf-hub:ORG/REPO` stands for.
 
-    Raises `ClipError` where open_clip knows no such model or tag, or the folder or file is not there.
+    Raises `ClipError` if open_clip does not know the model or tag, or if the folder or file does not exist.
     """
     if not isinstance(spec, str) or not spec.strip():
         raise InvalidArgument.expected("MODEL:PRETRAINED or local-dir:DIR", "clip", spec)
@@ -88,8 +90,8 @@ def find(spec: str) -> ClipSource:
     return _named(spec)
 
 
-def load(source: ClipSource, *, text: bool) -> Towers:
-    """The image tower, and with `text` the text tower. Raises `ClipError` for weights that cannot be had or read."""
+def load_towers(source: ClipSource, *, text: bool) -> Towers:
+    """The image tower and, with `text`, the text tower. Raises `ClipError` for unavailable or unreadable weights."""
     with _quietly(), tensors_only(), torch.random.fork_rng(devices=[]):  # building a model draws initial weights
         try:
             _check_reachable(source)
@@ -98,7 +100,7 @@ def load(source: ClipSource, *, text: bool) -> Towers:
         except ClipError:
             raise
         except Exception as error:  # open_clip raises whatever its parsers and hubs raise
-            raise _failed(source, error) from error
+            raise _load_failed(source, error) from error
     return towers if text else towers._replace(text=None)
 
 
@@ -115,7 +117,7 @@ def _folder(spec: str) -> ClipSource:
         raise ClipError(f"CLIP {spec}: {folder} has no weights, such as {WEIGHTS}")
     local = f"{LOCAL_DIR}{folder}"
     preferred = folder / WEIGHTS
-    return ClipSource(spec, name, local, (local,), weights=preferred if preferred.is_file() else None)
+    return ClipSource(spec, name, local, (local,), weights=preferred if preferred.is_file() else folder)
 
 
 def _named(spec: str) -> ClipSource:
@@ -127,31 +129,31 @@ def _named(spec: str) -> ClipSource:
     if model not in models:
         close = difflib.get_close_matches(model, models, n=4, cutoff=0.5)
         hint = f"; did you mean {', '.join(close)}?" if close else "; open_clip.list_models() lists them"
-        raise ClipError(f"CLIP {spec}: open_clip knows no model {model!r}{hint}")
+        raise ClipError(f"CLIP {spec}: open_clip has no model {model!r}{hint}")
     tags = open_clip.list_pretrained_tags_by_model(model)
     if not pretrained:
         example = f"{model}:{tags[0]}" if tags else f"{model}:FILE"
-        raise ClipError(f"CLIP {spec}: which weights? Say {example!r}; {_listed(model, tags)}")
+        raise ClipError(f"CLIP {spec}: name the weights, for example {example!r}; {_list_tags(model, tags)}")
     if open_clip.is_pretrained_cfg(model, pretrained):
         return _tagged(spec, model, pretrained)
     path = Path(pretrained).expanduser().resolve()
     if path.is_file():
         return _file(spec, model, path)
     if path.suffix or len(Path(pretrained).parts) > 1:
-        raise ClipError(f"CLIP {spec}: no such file: {path}; {_listed(model, tags)}")
-    raise ClipError(f"CLIP {spec}: no weights called {pretrained!r}; {_listed(model, tags)}")
+        raise ClipError(f"CLIP {spec}: no such file: {path}; {_list_tags(model, tags)}")
+    raise ClipError(f"CLIP {spec}: no weights called {pretrained!r}; {_list_tags(model, tags)}")
 
 
-def _listed(model: str, tags: list[str]) -> str:
+def _list_tags(model: str, tags: list[str]) -> str:
     return f"the tags of {model}: {', '.join(tags)}" if tags else f"open_clip lists no weights for {model}"
 
 
 def _tagged(spec: str, model: str, tag: str) -> ClipSource:
-    """Weights that open_clip lists; from the hub's cache where they are there, so that nothing asks the network."""
+    """Weights that open_clip lists, taken from the hub's cache if they are there, so that nothing needs the network."""
     import open_clip
 
     listed = open_clip.get_pretrained_cfg(model, tag)
-    # Some weights were trained with QuickGELU, which the plain model name does not say: open_clip only warns.
+    # Some weights were trained with QuickGELU. The plain model name does not say so, and open_clip only warns.
     options: dict[str, Any] = {"force_quick_gelu": bool(listed.get("quick_gelu"))}
     name = f"{model}:{tag}"
     key = name.lower().replace("_", "-")
@@ -165,7 +167,7 @@ def _tagged(spec: str, model: str, tag: str) -> ClipSource:
 
 
 def _file(spec: str, model: str, path: Path) -> ClipSource:
-    """Weights in a file, used as the configuration beside it says; with none, a warning says what is assumed."""
+    """Weights in a file, used as the configuration beside it says. Without one, a warning names the assumptions."""
     name, config = f"{model}:{path.name}", path.with_name(CONFIG)
     options: dict[str, Any] = {}
     if config.is_file():
@@ -174,8 +176,8 @@ def _file(spec: str, model: str, path: Path) -> ClipSource:
         options["force_quick_gelu"] = bool((stored.get("model_cfg") or {}).get("quick_gelu"))
     else:
         warnings.warn(
-            f"CLIP {name}: no {CONFIG} beside it, so images are preprocessed as OpenAI's CLIP does (its mean and std, "
-            f"bicubic, shortest side, the size of {model}); with other preprocessing the scores are wrong",
+            f"CLIP {name}: no {CONFIG} beside it, so gentest preprocesses images as for OpenAI's CLIP (its mean and "
+            f"std, bicubic, shortest side, the size of {model}); scores are wrong if the model needs anything else",
             UserWarning,
             stacklevel=2,
         )
@@ -197,7 +199,7 @@ def _config(path: Path, name: str) -> dict[str, Any]:
 
 
 def _cached(repo: str, files: list[str]) -> Path | None:
-    """The first of the files that the hub's cache on this machine has."""
+    """The first of the files that is in the hub's cache on this machine."""
     if not repo:
         return None
     from huggingface_hub import try_to_load_from_cache
@@ -205,12 +207,12 @@ def _cached(repo: str, files: list[str]) -> Path | None:
     try:
         paths = [try_to_load_from_cache(repo, file) for file in files]
     except ValueError as error:
-        raise ClipError(f"CLIP {HF_HUB}{repo}: not the name of a repository, as ORG/REPO") from error
+        raise ClipError(f"CLIP {HF_HUB}{repo}: not the name of a repository, such as ORG/REPO") from error
     return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
 def _check_reachable(source: ClipSource) -> None:
-    """Fails at once where the hub's name does not resolve: its client would try again for most of a minute."""
+    """Raises `ClipError` at once if the hub's name does not resolve; its client would retry for most of a minute."""
     if not source.hub_only or getproxies():
         return
     from huggingface_hub import constants
@@ -222,8 +224,8 @@ def _check_reachable(source: ClipSource) -> None:
 
 
 def _image_tower(source: ClipSource) -> Towers | None:
-    """The image tower alone, its text tower never built; None where only open_clip itself can load the weights."""
-    if source.weights is None or source.weights.suffix != ".safetensors":
+    """The image tower without its text tower; None if only open_clip itself can load the weights."""
+    if source.weights is None or source.weights.suffix != ".safetensors" or not source.weights.is_file():
         return None
     import open_clip
     from safetensors import safe_open
@@ -234,11 +236,11 @@ def _image_tower(source: ClipSource) -> Towers | None:
     wanted = {f"visual.{name}": tensor.shape for name, tensor in model.visual.state_dict().items()}
     with safe_open(source.weights, framework="pt") as stored:
         names = set(stored.keys())
-        found = {name: stored.get_tensor(name) for name in names if name.startswith("visual.")}
-        if "logit_scale" not in names or {name: tensor.shape for name, tensor in found.items()} != wanted:
+        tensors = {name: stored.get_tensor(name) for name in names if name.startswith("visual.")}
+        if "logit_scale" not in names or {name: tensor.shape for name, tensor in tensors.items()} != wanted:
             return None  # another project's names or sizes: open_clip converts them
         scale = stored.get_tensor("logit_scale")
-    model.visual.load_state_dict({name.removeprefix("visual."): tensor for name, tensor in found.items()})
+    model.visual.load_state_dict({name.removeprefix("visual."): tensor for name, tensor in tensors.items()})
     return Towers(_frozen(model.visual), None, _exp(scale), _preprocess(model, source))
 
 
@@ -264,12 +266,19 @@ def _exp(logit_scale: Tensor) -> float:
     return float(logit_scale.detach().double().exp())
 
 
-def _failed(source: ClipSource, error: Exception) -> ClipError:
-    text = in_one_line(str(error).strip() or type(error).__name__)
-    if source.weights is None and "ownload" in text:
+def _load_failed(source: ClipSource, error: Exception) -> ClipError:
+    if source.weights is None and _is_caused_by_os_error(error):
         return _unreachable(source, error)
+    text = in_one_line(str(error).strip() or type(error).__name__)
     where = f" from {source.weights}" if source.weights else ""
     return ClipError(f"CLIP {source.spec}: cannot load the model{where}: {type(error).__name__}: {text}")
+
+
+def _is_caused_by_os_error(error: BaseException | None) -> bool:
+    """True for a failed download: open_clip and its hubs wrap the `OSError` of the network in errors of their own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _unreachable(source: ClipSource, error: Exception) -> ClipError:
@@ -284,7 +293,7 @@ def _unreachable(source: ClipSource, error: Exception) -> ClipError:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps open_clip from writing to the root logger, or giving it a handler: what matters is raised."""
+    """Keep open_clip off the root logger, and from adding a handler to it; it raises anything that matters."""
     root, handler = logging.getLogger(), logging.NullHandler()
 
     def not_open_clip(record: logging.LogRecord) -> bool:

@@ -49,38 +49,38 @@ from gentest.results.settings import Precision
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 BLOCK = 32
-"""Numbers to a scale; the least that onnxruntime has fast code for."""
+"""The numbers that share a scale: the fewest for which onnxruntime has fast code."""
 ACTIVATIONS_IN_INT8 = 4
 TRACE = "torch.__trace"
-"""A logger of torch's that `logging.disable` does not reach, and that pytest listens to."""
-SHARE = 0.5
-"""Of a module's weights, in 8 bits: with fewer there is little to gain."""
+"""A logger of torch that pytest captures and `logging.disable` does not reach."""
+LEAST_SHARE = 0.5
+"""The smallest share of a module's weights in products: with less there is little to gain."""
 SCHEME = f"int8 in blocks of {BLOCK}"
-"""What tells these rows from those of another int8, such as a cache may hold."""
+"""The name of this scheme in cache keys, so that another int8 scheme never shares its rows."""
 
 
 class Blocks(NamedTuple):
     """A matrix [K, N] in 8 bits, as `MatMulNBits` stores it."""
 
-    values: NDArray[np.uint8]  # [N, ceil(K / BLOCK), BLOCK], 128 more than they mean
+    values: NDArray[np.uint8]  # [N, ceil(K / BLOCK), BLOCK], offset by 128
     scales: NDArray[np.float32]  # [N, ceil(K / BLOCK)]
 
 
 def check_packages() -> None:
-    """Raises `InvalidArgument`, which names the extra, where a package that int8 needs is not installed."""
+    """Raises `InvalidArgument`, which names the extra, if a package for int8 is not installed."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise InvalidArgument(f"precision int8 needs {' and '.join(missing)}: pip install 'pytest-gentest[int8]'")
 
 
 class Int8Module:
-    """A module in evaluation mode, its products in 8 bits: float32 tensors [B, ...] to float32 tensors [B, ...].
+    """A module in eval mode with its matrix products in 8 bits: float32 tensors [B, ...] to float32 tensors [B, ...].
 
-    `example` is an input of a batch of two; any batch will do afterwards. Of several outputs the first is given. It
-    runs with as many threads as torch has when it is made, and gives no gradients.
+    `example` is an input with a batch of two; later batches may have any size. It returns the first of several outputs,
+    gives no gradients, and uses the number of threads that torch has when it is made.
 
-    Raises `InvalidArgument` where less than half of the weights are in products, as in a convolutional network, and
-    whatever torch's exporter or onnxruntime raises for a module, or on a processor, that they cannot take.
+    Raises `InvalidArgument` if less than half of the weights are in products, as in a convolutional network. torch's
+    exporter and onnxruntime raise their own errors for modules and processors that they do not support.
     """
 
     def __init__(self, module: nn.Module, example: Tensor) -> None:
@@ -89,30 +89,30 @@ class Int8Module:
 
         model = _exported(module, example)
         lowered, total = _lower(model.graph), sum(parameter.numel() for parameter in module.parameters())
-        if lowered < SHARE * total:
+        if lowered < LEAST_SHARE * total:
             raise InvalidArgument(
                 f"precision int8 is for matrix products, which hold {lowered / max(total, 1):.0%} of the weights here "
-                "(convolutions hold others): take precision bf16"
+                "(convolutions hold others): use precision bf16"
             )
         model.opset_import.add(domain="com.microsoft", version=1)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 4  # only what is fatal: the rest is raised
+        options.log_severity_level = 4  # only fatal messages: errors are raised anyway
         self._session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
-        self(example)  # onnxruntime finds only now that it has no code for this processor
+        self(example)  # a processor without the instructions fails only here
 
     def __call__(self, batch: Tensor) -> Tensor:
         array = np.ascontiguousarray(batch.detach().numpy(), dtype=np.float32)
-        (made,) = self._session.run([self._output], {self._input: array})
-        return torch.from_numpy(made)
+        (output,) = self._session.run([self._output], {self._input: array})
+        return torch.from_numpy(output)
 
 
 def in_blocks(matrix: NDArray[np.float32]) -> Blocks:
-    """A matrix [K, N], each 32 numbers of a column rounded to whole multiples of a scale, from -127 to 127.
+    """The matrix [K, N] in blocks: each 32 numbers of a column become multiples of their scale, from -127 to 127.
 
     >>> blocks = in_blocks(np.array([[1.27], [-0.634]], np.float32))
     >>> blocks.values[0, 0, :3] - 128.0, blocks.scales.round(4)
@@ -128,7 +128,7 @@ def in_blocks(matrix: NDArray[np.float32]) -> Blocks:
 
 
 def _exported(module: nn.Module, example: Tensor) -> Any:
-    """The module as an ONNX model, for any size of batch."""
+    """The module as an ONNX model for any batch size."""
     with _quietly(), torch.no_grad():
         program = torch.onnx.export(
             module,
@@ -142,7 +142,7 @@ def _exported(module: nn.Module, example: Tensor) -> Any:
 
 
 def _lower(graph: Any) -> int:
-    """Puts `MatMulNBits` in the place of each product with constant weights; how many weights these are."""
+    """Replace each product with constant weights by `MatMulNBits`; returns the number of these weights."""
     from onnx import helper, numpy_helper
 
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -181,7 +181,7 @@ def _lower(graph: Any) -> int:
 
 
 def _is_product(node: Any) -> bool:
-    """Whether a node is x @ weights, or x @ weights + bias."""
+    """True for a node x @ weights, or x @ weights + bias."""
     if node.op_type == "MatMul":
         return True
     given = {item.name: item for item in node.attribute}
@@ -190,7 +190,7 @@ def _is_product(node: Any) -> bool:
 
 
 def _drop_unused(graph: Any) -> None:
-    """Forgets the weights that no node reads any more: they are what is large."""
+    """Remove weights that no node reads any more; they are most of the graph's size."""
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in read]
     del graph.initializer[:]
@@ -199,7 +199,7 @@ def _drop_unused(graph: Any) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps torch's exporter from warning of itself, from logging and from printing: what matters is raised."""
+    """Silence the warnings, logs and prints of torch's exporter; it raises anything that matters."""
     trace, before = logging.getLogger(TRACE), logging.root.manager.disable
     disabled, trace.disabled = trace.disabled, True
     logging.disable(logging.CRITICAL)
@@ -214,26 +214,19 @@ def _quietly() -> Iterator[None]:
 
 
 def lowered(visual: nn.Module, precision: Precision, device: torch.device, inputs: Tensor) -> Callable[[Tensor], Any]:
-    """An image tower in a lower precision, called with the inputs [B, 3, H, W] that the tower takes, in float32.
+    """An image tower in a lower precision, as a function of the tower's float32 inputs [B, 3, H, W].
 
-    `inputs` are an example of these. Raises `ClipError` where that precision cannot be had.
+    `inputs` are an example. Raises `ClipError` if this precision is unavailable.
     """
     if precision == "bf16":
-        return _Halved(visual)
+        tower = copy.deepcopy(visual).to(torch.bfloat16)
+        return lambda inputs: tower(inputs.to(torch.bfloat16))
     if device.type != "cpu":
-        raise ClipError(f"precision='int8' screens on a CPU alone, and the device is {device}: say 'bf16'")
+        raise ClipError(f"precision='int8' works only on a CPU, and the device is {device}: use 'bf16'")
     try:
         return Int8Module(visual, inputs.detach()[:1].expand(2, -1, -1, -1).contiguous())
     except GentestError as error:
         raise ClipError(str(error)) from error
-    except Exception as error:  # torch's exporter and onnxruntime raise what they like
-        why = error_summary(error.__cause__ or error)  # the exporter's own first line says only at which step it failed
-        raise ClipError(f"the image tower cannot be had in int8: {why}; say 'bf16'") from error
-
-
-class _Halved:
-    def __init__(self, visual: nn.Module) -> None:
-        self._tower = copy.deepcopy(visual).to(torch.bfloat16)
-
-    def __call__(self, inputs: Tensor) -> Any:
-        return self._tower(inputs.to(torch.bfloat16))
+    except Exception as error:  # torch's exporter and onnxruntime raise all kinds of errors
+        reason = error_summary(error.__cause__ or error)  # the exporter's own first line only names the failed step
+        raise ClipError(f"the image tower does not work in int8: {reason}; use 'bf16'") from error

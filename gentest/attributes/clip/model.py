@@ -1,4 +1,4 @@
-"""A CLIP on a device: images to embeddings, and prompts to embeddings, from a file or from its text tower."""
+"""A CLIP on a device: embeddings of images, and embeddings of prompts from a file or from its text tower."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gentest.attributes.attribute import weights_fingerprint
-from gentest.attributes.clip.loading import ClipSource, find, load
+from gentest.attributes.clip.loading import ClipSource, find_source, load_towers
 from gentest.attributes.clip.low_precision import lowered
 from gentest.attributes.prompts import PromptCache, Vector
 from gentest.errors import ClipError
 from gentest.results.settings import Precision
 
 CPU_AT_ONCE = 32
-"""Images at once on a CPU, where more leave its cache: a ViT-B-32 takes 18.5 images/s so, and 16.7 at 128."""
+"""The largest batch on a CPU. A larger one leaves the cache: a ViT-B-32 does 18.5 images/s at 32, and 16.7 at 128."""
 
 
 class ClipModel:
-    """A CLIP on a device, in float32 and evaluation mode. `load_clip` makes one; it is shared by the whole process."""
+    """A CLIP on a device, in float32 and eval mode. `load_clip` makes one for the whole process."""
 
     name: str
-    """As it was given; of a folder or file, only its last part."""
+    """The name that the user gave; only the last part of a folder or file."""
     fingerprint: str
     """16 hex digits of the SHA-256 of the image tower: each tensor's name, shape and float32 values."""
     logit_scale: float
-    """What multiplies a cosine to make a logit: about 100."""
+    """The factor that turns a cosine into a logit, about 100."""
 
     def __init__(self, source: ClipSource, device: torch.device, *, text: bool) -> None:
         self._source, self._device = source, device
-        towers = load(source, text=text)
+        towers = load_towers(source, text=text)
         self.name, self.logit_scale = source.name, towers.logit_scale
         self.preprocess = towers.preprocess
         self.fingerprint = weights_fingerprint(towers.visual)
@@ -47,12 +47,12 @@ class ClipModel:
         return f"ClipModel({self.name!r}, {self._device})"
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_lowered": {}}  # onnxruntime's sessions cannot be pickled; they are made again
+        return self.__dict__ | {"_lowered": {}}  # onnxruntime's sessions cannot be pickled
 
     def embed(self, images: Tensor, precision: Precision = "full") -> Tensor:
         """Image embeddings [B, D], float32, of unit length, of float images [B, 1 or 3, H, W] in [0, 1].
 
-        In a lower precision they are near those in full, and no gradient is promised.
+        A lower precision gives nearby rows, without a promise of gradients.
         """
         if self._device.type == "cpu" and len(images) > CPU_AT_ONCE:
             return torch.cat([self.embed(some, precision) for some in torch.split(images, CPU_AT_ONCE)])
@@ -63,14 +63,14 @@ class ClipModel:
             if precision not in self._lowered:
                 self._lowered[precision] = lowered(self._visual, precision, self._device, inputs)
             output = self._lowered[precision](inputs)
-        pooled = output[0] if isinstance(output, tuple) else output  # some towers give their tokens as well
+        pooled = output[0] if isinstance(output, tuple) else output  # some towers return their tokens too
         return F.normalize(pooled.float(), dim=-1)
 
     def text_vectors(self, prompts: Sequence[str], cache: PromptCache | None = None) -> Tensor:
         """Text embeddings [n, D], float32, of unit length, on the model's device.
 
-        From the cache where there is one; without one, or where it is to be updated, the text tower runs once for each
-        prompt in the life of the process. Raises `ClipError` for a prompt missing from a cache that is not updated.
+        They come from the cache if there is one. Without one, or to update it, the text tower runs once a prompt in the
+        life of the process. Raises `ClipError` for a prompt that is missing from a cache that is not updated.
         """
         if cache is not None:
             self._check(cache, prompts)
@@ -82,15 +82,15 @@ class ClipModel:
         return torch.from_numpy(np.stack([vectors[prompt] for prompt in prompts])).to(self._device)
 
     def drop_text_tower(self) -> None:
-        """Frees the text tower's memory; it is loaded again if another prompt comes."""
+        """Free the text tower's memory. Another prompt loads it again."""
         self._text = None
 
     def _check(self, cache: PromptCache, prompts: Sequence[str]) -> None:
         stored = cache.logit_scale(self.fingerprint)
         if stored is not None and abs(stored / self.logit_scale - 1.0) > 1e-3:
             raise ClipError(
-                f"{cache.path}: the prompts of {self.name} were made at logit scale {stored:.5g}, not its own "
-                f"{self.logit_scale:.5g}, so by another text tower; delete them and run with --gentest-update-prompts"
+                f"{cache.path}: another text tower made the prompts of {self.name}: their logit scale is {stored:.5g}, "
+                f"and the model's is {self.logit_scale:.5g}; delete them and run with --gentest-update-prompts"
             )
         missing = [prompt for prompt in prompts if cache.get(self.fingerprint, prompt) is None]
         if missing and not cache.update:
@@ -109,9 +109,10 @@ class ClipModel:
         return stored
 
     def _encode(self, prompt: str) -> Vector:
-        """One prompt alone, on the CPU: its embedding depends on no other prompt, and on no accelerator."""
+        """The embedding of one prompt, alone and on the CPU, so that it depends on no other prompt and no
+        accelerator."""
         if self._text is None:
-            self._text = load(self._source, text=True).text
+            self._text = load_towers(self._source, text=True).text
         assert self._text is not None
         with torch.inference_mode():
             row = self._text.model.encode_text(self._text.tokenizer([prompt]))
@@ -126,13 +127,14 @@ _loading = RLock()
 
 
 def load_clip(spec: str, device: torch.device, *, text: bool = True) -> ClipModel:
-    """The model `MODEL:PRETRAINED`, `MODEL:FILE`, `local-dir:DIR` or `hf-hub:ORG/REPO`: once a process and device.
+    """The model `MODEL:PRETRAINED`, `MODEL:FILE`, `local-dir:DIR` or `hf-hub:ORG/REPO`, loaded once a process and
+    device.
 
-    Without `text` the text tower is loaded only if a prompt asks for it. Raises `ClipError`, with what to do about it,
-    for a model or tag that open_clip does not know, and for weights that are missing, unreachable or broken.
+    Without `text`, the text tower is loaded only when a prompt needs it. Raises `ClipError`, which says what to do, for
+    a model or tag that open_clip does not know, and for weights that are missing, unreachable or broken.
     """
     with _loading:
-        source = find(spec)
+        source = find_source(spec)
         if device.type == "cuda" and device.index is None:
             device = torch.device("cuda", torch.cuda.current_device())
         key = (source.key, device)

@@ -1,7 +1,8 @@
-"""How images enter CLIP: resized, cropped and normalised as float tensors on their own device.
+"""CLIP's preprocessing: images resized, cropped and normalised as float tensors, on their own device.
 
-The same geometry and the same antialiasing filters as open_clip's own pipeline, which goes through PIL and so through
-the host and 8 bits; rounding to 8 bits would hide small steps and stop gradients."""
+Geometry and antialiasing are those of open_clip's own pipeline. That one goes through PIL, so through the host and 8
+bits, which would hide small steps and stop gradients.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +23,24 @@ ResizeMode = Literal["shortest", "longest", "squash"]
 
 @dataclass(frozen=True)
 class Preprocess:
-    """A CLIP's own preprocessing, as its configuration gives it."""
+    """The preprocessing of one CLIP, from its configuration."""
 
     size: tuple[int, int]
-    """Height and width that the image tower takes, in pixels."""
+    """Height and width of the image tower's input, in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: Interpolation = "bicubic"
     resize_mode: ResizeMode = "shortest"
-    """Fit the shortest side and crop the centre, fit the longest and pad, or squash both."""
+    """Fit the shortest side and crop the centre, fit the longest side and pad, or squash both."""
     fill: float = 0.0
-    """What pads, in [0, 1]."""
+    """The value of the padding, in [0, 1]."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], name: str) -> Preprocess:
-        """From open_clip's `preprocess_cfg` of the model `name`; raises `ClipError` for what it cannot follow."""
+        """The preprocessing of open_clip's `preprocess_cfg` for the model `name`. Raises `ClipError` if unsupported."""
         size = config["size"]
         interpolation, resize_mode = config["interpolation"], config["resize_mode"]
-        if interpolation == "random":  # a way to train; open_clip evaluates it as bicubic
+        if interpolation == "random":  # for training; open_clip evaluates with bicubic
             interpolation = "bicubic"
         if interpolation not in ("bicubic", "bilinear") or resize_mode not in ("shortest", "longest", "squash"):
             raise ClipError(f"CLIP {name}: cannot preprocess with {interpolation=}, {resize_mode=}")
@@ -72,11 +73,12 @@ class Preprocess:
             return _crop(_resize(images, fitted, self.interpolation), self.size)
         scale = min(height / rows, width / columns)
         fitted = (round(height / scale), round(width / scale))
-        return _crop(_resize(images, fitted, "bicubic"), self.size)  # as open_clip does, whatever was asked
+        return _crop(_resize(images, fitted, "bicubic"), self.size)  # open_clip ignores the interpolation here
 
 
 def _resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
-    """Across, then down, saturating after each as PIL does: bicubic overshoots by several grey levels at an edge."""
+    """Images resized across, then down, clamped after each as in PIL: bicubic overshoots by some grey levels at
+    edges."""
     for fitted in ((images.shape[-2], size[1]), size):
         if images.shape[-2:] != fitted:
             images = F.interpolate(images, fitted, mode=interpolation, align_corners=False, antialias=True)

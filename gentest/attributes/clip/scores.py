@@ -9,14 +9,15 @@ All scores and classes of one model are read out of one embedding of each image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gentest.attributes.attribute import Setup
+from gentest.attributes.attribute import Named, Setup
 from gentest.attributes.clip.low_precision import SCHEME
 from gentest.attributes.clip.model import ClipModel, load_clip
 from gentest.errors import ClipError, InvalidArgument
@@ -26,75 +27,81 @@ NEUTRAL = "a photo"
 NEUTRAL_WORD = "thing"
 
 
+class _CallableValue(Named, ABC):
+    """A value that binds itself to the device of the images when it is called without a session."""
+
+    @abstractmethod
+    def bind(self, setup: Setup) -> Callable[[Tensor], Tensor]: ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.bind(Setup(images.device))(images)
+
+
+class _Bound(Named):
+    """A value that was bound to a loaded model. It prints as the value itself."""
+
+    declared: Named
+
+    def __repr__(self) -> str:
+        return repr(self.declared)
+
+
+class _BoundReadout(_Bound, ABC):
+    """A bound value that reads its result out of an image embedding."""
+
+    feature: BoundEmbedding
+
+    @abstractmethod
+    def read(self, embedding: Tensor) -> Tensor: ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.read(self.feature(images))
+
+
 @dataclass(frozen=True, repr=False)
-class ClipEmbedding:
-    """The image embedding of a CLIP, as a value: see `clip_embedding`."""
+class ClipEmbedding(_CallableValue):
+    """The value of `clip_embedding`."""
 
     model: str | None = None
 
     def bind(self, setup: Setup) -> BoundEmbedding:
-        """With the model loaded on the session's device, once for the whole process."""
-        return BoundEmbedding(load_chosen(self.model, setup, text=False), self)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.bind(Setup(images.device))(images)
+        """The embedding with its model, loaded once a process and device. Raises `ClipError`."""
+        return BoundEmbedding(_load_chosen(self.model, setup, text=False), self)
 
     def __repr__(self) -> str:
         return f"clip_embedding({self.model!r})" if self.model else "clip_embedding()"
 
 
 @dataclass(frozen=True, repr=False)
-class BoundEmbedding:
-    """The image embedding of a loaded CLIP. Those of the same model on the same device are equal."""
+class BoundEmbedding(_Bound):
+    """The image embedding of a loaded CLIP, in some precision; equal for the same model on the same device."""
 
     model: ClipModel
     declared: ClipEmbedding = field(compare=False)
+    precision: Precision = "full"
 
     @property
     def fingerprint(self) -> str:
-        """That of the model's image tower."""
+        """The fingerprint of the model's image tower."""
         return self.model.fingerprint
 
     @property
     def address(self) -> str:
-        """What tells its rows from any other's: weights and preprocessing."""
-        return f"clip {self.model.fingerprint} {self.model.preprocess!r}"
+        """The key of its rows in the cache: weights, preprocessing and precision."""
+        lowered = {"full": "", "int8": f" {SCHEME}"}.get(self.precision, f" {self.precision}")
+        return f"clip {self.model.fingerprint} {self.model.preprocess!r}{lowered}"
 
-    def lowered(self, precision: Precision) -> LoweredEmbedding:
-        """The same embedding in a lower precision, to screen with."""
-        return LoweredEmbedding(self.model, precision, self.declared)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.model.embed(images)
-
-    def __repr__(self) -> str:
-        return repr(self.declared)
-
-
-@dataclass(frozen=True, repr=False)
-class LoweredEmbedding:
-    """The image embedding of a loaded CLIP in a lower precision."""
-
-    model: ClipModel
-    precision: Precision
-    declared: ClipEmbedding = field(compare=False)
-
-    @property
-    def address(self) -> str:
-        """What tells its rows from any other's: weights, preprocessing, and how they are lowered."""
-        how = SCHEME if self.precision == "int8" else self.precision
-        return f"clip {self.model.fingerprint} {self.model.preprocess!r} {how}"
+    def lowered(self, precision: Precision) -> BoundEmbedding:
+        """The same embedding in a lower precision, for screening."""
+        return replace(self, precision=precision)
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.model.embed(images, self.precision)
 
-    def __repr__(self) -> str:
-        return repr(self.declared)
-
 
 @dataclass(frozen=True, repr=False)
-class ClipAttribute:
-    """A score read out of CLIP, as a value: see `clip`."""
+class ClipAttribute(_CallableValue):
+    """The value of `clip`."""
 
     text: str
     against: str | None = None
@@ -104,23 +111,16 @@ class ClipAttribute:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """Every prompt whose embedding is needed: those of the text, then those of what it is measured against."""
+        """The prompts to embed: those of the text, then as many of the text that it is measured against."""
         against = self.against or (NEUTRAL_WORD if self.templates else NEUTRAL)
-        return tuple(template.replace("{}", text) for text in (self.text, against) for template in self._templates)
-
-    @property
-    def _templates(self) -> tuple[str, ...]:
-        return self.templates or ("{}",)
+        return _fill(self.templates or ("{}",), (self.text, against))
 
     def bind(self, setup: Setup) -> BoundClip:
-        """With the model loaded on the session's device and its prompts embedded. Raises `ClipError`."""
-        model = load_chosen(self.model, setup, text=setup.prompts is None)
+        """The attribute with its model loaded and its prompts embedded. Raises `ClipError`."""
+        model = _load_chosen(self.model, setup, text=setup.prompts is None)
         vectors = model.text_vectors(self.prompts, setup.prompts)
-        text, against = (ensemble(half) for half in vectors.chunk(2))
+        text, against = (_ensemble(half) for half in vectors.chunk(2))
         return BoundClip(self, BoundEmbedding(model, ClipEmbedding(self.model)), model.logit_scale * (text - against))
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.bind(Setup(images.device))(images)
 
     def __repr__(self) -> str:
         parts = [repr(self.text)] + ([repr(self.against)] if self.against else [])
@@ -130,23 +130,17 @@ class ClipAttribute:
 
 
 @dataclass(frozen=True, repr=False)
-class BoundClip:
-    """A CLIP score that is ready to run: one dot product with an image embedding."""
+class BoundClip(_BoundReadout):
+    """A CLIP score that is ready to run: a dot product with an image embedding."""
 
     declared: ClipAttribute
     feature: BoundEmbedding
     direction: Tensor = field(compare=False)  # [D], logit scale included
 
     def read(self, embedding: Tensor) -> Tensor:
-        """Log-odds [B] (or probabilities) of image embeddings [B, D]."""
+        """Log-odds [B] (or probabilities) from image embeddings [B, D]."""
         log_odds = embedding.float() @ self.direction.to(embedding.device)
         return log_odds.sigmoid() if self.declared.probability else log_odds
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.read(self.feature(images))
-
-    def __repr__(self) -> str:
-        return repr(self.declared)
 
 
 def clip(
@@ -159,15 +153,17 @@ def clip(
 ) -> ClipAttribute:
     """How much more an image looks like `text` than like `against`: log-odds [B], positive for `text`.
 
-    A difference of 1 multiplies the odds of the text by 2.7. `against` is "a photo" by default, which makes 0
-    arbitrary: compare scores, or give the opposite. With `templates`, such as "a photo of a {}", both texts are
-    put into each, and their embeddings averaged, normalised before and after (Radford et al. 2021, section
-    3.1.4); `against` is then "thing" by default.
+    A difference of 1 multiplies the odds of the text by 2.7. `against` is "a photo" by default, so that 0 means nothing
+    in particular: compare scores, or give the opposite. With `templates`, such as "a photo of a {}", both texts go into
+    each template and the embeddings are averaged, normalised before and after (Radford et al. 2021, section 3.1.4);
+    `against` is then "thing" by default.
 
-    `model` is an open_clip `MODEL:PRETRAINED` ("ViT-B-32:laion2b_s34b_b79k"), `MODEL:FILE`, `local-dir:DIR`
-    or `hf-hub:ORG/REPO`; the session's by default. `probability` gives sigmoid(log-odds), in [0, 1].
+    `model` is an open_clip `MODEL:PRETRAINED` ("ViT-B-32:laion2b_s34b_b79k"), `MODEL:FILE`, `local-dir:DIR` or
+    `hf-hub:ORG/REPO`; by default the session's. `probability` gives sigmoid(log-odds), in [0, 1].
 
-    Raises `InvalidArgument` for a template without "{}", and `ClipError` when it is bound, if the model cannot be had.
+    Raises `InvalidArgument` for an empty text, for a template without "{}" and for equal texts. Binding raises
+    `ClipError`
+    if the model is unavailable.
 
     >>> smiling = clip("a photo of a smiling person", "a photo of a frowning person")
     >>> smiling
@@ -175,18 +171,17 @@ def clip(
     >>> clip("cat", templates=["a photo of a {}", "a drawing of a {}"]).prompts
     ('a photo of a cat', 'a drawing of a cat', 'a photo of a thing', 'a drawing of a thing')
     """
-    check_text("text", text)
+    _check_text("text", text)
     if against is not None:
-        check_text("against", against)
+        _check_text("against", against)
     if isinstance(templates, str):
         raise InvalidArgument.expected("a list of templates", "templates", templates)
-    for template in templates:
-        if not isinstance(template, str) or "{}" not in template:
-            raise InvalidArgument.expected("a text with {} where the prompt goes", "template", template)
+    _check_templates(templates)
     if model is not None:
-        check_text("model", model)
+        _check_text("model", model)
     attribute = ClipAttribute(text, against, tuple(templates), model, probability)
-    if set(attribute.prompts[: len(attribute.prompts) // 2]) == set(attribute.prompts[len(attribute.prompts) // 2 :]):
+    half = len(attribute.prompts) // 2
+    if set(attribute.prompts[:half]) == set(attribute.prompts[half:]):
         raise InvalidArgument.expected("another text than the one it is measured against", "text", text)
     return attribute
 
@@ -194,24 +189,37 @@ def clip(
 def clip_embedding(model: str | None = None) -> ClipEmbedding:
     """CLIP's image embedding as a feature: rows [B, D] of unit length, so that a dot product is a cosine.
 
-    `model` as for `clip`; the session's by default.
+    `model` is as for `clip`. Raises `InvalidArgument` for an empty one; binding raises `ClipError` if it is
+    unavailable.
 
     >>> clip_embedding("ViT-B-32:laion2b_s34b_b79k")
     clip_embedding('ViT-B-32:laion2b_s34b_b79k')
     """
     if model is not None:
-        check_text("model", model)
+        _check_text("model", model)
     return ClipEmbedding(model)
 
 
-def check_text(name: str, value: object) -> None:
-    """A text that says something, checked."""
+def _check_text(name: str, value: object) -> None:
+    """Raises `InvalidArgument` for anything but a text with a letter in it."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidArgument.expected("a text", name, value)
 
 
-def load_chosen(model: str | None, setup: Setup, *, text: bool) -> ClipModel:
-    """The CLIP of that name, or the session's where it has none. Raises `ClipError`."""
+def _check_templates(templates: Sequence[object]) -> None:
+    """Raises `InvalidArgument` for anything but a text with {} in it."""
+    for template in templates:
+        if not isinstance(template, str) or "{}" not in template:
+            raise InvalidArgument.expected("a text with {} where the prompt goes", "template", template)
+
+
+def _fill(templates: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
+    """Each text put into each template, text by text."""
+    return tuple(template.replace("{}", text) for text in texts for template in templates)
+
+
+def _load_chosen(model: str | None, setup: Setup, *, text: bool) -> ClipModel:
+    """The named CLIP, or the session's if there is no name. Raises `ClipError`."""
     spec = model or setup.clip
     if spec is None:
         raise ClipError(
@@ -221,14 +229,14 @@ def load_chosen(model: str | None, setup: Setup, *, text: bool) -> ClipModel:
     return load_clip(spec, setup.device, text=text)
 
 
-def ensemble(vectors: Tensor) -> Tensor:
-    """One text embedding [D] of unit length, from those of its templates [n, D]."""
+def _ensemble(vectors: Tensor) -> Tensor:
+    """One text embedding [D] of unit length, from those [n, D] of its templates."""
     return F.normalize(vectors.mean(0), dim=0)
 
 
 @dataclass(frozen=True, repr=False)
-class ClipClasses:
-    """A classifier read out of CLIP, as a value: see `clip_classes`."""
+class ClipClasses(_CallableValue):
+    """The value of `clip_classes`."""
 
     templates: tuple[str, ...]
     names: tuple[str, ...]
@@ -236,18 +244,15 @@ class ClipClasses:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """Every prompt whose embedding is needed: those of the first class, then those of the second, ..."""
-        return tuple(template.replace("{}", name) for name in self.names for template in self.templates)
+        """The prompts to embed, class by class."""
+        return _fill(self.templates, self.names)
 
     def bind(self, setup: Setup) -> BoundClasses:
-        """With the model loaded on the session's device and its prompts embedded. Raises `ClipError`."""
-        model = load_chosen(self.model, setup, text=setup.prompts is None)
+        """The attribute with its model loaded and its prompts embedded. Raises `ClipError`."""
+        model = _load_chosen(self.model, setup, text=setup.prompts is None)
         vectors = model.text_vectors(self.prompts, setup.prompts)
-        rows = torch.stack([ensemble(texts) for texts in vectors.chunk(len(self.names))])
+        rows = torch.stack([_ensemble(texts) for texts in vectors.chunk(len(self.names))])
         return BoundClasses(self, BoundEmbedding(model, ClipEmbedding(self.model)), model.logit_scale * rows)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.bind(Setup(images.device))(images)
 
     def __repr__(self) -> str:
         template = repr(self.templates[0]) if len(self.templates) == 1 else repr(list(self.templates))
@@ -256,7 +261,7 @@ class ClipClasses:
 
 
 @dataclass(frozen=True, repr=False)
-class BoundClasses:
+class BoundClasses(_BoundReadout):
     """A CLIP classifier that is ready to run: a dot product for each class with an image embedding."""
 
     declared: ClipClasses
@@ -264,25 +269,19 @@ class BoundClasses:
     texts: Tensor = field(compare=False)  # [K, D], logit scale included
 
     def read(self, embedding: Tensor) -> Tensor:
-        """Logits [B, K] of image embeddings [B, D]."""
+        """Logits [B, K] from image embeddings [B, D]."""
         return embedding.float() @ self.texts.to(embedding.device).T
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.read(self.feature(images))
-
-    def __repr__(self) -> str:
-        return repr(self.declared)
 
 
 def clip_classes(template: str | Sequence[str], names: Sequence[str], *, model: str | None = None) -> ClipClasses:
-    """CLIP's logit for each of `names`, put into a template such as "a photo of a {}": a classifier [B, K].
+    """CLIP as a classifier [B, K]: its logit for each of `names`, put into a template such as "a photo of a {}".
 
-    The difference of two logits is the log-odds of the two classes; a softmax of the row gives CLIP's probabilities. Of
-    several templates, a class's embeddings are averaged, normalised before and after. `model` as for `gentest.clip`;
-    the session's by default.
+    The difference of two logits is the log-odds of the two classes, and a softmax over a row gives CLIP's
+    probabilities. With several templates, the embeddings of a class are averaged, normalised before and after (Radford
+    et al. 2021, section 3.1). `model` is as for `gentest.clip`.
 
-    Raises `InvalidArgument` for a template without "{}", fewer than two names or a name given twice, and `ClipError`
-    when it is bound, if the model cannot be had.
+    Raises `InvalidArgument` for a template without "{}", fewer than two names or a repeated name. Binding raises
+    `ClipError` if the model is unavailable.
 
     >>> clip_classes(["a photo of a {}", "a drawing of a {}"], ["cat", "dog"]).prompts
     ('a photo of a cat', 'a drawing of a cat', 'a photo of a dog', 'a drawing of a dog')
@@ -290,15 +289,13 @@ def clip_classes(template: str | Sequence[str], names: Sequence[str], *, model: 
     templates = (template,) if isinstance(template, str) else template
     if not isinstance(templates, (list, tuple)) or not templates:
         raise InvalidArgument.expected("a template, or a list of them", "template", template)
-    for text in templates:
-        if not isinstance(text, str) or "{}" not in text:
-            raise InvalidArgument.expected("a text with {} where the name goes", "template", text)
+    _check_templates(templates)
     if not isinstance(names, (list, tuple)) or len(names) < 2:
         raise InvalidArgument.expected("a list of two names or more", "names", names)
     for name in names:
-        check_text("name", name)
+        _check_text("name", name)
     if len(set(names)) < len(names):
         raise InvalidArgument.expected("names that differ", "names", names)
     if model is not None:
-        check_text("model", model)
+        _check_text("model", model)
     return ClipClasses(tuple(templates), tuple(names), model)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
-from gentest.attributes.distances import apart
+from gentest.attributes.distances import distances_between
 from gentest.engine.evidence.output_checks import named
 from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import GeneratorError
@@ -381,7 +381,7 @@ class Auditor:
             if number.ends is None:
                 now = self._measured(row, number, *made)
             elif number.scalar:
-                now = apart(number.thing, *(_shown(row, x) for x in made))
+                now = distances_between(number.thing, *(_shown(row, x) for x in made))
             else:
                 one, other = (self._measured(row, number, x) for x in made)
                 now = torch.linalg.vector_norm(other - one, dim=-1)

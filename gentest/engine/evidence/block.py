@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from gentest.attributes import Distance
-from gentest.attributes.attribute import Readout, called, describe, embed, read, read_rows, score
-from gentest.attributes.distances import apart
+from gentest.attributes.attribute import Readout, describe, embed, evaluate, read, read_rows, score
+from gentest.attributes.distances import distances_between
 from gentest.engine.evidence.audit import LEAST, OF_RANGE, OF_SIZE, Number
 from gentest.engine.evidence.maker import Maker, flat, full_precision, sliced
 from gentest.engine.evidence.output_checks import clamped, named
@@ -361,7 +361,7 @@ class Block:
                 if (found := self._stored(self._of(self._address(thing), f"measured {guess}"))) is not None:
                     return found, guess
             images = self.shown[:1, 0]
-            scalar = getattr(called(self._measure_of(thing), images), "ndim", 1) <= 1
+            scalar = getattr(evaluate(self._measure_of(thing), images), "ndim", 1) <= 1
         function: Callable[[Any, Tensor], Tensor] = score if scalar else embed
 
         def compute() -> Tensor:
@@ -398,7 +398,7 @@ class Block:
 
         def part(start: int, stop: int) -> Tensor:
             pair = (images.index_select(0, rows[start:stop]) for rows in (one, other))
-            return self._asked(apart, distance, *pair).to(images.device)
+            return self._asked(distances_between, distance, *pair).to(images.device)
 
         if not len(one):
             return images.new_zeros(len(self.probes), 0)

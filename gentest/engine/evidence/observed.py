@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gentest.attributes import Attribute, Distance, Feature
-from gentest.attributes.attribute import Lowerable, Readout, describe
+from gentest.attributes.attribute import Lowerable, Named, Readout, describe
 from gentest.attributes.distances import NO_SPREAD
 from gentest.engine.evidence.block import Block
 from gentest.engine.evidence.subject import Subject
@@ -67,7 +67,7 @@ def _checked_places(first: Sequence[int], second: Sequence[int], n_points: int) 
 
 
 @dataclass(frozen=True)
-class _ReadLower:
+class _ReadLower(Named):
     """An attribute that is read out of a feature in a lower precision."""
 
     own: Readout

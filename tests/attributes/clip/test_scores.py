@@ -21,6 +21,7 @@ import gentest
 from gentest.attributes import PromptCache, Readout, Setup, bind, clip, clip_classes, clip_embedding, embed, score
 from gentest.attributes.clip.model import CPU_AT_ONCE, load_clip
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
+from gentest.results.settings import Precision
 from tests.helpers.tiny_clip import CPU, images, setup_of
 
 
@@ -186,7 +187,12 @@ def test_a_property_reads_classes_once_an_image(setup: Setup, monkeypatch: pytes
     embedded: list[int] = []
     model = load_clip(str(setup.clip), CPU)
     whole = model.embed
-    monkeypatch.setattr(model, "embed", lambda images: (embedded.append(len(images)), whole(images))[1])
+
+    def embed(images: Tensor, precision: Precision) -> Tensor:
+        embedded.append(len(images))
+        return whole(images, precision)
+
+    monkeypatch.setattr(model, "embed", embed)
     few = gentest.settings(examples=20, clip=setup.clip)
     classes = gentest.clip_classes("a {}", ["cat", "dog"])
 
@@ -213,7 +219,7 @@ def test_classes_have_a_spread_in_standard_deviations(setup: Setup) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("a photo", ["a", "b"]), "with {} where the name goes"),
+        (("a photo", ["a", "b"]), "with {} where the prompt goes"),
         (([], ["a", "b"]), "a template, or a list of them"),
         ((3, ["a", "b"]), "template=3"),
         (("a {}", "ab"), "a list of two names or more"),
