@@ -32,7 +32,8 @@ import gentest
 from gentest import cli, plugin
 from gentest.attributes.clip.loading import CONFIG, find_source
 from gentest.attributes.prompts import PromptCache
-from gentest.cli.init import looking, peeking
+from gentest.cli import init
+from gentest.cli.init_model import inspect_model
 from gentest.engine.evidence.store import FILE, Store, _checksum, _packed
 from gentest.errors import ClipError, InvalidArgument
 from gentest.gate import decision as gate
@@ -631,32 +632,10 @@ def make_weights(rng: Random, folder: Path) -> str:
 
 
 def use_weights(made: str, folder: Path) -> None:
-    seen = peeking.peek({"kind": "weights", "file": str(folder / made)})
-    looking.model_files(folder)
-    if seen.error:
-        raise Refused(check_message(seen.error, ""))
-
-
-SOURCE = """import torch
-
-class MyGenerator(torch.nn.Module):
-    def __init__(self, z=128): ...
-
-def load(path="\\d"):
-    return 1
-"""
-
-
-def make_source(rng: Random, folder: Path) -> None:
-    raw = bytes_changed(SOURCE.encode(), rng)
-    deep = rng.choice([b"(" * 5000, b"-" * 50_000 + b"1", b"[" * 200 + b"]" * 200, b"a" + b".b" * 50_000, b"1" * 5000])
-    (folder / "my_model.py").write_bytes(raw if rng.random() < 0.8 else raw + b"\nx = " + deep)
-
-
-def use_source(made: None, folder: Path) -> None:
-    looking.candidates(folder)
-    looking.within("my_model", folder)
-    looking.defined("my_model:load", folder)
+    facts = inspect_model({"kind": "torch", "weights": str(folder / made)})
+    init._model_file(folder, None)
+    if facts["error"]:
+        raise Refused(check_message(facts["error"], ""))
 
 
 KINDS = (
@@ -675,5 +654,4 @@ KINDS = (
     Kind("clip", 4, make_clip, use_clip, "clip"),
     Kind("onnx", 2, make_onnx, use_onnx),
     Kind("weights", 3, make_weights, use_weights),
-    Kind("source", 2, make_source, use_source),
 )

@@ -25,8 +25,9 @@ from torch import nn
 
 import gentest
 from gentest import cli, plugin
-from gentest.cli.init import answers, command, looking, peeking
-from gentest.cli.init.kinds import KINDS
+from gentest.cli import init, init_model
+from gentest.cli.init_answers import KINDS, read_latent
+from gentest.cli.init_model import Facts, inspect_model
 from gentest.errors import InvalidArgument
 
 ROOT = Path(gentest.__file__).parents[1]
@@ -47,7 +48,7 @@ def load(checkpoint):
     return net()
 
 
-def arrays():
+def arrays(checkpoint):
     f = net().eval()
     return lambda z: f(torch.from_numpy(z)).detach().numpy()
 
@@ -72,6 +73,10 @@ class Sized(nn.Module):
 
     def forward(self, z):
         return self.net(z)
+
+
+def vae(checkpoint):
+    return Vae()
 
 
 def data():
@@ -149,7 +154,6 @@ def nothing() -> None:
 
 CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
     "torch": ("torch", nothing, ["--load", "my_model:load", "--latent", f"normal:{LATENT}"], f"Normal({LATENT})"),
-    "a model that is found": ("torch", nothing, ["--latent", f"normal:{LATENT}"], f"Normal({LATENT})"),
     "labels": ("torch", nothing, ["--load=my_model:labelled", "--latent=uniform:6:-1:1", "--labels=3"], "label="),
     "numpy": ("numpy", nothing, ["--kind", "numpy", "--load", "my_model:arrays", "--latent", "normal:6"], "from_numpy"),
     "torchscript": ("torchscript", scripted, ["--load", "gan.pt"], f"Normal({LATENT})"),
@@ -159,12 +163,18 @@ CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
     "autoencoder": (
         "autoencoder",
         nothing,
-        ["--kind", "autoencoder", "--load", "my_model:Vae", "--data", "my_model:data"],
+        ["--kind", "autoencoder", "--load", "my_model:vae", "--data", "my_model:data"],
         "from_autoencoder",
     ),
     "no images": ("torch", nothing, ["--load", "my_model:load", "--latent", "normal:6", "--no-images"], "images=False"),
 }  # fmt: skip
 """The kind, what makes its file, what is given, and what stands in the conftest.py of it."""
+MADE = """
+
+class Made(nn.Sequential):
+    def __init__(self):
+        super().__init__(*net())
+"""
 LABELLED = """
 
 def labelled(checkpoint):
@@ -181,12 +191,13 @@ def test_every_kind_has_a_case() -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow if n in ("diffusers", "exported") else ()) for n in CASES]
 )
-def test_what_is_written_runs(name: str, run: Run, folder: Path) -> None:
+def test_what_is_written_runs(name: str, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The files of each kind are checked by pytest without an edit, and formatters find nothing in them."""
     _, make, given, said = CASES[name]
     if make is nothing:
         Path("my_model.py").write_text(MODEL + LABELLED)
     make()
+    capsys.readouterr()  # what other packages print as they are imported
     status, out, err = run("--yes", *given)
     assert (status, err) == (0, "")
     assert "edit " not in out
@@ -223,7 +234,7 @@ def clean(folder: Path) -> None:
 MYPY = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports"]
 TYPED: dict[str, list[str]] = {
     "a function": ["--load", "my_model:load", "--clip", "a smile|a frown"],
-    "a class of a package": ["--load", "gan_face_generate.models:Generator"],
+    "a class of a package": ["--load", "gan_face_generate.models:Generator", "--probe"],
     "an autoencoder": ["--kind", "autoencoder", "--load", "my_model:load"],
     "nothing": [],
     "labels": ["--load", "my_model:load", "--labels", "3"],
@@ -255,18 +266,18 @@ def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) 
 
 @pytest.fixture
 def peeked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Questions to `peeking`, answered in this process: without a `my_model` that another test imported."""
+    """Questions to `inspect_model`, answered in this process: without a `my_model` that another test imported."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "my_model", raising=False)
     questions: list[Any] = []
 
-    def seen(question: dict[str, Any]) -> dict[str, Any]:
-        if not question:
+    def facts(question: dict[str, Any]) -> dict[str, Any]:
+        if len(question) < 2:
             return {}
         questions.append(question)
-        return vars(peeking.peek(question))
+        return inspect_model(question)
 
-    monkeypatch.setattr(command, "_seen", seen)
+    monkeypatch.setattr(init, "_facts", facts)
     yield questions
     sys.modules.pop("my_model", None)
 
@@ -274,22 +285,37 @@ def peeked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 # what is left to a person
 
 
-def test_a_class_of_a_package_is_read_and_not_run(run: Run, peeked: list[Any]) -> None:
-    """Of a class that is installed: its arguments are left to a person, weights and latent are found beside it."""
-    loaded = set(sys.modules) & {"gan_face_generate", "gan_face_generate.models"}  # by other tests
-    status, out, _ = run("--yes", "--load", "gan_face_generate.models:Generator", "--ci", "none")
+def test_a_class_is_left_to_a_person(run: Run, peeked: list[Any]) -> None:
+    """The arguments of a class are left to a person; its weights tell the latent, with or without --probe."""
+    state = {"main.0.weight": torch.zeros(100, 512, 4, 4), "main.3.weight": torch.zeros(512, 3, 4, 4)}
+    torch.save({"netG_state_dict": state, "epoch": 3}, "weights.tar")
+    given = ["--yes", "--load", "gan_face_generate.models:Generator", "--weights", "weights.tar", "--ci", "none"]
+    status, out, _ = run(*given, "--probe")
     assert status == 0
     lines = Path("conftest.py").read_text().splitlines()
-    (at,) = re.findall(r"^edit +conftest\.py:(\d+): what your model is made with$", out, re.MULTILINE)
-    assert lines[int(at) - 1] == "    model = Generator(ngpu=..., nc=..., nz=..., ngf=...)"
-    (path, line) = re.findall(r"^see +(.+):(\d+) \(class Generator\)$", out, re.MULTILINE)[0]
-    assert Path(path).read_text().splitlines()[int(line) - 1].startswith("class Generator(")
+    (at,) = re.findall(r"^edit +conftest\.py:(\d+): the arguments that your model is made with$", out, re.MULTILINE)
+    assert lines[int(at) - 1] == "    model = Model(ngpu=..., nc=..., nz=..., ngf=...)"
     text = "\n".join(lines)
-    assert 'Path(gan_face_generate.__file__).parent / "weights.tar"' in text
+    assert 'Path(__file__).parent / "weights.tar"' in text
     assert 'state["netG_state_dict"]' in text
     assert "latent=gentest.Normal((100, 1, 1))," in text
-    assert [q["kind"] for q in peeked] == ["weights"]
-    assert set(sys.modules) & {"gan_face_generate", "gan_face_generate.models"} == loaded
+    status, out, _ = run(*given, "--force")
+    assert status == 0
+    assert "the arguments that your model is made with, if it needs any" in out
+    assert "    model = Model()" in Path("conftest.py").read_text()
+    assert "latent=gentest.Normal((100, 1, 1))," in Path("conftest.py").read_text()
+    assert ["module" in question for question in peeked] == [True, False]
+
+
+def test_a_class_that_needs_nothing_is_made_and_called(run: Run, folder: Path) -> None:
+    """With --probe a class without arguments tells its latent as a function does."""
+    Path("my_model.py").write_text(MODEL + MADE)
+    status, out, err = run("--yes", "--load", "my_model:Made", "--probe")
+    assert (status, err) == (0, "")
+    assert "edit " not in out
+    assert f"latent=gentest.Normal({LATENT})," in Path("conftest.py").read_text()
+    assert "model = Model()" in Path("conftest.py").read_text()
+    clean(folder)
 
 
 def test_with_nothing_known_one_function_is_left(run: Run) -> None:
@@ -304,87 +330,33 @@ def test_with_nothing_known_one_function_is_left(run: Run) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("load", ["gan_face_generate", "gan-face-generate", "gan_face_generate.models"])
-def test_a_package_is_looked_through(load: str, run: Run, peeked: list[Any]) -> None:
-    """Where a package holds one generator, its name alone is enough; of several, they are named."""
-    status, out, _ = run("--yes", "--load", load)
-    assert status == 0
-    assert f"guessed  load: gan_face_generate.models:Generator is the one generator in {load}" in out
-    Path("zoo").mkdir()
-    Path("zoo/__init__.py").write_text("class OneGenerator: ...\n\n\nclass OtherGenerator: ...\n")
-    status, _, err = run("--yes", "--load", "zoo", "--force")
-    assert (status, err) == (2, "gentest: --load zoo: name one of zoo:OneGenerator, zoo:OtherGenerator\n")
-
-
 OPEN = {
-    "two": ("def make(path, width): ...", "    model = make(path=..., width=...)", "what your model is made with"),
-    "by name": ("def make(*, path): ...", "    model = make(path=...)", "what your model is made with"),
-    "one of each": ("def make(a=0, *, b): ...", "    model = make(b=...)", "what your model is made with"),
-    "a variable": (
-        "import functools\nmake = functools.partial(print)",
-        "    model = make(gentest_checkpoint)",
-        "what gives your model, which the source does not say",
-    ),
+    "two": ("def make(path, width): ...", "    model = Model(path=..., width=...)"),
+    "by name": ("def make(*, path): ...", "    model = Model(path=...)"),
+    "one of each": ("def make(a=0, *, b): ...", "    model = Model(b=...)"),
 }
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_a_call_that_is_not_told_is_left_to_a_person(name: str, run: Run, folder: Path) -> None:
-    """A function of other arguments than the checkpoint, and what is no function by its source."""
-    source, line, said = OPEN[name]
+@pytest.mark.usefixtures("peeked")
+def test_a_call_of_other_arguments_is_left_to_a_person(name: str, run: Run, folder: Path) -> None:
+    """A function of other arguments than the checkpoint is called with arguments that a person fills in."""
+    source, line = OPEN[name]
     Path("my_model.py").write_text(source + "\n")
-    for kind in ("torch", "autoencoder"):
-        status, out, _ = run("--yes", "--load", "my_model:make", "--kind", kind, "--force", "--probe")
-        lines = Path("conftest.py").read_text().splitlines()
-        (at,) = re.findall(rf"^edit +conftest\.py:(\d+): {said}$", out, re.MULTILINE)
-        assert (status, lines[int(at) - 1]) == (0, line)
-        clean(folder)
+    status, out, _ = run("--yes", "--load", "my_model:make", "--probe")
+    lines = Path("conftest.py").read_text().splitlines()
+    (at,) = re.findall(r"^edit +conftest\.py:(\d+): the arguments that your model is made with$", out, re.MULTILINE)
+    assert (status, lines[int(at) - 1]) == (0, line)
+    clean(folder)
 
 
 @pytest.mark.parametrize("source", ["make = lambda path: path", "def make(path, *, a=1): ...", "def make(): ..."])
+@pytest.mark.usefixtures("peeked")
 def test_a_call_that_is_told_is_written(source: str, run: Run, folder: Path) -> None:
     """A function of the checkpoint or of nothing, an anonymous one too, is called as it is."""
     Path("my_model.py").write_text(source + "\n")
-    assert "edit " not in run("--yes", "--load", "my_model:make")[1]
-    assert f"make({'gentest_checkpoint' * ('path' in source)})," in Path("conftest.py").read_text()
-
-
-def test_images_that_need_arguments_are_left_to_a_person(run: Run, folder: Path) -> None:
-    """A function that --data names is called with nothing, where its source says that it can be."""
-    Path("my_model.py").write_text("def load(path): ...\n\n\ndef data(n, *, size): ...\n")
-    _, out, _ = run("--yes", "--kind", "autoencoder", "--load", "my_model:load", "--data", "my_model:data")
-    (at,) = re.findall(r"^edit +conftest\.py:(\d+): what your images are made with$", out, re.MULTILINE)
-    assert Path("conftest.py").read_text().splitlines()[int(at) - 1].strip() == "data=data(n=..., size=...),"
-    clean(folder)
-
-
-CHOICES: dict[str, tuple[list[str], str]] = {
-    "one": (["w.pt"], "w.pt"),
-    "a generator": (["critic.pt", "netGen.pt"], "netGen.pt"),
-    "neither": (["a.pt", "b.pt"], ""),
-    "both": (["ema.pt", "gen.pt"], ""),
-    "many": ([f"{letter}.pt" for letter in "abcdef"], ""),
-}
-
-
-@pytest.mark.parametrize("name", CHOICES)
-def test_weights_are_taken_where_they_are_told(name: str, run: Run, folder: Path, peeked: list[Any]) -> None:
-    """The one file, or the one with the name of a generator, is taken and said; else a person chooses."""
-    files, taken = CHOICES[name]
-    Path("my_model.py").write_text(MODEL)
-    for file in files:
-        torch.save({"0.weight": torch.zeros(8, LATENT)}, file)
-    status, out, _ = run("--yes", "--load", "my_model:Vae", "--kind", "torch")
-    assert status == 0
-    assert ("edit " in out) == (not taken)
-    if taken:
-        assert f"guessed  weights: {taken} is the one file of weights " in out
-        assert f'Path(__file__).parent / "{taken}"' in Path("conftest.py").read_text()
-    else:
-        some = ", ".join([*files[:4], *(["2 more"] if len(files) > 4 else [])])
-        assert f": the weights it has without a checkpoint, one of {some}\n" in out
-        assert not peeked
-    clean(folder)
+    assert "edit " not in run("--yes", "--load", "my_model:make", "--probe")[1]
+    assert f"make_model({'gentest_checkpoint' * ('path' in source)})," in Path("conftest.py").read_text()
 
 
 # names, and where they are looked for
@@ -457,7 +429,7 @@ def test_what_is_loaded_is_found_beside_the_folder(run: Run, folder: Path, monke
 
 
 def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package that lies in the repository, or that was installed from a folder, may be another's on an index."""
+    """A package that was installed from a folder may be another's on an index."""
     Path("work").mkdir()
 
     def installed(at: Path, url: str = "") -> str:
@@ -470,14 +442,11 @@ def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.Mon
             (at / "packed-1.0.dist-info/direct_url.json").write_text(url)
         with monkeypatch.context() as patch:
             patch.syspath_prepend(at)
-            found = looking.defined("packed:load", folder / "work")
-        assert not found.told
-        return found.distribution
+            return init._code_of("--load", "packed:load", folder / "work").requirement
 
     assert installed(folder / "elsewhere") == "packed==1.0"
     assert installed(folder / "work/venv/site-packages") == "packed==1.0"
     assert installed(folder / "editable", '{"url": "file:///x", "dir_info": {"editable": true}}') == ""
-    assert installed(folder / "work/libs/packed") == ""
 
 
 # nothing is overwritten, and nothing is run, that was not allowed to be
@@ -490,7 +459,7 @@ def test_no_file_is_overwritten(name: str, run: Run) -> None:
     Path(name).write_text("mine")
     status, out, err = run("--yes")
     assert (status, out) == (2, "")
-    assert f"{name}: there already" in err
+    assert f"{name}: exist already" in err
     assert "--force" in err
     assert [p for p in Path().rglob("*") if p.is_file()] == [Path(name)]
     assert Path(name).read_text() == "mine"
@@ -525,7 +494,7 @@ def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
     """A model that raises, or exits, is told of in one line; the files are written with the defaults."""
     for body, said in {
         "raise KeyError('why')": "KeyError: 'why'",
-        "raise SystemExit(3)": "it ended the process",
+        "raise SystemExit(3)": "ended with exit status 3",
         "return 3": "int",
     }.items():
         Path("my_model.py").write_text(f"def load(checkpoint):\n    {body}\n")
@@ -545,7 +514,7 @@ def test_a_program_of_torch_export_is_not_loaded_unasked(run: Run, peeked: list[
     assert run("--yes", "--load", "gan.pt2", "--force")[0] == 0
     assert not peeked
     assert run("--yes", "--probe", "--force")[0] == 0
-    assert [q["kind"] for q in peeked] == ["exported"]
+    assert [(q["kind"], "file" in q) for q in peeked] == [("exported", True)]
 
 
 def test_modules_of_the_folder_do_not_shadow_others(run: Run) -> None:
@@ -554,7 +523,7 @@ def test_modules_of_the_folder_do_not_shadow_others(run: Run) -> None:
         Path(f"{name}.py").write_text("open('ran', 'w')\n")
     Path("my_model.py").write_text(MODEL)
     torch.save({"0.weight": torch.zeros(8, LATENT)}, "weights.pt")
-    status, out, err = run("--yes", "--load", "my_model:Vae", "--kind", "torch")
+    status, out, err = run("--yes", "--load", "my_model:Vae", "--weights", "weights.pt")
     assert (status, err) == (0, "")
     assert f"is [8, {LATENT}]" in out
     assert not Path("ran").exists()
@@ -590,10 +559,9 @@ def at_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_person_is_asked_what_was_not_given(peeked: list[Any]) -> None:
     """Each answer ends in the files; one that cannot be read is asked for again; nothing typed takes the default."""
     Path("my_model.py").write_text(MODEL)
-    replies = ["", "n", "normal", "normal:6", "", "a smile|a frown", "n"]
-    asked = answered(command.run, [], replies)
+    replies = ["my_model:load", "n", "normal", "normal:6", "", "a smile|a frown", "n"]
+    asked = answered(init.run, [], replies)
     assert len(asked) == len(replies)
-    assert "[my_model:load]" in asked[0]
     assert asked[1].startswith("Import my_model and call load once")
     assert not peeked
     text = Path("conftest.py").read_text()
@@ -607,11 +575,11 @@ def test_a_person_is_asked_what_was_not_given(peeked: list[Any]) -> None:
 def test_a_person_is_asked_before_a_program_is_loaded(peeked: list[Any]) -> None:
     """As for code: a .pt2 file that was not named is loaded once a person says so."""
     Path("gan.pt2").touch()
-    asked = answered(command.run, ["--ci", "none", "--clip", "a dog"], ["", "n", "", ""])
+    asked = answered(init.run, ["--ci", "none", "--clip", "a dog"], ["", "n", "", ""])
     assert asked[1].startswith("Load gan.pt2, which may run code of its own, and call it once, ")
     assert not peeked
-    answered(command.run, ["--ci", "none", "--clip", "a dog", "--force"], ["", "y", "", ""])
-    assert [q["kind"] for q in peeked] == ["exported"]
+    answered(init.run, ["--ci", "none", "--clip", "a dog", "--force"], ["", "y", "", ""])
+    assert [(q["kind"], "file" in q) for q in peeked] == [("exported", True)]
 
 
 @pytest.mark.usefixtures("at_a_terminal")
@@ -621,7 +589,7 @@ def test_a_person_may_keep_files(capsys: pytest.CaptureFixture[str]) -> None:
     Path("test_latent.py").write_text("mine")
     given = ["--load", "my_model:load", "--latent", "normal:6", "--range", "0,1", "--ci", "none", "--clip", "a dog"]
     Path("my_model.py").write_text(MODEL)
-    assert len(answered(command.run, given, ["", "y"])) == 2
+    assert len(answered(init.run, given, ["", "y"])) == 2
     assert Path("conftest.py").read_text() == "mine"
     assert Path("test_latent.py").read_text() != "mine"
     assert "wrote    conftest.py" not in capsys.readouterr().out
@@ -631,7 +599,7 @@ def test_a_person_may_keep_files(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_end_of_input_writes_nothing(folder: Path) -> None:
     """Who leaves in the middle finds the folder as it was."""
     with pytest.raises(InvalidArgument, match="nothing was written"):
-        answered(command.run, [], [""])
+        answered(init.run, [], [""])
     assert list(folder.iterdir()) == []
 
 
@@ -664,19 +632,10 @@ def test_a_real_terminal_is_asked(folder: Path) -> None:
 
 MISUSE = {
     "no module": (["--load", "nowhere:load"], "no module 'nowhere' in "),
-    "no name": (
-        ["--load", "my_model:nonesuch"],
-        "defines no 'nonesuch'; there is my_model:net, my_model:load, my_model:arrays, my_model:Vae",
-    ),
-    "no submodule": (["--load", "gan_face_generate.nonesuch:x"], "has no module 'gan_face_generate.nonesuch'"),
     "not a name": (["--load", "my-model:load"], "Expected PACKAGE.MODULE:NAME"),
-    "no file": (["--load", "gan.onnx"], "Expected MODULE:NAME, such as my_model:load, or a file that is there"),
-    "another module of the package": (
-        ["--load", "gan_face_generate:Generator"],
-        "there is gan_face_generate.models:Gen",
-    ),
+    "no file": (["--load", "gan.onnx"], "Expected MODULE:NAME, such as my_model:load, or a file that exists"),
     "weights alone": (["--load", "weights.ckpt"], "holds weights alone"),
-    "a file of no kind": (["--load", "my_model.py"], "no kind of model"),
+    "a file of no kind": (["--load", "my_model.py"], "not a kind of file"),
     "no source": (["--kind", "onnx"], "--kind onnx needs --load"),
     "no such file": (["--kind", "onnx", "--load", "gan.onnx"], "Expected the model's file"),
     "latent": (["--latent", "gauss:3"], "Expected normal:128"),
@@ -685,10 +644,13 @@ MISUSE = {
     "clip": (["--clip", "a|b|c"], "'a text|another"),
     "clip without images": (["--clip", "a smile", "--no-images"], "--clip needs images"),
     "labels": (["--labels", "1"], "a number of labels >= 2"),
-    "data": (["--data", "my_model:data"], "--data is for an autoencoder"),
+    "data": (["--data", "my_model:data"], "--data is for --kind autoencoder"),
     "weights": (["--weights", "none.pt"], "--weights='none.pt'"),
     "folder": (["my_model.py"], "Expected a folder"),
-    "diffusers": (["--kind", "diffusers", "--load", "a/b", "--latent", "normal:3"], "--latent is told by a pipeline"),
+    "diffusers": (
+        ["--kind", "diffusers", "--load", "a/b", "--latent", "normal:3"],
+        "--latent: a diffusers pipeline has its own",
+    ),
 }
 
 
@@ -714,7 +676,7 @@ NO_LATENTS += ["uniform:3:1:-1", "truncated:3:0", "sphere:3:1", "normal:3.5", "u
 def test_a_latent_that_is_none_is_refused(text: str) -> None:
     """Shapes, bounds and names are checked."""
     with pytest.raises(InvalidArgument, match="--latent"):
-        answers.read_latent(text)
+        read_latent(text)
 
 
 @pytest.mark.parametrize(
@@ -722,40 +684,18 @@ def test_a_latent_that_is_none_is_refused(text: str) -> None:
 )
 def test_a_latent_that_is_read_is_a_space(text: str) -> None:
     """What is written for each is a space of gentest's."""
-    assert isinstance(eval(answers.read_latent(text), {"gentest": gentest}), gentest.Space)
+    assert isinstance(eval(read_latent(text)[1], {"gentest": gentest}), gentest.Space)
 
 
 # what a folder tells
-
-
-def test_names_are_followed_through_a_package(folder: Path) -> None:
-    """A name that a package imports from its own modules is found where it is defined, however it is imported."""
-    Path("pack/deep").mkdir(parents=True)
-    Path("pack/__init__.py").write_text("from .deep import Net as Network\nfrom torch import nn\nvalue = load = None\n")
-    Path("pack/deep/__init__.py").write_text("from pack.deep.net import Net\n")
-    Path("pack/deep/net.py").write_text("class Net:\n    def __init__(self, nz, *, ngf=3, nc): ...\n")
-    found = looking.defined("pack:Network", folder)
-    assert (found.is_class, found.needs, found.distribution) == (True, ("nz", "nc"), "")
-    assert found.path == folder / "pack/deep/net.py"
-    assert not looking.defined("pack:load", folder).is_class
-    assert not looking.defined("pack:nn", folder).is_class
-    with pytest.raises(InvalidArgument, match="defines no 'Net'"):
-        looking.defined("pack:Net", folder)
-
-
-def test_source_that_does_not_parse_is_no_crash(run: Run) -> None:
-    """A module with an error in it is named, or passed over where it is only looked through."""
-    Path("my_model.py").write_text("def load(:\n")
-    assert run("--yes", "--dry-run")[0] == 0
-    status, _, err = run("--yes", "--load", "my_model:load")
-    assert (status, err.count("\n")) == (2, 1)
 
 
 def test_files_of_models_are_known_by_their_contents(folder: Path) -> None:
     """A .pt of TorchScript is told from one of weights, without loading either."""
     scripted()
     torch.save(net().state_dict(), "weights.pt")
-    assert looking.model_files(folder) == {"torchscript": [Path("gan.pt")], "weights": [Path("weights.pt")]}
+    assert init._file_kind(folder / "gan.pt") == "torchscript"
+    assert init._file_kind(folder / "weights.pt") is None
 
 
 WEIGHTS = {
@@ -780,19 +720,26 @@ def test_the_latent_is_guessed_from_weights(name: str, form: str, folder: Path) 
     else:
         other = {"1.weight": torch.zeros(1, 7)}
         torch.save({"netD": other, "epoch": 3, "netG": state, "optimizer": {}} if form == "nested.pt" else state, form)
-    seen = peeking.peek({"kind": "weights", "file": form})
-    assert seen.error == ""
-    assert seen.latent == (None if latent is None else list(latent))
-    assert seen.key == ("netG" if form == "nested.pt" else "")
+    facts = Facts(**inspect_model({"kind": "torch", "weights": form}))
+    assert facts.error == ""
+    assert facts.latent == (None if latent is None else list(latent))
+    assert facts.key == ("netG" if form == "nested.pt" else "")
 
 
 def test_a_file_of_weights_that_is_none_is_an_error(folder: Path) -> None:
     """A pickle that would run code is refused by torch, and said."""
     Path("bad.pt").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
-    assert peeking.peek({"kind": "weights", "file": "bad.pt"}).error
+    assert inspect_model({"kind": "torch", "weights": "bad.pt"})["error"]
     assert not Path("ran").exists()
     torch.save([1, 2], "list.pt")
-    assert peeking.peek({"kind": "weights", "file": "list.pt"}).error == "holds no state dict"
+    assert inspect_model({"kind": "torch", "weights": "list.pt"})["error"] == "holds no state dict"
+
+
+def facts_of(model: Callable[..., Any], shapes: list[tuple[int, ...]]) -> Facts:
+    """The facts that calling a model tells."""
+    facts = Facts()
+    init_model._call(facts, model, shapes)
+    return facts
 
 
 RANGES = {
@@ -807,7 +754,7 @@ RANGES = {
 def test_the_range_is_seen(name: str) -> None:
     """Values that lie in a usual range have it; others have none, rather than a wrong one."""
     f, expected = RANGES[name]
-    assert peeking._of_calls(f, [(3,)]).range == expected
+    assert facts_of(f, [(3,)]).range == expected
 
 
 FORMS: dict[str, tuple[Any, list[float] | None]] = {
@@ -832,7 +779,7 @@ def test_outputs_are_read_as_a_run_reads_them(name: str) -> None:
     def f(z: torch.Tensor) -> Any:
         return form(model(z).detach())
 
-    seen = peeking._of_calls(f, [(LATENT,)])
+    seen = facts_of(f, [(LATENT,)])
     assert (seen.error, seen.output, seen.images, seen.range) == ("", [3, 8, 8], True, expected)
     assert seen.range is not None
     low, high = seen.range
@@ -844,7 +791,7 @@ def test_outputs_are_read_as_a_run_reads_them(name: str) -> None:
 
 def test_outputs_that_a_run_would_refuse_are_said() -> None:
     """What `--probe` says is what a run would: the code to write."""
-    seen = peeking._of_calls(lambda z: (z[:, :, None, None], z[:, :, None, None] * 2), [(3,)])
+    seen = facts_of(lambda z: (z[:, :, None, None], z[:, :, None, None] * 2), [(3,)])
     assert "return x[0], or whichever is meant" in seen.error
     assert seen.output is None
 
@@ -852,7 +799,7 @@ def test_outputs_that_a_run_would_refuse_are_said() -> None:
 def test_a_model_in_half_precision_is_called_as_a_run_calls_it() -> None:
     """A probe casts latents where a run does."""
     model = nn.Sequential(nn.Linear(LATENT, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8))).bfloat16()
-    seen = peeking._of_calls(model, [(LATENT,)])
+    seen = facts_of(model, [(LATENT,)])
     assert (seen.error, seen.output, seen.range) == ("", [3, 8, 8], [-1.0, 1.0])
 
 
@@ -885,7 +832,7 @@ def test_what_a_file_holds_is_never_written_as_code(run: Run, peeked: list[Any])
     file = "w\"+__import__('os')+\".pt"
     state = {"a\nimport os\n\x00": torch.zeros(8, LATENT)}
     torch.save({HOSTILE: state}, file)
-    assert run("--yes", "--load", "my_model:Vae", "--kind", "torch")[0] == 0
+    assert run("--yes", "--load", "my_model:Vae", "--weights", file)[0] == 0
     text = Path("conftest.py").read_text()
     assert f"gentest.Normal({LATENT})" in text
     assert {HOSTILE, file} <= set(strings(text))

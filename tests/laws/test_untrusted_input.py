@@ -26,9 +26,10 @@ from gentest import cli, plugin
 from gentest.attributes import distances
 from gentest.attributes.clip.loading import CONFIG, find_source, load_towers
 from gentest.attributes.prompts import PromptCache
+from gentest.cli import init
 from gentest.cli.doctor_checks import State
 from gentest.cli.doctor_run import prompts_finding
-from gentest.cli.init import looking, peeking
+from gentest.cli.init_model import inspect_model
 from gentest.engine.evidence.store import FILE, Store, _checksum
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
 from gentest.gate.baseline import Baseline
@@ -78,9 +79,9 @@ def bare(mark: Path) -> bytes:
 
 
 def weights_of_a_folder(path: Path) -> None:
-    seen = peeking.peek({"kind": "weights", "file": str(path)})
-    assert seen.latent is None
-    raise InvalidArgument(seen.error)
+    facts = inspect_model({"kind": "torch", "weights": str(path)})
+    assert facts["latent"] is None
+    raise InvalidArgument(facts["error"])
 
 
 def a_clip(path: Path) -> None:
@@ -447,16 +448,12 @@ def test_the_weights_of_an_onnx_file_lie_beside_it(name: str, tmp_path: Path) ->
     assert _digest(str(folder / "m.onnx")) != before
 
 
-@pytest.mark.parametrize(
-    "source", ["-" * 100_000 + "1", "(" * 10_000, "a" + ".b" * 100_000, "x = '\\d'", "\x00", "9" * 5000]
-)
-def test_a_source_that_is_no_python_is_passed_over(source: str, tmp_path: Path) -> None:
-    """`gentest init` looks at a folder in which anything may lie, and warns of nobody's escapes."""
-    (tmp_path / "model.py").write_text(source)
-    os.mkfifo(tmp_path / "pipe.py")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert looking.candidates(tmp_path) == []
+@pytest.mark.parametrize("name", ["gan.pt", "gan.ts", "gan.onnx", "gan.pt2"])
+def test_a_pipe_is_not_taken_for_a_model(name: str, tmp_path: Path) -> None:
+    """`gentest init` looks for models among any files: it does not wait for a pipe, nor follow a loop."""
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "loop").symlink_to("loop")
+    assert init._model_file(tmp_path, None) is None
 
 
 def config(text: str, folder: Path) -> Any:
