@@ -1,7 +1,7 @@
-"""What is measured on outputs: attributes (a score for each image), features (an embedding for each image), and
-distances of two images.
+"""Measures of outputs: attributes (a score for each image), features (an embedding for each image), distances of two.
 
-Any callable will do. Here are those that need no model, and those that CLIP and LPIPS give."""
+Any callable will do. gentest has measures of pixels, and those of CLIP and LPIPS.
+"""
 
 from gentest.attributes.attribute import (
     Attribute,

@@ -8,6 +8,7 @@ the cached prompts.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType
@@ -149,7 +150,7 @@ def score(attribute: Attribute, images: Tensor) -> Tensor:
     >>> score(lambda images: images.amax((1, 2, 3)), torch.ones(2, 3, 4, 4))
     tensor([1., 1.])
     """
-    return check_scores(attribute, evaluate(attribute, images), len(images), f"images {tuple(images.shape)}")
+    return _check_scores(attribute, evaluate(attribute, images), len(images), f"images {tuple(images.shape)}")
 
 
 def embed(feature: Feature, images: Tensor) -> Tensor:
@@ -166,25 +167,15 @@ def embed(feature: Feature, images: Tensor) -> Tensor:
 
 def read(attribute: Readout, embedding: Tensor) -> Tensor:
     """Scores [B], float32, of rows [B, D] of the attribute's feature. Raises as `score` does."""
-    result, given = _read(attribute, embedding)
-    return check_scores(attribute, result, len(embedding), given)
+    given = f"rows {tuple(embedding.shape)} of {describe(attribute.feature)}"
+    return _check_scores(attribute, call(attribute, attribute.read, given, embedding), len(embedding), given)
 
 
 def read_rows(feature: Readout, embedding: Tensor) -> Tensor:
     """Rows [B, K], float32, of a feature that is read out of rows [B, D] of another. Raises as `embed` does."""
-    result, given = _read(feature, embedding)
-    return _check_rows(feature, as_numbers(feature, result, embedding.device), len(embedding), given)
-
-
-def _read(readout: Readout, embedding: Tensor) -> tuple[object, str]:
-    """The unchecked result of a readout, and a description of its input."""
-    given = f"rows {tuple(embedding.shape)} of {describe(readout.feature)}"
-    try:
-        return readout.read(embedding), given
-    except Exception as error:
-        if out_of_memory(error):  # the caller may retry with fewer images
-            raise
-        raise call_failed(readout, given, error) from error
+    given = f"rows {tuple(embedding.shape)} of {describe(feature.feature)}"
+    rows = as_numbers(feature, call(feature, feature.read, given, embedding), embedding.device)
+    return _check_rows(feature, rows, len(embedding), given)
 
 
 def _check_rows(feature: object, rows: Tensor, n_images: int, given: str) -> Tensor:
@@ -196,7 +187,7 @@ def _check_rows(feature: object, rows: Tensor, n_images: int, given: str) -> Ten
     return rows.flatten(1)
 
 
-def check_scores(attribute: object, result: object, n_images: int, given: str) -> Tensor:
+def _check_scores(attribute: object, result: object, n_images: int, given: str) -> Tensor:
     """An attribute's result as float32 scores [n_images], on its own device. `given` describes the input, for
     errors."""
     scores = as_numbers(attribute, result, None)
@@ -210,18 +201,22 @@ def check_scores(attribute: object, result: object, n_images: int, given: str) -
 
 def evaluate(attribute: Attribute, images: Tensor) -> object:
     """The unchecked result of an attribute or feature for images. Raises `AttributeFailed` if it raises."""
+    return call(attribute, attribute, f"images {tuple(images.shape)} {images.dtype} on {images.device}", images)
+
+
+def call(attribute: object, function: Callable[..., object], given: str, *inputs: Tensor) -> object:
+    """The unchecked result of an attribute's, feature's or distance's function. `given` describes the inputs, for
+    errors.
+
+    Raises `AttributeFailed` if the function raises; exhausted memory passes, since the caller may retry with fewer
+    images.
+    """
     try:
-        return attribute(images)
+        return function(*inputs)
     except Exception as error:
-        if out_of_memory(error):  # the caller may retry with fewer images
+        if out_of_memory(error):
             raise
-        given = f"images {tuple(images.shape)} {images.dtype} on {images.device}"
-        raise call_failed(attribute, given, error) from error
-
-
-def call_failed(attribute: object, given: str, error: Exception) -> AttributeFailed:
-    """The error for an attribute, feature or distance that raised. `given` describes the input."""
-    return AttributeFailed(f"{describe(attribute)} raised {type(error).__name__} for {given}: {error}")
+        raise AttributeFailed(f"{describe(attribute)} raised {type(error).__name__} for {given}: {error}") from error
 
 
 def as_numbers(attribute: object, result: object, device: torch.device | None) -> Tensor:

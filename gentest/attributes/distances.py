@@ -33,12 +33,12 @@ from gentest.attributes.attribute import (
     Named,
     Setup,
     as_numbers,
-    call_failed,
+    call,
     check_images,
     describe,
     weights_fingerprint,
 )
-from gentest.errors import AttributeFailed, InvalidArgument, out_of_memory
+from gentest.errors import AttributeFailed, InvalidArgument
 
 
 class Distance(ABC):
@@ -66,13 +66,7 @@ def distances_between(distance: Distance, first: Tensor, second: Tensor) -> Tens
     tensor([1., 1.])
     """
     given = f"images {tuple(first.shape)} and {tuple(second.shape)}"
-    try:
-        result = distance(first, second)
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        raise call_failed(distance, given, error) from error
-    distances, n = as_numbers(distance, result, None), len(first)
+    distances, n = as_numbers(distance, call(distance, distance, given, first, second), None), len(first)
     if distances.ndim == 0 or len(distances) != n or distances.numel() != n:
         raise AttributeFailed(
             f"{describe(distance)} gave shape {tuple(distances.shape)} for {given}; "
@@ -152,8 +146,8 @@ def _takes_normalize(function: object) -> bool:
     library = (getattr(function, "__module__", None) or "").partition(".")[0]
     if library not in MINUS_ONE_TO_ONE or isinstance(function, partial):
         return False
-    call = function.forward if isinstance(function, nn.Module) else function
-    return callable(call) and "normalize" in inspect.signature(call).parameters
+    forward = function.forward if isinstance(function, nn.Module) else function
+    return callable(forward) and "normalize" in inspect.signature(forward).parameters
 
 
 Net: TypeAlias = Literal["alex", "vgg", "squeeze"]

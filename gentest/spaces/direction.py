@@ -1,7 +1,7 @@
-"""A direction of a latent space, as a value: found once, kept in a small file, and named by what it is.
+"""A direction of a latent space, as a value that is found once and kept in a small file.
 
-Properties that move along it write it in their own names, which baselines are keyed by: so it is known by a digest of
-its values, the same in every run.
+The repr of a direction is part of the names of properties, and so of the keys of baselines. It therefore has a digest
+of the values, which is the same in every run.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from gentest.spaces.space import Array, Space, digest_of, format_shape
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
-"""A larger file is refused: this holds 12 million dimensions."""
+"""The largest file that is read: 12 million dimensions."""
 UNIT = 1e-6
-"""A vector whose length is this near to 1 is kept as it is, so that a stored one stays the same to the bit."""
+"""A vector with a length this near to 1 is kept as it is, so that a stored one stays the same to the bit."""
 
 
 @dataclass(frozen=True, init=False)
 class Direction:
-    """A unit vector [*shape] of a latent space, float32: of a `Joint`, of the part that it names.
+    """A unit vector [*shape] of a latent space, float32; for a `Joint`, of its part `part`.
 
-    `vector` may have any length but 0. `attribute` says in words what rises along it, and `accuracy` in [0, 1] how well
-    it told high from low on latents it had not seen (`gentest.find_direction` fills in both). Two directions are equal
-    where they move latents alike. `-direction` is the way back.
+    `vector` may have any length above 0. `attribute` names what rises along it, and `accuracy` in [0, 1] is the share
+    of held-out latents whose attribute it classified right; `gentest.find_direction` fills in both. Directions that
+    move latents alike are equal. `-direction` points the other way. Raises `InvalidArgument` for a vector that is not
+    finite or all 0, and for other arguments of a wrong type.
 
     >>> up = Direction([3.0, 4.0])
     >>> up.vector.tolist(), (-up).vector.tolist()
@@ -77,16 +78,18 @@ class Direction:
         )
 
     def part_of(self, space: Space) -> str:
-        """The name of the part of a space that it moves: the one it names, or the only one that moves at all.
+        """The name of the part that the direction moves: its own `part`, or the only part of the space that moves.
 
-        Raises `InvalidArgument` where there is none, or where its shape is another.
+        Raises `InvalidArgument` if the space has no such part, or if that has another shape.
         """
         moving = [name for name, part in space.parts.items() if part.n_groups]
         name = moving[0] if not self.part and len(moving) == 1 else self.part
         if name not in moving:
-            has = f"moving parts: {', '.join(map(repr, moving)) or 'none'}"
-            what = f"{self!r} names no part" if not self.part else f"{self!r} is of no part"
-            raise InvalidArgument(f"{what} that moves in {space!r} ({has}); give along={{part: array}}")
+            gap = f"has no part {self.part!r} that moves" if self.part else "does not have exactly one part that moves"
+            listed = ", ".join(map(repr, moving)) or "none"
+            raise InvalidArgument(
+                f"{self!r} does not fit {space!r}, which {gap} (moving parts: {listed}); give along={{part: array}}"
+            )
         if space.parts[name].shape != self.vector.shape:
             raise InvalidArgument(
                 f"Expected a direction of shape {space.parts[name].shape} for {space!r} "
@@ -95,7 +98,7 @@ class Direction:
         return name
 
     def to_json(self) -> dict[str, Any]:
-        """JSON that `from_json` reads; the vector as base64 of little-endian float32."""
+        """The direction as JSON for `from_json`; the vector is base64 of little-endian float32."""
         return asdict(
             _Stored(
                 schema=SCHEMA,
@@ -110,34 +113,36 @@ class Direction:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Direction:
-        """The direction of `to_json`. Raises `InvalidArgument` for anything else."""
+        """The direction that `to_json` wrote. Raises `InvalidArgument` for anything else."""
         stored: _Stored = read_record(_Stored, value)
         if stored.schema != SCHEMA:
             raise InvalidArgument.expected(f"a direction of schema {SCHEMA}", "schema", stored.schema)
         values = np.array(unpack(stored.vector, "vector"), np.float32)
         if any(size < 1 for size in stored.shape) or prod(stored.shape) != values.size:
-            raise InvalidArgument(f"a direction of shape {stored.shape} has not {values.size} values")
-        read = cls(values.reshape(stored.shape), part=stored.part, attribute=stored.attribute, accuracy=stored.accuracy)
-        if read.digest != stored.digest:
-            raise InvalidArgument(f"the direction's digest is {read.digest}, not {stored.digest}: it was edited")
-        return read
+            raise InvalidArgument(f"a direction of shape {stored.shape} cannot have {values.size} values")
+        direction = cls(
+            values.reshape(stored.shape), part=stored.part, attribute=stored.attribute, accuracy=stored.accuracy
+        )
+        if direction.digest != stored.digest:
+            raise InvalidArgument(f"the direction's digest is {direction.digest}, not {stored.digest}: it was edited")
+        return direction
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes it to a JSON file, for a repository to keep: 5.5 bytes a dimension."""
+        """Write a JSON file to keep in a repository, 5.5 bytes a dimension."""
         write_whole(Path(path), json.dumps(self.to_json(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Direction:
-        """Reads what `save` wrote. Raises `InvalidArgument`, which names the file, for anything else."""
+        """The direction in a file of `save`. Raises `InvalidArgument`, which names the file, for anything else."""
         try:
             return cls.from_json(read_json(Path(path), most_bytes=MAX_BYTES))
         except (OSError, ValueError) as error:  # an InvalidArgument is a ValueError
-            raise InvalidArgument(f"{path}: no direction that gentest saved: {in_one_line(str(error))}") from error
+            raise InvalidArgument(f"{path}: not a direction that gentest saved: {in_one_line(str(error))}") from error
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """A direction's file."""
+    """The file of a direction."""
 
     schema: int
     shape: tuple[int, ...]
@@ -149,7 +154,7 @@ class _Stored:
 
 
 def _unit(vector: Any) -> Array:
-    """A vector of any length but 0 as a unit vector, float32, without negative zeros. Raises `InvalidArgument`."""
+    """A vector of any length above 0 as a unit vector, float32, without negative zeros. Raises `InvalidArgument`."""
     try:
         values = np.array(vector.detach().cpu().double().numpy() if hasattr(vector, "detach") else vector, np.float64)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -33,6 +33,20 @@ class _Shell(Part):
         return flat[0].reshape(n, *self.shape), flat[1].reshape(n, *self.shape)
 
 
+class _Box(Part):
+    """A prior in a box: a latent's radius is that of its largest coordinate, and no latent leaves the box."""
+
+    low: float
+    high: float
+
+    def radii(self, latents: Array) -> Floats:
+        away = np.abs(latents - self.mean()).reshape(len(latents), -1)
+        return np.asarray(away.max(axis=1) / ((self.high - self.low) / 2))
+
+    def shifted(self, latents: Array, by: Array) -> Array:
+        return np.asarray(np.clip(latents + by, self.low, self.high))
+
+
 @dataclass(frozen=True, init=False)
 class Normal(_Shell):
     """z ~ N(0, I), float32 [*shape]. Paths are great circles.
@@ -59,16 +73,13 @@ class Normal(_Shell):
     def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
         return gradients.reshape(scores.shape)
 
-    def mean(self) -> Floats:
-        return np.zeros(self.shape)
-
     def typicality(self, latents: Array) -> Floats:
         flat = latents.reshape(len(latents), -1).astype(np.float64)
         return np.asarray(chdtr(self.dim, np.square(flat).sum(axis=1)))
 
 
 @dataclass(frozen=True, init=False)
-class Uniform(Part):
+class Uniform(_Box):
     """z uniform in a box, float32 [*shape] in [low, high]. The default bounds, -sqrt(3) and sqrt(3), give variance 1.
 
     Paths are straight lines. Raises `InvalidArgument` unless low < high in float32.
@@ -107,15 +118,9 @@ class Uniform(Part):
     def mean(self) -> Floats:
         return np.full(self.shape, (self.low + self.high) / 2)
 
-    def radii(self, latents: Array) -> Floats:
-        return _box_radii(latents - self.mean(), (self.high - self.low) / 2)
-
-    def shifted(self, latents: Array, by: Array) -> Array:
-        return np.asarray(np.clip(latents + by, self.low, self.high))
-
 
 @dataclass(frozen=True, init=False)
-class TruncatedNormal(Part):
+class TruncatedNormal(_Box):
     """z ~ N(0, I), resampled until every |z_i| <= bound; float32 [*shape]. Paths are straight lines.
 
     Source: Brock et al. 2019 (BigGAN), arXiv:1809.11096, section 3.1. Raises `InvalidArgument` unless 0 < bound < inf.
@@ -137,6 +142,14 @@ class TruncatedNormal(Part):
         return f"TruncatedNormal({format_shape(self.shape)}, bound={self.bound})"
 
     @property
+    def low(self) -> float:  # type: ignore[override]
+        return -self.bound
+
+    @property
+    def high(self) -> float:  # type: ignore[override]
+        return self.bound
+
+    @property
     def truncation(self) -> str:
         return f"bound={self.bound}"
 
@@ -150,15 +163,6 @@ class TruncatedNormal(Part):
         densities = np.exp((np.square(z) - np.square(scores)) / 2)  # the ratio of those at the score and at z
         slope = np.where(np.abs(z) < self.bound, (1.0 - 2.0 * ndtr(-self.bound)) * densities, 0.0)
         return np.asarray(slope * gradients.reshape(scores.shape))
-
-    def mean(self) -> Floats:
-        return np.zeros(self.shape)
-
-    def radii(self, latents: Array) -> Floats:
-        return _box_radii(latents, self.bound)
-
-    def shifted(self, latents: Array, by: Array) -> Array:
-        return np.asarray(np.clip(latents + by, -self.bound, self.bound))
 
 
 @dataclass(frozen=True, init=False)
@@ -194,9 +198,6 @@ class Sphere(_Shell):
         length = np.maximum(np.linalg.norm(scores, axis=1, keepdims=True), 1e-300)
         unit, flat = scores / length, gradients.reshape(scores.shape)
         return np.asarray(self.radius / length * (flat - (flat * unit).sum(axis=1, keepdims=True) * unit))
-
-    def mean(self) -> Floats:
-        return np.zeros(self.shape)
 
     def unit_radius(self) -> float:
         return self.radius
@@ -320,8 +321,3 @@ class Empirical(Part):
     def unit_radius(self) -> float:
         variance = self.bank.var(axis=0, dtype=np.float64).sum()
         return float(sqrt(variance)) or 1.0
-
-
-def _box_radii(away: Array, half_width: float) -> Floats:
-    """The largest coordinate [N] of latents `away` from the middle of a box, in half widths."""
-    return np.asarray(np.abs(away).reshape(len(away), -1).max(axis=1) / half_width)

@@ -110,7 +110,7 @@ class Group:
 
 
 class Part(Space):
-    """A space of a single part: one prior. A new prior is a subclass with `from_uniforms` and `mean`."""
+    """A space of a single part: one prior. A new prior is a subclass with `from_uniforms` and, unless 0, its `mean`."""
 
     shape: tuple[int, ...]
 
@@ -158,9 +158,9 @@ class Part(Space):
     def from_uniforms(self, uniforms: Floats) -> Array:
         """Latents [N, *shape] from uniforms [N, dim], by the inverse CDF in float64 (int64 for a choice)."""
 
-    @abstractmethod
     def mean(self) -> Floats:
-        """The prior's mean [*shape], toward which truncation draws."""
+        """The prior's mean [*shape], toward which truncation draws: 0 by default."""
+        return np.zeros(self.shape)
 
     def path(self, near: Array, far: Array, t: Floats) -> Array:
         """Latents [N, P, *shape] on the prior's path from near [N, *shape] to far, at fractions t [N, P]."""

@@ -96,13 +96,13 @@ def test_a_mask_takes_coordinates_of_the_direction_away() -> None:
     [
         (gentest.Normal(3), gentest.Direction(np.ones(4)), r"shape \(3,\) for Normal\(3\) but got Direction\(4"),
         (gentest.Normal((4, 1)), gentest.Direction(np.ones(4)), r"shape \(4, 1\)"),
-        (gentest.Normal(4), gentest.Direction(np.ones(4), part="z"), "is of no part that moves"),
-        (gentest.Categorical(4), gentest.Direction(np.ones(4)), "names no part that moves"),
+        (gentest.Normal(4), gentest.Direction(np.ones(4), part="z"), "has no part 'z' that moves"),
+        (gentest.Categorical(4), gentest.Direction(np.ones(4)), "does not have exactly one part that moves"),
         (gentest.Joint(a=gentest.Normal(4), b=gentest.Normal(4)), gentest.Direction(np.ones(4)), "'a', 'b'"),
         (
             gentest.Joint(a=gentest.Normal(4), c=gentest.Categorical(4)),
             gentest.Direction([1.0], part="c"),
-            "of no part",
+            "has no part 'c' that moves",
         ),
     ],
 )

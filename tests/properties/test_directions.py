@@ -146,7 +146,7 @@ def test_under_several_priors() -> None:
         ({"along": {}}, "the direction of one part"),
         ({"along": {"a": [1], "b": [1]}}, "the direction of one part"),
         ({"along": np.ones(7)}, r"shape \(8,\) for Normal\(8\)"),
-        ({"along": {"z": np.ones(8)}}, "of no part that moves"),
+        ({"along": {"z": np.ones(8)}}, "has no part 'z' that moves"),
         ({"at_least": 0}, "at_least=0"),
         ({"at_least": gentest.sd(0)}, r"at_least=sd\(0\)"),
         ({"at_least": float("nan")}, "at_least=nan"),

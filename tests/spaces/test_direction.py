@@ -56,8 +56,8 @@ def test_it_is_kept_in_a_file_to_the_bit(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"schema": 2}, "schema 1"),
-        ({"shape": [3]}, "has not 2 values"),
-        ({"shape": [-1, -2]}, "has not 2 values"),
+        ({"shape": [3]}, "cannot have 2 values"),
+        ({"shape": [-1, -2]}, "cannot have 2 values"),
         ({"digest": "0" * 16}, "it was edited"),
         ({"vector": "?"}, "not base64"),
         ({"accuracy": 2.0}, "accuracy=2.0"),
@@ -70,7 +70,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, object
     path.write_text(json.dumps({**gentest.Direction([3.0, 4.0]).to_json(), **change}))
     with pytest.raises(InvalidArgument, match=message) as caught:
         gentest.Direction.load(path)
-    assert "direction.json: no direction" in str(caught.value)
+    assert "direction.json: not a direction" in str(caught.value)
 
 
 def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path: Path) -> None:
     for text in (None, "{", "[]", '{"schema": 1}'):
         if text is not None:
             (tmp_path / "d.json").write_text(text)
-        with pytest.raises(InvalidArgument, match=r"d\.json: no direction that gentest saved"):
+        with pytest.raises(InvalidArgument, match=r"d\.json: not a direction that gentest saved"):
             gentest.Direction.load(tmp_path / "d.json")
 
 

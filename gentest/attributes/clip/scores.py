@@ -37,27 +37,6 @@ class _CallableValue(Named, ABC):
         return self.bind(Setup(images.device))(images)
 
 
-class _Bound(Named):
-    """A value that was bound to a loaded model. It prints as the value itself."""
-
-    declared: Named
-
-    def __repr__(self) -> str:
-        return repr(self.declared)
-
-
-class _BoundReadout(_Bound, ABC):
-    """A bound value that reads its result out of an image embedding."""
-
-    feature: BoundEmbedding
-
-    @abstractmethod
-    def read(self, embedding: Tensor) -> Tensor: ...
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.read(self.feature(images))
-
-
 @dataclass(frozen=True, repr=False)
 class ClipEmbedding(_CallableValue):
     """The value of `clip_embedding`."""
@@ -73,7 +52,7 @@ class ClipEmbedding(_CallableValue):
 
 
 @dataclass(frozen=True, repr=False)
-class BoundEmbedding(_Bound):
+class BoundEmbedding(Named):
     """The image embedding of a loaded CLIP, in some precision; equal for the same model on the same device."""
 
     model: ClipModel
@@ -98,6 +77,30 @@ class BoundEmbedding(_Bound):
     def __call__(self, images: Tensor) -> Tensor:
         return self.model.embed(images, self.precision)
 
+    def __repr__(self) -> str:
+        return repr(self.declared)
+
+
+@dataclass(frozen=True, repr=False)
+class BoundReadout(Named):
+    """A CLIP score or classifier that is ready to run: one matrix product with an image embedding."""
+
+    declared: ClipAttribute | ClipClasses
+    feature: BoundEmbedding
+    texts: Tensor = field(compare=False)  # [D] or [D, K], logit scale included
+    probability: bool = False
+
+    def read(self, embedding: Tensor) -> Tensor:
+        """Log-odds (or probabilities) [B], or logits [B, K], from image embeddings [B, D]."""
+        logits = embedding.float() @ self.texts.to(embedding.device)
+        return logits.sigmoid() if self.probability else logits
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.read(self.feature(images))
+
+    def __repr__(self) -> str:
+        return repr(self.declared)
+
 
 @dataclass(frozen=True, repr=False)
 class ClipAttribute(_CallableValue):
@@ -115,32 +118,19 @@ class ClipAttribute(_CallableValue):
         against = self.against or (NEUTRAL_WORD if self.templates else NEUTRAL)
         return _fill(self.templates or ("{}",), (self.text, against))
 
-    def bind(self, setup: Setup) -> BoundClip:
+    def bind(self, setup: Setup) -> BoundReadout:
         """The attribute with its model loaded and its prompts embedded. Raises `ClipError`."""
         model = _load_chosen(self.model, setup, text=setup.prompts is None)
         vectors = model.text_vectors(self.prompts, setup.prompts)
         text, against = (_ensemble(half) for half in vectors.chunk(2))
-        return BoundClip(self, BoundEmbedding(model, ClipEmbedding(self.model)), model.logit_scale * (text - against))
+        direction = model.logit_scale * (text - against)
+        return BoundReadout(self, BoundEmbedding(model, ClipEmbedding(self.model)), direction, self.probability)
 
     def __repr__(self) -> str:
         parts = [repr(self.text)] + ([repr(self.against)] if self.against else [])
         defaults = {"templates": (), "model": None, "probability": False}
         parts += [f"{name}={value!r}" for name, was in defaults.items() if (value := getattr(self, name)) != was]
         return f"clip({', '.join(parts)})"
-
-
-@dataclass(frozen=True, repr=False)
-class BoundClip(_BoundReadout):
-    """A CLIP score that is ready to run: a dot product with an image embedding."""
-
-    declared: ClipAttribute
-    feature: BoundEmbedding
-    direction: Tensor = field(compare=False)  # [D], logit scale included
-
-    def read(self, embedding: Tensor) -> Tensor:
-        """Log-odds [B] (or probabilities) from image embeddings [B, D]."""
-        log_odds = embedding.float() @ self.direction.to(embedding.device)
-        return log_odds.sigmoid() if self.declared.probability else log_odds
 
 
 def clip(
@@ -247,30 +237,17 @@ class ClipClasses(_CallableValue):
         """The prompts to embed, class by class."""
         return _fill(self.templates, self.names)
 
-    def bind(self, setup: Setup) -> BoundClasses:
+    def bind(self, setup: Setup) -> BoundReadout:
         """The attribute with its model loaded and its prompts embedded. Raises `ClipError`."""
         model = _load_chosen(self.model, setup, text=setup.prompts is None)
         vectors = model.text_vectors(self.prompts, setup.prompts)
         rows = torch.stack([_ensemble(texts) for texts in vectors.chunk(len(self.names))])
-        return BoundClasses(self, BoundEmbedding(model, ClipEmbedding(self.model)), model.logit_scale * rows)
+        return BoundReadout(self, BoundEmbedding(model, ClipEmbedding(self.model)), (model.logit_scale * rows).T)
 
     def __repr__(self) -> str:
         template = repr(self.templates[0]) if len(self.templates) == 1 else repr(list(self.templates))
         model = f", model={self.model!r}" if self.model else ""
         return f"clip_classes({template}, {list(self.names)!r}{model})"
-
-
-@dataclass(frozen=True, repr=False)
-class BoundClasses(_BoundReadout):
-    """A CLIP classifier that is ready to run: a dot product for each class with an image embedding."""
-
-    declared: ClipClasses
-    feature: BoundEmbedding
-    texts: Tensor = field(compare=False)  # [K, D], logit scale included
-
-    def read(self, embedding: Tensor) -> Tensor:
-        """Logits [B, K] from image embeddings [B, D]."""
-        return embedding.float() @ self.texts.to(embedding.device).T
 
 
 def clip_classes(template: str | Sequence[str], names: Sequence[str], *, model: str | None = None) -> ClipClasses:

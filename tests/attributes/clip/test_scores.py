@@ -85,7 +85,7 @@ def test_templates_are_averaged_between_normalisations(setup: Setup) -> None:
     bound = clip("cat", "dog", templates=["a {}", "my {} there"]).bind(setup)
     cat, dog = (bound.feature.model.text_vectors([f"a {name}", f"my {name} there"]).mean(0) for name in ("cat", "dog"))
     expected = bound.feature.model.logit_scale * (cat / cat.norm() - dog / dog.norm())
-    torch.testing.assert_close(bound.direction, expected)
+    torch.testing.assert_close(bound.texts, expected)
 
 
 def test_the_opposite_has_the_opposite_sign(setup: Setup) -> None:
