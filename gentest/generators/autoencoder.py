@@ -1,4 +1,4 @@
-"""An autoencoder: its decoder as f, and what its encoder makes of images as the latent space."""
+"""Autoencoders: the decoder as f, and a bank of encoded images as the latent space."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gentest.spaces import Empirical
 
 @dataclass(frozen=True)
 class Decoder:
-    """A decoder as a callable of its own: it may return whatever `gentest.generators.returned` reads."""
+    """A decoder as a function of its latent."""
 
     decode: Callable[..., Any]
 
@@ -30,14 +30,14 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """A decoder, and the bank of what the encoder made of images."""
+    """A decoder, and the bank of encoded images."""
 
     decode: Decoder
     bank: Empirical
 
 
 def autoencoder(decoder: Any, encoder: Any, data: Any, batch_size: int) -> Autoencoder:
-    """A decoder and its bank; of one object with `encode` and `decode` where no encoder is given."""
+    """A decoder and its bank. Without an encoder, `decoder` is an object with `encode` and `decode`."""
     if encoder is None:
         encoder, decoder = getattr(decoder, "encode", None), getattr(decoder, "decode", None)
         if not callable(encoder) or not callable(decoder):
@@ -49,10 +49,10 @@ def autoencoder(decoder: Any, encoder: Any, data: Any, batch_size: int) -> Autoe
 
 
 def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
-    """Latents of images, encoded in eval mode and without gradients where the encoder's weights are.
+    """The latents of images, encoded in eval mode, without gradients, on the device of the encoder's weights.
 
-    `data` are images [M, C, H, W] as the encoder takes them, or batches of them (a data loader's, labels left out). Of
-    an encoder that gives a distribution, as a VAE's does, the mean is taken.
+    `data` are images [M, C, H, W] as the encoder takes them, or batches of them from a data loader, whose labels are
+    ignored. For an encoder that returns a distribution, such as a VAE's, the bank holds its mean.
     """
     if not is_whole(batch_size, 1):
         raise InvalidArgument.expected("a batch size >= 1", "batch_size", batch_size)
@@ -87,7 +87,7 @@ def _batches(data: Any, size: int) -> Iterator[Tensor]:
 
 
 def _latents(encoded: Any, n: int) -> Tensor:
-    """The latents [n, *shape] in what an encoder gave: a tensor, a distribution's mean, or the first of several."""
+    """The latents [n, *shape] that an encoder returned: a tensor, a distribution's mean, or the first of a tuple."""
     for name in ("latent_dist", "latents", "latent"):  # diffusers' AutoencoderKL, VQModel, AutoencoderTiny
         encoded = getattr(encoded, name, encoded)
     if isinstance(encoded, (tuple, list)) and encoded:

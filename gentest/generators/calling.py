@@ -1,7 +1,7 @@
-"""Call f in the precision of its weights where float32 does not fit; where it raises, hint at what went wrong.
+"""Calls of f: in the precision of its weights, with pinned random numbers, in batches that fit; errors with a hint.
 
-Latents are float32. Where f says that types of numbers disagree, and all floating-point parameters of its modules have
-one other dtype, it is called once more with latents of that dtype. A model that casts by itself only ever sees float32.
+Latents are float32. If f raises because dtypes disagree, and all floating-point parameters of its modules have one
+other dtype, f is called once more with latents of that dtype. A model that casts by itself only ever sees float32.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ SHAPES = (
     "mismatch in its core dimension", "could not be broadcast", "cannot be broadcast", "not aligned",
     "cannot reshape array", "must match exactly", "Got invalid dimensions for input", "Invalid rank for input",
 )  # fmt: skip
-"""How torch, NumPy and ONNX Runtime say that shapes disagree."""
+"""Words of torch, NumPy and ONNX Runtime for shapes that disagree; no exception type tells."""
 DTYPES = (
     "dtype", "scalar type", "data type", "Input type (", "can't be cast", "not implemented for '", "FloatTensor",
     "LongTensor", "used as indices must be",
 )  # fmt: skip
-"""How they say that types of numbers do."""
+"""Their words for dtypes that disagree."""
 INDICES = ("out of range", "out of bounds", "Class values must be smaller")
-"""How they say that an index, such as a label, is too large."""
+"""Their words for an index, such as a label, that is too large."""
 
 
 @dataclass(frozen=True)
 class OnArrays:
-    """A NumPy function that takes tensors. It may return whatever `gentest.generators.returned` reads."""
+    """A NumPy function that takes tensors."""
 
     function: Callable[..., Any]
 
@@ -55,7 +55,7 @@ class OnArrays:
 
 
 def called(call: Callable[[torch.dtype | None], Any], modules: Sequence[nn.Module]) -> Any:
-    """What `call` gives with inputs as they are (None), or in the dtype of f's modules where f says that none fits.
+    """The result of `call(None)`, or of `call(dtype)` in the dtype of f's modules if f says that float32 does not fit.
 
     Raises what `call` raises.
     """
@@ -63,14 +63,14 @@ def called(call: Callable[[torch.dtype | None], Any], modules: Sequence[nn.Modul
         return call(None)
     except (RuntimeError, ValueError, TypeError) as error:
         dtype = own_dtype(modules)
-        fits = dtype is None or dtype == torch.float32
-        if fits or isinstance(error, GeneratorError) or out_of_memory(error) or not _line_with(error, DTYPES):
+        final = isinstance(error, GeneratorError) or out_of_memory(error)
+        if dtype in (None, torch.float32) or final or not _line_with(error, DTYPES):
             raise
     return call(dtype)
 
 
 def own_dtype(modules: Iterable[nn.Module]) -> torch.dtype | None:
-    """The one dtype that all floating-point parameters of some modules have; None where they have several, or none.
+    """The dtype of all floating-point parameters of some modules; None if there are several dtypes, or no parameters.
 
     >>> own_dtype([nn.Linear(2, 2).bfloat16()]), own_dtype([])
     (torch.bfloat16, None)
@@ -88,11 +88,11 @@ def failure(
     named: Mapping[str, Tensor],
     modules: Sequence[nn.Module],
 ) -> GeneratorError:
-    """The error of a generator that raised, in a line: what it raised, for latents of which sizes, and a hint."""
+    """The error of a generator that raised, in one line: its own error, the sizes of the latents, and a hint."""
     said, hint = error_summary(error), ""
     if isinstance(error, TypeError) and (takes := _refusing(function, inputs, named)) is not None:
         gives = ", ".join([*(["one input without a name"] * len(inputs)), *(f"{name}=" for name in named)])
-        hint = f"it takes {takes}, and is given {gives}: name the parts of the space, and the noise, as f does"
+        hint = f"it takes {takes} but gets {gives}: name the parts of the space, and the noise, as f does"
     elif line := _line_with(error, SHAPES):
         said, hint = f"{type(error).__name__}: {line}", "does the space fit?"
     elif line := _line_with(error, DTYPES):
@@ -107,14 +107,14 @@ def _dtypes(modules: Iterable[nn.Module]) -> list[torch.dtype]:
 
 
 def _line_with(error: Exception, words: Sequence[str]) -> str:
-    """The first line of an error's text that has one of these words; empty where none has."""
+    """The first line of an error's text that contains one of these words; empty if no line does."""
     lines = str(error).splitlines()
     found = next((line for line in lines if any(word in line for word in words)), "")
     return printable(found.strip().removeprefix("RuntimeError: "))
 
 
 def _refusing(function: Callable[..., Any], inputs: Sequence[Tensor], named: Mapping[str, Tensor]) -> str | None:
-    """What f takes, where that is something else than it is given; None where it takes this, or does not tell."""
+    """The parameters of f, if they do not fit the inputs; None if they fit, or if f has no signature."""
     function = function.function if isinstance(function, OnArrays) else function
     try:
         takes = inspect.signature(function.forward if isinstance(function, nn.Module) else function)
@@ -134,18 +134,18 @@ def _of_dtypes(modules: Sequence[nn.Module]) -> str:
 
 
 def _of_labels(latent: Space) -> str:
-    """The range of each label, to be compared with what f knows; empty where there is none."""
+    """The range of each label, for the user to compare with f's; empty without labels."""
     choices = {name or "the choice": part.n_choices for name, part in latent.parts.items() if part.n_choices}
     found = [f"{name} is 0 to {n - 1}" for name, n in choices.items()]
     return f"{', '.join(found)}: does f know as many? gentest.Categorical(n) gives 0 to n - 1" if found else ""
 
 
 def in_batches_of(size: int | None, call: Callable[[dict[str, Tensor]], Any], inputs: Mapping[str, Tensor]) -> Any:
-    """What `call` gives for inputs [B, ...], in batches of exactly `size`; at once where that is None.
+    """The outputs of `call` for inputs [B, ...], in batches of exactly `size`; in one batch if `size` is None.
 
-    The last batch is filled with copies of its last row, whose outputs are dropped. Of a tuple, list or dictionary each
-    tensor of `size` rows is joined. What is no batch of `size` outputs is returned as it came, for the generator to
-    refuse.
+    Exported models often take one batch size. The last batch is filled with copies of its last row, whose outputs are
+    dropped. In a tuple, list or dictionary each tensor of `size` rows is joined. Anything but a batch of `size` outputs
+    is returned as it is, for the generator to reject.
     """
     n = len(next(iter(inputs.values())))
     if size is None or size == n:
@@ -161,7 +161,7 @@ def in_batches_of(size: int | None, call: Callable[[dict[str, Tensor]], Any], in
 
 
 def _joined(chunks: Sequence[Any], size: int, n: int) -> Any:
-    """Outputs of `n` inputs: of several calls, each tensor joined in the container that it came in."""
+    """The first `n` outputs of several calls, each tensor joined inside its container."""
     first = chunks[0]
     if isinstance(first, Mapping):
         return {key: _joined([chunk[key] for chunk in chunks], size, n) for key in first}
@@ -177,14 +177,14 @@ def _is_batch(made: Any, size: int) -> bool:
 
 
 _pinned: list[torch.device] = []
-"""Where it is entered already."""
+"""Devices on which random numbers are pinned already."""
 
 
 @contextmanager
 def pinned_rng(device: torch.device, seed: int) -> Iterator[None]:
-    """The same random state of torch, NumPy and `random` at every entry, restored on leaving.
+    """Pins the random state of torch, NumPy and `random` to a seed, and restores the old state on leaving.
 
-    Where it is entered within itself it only seeds: NumPy takes 0.1 ms to give its state and to take it back.
+    A nested entry only seeds, since NumPy takes 0.1 ms to save and restore its state.
     """
     generators = [torch.default_generator]
     if device.type == "cuda":
@@ -194,7 +194,7 @@ def pinned_rng(device: torch.device, seed: int) -> Iterator[None]:
         yield
         return
     states = [(generator, generator.get_state()) for generator in generators]
-    legacy, plain = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002 - the global one is meant
+    legacy, plain = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002 - the global state is meant
     _pinned.append(device)
     try:
         _seed(generators, seed)

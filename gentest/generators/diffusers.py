@@ -1,11 +1,11 @@
 """A diffusers pipeline as a function of its initial noise.
 
-Sampling is a map from the noise that it starts from, wherever the steps are deterministic (DDIM with eta 0, Song et al.
-2021, arXiv:2010.02502; ODE solvers; consistency models). Where a scheduler draws further noise (DDPM, eta > 0), every
-image has a `torch.Generator` of its own, of one fixed seed: the same noise for all images, in any batch.
+With deterministic steps, sampling is a map from the initial noise (DDIM with eta 0, Song et al. 2021,
+arXiv:2010.02502; ODE solvers; consistency models). If a scheduler draws more noise (DDPM, eta > 0), every image gets a
+`torch.Generator` with the same fixed seed: the same noise for all images, in any batch.
 
-Pipelines that take `latents=` are given them. Others, such as `DDIMPipeline`, `DDPMPipeline` and `DiTPipeline`, start
-from the first numbers that they ask of `torch.randn`: those are the latents, then.
+Pipelines that take `latents=` receive them. Others, such as `DDIMPipeline`, `DDPMPipeline` and `DiTPipeline`, start
+from their first call of `torch.randn`, which returns the latents instead.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from gentest.generators.weights import Holder, Weight
 from gentest.spaces import Joint, Normal, Space
 
 SEED = 0
-"""Of the noise that a scheduler draws for itself."""
-OURS = ("latents", "generator", "batch_size", "output_type", "return_dict")
-A_PROMPT = re.compile(r"num_\w+_per_prompt")
-"""The argument by which a pipeline is told how many outputs to make of a prompt: images, videos, waveforms."""
+"""The seed of the noise that a scheduler draws for itself."""
+OUR_ARGUMENTS = ("latents", "generator", "batch_size", "output_type", "return_dict")
+PER_PROMPT = re.compile(r"num_\w+_per_prompt")
+"""The argument for the number of outputs per prompt: images, videos or waveforms."""
 PROMPTS = ("prompt", "prompt_embeds")
 LATENTS = "latents"
 NOISE_LEVELS = ("beta", "alpha", "final_alpha", "init_noise_sigma")
-"""How the attributes of a scheduler begin that no call sets anew, as it does timesteps."""
+"""The start of a scheduler's attributes that no call changes, unlike its timesteps."""
 
 
 class Pipeline(Holder):
     """A diffusers pipeline as a callable on its initial noise: `f(noise)`, or `f(latents=..., class_labels=...)`.
 
-    `steps` is how many denoising steps it makes, `arguments` whatever else its call takes (`eta=`, `prompt=`,
-    `guidance_scale=`, `prompt_embeds=`). Its progress bar is switched off. Parts of a `Joint` space but `latents` are
-    given by keyword, choices as a list of integers.
+    `steps` is the number of denoising steps; `arguments` are further arguments of the pipeline's call (`eta=`,
+    `prompt=`, `guidance_scale=`, `prompt_embeds=`). In a `Joint` space, all parts but `latents` are passed by keyword,
+    choices as lists of integers. The progress bar is switched off.
     """
 
     def __init__(self, pipeline: Any, steps: int | None, arguments: Mapping[str, Any]) -> None:
@@ -53,24 +53,24 @@ class Pipeline(Holder):
             raise InvalidArgument.expected("a number of steps >= 1", "steps", steps)
         self.pipeline = pipeline
         self.takes = tuple(inspect.signature(type(pipeline).__call__).parameters)
-        self.count = next((name for name in self.takes if name == "batch_size" or A_PROMPT.fullmatch(name)), None)
-        """The argument that says how many outputs to make, where there is one."""
-        ours = (*OURS, *filter(A_PROMPT.fullmatch, (*self.takes, *arguments)))
+        self.count = next((name for name in self.takes if name == "batch_size" or PER_PROMPT.fullmatch(name)), None)
+        """The argument for the number of outputs; None if the pipeline has none."""
+        ours = (*OUR_ARGUMENTS, *filter(PER_PROMPT.fullmatch, (*self.takes, *arguments)))
         for name in ours:
             if name in arguments:
-                raise InvalidArgument(f"gentest gives the pipeline its {name!r} argument itself")
+                raise InvalidArgument(f"gentest passes the {name!r} argument itself: leave it out")
         steps_are = {} if steps is None else {"num_inference_steps": steps}
         self.arguments = MappingProxyType({**arguments, **steps_are})
         for name in self.arguments:
             if name not in self.takes:
-                said = ", ".join(name for name in self.takes if name not in ("self", *ours))
-                raise InvalidArgument(f"{type(pipeline).__name__} takes no {name!r} argument; it takes {said}")
+                known = ", ".join(name for name in self.takes if name not in ("self", *ours))
+                raise InvalidArgument(f"{type(pipeline).__name__} takes no {name!r} argument; it takes {known}")
         for name in PROMPTS if self.count else ():
             given = self.arguments.get(name)
             if isinstance(given, (list, tuple, Tensor)) and len(given) != 1:
                 raise InvalidArgument(
-                    f"Expected one prompt, as all outputs are of the same, but got {name} of {len(given)}: "
-                    f"make a generator for each, as in {name}={name}[:1]"
+                    f"Expected one prompt for all outputs but got {len(given)} in {name}: "
+                    f"make one generator for each, as in {name}={name}[:1]"
                 )
         pipeline.set_progress_bar_config(disable=True)
 
@@ -88,7 +88,7 @@ class Pipeline(Holder):
 
     @property
     def content(self) -> Sequence[object]:
-        """Besides weights and settings: the code of pipeline and scheduler, and values that were set on them."""
+        """Weights and settings, the code of pipeline and scheduler, and the values that users set on them."""
         components = self.pipeline.components
         parts = {name: part for name, part in components.items() if not isinstance(part, nn.Module)}
         scheduler = parts.pop("scheduler", None)
@@ -118,12 +118,12 @@ class Pipeline(Holder):
                     "does the latent space fit?"
                 )
         first = made if isinstance(made, Tensor) else made[0]
-        if isinstance(first, np.ndarray) and first.ndim in (4, 5):  # what pipelines that know no "pt" make of it
+        if isinstance(first, np.ndarray) and first.ndim in (4, 5):  # pipelines that ignore output_type="pt"
             return torch.from_numpy(first).movedim(-1, -3)
         return first
 
     def _of_batch(self, n: int) -> dict[str, Any]:
-        """What tells the pipeline to make n outputs."""
+        """The arguments that make the pipeline return n outputs."""
         if self.count is not None:
             return {self.count: n}
         prompt = self.arguments.get("prompt")
@@ -135,7 +135,7 @@ class Pipeline(Holder):
 
 
 def initial_noise(pipeline: Any) -> Space:
-    """The space of a pipeline's initial noise, of its denoiser's config: normal [in_channels, height, width]."""
+    """The space of a pipeline's initial noise, from its denoiser's config: normal [in_channels, height, width]."""
     for name in ("unet", "transformer"):
         config = getattr(getattr(pipeline, name, None), "config", None)
         channels, size = getattr(config, "in_channels", None), getattr(config, "sample_size", None)
@@ -143,24 +143,24 @@ def initial_noise(pipeline: Any) -> Space:
         if isinstance(channels, int) and len(sides) == 2:
             return Normal((channels, *sides))
     raise InvalidArgument(
-        f"the shape of the initial noise of {type(pipeline).__name__} is not told by its unet or transformer: "
+        f"the unet or transformer of {type(pipeline).__name__} does not tell the shape of the initial noise: "
         "say latent=gentest.Normal((channels, height, width))"
     )
 
 
 def check_noise(latent: Space) -> None:
-    """Refuses a space in which no part is the noise."""
+    """Raises `InvalidArgument` for a space without a part for the noise."""
     if isinstance(latent, Joint) and LATENTS not in latent.parts:
         raise InvalidArgument.expected(f"a part named {LATENTS!r} that is the initial noise", "latent", latent)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a person sets on an object: a name that begins with _ is the object's own business."""
+    """The values that users set on an object: those whose names do not begin with _."""
     return {name: value for name, value in values.items() if not name.startswith("_")}
 
 
 def _words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Settings in words that are the same in every process: tensors are weights, other objects tell their type."""
+    """Settings as text that is the same in every process: tensors count as weights, other objects as their type."""
     plain = (str, int, float, list, tuple, dict, type(None))
     told = {name: value for name, value in values.items() if not isinstance(value, Tensor)}
     return sorted(
@@ -169,7 +169,7 @@ def _words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 class _StartingFrom(TorchFunctionMode):
-    """While it lasts, the first rows of the noise's shape that are asked of `torch.randn` are those of the noise."""
+    """While it is active, the first rows of the noise's shape that `torch.randn` returns are those of the noise."""
 
     def __init__(self, noise: Tensor) -> None:
         super().__init__()

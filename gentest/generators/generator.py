@@ -1,6 +1,6 @@
-"""The generator under test: any f with its latent space and output range, made into a function of the latent alone.
+"""The generator under test: any f with its latent space and output range, as a function of the latent alone.
 
-A `Generator` is a value: `.truncated(psi)`, `.given(label=3)` and `.under(prior)` give another one over the same f.
+A `Generator` is a value: `.truncated(psi)`, `.given(label=3)` and `.under(prior)` return another one over the same f.
 """
 
 from __future__ import annotations
@@ -34,28 +34,27 @@ Batch = Mapping[str, Tensor]
 
 @dataclass(frozen=True, init=False)
 class Generator:
-    """Any f: z -> x, its latent space, and the range of its outputs.
+    """Any f: z -> x, with its latent space and the range of its outputs.
 
-    `function` is an `nn.Module` or any callable on a batch of latents. It is called as `f(z)` with float32 [B, *shape],
-    or, in a `Joint` space, by keyword: `f(z=..., label=...)`. It returns images [B, C, H, W] or [B, H, W] with values
-    in `output_range` ((-1, 1), tanh's, unless said). [B, H, W, C] is taken where C is 1 to 4 and H and W are larger.
-    A tensor or an array may come in a tuple, dictionary or model output in which nothing else can be the images, and
-    images, PIL's too (0 to 255), in a list of B. The error of anything else has the code to write. `noise` names
-    further inputs that a stochastic generator draws by itself otherwise:
-    `noise={"noise": gentest.Normal((1, 64, 64))}` calls `f(z, noise=...)` with values drawn from the probe's seed, so
-    that it becomes a function.
+    `function` is an `nn.Module` or any callable on a batch of latents. gentest calls `f(z)` with float32 [B, *shape]
+    or, in a `Joint` space, `f(z=..., label=...)` by keyword. f returns images [B, C, H, W] or [B, H, W] with values in
+    `output_range`, (-1, 1) by default, which is tanh's. [B, H, W, C] is accepted if C is 1 to 4 and H and W are larger.
+    The images may be the only candidate in a tuple, dictionary or model output, or a list of B images (PIL images run
+    from 0 to 255). For anything else the error contains the code to write.
 
-    With `images=False` outputs are anything [B, ...]: audio [B, T] or [B, C, T], the rows of a table [B, F]. They keep
+    `noise` turns a stochastic f into a function. It names inputs that f would draw by itself:
+    `noise={"noise": gentest.Normal((1, 64, 64))}` calls `f(z, noise=...)` with values drawn from the probe's seed.
+
+    With `images=False` outputs are anything [B, ...]: audio [B, T] or [B, C, T], rows of a table [B, F]. They keep
     their units unless an `output_range` is given, and attributes and features are callables on them.
 
-    Evidence is shared and cached between generators of equal identity (`gentest.generators.identity`). `identity` names
-    what gentest cannot read of f, such as a session of a runtime: while the text is the same, those parts count as
-    unchanged.
+    gentest shares and caches evidence between generators of equal identity (`gentest.generators.identity`). `identity`
+    is a text that stands for parts of f that gentest cannot read, such as a session of a runtime. As long as the text
+    stays the same, those parts count as unchanged.
 
-    A module, and any module that a method, partial, closure or object holds, is put in eval mode and, by the engine,
-    on the device; those that accelerate offloads stay where they are. Where all parameters are float16 or bfloat16,
-    and f does not take float32, it is given latents of that dtype. Labels come as int64 [B]; where f wants them
-    one-hot, wrap it:
+    Modules that f is or holds (in a method, partial, closure or object) go to eval mode and, in a run, to the device;
+    modules that accelerate offloads stay. If all parameters are float16 or bfloat16 and f does not take float32, it
+    receives latents of that dtype. Labels are int64 [B]; wrap an f that wants them one-hot:
 
     >>> import gentest, torch
     >>> one_hot = torch.nn.functional.one_hot
@@ -99,7 +98,7 @@ class Generator:
             if name in latent.parts:
                 raise InvalidArgument(f"{name!r} names both a part of {latent!r} and a noise input")
         if not isinstance(images, bool):
-            raise InvalidArgument.expected("True, or False for outputs that are none", "images", images)
+            raise InvalidArgument.expected("True, or False for outputs that are not images", "images", images)
         if not isinstance(identity, str):
             raise InvalidArgument.expected("a text such as 'tensorrt engine 3'", "identity", identity)
         self._set(
@@ -148,7 +147,7 @@ class Generator:
         noise: Mapping[str, Part] | None = None,
         images: bool = True,
     ) -> Generator:
-        """A TorchScript module, or the file that `torch.jit.save` wrote of one."""
+        """A generator from a TorchScript module, or from a file of `torch.jit.save`."""
         from gentest.generators.torchscript import scripted
 
         return cls(scripted(model), latent=latent, output_range=output_range, noise=noise, images=images)
@@ -163,10 +162,10 @@ class Generator:
         noise: Mapping[str, Part] | None = None,
         images: bool = True,
     ) -> Generator:
-        """A program of `torch.export.export`, or the .pt2 file that `torch.export.save` wrote of one.
+        """A generator from a program of `torch.export.export`, or from a .pt2 file of `torch.export.save`.
 
-        It stays in the mode that it was exported in: call `.eval()` before exporting. One of a fixed batch size is
-        called as often as it takes. No pickle in the file is run, but a program is code: load those that you trust.
+        The program stays in the mode of its export: call `.eval()` before exporting. A program of one batch size is
+        called as often as needed. gentest runs no pickle in the file, but a program is code: load files that you trust.
         """
         from gentest.generators.torchscript import exported
 
@@ -185,12 +184,12 @@ class Generator:
         noise: Mapping[str, Part] | None = None,
         images: bool = True,
     ) -> Generator:
-        """An ONNX graph, of a file or its bytes, run by onnxruntime (`pip install 'pytest-gentest[onnx]'`).
+        """A generator from an ONNX file or its bytes, run by onnxruntime (`pip install 'pytest-gentest[onnx]'`).
 
-        Its inputs are the parts of the latent space and the noise, by name; a space of one part is the input that
-        remains. `output` names which output is looked at, the first unless said. `providers` is what onnxruntime is to
-        run on, names or pairs (name, options), and `sess_options` an `onnxruntime.SessionOptions`. See
-        `gentest.generators.onnx.OnnxModel` for the callable itself, to wrap it.
+        The graph's inputs are the parts of the latent space and the noise, by name; a space of one part is the
+        remaining input. `output` names the output to judge, the first by default. `providers` are onnxruntime's
+        backends, names or pairs (name, options); `sess_options` is an `onnxruntime.SessionOptions`. Wrap
+        `gentest.generators.onnx.OnnxModel` to convert inputs.
         """
         from gentest.generators.onnx import OnnxModel
 
@@ -212,10 +211,10 @@ class Generator:
     ) -> Generator:
         """A diffusers pipeline as a function of its initial noise (`pip install 'pytest-gentest[diffusers]'`).
 
-        `latent` is the space of that noise, normal and of the shape that the pipeline's denoiser was made for unless
-        said; where it is a `Joint`, the noise is its part `latents`, and the other parts are given to the call by name
-        (`class_labels`). `steps` is how many denoising steps are made, `call_arguments` whatever else the pipeline's
-        call takes. Noise that a scheduler draws later is the same for every image: declared, it would be latent too.
+        `latent` is the space of that noise, by default normal with the shape in the denoiser's config. In a `Joint` the
+        noise is the part `latents`, and the other parts are passed by name (`class_labels`). `steps` is the number of
+        denoising steps; `call_arguments` are further arguments of the pipeline's call. Noise that a scheduler draws
+        later is the same for every image.
         """
         from gentest.generators.diffusers import Pipeline, check_noise, initial_noise
 
@@ -236,11 +235,11 @@ class Generator:
         output_range: tuple[float, float] | None = None,
         images: bool = True,
     ) -> Generator:
-        """An autoencoder's decoder, on an `Empirical` bank of what its encoder makes of `data`.
+        """An autoencoder's decoder, on an `Empirical` bank of `data` as its encoder encodes them.
 
-        `data` are images [M, C, H, W] as the encoder takes them, or batches of them, as a data loader gives. Of an
-        encoder that gives a distribution (`.latent_dist`, (mu, logvar), or one of torch) the mean is taken. Where no
-        encoder is given, `decoder` is the whole autoencoder, with `encode` and `decode`.
+        `data` are images [M, C, H, W] as the encoder takes them, or batches of them from a data loader. If the encoder
+        returns a distribution (`.latent_dist`, (mu, logvar), or one of torch), the bank holds its mean. Without
+        `encoder`, `decoder` is the whole autoencoder, with methods `encode` and `decode`.
         """
         from gentest.generators.autoencoder import autoencoder
 
@@ -257,7 +256,7 @@ class Generator:
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the modules that are found in f, of which a copy would be others."""
+        """The state without the cached modules, which belong to this f and not to a copy of it."""
         return {name: value for name, value in vars(self).items() if name != "modules"}
 
     def __repr__(self) -> str:
@@ -266,7 +265,7 @@ class Generator:
 
     @property
     def latent(self) -> Space:
-        """The space latents are drawn from: the prior, with the truncation and the choices that were made."""
+        """The space of latents: the prior, with truncation and choices applied."""
         space = self.base
         if self.choices:
             if not isinstance(space, Joint):
@@ -275,14 +274,14 @@ class Generator:
         return space if self.psi == 1.0 else space.truncated(self.psi)
 
     def truncated(self, psi: float) -> Generator:
-        """The same f, every latent drawn toward the space's mean: mean + psi (z - mean), psi in (0, 1].
+        """The same f with every latent pulled toward the space's mean: mean + psi (z - mean), psi in (0, 1].
 
         (Marchesi 2017, arXiv:1706.00082; Karras et al. 2019, arXiv:1812.04948.)
         """
         return self._but(psi=self.psi * check_psi(psi))
 
     def given(self, **choices: int) -> Generator:
-        """The same f with choices made: `.given(label=3)` fixes the part `label` of a `Joint`."""
+        """The same f with fixed choices: `.given(label=3)` fixes the part `label` of a `Joint`."""
         other = self._but(choices=MappingProxyType({**self.choices, **choices}))
         if not isinstance(self.base, Joint):
             raise InvalidArgument(f"{self.base!r} has no named parts: .given() needs gentest.Joint(z=..., label=...)")
@@ -290,27 +289,27 @@ class Generator:
         return other
 
     def under(self, prior: Space) -> Generator:
-        """The same f under another prior of the same shape; a truncation and choices stay."""
+        """The same f under another prior of the same shape; truncation and choices stay."""
         if not isinstance(prior, Space):
             raise InvalidArgument.expected("a latent space such as gentest.Uniform(128)", "prior", prior)
         ours = {name: (part.shape, part.n_choices) for name, part in self.base.parts.items()}
         theirs = {name: (part.shape, part.n_choices) for name, part in prior.parts.items()}
         if ours != theirs:
             raise InvalidArgument(f"Expected a prior of the shape of {self.base!r} but got prior={prior!r}")
-        if isinstance(prior, Joint):  # in the order of the parts here, by which probes draw for them
+        if isinstance(prior, Joint):  # probes draw for parts in the order of this space
             prior = Joint(**{name: prior.parts[name] for name in self.base.parts})
         return self._but(base=prior)
 
     @functools.cached_property
     def modules(self) -> tuple[nn.Module, ...]:
-        """The modules that f is, or holds."""
+        """The modules that f is or holds."""
         return tuple(thing for thing in held(self.function) if isinstance(thing, nn.Module))
 
     def to(self, device: torch.device) -> None:
-        """Put f's modules in eval mode and on the device.
+        """Puts f's modules in eval mode and on the device.
 
-        Modules that accelerate's hooks place stay where they are, as do those that refuse to be moved and have no
-        weights elsewhere. Raises `GeneratorError`, which names the part, for others that cannot be moved.
+        Modules that accelerate places stay where they are. Raises `GeneratorError`, with the name of the part, if a
+        module cannot be moved and is not on the device already.
         """
         for module in self.modules:
             place(to_eval_mode(module), device)
@@ -318,9 +317,9 @@ class Generator:
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the identity of f: its weights, its code, and the values that it refers to.
 
-        The same however weights were stored or loaded, and in every process that runs the same version of Python. It is
-        computed anew at each call, since all of that can be changed in place. A generator with a part that cannot be
-        read, and without an `identity`, has another fingerprint at each call.
+        The fingerprint does not depend on how weights are stored or loaded, nor on the process; it does depend on the
+        version of Python. It is computed anew at each call, since all of that can change in place. A generator with a
+        part that cannot be read, and without an `identity`, has another fingerprint at each call.
 
         >>> import gentest, torch
         >>> net = torch.nn.Linear(8, 8)
@@ -331,12 +330,12 @@ class Generator:
         return identify(self.function, name=self.identity).digest[:16]
 
     def outputs(self, latents: Batch, noise: Batch | None = None, *, chance: int = 0) -> Tensor:
-        """What f returns for a batch, as float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
+        """The outputs of f for a batch: float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
 
-        Outputs that are no images are [B, ...], mapped where a range is declared. Random numbers that f draws by
-        itself, from torch, NumPy or `random`, come from a state that `chance` seeds, the same at every call, and that
-        is restored after it. f is given copies of the latents, which it may change. Raises `GeneratorError`, with the
-        cause, where f raises or returns something else than B outputs.
+        With `images=False` they are [B, ...], mapped only if a range is declared. `chance` seeds the random numbers
+        that f draws by itself from torch, NumPy or `random`; the global states are restored after the call. f receives
+        copies of the latents, which it may change. Raises `GeneratorError`, with the cause, if f raises or returns
+        anything but B outputs.
         """
         sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
         first = next(iter(latents.values()))
@@ -355,7 +354,7 @@ class Generator:
         except GeneratorError:
             raise
         except Exception as error:
-            if out_of_memory(error):  # whoever asked may ask for fewer at once
+            if out_of_memory(error):  # the caller may retry with a smaller batch
                 raise
             raise failure(error, self.function, self.latent, sizes, inputs, named, self.modules) from error
         if self.images:
@@ -364,14 +363,14 @@ class Generator:
 
 
 def check_generator(value: object) -> Generator:
-    """A generator, checked."""
+    """The value. Raises `InvalidArgument` unless it is a generator."""
     if not isinstance(value, Generator):
         raise InvalidArgument.expected("a gentest.Generator", "generator", value)
     return value
 
 
 def _copy(z: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """A copy of latents or noise, which f may change, in a dtype where one is given; choices keep their own."""
+    """A copy of latents or noise that f may change, in `dtype` if one is given; choices stay integers."""
     return z.clone() if dtype is None or not z.is_floating_point() else z.to(dtype, copy=True)
 
 

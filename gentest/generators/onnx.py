@@ -1,4 +1,4 @@
-"""ONNX graphs, run by onnxruntime."""
+"""ONNX graphs as generators, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ DTYPES = {
 }
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])")
-"""How a protobuf says where external data lies: a field of that name, the length of the value, and the value."""
+"""The protobuf field that names a file of external weights: the length of the name, then the name."""
 CHUNK = 1 << 20
 Provider: TypeAlias = "str | tuple[str, Mapping[str, Any]]"
-"""What onnxruntime runs on: a name, or a pair of a name and its options."""
+"""A backend of onnxruntime: its name, or a pair (name, options)."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a graph: its name, NumPy dtype, and sizes, None where they are not fixed."""
+    """One input of a graph: its name, NumPy dtype, and shape, with None for dynamic sizes."""
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
-    """Empty where even their number is not declared."""
+    """Empty if the graph does not declare the number of axes."""
 
     def __str__(self) -> str:
         return f"{self.name!r} ({self.dtype}{f' {_sizes(self.shape)}' if self.shape else ''})"
@@ -54,12 +54,12 @@ class Input:
 class OnnxModel(Holder):
     """An ONNX graph as a callable on tensors: `f(z)`, or `f(z=..., label=...)` by the names of its inputs.
 
-    `model` is the path of a .onnx file, or its bytes. `output` names the output that is returned, the first unless
-    said. Values are cast to what the graph declares, and a graph of one fixed batch size is called as often as it
-    takes. It runs where its inputs are: on a GPU where onnxruntime can, or by the `providers` that are named, each a
-    name or a pair of a name and its options. `sess_options` is an `onnxruntime.SessionOptions`.
+    `model` is the path of a .onnx file, or its bytes. `output` names the output to return, the first by default. Inputs
+    are cast to the dtypes that the graph declares; a graph of one batch size is called as often as needed. It runs on
+    the device of its inputs if onnxruntime supports that, or on `providers`, each a name or a pair (name, options).
+    `sess_options` is an `onnxruntime.SessionOptions`.
 
-    To give a label as one-hot, or whatever else the graph wants otherwise than gentest draws it, wrap it:
+    Wrap the model to convert inputs, for example a label to one-hot:
 
         model = gentest.generators.onnx.OnnxModel("gan.onnx")
         gentest.Generator(
@@ -67,8 +67,8 @@ class OnnxModel(Holder):
             latent=gentest.Joint(z=gentest.Normal(64), label=gentest.Categorical(10)),
         )
 
-    Raises `InvalidArgument` where onnxruntime is not installed, where the model cannot be loaded, and for an output
-    that it does not have.
+    Raises `InvalidArgument` if onnxruntime is not installed, if it cannot load the model, or if the model has no such
+    output.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class OnnxModel(Holder):
             raise InvalidArgument(
                 f"an ONNX model needs onnxruntime: pip install 'pytest-gentest[onnx]' ({error})"
             ) from error
-        known = onnxruntime.get_available_providers()  # of another, onnxruntime takes the CPU and says so aside
+        known = onnxruntime.get_available_providers()  # onnxruntime only warns of others, and takes the CPU
         if isinstance(providers, str) or not all(
             _name_of(p) in known for p in (() if providers is None else providers)
         ):
@@ -100,7 +100,7 @@ class OnnxModel(Holder):
         self._providers = None if providers is None else list(providers)
         self._options = sess_options
         self._sessions: dict[int | None, Any] = {}
-        """By the index of a GPU, None for the CPU."""
+        """Sessions by the index of a GPU; None for the CPU."""
         session = self._session(torch.device("cpu"))
         self.inputs = tuple(_declared(value) for value in session.get_inputs())
         names = [value.name for value in session.get_outputs()]
@@ -110,7 +110,7 @@ class OnnxModel(Holder):
         self.digest = _digest(self._model)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Made anew from the model: sessions of onnxruntime cannot be copied. Raises `TypeError` for `sess_options`."""
+        """Pickles the model, since sessions cannot be copied. Raises `TypeError` if there are `sess_options`."""
         if self._options is not None:
             raise TypeError(
                 "an OnnxModel with sess_options cannot be copied to another process: leave sess_options out"
@@ -126,7 +126,7 @@ class OnnxModel(Holder):
         return self.digest, self.output
 
     def check(self, latent: Space, noise: Mapping[str, Part]) -> None:
-        """Refuses a latent space and noise that the graph's inputs do not take."""
+        """Raises `InvalidArgument` if the graph's inputs do not fit a latent space and noise."""
         parts = {**latent.parts, **noise}
         names = {value.name: value for value in self.inputs}
         if "" in parts:
@@ -136,7 +136,7 @@ class OnnxModel(Holder):
         if set(parts) != set(names):
             given = " and ".join([repr(latent), *(f"noise {name!r}" for name in noise)])
             raise InvalidArgument(
-                f"the model takes {', '.join(map(str, self.inputs))}, and that is not {given}: name each input, as in "
+                f"the model takes {', '.join(map(str, self.inputs))} but gets {given}: name each input, as in "
                 f"gentest.Joint({', '.join(f'{name}=...' for name in names)})"
             )
         for name, part in parts.items():
@@ -144,7 +144,7 @@ class OnnxModel(Holder):
             if declared and not _fits(declared, (None, *part.shape)):
                 raise InvalidArgument(
                     f"the model takes {names[name]}, and {part!r} gives {_sizes((None, *part.shape))}; "
-                    "to give it otherwise, wrap gentest.generators.onnx.OnnxModel in a function"
+                    "to convert it, wrap gentest.generators.onnx.OnnxModel in a function"
                 )
 
     def __call__(self, *latents: Tensor, **named: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ class OnnxModel(Holder):
                 f"the model takes {', '.join(map(str, self.inputs))} but was given {', '.join(given) or 'nothing'}"
             )
         fixed = {value.shape[0] for value in self.inputs if value.shape}
-        size = fixed.pop() if len(fixed) == 1 else None  # several that differ are onnxruntime's to refuse
+        size = fixed.pop() if len(fixed) == 1 else None  # onnxruntime rejects several that differ
         made: Tensor = in_batches_of(size, self._run, inputs)
         return made
 
@@ -169,7 +169,7 @@ class OnnxModel(Holder):
         return as_tensor(made)
 
     def _session(self, device: torch.device) -> Any:
-        """The session for a device, made at first use."""
+        """The session for a device, opened on first use."""
         on_gpu = device.type == "cuda" and CUDA in self._runtime.get_available_providers()
         index = (device.index or 0) if on_gpu else None
         if index not in self._sessions:
@@ -180,13 +180,13 @@ class OnnxModel(Holder):
     def _opened(self, providers: Sequence[Any]) -> Any:
         try:
             return self._runtime.InferenceSession(self._model, sess_options=self._options, providers=providers)
-        except Exception as error:  # onnxruntime's own have no base of their own
-            said = "its bytes" if isinstance(self._model, bytes) else repr(self._model)
-            raise InvalidArgument(f"onnxruntime cannot load the model {said}: {first_line(error)}") from error
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            model = "from bytes" if isinstance(self._model, bytes) else repr(self._model)
+            raise InvalidArgument(f"onnxruntime cannot load the model {model}: {first_line(error)}") from error
 
 
 def _name_of(provider: object) -> object:
-    """The name of a provider that is a name or a pair (name, options); None of anything else."""
+    """The name of a provider, given as a name or a pair (name, options); None for anything else."""
     if isinstance(provider, (tuple, list)) and len(provider) == 2 and isinstance(provider[1], Mapping):
         return provider[0]
     return provider if isinstance(provider, str) else None
@@ -209,7 +209,7 @@ def _cast(value: Tensor, declared: Input) -> np.ndarray[Any, Any]:
 
 
 def _fits(declared: Sequence[int | None], given: Sequence[int | None]) -> bool:
-    """Whether inputs of a size are what a graph declares; None is any number."""
+    """True if a shape fits a declared one; None stands for any size."""
     return len(declared) == len(given) and all(
         d is None or n is None or d == n for d, n in zip(declared, given, strict=True)
     )
@@ -220,7 +220,7 @@ def _sizes(shape: Sequence[int | None]) -> str:
 
 
 def is_within(name: str) -> bool:
-    """Whether a name that stands in a file means one in the same folder, or in one below it.
+    """True if a name, read from a file, stays inside the file's own folder.
 
     >>> is_within("weights.bin"), is_within("../weights.bin"), is_within("/dev/zero")
     (True, False, False)
@@ -230,7 +230,7 @@ def is_within(name: str) -> bool:
 
 
 def _digest(model: str | bytes) -> str:
-    """The SHA-256 of a model's bytes, and of the files that it says hold its weights."""
+    """The SHA-256 of a model's bytes and of its files of external weights."""
     path = None if isinstance(model, bytes) else Path(model)
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     digest = hashlib.sha256(content)

@@ -1,17 +1,17 @@
-"""Read what a generator returned: one tensor of outputs, whatever it came in. Runs and `gentest init` ask here.
+"""The outputs in whatever a generator returned, as one tensor. Runs and `gentest init` share this module.
 
-A tensor or array is taken as it is. A tuple, list, dictionary, dataclass, named tuple or model output (of diffusers and
-transformers) is read where one tensor in it can be the outputs; a list of one image for each latent is stacked, PIL's
-too. Anything else is a `WrongOutputs`, whose one line has the code to write.
+A tensor or array is taken as it is. In a tuple, list, dictionary, dataclass, named tuple or model output (of diffusers
+and transformers) the one tensor that can be the outputs is found. A list with one image for each latent is stacked, PIL
+images included. Anything else is a `WrongOutputs`, whose one line contains the code to write.
 
 Images are channels first, [B, C, H, W], unless the last axis is 1 to 4 and the two before it are longer: those are
-[B, H, W, C]. Where both the second axis and the last are 1 to 4, the second is the channels.
+[B, H, W, C]. If both the second axis and the last are 1 to 4, the second is the channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,45 +22,42 @@ from gentest.errors import WrongOutputs
 
 TANH = (-1.0, 1.0)
 BYTES = (0.0, 255.0)
-"""The range of PIL's pixels, and of what else is 8 bits deep."""
-MOST_CHANNELS = 4
-DEPTH = 3
-"""Containers within each other that are looked through."""
-MOST_FIELDS = 64
-"""Of one container."""
-SHOWN = 4
-"""Of several tensors, so many are named."""
+"""The range of 8-bit images, such as PIL's."""
+MAX_CHANNELS = 4
+MAX_DEPTH = 3
+"""Levels of nested containers to look through."""
+MAX_FIELDS = 64
+"""Fields of one container to look at."""
+MAX_NAMED = 4
+"""Tensors or types to name in an error."""
 CONVENTIONAL = ("sample", "samples", "images", "frames")
-"""How diffusers and transformers call the outputs among other tensors."""
+"""The names that diffusers and transformers give the outputs among other tensors."""
 Range: TypeAlias = "tuple[float, float] | None"
 Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The tensor that is a generator's outputs, [n, ...], and the code that picks it of what was returned."""
+    """The tensor of a generator's outputs, [n, ...], and the code that picks it from the returned value `x`."""
 
     values: Tensor
     code: str = "x"
+    name: str = ""
+    """The key or field that holds it."""
     pixels: bool = False
-    """Whether they are known to be pictures of 8 bits: PIL's, from 0 to 255."""
+    """True for PIL images: 8 bits, from 0 to 255."""
     turned: bool = False
-    """Whether they came channels last."""
-
-    @property
-    def name(self) -> str:
-        """The last key or field in the code."""
-        return self.code.rpartition("[")[2].strip("']\"") if self.code.endswith("]") else self.code.rpartition(".")[2]
+    """True for images that came channels last."""
 
     def __str__(self) -> str:
         return f"{self.code} {tuple(self.values.shape)}"
 
 
 def as_images(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
-    """Images [n, C, H, W], the range (tanh's, unless declared) mapped to [0, 1]; `sizes` are those of the latents.
+    """Images [n, C, H, W] with the output range (tanh's by default) mapped to [0, 1]; `sizes` are those of the latents.
 
-    PIL's pixels run from 0 to 255 whatever range is declared; uint8 in a tensor or array needs `output_range`, since it
-    may be a mask. Raises `WrongOutputs`.
+    PIL's pixels run from 0 to 255 whatever range is declared. uint8 in a tensor or array needs an `output_range`, since
+    it may be a mask. Raises `WrongOutputs`.
     """
     read = read_images(raw, n, sizes)
     x = read.values
@@ -78,7 +75,7 @@ def as_images(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
 
 
 def as_values(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
-    """Outputs [n, ...] of any kind, in their own units unless a range is declared; numbers [n] become [n, 1].
+    """Outputs [n, ...] of any kind, in their own units unless a range is declared. Numbers [n] become [n, 1].
 
     Raises `WrongOutputs`.
     """
@@ -97,12 +94,12 @@ def read_images(raw: object, n: int, sizes: Sizes) -> Outputs:
         raise WrongOutputs(
             f"the generator returned shape {tuple(read.values.shape)}{_of(read)} for latents {sizes}; "
             f"expected [{n}, C, H, W] or [{n}, H, W]"
-            + ("; of outputs that are no images say images=False" if x.ndim and x.shape[0] == n else "")
+            + ("; for outputs that are not images say images=False" if x.ndim and x.shape[0] == n else "")
         )
     if x.is_complex():
         raise WrongOutputs("the generator returned complex values; expected real images")
     first = x if read.pixels else _channels_first(x)
-    return Outputs(first, read.code, read.pixels, turned=first is not x)
+    return replace(read, values=first, turned=first is not x)
 
 
 def read_values(raw: object, n: int, sizes: Sizes) -> Outputs:
@@ -116,11 +113,11 @@ def read_values(raw: object, n: int, sizes: Sizes) -> Outputs:
         raise WrongOutputs(f"the generator returned shape {shape}{_of(read)} for latents {sizes}; expected [{n}, ...]")
     if x.is_complex():
         raise WrongOutputs("the generator returned complex values; expected real ones: return torch.view_as_real(x)")
-    return Outputs(x, read.code, read.pixels)
+    return replace(read, values=x)
 
 
 def as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
-    """An array as a tensor; a copy where torch takes no view (reversed axes, bytes) or warns of one (read-only)."""
+    """An array as a tensor; a copy if torch cannot view it (reversed axes, byte order) or warns of it (read-only)."""
     if not (array.flags.carray and array.dtype.isnative):
         array = array.astype(array.dtype.newbyteorder("="), order="C")
     try:
@@ -130,13 +127,13 @@ def as_tensor(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def _channels_first(x: Tensor) -> Tensor:
-    """Images [B, C, H, W] of those in either layout."""
+    """Images in either layout as [B, C, H, W]."""
     _, first, middle, last = x.shape
-    if first <= MOST_CHANNELS or last > MOST_CHANNELS:
+    if first <= MAX_CHANNELS or last > MAX_CHANNELS:
         return x
-    if middle > MOST_CHANNELS:
+    if middle > MAX_CHANNELS:
         return x.permute(0, 3, 1, 2).contiguous()
-    if last in (1, 3):  # a picture of at most 4 columns, or feature maps of at most 4 pixels
+    if last in (1, 3):  # an image of at most 4 columns, or feature maps of at most 4 pixels
         raise WrongOutputs(
             f"the generator returned shape {tuple(x.shape)}, which may be channels last; expected [B, C, H, W]: "
             "return x.permute(0, 3, 1, 2), or say images=False"
@@ -149,13 +146,13 @@ def _of(read: Outputs) -> str:
 
 
 def _chosen(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
-    """The tensor in what was returned that is its outputs. Raises `WrongOutputs` where none is, or several may be."""
+    """The tensor that is the outputs. Raises `WrongOutputs` if there is none, or if several could be."""
     expected = f"a tensor or array of {'images' if images else 'outputs'}"
     if isinstance(raw, torch.distributions.Distribution):
         raise WrongOutputs(f"the generator returned a {type(raw).__name__} distribution: return x.mean")
     whole = _whole(raw, "x")
     there = [whole] if whole is not None else list(_within(raw, n, "x", images=images))
-    there = list({id(read.values): read for read in reversed(there)}.values())[::-1]  # one that stands there twice
+    there = list({id(read.values): read for read in reversed(there)}.values())[::-1]  # without repetitions
     if not there:
         raise WrongOutputs(f"the generator returned {_kind(raw)}{_items(raw)}; expected {expected}")
     if there[0].values.is_meta:
@@ -167,7 +164,7 @@ def _chosen(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
         return named[0]
     if len(fit) == 1:
         return fit[0]
-    what = " and ".join(map(str, (fit or there)[:SHOWN]))
+    what = " and ".join(map(str, (fit or there)[:MAX_NAMED]))
     if not fit:
         shape = f"[{n}, C, H, W]" if images else f"[{n}, ...]"
         raise WrongOutputs(f"the generator returned {_kind(raw)} of {what} for latents {sizes}; expected one {shape}")
@@ -178,23 +175,24 @@ def _chosen(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
 
 
 def _may_be(x: Tensor, n: int, *, images: bool) -> bool:
-    """Whether a tensor has a row for each latent, and images two sides."""
+    """True if a tensor has a row for each latent and, for images, two sides."""
     return x.ndim > 0 and len(x) == n and (not images or x.ndim in (3, 4))
 
 
-def _within(raw: object, n: int, code: str, *, images: bool, depth: int = DEPTH) -> Iterator[Outputs]:
-    """Each tensor that a container holds, with the code that picks it; rows in a list are one tensor."""
+def _within(raw: object, n: int, code: str, *, images: bool, depth: int = MAX_DEPTH) -> Iterator[Outputs]:
+    """Each tensor in a container, with the code that picks it; a list of rows counts as one tensor."""
     if (whole := _whole(raw, code)) is not None:
         yield whole
     elif isinstance(raw, (list, tuple)) and (stacked := _stacked(raw, n, code, images=images)) is not None:
         yield stacked
     elif depth:
-        for picked, value in _fields(raw, code):
-            yield from _within(value, n, picked, images=images, depth=depth - 1)
+        for name, picked, value in _fields(raw, code):
+            for outputs in _within(value, n, picked, images=images, depth=depth - 1):
+                yield outputs if outputs.name else replace(outputs, name=name)
 
 
 def _whole(raw: object, code: str) -> Outputs | None:
-    """A tensor, an array, or numbers in nested lists; None of anything else."""
+    """The outputs in a tensor, an array, or nested lists of numbers; None for anything else."""
     if isinstance(raw, Tensor):
         return Outputs(raw.dequantize() if raw.is_quantized else raw, code)
     if isinstance(raw, (list, tuple)):
@@ -205,7 +203,7 @@ def _whole(raw: object, code: str) -> Outputs | None:
             return None
         try:
             array = np.asarray(raw)
-        except ValueError:  # of several lengths
+        except ValueError:  # rows of several lengths
             return None
         return None if array.dtype == object else Outputs(as_tensor(array), code)
     is_array = hasattr(raw, "__array__") and not isinstance(raw, type) and not hasattr(raw, "getbands")  # PIL's
@@ -215,7 +213,7 @@ def _whole(raw: object, code: str) -> Outputs | None:
 
 
 def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Outputs | None:
-    """Rows [n, ...] of a list with one output for each latent; None of a list that is something else."""
+    """The rows [n, ...] of a list with one output for each latent; None for other lists."""
     if not n or len(rows) != n or hasattr(rows, "_fields"):
         return None
     read = [_row(row) for row in rows]
@@ -231,7 +229,7 @@ def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Outp
     if found[0].pixels:
         return Outputs(torch.stack([row.values for row in found]), code, pixels=True)
     single = bool(shape) and shape[0] == 1
-    if single and n == 1:  # a batch of one in a list, or the one output of a list: the same values
+    if single and n == 1:  # a batch of one in a list, or a list of one output: the same values
         return Outputs(found[0].values, f"{code}[0]")
     if single and images and len(shape) == 4:
         return Outputs(torch.cat([row.values for row in found]), code)
@@ -245,7 +243,7 @@ def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Outp
 
 
 def _row(row: object) -> Outputs | None:
-    """One output of a list: a tensor or array, a PIL image [C, H, W], or a video [T, C, H, W] as a list of those."""
+    """One output in a list: a tensor or array, a PIL image [C, H, W], or a list of PIL images as [T, C, H, W]."""
     if (whole := _whole(row, "")) is not None:
         return whole
     if isinstance(row, (list, tuple)) and row:
@@ -259,7 +257,7 @@ def _row(row: object) -> Outputs | None:
 
 
 def _picture(row: object) -> Outputs | None:
-    """A PIL image as [C, H, W]: 1 channel where it is grey, 4 with alpha, else 3. None of anything else."""
+    """A PIL image as [C, H, W]: 1 channel for grey, 4 with alpha, otherwise 3. None for anything else."""
     if not hasattr(row, "getbands"):
         return None
     from PIL import Image
@@ -277,34 +275,34 @@ def _picture(row: object) -> Outputs | None:
     return Outputs(x[None] if grey else x.permute(2, 0, 1), "", pixels=True)
 
 
-def _fields(raw: object, code: str) -> list[tuple[str, object]]:
-    """What a container holds, each with the code that picks it."""
+def _fields(raw: object, code: str) -> list[tuple[str, str, object]]:
+    """The parts of a container: the name of each, the code that picks it, and its value."""
     if isinstance(raw, Mapping):
-        found = [(f"{code}[{key!r}]", value) for key, value in raw.items()]
+        parts = [(str(key), f"{code}[{key!r}]", value) for key, value in raw.items()]
     elif isinstance(raw, tuple) and hasattr(raw, "_fields"):
-        found = [(f"{code}.{name}", value) for name, value in zip(raw._fields, raw, strict=False)]
+        parts = [(name, f"{code}.{name}", value) for name, value in zip(raw._fields, raw, strict=False)]
     elif isinstance(raw, (list, tuple)):
-        found = [(f"{code}[{i}]", value) for i, value in enumerate(raw)]
+        parts = [(str(i), f"{code}[{i}]", value) for i, value in enumerate(raw)]
     elif isinstance(raw, (type, torch.nn.Module)) or callable(raw):
         return []
     elif is_dataclass(raw):
-        found = [(f"{code}.{field.name}", getattr(raw, field.name)) for field in fields(raw)]
+        parts = [(field.name, f"{code}.{field.name}", getattr(raw, field.name)) for field in fields(raw)]
     else:
         names = [name for name in getattr(raw, "__dict__", {}) if not name.startswith("_")]
         names += [name for name in CONVENTIONAL if name not in names]
-        found = [(f"{code}.{name}", _attribute(raw, name)) for name in names]
-    return found[:MOST_FIELDS]
+        parts = [(name, f"{code}.{name}", _attribute(raw, name)) for name in names]
+    return parts[:MAX_FIELDS]
 
 
 def _items(raw: object) -> str:
-    """The types that a list or a dictionary holds, where it holds any."""
+    """The types that a list or a dictionary contains, in words; empty for anything else."""
     items = list(raw.values() if isinstance(raw, Mapping) else raw if isinstance(raw, (list, tuple)) else ())
     names = list(dict.fromkeys(type(item).__name__ for item in items))
-    return f" of {', '.join(names[:SHOWN])}" if names else ""
+    return f" of {', '.join(names[:MAX_NAMED])}" if names else ""
 
 
 def _attribute(raw: object, name: str) -> object:
-    """An attribute of an object, None where it has none: a property is code that raises what it likes."""
+    """An attribute of an object; None if it is missing, or if the property that computes it raises."""
     try:
         return getattr(raw, name, None)
     except Exception:
@@ -312,7 +310,7 @@ def _attribute(raw: object, name: str) -> object:
 
 
 def _kind(raw: object) -> str:
-    """What was returned, in words: `a tuple`, `an Image`."""
+    """The type of a value, in words: `a tuple`, `an Image`."""
     name = type(raw).__name__
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 

@@ -1,8 +1,7 @@
-"""TorchScript modules, and programs that `torch.export` wrote, from files or as they are.
+"""TorchScript modules and programs of `torch.export`, from files or in memory.
 
-A TorchScript module is an `nn.Module`, and `gentest.Generator` takes it as any other; only loading one warns, in newer
-versions of torch, that TorchScript is deprecated. A program of `torch.export` has no train and eval modes: it stays as
-it was exported, and computes for the one size of batch that it was exported with unless that was said to be dynamic.
+A TorchScript module is an `nn.Module` like any other. A program of `torch.export` has no train and eval modes: it stays
+as it was exported, and takes the batch size that it was exported with unless that was declared dynamic.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from gentest.errors import InvalidArgument
 from gentest.generators.calling import in_batches_of
 from gentest.generators.weights import Holder, Weight
 
-SEEN = "given"
-"""The name of a latent that is passed without one."""
+POSITIONAL = "positional"
+"""The name under which a latent without a name is split into batches."""
 
 
 def _is_path(value: object) -> bool:
-    """Whether a value names a file."""
+    """True for the path of a file."""
     return isinstance(value, (str, os.PathLike))
 
 
 def scripted(model: object) -> nn.Module:
-    """A TorchScript module, of a file or as it is."""
+    """The TorchScript module in a file, or the one given."""
     if _is_path(model):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # the user knows that it is TorchScript
+                warnings.simplefilter("ignore", FutureWarning)  # newer torch says that TorchScript is deprecated
                 model = torch.jit.load(model, map_location="cpu")  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, OSError) as error:
             raise InvalidArgument.expected(
@@ -58,13 +57,13 @@ class Exported(Holder):
 
     module: nn.Module
     size: int | None
-    """The one size of batch that it takes; None where that is dynamic."""
+    """The batch size that it takes; None if that is dynamic."""
     program: ExportedProgram
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Made anew from the program, with the weights that it has now: what runs it cannot be copied."""
+        """Pickles the program and its present weights, since the module that runs it cannot be copied."""
         torch.export.save(self.program, into := io.BytesIO())
-        return _again, (into.getvalue(), self.module.state_dict())
+        return _rebuilt, (into.getvalue(), self.module.state_dict())
 
     @property
     def weights(self) -> Sequence[Weight | str]:
@@ -72,20 +71,20 @@ class Exported(Holder):
 
     def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
         def call(inputs: dict[str, Tensor]) -> Any:
-            given = [inputs.pop(f"{SEEN} {at}") for at in range(len(latents))]
+            given = [inputs.pop(f"{POSITIONAL} {at}") for at in range(len(latents))]
             return self.module(*given, **inputs)
 
-        return in_batches_of(self.size, call, {**{f"{SEEN} {at}": z for at, z in enumerate(latents)}, **named})
+        return in_batches_of(self.size, call, {**{f"{POSITIONAL} {at}": z for at, z in enumerate(latents)}, **named})
 
 
 def exported(model: object) -> Exported:
-    """A program of `torch.export`, of a file or as it is."""
+    """The program of `torch.export` in a file, or the one given, as a callable."""
     if _is_path(model):
         try:
-            with tensors_only():  # torch itself would unpickle whatever stands for the inputs it was exported with
+            with tensors_only():  # torch itself would unpickle the example inputs
                 model = torch.export.load(model)  # type: ignore[arg-type]
-        except Exception as error:  # whatever a file that is none makes it raise
-            hint = f"{first_line(error)}: torch.export.save writes one, its name ends in .pt2"
+        except Exception as error:  # another kind of file may make torch raise anything
+            hint = f"{first_line(error)}; torch.export.save writes one, and its name ends in .pt2"
             raise InvalidArgument.expected("a file of torch.export.save", "model", model, hint=hint) from error
     if not isinstance(model, ExportedProgram):
         what = "a program of torch.export.export or the path of one"
@@ -93,20 +92,20 @@ def exported(model: object) -> Exported:
     return Exported(model.module(), _batch_size(model), model)
 
 
-def _again(program: bytes, weights: dict[str, Any]) -> Exported:
+def _rebuilt(program: bytes, weights: dict[str, Any]) -> Exported:
     made = exported(torch.export.load(io.BytesIO(program)))
     made.module.load_state_dict(weights)
     return made
 
 
 def inputs_of(program: ExportedProgram) -> list[Tensor]:
-    """What stands for each tensor that a program is given: its shape, with names for the sizes that may vary."""
+    """A stand-in for each input tensor of a program: its shape, with symbols for dynamic sizes."""
     names = set(program.graph_signature.user_inputs)
     values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     return [value for value in values if isinstance(value, Tensor)]
 
 
 def _batch_size(program: ExportedProgram) -> int | None:
-    """The size of batch that a program was exported for, None where it takes any."""
+    """The batch size that a program was exported for; None if it takes any."""
     sizes = {size for v in inputs_of(program) if v.ndim and isinstance(size := v.shape[0], int)}
     return sizes.pop() if len(sizes) == 1 else None

@@ -1,4 +1,4 @@
-"""The modules, tensors and arrays that a callable is or holds."""
+"""Weights: the modules, tensors and arrays that a callable is or holds."""
 
 from __future__ import annotations
 
@@ -20,36 +20,37 @@ from gentest.errors import GeneratorError, out_of_memory
 Weight: TypeAlias = "nn.Module | Tensor | np.ndarray[Any, Any]"
 
 LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype)
-REACH, MOST = 6, 10_000
-"""How many references away from a callable, and among how many objects, its weights are looked for."""
-
-
-HOOK = "_hf_hook"
-"""How accelerate marks a module whose weights it moves by itself, from the CPU or disk and back."""
+MAX_STEPS, MAX_OBJECTS = 6, 10_000
+"""The search for weights goes this many references deep, through this many objects."""
+ACCELERATE_HOOK = "_hf_hook"
+"""The attribute by which accelerate marks a module whose weights it moves by itself."""
 
 
 class Holder(ABC):
-    """An f that says itself what it computes with: its fields would not show it, or show what changes by itself."""
+    """An f that lists what it computes with, because its fields hide it or change by themselves."""
 
     @property
     @abstractmethod
     def weights(self) -> Sequence[Weight | str]:
-        """Its modules, tensors and arrays, and in words whatever else tells it from another f of the same weights."""
+        """Its modules, tensors and arrays, and text for whatever else tells it from another f with the same weights."""
 
     @property
     def content(self) -> Sequence[object]:
-        """Everything that decides what it computes: what `gentest.generators.identity` reads of it."""
+        """Everything that decides what it computes, for `gentest.generators.identity`."""
         return self.weights
 
 
 def held(function: object) -> list[Weight | str]:
-    """The modules, tensors and arrays that a callable is or holds, through methods, partials, closures and globals that
-    it names, fields, lists and dictionaries; what belongs to a module counts as the module, and a `Holder` is asked."""
+    """The modules, tensors and arrays that a callable is or holds.
+
+    The search follows methods, partials, closures, globals that code names, fields, lists and dictionaries. It stops at
+    modules, and asks a `Holder` for its weights.
+    """
     found: list[Weight | str] = []
     seen: set[int] = set()
     level: list[object] = [function]
-    for _ in range(REACH):
-        if len(seen) > MOST:
+    for _ in range(MAX_STEPS):
+        if len(seen) > MAX_OBJECTS:
             break
         fresh = [thing for thing in level if id(thing) not in seen and not isinstance(thing, LEAVES)]
         seen.update(map(id, level))
@@ -65,7 +66,7 @@ def held(function: object) -> list[Weight | str]:
 
 
 def to_eval_mode(module: nn.Module) -> nn.Module:
-    """The module in eval mode; within it a program of `torch.export`, which has no modes, stays as it was exported."""
+    """The module in eval mode. A program of `torch.export` inside it has no modes and stays as it was exported."""
     try:
         module.eval()
     except NotImplementedError:
@@ -75,13 +76,13 @@ def to_eval_mode(module: nn.Module) -> nn.Module:
 
 
 def place(module: nn.Module, device: torch.device) -> None:
-    """Move a module to a device, unless accelerate places its parts or it is there already and refuses to be moved.
+    """Moves a module to a device, unless accelerate places its parts.
 
-    Raises `GeneratorError`, which names the part and what to do, where a part has no values (it is on meta) or is on
-    another device and cannot be moved.
+    A module that refuses to move is left alone if it is on the device already. Raises `GeneratorError`, with the name
+    of the part and a remedy, if a part is on meta, or on another device and cannot be moved.
     """
     parts = dict(module.named_modules())
-    if any(hasattr(part, HOOK) for part in parts.values()):
+    if any(hasattr(part, ACCELERATE_HOOK) for part in parts.values()):
         return
     tensors = [*module.named_parameters(), *module.named_buffers()]
     kind = type(module).__name__
@@ -92,7 +93,7 @@ def place(module: nn.Module, device: torch.device) -> None:
         )
     try:
         module.to(device)
-    except Exception as error:  # whatever somebody's .to raises
+    except Exception as error:  # a user's .to may raise anything
         if out_of_memory(error):
             raise
         if away := next((name for name, tensor in tensors if not _is_on(tensor.device, device)), None):
@@ -104,12 +105,12 @@ def place(module: nn.Module, device: torch.device) -> None:
 
 
 def _is_on(there: torch.device, device: torch.device) -> bool:
-    """Whether a tensor's device is the one that is meant; without an index any of its kind is."""
+    """True if a tensor is on a device; a device without an index stands for all of its type."""
     return there.type == device.type and (device.index is None or there.index in (None, device.index))
 
 
 def _references(thing: object) -> list[object]:
-    """What an object refers to, one step away."""
+    """The objects that an object refers to directly."""
     if isinstance(thing, functools.partial):
         return [thing.func, *thing.args, *thing.keywords.values()]
     if inspect.ismethod(thing):

@@ -198,7 +198,7 @@ def test_other_names_than_those_of_the_space_are_told(f: Callable[..., Any]) -> 
     """What f takes, and what it is given."""
     generator = gentest.Generator(f, latent=LABELLED)
     with pytest.raises(
-        GeneratorError, match=r"raised TypeError: .*: it takes \(.*z, .*c.*\), and is given z=, label=: name the"
+        GeneratorError, match=r"raised TypeError: .*: it takes \(.*z, .*c.*\) but gets z=, label=: name the"
     ) as e:
         generator.outputs({"z": Z, "label": torch.zeros(4, dtype=torch.int64)})
     assert "does the space fit" not in str(e.value)
@@ -207,7 +207,7 @@ def test_other_names_than_those_of_the_space_are_told(f: Callable[..., Any]) -> 
 def test_names_that_a_numpy_function_takes_are_told() -> None:
     """The function behind the adapter is the one that is asked, and noise counts."""
     generator = gentest.Generator.from_numpy(lambda z: z, latent=SPACE, noise={"eps": gentest.Normal(1)})
-    with pytest.raises(GeneratorError, match=r"it takes \(z\), and is given one input without a name, eps=: name"):
+    with pytest.raises(GeneratorError, match=r"it takes \(z\) but gets one input without a name, eps=: name"):
         generator.outputs({"": Z}, {"eps": torch.zeros(4, 1)})
 
 

@@ -197,7 +197,7 @@ def test_modules_are_found_and_put_in_eval_mode() -> None:
         (ddim, {"steps": 0}, "a number of steps >= 1 but got steps=0"),
         (ddim, {"steps": 2.0}, "steps=2.0"),
         (ddim, {"prompt": "a cat"}, "DDIMPipeline takes no 'prompt' argument; it takes eta, num_inference_steps"),
-        (ddim, {"output_type": "pil"}, "gives the pipeline its 'output_type' argument itself"),
+        (ddim, {"output_type": "pil"}, "gentest passes the 'output_type' argument itself"),
         (ddim, {"latent": 3}, "a latent space"),
         (
             ddim,
@@ -334,11 +334,11 @@ def test_the_count_of_a_prompt_is_found_in_the_signature(make: type[OfPrompts], 
 def test_the_count_of_a_prompt_is_not_the_users_to_give(make: type[OfPrompts]) -> None:
     """It is told when the generator is made, as are several prompts."""
     count = COUNTS[make]
-    with pytest.raises(InvalidArgument, match=f"gentest gives the pipeline its '{count}' argument itself"):
+    with pytest.raises(InvalidArgument, match=f"gentest passes the '{count}' argument itself"):
         Generator.from_diffusers(make(), latent=FRAMES, **{count: 3})
     for several in ({"prompt": ["a", "b"]}, {"prompt_embeds": torch.zeros(2, 4)}):
         with pytest.raises(
-            InvalidArgument, match=r"Expected one prompt.* but got prompt\w* of 2: make a generator for each"
+            InvalidArgument, match=r"Expected one prompt.* but got 2 in prompt\w*: make one generator for each"
         ):
             Generator.from_diffusers(make(), latent=FRAMES, **several)
 

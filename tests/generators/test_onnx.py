@@ -195,11 +195,11 @@ def test_a_fingerprint_sees_weights_in_files_beside_the_model(tmp_path: Path) ->
     [
         ({}, {"latent": gentest.Normal(4)}, r"takes 'z' \(float32 \[\?, 3\]\), and Normal\(4\) gives \[\?, 4\]"),
         ({}, {"latent": gentest.Normal((3, 1))}, r"and Normal\(\(3, 1\)\) gives \[\?, 3, 1\]"),
-        ({"label": FLOAT}, {"latent": LABELLED}, r"Categorical\(4\) gives \[\?\]; to give it otherwise, wrap"),
-        ({}, {"latent": LABELLED}, r"takes 'z' \(float32 \[\?, 3\]\), and that is not Joint"),
+        ({"label": FLOAT}, {"latent": LABELLED}, r"Categorical\(4\) gives \[\?\]; to convert it, wrap"),
+        ({}, {"latent": LABELLED}, r"takes 'z' \(float32 \[\?, 3\]\) but gets Joint"),
         ({"label": INT64}, {"latent": NORMAL}, r"name each input, as in gentest.Joint\(z=..., label=...\)"),
-        ({}, {"latent": NORMAL, "noise": {"eps": NORMAL}}, "and that is not Normal.3. and noise 'eps'"),
-        ({}, {"latent": NORMAL, "noise": {"z": NORMAL}}, "and that is not"),
+        ({}, {"latent": NORMAL, "noise": {"eps": NORMAL}}, "but gets Normal.3. and noise 'eps'"),
+        ({}, {"latent": NORMAL, "noise": {"z": NORMAL}}, "but gets"),
         ({"noise": True}, {"latent": NORMAL}, "'eps'"),
     ],
 )

@@ -101,7 +101,7 @@ def test_what_is_no_batch_of_outputs_is_refused(returned: Any, message: str) -> 
 
 def test_rows_where_images_are_expected_are_told_the_way() -> None:
     """A generator of rows that did not say so is told what to say."""
-    with pytest.raises(GeneratorError, match="of outputs that are no images say images=False"):
+    with pytest.raises(GeneratorError, match="for outputs that are not images say images=False"):
         Generator(table, latent=SPACE).outputs({"": torch.zeros(5, 3)})
 
 

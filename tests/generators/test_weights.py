@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import gentest
 from gentest.errors import GeneratorError
 from gentest.generators import weights
-from gentest.generators.weights import HOOK
+from gentest.generators.weights import ACCELERATE_HOOK
 from tests.helpers.zoo import Decoder
 
 NORMAL = gentest.Normal(3)
@@ -237,7 +237,7 @@ def test_weights_without_values_name_the_part() -> None:
 def test_what_hooks_place_stays_where_it_is() -> None:
     """A module that accelerate moves by itself is not moved: its `.to` is never called."""
     model = EightBit()
-    setattr(model, HOOK, object())
+    setattr(model, ACCELERATE_HOOK, object())
     gentest.Generator(model, latent=SPACE).to(torch.device("cuda:0"))
 
 
