@@ -18,8 +18,15 @@ from tests.audit import changes
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("way", ["session", "cache"])
-@pytest.mark.parametrize("where", ["generator", "attribute"])
+@pytest.mark.parametrize(
+    ("where", "way"),
+    [
+        ("generator", "session"),
+        ("attribute", "cache"),
+        pytest.param("generator", "cache", marks=pytest.mark.slow),
+        pytest.param("attribute", "session", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("kind", changes.KINDS)
 def test_a_change_is_looked_at_anew(kind: str, where: str, way: str, tmp_path: Path) -> None:
     """Made anew, and where it can be changed in place also so: never green, and no error where a look was possible."""

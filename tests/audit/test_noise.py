@@ -72,7 +72,7 @@ def test_noise_is_named_at_every_limit(limit: float, sd: float) -> None:
     assert names_noise(replace(WEAK, sd=sd, spread=0.0, limit=limit, rate=0.95).result)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [pytest.param(size, marks=[pytest.mark.slow] if size != 16 else []) for size in SIZES])
 @pytest.mark.parametrize("draws", DRAWS)
 @pytest.mark.parametrize("place", PLACES)
 def test_weak_noise_is_named_whatever_draws_it(draws: str, place: str, size: int) -> None:
