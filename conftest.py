@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that are marked slow too")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # laws are tried on fewer examples unless the run may take its time
+    os.environ.setdefault("GENTEST_LAWS", "1" if config.getoption("--slow") else "0.3")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--slow"):
         for item in items:

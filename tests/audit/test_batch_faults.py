@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.results.result import Verdict
 from tests.audit import batch_faults
 from tests.audit.batch_faults import GREY, Case, Fault, checked, drawn, judged, levels
+from tests.helpers.law import tried_on
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.nested_given])
+@tried_on(40)
 @given(st.integers(0, 2**32))
 def test_a_drawn_fault_is_never_green_and_never_blamed_on_the_property(seed: int) -> None:
     case = drawn(random.Random(seed))
@@ -21,7 +22,7 @@ def test_a_drawn_fault_is_never_green_and_never_blamed_on_the_property(seed: int
     assert came != "wrong", (case, result)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.nested_given])
+@tried_on(15)
 @given(st.integers(0, 2**32))
 def test_an_intact_generator_has_a_verdict(seed: int) -> None:
     result, changed = checked(drawn(random.Random(seed)), None)

@@ -10,10 +10,11 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.audit import changes
+from tests.helpers.law import tried_on
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +36,7 @@ def test_a_change_is_looked_at_anew(kind: str, where: str, way: str, tmp_path: P
         assert said == "", result
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.nested_given])
+@tried_on(50)
 @given(st.integers(0, 2**32))
 def test_drawn_changes_are_looked_at_anew(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     case = changes.drawn(random.Random(seed))

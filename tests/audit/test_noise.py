@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from tests.audit.noise import (
     drawn_rounding,
     names_noise,
 )
+from tests.helpers.law import tried_on
 
 WEAK = Noise(
     sd=2e-4,
@@ -51,14 +52,14 @@ def _one_thread() -> Iterator[None]:
 # --- undeclared noise
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.nested_given])
+@tried_on(25)
 @given(st.integers(0, 2**32))
 def test_drawn_noise_is_named(seed: int) -> None:
     noise = drawn_noise(random.Random(seed))
     assert names_noise(noise.result), noise
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.nested_given])
+@tried_on(8)
 @given(st.integers(0, 2**32))
 def test_declared_noise_is_no_error(seed: int) -> None:
     noise = replace(drawn_noise(random.Random(seed)), declared=True)
@@ -146,7 +147,7 @@ def checked(generator: gentest.Generator, rate: float | None, size: int) -> Resu
 # --- rounding
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.nested_given])
+@tried_on(6)
 @given(st.integers(0, 2**32))
 def test_drawn_rounding_decides_nothing(seed: int) -> None:
     case = replace(drawn_rounding(random.Random(seed)), examples=40, budget=128)

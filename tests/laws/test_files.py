@@ -121,7 +121,7 @@ def test_what_is_drawn_has_every_part() -> None:
         seen.update(parts(result))
         return seen > wanted and result.rate is not None and len(result.rate.arms) > 0
 
-    find(RESULTS, enough, settings=settings(tried_on(300), phases=[Phase.generate]))
+    find(RESULTS, enough, settings=settings(tried_on(1), max_examples=300, phases=[Phase.generate]))
 
 
 @tried_on(30)
