@@ -1,4 +1,4 @@
-"""Measured tolerances to start from, and the test file that holds them: what `gentest suggest` prints."""
+"""Tolerances measured on a generator, directions of attributes, and the perceptual path length."""
 
 from gentest.engine.suggest.suggestion import Suggestion, suggest
 

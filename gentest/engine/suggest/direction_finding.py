@@ -1,8 +1,8 @@
-"""Finding a direction: the way in latent space along which an attribute rises, and others need not.
+"""Find the direction in latent space along which an attribute rises, while others can be kept.
 
 The method is InterFaceGAN's (Shen et al. 2020, "Interpreting the latent space of GANs for semantic face editing",
 arXiv:1907.10786): label the latents whose outputs score highest and lowest, fit a linear boundary between them, and
-take its normal; for conditional manipulation project out the normals of the attributes that are to be kept.
+take its normal. To keep other attributes, project out the normals of theirs.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from gentest.spaces import Direction, Space
 from gentest.spaces.space import Floats
 
 FINDING = 0x646972656374
-"""Latents that a direction is fitted to are of a stream that no pilot, search or rate of the same seed draws from."""
+"""Combined with the seed, so that no pilot, search or rate of that seed draws the latents of a direction."""
 FRESH = 4
-"""A direction is judged on one fresh latent for every so many that it was fitted to."""
+"""The accuracy is measured on one fresh latent for this many that the direction was fitted to."""
 LEAST = 8
-"""High and low scores that a boundary is fitted between, at least so many of each."""
+"""The smallest number of high scores, and of low scores, to fit a boundary to."""
 SOFTNESS = 1e-3
-"""C of the support vector machine, on latents of unit spread. Of 1e-4 to 1 it came closest to the true direction of
-noisy and curved attributes in 64 and 512 dimensions, and within 0.008 of the best cosine of linear ones."""
+"""C of the support vector machine, on latents of unit spread. Among 1e-4 to 1 it came closest to the true direction of
+noisy and curved attributes in 64 and 512 dimensions, and within 0.008 of the best cosine for linear ones."""
 NOTHING_LEFT = 1e-3
-"""A direction that what is kept takes all but this share of."""
+"""A shorter rest of a unit vector counts as zero."""
 
 
 def find_direction(
@@ -49,21 +49,21 @@ def find_direction(
     part: str | None = None,
     settings: settings | None = None,
 ) -> Direction:
-    """The direction of the latent space along which an attribute rises, orthogonal to those of `keeps`.
+    """The unit direction in latent space along which an attribute rises, orthogonal to the directions of `keeps`.
 
-    `n` samples of the prior are scored; a linear support vector machine tells the `share` (in (0, 0.5]) that scores
-    highest from the share that scores lowest, and its normal is the direction. (The paper takes the outer 2 % of half a
-    million; of 2,048 the outer 35 % came closest to the truth.) The `accuracy` of the result is how well it tells high
-    from low on n / 4 fresh samples: near 0.5 it is no direction, or what is kept took all of it. The more dimensions,
-    the more samples it takes: of a linear attribute in 64 dimensions 2,048 give a cosine of 0.99 with the truth, in 512
-    of 0.93.
+    Scores `n` samples of the prior. A linear support vector machine separates the `share` (in (0, 0.5]) that scores
+    highest from the share that scores lowest; its normal is the direction. (The paper takes the outer 2 % of half a
+    million; of 2,048 samples the outer 35 % came closest to the truth.) The `accuracy` of the result, in [0, 1], is the
+    share of n / 4 fresh samples that it sorts correctly into high and low. Near 0.5 the attribute has no direction, or
+    `keeps` took all of it. More dimensions need more samples: for a linear attribute 2,048 samples give a cosine with
+    the truth of 0.99 in 64 dimensions, and of 0.93 in 512.
 
-    `part` names the part of a `Joint` to move in; it need not be said where only one moves. `settings` gives the
-    device, batch size and CLIP. The same seed and samples give the same direction, up to rounding: save it
-    (`direction.save("smile.json")`) and load it in tests, rather than find it anew, so that its name stays.
+    `part` names the part of a `Joint` to move in; it can be left out if only one part moves. `settings` gives the
+    device, the batch size and the CLIP. The same seed and samples give the same direction, up to rounding. Save it
+    (`direction.save("smile.json")`) and load it in tests instead of finding it again, so that it keeps its name.
 
-    Needs scikit-learn: `pip install 'pytest-gentest[directions]'`. Raises `InvalidArgument` where nothing is left once
-    `keeps` is projected out, and `AttributeFailed` for an attribute that does not vary.
+    Needs scikit-learn: `pip install 'pytest-gentest[directions]'`. Raises `InvalidArgument` if projecting out `keeps`
+    leaves nothing, and `AttributeFailed` for an attribute that does not vary.
 
     >>> import gentest, torch
     >>> g = gentest.Generator(lambda z: (z[:, :1] / 9).tanh()[..., None, None], latent=gentest.Normal(4))
@@ -78,28 +78,28 @@ def find_direction(
     context = shared_context(in_force(settings))
     name = _moving_part(generator.latent, part)
     n_fresh = max(n // FRESH, round(2 * LEAST / share))
-    seen = _look(generator, context, attributes, name, seed, n + n_fresh)
+    scored = _score(generator, context, attributes, name, seed, n + n_fresh)
 
-    normals = [_boundary(seen, row, n, share) for row in range(len(attributes))]
+    normals = [_boundary(scored, row, n, share) for row in range(len(attributes))]
     unit = _without(normals[0], normals[1:])
-    accuracy = _accuracy(seen, unit, n, share)
+    accuracy = _accuracy(scored, unit, n, share)
     shape = generator.latent.parts[name].shape
     return Direction(unit.reshape(shape), part=name, attribute=describe(attribute), accuracy=accuracy)
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Latents [n, d] of one part, and the scores [attributes, n] of what was made of them."""
+class _Scored:
+    """Latents [n, d] of one part, and the scores [attributes, n] of their outputs."""
 
     latents: Floats
     scores: Floats
     names: tuple[str, ...]
 
 
-def _look(
+def _score(
     generator: Generator, context: Context, attributes: Sequence[Attribute], part: str, seed: int, n: int
-) -> _Seen:
-    """The first `n` samples of a seed, scored in full batches."""
+) -> _Scored:
+    """The latents and scores of the first `n` samples of a seed."""
     generator.to(context.device)
     subject = context.subject(generator)
     latents: list[Floats] = []
@@ -108,51 +108,51 @@ def _look(
         scores.append([evidence.scores(attribute)[:, 0].double().cpu().numpy() for attribute in attributes])
         latents.append(evidence.placed[part].reshape(len(evidence.probes), -1).astype(np.float64))
     names = tuple(describe(attribute) for attribute in attributes)
-    return _Seen(np.concatenate(latents), np.concatenate([np.stack(block) for block in scores], axis=1), names)
+    return _Scored(np.concatenate(latents), np.concatenate([np.stack(block) for block in scores], axis=1), names)
 
 
-def _extremes(seen: _Seen, row: int, rows: slice, share: float) -> tuple[Floats, Floats]:
-    """Of some latents, those whose scores are lowest and those whose are highest, [k, d] each."""
-    latents, scores = seen.latents[rows], seen.scores[row, rows]
+def _extremes(scored: _Scored, row: int, rows: slice, share: float) -> tuple[Floats, Floats]:
+    """The latents with the lowest scores and those with the highest, [k, d] each."""
+    latents, scores = scored.latents[rows], scored.scores[row, rows]
     k = int(len(scores) * share)
     order = np.argsort(scores, kind="stable")
     if scores[order[k - 1]] >= scores[order[-k]]:
         raise AttributeFailed(
-            f"{seen.names[row]} does not tell {k} of {len(scores)} samples from {k} others "
+            f"{scored.names[row]} does not tell {k} of {len(scores)} samples from {k} others "
             f"(scores from {scores.min():.4g} to {scores.max():.4g}): it has no direction"
         )
     return latents[order[:k]], latents[order[-k:]]
 
 
-def _boundary(seen: _Seen, row: int, n: int, share: float) -> Floats:
+def _boundary(scored: _Scored, row: int, n: int, share: float) -> Floats:
     """The unit normal [d] of the boundary between low and high scores, toward high ones."""
     machine = _support_vector_machine()
-    low, high = _extremes(seen, row, slice(0, n), share)
-    spread = float(seen.latents[:n].std()) or 1.0
+    low, high = _extremes(scored, row, slice(0, n), share)
+    spread = float(scored.latents[:n].std()) or 1.0
     machine.fit(np.concatenate([low, high]) / spread, np.repeat([0, 1], [len(low), len(high)]))
     normal: Floats = np.asarray(machine.coef_[0], np.float64)
     length = float(np.linalg.norm(normal))
     if not length > 0.0:
-        raise AttributeFailed(f"{seen.names[row]} has no direction: latents of high and of low scores lie alike")
+        raise AttributeFailed(f"{scored.names[row]} has no direction: latents of high and of low scores lie alike")
     return normal / length
 
 
 def _without(normal: Floats, kept: Sequence[Floats]) -> Floats:
-    """What is left of a unit vector once its share in the span of others is taken away, as a unit vector."""
+    """The component of a unit vector that is orthogonal to others, as a unit vector."""
     if not kept:
         return normal
     basis, _ = np.linalg.qr(np.stack(kept, axis=1))  # [d, number kept]
     left: Floats = normal - basis @ (basis.T @ normal)
     length = float(np.linalg.norm(left))
     if length < NOTHING_LEFT:
-        raise InvalidArgument("nothing is left of the direction once those of keeps are projected out")
+        raise InvalidArgument("keeps: projecting out their directions leaves nothing of the attribute's own")
     return left / length
 
 
-def _accuracy(seen: _Seen, unit: Floats, n: int, share: float) -> float:
-    """The share of fresh high and low samples on their own side of the place halfway between those it was fitted to."""
-    halfway = sum(float((side @ unit).mean()) for side in _extremes(seen, 0, slice(0, n), share)) / 2
-    low, high = (side @ unit for side in _extremes(seen, 0, slice(n, None), share))
+def _accuracy(scored: _Scored, unit: Floats, n: int, share: float) -> float:
+    """The share of fresh high and low samples on the right side of the midpoint between the fitted ones."""
+    halfway = sum(float((side @ unit).mean()) for side in _extremes(scored, 0, slice(0, n), share)) / 2
+    low, high = (side @ unit for side in _extremes(scored, 0, slice(n, None), share))
     return round(float(np.concatenate([low < halfway, high > halfway]).mean()), 4)
 
 
@@ -171,7 +171,7 @@ def _moving_part(space: Space, part: str | None) -> str:
     if part is None and len(moving) == 1:
         return moving[0]
     if part not in moving:
-        raise InvalidArgument.expected(f"a part that moves, of {space!r}", "part", part)
+        raise InvalidArgument.expected(f"a part of {space!r} that moves", "part", part)
     return str(part)
 
 

@@ -1,12 +1,13 @@
-"""The perceptual path length of a generator: the mean over paths of how much an output changes for a small step.
+"""The perceptual path length of a generator: how much its output changes for a small step, averaged over paths.
 
 Karras et al. 2019, "A style-based generator architecture for generative adversarial networks", arXiv:1812.04948,
-section 4.1: E[d(f(z(t)), f(z(t + epsilon))) / epsilon^2]. Trimmed as torch-fidelity does (metric_ppl.py), so that
-figures compare. `gentest.path_length` is the property that bounds each of these lengths."""
+section 4.1: E[d(f(z(t)), f(z(t + epsilon))) / epsilon^2]. It is trimmed as in torch-fidelity (metric_ppl.py), so that
+figures can be compared. The property `gentest.path_length` bounds each of these lengths.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from dataclasses import dataclass, field, replace
 from math import sqrt
 
@@ -23,7 +24,6 @@ from gentest.engine.evidence.stream import Stream, real
 from gentest.errors import InvalidArgument
 from gentest.generators.generator import Generator, check_generator
 from gentest.probes.families import Where, steps
-from gentest.probes.probe import Probe
 from gentest.properties.definition import check_measure
 from gentest.properties.paths import lengths
 from gentest.results.settings import in_force, settings
@@ -32,7 +32,7 @@ from gentest.spaces.space import Array
 
 @dataclass(frozen=True)
 class PathLength:
-    """The mean of `n` path lengths and their standard deviation, and the lengths of all probes before the trimming."""
+    """The mean and standard deviation of `n` path lengths, and the lengths of all probes before trimming."""
 
     mean: float
     sd: float
@@ -41,7 +41,7 @@ class PathLength:
 
     @property
     def standard_error(self) -> float:
-        """How uncertain the mean is, as one standard deviation: `sd` / sqrt(n), as if nothing had been trimmed."""
+        """The standard error of the mean, `sd` / sqrt(n), which ignores the trimming."""
         return self.sd / sqrt(self.n)
 
     def __str__(self) -> str:
@@ -60,14 +60,14 @@ def perceptual_path_length(
     discard: tuple[float, float] | None = (0.01, 0.99),
     settings: settings | None = None,
 ) -> PathLength:
-    """The mean path length over `n` independent probes: the `lengths` of `gentest.path_length(distance, ...)`.
+    """The mean path length over `n` independent probes, in squared distance per squared step; >= 0.
 
-    `distance` is a squared distance, `gentest.lpips("vgg")` by default, or a feature, whose L2 distance is squared.
-    `epsilon`, `at` and `straight` are those of `gentest.path_length`. torch-fidelity and torchmetrics step off from the
-    ends and walk straight lines unless told otherwise: with a normal prior that is `straight=True`, and the figure may
-    be (pi / 2)^2 = 2.5 times smaller than that of great circles. `seed` says which probes: those of a rate's seed.
-    `discard` leaves out what is below the first and above the second quantile, as torch-fidelity does, or nothing with
-    None. Images are floats throughout, never rounded to 8 bits. Of `settings`, the device, batch size and CLIP count.
+    `distance` is a squared distance, by default `gentest.lpips("vgg")`, or a feature, whose L2 distance is squared.
+    `epsilon`, `at` and `straight` mean the same as in `gentest.path_length`. By default torch-fidelity and torchmetrics
+    start at the ends and walk straight lines: with a normal prior that is `straight=True`, and its figure can be
+    (pi / 2)^2 = 2.5 times smaller than that of great circles. The probes are those of a rate with the same `seed`.
+    `discard` leaves out lengths below the first quantile and above the second, as torch-fidelity does; None keeps all.
+    Images stay floats and are never rounded to 8 bits. `settings` gives the device, the batch size and the CLIP.
 
     Raises `InvalidArgument`, `GeneratorError` or `AttributeFailed`.
 
@@ -86,12 +86,7 @@ def perceptual_path_length(
     generator.to(context.device)
     subject = context.subject(generator)
     examine(context, subject)
-    space = generator.latent
-
-    def moving(probes: Sequence[Probe]) -> list[Probe]:
-        return real(family, space, probes)
-
-    probes = Stream(seed, moving).probes(0, n)
+    probes = Stream(seed, functools.partial(real, family, generator.latent)).probes(0, n)
     measured: list[float] = []
     with torch.no_grad():
         while len(measured) < n:
@@ -113,7 +108,7 @@ def _checked_quantiles(discard: object) -> tuple[float, float]:
 
 
 def _trimmed(measured: Array, quantiles: tuple[float, float]) -> Array:
-    """The lengths between two quantiles, and at them."""
+    """The lengths between two quantiles, inclusive."""
     low = np.quantile(measured, quantiles[0], method="lower")
     high = np.quantile(measured, quantiles[1], method="higher")
     return np.asarray(measured[(low <= measured) & (measured <= high)])

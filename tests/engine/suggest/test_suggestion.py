@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import gentest
-from gentest.engine.suggest.measurable import ATTRIBUTES, FEATURES
+from gentest.engine.suggest.measured_properties import ATTRIBUTES, FEATURES
 from gentest.engine.suggest.suggestion import Suggestion, Wish, rounded, suggest
 from gentest.plugin.suggested_file import _ordinal, file_text
 from gentest.properties.definition import AtRate
@@ -241,12 +241,12 @@ def test_rounding_is_to_the_safe_side(value: float) -> None:
         assert float(f"{rounded(value, up=up):.2g}") == rounded(value, up=up)
 
 
-def test_every_template_is_of_its_property() -> None:
-    """Each template's line says what it measures: the name and the keyword are those of the property it makes."""
-    for template in (*ATTRIBUTES, *FEATURES):
-        definition = template.define(gentest.brightness(), 2.0)
-        assert definition.name == template.name
-        assert definition.arguments[template.keyword] == 2.0
+def test_every_row_is_of_its_property() -> None:
+    """Each row's line says what it measures: the name and the keyword are those of the property it makes."""
+    for row in (*ATTRIBUTES, *FEATURES):
+        definition = row.define(gentest.brightness(), 2.0)
+        assert definition.name == row.name
+        assert definition.arguments[row.keyword] == 2.0
 
 
 # the file
