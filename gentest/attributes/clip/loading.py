@@ -54,9 +54,11 @@ class ClipSource:
     """The arguments of `open_clip.create_model`: the model, and its tag or file."""
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
-    """The file or folder with the weights, if it is on this machine."""
+    """The weights, if this module found the file on this machine."""
     hub_only: bool = False
-    """The weights must come from the hub."""
+    """The hub is needed, since its cache on this machine lacks the model."""
+    downloads: bool = False
+    """open_clip downloads the weights if they are not in its own cache."""
 
 
 class TextTower(NamedTuple):
@@ -86,7 +88,7 @@ def find_source(spec: str) -> ClipSource:
         return _folder(spec)
     if spec.startswith(HF_HUB):
         cached = _cached(spec.removeprefix(HF_HUB), [CONFIG]) is not None
-        return ClipSource(spec, spec, spec, (spec,), hub_only=not cached)
+        return ClipSource(spec, spec, spec, (spec,), hub_only=not cached, downloads=True)
     return _named(spec)
 
 
@@ -117,7 +119,7 @@ def _folder(spec: str) -> ClipSource:
         raise ClipError(f"CLIP {spec}: {folder} has no weights, such as {WEIGHTS}")
     local = f"{LOCAL_DIR}{folder}"
     preferred = folder / WEIGHTS
-    return ClipSource(spec, name, local, (local,), weights=preferred if preferred.is_file() else folder)
+    return ClipSource(spec, name, local, (local,), weights=preferred if preferred.is_file() else None)
 
 
 def _named(spec: str) -> ClipSource:
@@ -161,7 +163,7 @@ def _tagged(spec: str, model: str, tag: str) -> ClipSource:
     stem = os.path.splitext(file)[0]
     cached = _cached(repo, [f"{stem}.safetensors", file] if file else [WEIGHTS, "open_clip_pytorch_model.bin"])
     if cached is None:
-        return ClipSource(spec, name, key, (model, tag), options, hub_only=bool(repo))
+        return ClipSource(spec, name, key, (model, tag), options, hub_only=bool(repo), downloads=True)
     options["force_preprocess_cfg"] = _without_size(listed)
     return ClipSource(spec, name, key, (model, str(cached)), options, weights=cached)
 
@@ -225,7 +227,7 @@ def _check_reachable(source: ClipSource) -> None:
 
 def _image_tower(source: ClipSource) -> Towers | None:
     """The image tower without its text tower; None if only open_clip itself can load the weights."""
-    if source.weights is None or source.weights.suffix != ".safetensors" or not source.weights.is_file():
+    if source.weights is None or source.weights.suffix != ".safetensors":
         return None
     import open_clip
     from safetensors import safe_open
@@ -267,7 +269,7 @@ def _exp(logit_scale: Tensor) -> float:
 
 
 def _load_failed(source: ClipSource, error: Exception) -> ClipError:
-    if source.weights is None and _is_caused_by_os_error(error):
+    if source.downloads and _is_caused_by_os_error(error):
         return _unreachable(source, error)
     text = in_one_line(str(error).strip() or type(error).__name__)
     where = f" from {source.weights}" if source.weights else ""

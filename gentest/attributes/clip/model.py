@@ -102,15 +102,14 @@ class ClipModel:
 
     def _vector(self, prompt: str, cache: PromptCache | None) -> Vector:
         stored = None if cache is None else cache.get(self.fingerprint, prompt)
-        if stored is None:
-            stored = self._vectors.get(prompt)
-        if stored is None:
-            stored = self._vectors[prompt] = self._encode(prompt)
-        return stored
+        if stored is not None:
+            return stored
+        if prompt not in self._vectors:
+            self._vectors[prompt] = self._encode(prompt)
+        return self._vectors[prompt]
 
     def _encode(self, prompt: str) -> Vector:
-        """The embedding of one prompt, alone and on the CPU, so that it depends on no other prompt and no
-        accelerator."""
+        """The embedding of one prompt, alone and on the CPU: independent of other prompts and of the device."""
         if self._text is None:
             self._text = load_towers(self._source, text=True).text
         assert self._text is not None
@@ -127,8 +126,7 @@ _loading = RLock()
 
 
 def load_clip(spec: str, device: torch.device, *, text: bool = True) -> ClipModel:
-    """The model `MODEL:PRETRAINED`, `MODEL:FILE`, `local-dir:DIR` or `hf-hub:ORG/REPO`, loaded once a process and
-    device.
+    """The model of `MODEL:PRETRAINED`, `MODEL:FILE`, `local-dir:DIR` or `hf-hub:ORG/REPO`: one a process and device.
 
     Without `text`, the text tower is loaded only when a prompt needs it. Raises `ClipError`, which says what to do, for
     a model or tag that open_clip does not know, and for weights that are missing, unreachable or broken.

@@ -120,17 +120,38 @@ class ClipAttribute(_CallableValue):
 
     def bind(self, setup: Setup) -> BoundReadout:
         """The attribute with its model loaded and its prompts embedded. Raises `ClipError`."""
-        model = _load_chosen(self.model, setup, text=setup.prompts is None)
-        vectors = model.text_vectors(self.prompts, setup.prompts)
-        text, against = (_ensemble(half) for half in vectors.chunk(2))
-        direction = model.logit_scale * (text - against)
-        return BoundReadout(self, BoundEmbedding(model, ClipEmbedding(self.model)), direction, self.probability)
+        feature, (text, against) = _embed_texts(self, 2, setup)
+        return BoundReadout(self, feature, feature.model.logit_scale * (text - against), self.probability)
 
     def __repr__(self) -> str:
         parts = [repr(self.text)] + ([repr(self.against)] if self.against else [])
         defaults = {"templates": (), "model": None, "probability": False}
         parts += [f"{name}={value!r}" for name, was in defaults.items() if (value := getattr(self, name)) != was]
         return f"clip({', '.join(parts)})"
+
+
+@dataclass(frozen=True, repr=False)
+class ClipClasses(_CallableValue):
+    """The value of `clip_classes`."""
+
+    templates: tuple[str, ...]
+    names: tuple[str, ...]
+    model: str | None = None
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts to embed, class by class."""
+        return _fill(self.templates, self.names)
+
+    def bind(self, setup: Setup) -> BoundReadout:
+        """The classifier with its model loaded and its prompts embedded. Raises `ClipError`."""
+        feature, names = _embed_texts(self, len(self.names), setup)
+        return BoundReadout(self, feature, (feature.model.logit_scale * names).T)
+
+    def __repr__(self) -> str:
+        template = repr(self.templates[0]) if len(self.templates) == 1 else repr(list(self.templates))
+        model = f", model={self.model!r}" if self.model else ""
+        return f"clip_classes({template}, {list(self.names)!r}{model})"
 
 
 def clip(
@@ -152,8 +173,7 @@ def clip(
     `hf-hub:ORG/REPO`; by default the session's. `probability` gives sigmoid(log-odds), in [0, 1].
 
     Raises `InvalidArgument` for an empty text, for a template without "{}" and for equal texts. Binding raises
-    `ClipError`
-    if the model is unavailable.
+    `ClipError` if the model is unavailable.
 
     >>> smiling = clip("a photo of a smiling person", "a photo of a frowning person")
     >>> smiling
@@ -162,13 +182,11 @@ def clip(
     ('a photo of a cat', 'a drawing of a cat', 'a photo of a thing', 'a drawing of a thing')
     """
     _check_text("text", text)
-    if against is not None:
-        _check_text("against", against)
+    _check_text("against", against, optional=True)
     if isinstance(templates, str):
         raise InvalidArgument.expected("a list of templates", "templates", templates)
     _check_templates(templates)
-    if model is not None:
-        _check_text("model", model)
+    _check_text("model", model, optional=True)
     attribute = ClipAttribute(text, against, tuple(templates), model, probability)
     half = len(attribute.prompts) // 2
     if set(attribute.prompts[:half]) == set(attribute.prompts[half:]):
@@ -185,14 +203,40 @@ def clip_embedding(model: str | None = None) -> ClipEmbedding:
     >>> clip_embedding("ViT-B-32:laion2b_s34b_b79k")
     clip_embedding('ViT-B-32:laion2b_s34b_b79k')
     """
-    if model is not None:
-        _check_text("model", model)
+    _check_text("model", model, optional=True)
     return ClipEmbedding(model)
 
 
-def _check_text(name: str, value: object) -> None:
-    """Raises `InvalidArgument` for anything but a text with a letter in it."""
-    if not isinstance(value, str) or not value.strip():
+def clip_classes(template: str | Sequence[str], names: Sequence[str], *, model: str | None = None) -> ClipClasses:
+    """CLIP as a classifier [B, K]: its logit for each of `names`, put into a template such as "a photo of a {}".
+
+    The difference of two logits is the log-odds of the two classes, and a softmax over a row gives CLIP's
+    probabilities. With several templates, the embeddings of a class are averaged, normalised before and after (Radford
+    et al. 2021, section 3.1). `model` is as for `gentest.clip`.
+
+    Raises `InvalidArgument` for a template without "{}", fewer than two names or a repeated name. Binding raises
+    `ClipError` if the model is unavailable.
+
+    >>> clip_classes(["a photo of a {}", "a drawing of a {}"], ["cat", "dog"]).prompts
+    ('a photo of a cat', 'a drawing of a cat', 'a photo of a dog', 'a drawing of a dog')
+    """
+    templates = (template,) if isinstance(template, str) else template
+    if not isinstance(templates, (list, tuple)) or not templates:
+        raise InvalidArgument.expected("a template, or a list of them", "template", template)
+    _check_templates(templates)
+    if not isinstance(names, (list, tuple)) or len(names) < 2:
+        raise InvalidArgument.expected("a list of two names or more", "names", names)
+    for name in names:
+        _check_text("name", name)
+    if len(set(names)) < len(names):
+        raise InvalidArgument.expected("names that differ", "names", names)
+    _check_text("model", model, optional=True)
+    return ClipClasses(tuple(templates), tuple(names), model)
+
+
+def _check_text(name: str, value: object, *, optional: bool = False) -> None:
+    """Raises `InvalidArgument` for anything but a text that is not blank, or None if it is optional."""
+    if not (optional and value is None) and (not isinstance(value, str) or not value.strip()):
         raise InvalidArgument.expected("a text", name, value)
 
 
@@ -219,60 +263,9 @@ def _load_chosen(model: str | None, setup: Setup, *, text: bool) -> ClipModel:
     return load_clip(spec, setup.device, text=text)
 
 
-def _ensemble(vectors: Tensor) -> Tensor:
-    """One text embedding [D] of unit length, from those [n, D] of its templates."""
-    return F.normalize(vectors.mean(0), dim=0)
-
-
-@dataclass(frozen=True, repr=False)
-class ClipClasses(_CallableValue):
-    """The value of `clip_classes`."""
-
-    templates: tuple[str, ...]
-    names: tuple[str, ...]
-    model: str | None = None
-
-    @property
-    def prompts(self) -> tuple[str, ...]:
-        """The prompts to embed, class by class."""
-        return _fill(self.templates, self.names)
-
-    def bind(self, setup: Setup) -> BoundReadout:
-        """The attribute with its model loaded and its prompts embedded. Raises `ClipError`."""
-        model = _load_chosen(self.model, setup, text=setup.prompts is None)
-        vectors = model.text_vectors(self.prompts, setup.prompts)
-        rows = torch.stack([_ensemble(texts) for texts in vectors.chunk(len(self.names))])
-        return BoundReadout(self, BoundEmbedding(model, ClipEmbedding(self.model)), (model.logit_scale * rows).T)
-
-    def __repr__(self) -> str:
-        template = repr(self.templates[0]) if len(self.templates) == 1 else repr(list(self.templates))
-        model = f", model={self.model!r}" if self.model else ""
-        return f"clip_classes({template}, {list(self.names)!r}{model})"
-
-
-def clip_classes(template: str | Sequence[str], names: Sequence[str], *, model: str | None = None) -> ClipClasses:
-    """CLIP as a classifier [B, K]: its logit for each of `names`, put into a template such as "a photo of a {}".
-
-    The difference of two logits is the log-odds of the two classes, and a softmax over a row gives CLIP's
-    probabilities. With several templates, the embeddings of a class are averaged, normalised before and after (Radford
-    et al. 2021, section 3.1). `model` is as for `gentest.clip`.
-
-    Raises `InvalidArgument` for a template without "{}", fewer than two names or a repeated name. Binding raises
-    `ClipError` if the model is unavailable.
-
-    >>> clip_classes(["a photo of a {}", "a drawing of a {}"], ["cat", "dog"]).prompts
-    ('a photo of a cat', 'a drawing of a cat', 'a photo of a dog', 'a drawing of a dog')
-    """
-    templates = (template,) if isinstance(template, str) else template
-    if not isinstance(templates, (list, tuple)) or not templates:
-        raise InvalidArgument.expected("a template, or a list of them", "template", template)
-    _check_templates(templates)
-    if not isinstance(names, (list, tuple)) or len(names) < 2:
-        raise InvalidArgument.expected("a list of two names or more", "names", names)
-    for name in names:
-        _check_text("name", name)
-    if len(set(names)) < len(names):
-        raise InvalidArgument.expected("names that differ", "names", names)
-    if model is not None:
-        _check_text("model", model)
-    return ClipClasses(tuple(templates), tuple(names), model)
+def _embed_texts(declared: ClipAttribute | ClipClasses, n: int, setup: Setup) -> tuple[BoundEmbedding, Tensor]:
+    """The image embedding of a value's model, and the embeddings [n, D] of its n texts, averaged over the templates."""
+    model = _load_chosen(declared.model, setup, text=setup.prompts is None)
+    vectors = model.text_vectors(declared.prompts, setup.prompts)
+    texts = torch.stack([F.normalize(vectors_of_text.mean(0), dim=0) for vectors_of_text in vectors.chunk(n)])
+    return BoundEmbedding(model, ClipEmbedding(declared.model)), texts

@@ -58,7 +58,7 @@ def test_the_text_tower_runs_once_for_a_prompt(copy: Path, monkeypatch: pytest.M
     first = clip("a cat", "a dog").bind(setup_of(copy))
     monkeypatch.setattr(type(first.feature.model), "_encode", blow_up)
     again = clip("a dog", "a cat").bind(setup_of(copy))
-    assert torch.equal(first.direction, -again.direction)
+    assert torch.equal(first.texts, -again.texts)
 
 
 def test_a_text_tower_that_was_dropped_is_loaded_again(copy: Path) -> None:
@@ -87,7 +87,7 @@ def test_stored_prompts_need_no_text_tower(
         monkeypatch.setattr(open_clip, name, blow_up)
     monkeypatch.setattr(open_clip.CLIP, "encode_text", blow_up)
     bound = clip("a cat", "a dog").bind(setup_of(copy, PromptCache.load(making.path)))
-    torch.testing.assert_close(bound.direction, expected.direction)
+    torch.testing.assert_close(bound.texts, expected.texts)
     assert built == [TEXT_STUB]
 
 
