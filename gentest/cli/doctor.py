@@ -25,6 +25,9 @@ SECONDS = 300
 """Time limit of collecting the tests."""
 EDIT = "EDIT:"
 """Marks a line of a conftest.py that `gentest init` leaves to the user; the code to replace stands below it."""
+STYLES = {State.OK: "green", State.NOTE: "yellow", State.PROBLEM: "bold red"}
+UNWRAPPED = 1_000
+"""Characters in a line, if the output is not a terminal."""
 UNWRITTEN = ("NotImplementedError", "...")
 """Code below such a mark that nobody has replaced yet."""
 
@@ -52,21 +55,26 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
         document = {"well": well, "findings": [f.to_json() for f in findings]}
         sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write(printable("\n".join(table(findings))) + "\n")
+        print_table(findings)
     return 0 if well else 1
 
 
-def table(findings: Sequence[Finding]) -> list[str]:
-    """A line for each finding, with the fix below it, and a line that counts them."""
-    width = max((len(f.about) for f in findings), default=0)
-    lines = []
+def print_table(findings: Sequence[Finding]) -> None:
+    """Print a row for each finding, with the fix below it, and a line that counts them."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for f in findings:
-        lines.append(f"{f.state.value:<7}  {f.about:<{width}}  {f.said}".rstrip())
+        table.add_row(Text(f.state.value, STYLES[f.state]), Text(f.about), Text(printable(f.said)))
         if f.do:
-            lines.append(f"{'':<7}  {'':<{width}}  -> {f.do}")
+            table.add_row("", "", Text(printable(f"-> {f.do}")))
     problems, notes = (sum(f.state is state for f in findings) for state in (State.PROBLEM, State.NOTE))
     summary = {0: "nothing stops a run", 1: "a problem stops a run"}.get(problems, f"{problems} problems stop a run")
-    return [*lines, summary + {0: "", 1: "; 1 note"}.get(notes, f"; {notes} notes")]
+    console = Console(width=None if sys.stdout.isatty() else UNWRAPPED)
+    console.print(table)
+    console.print(Text(summary + {0: "", 1: "; 1 note"}.get(notes, f"; {notes} notes")))
 
 
 def _collected(folder: Path, rest: Sequence[str]) -> list[Finding]:

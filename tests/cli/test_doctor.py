@@ -20,7 +20,7 @@ import gentest
 from gentest import cli
 from gentest.attributes.clip.loading import ClipSource
 from gentest.cli import child, doctor_checks, doctor_run
-from gentest.cli.doctor import table
+from gentest.cli.doctor import print_table
 from gentest.cli.doctor_checks import Finding, PytestRun, State, conflicts, installed, requirements
 from gentest.cli.doctor_run import download_command
 
@@ -371,21 +371,23 @@ def test_a_distribution_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -
     assert (finding.state, finding.do) == (State.PROBLEM, "pip install nonesuch-distribution")
 
 
-def test_the_table_counts_and_says_what_to_do() -> None:
-    """What to do stands below its row, and the last line says how many there are of each."""
+def test_the_table_counts_and_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """The fix stands below its row, no row is wrapped, and the last line counts problems and notes."""
     rows = [
-        Finding("a", State.OK, "well"),
-        Finding("long", State.PROBLEM, "bad", "do this"),
-        Finding("b", State.NOTE, "so so"),
+        Finding("a", State.OK, "well [bold]"),
+        Finding("long", State.PROBLEM, "bad " * 50, "do this"),
+        Finding("b", State.NOTE, "so so\x1b[31m"),
     ]
-    assert table(rows) == [
-        "ok       a     well",
-        "problem  long  bad",
+    print_table(rows)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "ok       a     well [bold]",
+        "problem  long  " + ("bad " * 50).rstrip(),
         "               -> do this",
-        "note     b     so so",
+        "note     b     so so\\x1b[31m",
         "a problem stops a run; 1 note",
     ]
-    assert table([])[-1] == "nothing stops a run"
+    print_table([])
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing stops a run"
 
 
 def test_a_folder_that_is_not_there_is_misuse(doctor: Doctor) -> None:
