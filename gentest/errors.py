@@ -31,7 +31,13 @@ class GeneratorError(GentestError):
     """The generator under test raised, or did not return a batch of outputs in its range."""
 
     probe: object = None
-    """The probe on which it failed, if known; the message then names it."""
+    """The probe on which it failed, if known; the message names it then."""
+
+    def at(self, probe: object) -> GeneratorError:
+        """This error, with the probe added to it and to its message."""
+        self.probe = probe
+        self.args = (f"{self} (probe {probe})",)
+        return self
 
 
 class WrongOutputs(GeneratorError):

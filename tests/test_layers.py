@@ -165,7 +165,6 @@ SHORT_WITHOUT_REASON: set[str] = {
     "gentest.__main__",
     "gentest.cli.bless",
     "gentest.cli.results_files",
-    "gentest.engine.evidence.output_checks",
     "gentest.engine.methods.baseline_sample",
     "gentest.engine.methods.radius_search",
     "gentest.engine.methods.rate_arms",

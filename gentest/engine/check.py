@@ -21,7 +21,7 @@ from gentest.engine.evidence.audit import Audited
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, examine_again
 from gentest.engine.evidence.observed import Observed
-from gentest.engine.evidence.stream import Stream, fits, inputs, real
+from gentest.engine.evidence.plans import Stream, fits, inputs, real
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.explain import explain, observed
 from gentest.engine.illustrations import Showing
@@ -136,7 +136,7 @@ def check(
         generator.to(context.device)
         subject = context.subject(generator)
         fingerprint_of_weights = subject.fingerprint
-        with context.measured_by({} if question.against is None else question.against.spreads):
+        with context.measuring.measured_by({} if question.against is None else question.against.spreads):
             decided = _run_of(question, subject, context, values, watch).run()
     except WrongOutputs as error:
         message = context.maker.unreadable(generator, error, question.test, str(question.definition))
@@ -245,7 +245,7 @@ class _Run(ABC):
 
     def _unit(self, subject: Subject) -> float:
         """What a difference of a subject's outputs is a share of."""
-        return 1.0 if subject.bounded else self.context.unit(subject)
+        return self.context.measuring.unit(subject)
 
 
 class _Comparison(_Run):
@@ -325,7 +325,7 @@ class _Check(_Run):
     @property
     def block(self) -> int:
         """So many probes are asked about before it is decided whether more are."""
-        return min(self.context.batch_size, MOST_AT_ONCE) * self.context.n_actors
+        return min(self.context.batch_size, MOST_AT_ONCE) * self.context.n_processes
 
     def _decide(self) -> Decision:
         decided = self._judge_probes()
@@ -367,7 +367,7 @@ class _Check(_Run):
             return _Searched(failing, [self.judge.alone(probe) for probe in failing], replayed=True)
         probes = self._planned()
         margins: list[float] = []
-        step = max(1, self.context.batch_size) * self.context.n_actors
+        step = max(1, self.context.batch_size) * self.context.n_processes
         while len(margins) < len(probes):
             margins += self.judge.margins(probes[len(margins) : len(margins) + step])
             self.watch(len(margins), len(probes))
@@ -381,7 +381,7 @@ class _Check(_Run):
         budget, seed, least = self.values.attack, self.values.seed, min(margins.values())
         if why := unfit(self.judge):
             return (), AttackRecord("", 0, 0, budget, least, found=False, message=why)
-        with self.context.apart(), self.context.maker.audit.paused():
+        with self.context.without_cluster(), self.context.maker.audit.paused():
             came = Attack(self.judge, starts, budget=budget, seed=seed, watch=self.watch).run()
         least, found = min(came.least, least), bool(came.failing)
         return came.failing, AttackRecord(came.method, came.probes, came.images, budget, least, found=found)
@@ -425,13 +425,13 @@ class _Check(_Run):
         evidence = observed(self.judge, self.streams[seed].probes(0, 1)[0])
         things: dict[str, Attribute | Feature | Distance] = {**evidence.attributes, **evidence.named_features}
         things |= evidence.named_distances
-        codes = self.context.codes(things)
+        codes = self.context.measuring.codes(things)
         return Sample(
             seed=seed,
             generator=self.subject.fingerprint,
             space=self.space.key,
             margins=pack(margins),
-            measures={name: fingerprint(self.context.bound(thing)) for name, thing in things.items()},
+            measures={name: fingerprint(self.context.measuring.bound(thing)) for name, thing in things.items()},
             spreads=dict(evidence.spreads),
             codes=codes,
             python=PYTHON if codes else "",
@@ -453,9 +453,9 @@ class _Check(_Run):
 
     def _planned(self) -> list[Probe]:
         key = (self.space.supports, self.values.examples, self.values.seed)
-        if key not in self.context.plans:
-            self.context.plans[key] = search.plan(self.space, self.values.examples, self.values.seed)
-        probes = self.context.plans[key]
+        if key not in self.context.plans.searched:
+            self.context.plans.searched[key] = search.plan(self.space, self.values.examples, self.values.seed)
+        probes = self.context.plans.searched[key]
         for space in self.judge.spaces:
             probes = real(self.definition.probes, space, probes)
             if not probes:

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from gentest._support.printable import error_summary
 from gentest.engine import pictures
-from gentest.engine.evidence.block import Block
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
 from gentest.probes.probe import FULL_MASK, Probe
@@ -64,7 +64,7 @@ class Showing:
         if not self._subject.generator.images:
             return
         with self._drawing():
-            outputs = self._outputs(judge, probe, probe, evidence.block)  # [P, C, H, W]
+            outputs = self._outputs(judge, probe, probe, evidence.measurements.outputs)  # [P, C, H, W]
             made = pictures.strip(outputs, whole=self._whole)
             if which == "worst":
                 self._shown = replace(self._shown, worst=made)
@@ -93,16 +93,16 @@ class Showing:
         first, other = (float(t) for t in evidence.t[0][[0, at]])
         return outputs[0], outputs[at], (ends.get(first, f"t = {first:.2f}"), ends.get(other, f"t = {other:.2f}"))
 
-    def _outputs(self, judge: Judge, found: Probe, other: Probe, made: Block | None = None) -> Tensor:
+    def _outputs(self, judge: Judge, found: Probe, other: Probe, made: Outputs | None = None) -> Tensor:
         """The outputs [P, C, H, W] of a probe, under the prior under which the one found violates most.
 
-        Those of a block where it has them, else of one that nobody else sees: it is not counted, so nobody may use it.
+        Takes those in memory if there are any. Others are made and not counted, so nobody else may use them.
         """
-        if made is not None and made.has_outputs:
-            return made.outputs[0]
+        if made is not None and made.kept is not None:
+            return made.kept[0]
         space = judge.weakest(found).space
         own = judge.subject if space == judge.subject.generator.base else judge.subject.under(space)
-        return Block(judge.context.maker, own, judge.definition.probes, [other], alone=True).outputs[0]
+        return Outputs(judge.context.maker, own, judge.definition.probes, [other], alone=True).values[0]
 
     def finished(self, rate: Rate | None, sample: Sample | None, *, seed: int, against: Sample | None) -> Shown:
         """All that was noted, with the outputs of the seed's first latents beside the baseline's."""

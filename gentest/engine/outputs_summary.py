@@ -67,7 +67,7 @@ def look(
     other latents in a candidate than in the checkpoint that is blessed: they are compared as two independent samples,
     and a permutation test sees next to nothing where the outputs of one latent resemble each other.
     """
-    bound = {name: context.bound(attribute) for name, attribute in attributes.items()}
+    bound = {name: context.measuring.bound(attribute) for name, attribute in attributes.items()}
     feature = _embedding(context, attributes, features, images=subject.generator.images)
     scores: dict[str, list[float]] = {name: [] for name in attributes}
     rows = []
@@ -103,11 +103,11 @@ def _embedding(
 ) -> Feature:
     """CLIP's embedding, or whatever model's, where the property uses one; small images, or a sketch, otherwise."""
     for thing in (*attributes.values(), *features.values()):
-        bound = context.bound(thing)
+        bound = context.measuring.bound(thing)
         if isinstance(bound, Readout):
             return bound.feature
     for feature in features.values():
         if isinstance(feature, Bindable):
-            embedding: Feature = context.bound(feature)
+            embedding: Feature = context.measuring.bound(feature)
             return embedding
     return thumbnails if images else sketch

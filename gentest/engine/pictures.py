@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gentest.engine.evidence.block import Block
 from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.families import points
 from gentest.probes.probe import independent
@@ -77,8 +77,8 @@ def samples(context: Context, subject: Subject, seed: int) -> Strip | None:
         context.pictures[key] = None
         if subject.generator.images:
             with uncounted(context):
-                block = Block(context.maker, subject, points(), independent(seed, 0, SAMPLES), alone=True)
-                context.pictures[key] = strip(block.outputs[:, 0], room=ROOM // 2)
+                outputs = Outputs(context.maker, subject, points(), independent(seed, 0, SAMPLES), alone=True)
+                context.pictures[key] = strip(outputs.values[:, 0], room=ROOM // 2)
     found: Strip | None = context.pictures[key]
     return found
 

@@ -323,6 +323,6 @@ def gentest_checkpoint(request: pytest.FixtureRequest) -> Path | None:
 @pytest.fixture(scope="session")
 def gentest_device(pytestconfig: pytest.Config) -> torch.device:
     """The torch device that gentest uses: --gentest-device, else CUDA where there is one, else the CPU."""
-    from gentest.engine.evidence.context import resolve_device
+    from gentest.engine.evidence.maker import resolve_device
 
     return resolve_device(option(pytestconfig, DEVICE)[0])

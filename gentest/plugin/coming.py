@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import pytest
 
 from gentest.attributes import Distance
-from gentest.engine.evidence.context import Ahead, Context, Drawn
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.plans import Origin, Upcoming
 from gentest.engine.outputs_summary import measures_of_look
 from gentest.errors import GentestError
 from gentest.plugin.shared_evidence import definitions_of, shape
@@ -37,7 +38,7 @@ class Coming:
 
     def during(
         self, item: pytest.Item, stacked: Sequence[AnyDefinition], context: Context, *, sampled: bool, images: bool
-    ) -> Ahead:
+    ) -> Upcoming:
         """Everything that is measured from now on, where this test still has the properties `stacked` to check.
 
         `sampled` says that independent probes of every property are looked at, and not of those with a rate alone;
@@ -49,22 +50,22 @@ class Coming:
             later = (self._tests[name] for name in tests[tests.index(item.nodeid) + 1 :])
             definitions += [d for test in later if test.shape == own for d in test.definitions]
 
-        def ahead(family: Probes, drawn: Drawn) -> Iterator[Measure]:
+        def upcoming(family: Probes, origin: Origin) -> Iterator[Measure]:
             for definition in definitions:
-                if drawn is Drawn.PILOT:
+                if origin is Origin.PILOT:
                     yield from _of_pilot(definition)
                     continue
                 if isinstance(definition, Matches):
-                    judged = bool(drawn)
+                    judged = bool(origin)
                 else:
-                    judged = sampled or definition.rate is not None or not drawn
+                    judged = sampled or definition.rate is not None or not origin
                 if definition.probes == family and judged:
                     yield from definition.measures
-                if sampled and drawn and family == points():
+                if sampled and origin and family == points():
                     with suppress(GentestError):  # the check of that property says why
                         yield from measures_of_look(context, definition.measures, images=images)
 
-        return ahead
+        return upcoming
 
 
 def _of_pilot(definition: AnyDefinition) -> Iterator[Measure]:

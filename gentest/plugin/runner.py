@@ -17,7 +17,8 @@ from gentest.attributes.prompts import PromptCache
 from gentest.decorators import DECLARED, Declared, Property, checker
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import check_ray, shared_context
-from gentest.engine.evidence.context import SHARED, Context, resolve_device
+from gentest.engine.evidence.context import SHARED, Context
+from gentest.engine.evidence.maker import resolve_device
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
 from gentest.gate.baseline import keys
 from gentest.generators.generator import Generator
@@ -245,7 +246,7 @@ class Runner:
         except InvalidArgument as error:
             return Result(test, repr(property), Verdict.ERROR, str(error), provenance=Provenance(checkpoint=checkpoint))
         question = self._gating.asked(question, key)
-        context.ahead = self._coming.during(
+        context.pool.upcoming = self._coming.during(
             item,
             definitions_among(stacked),
             context,

@@ -16,7 +16,7 @@ import pytest
 from gentest import plugin
 from gentest._support import __version__
 from gentest._support.printable import printable
-from gentest.engine.evidence.context import resolve_device
+from gentest.engine.evidence.maker import resolve_device
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.plugin import github, replays

@@ -222,11 +222,11 @@ class Session:
     def context(self, values: Values) -> Context:
         """The context of the session."""
         context = Context(values)
-        context.room = self.room
-        context.ahead = self.ahead
+        context.pool.room = self.room
+        context.pool.upcoming = self.upcoming
         return context
 
-    def ahead(self, family: Any, rated: Any) -> Iterable[Any]:
+    def upcoming(self, family: Any, origin: Any) -> Iterable[Any]:
         """What it takes tests to come to measure, right or wrong."""
         known = {"level": level, "contrast": gentest.contrast(), "first": first, "pixels": gentest.pixels()}
         return [known[guess] for guess in self.guesses]

@@ -1,7 +1,7 @@
 """Share the evaluation of one property's probes among Ray's actors (`pytest-gentest[ray]`).
 
 Each actor holds the generator and the property and computes the margins of whole blocks, exactly as one process does
-(`gentest.engine.cluster.remote_judge`). Probes go out and margins come back. The calling process evaluates single
+(`gentest.engine.cluster.remote_evaluator`). Probes go out and margins come back. The calling process evaluates single
 probes itself, and also every block that no actor answers: a lost actor costs time, never a probe.
 """
 
@@ -16,16 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 
 from gentest._support.printable import first_line
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.cluster import transport
-from gentest.engine.cluster.remote_judge import Answer, Case, RemoteJudge, Session, Surroundings, Task, Versions
+from gentest.engine.cluster.remote_evaluator import Case, RemoteActor, Reply, Session, Surroundings, Task, Versions
+from gentest.engine.evaluation import BAND_PROBES, Answer, LocalEvaluator
 from gentest.engine.evidence.context import Context
-from gentest.engine.judge import BAND_PROBES, Judge
+from gentest.engine.evidence.subject import Subject
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.results.settings import Values
@@ -62,42 +62,39 @@ class Actors:
         local = replace(values, ray=None, device=context.device.type, batch_size=context.batch_size)
         self._session = self._put(Session(Surroundings.here(), local, prompts), "the settings")
         self._functions: dict[tuple[str, int], tuple[Any, Any]] = {}
-        self._cases: WeakKeyDictionary[Judge, Any] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._pool)
 
-    def margins(self, judge: Judge, probes: Sequence[Probe]) -> Iterator[tuple[list[Probe], Answer]]:
-        """Blocks of probes in order, each with its answer, except for blocks that no actor answered.
+    def evaluator(self, local: LocalEvaluator) -> RemoteEvaluator:
+        """The evaluator that does on these actors what `local` does in this process."""
+        return RemoteEvaluator(self, local)
 
-        Raises the error of the first block that failed, as if this process had evaluated it.
-        """
-        if len(probes) < 2 * MIN_BLOCK or not len(self):
-            return
-        function, case = self._function(judge), self._case(judge, probes[0])
-        blocks = _even_blocks(probes, judge.block, len(self))
+    def replies(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Reply]]:
+        """The index and the reply of each task as they arrive, except for tasks that no actor answers."""
+        for index, reply in self._pool.replies(tasks):
+            self._context.maker.count(reply.images, reply.calls)
+            yield index, reply
+
+    def task(self, local: LocalEvaluator, case: Any, probes: Sequence[Probe]) -> Task:
+        """The task of evaluating some probes."""
         image_bytes = self._context.maker.image_bytes
-        tasks = [Task(self._session, function, case, tuple(block), image_bytes) for block in blocks]
-        answers: dict[int, Answer] = {}
-        n_taken = 0
-        for index, answer in self._pool.answers(tasks):
-            self._context.maker.count(answer.images, answer.calls)
-            answers[index] = answer
-            while n_taken in answers:
-                taken = answers.pop(n_taken)
-                if taken.error is not None:
-                    raise transport.with_remote_traceback(taken.error, taken.traceback)
-                yield blocks[n_taken], taken
-                n_taken += 1
-        yield from ((blocks[index], answer) for index, answer in sorted(answers.items()) if answer.error is None)
+        return Task(self._session, self._function(local.subject), case, tuple(probes), image_bytes)
+
+    def send_case(self, local: LocalEvaluator, probe: Probe) -> Any:
+        """The reference to the property; a probe shows the value of each `gentest.sd(x)` in it."""
+        local.alone(probe)
+        span = self._context.measuring.known_span(local.subject)
+        case = Case(local.subject, local.definition, local.spreads, span)
+        return self._put(case, str(local.definition), function=local.subject.generator.function)
 
     def _put(self, thing: object, description: str, *, function: object = None) -> Any:
         return self._pool.put(transport.pickled(thing, description, function=function, remote=self._pool.has_remote))
 
-    def _function(self, judge: Judge) -> Any:
+    def _function(self, subject: Subject) -> Any:
         """The reference to the generator's function, with its current weights."""
-        generator = judge.subject.generator
-        key = (judge.subject.fingerprint, id(generator.function))
+        generator = subject.generator
+        key = (subject.fingerprint, id(generator.function))
         if key not in self._functions:
             on_gpu = self._context.device.type == "cuda"
             if on_gpu:  # an actor sees one GPU, under another number
@@ -110,14 +107,36 @@ class Actors:
             self._functions[key] = (reference, generator.function)  # kept alive: its id is in the key
         return self._functions[key][0]
 
-    def _case(self, judge: Judge, probe: Probe) -> Any:
-        """The reference to the property; a probe shows the value of each `gentest.sd(x)` in it."""
-        if judge not in self._cases:
-            judge.alone(probe)
-            case = Case(judge.subject, judge.definition, judge.spreads, self._context.known_unit(judge.subject))
-            description = str(judge.definition)
-            self._cases[judge] = self._put(case, description, function=judge.subject.generator.function)
-        return self._cases[judge]
+
+class RemoteEvaluator:
+    """Evaluates one property on one generator on the actors of a cluster."""
+
+    def __init__(self, actors: Actors, local: LocalEvaluator) -> None:
+        self._actors = actors
+        self._local = local
+        self._case: Any = None
+
+    def margins(self, probes: Sequence[Probe]) -> Iterator[tuple[list[Probe], Answer]]:
+        """Blocks of probes in order, each with its answer, except for blocks that no actor answered.
+
+        Raises the error of the first block that failed, as if this process had evaluated it.
+        """
+        actors, local = self._actors, self._local
+        if len(probes) < 2 * MIN_BLOCK or not len(actors):
+            return
+        self._case = self._case or actors.send_case(local, probes[0])
+        blocks = _even_blocks(probes, local.block_size, len(actors))
+        replies: dict[int, Reply] = {}
+        n_taken = 0
+        for index, reply in actors.replies([actors.task(local, self._case, block) for block in blocks]):
+            replies[index] = reply
+            while n_taken in replies:
+                taken = replies.pop(n_taken)
+                if taken.error is not None:
+                    raise transport.with_remote_traceback(taken.error, taken.traceback)
+                yield blocks[n_taken], taken.answer
+                n_taken += 1
+        yield from ((blocks[index], reply.answer) for index, reply in sorted(replies.items()) if reply.error is None)
 
 
 def check_ray(address: str, *, has_workers: bool) -> None:
@@ -166,7 +185,7 @@ class _Pool:
         here = ray.util.get_node_ip_address()
         self.has_remote = any(node["Alive"] and node["NodeManagerAddress"] != here for node in ray.nodes())
         n, resources, self._threads = _actor_resources(ray.available_resources(), device)
-        self._class = ray.remote(RemoteJudge).options(**resources, max_restarts=0, scheduling_strategy="SPREAD")
+        self._class = ray.remote(RemoteActor).options(**resources, max_restarts=0, scheduling_strategy="SPREAD")
         self._replacements = MAX_REPLACEMENTS
         self._slots = [self._start_actor() for _ in range(n)]
         try:
@@ -200,7 +219,7 @@ class _Pool:
         """A reference to bytes in Ray's object store."""
         return self._ray.put(data)
 
-    def answers(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
+    def replies(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Reply]]:
         """The index and the answer of each task as they arrive, except for tasks that no actor answers.
 
         Tasks of the same index go to the same actor, which may still have the outputs of their probes.

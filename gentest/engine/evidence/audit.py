@@ -21,7 +21,6 @@ from torch import Tensor
 
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
 from gentest.attributes.distances import distances_between
-from gentest.engine.evidence.output_checks import named
 from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import GeneratorError
 from gentest.generators.generator import Generator
@@ -105,7 +104,7 @@ class _Disagrees(Exception):
 
     def __init__(self, error: GeneratorError, row: Row) -> None:
         super().__init__(str(error))
-        self.audited = Audited(Audit(), named(error, row.probe), row.subject if row.reused else None)
+        self.audited = Audited(Audit(), error.at(row.probe), row.subject if row.reused else None)
 
 
 class Counts(Protocol):
@@ -131,10 +130,17 @@ class Making(Protocol):
 class Rows(Protocol):
     """N probes of P latents, and what is known of them: a block of evidence."""
 
-    subject: Subject
-    family: Probes
-    probes: tuple[Probe, ...]
-    alone: bool
+    @property
+    def subject(self) -> Subject: ...
+
+    @property
+    def family(self) -> Probes: ...
+
+    @property
+    def probes(self) -> tuple[Probe, ...]: ...
+
+    @property
+    def alone(self) -> bool: ...
 
     @property
     def shape(self) -> tuple[int, int]: ...
@@ -359,7 +365,7 @@ class Auditor:
             try:
                 return self._maker.call(generator, latents, hiss, chance)
             except GeneratorError as error:
-                named(error, row.probe)
+                error.at(row.probe)
                 raise
 
     def _compare_outputs(self, row: Row, alone: Tensor, when: str = "") -> float:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from gentest.engine.evidence.audit import CHANGED, DRAWN, DRAWN_SLOW, EXAMINED, largest_difference, undeclared
-from gentest.engine.evidence.block import Block
-from gentest.engine.evidence.context import PILOT_SEED, Context
+from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
-from gentest.engine.evidence.output_checks import named
+from gentest.engine.evidence.outputs import Outputs
+from gentest.engine.evidence.plans import PILOT_SEED
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError
 from gentest.generators.generator import TANH
@@ -49,7 +49,7 @@ def examine(context: Context, subject: Subject) -> None:
             f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
             "train mode, or noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
         )
-        raise named(error, last[int(far.argmax())])
+        raise error.at(last[int(far.argmax())])
     _examine_draws(context, subject, together, alone)
     context.examined[subject.key] = alone[:1] / together.unit
 
@@ -78,18 +78,22 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
     if slow:
         probes, before, again = last[:-1], alone[:-1], torch.cat([made(i) for i in range(ALONE - 1)])
     else:
-        probes, before, again = together.probes, together.outputs.flatten(0, 1), _drawn_again(together.block)
+        probes, before, again = (
+            together.probes,
+            together.outputs.flatten(0, 1),
+            _drawn_again(together.measurements.outputs),
+        )
     drawn = {p: largest_difference(x, y, unit) for p, x, y in zip(probes, before, again, strict=True)}
     if kept_state and max(drawn.values()) <= allowed:
         error = GeneratorError(
             f"an output depends on the call before it: right after a batch the same latent, alone, gives an output "
             f"that differs by {differences[last[-1]]:.3g} of the range; does the model keep state between calls?"
         )
-        raise named(error, last[-1])
+        raise error.at(last[-1])
     differences = {probe: max(drawn.get(probe, 0.0), differences.get(probe, 0.0)) for probe in together.probes}
     most = max(differences, key=differences.__getitem__)
     if differences[most] > allowed:
-        raise named(GeneratorError(undeclared(differences[most])), most)
+        raise GeneratorError(undeclared(differences[most])).at(most)
 
 
 def _alone(context: Context, subject: Subject, probe: Probe, chance: int) -> Tensor:
@@ -97,10 +101,9 @@ def _alone(context: Context, subject: Subject, probe: Probe, chance: int) -> Ten
     return context.evidence(subject, points(), [probe], alone=True).again(0, chance=chance)
 
 
-def _drawn_again(block: Block) -> Tensor:
-    """The outputs of a block from another random state, in the same batches."""
-    with block.maker.audit.paused():
-        return Block(block.maker, block.subject, block.family, block.probes, chance=1).outputs.flatten(0, 1)
+def _drawn_again(outputs: Outputs) -> Tensor:
+    """The outputs from another random state, in the same batches."""
+    return Outputs(outputs.maker, outputs.subject, outputs.family, outputs.probes, chance=1).values.flatten(0, 1)
 
 
 def examine_again(context: Context, subject: Subject) -> None:
@@ -120,4 +123,4 @@ def examine_again(context: Context, subject: Subject) -> None:
             "the generator changes between calls, or something that is no weight was changed on it; "
             "nothing that was found is believed"
         )
-        raise named(error, first[0])
+        raise error.at(first[0])

@@ -1,7 +1,7 @@
-"""Making: outputs and measurements on one device, as many at once as its memory takes.
+"""The maker: calls the generator and the measures on one device, in batches that fit its memory.
 
-The batch size is what was asked for, or else depends on the device and on how large one output is; where memory runs
-out it is halved, for good. Nothing that is decided depends on it.
+The batch size is the one asked for, or depends on the device and the size of one output. When memory runs out it is
+halved for good. No verdict depends on it.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from gentest.engine.evidence.audit import Auditor
 from gentest.engine.evidence.store import Store, digest
 from gentest.engine.evidence.subject import Identities, Subject, thing_key
 from gentest.engine.evidence.time_limit import limited
-from gentest.errors import GeneratorError, GentestError, WrongOutputs, out_of_memory
+from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator
 
-MOST = {"cuda": 256, "cpu": 128}
-"""Latents at once where nobody says how many and outputs are small."""
-OUTPUTS_AT_ONCE = {"cuda": 1 << 27, "cpu": 1 << 25}
-"""Bytes of outputs at once: what a generator computes on the way takes some 40 to 150 times that."""
+LARGEST_BATCH = {"cuda": 256, "cpu": 128}
+"""The default batch size for small outputs."""
+BATCH_BYTES = {"cuda": 1 << 27, "cpu": 1 << 25}
+"""Bytes of outputs in one batch by default. The generator's activations take 40 to 150 times that."""
 
 
 @dataclass
 class Meter:
-    """What the generator was asked for."""
+    """Images and calls that a generator was asked for."""
 
     images: int = 0
     calls: int = 0
     seconds: float = 0.0
-    """The time that calls in this process took."""
+    """Time spent in calls of this process."""
 
 
 class Maker:
-    """One device, and what is made on it; `watch` is told of each batch of images."""
+    """Makes outputs on one device. `watch` is called with the size of each batch of images."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Maker:
         self.store = store
         self.meter = Meter()
         self.image_bytes = 0
-        """The size of one output as float32; 0 before the first."""
+        """Size of one output as float32; 0 before the first."""
         self._given = batch_size
         self._time_limit = time_limit
         self._room_for: int | None = None
@@ -62,26 +62,28 @@ class Maker:
         self.identities = Identities()
         self.audit = Auditor(self)
         self._unreadable: dict[Hashable, tuple[str, str, Generator]] = {}
-        """Who said so of which generator, kept alive since an id may be its key."""
+        """The test and property that reported each generator, which is kept alive since its id may be the key."""
 
     @property
     def batch_size(self) -> int:
         """Latents to the generator at once."""
         kind = "cuda" if self.device.type == "cuda" else "cpu"
-        fitting = max(1, OUTPUTS_AT_ONCE[kind] // max(self.image_bytes, 1))
-        size = self._given or min(MOST[kind], fitting)
+        fitting = max(1, BATCH_BYTES[kind] // max(self.image_bytes, 1))
+        size = self._given or min(LARGEST_BATCH[kind], fitting)
         return size if self._room_for is None else min(size, self._room_for)
 
     def in_parts(
         self, part: Callable[[int, int], Tensor], total: int, *, size: int, lasting: bool = True
     ) -> list[Tensor]:
-        """What a function gives for rows `start` to `stop` of `total`, `size` at a time or, where memory runs out, half
-        as many; `lasting` says that this is remembered."""
+        """The results of `part(start, stop)` over `total` rows, `size` rows at a time, halved when memory runs out.
+
+        `lasting=True` keeps the halved size for all later batches.
+        """
         start = 0
-        found: list[Tensor] = []
-        while start < total or not found:
+        parts: list[Tensor] = []
+        while start < total or not parts:
             try:
-                found.append(part(start, min(start + size, total)))
+                parts.append(part(start, min(start + size, total)))
             except Exception as error:
                 if size == 1 or not out_of_memory(error):
                     raise
@@ -91,7 +93,7 @@ class Maker:
                 torch.cuda.empty_cache()
                 continue
             start += size
-        return found
+        return parts
 
     def call(
         self,
@@ -102,53 +104,64 @@ class Maker:
         *,
         gradients: bool = False,
     ) -> Tensor:
-        """One call of a generator."""
-        batch, hiss = ({name: self._here(z) for name, z in arrays.items()} for arrays in (latents, drawn))
+        """Outputs [B, ...] of one call of a generator, on the device."""
+        batch, noise = ({name: self._here(z) for name, z in arrays.items()} for arrays in (latents, drawn))
         started = time.perf_counter()
         with torch.set_grad_enabled(gradients), self.limited("the generator", GeneratorError):
-            x = generator.outputs(batch, hiss, chance=chance)
+            x = generator.outputs(batch, noise, chance=chance)
         self.meter.seconds += time.perf_counter() - started
         self.count(len(x), 1)
         self.image_bytes = max(self.image_bytes, 4 * x[0].numel())
         return x.to(self.device)
 
     def exactly(self) -> AbstractContextManager[None]:
-        """Within, everything is computed in full precision."""
+        """Inside, everything is computed in full precision."""
         return full_precision(self.device)
 
     def limited(self, what: str, error: type[GentestError]) -> AbstractContextManager[None]:
-        """Within, somebody's code is called, which may take so long and no longer."""
+        """Inside, somebody else's code may take as long as the time limit."""
         return limited(self._time_limit, what, error)
 
     def unreadable(self, generator: Generator, error: WrongOutputs, test: str, property: str) -> str:
-        """What to say of outputs that cannot be read: the whole line once a generator, and then who has said it."""
+        """The message for outputs that cannot be read: in full once for each generator, then a reference to it."""
         key = (thing_key(generator.function), generator.images, generator.output_range)
         first, said, _ = self._unreadable.setdefault(key, (test, property, generator))
-        if not test or (first, said) == (test, property):  # a rerun says it again
+        if not test or (first, said) == (test, property):  # a rerun repeats it
             return str(error)
-        return f"the generator's outputs cannot be read, as said {'above' if first == test else f'by {first}'}"
+        where = "above" if first == test else f"by {first}"
+        return f"the generator's outputs cannot be read, as reported {where}"
 
     def count(self, images: int, calls: int) -> None:
-        """So many images were made, here or elsewhere."""
+        """Add images and calls, of this process or another."""
         self.meter.calls += calls
         self.meter.images += images
         if self._watch is not None:
             self._watch(images)
 
     def address(self, subject: Subject) -> str:
-        """What tells a subject's outputs on this kind of device from any other's, on any day; empty where nothing can.
-
-        A generator with a part that cannot be read is never known again.
-        """
+        """A name on disk for a subject's outputs on this kind of device; empty if the generator cannot be read."""
         return digest(*subject.address, self.device.type) if subject.address else ""
 
     def _here(self, z: Any) -> Tensor:
         return z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z)).to(self.device)
 
 
+def resolve_device(name: str | None) -> torch.device:
+    """The torch device of that name, checked to exist; None takes CUDA if available. Raises `InvalidArgument`."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InvalidArgument.expected("a torch device that is here", "device", name, hint=reason) from error
+    return device
+
+
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Float32 throughout: on CUDA, no TF32 and deterministic convolutions."""
+    """Inside, float32 throughout: on CUDA, no TF32 and deterministic convolutions."""
     if device.type != "cuda":
         yield
         return
@@ -162,7 +175,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 
 def sliced(arrays: Mapping[str, Any], rows: slice) -> dict[str, Any]:
-    """Some rows of each part."""
+    """The given rows of each part."""
     return {name: z[rows] for name, z in arrays.items()}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.engine.evidence.context import Context
-from gentest.engine.evidence.stream import Stream
+from gentest.engine.evidence.plans import Stream
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
 from gentest.engine.methods.rate_arms import Arm

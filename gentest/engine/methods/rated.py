@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from gentest.engine.evidence.stream import Stream, inputs
+from gentest.engine.evidence.plans import Stream, inputs
 from gentest.engine.illustrations import Showing
 from gentest.engine.judge import Judge
 from gentest.engine.methods import rate

@@ -42,7 +42,7 @@ class AgainstReference:
         self._subject = subject
         self._matches = matches
         self._seed = seed
-        self._bound = context.bound(matches.feature)
+        self._bound = context.measuring.bound(matches.feature)
         self._own = self._rows(subject, 0)
         self._theirs = self._reference()
         self._check_that_rows_differ()
@@ -103,7 +103,7 @@ class AgainstReference:
         rows = []
         for evidence in self._context.samples(subject, self._seed, start, self._matches.n):
             rows.append(evidence.measured(self._bound, scalar=False)[:, 0])
-            self._context.maker.audit.judged(evidence.block, None)
+            self._context.maker.audit.judged(evidence.measurements, None)
         return np.asarray(torch.cat([row.double().cpu() for row in rows]).numpy())
 
     def _reference(self) -> NDArray[np.float64]:

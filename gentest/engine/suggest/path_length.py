@@ -17,10 +17,11 @@ import torch
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Distance, Feature, lpips
 from gentest.engine.cluster.actors import shared_context
-from gentest.engine.evidence.block import Block
 from gentest.engine.evidence.examine import examine
+from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.observed import Observed
-from gentest.engine.evidence.stream import Stream, real
+from gentest.engine.evidence.outputs import Outputs
+from gentest.engine.evidence.plans import Stream, real
 from gentest.errors import InvalidArgument
 from gentest.generators.generator import Generator, check_generator
 from gentest.probes.families import Where, steps
@@ -92,7 +93,8 @@ def perceptual_path_length(
         while len(measured) < n:
             size = max(context.batch_size // family.n_points, 1)
             block = probes[len(measured) : len(measured) + size]
-            evidence = Observed(context, Block(context.maker, subject, family, block))
+            outputs = Outputs(context.maker, subject, family, block)
+            evidence = Observed(context.measuring, Measurements(outputs))
             measured += lengths(evidence, distance, epsilon).double().cpu().tolist()
     kept = _trimmed(np.array(measured), quantiles)
     return PathLength(float(kept.mean()), float(kept.std()), len(kept), tuple(measured))

@@ -31,7 +31,7 @@ from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import shared_context
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, samples
-from gentest.engine.evidence.stream import Stream, real
+from gentest.engine.evidence.plans import Stream, real
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
 from gentest.engine.suggest.measured_properties import ATTRIBUTES, FEATURES, MeasuredProperty
@@ -177,7 +177,7 @@ def measure(
         done = 0
         # each block goes through every property of the family, so that its outputs are made once
         while done < wish.n:
-            block = streams[family].probes(done, min(of_family[0].block, wish.n - done))
+            block = streams[family].probes(done, min(of_family[0].local.block_size, wish.n - done))
             for judge in of_family:
                 judge.margins(block)
             done += len(block)
@@ -209,7 +209,7 @@ class _Measured:
         self.at = row.at
         try:
             if self.at is None:
-                self.spread = context.spread(measure, subject, describe(measure))
+                self.spread = context.measuring.spread(measure, subject, describe(measure))
                 self.at = FAR * self.spread
         except NoSpread as error:
             self.why = str(error)
@@ -226,7 +226,7 @@ class _Measured:
         margins = np.array(judge.margins(streams[judge.definition.probes].probes(0, wish.n)))
         figures = self._figures(margins + self.at if row.floor else self.at - margins, wish)
         build = functools.partial(build, figures=figures)
-        band, least = judge.rounding or 0.0, LEAST * (self.spread or 0.0)
+        band, least = judge.local.rounding or 0.0, LEAST * (self.spread or 0.0)
         wanted = figures.bound - band if row.floor else max(figures.bound + band, least)
         if wanted < least or wanted <= 0.0:
             why = f"{row.measures} is almost zero on too many probes: did the generator collapse?"

@@ -183,7 +183,7 @@ def judge(
     terms = Terms(tolerance=plan.tolerance, drift="fail", claims=gate.n_claims(baseline, drift=True))
     suite = model.suite()
     context = Context(plan.values(model, batch_size=candidate.batch_size))
-    context.plans = plans
+    context.plans.searched = plans
     results = asked(model, candidate.make(), plan, baseline, context, terms, suite)
     comparison = gate.decide(list(results.values()), baseline, terms)
     results = dict(zip(results, gate.applied(list(results.values()), comparison), strict=True))

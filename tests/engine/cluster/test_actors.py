@@ -234,7 +234,7 @@ class TestSameResults:
         for spreads in ({"brightness()": 0.25}, {}):
             found = []
             for one in (context, apart):
-                with one.measured_by(spreads):
+                with one.measuring.measured_by(spreads):
                     found.append(Judge(one, subject, definition).margins(probes))
             assert found[0] == pytest.approx(found[1], abs=1e-6)
 

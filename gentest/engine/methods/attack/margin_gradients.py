@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
-from gentest.engine.evidence.block import Block
 from gentest.engine.evidence.maker import Maker, flat, sliced
+from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.methods.attack.pullback import pulled_back
 from gentest.errors import out_of_memory
 from gentest.probes.ends import noise
@@ -49,10 +50,10 @@ class Slopes:
     gradients: Floats
 
 
-class TracedBlock(Block):
+class TracedOutputs(Outputs):
     """Outputs of N probes, with gradients; the sizes of its batches depend on nothing but the outputs' size."""
 
-    gradients = True
+    keeps_gradients = True
 
     def __init__(self, maker: Maker, subject: Subject, family: Probes, probes: Sequence[Probe]) -> None:
         size = max(1, min(MOST_AT_ONCE, AT_ONCE // max(maker.image_bytes, 1)))
@@ -69,7 +70,7 @@ class TracedBlock(Block):
         return self.leaves
 
     @property
-    def _measured_at_once(self) -> int:
+    def measured_at_once(self) -> int:
         return MEASURED
 
     def _make(self, start: int, stop: int) -> Tensor:
@@ -80,9 +81,9 @@ class TracedBlock(Block):
                 self.subject.generator, dict(zip(latents, parts, strict=True)), drawn, gradients=True
             )
 
-        return call(*latents.values()) if self._whole else self._small(call, *latents.values())
+        return call(*latents.values()) if self._whole else self.recomputing(call, *latents.values())
 
-    def _small(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    def recomputing(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         made: Tensor = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
         return made
 
@@ -90,25 +91,24 @@ class TracedBlock(Block):
 class Traced(Observed):
     """The evidence of N probes, with gradients."""
 
-    block: TracedBlock
-    _context: Context
-
     def __init__(
         self, context: Context, subject: Subject, family: Probes, probes: Sequence[Probe], yardstick: Subject
     ) -> None:
-        super().__init__(context, TracedBlock(context.maker, subject, family, probes), yardstick=yardstick)
+        self._context = context
+        self._traced = TracedOutputs(context.maker, subject, family, probes)
+        super().__init__(context.measuring, Measurements(self._traced), yardstick=yardstick)
         self.elsewhere: dict[Space, Traced] = {}
         """The same probes under other priors."""
 
     @property
     def leaves(self) -> Mapping[str, Tensor]:
         """The latents [N, P, *shape] by part, which gradients come back to."""
-        return self.block.leaves
+        return self._traced.leaves
 
     def under(self, prior: Space) -> Traced:
         if prior not in self.elsewhere:
-            subject = self.block.subject.under(prior)
-            self.elsewhere[prior] = Traced(self._context, subject, self.block.family, self.probes, self._yardstick)
+            subject = self._traced.subject.under(prior)
+            self.elsewhere[prior] = Traced(self._context, subject, self._traced.family, self.probes, self._yardstick)
         return self.elsewhere[prior]
 
 

@@ -1,4 +1,4 @@
-"""Blocks: what is made once, kept within a bound, measured before it goes, and kept on disk."""
+"""The memory pool keeps to its bound: outputs go first, after what later tests need was measured on them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_outputs_go_before_what_was_measured_on_them() -> None:
     for evidence in blocks:
         evidence.scores(bright)
         here.evidence(subject, points(), independent(2, 0, 1))  # makes room
-        assert here.n_bytes <= (1 << 20) + (1 << 19) + 1024  # the bound, and the block at hand
-    assert not blocks[0].block.has_outputs
+        assert here.pool.n_bytes <= (1 << 20) + (1 << 19) + 1024  # the bound, and the block at hand
+    assert blocks[0].measurements.known_outputs is None
     n = here.meter.images
     again = here.evidence(subject, points(), independent(1, 0, 8))
     torch.testing.assert_close(again.scores(bright), blocks[0].scores(bright))
@@ -51,7 +51,7 @@ def test_outputs_go_before_what_was_measured_on_them() -> None:
 def test_before_outputs_go_what_tests_to_come_need_is_measured() -> None:
     """One pass over the images serves all: nothing is made again for the second attribute."""
     here, first, second = context(memory=1, batch_size=8), Counting(), Counting(gentest.contrast())
-    here.ahead = lambda family, rated: [second] if family == points() and rated else []
+    here.pool.upcoming = lambda family, origin: [second] if family == points() and origin else []
     subject = Subject.of(images(1 << 16))
     for i in range(6):
         here.evidence(subject, points(), independent(1, 8 * i, 8)).scores(first)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gentest.engine.evidence.stream import CHUNK, CHUNKS, Stream
+from gentest.engine.evidence.plans import CHUNK, CHUNKS, Stream
 from gentest.engine.methods.rated import MOST_FAILING, Failing
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe, independent

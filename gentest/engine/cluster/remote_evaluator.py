@@ -1,7 +1,7 @@
 """Decide the margins of a task's probes inside one Ray actor.
 
-An actor is a process with its own context. It holds generators and properties, and its `Judge` decides as in any other
-process, so rounding never flips the sign of a margin. Probes come in and margins go out.
+An actor is a process with its own context. It holds generators and properties, and evaluates as any other
+process does, so rounding never flips the sign of a margin. Probes come in and margins go out.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ import torch
 import gentest.engine.evidence.context as contexts
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.cluster import transport
+from gentest.engine.evaluation import Answer, LocalEvaluator, joined
 from gentest.engine.evidence import time_limit
 from gentest.engine.evidence.subject import Subject
-from gentest.engine.judge import Judge
 from gentest.probes.probe import Probe
 from gentest.properties.definition import Definition
-from gentest.results.result import Screening
 from gentest.results.settings import Values
 
 MAX_CONTEXTS = 2
 """An actor keeps this many sets of settings, each with its generators and evidence, and drops the oldest."""
-MAX_JUDGES = 64
+MAX_EVALUATORS = 64
 log = logging.getLogger("gentest")
 
 
@@ -72,7 +71,7 @@ class Case:
     subject: Subject
     definition: Definition
     spreads: Mapping[str, tuple[Any, float]]
-    unit: float | None
+    span: float | None
 
 
 @dataclass(frozen=True)
@@ -87,18 +86,12 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The margins of a task's probes under each prior; or the error that they raised, and its traceback."""
+class Reply:
+    """The answer to a task with its cost; or the error that it raised, and its traceback."""
 
-    margins: tuple[tuple[float, ...], ...] = ()
-    band: float = 0.0
-    """The actor decided margins nearer to zero than this alone."""
-    decided_alone: int = 0
-    """The number of probes decided alone."""
+    answer: Answer = field(default_factory=Answer)
     images: int = 0
     calls: int = 0
-    screening: Screening = field(default_factory=Screening)
-    """The decisions of a lower precision."""
     error: Exception | None = None
     traceback: str = ""
 
@@ -124,7 +117,7 @@ class Versions:
 class _OpenSession:
     context: contexts.Context
     functions: dict[str, Any] = field(default_factory=dict)
-    judges: OrderedDict[str, tuple[Case, Judge]] = field(default_factory=OrderedDict)
+    evaluators: OrderedDict[str, tuple[Case, LocalEvaluator]] = field(default_factory=OrderedDict)
 
 
 def _exit(message: str) -> None:
@@ -133,12 +126,12 @@ def _exit(message: str) -> None:
     os._exit(1)
 
 
-def _failure(error: Exception) -> Answer:
+def _failure(error: Exception) -> Reply:
     portable, traceback = transport.portable_error(error)
-    return Answer(error=portable, traceback=traceback)
+    return Reply(error=portable, traceback=traceback)
 
 
-class RemoteJudge:
+class RemoteActor:
     """The class of the actors. `fetch` gives the bytes of a reference; `threads` are torch's, None for all."""
 
     def __init__(self, fetch: Callable[[Any], bytes], threads: int | None) -> None:
@@ -152,32 +145,25 @@ class RemoteJudge:
         """The versions that this actor runs; they show that it has started."""
         return Versions.here()
 
-    def margins(self, task: Task) -> Answer:
-        """The margins of a task's probes. The answer holds any error."""
+    def margins(self, task: Task) -> Reply:
+        """The margins of a task's probes, or the error that they raised."""
         try:
             session = self._session(task.session)
         except Exception as error:
             return _failure(error)
         meter, before = session.context.meter, replace(session.context.meter)
         try:
-            answer = self._answer(session, task)
+            reply = Reply(self._answer(session, task))
         except Exception as error:
-            answer = _failure(error)
-        return replace(answer, images=meter.images - before.images, calls=meter.calls - before.calls)
+            reply = _failure(error)
+        return replace(reply, images=meter.images - before.images, calls=meter.calls - before.calls)
 
     def _answer(self, session: _OpenSession, task: Task) -> Answer:
         context = session.context
-        case, judge = self._judge(session, task)
+        case, evaluator = self._evaluator(session, task)
         context.maker.image_bytes = max(context.maker.image_bytes, task.image_bytes)
-        context.adopt(judge.subject, case.spreads.values(), case.unit)
-        screened, decided = judge.screening, judge.decided_alone
-        margins = tuple(judge.by_prior(task.probes))
-        screening = replace(
-            judge.screening,
-            probes=judge.screening.probes - screened.probes,
-            again=judge.screening.again - screened.again,
-        )
-        return Answer(margins, judge.band, decided_alone=judge.decided_alone - decided, screening=screening)
+        context.measuring.adopt(case.subject, case.spreads.values(), case.span)
+        return joined(answer for _, answer in evaluator.margins(task.probes))
 
     def _session(self, reference: Any) -> _OpenSession:
         if (name := reference.hex()) not in self._sessions:
@@ -189,16 +175,16 @@ class RemoteJudge:
         self._sessions.move_to_end(name)
         return self._sessions[name]
 
-    def _judge(self, session: _OpenSession, task: Task) -> tuple[Case, Judge]:
-        if (name := task.case.hex()) not in session.judges:
+    def _evaluator(self, session: _OpenSession, task: Task) -> tuple[Case, LocalEvaluator]:
+        if (name := task.case.hex()) not in session.evaluators:
             function = self._function(session, task.function)
             case: Case = transport.unpickled(self._fetch(task.case), "the property", function=function)
             case.subject.generator.to(session.context.device)
-            session.judges[name] = case, Judge(session.context, case.subject, case.definition)
-            while len(session.judges) > MAX_JUDGES:
-                session.judges.popitem(last=False)
-        session.judges.move_to_end(name)
-        return session.judges[name]
+            session.evaluators[name] = case, LocalEvaluator(session.context, case.subject, case.definition)
+            while len(session.evaluators) > MAX_EVALUATORS:
+                session.evaluators.popitem(last=False)
+        session.evaluators.move_to_end(name)
+        return session.evaluators[name]
 
     def _function(self, session: _OpenSession, reference: Any) -> Any:
         if (name := reference.hex()) not in session.functions:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 import gentest
-from gentest.engine.evidence.block import BLOCK_BYTES, PROBE_BYTES
 from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.outputs import BATCH_BYTES, PROBE_BYTES
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
 from gentest.errors import PropertyFailed
@@ -76,7 +76,7 @@ def test_rounding_is_measured_all_over_a_block(row: int) -> None:
     asked = judge(off(lambda n: torch.arange(n) == row), batch_size=32)
     asked.context.maker.image_bytes = 16
     asked.margins(independent(1, 0, 32))
-    assert asked.rounding == pytest.approx(16e-4, rel=0.01)
+    assert asked.local.rounding == pytest.approx(16e-4, rel=0.01)
 
 
 def test_rounding_is_measured_again_in_larger_batches() -> None:
@@ -84,9 +84,9 @@ def test_rounding_is_measured_again_in_larger_batches() -> None:
     generator = zoo.generator(zoo.linear)
     asked = judge(off(lambda n: torch.full((n,), float(n > 16))), generator, batch_size=64)
     asked.margins(independent(1, 0, 16))
-    assert (asked.rounding or 0.0) < 1e-5
+    assert (asked.local.rounding or 0.0) < 1e-5
     asked.margins(independent(1, 16, 64))
-    assert asked.rounding == pytest.approx(16e-4, rel=0.01)
+    assert asked.local.rounding == pytest.approx(16e-4, rel=0.01)
     asked.margins(independent(1, 80, 64))
     assert sorted(generator.function.batches) == [1] * 7 + [16, 64, 64]
 
@@ -96,7 +96,7 @@ def test_the_band_covers_rows_that_nobody_measured() -> None:
     for scale in (1.0, 1000.0):
         asked = judge(lambda evidence, scale=scale: scale * (evidence.outputs[:, 0].double().amax((1, 2, 3)) - 0.1))
         asked.margins(independent(1, 0, 16))
-        assert asked.rounding == 0.0
+        assert asked.local.rounding == 0.0
         assert asked.band == pytest.approx(64 * 2.0**-20 * scale, rel=0.1)
 
 
@@ -121,7 +121,7 @@ def test_the_band_widens_by_what_probes_alone_show() -> None:
 
     asked = judge(margin, batch_size=16)
     asked.context.maker.image_bytes = 16
-    asked.rounding, asked._largest = 0.0, 16
+    asked.local.rounding, asked._largest = 0.0, 16
     asked.margins(independent(1, 0, 16))
     assert asked.band == pytest.approx(16 * 15e-3, rel=0.1)
     assert asked.decided_alone == 16
@@ -180,12 +180,12 @@ def test_what_is_kept_of_other_priors_counts_once() -> None:
     own = context.evidence(subject, points(), probes)
     for prior in (gentest.Normal(8), gentest.Sphere(8)):
         assert own.under(prior).outputs.shape == (8, 1, 1, 2, 2)
-    assert context.n_bytes == 2 * 8 * (4 * 4 + PROBE_BYTES) + 8 * PROBE_BYTES + 3 * BLOCK_BYTES
+    assert context.pool.n_bytes == 2 * 8 * (4 * 4 + PROBE_BYTES) + 8 * PROBE_BYTES + 3 * BATCH_BYTES
 
 
 def test_what_is_forgotten_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Margins are kept of the probes that were asked about last: memory has a bound, and no margin changes."""
-    monkeypatch.setattr("gentest.engine.judge.REMEMBERED", 8)
+    monkeypatch.setattr("gentest.engine.evaluation.REMEMBERED", 8)
     generator = zoo.generator(zoo.linear)
     asked = judge(lambda evidence: evidence.scores(gentest.brightness())[:, 0], generator)
     first = asked.margins(independent(1, 0, 4))
@@ -197,4 +197,4 @@ def test_what_is_forgotten_is_found_again(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(generator.function.batches) == calls
     assert asked.margins(independent(1, 0, 4)) == first
     assert [asked.alone(probe) for probe in independent(1, 0, 40)] == pytest.approx(everything)
-    assert len(asked._alone) <= 16
+    assert len(asked.local._alone) <= 16

@@ -1,16 +1,18 @@
-"""Which probes are worth a look in a space, and the independent ones of a seed in their order.
+"""Plans: which probes a check looks at, and which are independent draws.
 
-The independent probes are what rates, baselines and gates look at, and searches never do. Each has a seed of its own
-from the stream of the master seed, so no two share a latent; one on which nothing moves is left out. An index says
-which probe it is, for ever, on any machine.
+Rates, baselines and gates look at the independent probes of a seed, which no search ever draws. Each independent probe
+has its own seed from the stream of the master seed, so that no two share a latent. A probe on which nothing moves is
+left out. An index names the same probe on every machine.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import islice
+from typing import Any
 
 from gentest.errors import InvalidArgument
 from gentest.generators.generator import Generator
@@ -18,26 +20,62 @@ from gentest.probes.families import Points, Probes, moves
 from gentest.probes.probe import Probe, independent
 from gentest.spaces import Space
 
+PILOT_SEED = 0x67656E74657374
+"""The master seed of every pilot: fixed, so that `gentest.sd(x)` is the same number in every run."""
+PILOT = 256
+"""Samples of a pilot."""
+PILOTS = frozenset(independent(PILOT_SEED, 0, PILOT))
 CHUNK = 256
+"""Independent probes drawn at a time."""
 CHUNKS = 16
-"""Chunks that are kept: no more, however long a rate goes on."""
+"""Chunks kept in memory."""
 BARREN = 64
-"""So many chunks without a real probe, and there are none."""
+"""After so many chunks without a usable probe, gentest gives up."""
+
+
+class Origin(IntEnum):
+    """Where the probes of a batch come from."""
+
+    SEARCHED = 0
+    INDEPENDENT = 1
+    """From a rate, a sample, or a summary of the outputs."""
+    PILOT = 2
+    """From the fixed pilot that measures standard deviations under the prior."""
+
+
+Upcoming = Callable[[Probes, Origin], Iterable[Any]]
+"""The measures that later properties will ask for on a family's probes: attributes and features, or `Measure`s."""
+
+
+class Plans:
+    """The probes that the checks of a session plan to look at."""
+
+    def __init__(self) -> None:
+        self.searched: dict[Hashable, list[Probe]] = {}
+        """The probes of each search, by the space's choices, the number of examples and the seed."""
+        self.rounded: set[Probe] = set()
+        """Probes on which a property measured its rounding: the next property measures it on the same ones."""
+
+    def origin(self, probe: Probe) -> Origin:
+        """Where a probe comes from."""
+        if any(probe in plan for plan in self.searched.values()):
+            return Origin.SEARCHED
+        return Origin.PILOT if probe in PILOTS else Origin.INDEPENDENT
 
 
 class Stream:
-    """The real probes among the independent draws of a seed; `real` says which are."""
+    """The usable probes among the independent draws of a seed; `real` selects them."""
 
     def __init__(self, seed: int, real: Callable[[Sequence[Probe]], list[Probe]]) -> None:
         self.seed = seed
         self._real = real
         self._ends = [0]
-        """How many probes the first 0, 1, 2, ... chunks hold."""
+        """Number of probes in the first 0, 1, 2, ... chunks."""
         self._last: dict[int, list[Probe]] = {}
-        """The chunks that were drawn last."""
+        """The chunks drawn last."""
 
     def other(self, bit: int) -> Stream:
-        """Another stream, of the seed with a bit of it changed."""
+        """An independent stream: that of the seed with one bit flipped."""
         return Stream(self.seed ^ bit, self._real)
 
     def probes(self, start: int, n: int) -> list[Probe]:
@@ -54,7 +92,7 @@ class Stream:
         return probes[start - self._ends[first] :][:n]
 
     def _chunk(self, index: int) -> list[Probe]:
-        """The real ones of so many draws: the same ones whenever they are drawn."""
+        """The usable probes of one chunk of draws."""
         if index not in self._last:
             self._last = dict(islice(self._last.items(), max(len(self._last) + 1 - CHUNKS, 0), None))
             self._last[index] = self._real(independent(self.seed, index * CHUNK, CHUNK))
@@ -62,7 +100,7 @@ class Stream:
 
 
 def real(family: Probes, space: Space, probes: Sequence[Probe]) -> list[Probe]:
-    """The probes that are not degenerate; a continuous part always moves."""
+    """The probes along which something moves. A continuous part of a space always moves."""
     if not probes or any(part.n_groups > 1 for part in space.parts.values()):
         return list(probes)
     moving = moves(family.place(space, probes))
@@ -71,16 +109,16 @@ def real(family: Probes, space: Space, probes: Sequence[Probe]) -> list[Probe]:
 
 @dataclass(frozen=True)
 class Inputs:
-    """How many distinct inputs some probes are, and how many there are in all, where their space has only so many."""
+    """Number of distinct inputs among some probes, and in the whole space; None for a space without a finite number."""
 
     distinct: int | None = None
     of: int | None = None
 
 
 def inputs(family: Probes, generator: Generator, probes: Sequence[Probe], *, of: int = 1) -> Inputs:
-    """The distinct inputs among some probes, where a space has only so many; `of` is the share that can be drawn: 1/of.
+    """The distinct inputs among some probes of a finite space, of which a share 1/`of` can be drawn.
 
-    Probes have seeds of their own, so that any number of them can be one and the same input of the generator.
+    Probes with different seeds can be the same input of the generator.
     """
     space, n = generator.latent, generator.latent.n_latents
     if n is None or generator.noise:
@@ -91,7 +129,7 @@ def inputs(family: Probes, generator: Generator, probes: Sequence[Probe], *, of:
 
 
 def fits(family: Probes, space: Space, probe: Probe) -> bool:
-    """Whether a space has the choices that a probe from elsewhere makes, and the coordinates that it shifts."""
+    """Whether a probe from another run fits a space: its choices exist there, and so do the coordinates it shifts."""
     supports, dim = space.supports, sum(part.dim for part in space.parts.values())
     chosen = not probe.choices or (
         len(probe.choices) == len(supports)

@@ -1,0 +1,357 @@
+"""Evaluation: the margins of a property on batches of probes, the same at any batch size.
+
+Batch-independent margins. Models score slightly differently at other batch sizes. gentest measures how much on probes
+spread over the first batches and over the first larger ones, by comparing their margins in a batch with their margins
+alone. Rows that nobody compared may round worse, so gentest also measures how far a margin moves when outputs move by
+2^-20 of their range. A probe whose margin lies within a safe multiple of both from zero is re-evaluated alone: one
+latent at a time, in full precision. If that shows a larger difference, the band around zero widens at once.
+
+A lower precision adds one step before this. gentest measures its error on the first probes, and re-evaluates in full
+precision every margin whose sign that error could flip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from math import isfinite
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.maker import full_precision
+from gentest.engine.evidence.measurements import Measurements
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.outputs import Outputs
+from gentest.engine.evidence.subject import Subject
+from gentest.errors import GentestError, PropertyFailed, out_of_memory
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe
+from gentest.properties.definition import Definition, Under
+from gentest.results.result import Screening
+from gentest.results.settings import Precision
+
+FIRST = 16
+"""Probes in the first batch, before the size of an output is known."""
+BAND_PROBES = 4
+"""Probes of the first batch on which rounding is measured."""
+BAND_PROBES_LARGER = 3
+"""Probes of each larger batch on which rounding is measured again: the first, the middle and the last."""
+BAND_FACTOR = 16.0
+"""Width of the band in multiples of the largest rounding difference."""
+BAND_FLOOR = 1e-6
+"""Least width of the band, as a share of the size of the margins."""
+MOVE = 2.0**-20
+"""Distance by which outputs are moved, as a share of their range."""
+MOVE_FACTOR = 64.0
+"""Width of the band in multiples of the largest change that a move makes."""
+SCREENED = 16
+"""Probes on which the error of a lower precision is measured."""
+SCREEN_FACTOR = 4.0
+"""Width of the band of a lower precision in multiples of its largest error: about eight standard deviations."""
+REMEMBERED = 8192
+"""Least number of margins kept in memory, the most recent first. Others are evaluated again when needed."""
+
+Margins: TypeAlias = tuple[float, ...]
+"""A probe's margin under each prior of its property."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The margins [N] of a batch of probes, their signs beyond rounding."""
+
+    margins: tuple[Margins, ...] = ()
+    band: float = 0.0
+    """Probes with a margin nearer to zero than this were evaluated alone."""
+    near: tuple[int, ...] = ()
+    """The indices of those probes."""
+    screening: Screening = field(default_factory=Screening)
+    """What a lower precision decided of these probes."""
+
+
+class Evaluator(Protocol):
+    """Evaluates one property on one generator: in this process, or in those of a cluster."""
+
+    def margins(self, probes: Sequence[Probe]) -> Iterator[tuple[list[Probe], Answer]]:
+        """Batches of the probes, in order, each with its answer. A batch that gets no answer is left out."""
+
+
+class LocalEvaluator:
+    """Evaluates one property on one generator in this process."""
+
+    def __init__(self, context: Context, subject: Subject, definition: Definition) -> None:
+        self.context = context
+        self.subject = subject
+        self.definition = definition
+        self.under = definition.under(subject.generator.base)
+        """The priors under which the property looks at each probe."""
+        self.spreads: dict[str, tuple[Any, float]] = {}
+        """By name, the measure and value of each `gentest.sd(x)` in the margins, after a probe was evaluated alone."""
+        self.rounding: float | None = None
+        """The band that rounding needs; None before it is measured."""
+        self._floor = 0.0
+        """The band that moved outputs need."""
+        self._largest = 0
+        """Latents in the largest batch on which rounding was measured."""
+        self._screens = context.precision != "full"
+        self._screen_band: float | None = None
+        self._alone: dict[Probe, Margins] = {}
+
+    @property
+    def band(self) -> float:
+        """Distance from zero below which a margin is evaluated alone."""
+        return max(self.rounding or 0.0, self._floor)
+
+    @property
+    def block_size(self) -> int:
+        """Probes to evaluate together: their latents fill whole batches, and their outputs fit in memory."""
+        size = self.context.batch_size
+        image_bytes = self.context.maker.image_bytes
+        if not image_bytes:
+            return min(size, FIRST)
+        latents = self.definition.probes.n_points * len(self.under)
+        room = max(self.context.pool.room // 2 // (image_bytes * latents), size // latents)
+        return max(1, min(size, room))
+
+    def margins(self, probes: Sequence[Probe]) -> Iterator[tuple[list[Probe], Answer]]:
+        """Batches of the probes, in order, each with its answer."""
+        for block in self._blocks(probes):
+            yield block, self._answer(block)
+
+    def alone(self, probe: Probe) -> Margins:
+        """The probe's margins, evaluated by itself in full precision."""
+        margins = self._alone.get(probe)
+        if margins is None:
+            with full_precision(self.context.device):
+                (margins,) = self._evaluate([probe], alone=True)
+            self._alone = most_recent(self._alone)
+            self._alone[probe] = margins
+        return margins
+
+    def in_full(self, probes: Sequence[Probe]) -> list[float]:
+        """The smallest margin of each probe, in full precision, in batches."""
+        return [min(row) for block in self._blocks(probes) for row in self._evaluate(block)]
+
+    def recompute(self, subject: Subject, family: Probes, probe: Probe) -> Tensor:
+        """The probe's margins [priors], alone, from outputs that are made anew."""
+        with full_precision(self.context.device):
+            margins = []
+            for under in self.under:
+                own = Measurements(Outputs(self.context.maker, subject, family, [probe], alone=True))
+                evidence = Observed(self.context.measuring, own)
+                margins += self.margins_of(
+                    evidence if under.space == subject.generator.base else evidence.under(under.space)
+                )
+        return torch.tensor(margins)
+
+    def evidence(
+        self, probes: Sequence[Probe], under: Under, *, alone: bool = False, precision: Precision = "full"
+    ) -> Observed:
+        """The evidence of some probes under one prior."""
+        family = self.definition.probes
+        own = self.context.evidence(self.subject, family, probes, alone=alone, precision=precision)
+        return own if under.space == self.subject.generator.base else own.under(under.space)
+
+    def observed(self, outputs: Outputs) -> Observed:
+        """The evidence of outputs that nobody shares."""
+        return Observed(self.context.measuring, Measurements(outputs), yardstick=self.subject)
+
+    def margins_of(self, evidence: Observed) -> list[float]:
+        """The property's margins [N] as numbers. Raises `PropertyFailed` unless there are N finite ones."""
+        n = evidence.shape[0]
+        try:
+            with torch.no_grad():
+                margins = self._margin(evidence)
+        except GentestError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            latents = {name or "z": tuple(z.shape) for name, z in evidence.placed.items()}
+            raise PropertyFailed(
+                f"{self.definition} raised {type(error).__name__}: {error} "
+                f"(probe {evidence.probes[0]} and {n - 1} more, latents {latents})"
+            ) from error
+        if not isinstance(margins, Tensor) or margins.shape != (n,):
+            got = f"shape {tuple(margins.shape)}" if isinstance(margins, Tensor) else f"a {type(margins).__name__}"
+            raise PropertyFailed(f"{self.definition} gave {got}; expected one margin a probe, a tensor [{n}]")
+        if margins.dtype == torch.bool:
+            raise PropertyFailed(f"{self.definition} gave True or False; expected a margin, >= 0 where it holds")
+        values = [float(m) for m in margins.double().cpu()]
+        for probe, value in zip(evidence.probes, values, strict=True):
+            if not isfinite(value):
+                raise PropertyFailed(f"{self.definition} gave the margin {value} at probe {probe}; expected a number")
+        return values
+
+    def learn(self, block: Sequence[Probe], answer: Answer) -> None:
+        """Widen the band to the one that another process needed for a batch of probes."""
+        self.rounding = max(self.rounding or 0.0, answer.band)
+        self._largest = max(self._largest, self._n_latents(block))
+
+    def _margin(self, evidence: Observed) -> Tensor:
+        """The margins [N], which the disk cache may hold if the property allows it."""
+        definition, measuring = self.definition, self.context.measuring
+        if definition.storable:
+            return evidence.measurements.margins(
+                str(definition), lambda own: definition.margin(Observed(measuring, own))
+            )
+        return definition.margin(evidence)
+
+    def _blocks(self, probes: Sequence[Probe]) -> Iterator[list[Probe]]:
+        start = 0
+        while start < len(probes):
+            size = self.block_size  # may shrink when memory runs out
+            yield list(probes[start : start + size])
+            start += size
+
+    def _answer(self, block: list[Probe]) -> Answer:
+        exact: Sequence[int] = range(len(block))
+        screening = Screening(self.context.precision)
+        if self._screens:
+            margins, exact, screening = self._screened(block)
+        else:
+            margins = self._evaluate(block)
+        self._measure_rounding(block, margins, exact)
+        decided = list(margins)
+        alone: set[int] = set()
+        while near := [i for i, row in enumerate(margins) if i not in alone and nearest_to_zero(row) <= self.band]:
+            for i in near:
+                decided[i] = self.alone(block[i])
+            self._compare((margins[i], decided[i]) for i in near)  # may widen the band
+            alone.update(near)
+        return Answer(tuple(decided), self.band, tuple(sorted(alone)), screening)
+
+    def _measure_rounding(self, block: list[Probe], margins: Sequence[Margins], exact: Sequence[int]) -> None:
+        """Measure how far rounding moves margins, if no batch as large as this one was measured before.
+
+        `exact` are the indices of probes evaluated in full precision. In a lower precision, only the first batch is
+        measured.
+        """
+        first, latents = self.rounding is None, self._n_latents(block)
+        if not first and (latents <= self._largest or len(exact) < len(block)):
+            return
+        self._largest = max(self._largest, latents)
+        indices = [exact[i] for i in _spread(len(exact), BAND_PROBES if first else BAND_PROBES_LARGER)]
+        self.context.plans.rounded.update(block[i] for i in indices)
+        if first:  # while the outputs are in memory
+            self._floor = MOVE_FACTOR * self._change_of_moves([block[i] for i in indices])
+        self._compare((margins[i], self.alone(block[i])) for i in indices)
+        self._floor = max(self._floor, BAND_FLOOR * max(abs(m) for row in margins for m in row))
+
+    def _n_latents(self, block: Sequence[Probe]) -> int:
+        """Latents in the largest batch for these probes."""
+        return min(len(block) * self.definition.probes.n_points, self.context.batch_size)
+
+    def _compare(self, pairs: Iterable[tuple[Margins, Margins]]) -> None:
+        """Widen the band to the differences between margins in a batch and alone."""
+        differences = (abs(a - b) for together, alone in pairs for a, b in zip(together, alone, strict=True))
+        self.rounding = max(self.rounding or 0.0, BAND_FACTOR * max(differences))
+
+    def _change_of_moves(self, probes: Sequence[Probe]) -> float:
+        """The largest change of the probes' margins, alone, when outputs move by `MOVE` of their range.
+
+        Skips margins that fail on moved outputs, and properties that judge whether the generator is a function.
+        """
+        if self.definition.total:
+            return 0.0
+        by, changes = MOVE * self.context.measuring.unit(self.subject), [0.0]
+        with full_precision(self.context.device):
+            for probe in probes:
+                for under in self.under:
+                    own = self.evidence([probe], under, alone=True).measurements
+                    (margin,) = self.margins_of(self._of(own))
+                    with suppress(GentestError):
+                        changes += [abs(margin - self.margins_of(self._of(moved))[0]) for moved in own.moves(by)]
+        return max(changes)
+
+    def _of(self, measurements: Measurements) -> Observed:
+        return Observed(self.context.measuring, measurements, yardstick=self.subject)
+
+    def _screened(self, block: list[Probe]) -> tuple[list[Margins], Sequence[int], Screening]:
+        """Margins in a lower precision, except those whose sign its error could flip: these in full precision.
+
+        Also gives the indices of the latter. The first batch has some spread over it to measure the error.
+        """
+        margins = self._evaluate(block, precision=self.context.precision)
+        if not self._screens:  # nothing that this property measures has a lower precision
+            return margins, range(len(block)), Screening(self.context.precision)
+        exact: list[int] = []
+        if self._screen_band is None:
+            exact = _spread(len(block), SCREENED)
+            rows = self._evaluate([block[i] for i in exact])
+            error = max(
+                abs(a - b) for i, row in zip(exact, rows, strict=True) for a, b in zip(row, margins[i], strict=True)
+            )
+            self._screen_band = SCREEN_FACTOR * error
+            for i, row in zip(exact, rows, strict=True):
+                margins[i] = row
+        band = max(self._screen_band, self.band)
+        doubtful = [i for i, row in enumerate(margins) if i not in exact and nearest_to_zero(row) <= band]
+        if doubtful:
+            for i, row in zip(doubtful, self._evaluate([block[i] for i in doubtful]), strict=True):
+                margins[i] = row
+        self._screens = 2 * len(doubtful) <= len(block)  # else screening costs more than it saves
+        again = len(exact) + len(doubtful)
+        screening = Screening(self.context.precision, probes=len(block), again=again, band=self._screen_band)
+        return margins, exact, screening
+
+    def _evaluate(self, block: list[Probe], *, alone: bool = False, precision: Precision = "full") -> list[Margins]:
+        """The margins of a batch; of half as many at a time when the margin's own arithmetic runs out of memory."""
+        try:
+            return self._evaluate_together(block, alone=alone, precision=precision)
+        except Exception as error:
+            if len(block) == 1 or not out_of_memory(error):
+                raise
+        half = len(block) // 2
+        parts = (block[:half], block[half:])
+        return [row for part in parts for row in self._evaluate(part, alone=alone, precision=precision)]
+
+    def _evaluate_together(self, block: list[Probe], *, alone: bool, precision: Precision) -> list[Margins]:
+        rows, lowered = [], False
+        for under in self.under:
+            evidence = self.evidence(block, under, alone=alone, precision=precision)
+            margins = self.margins_of(evidence)
+            rows.append(margins)
+            self.context.maker.audit.judged(evidence.measurements, margins)
+            lowered = lowered or evidence.all_lowered
+            if alone:
+                self.spreads |= {name: (evidence.measured_in[name], s) for name, s in evidence.spreads.items()}
+        if precision != "full":
+            self._screens = lowered
+        return list(zip(*rows, strict=True))
+
+
+def nearest_to_zero(row: Margins) -> float:
+    """The smallest distance from zero among a probe's margins."""
+    return min(map(abs, row))
+
+
+def most_recent(margins: dict[Probe, Margins]) -> dict[Probe, Margins]:
+    """The most recent margins, once there are twice as many as `REMEMBERED`: a bound on memory."""
+    surplus = len(margins) - REMEMBERED
+    return margins if surplus < REMEMBERED else dict(islice(margins.items(), surplus, None))
+
+
+def combined(one: Screening, other: Screening) -> Screening:
+    """What a lower precision decided of two sets of probes."""
+    band = max((s.band for s in (one, other) if s.band is not None), default=None)
+    return replace(one, probes=one.probes + other.probes, again=one.again + other.again, band=band)
+
+
+def joined(answers: Iterable[Answer]) -> Answer:
+    """The answer to several batches, in their order."""
+    whole = Answer()
+    for answer in answers:
+        near = tuple(len(whole.margins) + i for i in answer.near)
+        screening = combined(answer.screening, whole.screening)
+        whole = Answer(whole.margins + answer.margins, answer.band, whole.near + near, screening)
+    return whole
+
+
+def _spread(n: int, most: int) -> list[int]:
+    """At most `most` of the indices below n, evenly spaced from the first to the last."""
+    return sorted({round(i * (n - 1) / max(min(n, most) - 1, 1)) for i in range(min(n, most))})

@@ -1,0 +1,320 @@
+"""Measurements: attributes, features and distances of some outputs, each computed once and shared by all properties.
+
+With `--gentest-cache` they also come from disk and go there. Nobody writes into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gentest.attributes import Distance
+from gentest.attributes.attribute import Readout, describe, embed, evaluate, read, read_rows, score
+from gentest.attributes.distances import distances_between
+from gentest.engine.evidence.audit import LEAST, OF_RANGE, OF_SIZE, Number
+from gentest.engine.evidence.outputs import PROBE_BYTES, Outputs, joined
+from gentest.engine.evidence.plans import Upcoming
+from gentest.engine.evidence.store import address_of, place
+from gentest.engine.evidence.subject import Subject, measure_of
+from gentest.errors import AttributeFailed
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe
+from gentest.properties.definition import Measure
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Rows [N, ...] and what measured them; `pairs` are the places of a probe that a distance lies between."""
+
+    rows: Tensor
+    thing: Any
+    scalar: bool
+    pairs: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+
+class Measurements:
+    """What is known of some outputs: N probes of P latents on one generator."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+        outputs.audited_as = self
+        self.upcoming: Upcoming = lambda family, origin: ()
+        """The measures that later properties will ask for."""
+        self._maker = outputs.maker
+        self._measured: dict[tuple[Hashable, ...], _Measured] = {}
+        self._is_scalar: dict[Hashable, bool] = {}
+        """By key: whether a callable that nobody declared gives one number for an output."""
+        self._margin_from_disk: tuple[Callable[..., Tensor], Tensor] | None = None
+        self._moved: tuple[Measurements, ...] = ()
+        self._body = outputs.maker.identities.body
+        self._from_disk = False
+        self._n_bytes: int | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """The generator that made the outputs."""
+        return self.outputs.subject
+
+    @property
+    def family(self) -> Probes:
+        """The family that makes latents of the probes."""
+        return self.outputs.family
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The N probes."""
+        return self.outputs.probes
+
+    @property
+    def alone(self) -> bool:
+        """Whether each output is made by itself."""
+        return self.outputs.alone
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N probes of P latents."""
+        return self.outputs.shape
+
+    @property
+    def placed(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Latents [N, P, *shape] by part, as arrays."""
+        return self.outputs.placed
+
+    @property
+    def known_outputs(self) -> Tensor | None:
+        """The outputs [N, P, ...] in memory at the moment."""
+        return self.outputs.kept
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory taken by outputs and measurements."""
+        if self._n_bytes is None:
+            rows = {id(entry.rows): entry.rows for entry in self._measured.values()}  # one tensor may have two keys
+            self._n_bytes = sum(t.numel() * t.element_size() for t in rows.values())
+        return self._n_bytes + self.outputs.n_bytes
+
+    @property
+    def reused(self) -> bool:
+        """Whether something here comes from an earlier test or from disk, so that the audit has to prove it."""
+        return self._from_disk or self._body != self._maker.identities.body
+
+    @property
+    def moved(self) -> tuple[Measurements, ...]:
+        """Measurements of the moved outputs, once `moves` was called."""
+        return self._moved
+
+    def moves(self, by: float) -> tuple[Measurements, ...]:
+        """Measurements of the same outputs, moved by a distance in each of two ways."""
+        self._moved = self._moved or tuple(Measurements(outputs) for outputs in self.outputs.moved(by))
+        return self._moved
+
+    def drop_outputs(self) -> None:
+        """Free the outputs; measurements stay."""
+        for one in (self, *self._moved):
+            one.outputs.drop()
+
+    def drop_features(self) -> None:
+        """Free rows of features that take more memory than everything else about a probe."""
+        large = [
+            key
+            for key, entry in self._measured.items()
+            if entry.rows.ndim > 2 and entry.rows[0].numel() * entry.rows.element_size() > PROBE_BYTES
+        ]
+        for key in large:
+            del self._measured[key]
+        self._n_bytes = None
+
+    def measured(self, thing: Any, *, scalar: bool | None = None) -> Tensor:
+        """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar=None` takes either."""
+        key = self._maker.identities.key(thing)
+        if scalar is None:
+            scalar = self._is_scalar.get(key)
+        if scalar is None or (key, scalar) not in self._measured:
+            rows, is_scalar = self._measure(thing, scalar=scalar)
+            if scalar is None:
+                scalar = self._is_scalar[key] = is_scalar
+            self._measured[key, scalar] = _Measured(rows, thing, scalar)
+            self._n_bytes = None
+        return self._rows((key, scalar), thing)
+
+    def distances(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
+        """A bound distance [N, K] between the outputs at K pairs of places."""
+        key = (self._maker.identities.key(distance), first, second)
+        if key not in self._measured:
+            at = self._disk_key(self._address(distance), f"apart {first} {second}")
+            rows = self._kept_on_disk(at, lambda: self._distances(distance, first, second))
+            self._measured[key] = _Measured(rows, distance, scalar=True, pairs=(first, second))
+            self._n_bytes = None
+        return self._rows(key, distance)
+
+    def steps(self, feature: Any, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
+        """The L2 distance [N, K] between the rows of a bound feature at K pairs of places."""
+        key = (self._maker.identities.key(feature), "steps", first, second)
+        if key not in self._measured:
+
+            def compute() -> Tensor:
+                rows = self.measured(feature, scalar=False)
+                norms: Tensor = torch.linalg.vector_norm(rows[:, second] - rows[:, first], dim=-1)
+                return norms
+
+            address = "" if isinstance(feature, Readout) else self._address(feature)
+            rows = self._kept_on_disk(self._disk_key(address, f"steps {first} {second}"), compute)
+            self._measured[key] = _Measured(rows, feature, scalar=False, pairs=(first, second))
+            self._n_bytes = None
+        return self._rows(key, feature)
+
+    def measure(self, thing: Any, measure: Measure) -> None:
+        """Compute what a `Measure` asks of the bound `thing`, so that asking for it later needs no outputs."""
+        if measure.pairs is None:
+            self.measured(thing, scalar=measure.scalar)
+        elif isinstance(measure.thing, Distance):
+            self.distances(thing, *measure.pairs)
+        else:
+            self.steps(thing, *measure.pairs)
+
+    def margins(self, name: str, compute: Callable[[Measurements], Tensor]) -> Tensor:
+        """The margins [N] of the property called `name`: from disk, or else computed."""
+        rows = self._kept_on_disk(self._disk_key(name, "known"), lambda: compute(self))
+        if self._from_disk:
+
+            def recompute(subject: Subject, family: Probes, probe: Probe) -> Tensor:
+                return compute(Measurements(Outputs(self._maker, subject, family, [probe], alone=True)))
+
+            self._margin_from_disk = recompute, rows
+        return rows
+
+    def numbers(self, index: int, at: int) -> Iterator[Number]:
+        """The numbers of one probe that its output at place `at` can prove: measured there, or from there on."""
+        for key, entry in self._measured.items():
+            if key[0] != self._maker.identities.key(entry.thing):
+                continue  # the callable computes something else now, and nobody asks for these rows
+            rows = entry.rows
+            size = rows.abs().max().item() if rows.numel() else 0.0
+            span = (rows.max() - rows.min()).item() if rows.numel() else 0.0
+            allowed = max(OF_RANGE * span, OF_SIZE * size, LEAST)
+            if entry.pairs is None:
+                yield Number(entry.thing, entry.scalar, None, rows[index, at].detach().clone(), allowed)
+            elif entry.pairs[0]:
+                k = at % len(entry.pairs[0])
+                ends = (entry.pairs[0][k], entry.pairs[1][k])
+                yield Number(entry.thing, entry.scalar, ends, rows[index, k].detach().clone(), allowed)
+
+    def whole(self, index: int) -> tuple[Callable[..., Tensor], Tensor] | None:
+        """A margin that came from disk, and the function that computes it again."""
+        return None if self._margin_from_disk is None else (self._margin_from_disk[0], self._margin_from_disk[1][index])
+
+    def _rows(self, key: tuple[Hashable, ...], thing: Any) -> Tensor:
+        """The rows under a key. The audit proves them with the object that asked last, not with an equal one."""
+        entry = self._measured[key]
+        if entry.thing is not thing:
+            self._measured[key] = replace(entry, thing=thing)
+        return entry.rows
+
+    def _measure(self, thing: Any, *, scalar: bool | None) -> tuple[Tensor, bool]:
+        """Rows [N, P, ...], checked to be finite, and whether they are scores."""
+        if isinstance(thing, Readout):
+            embedding = self.measured(thing.feature, scalar=False).flatten(0, 1)
+            if scalar is None:
+                scalar = getattr(thing.read(embedding[:1]), "ndim", 1) <= 1
+            return self._finite(thing, (read if scalar else read_rows)(thing, embedding)), scalar
+        if scalar is None:
+            for guess in (True, False):
+                if (rows := self._from_store(self._disk_key(self._address(thing), f"measured {guess}"))) is not None:
+                    return rows, guess
+            scalar = getattr(evaluate(self._bound_to_outputs(thing), self.outputs.checked[:1, 0]), "ndim", 1) <= 1
+        function: Callable[[Any, Tensor], Tensor] = score if scalar else embed
+
+        def compute() -> Tensor:
+            images = self.outputs.checked.flatten(0, 1)
+            bound = self._bound_to_outputs(thing)
+            with self.outputs.exactly(), torch.set_grad_enabled(self.outputs.keeps_gradients):
+                rows = self._maker.in_parts(
+                    lambda start, stop: self._call(function, bound, images[start:stop]),
+                    len(images),
+                    size=self.outputs.measured_at_once,
+                    lasting=not self.outputs.keeps_gradients,
+                )
+                return self._finite(thing, joined(rows))
+
+        return self._kept_on_disk(self._disk_key(self._address(thing), f"measured {scalar}"), compute), scalar
+
+    def _bound_to_outputs(self, thing: Any) -> Any:
+        return measure_of(thing, self.subject.generator, self.outputs.checked.shape[2:])
+
+    def _call(self, function: Callable[..., Tensor], thing: Any, *images: Tensor) -> Tensor:
+        """The result of somebody's measuring code, within the time limit."""
+        with self._maker.limited(describe(thing), AttributeFailed):
+            return self.outputs.recomputing(function, thing, *images)
+
+    def _finite(self, thing: Any, rows: Tensor) -> Tensor:
+        """Rows [N * P, ...] as [N, P, ...]. Raises `AttributeFailed` for a value that is not finite."""
+        finite = rows.isfinite().flatten(1).all(1) if rows.ndim > 1 else rows.isfinite()
+        if not finite.all():
+            where = int((~finite).nonzero()[0].item())
+            probe = self.probes[where // self.family.n_points]
+            values = rows[where].flatten()
+            value = values[~values.isfinite()][0].item()
+            raise AttributeFailed(f"{describe(thing)} is {value} at probe {probe}; expected finite values")
+        return rows.reshape(*self.shape, *rows.shape[1:])
+
+    def _distances(self, distance: Distance, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
+        images = self.outputs.checked.flatten(0, 1)  # [N * P, C, H, W]
+        start = torch.arange(len(self.probes), device=images.device)[:, None] * self.family.n_points
+        one, other = ((start + torch.tensor(ends, device=images.device)).flatten() for ends in (first, second))
+
+        def part(start: int, stop: int) -> Tensor:
+            pair = (images.index_select(0, rows[start:stop]) for rows in (one, other))
+            return self._call(distances_between, distance, *pair).to(images.device)
+
+        if not len(one):
+            return images.new_zeros(len(self.probes), 0)
+        with self.outputs.exactly(), torch.set_grad_enabled(self.outputs.keeps_gradients):
+            size = max(self.outputs.measured_at_once // 2, 1)
+            pairs = joined(self._maker.in_parts(part, len(one), size=size, lasting=False))
+        if not (finite := pairs.isfinite()).all():
+            where = int((~finite).nonzero()[0].item())
+            n, k = divmod(where, len(first))
+            raise AttributeFailed(
+                f"{describe(distance)} is {pairs[where].item()} between latents {first[k]} and {second[k]} of "
+                f"probe {self.probes[n]}; expected finite distances"
+            )
+        return pairs.reshape(len(self.probes), len(first))
+
+    def _address(self, thing: Any) -> str:
+        """A name on disk for what a measure computes; empty if nothing can tell it from another."""
+        address, own = address_of(thing), self._maker.identities.own(thing)
+        if not address or own is None:
+            return address
+        return "" if own.unknown else f"{address} {own.digest}"
+
+    def _disk_key(self, address: str, how: str) -> str:
+        """The key of some rows on disk; empty if they are not kept there."""
+        outputs = self.outputs
+        if self._maker.store is None or not address or outputs.keeps_gradients or outputs.chance:
+            return ""
+        if not (subject := self._maker.address(self.subject)):
+            return ""
+        together = "alone" if self.alone else "together"
+        return place(subject, repr(self.family), together, address, f"{how}{outputs.variant}")
+
+    def _kept_on_disk(self, at: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Rows from disk, or else computed, and written to disk once their check has been audited."""
+        if (rows := self._from_store(at)) is not None:
+            return rows
+        rows = compute()
+        if at and self._maker.store is not None:
+            self._maker.store.hold(at, self.probes, rows.detach().float().cpu().numpy())
+        return rows
+
+    def _from_store(self, at: str) -> Tensor | None:
+        store = self._maker.store
+        rows = store.rows(at, self.probes) if at and store is not None else None
+        if rows is None:
+            return None
+        self._from_disk = True
+        return torch.from_numpy(rows).to(self._maker.device)

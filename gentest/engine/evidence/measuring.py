@@ -1,0 +1,151 @@
+"""Measuring: attributes bound to the session's device and CLIP, and the units that tolerances are in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gentest.attributes import Attribute, Distance, Feature
+from gentest.attributes.attribute import Lowerable, Named, Readout, Setup, bind, describe
+from gentest.engine.evidence.maker import Maker
+from gentest.engine.evidence.plans import PILOT, PILOT_SEED
+from gentest.engine.evidence.pool import MemoryPool
+from gentest.engine.evidence.subject import Subject
+from gentest.errors import NoSpread
+from gentest.probes.families import points
+from gentest.probes.probe import independent
+from gentest.results.settings import Precision
+
+PILOT_BATCH = 16
+LEAST_SPREAD = 1e-6
+"""A spread below this share of an attribute's size is rounding."""
+
+
+class Measuring:
+    """What a session measures with, and in which unit.
+
+    Standard deviations come from a pilot of 256 samples with a fixed seed, or from the baseline inside `measured_by`.
+    """
+
+    def __init__(self, maker: Maker, pool: MemoryPool, setup: Setup) -> None:
+        self.pool = pool
+        self.device = maker.device
+        self._maker = maker
+        self._setup = setup
+        self._bound: dict[Hashable, tuple[Any, Any]] = {}
+        """By key: the bound measure, and the one it was made of, kept alive since its id may be the key."""
+        self._spreads: dict[Hashable, float] = {}
+        self._units: dict[Hashable, float] = {}
+        self._of_baseline: dict[str, float] = {}
+
+    def bound(self, thing: Attribute | Feature | Distance) -> Any:
+        """An attribute, feature or distance, ready to run on the device."""
+        identities = self._maker.identities
+        key = identities.key(thing)
+        held = self._bound.get(key)
+        if held is None or (held[1] is not thing and identities.own(thing) is not None):
+            self._bound[key] = (bind(thing, self._setup), thing)
+        return self._bound[key][0]
+
+    def codes(self, things: Mapping[str, Attribute | Feature | Distance]) -> dict[str, str]:
+        """The identity of each measure that is somebody else's callable; empty if it cannot be read."""
+        identities = {name: self._maker.identities.own(thing) for name, thing in things.items()}
+        return {name: "" if own.unknown else own.digest[:16] for name, own in identities.items() if own is not None}
+
+    def unit(self, subject: Subject) -> float:
+        """The unit of differences between outputs: 1 for outputs with a range, else `span`."""
+        return 1.0 if subject.bounded else self.span(subject)
+
+    def span(self, subject: Subject) -> float:
+        """Largest minus smallest value over 16 samples, each made alone; 1 if all values are equal."""
+        if subject.key not in self._units:
+            samples = independent(PILOT_SEED, 0, PILOT_BATCH)
+            values = self.pool.measurements(subject, points(), samples, alone=True).outputs.values
+            values = values[values.isfinite()]
+            span = (values.max() - values.min()).item() if len(values) else 0.0
+            self._units[subject.key] = float(f"{span:.4g}") or 1.0
+        return self._units[subject.key]
+
+    def known_span(self, subject: Subject) -> float | None:
+        """The span, if it was measured."""
+        return self._units.get(subject.key)
+
+    def spread(self, of: Attribute | Feature, subject: Subject, name: str) -> float:
+        """One standard deviation under the prior; inside `measured_by`, the baseline's for a measure of this name."""
+        if name in self._of_baseline:
+            return self._of_baseline[name]
+        key = (subject.key, self._maker.identities.key(of))
+        if key not in self._spreads:
+            self._spreads[key] = self._pilot(of, subject)
+        return self._spreads[key]
+
+    def adopt(
+        self, subject: Subject, spreads: Iterable[tuple[Attribute | Feature, float]], span: float | None = None
+    ) -> None:
+        """Take over standard deviations and a span that another process measured."""
+        self._spreads |= {(subject.key, self._maker.identities.key(of)): spread for of, spread in spreads}
+        if span is not None:
+            self._units[subject.key] = span
+
+    @contextmanager
+    def measured_by(self, spreads: Mapping[str, float]) -> Iterator[None]:
+        """Inside, these are the standard deviations: a candidate must not loosen its own tolerance."""
+        self._of_baseline, before = dict(spreads), self._of_baseline
+        try:
+            yield
+        finally:
+            self._of_baseline = before
+
+    def forget(self, subject: Subject) -> None:
+        """Drop the standard deviations and the span of a subject."""
+        self._units.pop(subject.key, None)
+        for key in [key for key in self._spreads if isinstance(key, tuple) and key[0] == subject.key]:
+            del self._spreads[key]
+
+    def _pilot(self, of: Attribute | Feature, subject: Subject) -> float:
+        """The standard deviation under the prior, from small batches of one size whatever the batch size is."""
+        size = min(PILOT_BATCH, self._maker.batch_size)
+        bound, rows = self.bound(of), []
+        for start in range(0, PILOT, size):
+            probes = independent(PILOT_SEED, start, min(size, PILOT - start))
+            pilot = self.pool.measurements(subject, points(), probes, batch_size=size)
+            rows.append(pilot.measured(bound)[:, 0].double().cpu())
+        values = torch.cat(rows)  # [PILOT] or [PILOT, D]
+        spread = float(f"{values.var(0).sum().item() ** 0.5:.4g}")
+        if spread <= LEAST_SPREAD * max(1.0, values.abs().max().item()):
+            raise NoSpread(
+                f"{describe(of)} does not vary under the prior (standard deviation {spread:.2g}), so sd(x) of it means "
+                "nothing: give a tolerance in its units, or check whether the generator collapsed"
+            )
+        return spread
+
+
+@dataclass(frozen=True)
+class _LowerReadout(Named):
+    """An attribute computed from a feature in a lower precision."""
+
+    own: Readout
+    feature: Feature
+
+    def read(self, embedding: Tensor) -> Tensor:
+        return self.own.read(embedding)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.read(self.feature(images))
+
+    def __repr__(self) -> str:
+        return repr(self.own)
+
+
+def in_precision(bound: Any, precision: Precision) -> Any:
+    """The measure in a lower precision if it has one, else the measure itself."""
+    if precision == "full":
+        return bound
+    if isinstance(bound, Readout) and isinstance(bound.feature, Lowerable) and isinstance(bound, Hashable):
+        return _LowerReadout(bound, bound.feature.lowered(precision))
+    return bound.lowered(precision) if isinstance(bound, Lowerable) else bound
