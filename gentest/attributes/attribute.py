@@ -188,8 +188,7 @@ def _check_rows(feature: object, rows: Tensor, n_images: int, given: str) -> Ten
 
 
 def _check_scores(attribute: object, result: object, n_images: int, given: str) -> Tensor:
-    """An attribute's result as float32 scores [n_images], on its own device. `given` describes the input, for
-    errors."""
+    """An attribute's result as float32 scores [n_images]. `given` describes its input, for errors."""
     scores = as_numbers(attribute, result, None)
     if scores.shape != (n_images,):
         raise AttributeFailed(
@@ -205,11 +204,10 @@ def evaluate(attribute: Attribute, images: Tensor) -> object:
 
 
 def call(attribute: object, function: Callable[..., object], given: str, *inputs: Tensor) -> object:
-    """The unchecked result of an attribute's, feature's or distance's function. `given` describes the inputs, for
-    errors.
+    """The unchecked result of a function of an attribute, feature or distance.
 
-    Raises `AttributeFailed` if the function raises; exhausted memory passes, since the caller may retry with fewer
-    images.
+    `given` describes the inputs, for errors. Raises `AttributeFailed` if the function raises; exhausted memory passes,
+    since the caller may retry with fewer images.
     """
     try:
         return function(*inputs)
@@ -220,8 +218,7 @@ def call(attribute: object, function: Callable[..., object], given: str, *inputs
 
 
 def as_numbers(attribute: object, result: object, device: torch.device | None) -> Tensor:
-    """The result as a float32 tensor; NumPy arrays move to `device`. Raises `AttributeFailed` for anything but real
-    numbers."""
+    """The result as a float32 tensor. Raises `AttributeFailed` for anything but real numbers."""
     if isinstance(result, np.ndarray) and result.dtype.kind in "fiu":
         result = torch.as_tensor(result, device=device)
     if not isinstance(result, Tensor):

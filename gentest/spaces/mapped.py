@@ -59,7 +59,7 @@ class Mapped(Wrapper):
 
     def __init__(self, part: Part, network: Callable[..., Any]) -> None:
         if not isinstance(part, Part) or part.n_groups == 0:
-            raise InvalidArgument.expected("a space that is one part and no choice", "part", part)
+            raise InvalidArgument.expected("a space of one part that is not a choice", "part", part)
         if not callable(network) or isinstance(network, type):
             raise InvalidArgument.expected("an nn.Module or a callable on arrays", "network", network)
         function = network if _module_of(network) is None else OfModule(network)

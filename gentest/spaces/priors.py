@@ -167,10 +167,9 @@ class TruncatedNormal(_Box):
 
 @dataclass(frozen=True, init=False)
 class Sphere(_Shell):
-    """z uniform on a sphere, float32 [*shape]. The default radius, sqrt(d), is that of a normal. Paths are great
-    circles.
+    """z uniform on a sphere, float32 [*shape]. Paths are great circles.
 
-    Raises `InvalidArgument` unless 0 < radius < inf.
+    The default radius, sqrt(d), is that of a normal. Raises `InvalidArgument` unless 0 < radius < inf.
 
     >>> Sphere(512, radius=1)
     Sphere(512, radius=1.0)

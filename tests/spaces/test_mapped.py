@@ -195,7 +195,7 @@ def test_a_whole_check_in_w() -> None:
 @pytest.mark.parametrize(
     ("part", "network", "message"),
     [
-        (3, bent, "a space that is one part and no choice but got part=3"),
+        (3, bent, "a space of one part that is not a choice but got part=3"),
         (gentest.Joint(z=Normal(2)), bent, "part=Joint"),
         (gentest.Categorical(3), bent, "part=Categorical"),
         (Normal(2), 3, "an nn.Module or a callable on arrays but got network=3"),

@@ -77,8 +77,7 @@ class Preprocess:
 
 
 def _resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
-    """Images resized across, then down, clamped after each as in PIL: bicubic overshoots by some grey levels at
-    edges."""
+    """Images resized across, then down, and clamped after each as in PIL, because bicubic overshoots at edges."""
     for fitted in ((images.shape[-2], size[1]), size):
         if images.shape[-2:] != fitted:
             images = F.interpolate(images, fitted, mode=interpolation, align_corners=False, antialias=True)
