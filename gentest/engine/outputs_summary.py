@@ -1,7 +1,7 @@
-"""A look at outputs themselves: the level of each attribute in use, and an embedding, on the same latents every time.
+"""The summary of a generator's outputs that a baseline keeps: the level of each attribute in use, and an embedding.
 
-Interpolation properties judge the shape of f, and a checkpoint can go bad and keep it; so a baseline keeps what outputs
-were like.
+Interpolation properties judge the shape of f, and a checkpoint can go bad and keep its shape. Levels and embeddings
+show that the outputs themselves have changed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,35 +25,37 @@ from gentest.properties.definition import Measure
 from gentest.results.comparison import Look
 from gentest.results.records import pack
 
-LATENTS = 512
-"""Outputs that are looked at: a two-sample test on fewer sees little."""
+N_OUTPUTS = 512
+"""Outputs in a summary: with fewer, a two-sample test sees little."""
 SIDE = 16
-FOLDED = 256
+"""Pixels of the longer side of a thumbnail, at most."""
+MAX_DIM = 256
+"""The most numbers of a sketch."""
 
 
 def sketch(outputs: Tensor) -> Tensor:
-    """Outputs that are no images, as rows [B, D <= 256] divided by the square root of how many values they have.
+    """Outputs [B, ...] as rows [B, D <= 256], divided by the square root of the number of values of an output.
 
-    Where there are more, they are added up with random signs, which keeps distances (Charikar et al. 2002, "Finding
-    frequent items in data streams").
+    More values than 256 are added up with random signs, which keeps distances (Charikar et al. 2002, "Finding frequent
+    items in data streams").
     """
     flat = outputs.flatten(1)
     n = flat.shape[1]
-    if n > FOLDED:
+    if n > MAX_DIM:
         signs = torch.from_numpy(random_signs(n, n)).to(flat)
-        flat = F.pad(flat * signs, (0, -n % FOLDED)).reshape(len(flat), -1, FOLDED).sum(1)
+        flat = F.pad(flat * signs, (0, -n % MAX_DIM)).reshape(len(flat), -1, MAX_DIM).sum(1)
     rows: Tensor = flat / n**0.5
     return rows
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """Outputs shrunk to at most 16 x 16 pixels, as rows [B, D] divided by sqrt(D)."""
+    """Images [B, C, H, W] shrunk to at most 16 x 16 pixels, as rows [B, D] divided by sqrt(D)."""
     small = F.adaptive_avg_pool2d(images, (min(SIDE, images.shape[2]), min(SIDE, images.shape[3]))).flatten(1)
     rows: Tensor = small / small.shape[1] ** 0.5
     return rows
 
 
-def look(
+def summarize_outputs(
     context: Context,
     subject: Subject,
     attributes: Mapping[str, Attribute],
@@ -61,27 +64,27 @@ def look(
     *,
     blesses: bool,
 ) -> Look:
-    """What the first outputs of a seed are like, in the attributes and features that a property measured.
+    """The levels of some attributes, and an embedding, of a seed's first outputs.
 
-    Levels are of the same latents in every checkpoint, since they are compared latent by latent. Embeddings are of
-    other latents in a candidate than in the checkpoint that is blessed: they are compared as two independent samples,
-    and a permutation test sees next to nothing where the outputs of one latent resemble each other.
+    Levels are compared latent by latent, so they are of the same latents in every checkpoint. Embeddings are compared
+    as two independent samples, so a candidate's are of the next latents: a permutation test sees next to nothing if the
+    outputs of one latent resemble each other. `blesses` says that the summary becomes a baseline's.
     """
     bound = {name: context.measuring.bound(attribute) for name, attribute in attributes.items()}
     feature = _embedding(context, attributes, features, images=subject.generator.images)
     scores: dict[str, list[float]] = {name: [] for name in attributes}
-    rows = []
+    rows: list[NDArray[np.float64]] = []
 
     def embed(evidence: Observed) -> None:
         rows.append(evidence.measured(feature, scalar=False)[:, 0].double().cpu().numpy())
 
-    for evidence in context.samples(subject, seed, 0, LATENTS):
+    for evidence in context.samples(subject, seed, 0, N_OUTPUTS):
         for name, attribute in bound.items():
             scores[name] += evidence.measured(attribute, scalar=True)[:, 0].double().cpu().tolist()
-        if blesses:  # while the outputs are there
+        if blesses:
             embed(evidence)
     if not blesses:
-        for evidence in context.samples(subject, seed, LATENTS, LATENTS):
+        for evidence in context.samples(subject, seed, N_OUTPUTS, N_OUTPUTS):
             embed(evidence)
     return Look(
         levels={name: pack(values) for name, values in scores.items()},
@@ -89,8 +92,8 @@ def look(
     )
 
 
-def measures_of_look(context: Context, measures: Sequence[Measure], *, images: bool) -> list[Measure]:
-    """Everything that a look measures for a property, as far as it declares its measures. Raises `GentestError`."""
+def summary_measures(context: Context, measures: Sequence[Measure], *, images: bool) -> list[Measure]:
+    """The measures of the summary for a property that declares its measures. Raises `GentestError`."""
     of_one = [measure for measure in measures if not isinstance(measure.thing, Distance)]
     attributes: dict[str, Any] = {describe(m.thing): m.thing for m in of_one if m.scalar is not False}
     features: dict[str, Any] = {describe(m.thing): m.thing for m in of_one if not m.scalar}
@@ -101,7 +104,7 @@ def measures_of_look(context: Context, measures: Sequence[Measure], *, images: b
 def _embedding(
     context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature], *, images: bool
 ) -> Feature:
-    """CLIP's embedding, or whatever model's, where the property uses one; small images, or a sketch, otherwise."""
+    """The embedding of CLIP or another model, if the property uses one; otherwise thumbnails or a sketch."""
     for thing in (*attributes.values(), *features.values()):
         bound = context.measuring.bound(thing)
         if isinstance(bound, Readout):

@@ -1,7 +1,6 @@
-"""Pictures of outputs: small ones for a report, whole ones for files.
+"""Pictures of outputs: small ones for a report, and full-size ones for files.
 
-What is not finite is painted magenta. Nothing here is counted among the images of a run, and none of it decides
-anything: what a report asks for leaves every figure as it is.
+Pixels that are not finite are magenta. Pictures decide nothing and count no image of a run: a report changes no figure.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from gentest.results.shown import MAX_BYTES, SAMPLES, SIDE, Change, Strip
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
-MOST = 17
-"""Frames of a strip: of a probe with more outputs, some are left out."""
-EXACT = 32
-"""Pictures of no more pixels a side are kept without loss."""
+MAX_FRAMES = 17
+"""The most frames of a strip; a probe with more outputs is shown with gaps."""
+LOSSLESS_SIDE = 32
+"""Pictures with up to this many pixels a side are stored without loss."""
 ROOM = 32 * 2**10
-"""Bytes that a strip may take; where frames are noise, they get smaller and coarser until it does."""
+"""Bytes of a strip. Frames of noise get smaller and coarser until they fit."""
 STEPS = ((SIDE, 82), (SIDE, 60), (80, 50), (56, 40), (40, 25), (24, 10))
-"""Pixels of the longer side and quality, the first that fits."""
+"""Pixels of the longer side, and quality; the first that fits is used."""
 MAGENTA = (255, 0, 255)
 HEAT = ((0, 0, 0), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164))
-"""From no difference to the largest: black, violet, red, orange, pale yellow."""
+"""Colours from no difference to the largest: black, violet, red, orange, pale yellow."""
 
 
 @contextmanager
 def uncounted(context: Context) -> Iterator[None]:
-    """While it lasts, what the generator makes is not counted: in blocks of one's own, which no check is given."""
+    """Within, images and calls do not count. Only outputs that no check shares may be made here."""
     before = replace(context.meter)
     try:
         yield
@@ -50,9 +49,9 @@ def uncounted(context: Context) -> Iterator[None]:
 
 
 def strip(outputs: Tensor, *, whole: bool = False, room: int = ROOM) -> Strip:
-    """Outputs [P, C, H, W] in [0, 1], as far as they are, in order; `whole` keeps a PNG of each, in its own size."""
+    """Outputs [P, C, H, W] as small pictures, clipped to [0, 1]; `whole` adds a PNG of each in full size."""
     n = len(outputs)
-    places = sorted({round(i) for i in np.linspace(0, n - 1, min(n, MOST))})
+    places = sorted({round(i) for i in np.linspace(0, n - 1, min(n, MAX_FRAMES))})
     frames = [pixels(outputs[place]) for place in places]
     small = _small(frames, room)
     files = tuple(pack_bytes(_encoded(pixels(output), "PNG")) for output in outputs) if whole else ()
@@ -60,18 +59,15 @@ def strip(outputs: Tensor, *, whole: bool = False, room: int = ROOM) -> Strip:
 
 
 def change(near: Tensor, far: Tensor, names: tuple[str, str]) -> Change:
-    """Two outputs [C, H, W] and where they differ: the mean over channels, as a share of the largest."""
-    one, other = (
-        np.nan_to_num(x.detach().double().cpu().numpy(), nan=0.0, posinf=1.0, neginf=0.0) for x in (near, far)
-    )
-    apart = np.abs(other.clip(0, 1) - one.clip(0, 1)).mean(0)  # [H, W]
-    largest = float(apart.max())
-    small = _small([pixels(near), pixels(far), heat(apart / largest if largest else apart)], ROOM // 2)
-    return Change(replace(small, places=(0, 1, 2), n=3), names, largest, float(apart.mean()))
+    """Two outputs [C, H, W] and a map of their differences: the mean over channels, as a share of the largest."""
+    differences = np.abs(_clipped(far) - _clipped(near)).mean(0)  # [H, W]
+    largest = float(differences.max())
+    small = _small([pixels(near), pixels(far), heat(differences / largest if largest else differences)], ROOM // 2)
+    return Change(replace(small, places=(0, 1, 2), n=3), names, largest, float(differences.mean()))
 
 
 def samples(context: Context, subject: Subject, seed: int) -> Strip | None:
-    """Outputs of a seed's first latents; None where they are no images or cannot be made."""
+    """The outputs of a seed's first latents; None if they are not images, or after an attempt that failed."""
     key = (subject.key, seed)
     if key not in context.pictures:
         context.pictures[key] = None
@@ -79,72 +75,77 @@ def samples(context: Context, subject: Subject, seed: int) -> Strip | None:
             with uncounted(context):
                 outputs = Outputs(context.maker, subject, points(), independent(seed, 0, SAMPLES), alone=True)
                 context.pictures[key] = strip(outputs.values[:, 0], room=ROOM // 2)
-    found: Strip | None = context.pictures[key]
-    return found
+    strip_of_seed: Strip | None = context.pictures[key]
+    return strip_of_seed
 
 
-def samples_of(context: Context, subject: Subject, seed: int) -> tuple[str, ...]:
-    """The frames of `samples`; none where there are none, or a generator that makes no picture is blessed as it is."""
-    with suppress(Exception):  # of what library ever
-        found = samples(context, subject, seed)
-        return () if found is None else found.frames
+def baseline_frames(context: Context, subject: Subject, seed: int) -> tuple[str, ...]:
+    """The frames of `samples` for a baseline; none if they cannot be made, since pictures never stop a blessing."""
+    with suppress(Exception):
+        strip_of_seed = samples(context, subject, seed)
+        return () if strip_of_seed is None else strip_of_seed.frames
     return ()
 
 
 def pixels(image: Tensor) -> Pixels:
-    """An output [C, H, W] as [H, W] or [H, W, 3 or 4]: grey, RGB or RGBA; of other channels, their mean."""
-    values = image.detach().double().cpu().numpy()
-    broken = ~np.isfinite(values).all(0)  # [H, W]
-    values = np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)
-    grey = len(values) not in (3, 4)
-    if grey:
+    """An output [C, H, W] as grey [H, W], RGB or RGBA [H, W, 3 or 4]; other numbers of channels become their mean."""
+    broken = ~image.detach().isfinite().all(0).cpu().numpy()  # [H, W]
+    values = _clipped(image)
+    is_grey = len(values) not in (3, 4)
+    if is_grey:
         values = values.mean(0, keepdims=True)
-    found: Pixels = np.round(values * 255).astype(np.uint8).transpose(1, 2, 0)  # [H, W, C]
+    picture: Pixels = np.round(values * 255).astype(np.uint8).transpose(1, 2, 0)  # [H, W, C]
     if not broken.any():
-        return found[..., 0] if grey else found
-    if grey:
-        found = np.repeat(found, 3, axis=2)
-    found[broken] = (*MAGENTA, 255)[: found.shape[2]]
-    return found
+        return picture[..., 0] if is_grey else picture
+    if is_grey:
+        picture = np.repeat(picture, 3, axis=2)
+    picture[broken] = (*MAGENTA, 255)[: picture.shape[2]]
+    return picture
+
+
+def _clipped(image: Tensor) -> NDArray[np.float64]:
+    """An output [C, H, W] in [0, 1]; NaN becomes 0."""
+    values: NDArray[np.float64] = image.detach().double().cpu().numpy()
+    return np.asarray(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0))
 
 
 def heat(shares: NDArray[np.float64]) -> Pixels:
     """Shares [H, W] in [0, 1] as colours [H, W, 3]."""
-    at = np.linspace(0.0, 1.0, len(HEAT))
-    channels = [np.interp(shares, at, column) for column in zip(*HEAT, strict=True)]
-    found: Pixels = np.round(np.stack(channels, axis=2)).astype(np.uint8)
-    return found
+    stops = np.linspace(0.0, 1.0, len(HEAT))
+    channels = [np.interp(shares, stops, column) for column in zip(*HEAT, strict=True)]
+    picture: Pixels = np.round(np.stack(channels, axis=2)).astype(np.uint8)
+    return picture
 
 
 def _small(frames: Sequence[Pixels], room: int) -> Strip:
     """The frames as WebP, as good as the room allows."""
-    found: list[bytes] = []
+    files: list[bytes] = []
     size = (0, 0)
     for side, quality in STEPS:
-        size = _within(frames[0], side)
-        found = [_encoded(frame, "WEBP", size=size, quality=quality) for frame in frames]
-        if sum(map(len, found)) <= room and max(map(len, found)) <= MAX_BYTES:
+        size = _size_within(frames[0], side)
+        files = [_encoded(frame, "WEBP", size=size, quality=quality) for frame in frames]
+        if sum(map(len, files)) <= room and max(map(len, files)) <= MAX_BYTES:
             break
-    return Strip(tuple(map(pack_bytes, found)), *size, (), 0)
+    return Strip(tuple(map(pack_bytes, files)), *size, (), 0)
 
 
-def _within(frame: Pixels, side: int) -> tuple[int, int]:
-    """The width and height of a frame that is made no larger, and its longer side no longer than `side`."""
+def _size_within(frame: Pixels, side: int) -> tuple[int, int]:
+    """The width and height of a frame, scaled down until its longer side has at most `side` pixels."""
     height, width = frame.shape[:2]
     scale = min(1.0, side / max(height, width))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _encoded(frame: Pixels, form: str, *, size: tuple[int, int] | None = None, quality: int = 0) -> bytes:
+def _encoded(frame: Pixels, format: str, *, size: tuple[int, int] | None = None, quality: int = 0) -> bytes:
     from PIL import Image
 
-    picture, out = Image.fromarray(frame), BytesIO()
+    picture, file = Image.fromarray(frame), BytesIO()
     options: dict[str, Any] = {"optimize": True}
     if size is not None:
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.BOX)
         if picture.mode == "L":
-            picture = picture.convert("RGB")  # WebP has no grey
-        options = {"quality": quality, "lossless": max(size) <= EXACT and quality >= STEPS[0][1], "method": 4}
-    picture.save(out, form, **options)
-    return out.getvalue()
+            picture = picture.convert("RGB")  # WebP has no grey format
+        options = {"quality": quality, "lossless": max(size) <= LOSSLESS_SIDE and quality >= STEPS[0][1], "method": 4}
+    picture.save(file, format, **options)
+    return file.getvalue()

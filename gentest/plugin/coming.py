@@ -15,7 +15,7 @@ import pytest
 from gentest.attributes import Distance
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.plans import Origin, Upcoming
-from gentest.engine.outputs_summary import measures_of_look
+from gentest.engine.outputs_summary import summary_measures
 from gentest.errors import GentestError
 from gentest.plugin.shared_evidence import definitions_of, shape
 from gentest.probes.families import Probes, points
@@ -63,7 +63,7 @@ class Coming:
                     yield from definition.measures
                 if sampled and origin and family == points():
                     with suppress(GentestError):  # the check of that property says why
-                        yield from measures_of_look(context, definition.measures, images=images)
+                        yield from summary_measures(context, definition.measures, images=images)
 
         return upcoming
 

@@ -10,10 +10,14 @@ A probe is drawn as one seed, as bytes, and its choices, never as floats: every 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from random import Random
 
 import torch
+from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 from torch import Tensor
 
 from gentest.errors import InvalidArgument
@@ -93,6 +97,8 @@ WAY = 64
 """Into so many steps the way from a sample to where an attack moved it is cut."""
 MARK = 5
 """Bytes that are drawn and not used, for the same reason: no module has constants of that length."""
+SPARE = 4
+"""Hypothesis repeats itself: `draw` lets it draw this many times as many probes as it has to give."""
 
 
 def _below(n: int) -> st.SearchStrategy[int]:
@@ -140,3 +146,29 @@ def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Pro
         lower.map(lambda choices: replace(probe, choices=choices)),
         st.builds(lambda window, choices: replace(probe, window=window, choices=choices), narrower, lower),
     )
+
+
+def draw(strategy: st.SearchStrategy[Probe], n: int, seed: int) -> list[Probe]:
+    """The first `n` distinct probes that Hypothesis draws by a seed; fewer if the strategy has no more.
+
+    Hypothesis only generates: it runs a condition that records each probe, and keeps no examples.
+    """
+    drawn: dict[Probe, None] = {}
+
+    def is_enough(probe: Probe) -> bool:
+        drawn.setdefault(probe)
+        return len(drawn) >= n
+
+    quiet = settings(
+        max_examples=SPARE * n,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        derandomize=False,
+        verbosity=Verbosity.quiet,
+        backend="hypothesis",
+        suppress_health_check=list(HealthCheck),
+    )
+    with suppress(NoSuchExample):
+        find(strategy, is_enough, settings=quiet, random=Random(seed))
+    return list(drawn)[:n]

@@ -35,7 +35,8 @@ import gentest
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
-from gentest.engine.methods.attack.descent import Attack, Attacked
+from gentest.engine.methods.attack.descent import AttackFacts, Descent
+from gentest.engine.methods.problem import Problem
 from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Definition
 from gentest.properties.paths import between
@@ -60,7 +61,7 @@ def face_gan() -> gentest.Generator:
     return generator
 
 
-def attacked(generator: gentest.Generator, definition: Definition, seed: int, budget: int) -> tuple[Attacked, int]:
+def attacked(generator: gentest.Generator, definition: Definition, seed: int, budget: int) -> tuple[AttackFacts, int]:
     """An attack from independent probes of a seed; what it came to, and how many outputs were made for it."""
     context = Context(Values(device="cpu"))
     judge = Judge(context, Subject.of(generator), definition)
@@ -69,7 +70,7 @@ def attacked(generator: gentest.Generator, definition: Definition, seed: int, bu
         yield from (independent(seed, index, 1)[0] for index in count())
 
     context.maker.image_bytes = 4 * int(generator.outputs(dict(_one(generator))).numel())
-    came = Attack(judge, starts(), budget=budget, seed=seed).run()
+    came = Descent(Problem(judge, Values(attack=budget, seed=seed)), starts()).run()
     return came, context.meter.images
 
 

@@ -14,7 +14,7 @@ import gentest
 from gentest import Probe, Property, settings
 from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
-from gentest.engine.methods import search
+from gentest.probes import strategies
 from gentest.results.result import Verdict
 from gentest.results.settings import Values
 from tests.helpers import zoo
@@ -90,8 +90,8 @@ def test_a_search_fills_its_batches(batch_size: int) -> None:
 def test_hypothesis_generates_once_where_nothing_is_violated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a violation Hypothesis is asked for one plan, and not again."""
     runs: list[int] = []
-    find = search.find
-    monkeypatch.setattr(search, "find", lambda *args, **kwargs: (runs.append(1), find(*args, **kwargs))[1])
+    find = strategies.find
+    monkeypatch.setattr(strategies, "find", lambda *args, **kwargs: (runs.append(1), find(*args, **kwargs))[1])
     gentest.between(level, tolerance=0.5).check(zoo.generator(zoo.linear))
     assert len(runs) == 1
 

@@ -83,7 +83,7 @@ def test_of_many_outputs_some_are_left_out() -> None:
     """The first and the last are always among them."""
     made = pictures.strip(torch.rand(65, 1, 4, 4))
     assert (made.places[0], made.places[-1], made.n) == (0, 64, 65)
-    assert len(made.frames) == len(made.places) == pictures.MOST
+    assert len(made.frames) == len(made.places) == pictures.MAX_FRAMES
 
 
 def test_a_change_is_where_pixels_differ() -> None:
@@ -128,4 +128,4 @@ def test_a_checkpoint_that_makes_no_picture_can_be_blessed() -> None:
         raise RuntimeError("out of order")
 
     g = gentest.Generator(broken, latent=gentest.Normal(3))
-    assert pictures.samples_of(Context(Values(device="cpu")), Subject.of(g), 0) == ()
+    assert pictures.baseline_frames(Context(Values(device="cpu")), Subject.of(g), 0) == ()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gentest.engine.methods.rate import decide
+from gentest.engine.methods.rate import decide_arms
 from gentest.properties.definition import AtRate, RateInvariance
 from gentest.results.result import Verdict
 from gentest.stats.rates import LOOK, RateTest
@@ -44,7 +44,7 @@ def asked_of(rows: NDArray[np.bool_]) -> Callable[[int, int], list[bool]]:
 def test_the_figures_of_a_rate_do_not_contradict_its_verdict(rows: list[NDArray[np.bool_]], p0: float) -> None:
     """Undecided: less evidence than is needed for either, and bounds around the asked rate. Decided: the evidence."""
     budget = min(map(len, rows))
-    whole = decide(AtRate(p0), {str(i): asked_of(row) for i, row in enumerate(rows)}, budget=budget, block=LOOK)
+    whole = decide_arms(AtRate(p0), {str(i): asked_of(row) for i, row in enumerate(rows)}, budget=budget, block=LOOK)
     for rate in whole.arms or (whole,):
         assert rate.claims == len(rows)
         assert rate.needed_holds == pytest.approx(np.log(100.0))
@@ -64,7 +64,7 @@ def test_the_figures_of_a_rate_do_not_contradict_its_verdict(rows: list[NDArray[
 def test_the_last_probe_of_a_budget_is_looked_at(n: int) -> None:
     """A budget that is no multiple of 16 is evaluated to its end: what could decide there, does."""
     for holds, fewest in ((False, 5), (True, 39)):
-        rate = decide(AtRate(0.9), {"": asked_of(np.full(n, holds))}, budget=n, block=7)
+        rate = decide_arms(AtRate(0.9), {"": asked_of(np.full(n, holds))}, budget=n, block=7)
         decided = Verdict.HOLDS if holds else Verdict.VIOLATED
         assert rate.verdict is (decided if n >= fewest else Verdict.UNDECIDED)
         assert rate.probes == next((look for look in (LOOK, 2 * LOOK) if fewest <= look <= n), n)
@@ -74,7 +74,7 @@ def test_the_last_probe_of_a_budget_is_looked_at(n: int) -> None:
 def test_the_last_pair_of_a_budget_is_looked_at() -> None:
     """Two priors are compared on all of a budget, too."""
     arms = {"a": asked_of(np.ones(200, dtype=np.bool_)), "b": asked_of(np.ones(200, dtype=np.bool_))}
-    whole = decide(AtRate(0.5), arms, budget=150, block=64, invariance=RateInvariance(0.04))
+    whole = decide_arms(AtRate(0.5), arms, budget=150, block=64, invariance=RateInvariance(0.04))
     (pair,) = whole.invariant
     assert pair.probes == 150
 
@@ -90,7 +90,7 @@ def test_no_block_size_changes_a_rate(
     budget = min(map(len, rows))
     arms = {str(i): asked_of(row) for i, row in enumerate(rows)}
     invariance = None if delta is None or len(rows) == 1 else RateInvariance(delta)
-    found = [decide(AtRate(p0), arms, budget=budget, block=n, invariance=invariance) for n in (one, other, LOOK)]
+    found = [decide_arms(AtRate(p0), arms, budget=budget, block=n, invariance=invariance) for n in (one, other, LOOK)]
     assert found[0] == found[1] == found[2]
 
 
@@ -155,6 +155,6 @@ def test_a_lower_rate_is_no_harder_to_reach(rows: NDArray[np.bool_], one: float,
     """What holds at a rate is not refuted at a lower one, and what is refuted at one does not hold at a higher one."""
     low, high = sorted((one, other))
     lower, higher = (
-        decide(AtRate(p, slack=0.0), {"": asked_of(rows)}, budget=len(rows), block=64).verdict for p in (low, high)
+        decide_arms(AtRate(p, slack=0.0), {"": asked_of(rows)}, budget=len(rows), block=64).verdict for p in (low, high)
     )
     assert (lower, higher) != (Verdict.VIOLATED, Verdict.HOLDS)

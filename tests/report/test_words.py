@@ -484,8 +484,7 @@ def test_a_budget_that_can_decide_nothing_is_refused(plain: Run) -> None:
     result = plain.result("test_no_budget", rated=False)
     assert (result.verdict, result.rate) == (Verdict.ERROR, None)
     said = (
-        "budget=3 cannot decide .at_rate(0.9), whether all of them hold or none does: 5 is the least that "
-        "can, and 39 the least that can certify it"
+        "budget=3 cannot decide .at_rate(0.9): a decision needs at least 5 probes, and certifying the rate at least 39"
     )
     assert result.message.startswith(said)
     for where, text in plain.texts.items():

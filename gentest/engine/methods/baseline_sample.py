@@ -1,44 +1,103 @@
-"""A property's margins on a seed's independent probes: all that a baseline keeps, or as many as a gate needs.
+"""The sample of a property that a baseline keeps, or that a candidate is compared by.
 
-Against a baseline the same probes are evaluated in the same order until the paired test fires. It looks at them at
-places of its own (`gentest.stats.paired.LOOK`): what it decides does not depend on the batch size.
+It has the margins of independent probes and a summary of the outputs. A candidate is evaluated on the baseline's
+probes, in their order, until the paired test fires. The test looks at fixed places (`gentest.stats.paired.LOOK`), so
+its decision does not depend on the batch size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+from contextlib import suppress
 
 import numpy as np
 
-from gentest.results.comparison import Sample, Terms
-from gentest.results.records import unpack
+from gentest.attributes import Attribute, Distance, Feature
+from gentest.attributes.attribute import fingerprint
+from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.plans import Stream
+from gentest.engine.explain import observed
+from gentest.engine.methods.problem import Problem
+from gentest.engine.outputs_summary import summarize_outputs
+from gentest.errors import GeneratorError
+from gentest.results.comparison import Look, Sample, Terms
+from gentest.results.records import pack, unpack
 from gentest.stats.paired import compare
 
-
-def margins(take: Callable[[int, int], list[float]], n: int, *, block: int) -> list[float]:
-    """The margins of the first `n` probes; `take` gives those of probes `start` to `start + n`."""
-    taken: list[float] = []
-    while len(taken) < n:
-        taken += take(len(taken), min(block, n - len(taken)))
-    return taken
+PYTHON = ".".join(platform.python_version_tuple()[:2])
+"""The version of Python, on which the identity of a measure's code depends."""
 
 
-def margins_against(
-    baseline: Sample, take: Callable[[int, int], list[float]], terms: Terms, *, block: int
-) -> list[float]:
-    """The margins of the baseline's probes until the comparison of outcomes fires, or all of them."""
+def take_sample(
+    problem: Problem, *, n: int, baseline: Sample | None, terms: Terms, looks: bool, blesses: bool
+) -> Sample:
+    """The first `n` independent probes; or, with n = 0, those of the baseline until the paired test fires.
+
+    `looks` adds a summary of the outputs, and `blesses` says that the sample becomes a baseline.
+    """
+    context, subject = problem.judge.context, problem.judge.subject
+    seed = problem.values.seed if baseline is None else baseline.seed
+    stream = problem.stream(seed=seed)
+    if baseline is None or n:
+        margins = _margins(problem, stream, n)
+    else:
+        margins = _margins_against(problem, stream, baseline, terms)
+    evidence = observed(problem.judge, stream.probes(0, 1)[0])
+    things: dict[str, Attribute | Feature | Distance] = {**evidence.attributes, **evidence.named_features}
+    things |= evidence.named_distances
+    codes = context.measuring.codes(things)
+    return Sample(
+        seed=seed,
+        generator=subject.fingerprint,
+        space=subject.generator.latent.key,
+        margins=pack(margins),
+        measures={name: fingerprint(context.measuring.bound(thing)) for name, thing in things.items()},
+        spreads=dict(evidence.spreads),
+        codes=codes,
+        python=PYTHON if codes else "",
+        look=_summary(problem, evidence, seed, blesses=blesses) if looks else None,
+    )
+
+
+def _take(problem: Problem, stream: Stream, start: int, total: int) -> list[float]:
+    """The margins of the next block of a stream, up to `total` probes."""
+    n = min(problem.block, total - start)
+    margins = problem.judge.margins(stream.probes(start, n))
+    problem.watch(start + n, 0)
+    return margins
+
+
+def _margins(problem: Problem, stream: Stream, n: int) -> list[float]:
+    margins: list[float] = []
+    while len(margins) < n:
+        margins += _take(problem, stream, len(margins), n)
+    return margins
+
+
+def _margins_against(problem: Problem, stream: Stream, baseline: Sample, terms: Terms) -> list[float]:
+    """The margins of the baseline's probes until the comparison of outcomes fires, or of all of them."""
     blessed = np.array(unpack(baseline.margins, "margins")) >= 0
-    taken: list[float] = []
-    while len(taken) < len(blessed):
-        taken += take(len(taken), min(block, len(blessed) - len(taken)))
+    margins: list[float] = []
+    while len(margins) < len(blessed):
+        margins += _take(problem, stream, len(margins), len(blessed))
         paired = compare(
             blessed,
-            np.array(taken) >= 0,
+            np.array(margins) >= 0,
             tolerance=terms.tolerance,
             alpha=terms.alpha,
             claims=terms.claims,
             candidates=terms.checkpoints,
         )
         if paired.fired:
-            return taken[: paired.probes]
-    return taken
+            return margins[: paired.probes]
+    return margins
+
+
+def _summary(problem: Problem, evidence: Observed, seed: int, *, blesses: bool) -> Look | None:
+    """The summary of the outputs; None if a property that judges broken outputs has found that they are broken."""
+    judge = problem.judge
+    with suppress(*((GeneratorError,) if judge.definition.total else ())):
+        return summarize_outputs(
+            judge.context, judge.subject, evidence.attributes, evidence.named_features, seed, blesses=blesses
+        )
+    return None

@@ -1,53 +1,61 @@
-"""How far from the middle of its latent space a property holds: the largest radius that rays certify.
+"""The radius up to which a property holds: the largest one that rays certify.
 
-Each ray is one independent probe, placed at the radius asked about. Which radii it holds at is found by bisection over
-a grid, all rays of a round at once, as if what fails on a ray failed further out too; the radius is the largest that
-enough rays reach (`gentest.stats.rays`).
+A ray is one independent probe, placed at any radius. Bisection over a grid finds the radii at which each ray holds, all
+rays of a round at once; it assumes that a ray that fails at a radius also fails further out. The result is the largest
+radius that enough rays reach (`gentest.stats.rays`). The driver confirms it on fresh probes, which assumes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gentest.engine.evidence.context import Context
-from gentest.engine.evidence.plans import Stream
-from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
-from gentest.engine.methods.rate_arms import Arm
+from gentest.engine.methods.problem import Problem, Purpose, arms_of
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, WithinRadius
 from gentest.properties.domains import holds_within
-from gentest.stats import rays as stats
+from gentest.stats import rays as ray_stats
 
 
-class Rays:
-    """The rays of one property on one generator."""
+@dataclass(frozen=True)
+class RadiusFacts:
+    """The largest radius certified for every arm, 0 if none is, from `n_rays` for each arm.
 
-    def __init__(self, context: Context, subject: Subject, within: WithinRadius) -> None:
-        self.radii = stats.grid(within.radius)
-        self.held: list[int] = []
-        """How many rays hold up to each radius, of the arm that reaches least far: known once it was asked."""
-        self._judges = [Judge(context, subject, holds_within(within.inner, float(r), places=1)) for r in self.radii]
+    `held` counts the rays that hold up to each of `radii`, of the arm that reaches least far.
+    """
 
-    def certified(self, goal: AtRate, arms: Sequence[Arm], stream: Stream) -> tuple[float, int]:
-        """The largest radius that is certified of every arm, 0 where none is, and how many rays each took."""
-        alpha = 1.0 - goal.confidence
-        n = stats.rays_needed(goal.p0, alpha)
-        rays = stream.probes(0, n)
-        counts = [stats.bisect(n, partial(self._hold, arm.probes(rays))) for arm in arms]
-        index, least = min((stats.certified(found, goal.p0, alpha), i) for i, found in enumerate(counts))
-        self.held = [int((counts[least] > j).sum()) for j in range(len(self.radii))]
-        return (0.0 if index < 0 else float(self.radii[index])), n
+    certified: float
+    n_rays: int
+    radii: tuple[float, ...]
+    held: tuple[int, ...]
 
-    def _hold(self, probes: Sequence[Probe], at: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether each ray holds at the radius of its index."""
-        holds = np.zeros(len(probes), dtype=np.bool_)
-        for index in np.unique(at):
-            rows = np.flatnonzero(at == index)
-            margins = self._judges[int(index)].margins([probes[int(row)] for row in rows])
-            holds[rows] = np.array(margins) >= 0
-        return holds
+
+def certify_radius(problem: Problem, goal: AtRate, within: WithinRadius) -> RadiusFacts:
+    """The largest radius, up to the declared one, at which rays certify the rate."""
+    context, subject = problem.judge.context, problem.judge.subject
+    radii = ray_stats.grid(within.radius)
+    judges = [Judge(context, subject, holds_within(within.inner, float(radius), places=1)) for radius in radii]
+    alpha = 1.0 - goal.confidence
+    n = ray_stats.rays_needed(goal.p0, alpha)
+    rays = problem.stream(Purpose.RAYS).probes(0, n)
+    reached = [
+        ray_stats.bisect(n, partial(_hold, judges, arm.probes(rays))) for arm in arms_of(problem.judge, goal.each)
+    ]
+    index, least = min((ray_stats.certified(counts, goal.p0, alpha), i) for i, counts in enumerate(reached))
+    held = tuple(int((reached[least] > j).sum()) for j in range(len(radii)))
+    return RadiusFacts(0.0 if index < 0 else float(radii[index]), n, tuple(radii.tolist()), held)
+
+
+def _hold(judges: Sequence[Judge], probes: Sequence[Probe], indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each ray holds at the radius of its index."""
+    holds = np.zeros(len(probes), dtype=np.bool_)
+    for index in np.unique(indices):
+        rows = np.flatnonzero(indices == index)
+        margins = judges[int(index)].margins([probes[int(row)] for row in rows])
+        holds[rows] = np.array(margins) >= 0
+    return holds

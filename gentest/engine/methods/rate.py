@@ -1,62 +1,165 @@
-"""A rate: for which share of the prior's probes a property holds, by a sequential test on fresh independent probes.
+"""The rate at which a property holds: a sequential test on independent probes, which no search ever draws.
 
-Probes come in blocks that fill batches, and the test looks at them at places of its own (`gentest.stats.rates.LOOK`),
-the last of them where the budget ends, so that verdict and figures are the same at any batch size. Where it stopped
-within a block, the rest does not count.
+Blocks of probes fill batches, but the test looks at fixed places (`gentest.stats.rates.LOOK`, and the budget's end).
+Probes after the place where it stops do not count, so verdict and figures do not depend on the batch size.
 
-Where a property has several rates (one a prior, one a label), each *arm* is decided by itself, and the whole holds
-where all of them do. Arms that share their probes are also compared: whether their rates differ.
+A property with several rates has several *arms*: one for each prior, or one for each value of a label. The whole holds
+if every arm does. Arms that share their probes can also be compared: do their rates differ?
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gentest.properties.definition import AtRate, RateInvariance
-from gentest.results.outcome import RATE_VERDICTS
-from gentest.results.result import Invariant, Rate, Verdict
+from gentest.engine.evidence.plans import Stream, inputs
+from gentest.engine.methods.problem import Arm, Problem, Purpose, arms_of
+from gentest.errors import InvalidArgument
+from gentest.probes.probe import Probe
+from gentest.properties.definition import AtRate, RateInvariance, WithinRadius
+from gentest.results.outcome import RATE_VERDICTS, Verdict
+from gentest.results.result import Invariant, Rate
+from gentest.spaces import Part
 from gentest.stats.invariance import compare_priors
 from gentest.stats.rates import RateDecision, RateTest
 
+MAX_FAILING = 1024
+"""The most failing probes of an arm that are searched for the worst and the minimal one."""
+
 Outcomes = Callable[[int, int], list[bool]]
-"""Whether probes `start` to `start + n` hold."""
+"""The outcomes of probes `start` to `start + n`: True holds."""
 
-WORDS = {True: Verdict.HOLDS, False: Verdict.VIOLATED, None: Verdict.UNDECIDED}
-FIRED = {"invariant": Verdict.HOLDS, "different": Verdict.VIOLATED}
+VERDICTS = {True: Verdict.HOLDS, False: Verdict.VIOLATED, None: Verdict.UNDECIDED}
+INVARIANCE_VERDICTS = {"invariant": Verdict.HOLDS, "different": Verdict.VIOLATED}
 
 
-def decide(
+@dataclass(frozen=True)
+class RateFacts:
+    """The decided rate, the probes that refuted it, and the margins of each arm's probes in their order."""
+
+    rate: Rate
+    failing: tuple[Probe, ...]
+    margins: Mapping[str, Sequence[float]]
+
+
+def check_budget(problem: Problem, goal: AtRate) -> None:
+    """Raises `InvalidArgument` for a budget that is too small to decide the rate, whatever the outcomes."""
+    test = goal.test_among(len(arms_of(problem.judge, goal.each)))
+    if problem.values.budget < test.fewest_deciding:
+        raise InvalidArgument(
+            f"budget={problem.values.budget} cannot decide {goal}: a decision needs at least {test.fewest_deciding} "
+            f"probes, and certifying the rate at least {test.fewest}"
+        )
+
+
+def decide_rate(problem: Problem, goal: AtRate) -> RateFacts:
+    """The property's rate, with each of its arms, and the probes that refuted it."""
+    states = problem.judge.definition.states
+    states = states.inner.states if isinstance(states, WithinRadius) else states
+    invariance = states if isinstance(states, RateInvariance) else None
+    stream, arms = problem.stream(), arms_of(problem.judge, goal.each)
+    margins: dict[str, list[float]] = {arm.name: [] for arm in arms}
+    rate = _decide(problem, goal, stream, arms, margins, invariance)
+    if goal.each:
+        part = problem.judge.subject.generator.latent.parts[goal.each]
+        rate = replace(rate, overall=_overall_rate(part, rate))
+    failing = _refuting(rate, stream, arms, margins) if rate.verdict is Verdict.VIOLATED else ()
+    return RateFacts(rate, failing, margins)
+
+
+def confirm_rate(problem: Problem, goal: AtRate) -> Rate:
+    """The property's rate on fresh probes, for a property that was chosen on others."""
+    arms = arms_of(problem.judge, goal.each)
+    return _decide(problem, goal, problem.stream(Purpose.CONFIRMATION), arms, {arm.name: [] for arm in arms})
+
+
+def _decide(
+    problem: Problem,
+    goal: AtRate,
+    stream: Stream,
+    arms: Sequence[Arm],
+    margins: Mapping[str, list[float]],
+    invariance: RateInvariance | None = None,
+) -> Rate:
+    """The rate on the probes of a stream; adds the margins of each arm's probes to `margins`."""
+
+    def outcomes(arm: Arm, start: int, n: int) -> list[bool]:
+        probes = arm.probes(stream.probes(start, n))
+        found = arm.margins(probes)
+        problem.judge.confirm_failures(probes, found, arm.alone)
+        margins[arm.name].extend(found)
+        problem.watch(start + n, 0)
+        return [margin >= 0 for margin in found]
+
+    by_arm = {arm.name: partial(outcomes, arm) for arm in arms}
+    rate = decide_arms(goal, by_arm, budget=problem.values.budget, block=problem.block, invariance=invariance)
+    return _with_distinct_inputs(problem, rate, stream, {arm.name: arm for arm in arms}, goal.each)
+
+
+def _refuting(
+    rate: Rate, stream: Stream, arms: Sequence[Arm], margins: Mapping[str, Sequence[float]]
+) -> tuple[Probe, ...]:
+    """The first failing probes of each refuted arm, among those that its test counted."""
+    refuted = {arm.arm: arm.probes for arm in rate.arms or (rate,) if arm.verdict is Verdict.VIOLATED}
+    failing: dict[Probe, None] = {}
+    for arm in arms:
+        counted = margins[arm.name][: refuted.get(arm.name, 0)]
+        indices = islice((index for index, margin in enumerate(counted) if margin < 0), MAX_FAILING)
+        failing |= dict.fromkeys(probe for index in indices for probe in arm.probes(stream.probes(index, 1)))
+    return tuple(failing)
+
+
+def _with_distinct_inputs(problem: Problem, rate: Rate, stream: Stream, arms: Mapping[str, Arm], each: str) -> Rate:
+    """The rate with the number of distinct inputs that each arm rests on, for a space with a finite number."""
+    generator, family = problem.judge.subject.generator, problem.judge.definition.probes
+    if generator.latent.n_latents is None:
+        return rate
+    of = len(generator.latent.parts[each].support) if each else 1
+
+    def counted(rate: Rate) -> Rate:
+        seen = inputs(family, generator, arms[rate.arm].probes(stream.probes(0, rate.probes)), of=of)
+        return replace(rate, distinct=seen.distinct, inputs=seen.of)
+
+    return replace(counted(rate), arms=tuple(map(counted, rate.arms)))
+
+
+def _overall_rate(part: Part, rate: Rate) -> float:
+    """The rate under the whole prior: the rates of a part's values, weighted by how often each value is drawn."""
+    drawn = part.from_uniforms(((np.arange(1 << 16) + 0.5) / (1 << 16))[:, None])
+    shares = [float((drawn == value).mean()) for value in part.support]
+    return sum(share * arm.passes / max(arm.probes, 1) for share, arm in zip(shares, rate.arms or (rate,), strict=True))
+
+
+def decide_arms(
     goal: AtRate, arms: Mapping[str, Outcomes], *, budget: int, block: int, invariance: RateInvariance | None = None
 ) -> Rate:
-    """The rate's verdict, of one arm or of several; each is asked `block` probes at a time, `budget` at the most.
+    """The rate of one arm or of several; each is evaluated `block` probes at a time, and on `budget` at most.
 
-    Where `invariance` is asked for, the arms share their probes, and each is compared with the first until it is known
-    whether their rates differ.
+    With `invariance`, the arms share their probes, and each is compared with the first until the test knows whether
+    their rates differ.
     """
     test = goal.test_among(len(arms))
-    walks = {name: _Walk(test, holds) for name, holds in arms.items()}
+    walks = {name: _Walk(test, outcomes) for name, outcomes in arms.items()}
     compared: dict[str, Invariant] = {}
     while True:
         if invariance is not None:
             compared = _compared(walks, invariance, goal, compared, budget)
-        open_pairs = any(c.verdict is Verdict.UNDECIDED for c in compared.values())
-        asked = [walk for walk in walks.values() if open_pairs or walk.decision.holds is None]
-        drawn = max((walk.drawn for walk in asked), default=budget)
-        if drawn >= budget:
+        comparing = any(c.verdict is Verdict.UNDECIDED for c in compared.values())
+        open_walks = [walk for walk in walks.values() if comparing or walk.decision.holds is None]
+        if max((walk.drawn for walk in open_walks), default=budget) >= budget:
             break
-        for walk in asked:
+        for walk in open_walks:
             walk.take(min(block, budget - walk.drawn), budget)
     rates = [walk.rate(name, goal, budget) for name, walk in walks.items()]
     whole = min(rates, key=lambda rate: (RATE_VERDICTS.index(rate.verdict), rate.passes / max(rate.probes, 1)))
     if len(rates) == 1:
         return whole
-    verdicts = [whole.verdict, *(c.verdict for c in compared.values())]
-    verdict = min(verdicts, key=RATE_VERDICTS.index)
+    verdict = min((whole.verdict, *(c.verdict for c in compared.values())), key=RATE_VERDICTS.index)
     certified = whole.certified if verdict is Verdict.HOLDS else None
     return replace(whole, verdict=verdict, certified=certified, arms=tuple(rates), invariant=tuple(compared.values()))
 
@@ -64,59 +167,59 @@ def decide(
 def _compared(
     walks: Mapping[str, _Walk], invariance: RateInvariance, goal: AtRate, before: Mapping[str, Invariant], budget: int
 ) -> dict[str, Invariant]:
-    """Each arm after the first against the first, as far as both have been looked at; what is decided stays."""
-    own, found = next(iter(walks.values())), {}
-    alpha = 1.0 - goal.confidence
+    """Each further arm against the first, on the probes of both so far. A comparison that is decided stays."""
+    first, compared = next(iter(walks.values())), {}
     for name, walk in islice(walks.items(), 1, None):
         if name in before and before[name].verdict is not Verdict.UNDECIDED:
-            found[name] = before[name]
+            compared[name] = before[name]
             continue
         pair = compare_priors(
-            own.outcomes,
+            first.outcomes,
             walk.outcomes,
             delta=invariance.delta,
-            alpha=alpha,
+            alpha=1.0 - goal.confidence,
             claims=len(walks) - 1,
-            ends=own.drawn == budget,
+            ends=first.drawn == budget,
         )
-        verdict = FIRED.get(pair.fired, Verdict.UNDECIDED)
-        found[name] = Invariant(
+        verdict = INVARIANCE_VERDICTS.get(pair.fired, Verdict.UNDECIDED)
+        compared[name] = Invariant(
             verdict, name, invariance.delta, pair.probes, pair.wins, pair.losses, pair.low, pair.high
         )
-    return found
+    return compared
 
 
 class _Walk:
-    """One arm's outcomes as they come, and its test, which looks at places of its own."""
+    """The outcomes of one arm so far, and its test, which looks at fixed places."""
 
-    def __init__(self, test: RateTest, holds: Outcomes) -> None:
+    def __init__(self, test: RateTest, next_outcomes: Outcomes) -> None:
         self.decision = RateDecision(None, 0, 0)
-        self._test = test
-        self._holds = holds
         self.outcomes: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        self._test = test
+        self._next_outcomes = next_outcomes
 
     @property
     def drawn(self) -> int:
-        """How many probes were asked about."""
+        """Number of probes evaluated so far."""
         return len(self.outcomes)
 
     def take(self, n: int, budget: int) -> None:
-        """Asks about `n` more probes of `budget`, and looks."""
-        self.outcomes = np.concatenate([self.outcomes, np.array(self._holds(self.drawn, n), dtype=np.bool_)])
+        """Evaluates `n` more probes of the budget, and looks."""
+        drawn = np.array(self._next_outcomes(self.drawn, n), dtype=np.bool_)
+        self.outcomes = np.concatenate([self.outcomes, drawn])
         if self.decision.holds is None:
             more = self.outcomes[self.decision.probes :]
             self.decision = self._test.first_decision(more, after=self.decision, ends=self.drawn == budget)
 
     def rate(self, name: str, goal: AtRate, budget: int) -> Rate:
-        """What the arm came to."""
+        """The arm's rate so far."""
         test, holds, passes, probes = self._test, self.decision.holds, self.decision.passes, self.decision.probes
-        if holds is None:  # an interval without p0 would contradict that nothing is decided, be it by rounding
+        if holds is None:
             low, high = test.interval_of_all(passes, probes)
-            low, high = min(low, test.p0), max(high, test.p0)
+            low, high = min(low, test.p0), max(high, test.p0)  # rounding must not exclude an undecided p0
         else:
             low, high = test.interval(passes, probes)
         return Rate(
-            verdict=WORDS[holds],
+            verdict=VERDICTS[holds],
             p0=test.p0,
             slack=test.slack,
             confidence=goal.confidence,

@@ -1,82 +1,78 @@
-"""Search: Hypothesis draws the probes, all of them ahead, and simpler structures of one that fails.
+"""Search: judge the probes that Hypothesis draws.
 
-Hypothesis runs one example at a time and a generator wants hundreds. So it is run with a condition that only records
-what it draws (`plan`), and everything is evaluated in full batches. Where a probe fails it is asked again, for simpler
-structures of that probe (`simplify`): the window of its path and its choices, since its seed is a label that no smaller
-number improves. That goes in rounds of a batch each, too: Hypothesis's own shrinking asks one at a time, and took 20 to
-64 calls where this takes at most 4.
+Hypothesis runs one example at a time, and a generator is fast in batches of hundreds. So Hypothesis draws all probes
+first (`plan`), and full batches of them are evaluated afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-from random import Random
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from hypothesis import HealthCheck, Phase, Verbosity, find, settings
-from hypothesis.errors import NoSuchExample
-from hypothesis.strategies import SearchStrategy
-
-from gentest.probes import shifts
-from gentest.probes.families import Probes
+from gentest.engine.evidence.plans import real
+from gentest.engine.methods.problem import Problem
+from gentest.errors import InvalidArgument
+from gentest.probes import strategies
 from gentest.probes.probe import Probe
-from gentest.probes.strategies import probes, simpler
 from gentest.spaces import Space
 
-SPARE = 4
-"""Hypothesis repeats itself now and then: it may draw this many times the probes wanted to give distinct ones."""
-CANDIDATES = 14
-"""Simpler structures that are evaluated in a round: paths of 9 latents, they fill a batch of 128."""
-ROUNDS = 4
+
+@dataclass(frozen=True)
+class SearchFacts:
+    """The probes of a search and their margins; `replayed` if they are those of an earlier run."""
+
+    probes: tuple[Probe, ...]
+    margins: tuple[float, ...]
+    replayed: bool = False
+
+    @property
+    def failing(self) -> tuple[Probe, ...]:
+        """The probes that violate the property."""
+        return tuple(probe for probe, margin in zip(self.probes, self.margins, strict=True) if margin < 0)
+
+
+def search(problem: Problem, *, stored: Sequence[Probe] = ()) -> SearchFacts:
+    """The margins of the planned probes; or only the stored probes that still violate, if there are any.
+
+    The stored probes failed in an earlier run. While one of them violates, a failing test fails fast and in the same
+    way. Raises `InvalidArgument` if nothing moves along any planned probe.
+    """
+    judge, context = problem.judge, problem.judge.context
+    if failing := tuple(probe for probe in problem.fitting(stored) if judge.alone(probe) < 0):
+        return SearchFacts(failing, tuple(judge.alone(probe) for probe in failing), replayed=True)
+    probes = _planned(problem)
+    margins: list[float] = []
+    step = max(1, context.batch_size) * context.n_processes
+    while len(margins) < len(probes):
+        margins += judge.margins(probes[len(margins) : len(margins) + step])
+        problem.watch(len(margins), len(probes))
+    return SearchFacts(tuple(probes), tuple(margins))
+
+
+def replay(problem: Problem, probe: Probe) -> SearchFacts:
+    """The margin of one probe. Raises `InvalidArgument` if the space cannot place it."""
+    judge = problem.judge
+    if not problem.fitting([probe]):
+        space = judge.subject.generator.latent
+        raise InvalidArgument(f"the probe {probe} does not fit {judge.definition.probes!r} in {space!r}")
+    return SearchFacts((probe,), (judge.alone(probe),), replayed=True)
 
 
 def plan(space: Space, n: int, seed: int) -> list[Probe]:
-    """The first `n` distinct probes that Hypothesis draws from a space; fewer where it has no more."""
-    return _drawn(probes(space), n, seed)
+    """The first `n` distinct probes that Hypothesis draws from a space; fewer if the space has no more."""
+    return strategies.draw(strategies.probes(space), n, seed)
 
 
-def simplify(
-    probe: Probe, space: Space, family: Probes, violates: Callable[[list[Probe]], list[bool]], *, seed: int, budget: int
-) -> Probe:
-    """A probe of the same seed and groups and a simpler structure that still violates, where a few rounds find one.
-
-    In each round Hypothesis draws simpler structures of the probe, `violates` answers for all of them at once, and the
-    simplest that violates is kept: lowest choices first, then what an attack moved least, then the narrowest window.
-    At most `budget` are asked about.
-    """
-    for _ in range(min(ROUNDS, budget // CANDIDATES)):
-        candidates = [c for c in _drawn(simpler(probe, space, family), CANDIDATES, seed) if _size(c) < _size(probe)]
-        failing = [c for c, violated in zip(candidates, violates(candidates), strict=True) if violated]
-        if not failing:
-            break
-        probe = min(failing, key=_size)
-    return probe
-
-
-def _size(probe: Probe) -> tuple[int, float, int]:
-    low, high = probe.window
-    return sum(probe.choices), float(np.linalg.norm(shifts.to_scores(probe.shift))), high - low
-
-
-def _drawn(strategy: SearchStrategy[Probe], n: int, seed: int) -> list[Probe]:
-    """The first `n` distinct values that Hypothesis draws; it only generates."""
-    drawn: dict[Probe, None] = {}
-
-    def enough(probe: Probe) -> bool:
-        drawn.setdefault(probe)
-        return len(drawn) >= n
-
-    quietly = settings(
-        max_examples=SPARE * n,
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        derandomize=False,
-        verbosity=Verbosity.quiet,
-        backend="hypothesis",
-        suppress_health_check=list(HealthCheck),
-    )
-    with suppress(NoSuchExample):
-        find(strategy, enough, settings=quietly, random=Random(seed))
-    return list(drawn)[:n]
+def _planned(problem: Problem) -> list[Probe]:
+    """The probes of the plan along which something moves. All properties of a session share a plan."""
+    judge, values, plans = problem.judge, problem.values, problem.judge.context.plans.searched
+    space = judge.subject.generator.latent
+    key = (space.supports, values.examples, values.seed)
+    if key not in plans:
+        plans[key] = plan(space, values.examples, values.seed)
+    family, probes = judge.definition.probes, plans[key]
+    for space in judge.spaces:
+        probes = real(family, space, probes)
+        if not probes:
+            raise InvalidArgument(f"{judge.definition} looks at {family!r}, and nothing moves in {space!r}")
+    return probes

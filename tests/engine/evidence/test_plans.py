@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pytest
 
 from gentest.engine.evidence.plans import CHUNK, CHUNKS, Stream
-from gentest.engine.methods.rated import MOST_FAILING, Failing
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe, independent
 
@@ -34,16 +33,3 @@ def test_a_space_in_which_nothing_moves_has_no_probes() -> None:
     """It is an error, and does not draw for ever."""
     with pytest.raises(InvalidArgument, match="no independent probe moves"):
         Stream(5, lambda probes: []).probes(0, 1)
-
-
-@pytest.mark.parametrize("block", [1, 100, 5000])
-def test_of_many_that_fail_the_first_are_kept(block: int) -> None:
-    """Whatever the blocks they come in, and those beyond the last that counts left out."""
-    probes = independent(1, 0, 5000)
-    margins = [(7 * i % 5000 - 4000) / 1000 for i in range(5000)]
-    failing = Failing()
-    for start in range(0, 5000, block):
-        failing.note(start, probes[start : start + block], margins[start : start + block])
-    places = [i for i in range(5000) if margins[i] < 0]
-    assert failing.among(5000) == [probes[i] for i in places[:MOST_FAILING]]
-    assert failing.among(100) == [probes[i] for i in places if i < 100]

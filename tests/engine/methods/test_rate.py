@@ -12,6 +12,10 @@ from torch import Tensor
 
 import gentest
 from gentest import Result, Verdict, settings
+from gentest.engine.evidence.plans import Stream
+from gentest.engine.methods.problem import Arm
+from gentest.engine.methods.rate import MAX_FAILING, _refuting, decide_arms
+from gentest.properties.definition import AtRate
 from gentest.results.result import Cost
 from tests.helpers import zoo
 
@@ -161,7 +165,7 @@ def test_other_choices_stay_the_probes_own() -> None:
     ("generator", "property", "words"),
     [
         (LABELLED, between.at_rate(0.9, each="z"), "those of .* are label"),
-        (LABELLED.given(label=1), between.at_rate(0.9, each="label"), "has none to choose from"),
+        (LABELLED.given(label=1), between.at_rate(0.9, each="label"), "has none"),
         (
             LABELLED,
             gentest.prior_invariant(
@@ -385,3 +389,17 @@ def test_each_label_has_a_radius() -> None:
     assert each.radius.certified < 0.9 / 3**0.5 + 0.05 < mixed.radius.certified
     assert each.radius.confirmed is not None
     assert [arm.arm for arm in each.radius.confirmed.arms] == [f"label={n}" for n in range(4)]
+
+
+def test_of_many_that_fail_the_first_are_kept() -> None:
+    """The probes that refute a rate are the first that fail, among those that its test counted."""
+    margins = [(7 * i % 5000 - 4000) / 1000 for i in range(5000)]
+    failing = [i for i in range(5000) if margins[i] < 0]
+    stream = Stream(1, list)
+    arm = Arm("", list, margins=lambda probes: [], alone=lambda probe: 0.0)
+    rate = decide_arms(AtRate(0.9), {"": lambda start, n: [False] * n}, budget=100, block=100)
+    assert rate.verdict is VIOLATED
+    for counted in (5000, 100):
+        found = _refuting(replace(rate, probes=counted), stream, [arm], {"": margins})
+        first = [i for i in failing if i < counted][:MAX_FAILING]
+        assert found == tuple(stream.probes(i, 1)[0] for i in first)

@@ -1,4 +1,4 @@
-"""Delta debugging of coordinate groups: exact on analytic conditions, within its budget, the majority's cause."""
+"""Reduction: exact on analytic conditions, within its budget, on the cause of most; simplifying keeps what fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gentest
-from gentest.engine.methods.reduce import far_end, reduce_groups
+from gentest.engine.methods.reduce import far_end, reduce_groups, simplify
+from gentest.probes.families import Segments
 from gentest.probes.probe import FULL_MASK, Probe, active_groups
 
 N = 64
@@ -82,3 +83,39 @@ def test_a_reduced_probe_is_reduced_further() -> None:
     start = Probe(7, mask=(1 << 5) | (1 << 9))
     found, _ = reduced([start], lambda probe: bool(probe.mask >> 9 & 1))
     assert active_groups(found, N) == (9,)
+
+
+def simplified(probe: Probe, fails: object, budget: int = 400) -> Probe:
+    def violates(probes: list[Probe]) -> list[bool]:
+        return [bool(fails(probe)) for probe in probes]  # type: ignore[operator]
+
+    space = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(10))
+    return simplify(probe, space, Segments(9), violates, seed=0, budget=budget)
+
+
+def test_simplify_narrows_the_window_to_what_fails() -> None:
+    """The window shrinks around the defect and never loses it."""
+
+    def holds_the_defect(probe: Probe) -> bool:
+        return probe.window[0] <= 20 and probe.window[1] >= 24
+
+    found = simplified(Probe(1), holds_the_defect)
+    assert holds_the_defect(found)
+    assert found.window[1] - found.window[0] <= 32
+
+
+def test_simplify_lowers_choices() -> None:
+    """A label that does not matter becomes a lower one."""
+    found = simplified(Probe(1, choices=(9,)), lambda probe: probe.choices[0] >= 3)
+    assert 3 <= found.choices[0] < 9
+
+
+@pytest.mark.parametrize("budget", [0, 5])
+def test_simplify_without_a_budget_keeps_the_probe(budget: int) -> None:
+    """Nothing is asked where not even one round fits the budget."""
+    assert simplified(Probe(1), lambda probe: True, budget) == Probe(1)
+
+
+def test_simplify_keeps_a_probe_that_nothing_simpler_violates() -> None:
+    """Where every simpler structure holds, the probe stays as it is."""
+    assert simplified(Probe(1, choices=(2,)), lambda probe: False) == Probe(1, choices=(2,))

@@ -16,8 +16,8 @@ from gentest import Result, Verdict, settings
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
-from gentest.engine.methods.attack.descent import LEAST, POPULATION, Attack, _Member, _Shell
-from gentest.engine.methods.attack.margin_gradients import Traced, slopes
+from gentest.engine.methods.attack.descent import MIN_TURN, POPULATION, Descent, _Shell, _Walker
+from gentest.engine.methods.attack.margin_gradients import Traced, margin_gradients
 from gentest.probes import shifts
 from gentest.probes.ends import scores_of
 from gentest.probes.probe import Probe, independent
@@ -239,7 +239,7 @@ def test_every_property_has_a_slope(property: gentest.Property) -> None:
     net = nn.Sequential(nn.Linear(8, 48), nn.Tanh(), nn.Unflatten(1, (3, 4, 4))).double()
     generator = gentest.Generator(lambda z: net(z.double()), latent=gentest.Normal(8))
     judge = Judge(Context(Values(device="cpu")), Subject.of(generator), property.definition)
-    found = slopes(judge, independent(5, 0, 3))
+    found = margin_gradients(judge, independent(5, 0, 3))
     assert found is not None
     assert found.gradients.shape == (3, 8 * len(judge.definition.probes.streams))
     np.testing.assert_allclose(found.margins, judge.margins(independent(5, 0, 3)), atol=1e-4)
@@ -298,12 +298,12 @@ def test_many_outputs_are_never_differentiated_at_once(monkeypatch: pytest.Monke
         Subject.of(generator),
         gentest.between(gentest.brightness(), tolerance=0.1).definition,
     )
-    whole = slopes(judge, independent(1, 0, 5))
+    whole = margin_gradients(judge, independent(1, 0, 5))
     assert whole is not None
     assert max(sizes) == 45
     sizes.clear()
     monkeypatch.setattr(judge.context.maker, "image_bytes", 4 * 3 * 1024 * 1024)
-    parts = slopes(judge, independent(1, 0, 5))
+    parts = margin_gradients(judge, independent(1, 0, 5))
     assert parts is not None
     assert set(sizes) == {1}
     assert len(sizes) == 2 * 45
@@ -337,28 +337,28 @@ def onto(scores: np.ndarray, origin: np.ndarray) -> bytes:
 
 
 def test_a_step_up_is_taken_back() -> None:
-    """A member goes on from its best, in smaller steps, until it is stuck."""
+    """A walker goes on from its best, in smaller steps, until it is stuck."""
     origin = np.array([3.0, 4.0])
-    member = _Member(Probe(1), origin)
-    member.take(1.0, np.array([0.0, 2.0]), onto)
-    np.testing.assert_allclose(origin + shifts.to_scores(member.shift), [3.0, 4.0 - 0.2 * 5.0])
+    walker = _Walker(Probe(1), origin)
+    walker.step(1.0, np.array([0.0, 2.0]), onto)
+    np.testing.assert_allclose(origin + shifts.to_scores(walker.shift), [3.0, 4.0 - 0.2 * 5.0])
     for _ in range(10):
-        member.take(2.0, np.array([1.0, 0.0]), onto)
-    assert member.stuck
-    assert member.least == 1.0
-    assert not member.shift or abs(shifts.to_scores(member.shift)).max() < 5 * LEAST
-    flat = _Member(Probe(1), origin)
-    flat.take(1.0, np.zeros(2), onto)
+        walker.step(2.0, np.array([1.0, 0.0]), onto)
+    assert walker.stuck
+    assert walker.min_margin == 1.0
+    assert not walker.shift or abs(shifts.to_scores(walker.shift)).max() < 5 * MIN_TURN
+    flat = _Walker(Probe(1), origin)
+    flat.step(1.0, np.zeros(2), onto)
     assert flat.stuck
 
 
-def test_a_member_that_a_step_leads_nowhere_makes_room() -> None:
+def test_a_walker_that_a_step_leads_nowhere_makes_room() -> None:
     """Against the border of where samples lie every step ends where it was: that is no reason to look again."""
-    member = _Member(Probe(1), np.array([3.0, 4.0]))
-    member.take(1.0, np.array([0.0, -1.0]), lambda scores, origin: b"\0\1")
-    assert not member.stuck
-    member.take(0.5, np.array([0.0, -1.0]), lambda scores, origin: b"\0\1")
-    assert member.stuck
+    walker = _Walker(Probe(1), np.array([3.0, 4.0]))
+    walker.step(1.0, np.array([0.0, -1.0]), lambda scores, origin: b"\0\1")
+    assert not walker.stuck
+    walker.step(0.5, np.array([0.0, -1.0]), lambda scores, origin: b"\0\1")
+    assert walker.stuck
 
 
 def test_the_shell_is_where_all_but_one_in_a_hundred_lie() -> None:
@@ -378,8 +378,8 @@ def test_the_shell_is_where_all_but_one_in_a_hundred_lie() -> None:
 def test_no_end_leaves_where_samples_lie(level: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one coordinate of 4,096 is all that matters, or the length itself: no probe looked at is off it."""
     looked: list[Probe] = []
-    confirmed = Attack._confirmed
-    monkeypatch.setattr(Attack, "_confirmed", lambda self, p, m: looked.extend(p) or confirmed(self, p, m))
+    confirmed = Descent._confirmed
+    monkeypatch.setattr(Descent, "_confirmed", lambda self, p, m: looked.extend(p) or confirmed(self, p, m))
     space = gentest.Normal(4096)
     result = check(dark(), level, space, attack=600)
     assert result.verdict is Verdict.NO_COUNTEREXAMPLE
@@ -394,8 +394,8 @@ def test_no_end_leaves_where_samples_lie(level: object, monkeypatch: pytest.Monk
 def test_the_budget_is_not_spent_on_what_was_seen(d: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a property cannot be violated, members end at the border and fresh samples take their places."""
     looked: list[Probe] = []
-    confirmed = Attack._confirmed
-    monkeypatch.setattr(Attack, "_confirmed", lambda self, p, m: looked.extend(p) or confirmed(self, p, m))
+    confirmed = Descent._confirmed
+    monkeypatch.setattr(Descent, "_confirmed", lambda self, p, m: looked.extend(p) or confirmed(self, p, m))
     check(dark(), lambda z: 0.45 * torch.sigmoid(z[:, 0]), gentest.Normal(d), attack=3000)
     assert len(looked) >= 3000
     assert len(set(looked)) > 0.9 * len(looked)
