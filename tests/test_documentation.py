@@ -197,7 +197,7 @@ def test_the_readme_leads_to_every_guide() -> None:
     """The README is one page, besides its table of faults, and names each of the guides."""
     assert len(README.splitlines()) - len(FAULTS) <= 200
     for page in PAGES[1:]:
-        assert name(page.parent) in README, page
+        assert f"({name(page)}" in README, page
 
 
 def run(command: str) -> str:

@@ -35,7 +35,7 @@ def test_every_option_is_in_the_table() -> None:
     """No option of the plugin is left out of the page of options."""
     from gentest import plugin
 
-    page = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "examples" / "guides" / "options.md").read_text(encoding="utf-8")
     flags = [option.flag for option in (plugin.CHECKPOINT, *plugin.OPTIONS, plugin.REPLAY)]
     for flag in ["--gentest", *flags, *(f"--gentest-{name}" for name, _ in plugin.FLAGS)]:
         assert re.search(rf"^\| .*`{flag}[ `]", page, re.MULTILINE), flag

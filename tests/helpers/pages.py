@@ -22,7 +22,7 @@ PAGES = sorted(
         ROOT / "README.md",
         ROOT / "gentest/README.md",
         *(ROOT / "examples").glob("*/README.md"),
-        ROOT / "examples/README.md",
+        *(ROOT / "examples/guides").glob("*.md"),
     ]
 )
 
