@@ -175,6 +175,7 @@ def _encode(models: dict[str, StoredModel]) -> str:
 
 
 def _lock(path: Path) -> FileLock:
-    """A lock on saving the file. It lies in the temporary folder, because it is never deleted."""
+    """A lock on saving the file, shared by the user's processes. It lies in the temporary folder: nobody deletes it."""
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir(), f"gentest-{digest}.lock"))
+    user = os.getuid() if hasattr(os, "getuid") else ""  # another user's lock file could not be opened
+    return FileLock(Path(tempfile.gettempdir(), f"gentest-{user}-{digest}.lock"))

@@ -180,7 +180,10 @@ class Part(Space):
         return None
 
     def path_gradients(self, near: Array, far: Array, t: Floats, gradients: Floats) -> tuple[Floats, Floats]:
-        """Gradients [N, *shape] in near and in far, from gradients [N, P, *shape] in the latents of their `path`."""
+        """Gradients [N, *shape] in near and in far, from gradients [N, P, *shape] in the latents of their `path`.
+
+        A part that overrides `path` overrides this too.
+        """
         return self.straight_gradients(near, far, t, gradients)
 
     def straight_gradients(self, near: Array, far: Array, t: Floats, gradients: Floats) -> tuple[Floats, Floats]:

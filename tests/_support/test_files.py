@@ -26,7 +26,7 @@ from gentest.gate.baseline import Baseline
 
 @contextmanager
 def full_beyond(n_bytes: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes: what a full disk is to whoever writes, also to root."""
+    """No file can grow beyond this size: a full disk, even for root."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
     try:
@@ -37,7 +37,7 @@ def full_beyond(n_bytes: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("what", ["full", "no folder", "a folder there"])
 def test_a_file_that_cannot_be_written_is_left_as_it_was(what: str, tmp_path: Path) -> None:
-    """Half of it is never seen, and nothing is left beside it."""
+    """No reader sees half a file, and no temporary file remains."""
     path = tmp_path / ("none/a.json" if what == "no folder" else "a.json")
     if what == "full":
         write_whole(path, "before")
@@ -50,8 +50,8 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(what: str, tmp_path: Pa
     assert what != "full" or path.read_text() == "before"
 
 
-def test_what_killed_processes_left_goes_in_time(tmp_path: Path) -> None:
-    """The next that writes the same file removes leftovers that nobody can still be writing, and nothing else."""
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    """The next write of the same file removes temporary files that are too old to be in use, and nothing else."""
     old = time.time() - 2 * files.STALE
     names = [".a.json.123.tmp", ".a.json.124.tmp", ".b.json.123.tmp", ".a.json.mine.tmp", "a.json.123.tmp"]
     for name in names:
@@ -63,7 +63,7 @@ def test_what_killed_processes_left_goes_in_time(tmp_path: Path) -> None:
 
 
 def test_devices_and_links_stay_what_they_are(tmp_path: Path) -> None:
-    """A link is followed, and a device or a pipe is written to: none becomes a file."""
+    """A link is followed, and a device or a pipe is written to; neither becomes a regular file."""
     (tmp_path / "real.json").write_text("before")
     (tmp_path / "link.json").symlink_to("real.json")
     write_whole(tmp_path / "link.json", "after")
@@ -78,8 +78,8 @@ def test_devices_and_links_stay_what_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
-def test_what_never_ends_is_no_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device, and a pipe that nobody writes to, are refused at once, also behind a link."""
+def test_devices_and_pipes_are_not_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device and a pipe without a writer are rejected at once, even behind a link."""
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
     Path("link.json").symlink_to(name)
@@ -110,7 +110,7 @@ def test_a_short_file_of_many_values_is_refused(tmp_path: Path) -> None:
     ids=lambda value: value[:12],
 )
 def test_json_beyond_what_gentest_writes_is_refused(text: str, said: str, tmp_path: Path) -> None:
-    """Endless numbers, deep nesting, names that stand twice, and words that are no JSON are each refused in a line."""
+    """Endless numbers, deep nesting, duplicate names and words outside JSON are each rejected in one line."""
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=said) as caught:
@@ -119,7 +119,7 @@ def test_json_beyond_what_gentest_writes_is_refused(text: str, said: str, tmp_pa
 
 
 def test_what_is_allowed_is_read(tmp_path: Path) -> None:
-    """The limits let pass what they are to let pass."""
+    """Files just within the limits are read."""
     path = tmp_path / "a.json"
     value = {"deep": json.loads("[" * 30 + "]" * 30), "number": 2**64, "half": "\ud800", "small": 5e-324}
     path.write_text(json.dumps(value))
@@ -127,7 +127,7 @@ def test_what_is_allowed_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_is_written_through_no_link_beside_it(tmp_path: Path) -> None:
-    """Who knows the name of the file that is written first cannot have it lead elsewhere."""
+    """A link planted under the temporary file's name is not followed."""
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / f".out.json.{os.getpid()}.tmp").symlink_to(tmp_path / "theirs")
     write_whole(tmp_path / "out.json", "ours")

@@ -28,13 +28,13 @@ from gentest.report import layout
     ],
 )
 def test_codes_in_a_text_are_shown_as_escapes(text: str, said: str) -> None:
-    """What moves a cursor, reorders signs or is a command of a CI runner is written out; any script stays as it is."""
+    """Codes that move a cursor or reorder letters, and commands of a CI runner, are escaped; any script stays."""
     assert printable(text) == said
     assert printable(said) == said
 
 
 def test_a_name_of_a_million_signs_is_soon_shown() -> None:
-    """Wrapping and shortening take a time that grows with what is shown, and an error repeats none of it."""
+    """Wrapping and shortening take time in proportion to the shown text, and an error does not repeat the name."""
     began = time.process_time()
     assert len(layout.shortened("x" * 1_000_000, 40)) == 40
     assert max(map(len, layout.wrapped("x" * 200_000, 80, rest="  "))) == 80
@@ -44,7 +44,7 @@ def test_a_name_of_a_million_signs_is_soon_shown() -> None:
 
 
 def test_an_error_shows_any_value() -> None:
-    """A value whose repr fails, never ends or is deep is named by its type."""
+    """A value with a failing, endless or deeply nested repr is named by its type."""
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]

@@ -21,7 +21,7 @@ def redness(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Constant:
-    """An attribute that returns whatever it was given."""
+    """An attribute that returns a fixed value."""
 
     value: Any
 
@@ -56,12 +56,12 @@ def test_numbers_of_any_kind_become_float32(value: Any) -> None:
         (torch.ones(4, dtype=torch.cfloat), "complex"),
     ],
 )
-def test_what_is_not_one_score_an_image_is_refused(value: Any, message: str) -> None:
+def test_anything_but_one_score_an_image_is_rejected(value: Any, message: str) -> None:
     with pytest.raises(AttributeFailed, match=message):
         score(Constant(value), IMAGES)
 
 
-def test_whether_scores_are_finite_is_left_to_the_engine() -> None:
+def test_scores_may_be_non_finite_until_the_engine_checks_them() -> None:
     assert score(Constant(torch.full((4,), torch.nan)), IMAGES).isnan().all()
 
 
@@ -98,7 +98,7 @@ def test_a_readout_is_checked_as_an_attribute_is() -> None:
         read(First(), torch.ones(4, 2))
 
 
-def test_only_what_can_be_bound_is_bound() -> None:
+def test_bind_leaves_other_callables_alone() -> None:
     class Late:
         def bind(self, setup: Setup) -> Any:
             return Constant(setup.device.type)

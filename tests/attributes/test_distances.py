@@ -79,7 +79,7 @@ def test_a_function_is_a_distance() -> None:
 
 
 def test_a_module_is_put_in_eval_mode_and_has_the_fingerprint_of_its_weights() -> None:
-    """So is one behind a partial or a method; other weights have another fingerprint."""
+    """This includes a module behind a partial or a method. Other weights have another fingerprint."""
     nets = [Net().train(), Net().train(), Net(2.0)]
     made = [gentest.distance(nets[0]), gentest.distance(functools.partial(nets[1].forward)), gentest.distance(nets[2])]
     assert not any(net.training for net in nets)
@@ -89,7 +89,7 @@ def test_a_module_is_put_in_eval_mode_and_has_the_fingerprint_of_its_weights() -
 
 
 def test_lpips_itself_is_given_images_from_0_to_1(squeeze: nn.Module) -> None:
-    """An `lpips.LPIPS` takes [-1, 1] unless told: it is told, and its [B, 1, 1, 1] is B distances."""
+    """`lpips.LPIPS` expects [-1, 1] by default: gentest switches it to [0, 1], and accepts its [B, 1, 1, 1]."""
     x, y = images(size=32), images(size=32, seed=1)
     with torch.no_grad():
         expected = squeeze(2 * x - 1, 2 * y - 1).flatten()
@@ -100,7 +100,7 @@ def test_lpips_itself_is_given_images_from_0_to_1(squeeze: nn.Module) -> None:
 
 
 def test_a_torchmetrics_function_is_given_images_from_0_to_1() -> None:
-    """The `normalize=False` of torchmetrics is switched on; a parameter of that name elsewhere is left alone."""
+    """gentest switches on torchmetrics' `normalize`, and leaves a parameter of that name elsewhere alone."""
 
     def theirs(first: Tensor, second: Tensor, normalize: bool = False) -> Tensor:  # noqa: FBT001, FBT002
         return torch.full((len(first),), float(normalize))
@@ -124,14 +124,14 @@ def test_a_torchmetrics_function_is_given_images_from_0_to_1() -> None:
         (lambda x, y: 1 / 0, "raised ZeroDivisionError"),
     ],
 )
-def test_what_is_no_distance_is_an_error_that_names_shapes(function: object, words: str) -> None:
-    """Anything but B numbers >= 0 says what it was, of which images."""
+def test_a_wrong_result_is_an_error_that_names_shapes(function: object, words: str) -> None:
+    """For anything but B numbers >= 0, the error names the result and the images."""
     with pytest.raises(AttributeFailed, match=words):
         distances_between(gentest.distance(function, name="wrong"), images(), images(seed=1))  # type: ignore[arg-type]
 
 
 def test_rounding_below_zero_is_zero() -> None:
-    """A function of equal images may miss 0 by rounding, and no more."""
+    """The distance of equal images may be below 0 by rounding, but not by more."""
     assert distances_between(gentest.distance(lambda x, y: rms(x, y) - 1e-6), images(), images()).tolist() == [0.0] * 4
 
 
@@ -148,8 +148,8 @@ def test_rounding_below_zero_is_zero() -> None:
         (lambda: gentest.lpips(size=True), "size=True"),
     ],
 )
-def test_wrong_arguments_are_refused(make: object, words: str) -> None:
-    """Where a distance is made, with what was expected."""
+def test_wrong_arguments_are_rejected(make: object, words: str) -> None:
+    """When a distance is made, in an error that says what gentest expected."""
     with pytest.raises(InvalidArgument, match=words):
         make()  # type: ignore[operator]
 
@@ -195,7 +195,7 @@ def test_lpips_is_the_librarys_own(hub: Path) -> None:
 
 @pytest.mark.parametrize("net", list(BACKBONES))
 def test_the_fewest_pixels_are_the_networks_own(net: str) -> None:
-    """One pixel less than what is declared fails in the network itself."""
+    """One pixel less than declared fails in the network itself."""
     import lpips
 
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
@@ -208,8 +208,8 @@ def test_the_fewest_pixels_are_the_networks_own(net: str) -> None:
             network(images(1, least - 1), images(1, least - 1))
 
 
-def test_images_are_resized_as_others_do() -> None:
-    """By area where both sides are longer, bilinearly otherwise: the function of torch-fidelity's LPIPS."""
+def test_images_are_resized_as_in_torch_fidelity() -> None:
+    """By area if both sides are longer, bilinearly otherwise."""
     from torch_fidelity.sample_similarity_lpips import SampleSimilarityLPIPS
 
     for height, width in [(32, 32), (16, 16), (32, 8), (24, 24)]:
@@ -218,7 +218,7 @@ def test_images_are_resized_as_others_do() -> None:
 
 
 def test_weights_that_cannot_be_fetched_say_how(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Offline: at once, with the command that fetches them and the file to put them at."""
+    """Offline, the error comes at once, with the command that fetches them and the place to put them."""
 
     def offline(*_: object) -> None:
         raise OSError("Name or service not known")
@@ -233,7 +233,7 @@ def test_weights_that_cannot_be_fetched_say_how(hub: Path, monkeypatch: pytest.M
 
 
 def test_weights_that_cannot_be_read_name_their_file(hub: Path) -> None:
-    """A broken file is said as one, and not as a missing network."""
+    """A broken file is reported as one, and not as a missing network."""
     hub.mkdir(parents=True)
     (hub / "squeezenet1_1-b8a52dc0.pth").write_bytes(b"no weights")
     with pytest.raises(AttributeFailed, match=r"cannot load the weights .*squeezenet1_1-b8a52dc0\.pth"):
@@ -241,7 +241,7 @@ def test_weights_that_cannot_be_read_name_their_file(hub: Path) -> None:
 
 
 def test_without_the_library_the_extra_is_named(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`lpips` is imported only when a network is asked for, and where it is missing the error says what to install."""
+    """`lpips` is imported only when a network is needed. If it is missing, the error says what to install."""
     missing: ModuleType | None = None
     monkeypatch.setitem(sys.modules, "lpips", missing)  # type: ignore[arg-type]
     distance = gentest.lpips("squeeze")

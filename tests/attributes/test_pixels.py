@@ -107,7 +107,7 @@ def test_the_distance_of_pixels_is_the_rms_difference(images: Tensor) -> None:
 
 @pytest.mark.parametrize("make", ALL)
 @pytest.mark.parametrize("wrong", [torch.rand(3, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)])
-def test_what_is_not_a_batch_of_grey_or_rgb_floats_is_refused(make: Callable[[], Pixels], wrong: Tensor) -> None:
+def test_anything_but_a_batch_of_grey_or_rgb_floats_is_rejected(make: Callable[[], Pixels], wrong: Tensor) -> None:
     with pytest.raises(InvalidArgument, match=r"Expected .*images"):
         make()(wrong)
 
@@ -115,8 +115,8 @@ def test_what_is_not_a_batch_of_grey_or_rgb_floats_is_refused(make: Callable[[],
 @pytest.mark.parametrize(
     ("channels", "said"), [(2, "return the channels that are meant"), (4, r"return x\[:, :3\] for RGB"), (8, "own")]
 )
-def test_other_channels_are_told_with_a_way_out(channels: int, said: str) -> None:
-    """A measure of grey or RGB says in one line what it needs and what to do; pixels themselves are of any channels."""
+def test_other_channels_are_rejected_with_a_remedy(channels: int, said: str) -> None:
+    """The error says in one line what the measure needs and what to do. `pixels` takes any number of channels."""
     images = torch.rand(2, channels, 8, 8)
     for make in SCORES:
         with pytest.raises(InvalidArgument, match=rf"^Expected images of 1 or 3 channels .*{said}") as caught:
@@ -125,7 +125,7 @@ def test_other_channels_are_told_with_a_way_out(channels: int, said: str) -> Non
     assert pixels()(images).shape == (2, channels * 64)
 
 
-def test_an_image_too_small_to_be_sharp_is_refused() -> None:
+def test_an_image_too_small_for_sharpness_is_rejected() -> None:
     with pytest.raises(InvalidArgument, match="3 x 3"):
         sharpness()(torch.rand(1, 3, 2, 8))
 

@@ -33,7 +33,7 @@ def encoded(*values: float) -> str:
     return base64.b64encode(np.array(values, "<f4").tobytes()).decode()
 
 
-def test_what_is_put_comes_back_with_unit_length(tmp_path: Path) -> None:
+def test_an_embedding_comes_back_with_unit_length(tmp_path: Path) -> None:
     cache = PromptCache.load(tmp_path / "deep" / "prompts.json", update=True)
     put(cache, "a photo of a cät")
     cache.save()
@@ -85,7 +85,7 @@ def test_a_missing_file_is_an_error_unless_it_is_being_made(tmp_path: Path) -> N
         (stored(prompts={"a cat": encoded(3.0, 4.0)}), "'a cat': length 5; expected 1"),
     ],
 )
-def test_a_file_that_is_not_ours_is_refused_in_one_line(tmp_path: Path, content: Any, message: str) -> None:
+def test_another_file_is_rejected_in_one_line(tmp_path: Path, content: Any, message: str) -> None:
     path = tmp_path / "prompts.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(ClipError, match=message) as info:
@@ -94,13 +94,13 @@ def test_a_file_that_is_not_ours_is_refused_in_one_line(tmp_path: Path, content:
     assert "\n" not in str(info.value)
 
 
-def test_a_sound_file_is_read(tmp_path: Path) -> None:
+def test_a_valid_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps(stored(logit_scale=100)))
     assert PromptCache.load(path).logit_scale(KEY) == 100.0
 
 
-def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_file_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps(stored()))
     monkeypatch.setattr(prompts, "MAX_BYTES", 10)
@@ -109,7 +109,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [np.nan, 1.0], [[1.0, 0.0]], [np.inf, 1.0]])
-def test_an_embedding_that_has_no_direction_is_refused(tmp_path: Path, vector: Any) -> None:
+def test_an_embedding_without_a_direction_is_rejected(tmp_path: Path, vector: Any) -> None:
     with pytest.raises(InvalidArgument, match="finite embedding"):
         put(PromptCache(tmp_path / "p"), "a cat", vector)
 
@@ -121,7 +121,7 @@ def test_a_model_has_one_dimension(tmp_path: Path) -> None:
         put(cache, "a dog", [1.0, 0.0, 0.0])
 
 
-def test_workers_that_save_at_once_keep_what_each_has_put(tmp_path: Path) -> None:
+def test_workers_that_save_at_once_keep_all_prompts(tmp_path: Path) -> None:
     path = tmp_path / "prompts.json"
 
     def work(number: int) -> None:

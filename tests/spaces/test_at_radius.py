@@ -65,7 +65,7 @@ def test_paths_of_a_shell_stay_on_it() -> None:
 
 @pytest.mark.parametrize("space", SPACES, ids=repr)
 def test_a_latent_at_a_radius_moves_as_far_as_elsewhere(space: gentest.Space) -> None:
-    """No way is no way; a way stays on the sphere of its radius, and in a box that is no smaller than the prior's."""
+    """A shift by 0 changes nothing. Other shifts stay on the sphere of the radius, or in the prior's box."""
     (part,) = space.parts.values()
     (pulled,) = at_radius(space, 0.5).parts.values()
     latents = pulled.from_uniforms(np.random.default_rng(6).random((50, part.dim)))
@@ -99,7 +99,7 @@ def test_a_single_latent_has_no_ray() -> None:
 
 @pytest.mark.parametrize("radius", [0, -1, float("nan"), float("inf"), "1", True, None])
 def test_a_radius_is_a_number_above_zero(radius: object) -> None:
-    """Anything else is named."""
+    """Any other value is rejected by name."""
     with pytest.raises(InvalidArgument, match=r"Expected a radius > 0 but got radius="):
         at_radius(gentest.Normal(2), radius)  # type: ignore[arg-type]
 
@@ -108,15 +108,15 @@ def test_a_radius_is_a_number_above_zero(radius: object) -> None:
 @pytest.mark.parametrize(
     "space", [*SPACES, gentest.Sphere(8).truncated(0.5), gentest.Uniform(8).truncated(0.5)], ids=repr
 )
-def test_what_does_not_move_stays_at_its_radius(space: gentest.Space, radius: float) -> None:
-    """A way along a direction begins at the sample, however far out that was put: no border pulls it in or out."""
+def test_a_shift_by_zero_keeps_the_radius(space: gentest.Space, radius: float) -> None:
+    """A path along a direction starts at the sample, at any radius: no border pulls it in or out."""
     (part,) = at_radius(space, radius).parts.values()
     z = flat(part).reshape(50, *part.shape)
     np.testing.assert_allclose(part.shifted(z, np.zeros(part.shape)), z, rtol=1e-5, atol=1e-6)
 
 
-def test_a_way_goes_round_the_sphere_of_its_radius() -> None:
-    """And up to the side of a box, or to the radius where that is further out."""
+def test_a_shift_goes_around_the_sphere_of_its_radius() -> None:
+    """In a box it goes up to the side, or up to the radius if that is further out."""
     by = np.full(8, 0.4)
     sphere = at_radius(gentest.Sphere(8), 0.5).parts[""]
     moved = sphere.shifted(flat(sphere), by)

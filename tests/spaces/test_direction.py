@@ -25,8 +25,8 @@ def test_a_direction_is_a_unit_vector_of_any_number_type() -> None:
     assert not next(iter(found)).vector.flags.writeable
 
 
-def test_its_name_tells_directions_apart_and_is_stable() -> None:
-    """The digest is of shape and values; a negative zero is a zero; what it is for does not count."""
+def test_the_repr_identifies_a_direction() -> None:
+    """Its digest depends on shape and values only; a negative zero counts as zero, and the attribute does not count."""
     assert repr(gentest.Direction([1.0, 0.0])) == "Direction(2, 061667be4a27a47b)"
     assert repr(gentest.Direction([[1.0], [0.0]], part="w")).startswith("Direction((2, 1), part='w', ")
     others = [gentest.Direction(v) for v in ([1, 0], [0, 1], [-1, 0], [1, 1e-3], [[1, 0]])]
@@ -41,7 +41,7 @@ def test_its_name_tells_directions_apart_and_is_stable() -> None:
 
 
 def test_it_is_kept_in_a_file_to_the_bit(tmp_path: Path) -> None:
-    """What `load` reads has the same bits, so the same name, and says the same of itself."""
+    """`load` gives the same bits, so the same repr, and the same attribute and accuracy."""
     rng = np.random.default_rng(0)
     for shape in ((1,), (512,), (4, 8, 8)):
         saved = gentest.Direction(rng.normal(size=shape), part="z", attribute="clip('a smile')", accuracy=0.93)
@@ -64,8 +64,8 @@ def test_it_is_kept_in_a_file_to_the_bit(tmp_path: Path) -> None:
         ({"more": 1}, "no field 'more'"),
     ],
 )
-def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
-    """With its name and what is wrong."""
+def test_an_edited_file_is_rejected(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    """The error names the file and the fault."""
     path = tmp_path / "direction.json"
     path.write_text(json.dumps({**gentest.Direction([3.0, 4.0]).to_json(), **change}))
     with pytest.raises(InvalidArgument, match=message) as caught:
@@ -73,8 +73,8 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, change: dict[str, object
     assert "direction.json: not a direction" in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path: Path) -> None:
-    """As a broken one is."""
+def test_a_missing_file_or_other_json_is_rejected(tmp_path: Path) -> None:
+    """The error names the file."""
     for text in (None, "{", "[]", '{"schema": 1}'):
         if text is not None:
             (tmp_path / "d.json").write_text(text)
@@ -83,8 +83,8 @@ def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0], 3.0, [], "up", None, [[1.0], [1.0, 2.0]]])
-def test_what_is_no_direction_is_refused(vector: Any) -> None:
-    """In one line."""
+def test_other_values_are_rejected(vector: Any) -> None:
+    """The error is one line."""
     with pytest.raises(InvalidArgument, match=r"Expected a direction") as caught:
         gentest.Direction(vector)
     assert "\n" not in str(caught.value)

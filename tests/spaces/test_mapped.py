@@ -91,7 +91,7 @@ def test_latents_are_what_the_network_gives() -> None:
 
 
 def test_a_latent_is_golden() -> None:
-    """The latent of seed 0 of a space of arrays, as it was when this was written."""
+    """The latent of seed 0 of a space of arrays never changes."""
     made = Mapped(Normal(2), bent).from_uniforms(uniforms(0, 0, 0, 2)[None]).astype(np.float32)
     assert made[0].tolist() == pytest.approx(GOLDEN, abs=1e-6)
 
@@ -126,7 +126,7 @@ def test_truncation_draws_to_the_mean_of_fixed_samples() -> None:
     "inner", [gentest.Uniform(2), gentest.Sphere(2), gentest.Empirical(np.eye(2)), Normal(2).truncated(0.5)]
 )
 def test_any_space_of_one_part_can_be_mapped(inner: Part) -> None:
-    """The inner space may be any that moves; two over different ones are different."""
+    """The inner space may be any part that moves; different inner spaces make different spaces."""
     space = Mapped(inner, bent)
     probes = independent(0, 0, 4)
     np.testing.assert_allclose(
@@ -135,8 +135,8 @@ def test_any_space_of_one_part_can_be_mapped(inner: Part) -> None:
     assert space != Mapped(Normal(2), bent)
 
 
-def test_a_space_is_told_by_its_network() -> None:
-    """Equal networks are equal spaces; another weight, or another function, is another, and the repr says which."""
+def test_a_space_is_identified_by_its_network() -> None:
+    """Equal networks make equal spaces; another weight or function makes another space, with another repr."""
     network = Mapping()
     space = Mapped(Normal(16), network)
     assert space == Mapped(Normal(16), Mapping())
@@ -153,7 +153,7 @@ def test_a_space_is_told_by_its_network() -> None:
 
 
 def test_further_inputs_are_given_by_a_partial() -> None:
-    """A mapping network that wants a label is a partial over the module."""
+    """A partial sets the label of a mapping network."""
     space = Mapped(Normal(16), functools.partial(Mapping(), c=None))
     assert space.shape == (2, 32)
     u = np.full((1, 16), 0.3)
@@ -161,7 +161,7 @@ def test_further_inputs_are_given_by_a_partial() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:FutureWarning")
-def test_networks_that_were_exported_map_as_well() -> None:
+def test_exported_networks_work_too() -> None:
     """A TorchScript module, and a program of `torch.export` in double precision, are modules too."""
     network = nn.Sequential(nn.Linear(2, 3), nn.Tanh()).double().eval()
     dynamic = ({0: torch.export.Dim.DYNAMIC},)
@@ -210,8 +210,8 @@ def test_a_whole_check_in_w() -> None:
         (Normal(2), nn.Tanh(), "has no weights: give a callable on arrays instead"),
     ],
 )
-def test_misuse_is_told_on_one_line(part: Space, network: Any, message: str) -> None:
-    """A wrong part, and a network that does not fit, are told when the space is made."""
+def test_misuse_is_rejected_in_one_line(part: Space, network: Any, message: str) -> None:
+    """A wrong part or network is an error when the space is made."""
     with pytest.raises(InvalidArgument, match=message) as caught:
         Mapped(part, network)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
@@ -219,7 +219,7 @@ def test_misuse_is_told_on_one_line(part: Space, network: Any, message: str) -> 
 
 @pytest.mark.parametrize("mask", [None, 1])
 def test_a_direction_of_more_coordinates_than_uniforms(mask: int | None) -> None:
-    """Whatever the network makes of z is moved whole."""
+    """A shift moves all of w, which has more coordinates than z."""
     space = Mapped(Normal(2), lambda z: np.tanh(z @ MATRIX))
     probes = independent(1, 0, 5)
     probes = probes if mask is None else [replace(probe, mask=mask) for probe in probes]

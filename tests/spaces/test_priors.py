@@ -71,7 +71,7 @@ def test_each_coordinate_follows_the_prior(space: Part, law: stats.rv_continuous
 
 
 def test_the_law_test_can_fail() -> None:
-    """The same test refuses a law with 20 % more spread."""
+    """The same test rejects a law with 20 % more spread."""
     with pytest.raises(AssertionError):
         assert_follows(drawn(gentest.Normal(8), 2000), stats.norm(scale=1.2))
 
@@ -84,7 +84,7 @@ def test_a_uniform_space_has_the_normals_variance_by_default() -> None:
 
 @pytest.mark.parametrize("bound", [0.1, 2.0, 40.0])
 def test_a_truncated_normal_stays_within_its_bound(bound: float) -> None:
-    """No coordinate lies beyond the bound, also at the ends of the uniforms, nor is any infinite."""
+    """Every coordinate is finite and within the bound, even at the ends of the uniforms."""
     space = gentest.TruncatedNormal(2, bound=bound)
     extremes = space.from_uniforms(np.array([[2.0**-54, 1.0 - 2.0**-53]]))
     assert (np.abs(drawn(space, 2000)) <= np.float32(bound)).all()
@@ -100,7 +100,7 @@ def test_the_ends_of_the_uniforms_are_finite(space: Part) -> None:
 
 @pytest.mark.parametrize("radius", [None, 1.0, 300.0])
 def test_a_sphere_has_its_radius(radius: float | None) -> None:
-    """Every latent has the radius, sqrt(d) where none is given, to float32's precision."""
+    """Every latent has the radius, sqrt(d) by default, to float32's precision."""
     z = drawn(gentest.Sphere(3, radius=radius), 2000)
     np.testing.assert_allclose(np.linalg.norm(z.astype(float), axis=1), radius or sqrt(3), rtol=3e-7)
 
@@ -150,7 +150,7 @@ def test_typicality_is_the_priors_own_quantile() -> None:
 
 
 def test_banks_are_told_apart_by_their_values() -> None:
-    """Two banks are equal where all their entries are, and a bank keeps a copy that nobody can change."""
+    """Two banks are equal if all their entries are, and a bank keeps a read-only copy."""
     bank = BANK.copy()
     space = gentest.Empirical(bank)
     bank[0] = 7

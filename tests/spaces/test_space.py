@@ -193,7 +193,7 @@ def test_a_label_is_constant_along_a_path() -> None:
     assert len(np.unique(label)) == 10
 
 
-def test_a_choice_that_is_made_is_the_one_everywhere() -> None:
+def test_a_given_choice_is_the_same_everywhere() -> None:
     """`.given(label=3)` fixes the part, and leaves the others' latents as they were."""
     space = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(10))
     placed, free = (segments().place(s, independent(10, 0, 50)) for s in (space.given({"label": 3}), space))
@@ -261,7 +261,7 @@ def test_a_small_space_has_one_group_a_coordinate() -> None:
 
 
 def test_more_parts_than_groups_are_refused() -> None:
-    """A mask of 64 bits cannot tell 65 parts apart, so such a space is refused."""
+    """A mask of 64 bits cannot hold 65 parts."""
     with pytest.raises(InvalidArgument, match="at most 64 named parts but got 65"):
         gentest.Joint(**{f"w{i}": gentest.Normal(2) for i in range(65)})
 
@@ -310,7 +310,7 @@ def test_an_end_with_a_random_mask_is_still_a_sample_of_the_prior(space: Part, l
 
 
 def test_a_bank_is_taken_whole() -> None:
-    """The far end of a bank's path is its own entry where the bank's group is in the mask, else the near one."""
+    """The far end of a bank's path is its own entry if the bank's group is in the mask, and the near entry if not."""
     space = gentest.Joint(z=gentest.Normal(3), w=gentest.Empirical(BANK))
     probes = independent(15, 0, 200)
     near, full = ends(space, probes)
@@ -345,14 +345,14 @@ KEYS = [
 
 @pytest.mark.parametrize(("space", "key"), KEYS, ids=[key for _, key in KEYS])
 def test_a_key_is_the_repr_without_digests(space: Space, key: str) -> None:
-    """Baselines store this text: it must stay, and it leaves out which bank or network a space has."""
+    """Baselines store the key, so it must stay as it is. It does not identify a bank or a network."""
     assert space.key == key
     assert re.sub(r", [0-9a-f]{16}(?=\))", "", repr(space)) == key
 
 
 @pytest.mark.parametrize("space", SPACES, ids=word)
 def test_spaces_are_values(space: Space) -> None:
-    """A space equals its like, can be a key, and tells other spaces apart."""
+    """Equal spaces are equal and hash alike; other spaces differ."""
     again = gentest.Joint(**space.parts) if isinstance(space, gentest.Joint) else space.truncated(1.0)
     assert {space: 1}[space] == 1
     assert space != gentest.Normal(99)
@@ -402,8 +402,8 @@ MISUSE = [
 
 
 @pytest.mark.parametrize(("misuse", "message"), MISUSE, ids=[message for _, message in MISUSE])
-def test_misuse_is_said_at_the_edge(misuse: object, message: str) -> None:
-    """A wrong argument is refused where it is given, with its name and value on one line."""
+def test_misuse_is_rejected_at_once(misuse: object, message: str) -> None:
+    """A wrong argument is an error when the space is made, in one line with its name and value."""
     assert callable(misuse)
     with pytest.raises(InvalidArgument, match=message) as caught:
         misuse()

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import ndtri
 
 import gentest
 from gentest.probes.families import points
 from gentest.probes.probe import Probe
-from gentest.spaces.streams import uniforms, uniforms_of
+from gentest.spaces.streams import NEAR, uniforms, uniforms_at, uniforms_of
 
 ALARM = 1e-6
 
@@ -27,19 +28,19 @@ ALARM = 1e-6
     ],
 )
 def test_uniforms_are_fixed_for_ever(seed: int, stream: int, part: int, expected: list[int]) -> None:
-    """The uniforms of a stream are these multiples of 2^-54, whatever NumPy's release."""
+    """The uniforms of a stream are these multiples of 2^-54, in every release of NumPy."""
     assert [int(u * 2.0**54) for u in uniforms(seed, stream, part, 4)] == expected
 
 
 def test_fewer_uniforms_are_the_first_of_more() -> None:
-    """A stream is read from its beginning, however much of it is asked for."""
+    """A stream is always read from its beginning."""
     more = uniforms(3, 1, 2, 1000)
     for n in (1, 2, 3, 4, 5, 999):
         assert (uniforms(3, 1, 2, n) == more[:n]).all()
 
 
 def test_uniforms_of_several_seeds_are_those_of_each() -> None:
-    """Rows asked for together are the bits of a Philox that is made anew for each."""
+    """The rows have the same bits as those of a new Philox for each seed."""
     seeds = [0, 7, 2**63, 2**64 - 1]
     together = uniforms_of(seeds, 1, 3, 70)
     for seed, row in zip(seeds, together, strict=True):
@@ -56,7 +57,7 @@ def test_uniforms_are_uniform_and_never_0_or_1() -> None:
 
 
 def test_the_largest_bits_do_not_make_a_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Philox gives all ones, or all zeros, the uniform is still inside (0, 1), and its latent finite."""
+    """If Philox gives all ones or all zeros, the uniform is still inside (0, 1), and its latent finite."""
 
     class AtTheEnds:
         def __init__(self, key: Any) -> None:
@@ -86,3 +87,10 @@ def test_the_first_uniforms_of_consecutive_seeds_are_independent() -> None:
     assert stats.kstest(first[:, 0], "uniform").pvalue > ALARM
     assert stats.pearsonr(first[:, 0], first[:, 1]).pvalue > ALARM
     assert stats.pearsonr(first[:-1, 0], first[1:, 0]).pvalue > ALARM
+
+
+def test_scores_become_the_uniforms_that_they_came_from() -> None:
+    """Phi(score) gives back each uniform, and no score is too large for the range of the streams."""
+    drawn = uniforms(1, NEAR, 0, 1000)
+    np.testing.assert_allclose(uniforms_at(ndtri(drawn)), drawn, rtol=1e-12)
+    assert uniforms_at(np.array([-40.0, 40.0])).tolist() == [2.0**-54, 1.0 - 2.0**-53]

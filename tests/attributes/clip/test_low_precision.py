@@ -47,8 +47,8 @@ def test_embeddings_are_near_those_in_full(model: ClipModel, precision: Precisio
     assert 0 < error < 8 * NEAR[precision]
 
 
-def test_an_embedding_can_be_had_in_a_lower_precision() -> None:
-    """What a session binds says so; equal ones are equal, and those of another precision are not."""
+def test_an_embedding_exists_in_a_lower_precision() -> None:
+    """A bound embedding is `Lowerable`. Embeddings of one precision are equal, those of two are not."""
     from gentest.attributes.attribute import Setup
 
     attribute = clip("a shirt", model=f"local-dir:{CLIP}")
@@ -61,7 +61,7 @@ def test_an_embedding_can_be_had_in_a_lower_precision() -> None:
 
 
 def test_rows_of_another_int8_are_not_taken_from_a_cache() -> None:
-    """A folder may hold those of dynamic quantisation, which had this address, and are another thing."""
+    """A cache may hold rows of dynamic quantisation under an older key."""
     from gentest.attributes.attribute import Setup
 
     feature = clip("a shirt", model=f"local-dir:{CLIP}").bind(Setup(torch.device("cpu"))).feature
@@ -69,8 +69,8 @@ def test_rows_of_another_int8_are_not_taken_from_a_cache() -> None:
     assert feature.lowered("bf16").address == f"{feature.address} bf16"
 
 
-def test_a_model_that_was_lowered_can_be_pickled_as_one_that_was_not(model: ClipModel) -> None:
-    """What is sent elsewhere makes its own towers, with the same rows."""
+def test_a_lowered_model_can_be_pickled(model: ClipModel) -> None:
+    """Its copy makes its own towers, with the same rows."""
     images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     rows = model.embed(images, "int8")
     again = pickle.loads(pickle.dumps(model))
@@ -91,17 +91,17 @@ class Branches(nn.Module):
         (Branches(), r"does not work in int8: \w+: [ -~]+; use 'bf16'$"),
     ],
 )
-def test_a_tower_that_has_no_int8_is_refused_with_what_to_say(
+def test_a_tower_without_int8_is_rejected_with_a_remedy(
     tower: nn.Module, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In one plain line, and quietly."""
+    """The error is one plain line, and nothing is printed."""
     with pytest.raises(ClipError, match=said):
         lowered(tower.eval(), "int8", torch.device("cpu"), torch.rand(1, 3, 8, 8))
     assert capfd.readouterr() == ("", "")
 
 
 def test_int8_is_for_a_cpu() -> None:
-    """Elsewhere it is refused, with what to say instead."""
+    """On another device the error names bf16."""
     with pytest.raises(ClipError, match=r"only on a CPU.*bf16"):
         lowered(torch.nn.Identity(), "int8", torch.device("cuda"), torch.zeros(1, 3, 2, 2))
 
@@ -132,7 +132,7 @@ def test_a_real_clip_scores_faces_within_a_small_part_of_their_spread(precision:
 
 
 def test_a_row_in_int8_depends_on_no_other_image(model: ClipModel) -> None:
-    """A band that was measured on some images is good for others only if it does not depend on their batch."""
+    """Otherwise a band that was measured on some images would not hold for others."""
     images = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     loud = torch.cat([images, 100 * torch.rand(3, 1, 28, 28) - 50])
     inputs, together = (model.preprocess(given) for given in (images, loud))
@@ -147,7 +147,7 @@ UNIT = BLOCK**0.5 / 127 / 12**0.5
 
 @pytest.mark.parametrize("shape", [(1, 1), (32, 3), (33, 5), (100, 2)])
 def test_blocks_are_within_half_a_step(shape: tuple[int, int]) -> None:
-    """What they mean is the matrix, each number within half of its own block's scale."""
+    """Decoded, they are the matrix, each number within half of its block's scale."""
     matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     matrix[0] *= 1000  # an outlier costs its own block alone
     blocks = in_blocks(matrix)
@@ -209,7 +209,7 @@ GIVEN = torch.randn(50, 50, generator=torch.Generator().manual_seed(1))
 
 
 def test_a_row_is_the_same_alone_and_in_a_batch(lines: Lines) -> None:
-    """Whatever is beside it, and in whichever order."""
+    """The rest of the batch and its order change nothing."""
     low = Int8Module(lines, GIVEN[:2])
     beside = torch.cat([GIVEN[:1], 1e4 * GIVEN[1:]])
     alone = low(GIVEN[:1])
@@ -218,15 +218,15 @@ def test_a_row_is_the_same_alone_and_in_a_batch(lines: Lines) -> None:
     torch.testing.assert_close(low(beside.flip(0))[-1:], alone, atol=1e-6, rtol=1e-6)
 
 
-def test_modules_made_of_one_are_equal_whatever_they_were_shown(lines: Lines) -> None:
-    """The example says only what shape there is: each process makes a module of its own."""
+def test_the_example_does_not_change_the_module(lines: Lines) -> None:
+    """Only its shape counts, since each process makes a module of its own."""
     assert torch.equal(Int8Module(lines, GIVEN[:2])(GIVEN), Int8Module(lines, 100 * GIVEN[2:4])(GIVEN))
 
 
 def test_a_module_is_left_as_it_was_and_let_go(
     lines: Lines, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Its weights do not change, nothing is printed or logged, and what is in 8 bits does not keep it alive."""
+    """Its weights do not change, nothing is printed or logged, and the 8-bit module does not keep it alive."""
     weights = {name: tensor.clone() for name, tensor in lines.state_dict().items()}
     handlers, disabled = list(logging.root.handlers), logging.root.manager.disable
     low = Int8Module(lines, GIVEN[:2])
@@ -252,8 +252,8 @@ def test_it_has_torchs_threads(lines: Lines) -> None:
         torch.set_num_threads(before)
 
 
-def test_it_can_be_made_and_run_without_gradients_and_in_a_double_world(lines: Lines) -> None:
-    """Whoever measures may be in inference mode, or have float64 as torch's default."""
+def test_it_works_in_inference_mode_and_with_float64_as_default(lines: Lines) -> None:
+    """The caller may be in inference mode, or have float64 as torch's default."""
     plain = Int8Module(lines, GIVEN[:2])(GIVEN)
     with torch.inference_mode():
         assert torch.equal(Int8Module(lines, GIVEN[:2] + 0)(GIVEN + 0), plain)
@@ -264,7 +264,7 @@ def test_it_can_be_made_and_run_without_gradients_and_in_a_double_world(lines: L
         torch.set_default_dtype(torch.float32)
 
 
-def test_convolutions_are_refused_with_what_to_take_instead() -> None:
+def test_convolutions_are_rejected_with_a_remedy() -> None:
     module = nn.Sequential(nn.Conv2d(3, 40, 3), nn.Conv2d(40, 8, 3), nn.Flatten(), nn.Linear(8 * 16, 4)).eval()
     with pytest.raises(InvalidArgument, match=r"hold 11% of the weights.*convolutions.*use precision bf16"):
         Int8Module(module, torch.zeros(2, 3, 8, 8))

@@ -54,7 +54,7 @@ def as_floats(image: np.ndarray[Any, Any]) -> Tensor:
 @pytest.mark.parametrize("shape", [(32, 32), (64, 64), (28, 28), (75, 50), (50, 75), (33, 200), (20, 31)])
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-def test_it_is_open_clips_but_for_rounding_to_8_bits(
+def test_it_equals_open_clips_up_to_rounding_to_8_bits(
     kind: str, shape: tuple[int, int], mode: str, interpolation: str
 ) -> None:
     image = picture(kind, *shape)
@@ -67,7 +67,7 @@ def test_it_is_open_clips_but_for_rounding_to_8_bits(
 
 @pytest.mark.parametrize("size", [(24, 40), (40, 24)])
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
-def test_an_input_that_is_not_square_is_open_clips_too(size: tuple[int, int], mode: str) -> None:
+def test_a_rectangular_input_equals_open_clips_too(size: tuple[int, int], mode: str) -> None:
     image = picture("edges", 75, 50)
     settings = config(size=size, resize_mode=mode)
     ours = Preprocess.from_config(settings, "tiny")(as_floats(image))[0]
@@ -104,7 +104,7 @@ def test_random_interpolation_is_bicubic_and_one_number_is_for_all_channels() ->
 
 
 @pytest.mark.parametrize("changes", [{"interpolation": "lanczos"}, {"resize_mode": "stretch"}, {"mean": (0.5, 0.5)}])
-def test_what_cannot_be_followed_is_refused(changes: dict[str, Any]) -> None:
+def test_unsupported_preprocessing_is_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(ClipError, match="CLIP tiny: cannot preprocess"):
         Preprocess.from_config(config(**changes), "tiny")
 

@@ -41,7 +41,7 @@ def test_an_attribute_is_a_value() -> None:
     assert (repr(clip_embedding()), repr(clip_embedding("X:y"))) == ("clip_embedding()", "clip_embedding('X:y')")
 
 
-def test_what_it_is_measured_against_is_neutral_unless_it_is_said() -> None:
+def test_the_default_opposite_is_neutral() -> None:
     assert clip("a cat").prompts == ("a cat", "a photo")
     assert clip("cat", templates=["a {}", "{}!"]).prompts == ("a cat", "cat!", "a thing", "thing!")
 
@@ -136,7 +136,7 @@ def test_grey_images_are_taken(setup: Setup) -> None:
 
 
 def test_a_large_batch_is_embedded_in_parts(setup: Setup) -> None:
-    """On a CPU, where it is faster: row for row what the parts give."""
+    """On a CPU, where parts are faster. The rows are those of the parts."""
     images = torch.rand(2 * CPU_AT_ONCE + 5, 3, 20, 20)
     feature = bind(clip_embedding(), setup)
     rows = embed(feature, images)
@@ -160,7 +160,7 @@ def test_classes_are_read_out_of_the_same_embedding(setup: Setup) -> None:
 
 
 def test_templates_of_a_class_are_averaged(setup: Setup) -> None:
-    """As those of a text are."""
+    """Normalised before and after, like those of a text."""
     both = embed(bind(clip_classes(["a {}", "my {} there"], ["cat", "dog"]), setup), images())
     pair = score(bind(clip("cat", "dog", templates=["a {}", "my {} there"]), setup), images())
     torch.testing.assert_close(both[:, 0] - both[:, 1], pair)
