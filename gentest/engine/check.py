@@ -21,10 +21,10 @@ from gentest.engine.evidence.subject import Subject
 from gentest.engine.explain import explain, observed
 from gentest.engine.illustrations import Material, illustrate
 from gentest.engine.judge import Judge
-from gentest.engine.methods.attack.descent import AttackFacts, attack
+from gentest.engine.methods.attack.descent import attack
 from gentest.engine.methods.baseline_sample import take_sample
 from gentest.engine.methods.problem import Problem
-from gentest.engine.methods.radius_search import RadiusFacts, certify_radius
+from gentest.engine.methods.radius_search import certify_radius
 from gentest.engine.methods.rate import check_budget, confirm_rate, decide_rate
 from gentest.engine.methods.reduce import ReductionFacts, reduce
 from gentest.engine.methods.reference_comparison import compare_with_reference
@@ -323,8 +323,7 @@ class _Check(_Run):
             check_budget(self.problem, goal)
         searched = search(self.problem, stored=question.stored)
         rated = None if goal is None else decide_rate(self.problem, goal)
-        rays = None if goal is None or rated is None else self._rays(goal, rated.rate)
-        radius = None if goal is None or rated is None else self._radius(goal, rated.rate, rays)
+        radius, rays = (None, None) if goal is None or rated is None else self._radius(goal, rated.rate)
         failing = searched.failing or (() if rated is None else rated.failing)
         attacked = None
         if self.values.attack and not failing and baseline is None and not question.blesses:
@@ -351,13 +350,13 @@ class _Check(_Run):
             search=self._search_record(searched, min_margin, minimal, worst),
             rate=None if rated is None else rated.rate,
             radius=radius,
-            attack=None if attacked is None else self._attack_record(attacked),
+            attack=None if attacked is None else attacked.record,
             sample=sample,
             rounding=Rounding(self.judge.decided_alone, screening if screening.probes else None),
             material=Material(
                 search_margins=searched.margins,
                 rate_margins={} if rated is None else rated.margins,
-                rays=None if rays is None else Rays(rays.radii, tuple(n / rays.n_rays for n in rays.held), rays.n_rays),
+                rays=rays,
                 minimal=None if minimal is None else minimal.evidence,
                 worst=None if worst is None else worst.evidence,
             ),
@@ -379,25 +378,18 @@ class _Check(_Run):
             return reduce(self.problem, failing)
         return ReductionFacts(worst=failing[-1], min_margin=min(searched.margins), minimal=failing[0])
 
-    def _rays(self, goal: AtRate, rate: Rate) -> RadiusFacts | None:
-        """The radius that rays certify, if the property does not hold up to the radius that was asked for."""
-        within = self.definition.states
-        if not isinstance(within, WithinRadius) or rate.verdict is Verdict.HOLDS:
-            return None
-        return certify_radius(self.problem, goal, within)
-
-    def _radius(self, goal: AtRate, rate: Rate, rays: RadiusFacts | None) -> Radius | None:
-        """The radius of `holds_within`, with the rate within it on probes that had no part in choosing it."""
+    def _radius(self, goal: AtRate, rate: Rate) -> tuple[Radius | None, Rays | None]:
+        """The radius of `holds_within`, confirmed on probes that had no part in choosing it, and the rays."""
         within = self.definition.states
         if not isinstance(within, WithinRadius):
-            return None
-        if rays is None:
-            return Radius(within.radius, within.radius, rate.probes, rate)
-        confirmed = None
-        if rays.certified:
-            inner = Judge(self.context, self.subject, holds_within(within.inner, rays.certified))
+            return None, None
+        if rate.verdict is Verdict.HOLDS:
+            return Radius(within.radius, within.radius, rate.probes, rate), None
+        facts, confirmed = certify_radius(self.problem, goal, within), None
+        if facts.certified:
+            inner = Judge(self.context, self.subject, holds_within(within.inner, facts.certified))
             confirmed = confirm_rate(replace(self.problem, judge=inner), goal)
-        return Radius(within.radius, rays.certified, rays.n_rays, confirmed)
+        return Radius(within.radius, facts.certified, facts.rays.n, confirmed), facts.rays
 
     def _explained(self, probe: Probe) -> _Explained:
         evidence = observed(self.judge, probe)
@@ -417,15 +409,4 @@ class _Check(_Run):
             replayed=searched.replayed,
             distinct=seen.distinct,
             inputs=seen.of,
-        )
-
-    def _attack_record(self, facts: AttackFacts) -> AttackRecord:
-        return AttackRecord(
-            method=facts.method,
-            probes=facts.probes,
-            images=facts.images,
-            budget=self.values.attack,
-            least=facts.min_margin,
-            found=bool(facts.failing),
-            message=facts.message,
         )

@@ -22,7 +22,15 @@ import torch
 from gentest._support.printable import first_line
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.cluster import transport
-from gentest.engine.cluster.remote_evaluator import Case, RemoteActor, Reply, Session, Surroundings, Task, Versions
+from gentest.engine.cluster.remote_evaluator import (
+    Case,
+    RemoteActor,
+    SharedSettings,
+    Surroundings,
+    Task,
+    TaskReply,
+    Versions,
+)
 from gentest.engine.evaluation import BAND_PROBES, Answer, LocalEvaluator
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
@@ -60,7 +68,7 @@ class Actors:
         self._context = context
         self._pool = _Pool.connected(values.ray or LOCAL, context.device)
         local = replace(values, ray=None, device=context.device.type, batch_size=context.batch_size)
-        self._session = self._put(Session(Surroundings.here(), local, prompts), "the settings")
+        self._settings = self._put(SharedSettings(Surroundings.here(), local, prompts), "the settings")
         self._functions: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def __len__(self) -> int:
@@ -70,7 +78,7 @@ class Actors:
         """The evaluator that does on these actors what `local` does in this process."""
         return RemoteEvaluator(self, local)
 
-    def replies(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Reply]]:
+    def replies(self, tasks: Sequence[Task]) -> Iterator[tuple[int, TaskReply]]:
         """The index and the reply of each task as they arrive, except for tasks that no actor answers."""
         for index, reply in self._pool.replies(tasks):
             self._context.maker.count(reply.images, reply.calls)
@@ -79,7 +87,7 @@ class Actors:
     def task(self, local: LocalEvaluator, case: Any, probes: Sequence[Probe]) -> Task:
         """The task of evaluating some probes."""
         image_bytes = self._context.maker.image_bytes
-        return Task(self._session, self._function(local.subject), case, tuple(probes), image_bytes)
+        return Task(self._settings, self._function(local.subject), case, tuple(probes), image_bytes)
 
     def send_case(self, local: LocalEvaluator, probe: Probe) -> Any:
         """The reference to the property; a probe shows the value of each `gentest.sd(x)` in it."""
@@ -126,7 +134,7 @@ class RemoteEvaluator:
             return
         self._case = self._case or actors.send_case(local, probes[0])
         blocks = _even_blocks(probes, local.block_size, len(actors))
-        replies: dict[int, Reply] = {}
+        replies: dict[int, TaskReply] = {}
         n_taken = 0
         for index, reply in actors.replies([actors.task(local, self._case, block) for block in blocks]):
             replies[index] = reply
@@ -219,7 +227,7 @@ class _Pool:
         """A reference to bytes in Ray's object store."""
         return self._ray.put(data)
 
-    def replies(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Reply]]:
+    def replies(self, tasks: Sequence[Task]) -> Iterator[tuple[int, TaskReply]]:
         """The index and the answer of each task as they arrive, except for tasks that no actor answers.
 
         Tasks of the same index go to the same actor, which may still have the outputs of their probes.

@@ -1,7 +1,7 @@
-"""Decide the margins of a task's probes inside one Ray actor.
+"""Evaluate the probes of a task inside one Ray actor.
 
-An actor is a process with its own context. It holds generators and properties, and evaluates as any other
-process does, so rounding never flips the sign of a margin. Probes come in and margins go out.
+An actor is a process with its own context. It holds generators and properties and evaluates as any other process does,
+so rounding never flips the sign of a margin. Probes come in and margins go out.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
-import gentest.engine.evidence.context as contexts
 from gentest.attributes.prompts import PromptCache
 from gentest.engine.cluster import transport
 from gentest.engine.evaluation import Answer, LocalEvaluator, joined
 from gentest.engine.evidence import time_limit
+from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.probe import Probe
 from gentest.properties.definition import Definition
@@ -56,7 +56,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Session:
+class SharedSettings:
     """The settings that all properties of a context share."""
 
     surroundings: Surroundings
@@ -76,9 +76,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Task:
-    """Probes to judge, and references into Ray's object store to everything that judging them needs."""
+    """Probes to evaluate, and references into Ray's object store to everything that this needs."""
 
-    session: Any
+    settings: Any
     function: Any
     case: Any
     probes: tuple[Probe, ...]
@@ -86,7 +86,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Reply:
+class TaskReply:
     """The answer to a task with its cost; or the error that it raised, and its traceback."""
 
     answer: Answer = field(default_factory=Answer)
@@ -115,7 +115,7 @@ class Versions:
 
 @dataclass
 class _OpenSession:
-    context: contexts.Context
+    context: Context
     functions: dict[str, Any] = field(default_factory=dict)
     evaluators: OrderedDict[str, tuple[Case, LocalEvaluator]] = field(default_factory=OrderedDict)
 
@@ -126,9 +126,9 @@ def _exit(message: str) -> None:
     os._exit(1)
 
 
-def _failure(error: Exception) -> Reply:
+def _failure(error: Exception) -> TaskReply:
     portable, traceback = transport.portable_error(error)
-    return Reply(error=portable, traceback=traceback)
+    return TaskReply(error=portable, traceback=traceback)
 
 
 class RemoteActor:
@@ -145,15 +145,15 @@ class RemoteActor:
         """The versions that this actor runs; they show that it has started."""
         return Versions.here()
 
-    def margins(self, task: Task) -> Reply:
+    def margins(self, task: Task) -> TaskReply:
         """The margins of a task's probes, or the error that they raised."""
         try:
-            session = self._session(task.session)
+            session = self._session(task.settings)
         except Exception as error:
             return _failure(error)
         meter, before = session.context.meter, replace(session.context.meter)
         try:
-            reply = Reply(self._answer(session, task))
+            reply = TaskReply(self._answer(session, task))
         except Exception as error:
             reply = _failure(error)
         return replace(reply, images=meter.images - before.images, calls=meter.calls - before.calls)
@@ -167,9 +167,9 @@ class RemoteActor:
 
     def _session(self, reference: Any) -> _OpenSession:
         if (name := reference.hex()) not in self._sessions:
-            session: Session = transport.unpickled(self._fetch(reference), "the settings")
-            session.surroundings.enter()
-            self._sessions[name] = _OpenSession(contexts.Context(session.values, prompts=session.prompts))
+            settings: SharedSettings = transport.unpickled(self._fetch(reference), "the settings")
+            settings.surroundings.enter()
+            self._sessions[name] = _OpenSession(Context(settings.values, prompts=settings.prompts))
             while len(self._sessions) > MAX_CONTEXTS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(name)

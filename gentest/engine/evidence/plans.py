@@ -74,10 +74,6 @@ class Stream:
         self._last: dict[int, list[Probe]] = {}
         """The chunks drawn last."""
 
-    def other(self, bit: int) -> Stream:
-        """An independent stream: that of the seed with one bit flipped."""
-        return Stream(self.seed ^ bit, self._real)
-
     def probes(self, start: int, n: int) -> list[Probe]:
         """Probes `start` to `start + n` of the stream."""
         barren = 0

@@ -8,6 +8,7 @@ its decision does not depend on the batch size.
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
@@ -38,10 +39,7 @@ def take_sample(
     context, subject = problem.judge.context, problem.judge.subject
     seed = problem.values.seed if baseline is None else baseline.seed
     stream = problem.stream(seed=seed)
-    if baseline is None or n:
-        margins = _margins(problem, stream, n)
-    else:
-        margins = _margins_against(problem, stream, baseline, terms)
+    margins = _margins(problem, stream, n) if baseline is None or n else _paired(problem, stream, baseline, terms)
     evidence = observed(problem.judge, stream.probes(0, 1)[0])
     things: dict[str, Attribute | Feature | Distance] = {**evidence.attributes, **evidence.named_features}
     things |= evidence.named_distances
@@ -59,27 +57,25 @@ def take_sample(
     )
 
 
-def _take(problem: Problem, stream: Stream, start: int, total: int) -> list[float]:
-    """The margins of the next block of a stream, up to `total` probes."""
-    n = min(problem.block, total - start)
-    margins = problem.judge.margins(stream.probes(start, n))
-    problem.watch(start + n, 0)
-    return margins
-
-
-def _margins(problem: Problem, stream: Stream, n: int) -> list[float]:
+def _margins(
+    problem: Problem, stream: Stream, n: int, n_decided: Callable[[list[float]], int | None] = lambda margins: None
+) -> list[float]:
+    """The margins of the first `n` probes, or of the first ones that decide; asked after each block."""
     margins: list[float] = []
     while len(margins) < n:
-        margins += _take(problem, stream, len(margins), n)
+        size = min(problem.block, n - len(margins))
+        margins += problem.judge.margins(stream.probes(len(margins), size))
+        problem.watch(len(margins), 0)
+        if (decided := n_decided(margins)) is not None:
+            return margins[:decided]
     return margins
 
 
-def _margins_against(problem: Problem, stream: Stream, baseline: Sample, terms: Terms) -> list[float]:
+def _paired(problem: Problem, stream: Stream, baseline: Sample, terms: Terms) -> list[float]:
     """The margins of the baseline's probes until the comparison of outcomes fires, or of all of them."""
     blessed = np.array(unpack(baseline.margins, "margins")) >= 0
-    margins: list[float] = []
-    while len(margins) < len(blessed):
-        margins += _take(problem, stream, len(margins), len(blessed))
+
+    def n_decided(margins: list[float]) -> int | None:
         paired = compare(
             blessed,
             np.array(margins) >= 0,
@@ -88,9 +84,9 @@ def _margins_against(problem: Problem, stream: Stream, baseline: Sample, terms: 
             claims=terms.claims,
             candidates=terms.checkpoints,
         )
-        if paired.fired:
-            return margins[: paired.probes]
-    return margins
+        return paired.probes if paired.fired else None
+
+    return _margins(problem, stream, len(blessed), n_decided)
 
 
 def _summary(problem: Problem, evidence: Observed, seed: int, *, blesses: bool) -> Look | None:

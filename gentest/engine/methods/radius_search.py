@@ -19,20 +19,16 @@ from gentest.engine.methods.problem import Problem, Purpose, arms_of
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, WithinRadius
 from gentest.properties.domains import holds_within
+from gentest.results.shown import Rays
 from gentest.stats import rays as ray_stats
 
 
 @dataclass(frozen=True)
 class RadiusFacts:
-    """The largest radius certified for every arm, 0 if none is, from `n_rays` for each arm.
-
-    `held` counts the rays that hold up to each of `radii`, of the arm that reaches least far.
-    """
+    """The largest radius certified for every arm, 0 if none is; and the rays of the arm that reaches least far."""
 
     certified: float
-    n_rays: int
-    radii: tuple[float, ...]
-    held: tuple[int, ...]
+    rays: Rays
 
 
 def certify_radius(problem: Problem, goal: AtRate, within: WithinRadius) -> RadiusFacts:
@@ -47,8 +43,8 @@ def certify_radius(problem: Problem, goal: AtRate, within: WithinRadius) -> Radi
         ray_stats.bisect(n, partial(_hold, judges, arm.probes(rays))) for arm in arms_of(problem.judge, goal.each)
     ]
     index, least = min((ray_stats.certified(counts, goal.p0, alpha), i) for i, counts in enumerate(reached))
-    held = tuple(int((reached[least] > j).sum()) for j in range(len(radii)))
-    return RadiusFacts(0.0 if index < 0 else float(radii[index]), n, tuple(radii.tolist()), held)
+    held = tuple(float((reached[least] > j).mean()) for j in range(len(radii)))
+    return RadiusFacts(0.0 if index < 0 else float(radii[index]), Rays(tuple(radii.tolist()), held, n))
 
 
 def _hold(judges: Sequence[Judge], probes: Sequence[Probe], indices: NDArray[np.int64]) -> NDArray[np.bool_]:

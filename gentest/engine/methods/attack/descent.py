@@ -28,6 +28,7 @@ from gentest.errors import InvalidArgument, out_of_memory
 from gentest.probes import shifts
 from gentest.probes.ends import blocks, scores_of
 from gentest.probes.probe import Probe
+from gentest.results.result import Attack
 from gentest.spaces import Space
 from gentest.spaces.space import Floats
 
@@ -53,31 +54,23 @@ PATIENCE = 20
 
 @dataclass(frozen=True)
 class AttackFacts:
-    """The probes that violate, confirmed alone, the furthest first; and the course of the attack."""
+    """The probes that violate, confirmed alone, the furthest first; and the record of the attack."""
 
     failing: tuple[Probe, ...]
-    method: str
-    """"gradient" or "evolution"; empty if the property cannot be attacked."""
-    probes: int
-    images: int
-    min_margin: float
-    """The smallest margin so far, that of the search included."""
-    message: str = ""
-    """The reason why the property cannot be attacked."""
+    record: Attack
 
 
 def attack(problem: Problem, probes: Sequence[Probe], margins: Sequence[float]) -> AttackFacts:
     """Attacks from the probes of a search, the worst first, and then from fresh ones."""
     judge, min_margin = problem.judge, min(margins)
     if reason := reason_against(judge):
-        return AttackFacts((), "", 0, 0, min_margin, reason)
+        return AttackFacts((), Attack("", 0, 0, problem.values.attack, min_margin, found=False, message=reason))
     by_margin = dict(zip(probes, margins, strict=True))
     fresh = problem.stream(Purpose.ATTACK)
     starts = chain(sorted(probes, key=lambda probe: by_margin[probe]), (fresh.probes(index, 1)[0] for index in count()))
     # steps depend on each other, so a cluster is no faster; the audit samples what verdicts rest on
     with judge.context.without_cluster(), judge.context.maker.audit.paused():
-        facts = Descent(problem, starts).run()
-    return replace(facts, min_margin=min(facts.min_margin, min_margin))
+        return Descent(problem, starts, min_margin).run()
 
 
 def reason_against(judge: Judge) -> str:
@@ -96,7 +89,7 @@ class Descent:
     if they are kept from before, so the cache changes nothing.
     """
 
-    def __init__(self, problem: Problem, starts: Iterator[Probe]) -> None:
+    def __init__(self, problem: Problem, starts: Iterator[Probe], min_margin: float = float("inf")) -> None:
         self._problem = problem
         self._judge = problem.judge
         self._space = problem.judge.subject.generator.latent
@@ -105,7 +98,7 @@ class Descent:
         self._images_before = problem.judge.context.meter.images
         self._onto_shell = _Shell(self._space, len(self._streams))
         self._probes = 0
-        self._min_margin = float("inf")
+        self._min_margin = min_margin
 
     def run(self) -> AttackFacts:
         """Walks until a violation is confirmed, or budget or memory runs out."""
@@ -120,8 +113,9 @@ class Descent:
         except Exception as error:
             if not out_of_memory(error):  # the other facts about the property are worth more than this error
                 raise
-        images = self._judge.context.meter.images - self._images_before
-        return AttackFacts(tuple(failing or ()), method, self._probes, images, self._min_margin)
+        images, budget = self._judge.context.meter.images - self._images_before, self._problem.values.attack
+        record = Attack(method, self._probes, images, budget, self._min_margin, found=bool(failing))
+        return AttackFacts(tuple(failing or ()), record)
 
     def _is_spent(self) -> bool:
         """Whether the budget is spent; also reports progress."""
