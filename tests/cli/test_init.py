@@ -4,89 +4,28 @@ nothing is overwritten or run that was not allowed to be.
 
 from __future__ import annotations
 
-import ast
 import os
 import pty
 import re
-import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from PIL import Image
-from torch import nn
 
 import gentest
-from gentest import cli, plugin
-from gentest.cli import init, init_model
-from gentest.cli.init_answers import KINDS, read_latent
-from gentest.cli.init_model import Facts, inspect_model
+from gentest import cli
+from gentest.cli import init
+from gentest.cli.init_answers import KINDS
 from gentest.errors import InvalidArgument
+from tests.helpers.new_models import LATENT, MODEL, Run, clean, exported, net, onnx
 
 ROOT = Path(gentest.__file__).parents[1]
-LATENT = 6
-MODEL = f"""
-import pathlib
-
-import torch
-from torch import nn
-
-
-def net():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear({LATENT}, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8)))
-
-
-def load(checkpoint):
-    return net()
-
-
-def arrays(checkpoint):
-    f = net().eval()
-    return lambda z: f(torch.from_numpy(z)).detach().numpy()
-
-
-class Vae(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.decoder = net()
-        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(192, {LATENT}))
-
-    def encode(self, x):
-        return self.encoder(x)
-
-    def decode(self, z):
-        return self.decoder(z)
-
-
-class Sized(nn.Module):
-    def __init__(self, nz, *, width=192):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(nz, width), nn.Tanh(), nn.Unflatten(1, (3, 8, 8)))
-
-    def forward(self, z):
-        return self.net(z)
-
-
-def vae(checkpoint):
-    return Vae()
-
-
-def data():
-    return torch.rand(40, 3, 8, 8)
-
-
-pathlib.Path("ran").write_text("my_model was imported")
-"""
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -112,30 +51,10 @@ def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return command
 
 
-def net() -> nn.Module:
-    """The model of `MODEL`."""
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(LATENT, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8))).eval()
-
-
 def scripted() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that TorchScript is deprecated
         torch.jit.trace(net(), torch.zeros(2, LATENT)).save("gan.pt")  # type: ignore[no-untyped-call]
-
-
-def exported() -> None:
-    size = torch.export.Dim("batch", min=1, max=4096)
-    torch.export.save(torch.export.export(net(), (torch.zeros(2, LATENT),), dynamic_shapes=({0: size},)), "gan.pt2")
-
-
-def onnx() -> None:
-    """A graph of one node: an image of tanh of each latent."""
-    from onnx import TensorProto, helper, save
-
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3, 4, 4]) for n in ("z", "x")]
-    graph = helper.make_graph([helper.make_node("Tanh", ["z"], ["x"])], "gan", [ends[0]], [ends[1]])
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), "gan.onnx")
 
 
 def pipeline() -> None:
@@ -169,12 +88,14 @@ CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
     "no images": ("torch", nothing, ["--load", "my_model:load", "--latent", "normal:6", "--no-images"], "images=False"),
 }  # fmt: skip
 """The kind, what makes its file, what is given, and what stands in the conftest.py of it."""
+
 MADE = """
 
 class Made(nn.Sequential):
     def __init__(self):
         super().__init__(*net())
 """
+
 LABELLED = """
 
 def labelled(checkpoint):
@@ -216,22 +137,8 @@ def test_what_is_written_runs(name: str, run: Run, folder: Path, capsys: pytest.
     clean(folder)
 
 
-def clean(folder: Path) -> None:
-    """Ruff at its own width and ours, and mypy, find nothing in what was written."""
-    files = ["conftest.py", "test_latent.py"]
-    rules = "E4,E7,E9,F,W,I,B,UP,SIM,PT,RUF"
-    for arguments in (["check", "--select", rules], ["format", "--check"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", arguments[0], "--isolated", "--no-cache", *arguments[1:], *files],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
 MYPY = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports"]
+
 TYPED: dict[str, list[str]] = {
     "a function": ["--load", "my_model:load", "--clip", "a smile|a frown"],
     "a class of a package": ["--load", "gan_face_generate.models:Generator", "--probe"],
@@ -262,27 +169,6 @@ def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) 
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture
-def peeked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Questions to `inspect_model`, answered in this process: without a `my_model` that another test imported."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "my_model", raising=False)
-    questions: list[Any] = []
-
-    def facts(question: dict[str, Any]) -> dict[str, Any]:
-        if len(question) < 2:
-            return {}
-        questions.append(question)
-        return inspect_model(question)
-
-    monkeypatch.setattr(init, "_facts", facts)
-    yield questions
-    sys.modules.pop("my_model", None)
-
-
-# what is left to a person
 
 
 def test_a_class_is_left_to_a_person(run: Run, peeked: list[Any]) -> None:
@@ -359,75 +245,6 @@ def test_a_call_that_is_told_is_written(source: str, run: Run, folder: Path) -> 
     assert f"make_model({'gentest_checkpoint' * ('path' in source)})," in Path("conftest.py").read_text()
 
 
-# names, and where they are looked for
-
-NAMES: dict[str, list[str]] = {
-    "a fixture": ["--load", "my_model:generator"],
-    "a function of the file": ["--kind", "autoencoder", "--load", "my_model:Vae", "--data", "my_model:load"],
-    "the file's images": ["--kind", "autoencoder", "--load", "my_model:images"],
-    "one name twice": ["--kind", "autoencoder", "--load", "my_model:load", "--data", "other:load"],
-    "an alias": ["--kind", "autoencoder", "--load", "my_model:load_data", "--data", "other:load_data"],
-    "one function twice": ["--kind", "autoencoder", "--load", "my_model:load", "--data", "my_model:load"],
-    "a hook": ["--load", "my_model:pytest_configure"],
-    "a local name": ["--load", "my_model:model"],
-}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_name_hides_another(name: str, run: Run, folder: Path) -> None:
-    """Every name in a conftest.py is bound once, none as a hook of pytest's, and what is called is what was named."""
-    names = ("generator", "images", "load", "load_data", "model", "pytest_configure")
-    source = "\n\n".join(f"def {n}(path=None):\n    return '{n}'" for n in names) + "\n"
-    Path("my_model.py").write_text(source + "\n\nclass Vae:\n    pass\n")
-    Path("other.py").write_text(source)
-    assert run("--yes", *NAMES[name])[0] == 0
-    tree = ast.parse(Path("conftest.py").read_text())
-    bound = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    for node in tree.body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            bound += [alias.asname or alias.name for alias in node.names]
-    assert len(set(bound)) == len(bound)
-    assert not any(n.startswith("pytest_") for n in bound)
-    made = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-    theirs = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module in ("my_model", "other")]
-    assert {alias.asname or alias.name for node in theirs for alias in node.names} <= made
-    clean(folder)
-
-
-def test_what_is_loaded_is_found_beside_the_folder(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module, file or pipeline of the current folder or the repository's is found, and imported from there."""
-    Path(".git").mkdir()
-    Path("here/tests").mkdir(parents=True)
-    Path("src").mkdir()
-    Path("src/deep_model.py").write_text("def load(path): ...\n")
-    Path("top_model.py").write_text("def load(path): ...\n")
-    Path("here/near_model.py").write_text("def load(path): ...\n")
-    Path("here/near.onnx").touch()
-    Path("pipe").mkdir()
-    Path("pipe/model_index.json").touch()
-    monkeypatch.chdir("here")
-    told = ["--yes", "--force", "--latent", "normal:6", "--range", "0,1"]
-    for module, place in {
-        "deep_model": 'Path(__file__).parents[2] / "src"',
-        "top_model": "Path(__file__).parents[2]",
-        "near_model": "Path(__file__).parents[1]",
-    }.items():
-        assert run("tests", *told, "--load", f"{module}:load")[0] == 0
-        text = Path("tests/conftest.py").read_text()
-        assert f"sys.path.insert(0, str({place}))" in text
-        assert f"from {module} import load" in text
-        clean(Path("tests"))
-        where = eval(place, {"Path": Path, "__file__": str(Path("tests/conftest.py").absolute())})
-        assert (where / f"{module}.py").is_file()
-    assert run("tests", *told, "--load", "near.onnx")[0] == 0
-    assert 'Path(__file__).parent / "../near.onnx"' in Path("tests/conftest.py").read_text()
-    assert run("tests", "--yes", "--force", "--load", "pipe")[0] == 0
-    assert 'Path(__file__).parent / "../../pipe"' in Path("tests/conftest.py").read_text()
-    Path("tests/my_model.py").write_text("def load(path): ...\n")
-    assert run("tests", *told, "--load", "my_model:load")[0] == 0
-    assert "sys" not in Path("tests/conftest.py").read_text()
-
-
 def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that was installed from a folder may be another's on an index."""
     Path("work").mkdir()
@@ -447,9 +264,6 @@ def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.Mon
     assert installed(folder / "elsewhere") == "packed==1.0"
     assert installed(folder / "work/venv/site-packages") == "packed==1.0"
     assert installed(folder / "editable", '{"url": "file:///x", "dir_info": {"editable": true}}') == ""
-
-
-# nothing is overwritten, and nothing is run, that was not allowed to be
 
 
 @pytest.mark.parametrize("name", ["conftest.py", "test_latent.py", ".github/workflows/gentest.yml"])
@@ -527,9 +341,6 @@ def test_modules_of_the_folder_do_not_shadow_others(run: Run) -> None:
     assert (status, err) == (0, "")
     assert f"is [8, {LATENT}]" in out
     assert not Path("ran").exists()
-
-
-# questions
 
 
 def answered(run_command: Callable[..., int], arguments: list[str], replies: list[str]) -> list[str]:
@@ -628,8 +439,6 @@ def test_a_real_terminal_is_asked(folder: Path) -> None:
     assert b"next     pytest --gentest" in said
 
 
-# misuse
-
 MISUSE = {
     "no module": (["--load", "nowhere:load"], "no module 'nowhere' in "),
     "not a name": (["--load", "my-model:load"], "Expected PACKAGE.MODULE:NAME"),
@@ -669,25 +478,8 @@ def test_misuse_is_one_line(name: str, run: Run, folder: Path) -> None:
 
 
 NO_LATENTS = ["", "normal", "normal:", "normal:0", "normal:3,", "normal:-3", "normal:3:1", "uniform:3:1"]
+
 NO_LATENTS += ["uniform:3:1:-1", "truncated:3:0", "sphere:3:1", "normal:3.5", "uniform:3:nan:1"]
-
-
-@pytest.mark.parametrize("text", NO_LATENTS)
-def test_a_latent_that_is_none_is_refused(text: str) -> None:
-    """Shapes, bounds and names are checked."""
-    with pytest.raises(InvalidArgument, match="--latent"):
-        read_latent(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["normal:3", "normal:3,4,4", "uniform:3", "uniform:3:-1:1", "sphere:3", "truncated:3:1.5"]
-)
-def test_a_latent_that_is_read_is_a_space(text: str) -> None:
-    """What is written for each is a space of gentest's."""
-    assert isinstance(eval(read_latent(text)[1], {"gentest": gentest}), gentest.Space)
-
-
-# what a folder tells
 
 
 def test_files_of_models_are_known_by_their_contents(folder: Path) -> None:
@@ -696,111 +488,6 @@ def test_files_of_models_are_known_by_their_contents(folder: Path) -> None:
     torch.save(net().state_dict(), "weights.pt")
     assert init._file_kind(folder / "gan.pt") == "torchscript"
     assert init._file_kind(folder / "weights.pt") is None
-
-
-WEIGHTS = {
-    "linear": ({"0.weight": (8, LATENT)}, (LATENT,)),
-    "transposed": ({"0.weight": (100, 64, 4, 4), "3.weight": (64, 3, 4, 4)}, (100, 1, 1)),
-    "convolution": ({"0.weight": (64, 4, 3, 3), "3.weight": (3, 64, 3, 3)}, (4, 1, 1)),
-    "one transposed": ({"0.weight": (16, 3, 4, 4)}, (16, 1, 1)),
-    "none": ({"0.bias": (3,)}, None),
-}
-
-
-@pytest.mark.parametrize("name", WEIGHTS)
-@pytest.mark.parametrize("form", ["plain.pt", "nested.pt", "plain.safetensors"])
-def test_the_latent_is_guessed_from_weights(name: str, form: str, folder: Path) -> None:
-    """The first weight says what it takes, whatever the file: a state dict, one of several, safetensors."""
-    shapes, latent = WEIGHTS[name]
-    state = {name: torch.zeros(shape) for name, shape in shapes.items()}
-    if form.endswith("safetensors"):
-        from safetensors.torch import save_file
-
-        save_file(state, form)
-    else:
-        other = {"1.weight": torch.zeros(1, 7)}
-        torch.save({"netD": other, "epoch": 3, "netG": state, "optimizer": {}} if form == "nested.pt" else state, form)
-    facts = Facts(**inspect_model({"kind": "torch", "weights": form}))
-    assert facts.error == ""
-    assert facts.latent == (None if latent is None else list(latent))
-    assert facts.key == ("netG" if form == "nested.pt" else "")
-
-
-def test_a_file_of_weights_that_is_none_is_an_error(folder: Path) -> None:
-    """A pickle that would run code is refused by torch, and said."""
-    Path("bad.pt").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
-    assert inspect_model({"kind": "torch", "weights": "bad.pt"})["error"]
-    assert not Path("ran").exists()
-    torch.save([1, 2], "list.pt")
-    assert inspect_model({"kind": "torch", "weights": "list.pt"})["error"] == "holds no state dict"
-
-
-def facts_of(model: Callable[..., Any], shapes: list[tuple[int, ...]]) -> Facts:
-    """The facts that calling a model tells."""
-    facts = Facts()
-    init_model._call(facts, model, shapes)
-    return facts
-
-
-RANGES = {
-    "tanh": (lambda z: z[:, :1].tanh(), [-1.0, 1.0]),
-    "sigmoid": (lambda z: z[:, :1].sigmoid(), [0.0, 1.0]),
-    "bytes": (lambda z: (z[:, :1].sigmoid() * 255).round(), [0.0, 255.0]),
-    "none": (lambda z: 50 * z[:, :1].tanh(), None),
-}
-
-
-@pytest.mark.parametrize("name", RANGES)
-def test_the_range_is_seen(name: str) -> None:
-    """Values that lie in a usual range have it; others have none, rather than a wrong one."""
-    f, expected = RANGES[name]
-    assert facts_of(f, [(3,)]).range == expected
-
-
-FORMS: dict[str, tuple[Any, list[float] | None]] = {
-    "tuple": (lambda x: (x, None), [0.0, 1.0]),
-    "list": (list, [0.0, 1.0]),
-    "dictionary": (lambda x: {"sample": x}, [0.0, 1.0]),
-    "array, channels last": (lambda x: x.permute(0, 2, 3, 1).numpy(), [0.0, 1.0]),
-    "bytes, channels last": (lambda x: (x * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy(), [0.0, 255.0]),
-    "PIL": (
-        lambda x: [Image.fromarray((one * 255).to(torch.uint8).permute(1, 2, 0).numpy()) for one in x],
-        [0.0, 255.0],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FORMS)
-def test_outputs_are_read_as_a_run_reads_them(name: str) -> None:
-    """The shape of one image in any container, its range, and a run with these that comes to a verdict."""
-    form, expected = FORMS[name]
-    model = nn.Sequential(nn.Linear(LATENT, 192), nn.Sigmoid(), nn.Unflatten(1, (3, 8, 8)))
-
-    def f(z: torch.Tensor) -> Any:
-        return form(model(z).detach())
-
-    seen = facts_of(f, [(LATENT,)])
-    assert (seen.error, seen.output, seen.images, seen.range) == ("", [3, 8, 8], True, expected)
-    assert seen.range is not None
-    low, high = seen.range
-    generator = gentest.Generator(f, latent=gentest.Normal(LATENT), output_range=(low, high))
-    few = gentest.settings(examples=5, device="cpu")
-    for property in (gentest.well_formed(), gentest.between(gentest.brightness(), tolerance=1)):
-        assert property.check(generator, settings=few).verdict is gentest.Verdict.NO_COUNTEREXAMPLE
-
-
-def test_outputs_that_a_run_would_refuse_are_said() -> None:
-    """What `--probe` says is what a run would: the code to write."""
-    seen = facts_of(lambda z: (z[:, :, None, None], z[:, :, None, None] * 2), [(3,)])
-    assert "return x[0], or whichever is meant" in seen.error
-    assert seen.output is None
-
-
-def test_a_model_in_half_precision_is_called_as_a_run_calls_it() -> None:
-    """A probe casts latents where a run does."""
-    model = nn.Sequential(nn.Linear(LATENT, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8))).bfloat16()
-    seen = facts_of(model, [(LATENT,)])
-    assert (seen.error, seen.output, seen.range) == ("", [3, 8, 8], [-1.0, 1.0])
 
 
 def test_outputs_that_are_no_images_make_a_suite_without_images(run: Run, peeked: list[Any]) -> None:
@@ -813,118 +500,3 @@ def test_outputs_that_are_no_images_make_a_suite_without_images(run: Run, peeked
     assert "images=False," in Path("conftest.py").read_text()
     assert "guessed  images: for 16 latents it gives [16, 5], which are no images" in out
     assert "brightness" not in Path("test_latent.py").read_text()
-
-
-HOSTILE = "g\"]) or __import__('os').system('touch ran')  #\n"
-
-
-def strings(text: str) -> list[str]:
-    """The string literals in Python, which has to compile and to call nothing by the name `__import__`."""
-    tree = ast.walk(ast.parse(text))
-    nodes = list(tree)
-    assert not any(isinstance(node, ast.Name) and node.id == "__import__" for node in nodes)
-    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-
-
-def test_what_a_file_holds_is_never_written_as_code(run: Run, peeked: list[Any]) -> None:
-    """A key, the name of a weight and that of a file of weights end in one literal each, or in a comment."""
-    Path("my_model.py").write_text(MODEL)
-    file = "w\"+__import__('os')+\".pt"
-    state = {"a\nimport os\n\x00": torch.zeros(8, LATENT)}
-    torch.save({HOSTILE: state}, file)
-    assert run("--yes", "--load", "my_model:Vae", "--weights", file)[0] == 0
-    text = Path("conftest.py").read_text()
-    assert f"gentest.Normal({LATENT})" in text
-    assert {HOSTILE, file} <= set(strings(text))
-    assert not any(isinstance(node, ast.Import) and node.names[0].name == "os" for node in ast.parse(text).body)
-
-
-@pytest.mark.parametrize("kind", ["torchscript", "exported", "onnx", "diffusers"])
-def test_the_name_of_a_model_is_never_written_as_code(kind: str, run: Run) -> None:
-    """Nor that of a model's file, a pipeline on the hub or a CLIP."""
-    name = HOSTILE.strip().replace("/", "")
-    if kind != "diffusers":
-        Path(name).touch()
-    told = [] if kind == "diffusers" else ["--latent", "normal:6", "--range", "0,1"]
-    given = ["--kind", kind, "--load", name, *told, "--clip", "a smile", "--clip-model", HOSTILE, "--ci", "none"]
-    assert run("--yes", *given)[0] == 0
-    assert strings(Path("conftest.py").read_text()).count(name) == 1
-    assert strings(Path("test_latent.py").read_text()).count(HOSTILE) == 1
-
-
-# the workflow
-
-
-def workflow(run: Run, *given: str) -> dict[Any, Any]:
-    assert run("--yes", *given)[0] == 0
-    said: dict[Any, Any] = yaml.safe_load(Path(".github/workflows/gentest.yml").read_text())
-    return said
-
-
-def test_the_workflow_asks_for_little(run: Run) -> None:
-    """Read permission, an end in time, actions of a major version, no expression in a script, nobody else's gentest."""
-    said = workflow(run, "--clip", "a smile")
-    assert said["permissions"] == {"contents": "read"}
-    assert "pull_request" in said[True]  # YAML 1.1 reads `on` as true
-    (job,) = said["jobs"].values()
-    assert job["timeout-minutes"] <= 60
-    for step in job["steps"]:
-        assert "${{" not in step.get("run", "")
-        assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/checkout@v6"))
-        assert not re.search(r"pip install (\S+ )*gentest", step.get("run", ""))
-    (cache,) = (step["with"] for step in job["steps"] if step.get("uses", "").startswith("actions/cache@"))
-    assert job["env"]["HF_HOME"].endswith(cache["path"])
-    assert "laion2b" in cache["key"]
-
-
-@pytest.mark.parametrize("name", ["runs #2", "exp: a", "it's", "é 😀", "{a}", '"q\\'])
-def test_any_name_of_a_folder_fits_the_workflow(name: str, run: Run, folder: Path) -> None:
-    """What YAML or the shell would read otherwise is quoted: the baseline's path, the tests, the cache's key."""
-    Path(".git").mkdir()
-    (job,) = workflow(run, name, "--clip", "a smile", "--clip-model", "local-dir:a #b: c")["jobs"].values()
-    assert job["env"]["BASELINE"] == f"{name}/gentest_baseline.json"
-    (key,) = (step["with"]["key"] for step in job["steps"] if step.get("uses", "").startswith("actions/cache@"))
-    assert key == "clip-local-dir-a #b- c"
-    (check,) = (step["run"] for step in job["steps"] if step.get("name") == "Check")
-    assert shlex.split(check.splitlines()[-1])[-1] == name
-
-
-def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: list[Any]) -> None:
-    """The model's package, the repository's requirements, and the repository itself where it is a package."""
-    Path("requirements.txt").write_text("torch\n")
-    Path("pyproject.toml").write_text("[project]\nname = 'x'\n")
-    steps = workflow(run, "--load", "gan_face_generate.models:Generator")["jobs"]["gentest"]["steps"]
-    installs = [step["run"] for step in steps if "pip install" in step.get("run", "")]
-    assert installs[1:3] == ["python -m pip install -r requirements.txt", "python -m pip install ."]
-    assert installs[3] == "python -m pip install pytest-gentest gan_face_generate==1.1.1"
-
-
-@pytest.mark.parametrize("blessed", [False, True])
-def test_the_steps_of_the_workflow_run(blessed: bool, run: Run, folder: Path) -> None:  # noqa: FBT001
-    """In a repository whose tests lie in a folder, the steps check, and gate where there is a baseline."""
-    Path(".git").mkdir()
-    Path("tests").mkdir()
-    Path("tests/my_model.py").write_text(MODEL)
-    said = workflow(run, "tests", "--load", "my_model:load", "--latent", f"normal:{LATENT}")
-    (job,) = said["jobs"].values()
-    if blessed:
-        Path(job["env"]["BASELINE"]).write_text("no baseline")
-    scripts = {step["name"]: step["run"] for step in job["steps"] if "name" in step and "run" in step}
-    if not any(option.name == "report" for option in plugin.OPTIONS):
-        scripts["Check"] = scripts["Check"].replace(" --gentest-report=gentest.html", "")
-    env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    env |= {"PYTEST_ADDOPTS": "-p no:asyncio --gentest-examples 8", "GITHUB_STEP_SUMMARY": str(folder / "page.md")}
-    env |= {"HOME": os.environ.get("HOME", ""), **job["env"]}
-    status = {
-        name: subprocess.run(
-            ["bash", "-eo", "pipefail", "-c", script], env=env, check=False, capture_output=True
-        ).returncode
-        for name, script in scripts.items()
-    }
-    if blessed:  # the baseline is looked at: one that is none stops the run
-        assert status["Check"] == 4
-    else:
-        assert status == {"Check": 0}
-        assert Path("gentest.json").stat().st_size > 0
-        assert Path("page.md").read_text().count("### gentest") == 1
-        assert "5 properties: 5 no counterexample" in Path("page.md").read_text()
