@@ -139,7 +139,7 @@ def check(
     except Exception as error:
         message = f"{error_summary(error)} (while checking {generator!r})"
         if out_of_memory(error):
-            message = f"out of memory, with as few at once as there can be: {error_summary(error)}"
+            message = f"out of memory with a single output at a time: {error_summary(error)}"
         decided = Decision(Verdict.ERROR, message, tracebacks.format_exc())
     finally:
         unreadable = context.identities.unreadable

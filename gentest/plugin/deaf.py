@@ -29,5 +29,5 @@ def end_where_deaf(config: pytest.Config, checking: Callable[[], str]) -> None:
             faulthandler.dump_traceback(stream)
         os._exit(EXIT_STATUS)
 
-    config.add_cleanup(functools.partial(setattr, time_limit, "when_deaf", time_limit.when_deaf))
-    time_limit.when_deaf = end
+    config.add_cleanup(functools.partial(setattr, time_limit, "on_hang", time_limit.on_hang))
+    time_limit.on_hang = end

@@ -55,7 +55,7 @@ def test_what_nobody_sees_change_is_an_error_that_says_what_to_do(tmp_path: Path
     """A level in a file that is read at each call: reused evidence is made again, disagrees, and is discarded."""
     case = changes.Case("file", "generator", "in place", "cache", seed=1, between=False)
     _, result = changes.judged(case, tmp_path)
-    assert "evidence of an earlier test or of the cache is not what the generator makes now" in result.message
+    assert "evidence from an earlier test or from the cache is not what the generator makes now" in result.message
     assert 'identity="..."' in result.message
     assert result.audit is None
     said, result = changes.judged(case, tmp_path)  # the file is at its low level again, and nothing is left

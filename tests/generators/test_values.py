@@ -162,7 +162,7 @@ def test_measures_of_pixels_say_that_there_are_none(attribute: Any, function: An
     """A pixel attribute is refused on one line that says what to do, whatever shape outputs have."""
     result = checked(gentest.between(attribute, tolerance=0.1), values(function))
     assert result.verdict is ERROR
-    assert "is of images, and these outputs [" in result.message
+    assert "measures images, and these outputs [" in result.message
     assert "pass a callable on outputs [B, ...]" in result.message
     assert "\n" not in result.message
 

@@ -90,8 +90,8 @@ def stubborn(z: Tensor) -> Tensor:
     ("then", "said"),
     [
         (broken, "the generator raised KeyError: 'layer 3' *"),
-        (hangs, "the generator did not come back within 0.5 seconds *"),
-        (stubborn, "the generator did not come back within 0.5 seconds *"),
+        (hangs, "the generator did not return within 0.5 seconds *"),
+        (stubborn, "the generator did not return within 0.5 seconds *"),
     ],
 )
 def test_one_latent_of_hundreds_is_named(then: Callable[[Tensor], Tensor], said: str) -> None:
@@ -205,7 +205,7 @@ def test_memory_that_is_not_enough_for_one_is_an_error() -> None:
 
     result = HOLDS.check(gentest.Generator(f, latent=gentest.Normal(2)), settings=FEW)
     assert result.verdict is Verdict.ERROR
-    assert result.message == "out of memory, with as few at once as there can be: MemoryError: no room for 4 TiB"
+    assert result.message == "out of memory with a single output at a time: MemoryError: no room for 4 TiB"
 
 
 def test_memory_that_runs_out_in_a_margin_halves_the_block() -> None:
@@ -263,6 +263,6 @@ def test_what_nothing_interrupts_ends_the_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:asyncio", "--gentest", "--gentest-time-limit", "0.5"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 3
-    said = "gentest: test_it.py::test_it between(brightness(), tolerance=1): the generator has not come back for more "
+    said = "gentest: test_it.py::test_it between(brightness(), tolerance=1): the generator has not returned for more "
     assert said in done.stderr
     assert ", line 9 in deaf" in done.stderr

@@ -136,7 +136,7 @@ class RemoteActor:
 
     def __init__(self, fetch: Callable[[Any], bytes], threads: int | None) -> None:
         self._fetch = fetch
-        time_limit.when_deaf = _exit
+        time_limit.on_hang = _exit
         self._sessions: OrderedDict[str, _OpenSession] = OrderedDict()
         if threads is not None:
             torch.set_num_threads(threads)

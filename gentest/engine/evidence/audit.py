@@ -1,11 +1,11 @@
-"""Audits: outputs that a verdict rests on are made again, alone, and compared with what was believed of them.
+"""The audit: make some outputs that a verdict rests on again, alone, and compare them with the evidence.
 
-An audit proves two things. Evidence of an earlier test, or of the cache, is still what the generator makes. And a row
+An audit proves two things. Evidence from an earlier test, or from the cache, is still what the generator makes. A row
 of a batch is what the generator makes of that latent alone, wherever it stood in the batch and whatever came before.
 
-Of every check some outputs are made again: rows drawn at random over all that the property looked at, the first, the
-middle and the last row of the largest batch and the last row of a smaller one, the probe of the smallest margin and
-probes that violate; of reused evidence also one row for every value of each discrete part, up to `MOST_VALUES`.
+Every check makes these rows again: random rows among all that the property looked at; the first, middle and last row
+of the largest batch; the last row of a smaller batch; the probe with the smallest margin; probes that violate. From
+reused evidence it also takes one row for each value of a discrete part, up to `MOST_VALUES`.
 """
 
 from __future__ import annotations
@@ -30,35 +30,38 @@ from gentest.probes.probe import Probe
 from gentest.results.result import Audit
 
 RANDOM = 16
-"""Rows that are drawn at random: where 17 % of all rows are wrong, one of these is with a probability of 95 %."""
+"""Number of random rows. If 17 % of all rows are wrong, at least one of these is wrong with probability 95 %."""
 RANDOM_SLOW = 4
-"""The same where an image takes longer than `SLOW` seconds, ..."""
+"""Number of random rows if an image takes longer than `SLOW` seconds."""
 MOST_SLOW = 7
-"""... and all rows that are made again then."""
+"""Number of all rows to make again if an image takes longer than `SLOW` seconds."""
 SLOW = 0.5
+"""Seconds."""
 FAILING = 2
+"""Number of probes that violate."""
 MOST_VALUES = 32
-"""Values of discrete parts of which a row of reused evidence is made again."""
+"""Largest number of values of discrete parts."""
 CHANGED = 1 / 256
-"""How far an output may differ, alone, from what it was: a grey level of 256, as a share of its range."""
+"""Largest difference of an output, alone, from the evidence: one grey level of 256, as a share of its range."""
 CHANGED_HALF = 1 / 32
-"""The same for a generator that computes in half precision."""
+"""The same for a generator with weights in half precision."""
 DRAWN = 1e-4
-"""A difference between two calls that rounding does not explain, as a share of the output's range: ten times the
-largest that deterministic networks show in float32."""
+"""A difference between two calls that rounding does not explain, as a share of the output's range. It is ten times the
+largest difference that deterministic networks show in float32."""
 DRAWN_SLOW = DRAWN / 2
-"""The same where images are slow, and so few are compared that a smaller difference has to tell."""
+"""The same for slow images: with so few comparisons, a smaller difference has to count."""
 SUSPECTS = 2
-"""Rows that differ by more than that, and by less than `CHANGED`, which are made once more to see why."""
+"""Number of rows with a difference between `DRAWN` and `CHANGED` to make once more, to see why."""
 OF_RANGE, OF_SIZE, LEAST = 1 / 64, 1e-3, 1e-4
-"""How far a measurement may differ, alone, from what was kept: a share of its range in a block, or of its size."""
+"""Largest difference of a measurement, alone, from the evidence: a share of its range in the batch, a share of its
+size, or this much."""
 EXAMINED = 16
-"""Samples on which every generator is examined, in a batch, before a property is looked at."""
+"""Number of samples on which every generator is examined, in one batch, before any property is checked."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """Something that was measured of a row: by `thing` at this place, or between the places `ends` of its probe."""
+    """A measurement: by `thing` on one output, or between the outputs at the places `ends` of a probe."""
 
     thing: Any
     scalar: bool
@@ -69,7 +72,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """One output that a property looked at, with what is known of it."""
+    """One output that a property looked at, and what is known of it."""
 
     subject: Subject
     family: Probes
@@ -79,28 +82,28 @@ class Row:
     output: Tensor | None
     numbers: tuple[Number, ...] = ()
     whole: tuple[Any, Tensor] | None = None
-    """What a property's margin was, and how it is computed anew of the whole probe."""
+    """A function that computes the margin of the whole probe, and the margin."""
     where: str = ""
-    """Its place in a batch, in words."""
+    """Its place in a batch, in words for the error."""
 
     def same_as(self, other: Row) -> bool:
-        """Whether both are one output."""
+        """Whether both are the same output."""
         mine = (self.probe, self.place, self.family, self.subject.key)
         return mine == (other.probe, other.place, other.family, other.subject.key)
 
 
 @dataclass(frozen=True)
 class Audited:
-    """What an audit came to: an `error`, where an output is not what the verdict rests on."""
+    """The record of an audit, with an `error` if an output differs from the evidence."""
 
     audit: Audit
     error: GeneratorError | None = None
     stale: Subject | None = None
-    """The subject of which reused evidence was wrong: nothing that is kept of it is to be believed."""
+    """The subject whose reused evidence is wrong. Everything kept of it has to go."""
 
 
-class _Disagrees(Exception):
-    """A row is not what it was taken for."""
+class _Differs(Exception):
+    """A row differs from the evidence."""
 
     def __init__(self, error: GeneratorError, row: Row) -> None:
         super().__init__(str(error))
@@ -108,14 +111,14 @@ class _Disagrees(Exception):
 
 
 class Counts(Protocol):
-    """What the generators were asked for so far."""
+    """Images made so far, and the seconds they took."""
 
     images: int
     seconds: float
 
 
-class Making(Protocol):
-    """Who makes outputs: the session's maker."""
+class OutputMaker(Protocol):
+    """Makes outputs: `gentest.engine.evidence.maker.Maker`."""
 
     @property
     def meter(self) -> Counts: ...
@@ -128,7 +131,7 @@ class Making(Protocol):
 
 
 class Rows(Protocol):
-    """N probes of P latents, and what is known of them: a block of evidence."""
+    """N probes of P latents with their evidence: `gentest.engine.evidence.measurements.Measurements`."""
 
     @property
     def subject(self) -> Subject: ...
@@ -160,16 +163,16 @@ class Rows(Protocol):
 
 
 class Auditor:
-    """Collects rows while a check goes on, and makes them again at its end."""
+    """Collects rows during a check and makes them again at its end."""
 
-    def __init__(self, maker: Making) -> None:
+    def __init__(self, maker: OutputMaker) -> None:
         self._maker = maker
         self.stop()
         self._largest_ever: dict[Any, int] = {}
-        """By subject, the size of the largest batch after which a row was made alone."""
+        """By subject, the size of the largest batch so far."""
 
     def begin(self, seed: int) -> None:
-        """Starts a check: nothing was looked at yet."""
+        """Start a check, with no rows yet."""
         self._is_on = True
         self._rng = np.random.default_rng(seed)
         self._random: list[tuple[float, Row]] = []
@@ -183,13 +186,13 @@ class Auditor:
         self._unit: Callable[[Subject], float] = lambda subject: 1.0
 
     def stop(self) -> None:
-        """Lets everything go."""
+        """Drop all rows and collect no more."""
         self.begin(0)
         self._is_on = False
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """While it lasts, nothing is made and no row is taken: what goes on counts its own images."""
+        """Inside, collect no rows: somebody else counts the images made here."""
         self._is_on, before = False, self._is_on
         try:
             yield
@@ -198,12 +201,12 @@ class Auditor:
 
     @property
     def slow(self) -> bool:
-        """Whether an image takes so long that few are made again."""
+        """Whether an image takes longer than `SLOW` seconds, so that few are made again."""
         meter = self._maker.meter
         return meter.seconds > SLOW * max(meter.images, 1)
 
     def called(self, block: Rows, start: int, outputs: Tensor) -> None:
-        """After a call on a larger batch than any before, its last row is made alone: state of the call may be left."""
+        """Make the last row of each largest batch so far alone, right after it: the call may have left state behind."""
         size, key = len(outputs), block.subject.key
         if not self._is_on or block.alone or size <= max(EXAMINED, self._largest_ever.get(key, 0)):
             return
@@ -213,7 +216,7 @@ class Auditor:
         self._after.append((row, self._again(row, chance=0)))
 
     def made(self, block: Rows, outputs: Tensor, sizes: Sequence[int]) -> None:
-        """Outputs [N * P, ...] were made, in calls of these sizes."""
+        """Collect rows of the outputs [N * P, ...] that calls of these sizes made."""
         if not self._is_on or block.alone:
             return
         starts = np.cumsum([0, *sizes[:-1]])
@@ -230,7 +233,7 @@ class Auditor:
             self._partial = self._row(block, last, outputs=outputs, where=f"row {n - 1} of a batch of {n}")
 
     def judged(self, block: Rows, margins: Sequence[float] | None) -> None:
-        """A property has looked at the probes of a block; `margins` are theirs, if it gives one for each."""
+        """Collect rows of probes that a property looked at. `margins` [N] are theirs, if each probe has one."""
         reused = block.reused
         if not self._is_on or (block.alone and not reused):
             return
@@ -255,12 +258,12 @@ class Auditor:
         family: Probes,
         probes: Sequence[Probe],
         margins: Sequence[Sequence[float]],
-        anew: Callable[[Subject, Probes, Probe], Tensor],
+        recompute: Callable[[Subject, Probes, Probe], Tensor],
     ) -> None:
-        """Another process gave the margins of some probes under each prior; `anew` makes a probe here, alone."""
+        """Collect probes whose margins come from another process; `recompute` gives a probe's margins here, alone."""
         if self._is_on:
             for probe, kept, draw in zip(probes, margins, self._rng.random(len(probes)), strict=True):
-                row = Row(subject, family, probe, 0, reused=False, output=None, whole=(anew, torch.tensor(kept)))
+                row = Row(subject, family, probe, 0, reused=False, output=None, whole=(recompute, torch.tensor(kept)))
                 self._random.append((float(draw), row))
             self._random = sorted(self._random, key=lambda pair: pair[0])[:RANDOM_SLOW]
 
@@ -278,7 +281,7 @@ class Auditor:
                     self._values[name, int(value)] = self._row(block, int(at))
 
     def _row(self, block: Rows, at: int, *, outputs: Tensor | None = None, first: int = 0, where: str = "") -> Row:
-        """The row of a block with what is known of it; `outputs` are those from row `first` on."""
+        """Row `at` of some probes, with what is known of it. `outputs` are new ones, from row `first` on."""
         index, place = divmod(at, block.shape[1])
         known = block.known_outputs if outputs is None else outputs
         output = None if known is None else known.reshape(-1, *known.shape[2 if outputs is None else 1 :])[at - first]
@@ -290,9 +293,9 @@ class Auditor:
         return row
 
     def finish(self, unit: Callable[[Subject], float]) -> Audited:
-        """Makes the rows again and compares them; `unit` gives what a difference of a subject's outputs is a share of.
+        """Make all rows again and compare them, up to the first that differs.
 
-        It stops at the first row that is not what it was.
+        `unit` gives the unit of differences between a subject's outputs.
         """
         self._is_on = False
         self._unit = unit
@@ -305,31 +308,31 @@ class Auditor:
             self._compare_all(drawn, done)
             n_drawn = len(done)
             self._compare_all(self._chosen(), done)
-        except _Disagrees as found:
+        except _Differs as found:
             return found.audited
         catches = round(1 - 0.05 ** (1 / n_drawn), 4) if n_drawn else 0.0
         n_reused = sum(row.reused for row in done)
         return Audited(Audit(len(done), n_drawn, catches, n_reused, self._maker.meter.images - before))
 
     def spot(self, unit: Callable[[Subject], float]) -> Audited:
-        """Makes a few of the rows again while a check goes on: those that were drawn first."""
+        """Make a few random rows again while the check goes on."""
         self._unit = unit
         try:
             with self.paused():
                 self._compare_all([row for _, row in self._random[:RANDOM_SLOW]], [])
-        except _Disagrees as found:
+        except _Differs as found:
             return found.audited
         return Audited(Audit())
 
     def _chosen(self) -> list[Row]:
-        """The rows that were chosen for what they are, the most telling first."""
+        """The rows that are not random, the most telling first."""
         layout = [self._layout[at] for at in (-1, 0, 1) if -len(self._layout) <= at < len(self._layout)]
         partial = [] if self._partial is None else [self._partial]
         extreme = [] if self._extreme is None else [self._extreme[1]]
         return [*layout[:1], *extreme, *partial, *self._failing, *self._values.values(), *layout[1:]]
 
     def _compare_all(self, rows: Sequence[Row], done: list[Row]) -> None:
-        """Makes rows again that are not among those that are done. Raises `_Disagrees`."""
+        """Make the rows again that are not done yet. Raises `_Differs`."""
         n_suspects = 0
         before = self._maker.meter.images
         most = MOST_SLOW - RANDOM_SLOW if done else RANDOM_SLOW
@@ -350,34 +353,34 @@ class Auditor:
                     n_suspects += 1
                     other = self._again(row, chance=RANDOM + MOST_VALUES + len(done))
                     if (between := largest_difference(made, other, self._unit(row.subject))) > DRAWN:
-                        raise _Disagrees(GeneratorError(undeclared(between)), replace(row, reused=False))
+                        raise _Differs(GeneratorError(undeclared(between)), replace(row, reused=False))
             for number in row.numbers:
                 self._compare_number(row, number, alone)
 
     def _again(self, row: Row, *, chance: int, place: int | None = None) -> Tensor:
-        """The output [1, ...] of a row's latent, or of another one of its probe, made alone."""
+        """The output [1, ...] of a row's latent, or of the latent at another place of its probe, made alone."""
         at = row.place if place is None else place
         generator = row.subject.generator
         placed = row.family.place(generator.latent, [row.probe])
         drawn = noise(generator.noise, [row.probe], row.family.n_points)
-        latents, hiss = ({name: z[0, at][None] for name, z in arrays.items()} for arrays in (placed, drawn))
+        latents, own_noise = ({name: z[0, at][None] for name, z in arrays.items()} for arrays in (placed, drawn))
         with self._maker.exactly():
             try:
-                return self._maker.call(generator, latents, hiss, chance)
+                return self._maker.call(generator, latents, own_noise, chance)
             except GeneratorError as error:
                 error.at(row.probe)
                 raise
 
     def _compare_outputs(self, row: Row, alone: Tensor, when: str = "") -> float:
-        """How far an output is from the one that was kept. Raises `_Disagrees` where that is too far."""
+        """The difference of an output from the evidence. Raises `_Differs` if it is too large."""
         assert row.output is not None
         difference = largest_difference(row.output, alone, self._unit(row.subject))
         if difference > (CHANGED_HALF if _in_half(row.subject) else CHANGED):
-            raise self._disagrees(row, f"they differ by {difference:.3g} of the range{when}")
+            raise self._error(row, f"they differ by {difference:.3g} of the range{when}")
         return difference
 
     def _compare_number(self, row: Row, number: Number, alone: dict[int, Tensor]) -> None:
-        """Raises `_Disagrees` where something measured is not what was kept; `alone` are outputs made by now."""
+        """Compare a measurement with the evidence. Raises `_Differs`. `alone` holds the outputs made so far."""
         places = (row.place,) if number.ends is None else number.ends
         for place in places:
             if place not in alone:
@@ -393,22 +396,22 @@ class Auditor:
                 now = torch.linalg.vector_norm(other - one, dim=-1)
         kept = number.kept.to(now.device)
         if (difference := largest_difference(kept, now.reshape(-1), 1.0)) > number.allowed:
-            raise self._disagrees(row, f"{describe(number.thing)} differs by {difference:.3g}")
+            raise self._error(row, f"{describe(number.thing)} differs by {difference:.3g}")
 
-    def _disagrees(self, row: Row, why: str) -> _Disagrees:
-        """The error of a row that is not what it was taken for."""
+    def _error(self, row: Row, why: str) -> _Differs:
+        """The error for a row that differs."""
         if row.reused:
             error = GeneratorError(
-                f"evidence of an earlier test or of the cache is not what the generator makes now: {why}. gentest "
+                f"evidence from an earlier test or from the cache is not what the generator makes now: {why}. gentest "
                 "discarded all evidence of this generator. Something changed that gentest cannot see, such as a file "
                 'that is read at each call: name its state with Generator(..., identity="...")'
             )
         else:
             error = GeneratorError(
                 f"{row.where or 'an output of a batch'} is not what the generator makes of that latent alone: {why}; "
-                "outputs depend on their place in the batch, or on calls before (gentest.reproducible() shows it)"
+                "outputs depend on their place in the batch, or on earlier calls (gentest.reproducible() shows it)"
             )
-        return _Disagrees(error, row)
+        return _Differs(error, row)
 
     def _measured(self, row: Row, number: Number, output: Tensor) -> Tensor:
         thing, images = number.thing, _shown(row, output)
@@ -418,18 +421,18 @@ class Auditor:
         return score(bound, images) if number.scalar else embed(bound, images)
 
     def _compare_whole(self, row: Row) -> None:
-        """Raises `_Disagrees` where a margin that was kept of a whole probe is not what it is now."""
+        """Compare the margin of a whole probe with the evidence. Raises `_Differs`."""
         if row.whole is None:
             return
         compute, kept = row.whole
         now = compute(row.subject, row.family, row.probe)
         difference = largest_difference(kept.to(now.device), now, 1.0)
         if difference > max(OF_SIZE * kept.abs().max().item(), LEAST):
-            raise self._disagrees(row, f"the margin differs by {difference:.3g}")
+            raise self._error(row, f"the margin differs by {difference:.3g}")
 
 
 def undeclared(difference: float) -> str:
-    """The error of a generator that draws random numbers which nobody declared."""
+    """The message for a generator that draws random numbers without declaring them."""
     return (
         f"undeclared noise: the same latent gives outputs that differ by {difference:.3g} of the range from one call "
         "to the next; declare what the generator draws with Generator(..., noise=...), or fix its seed"
@@ -437,7 +440,7 @@ def undeclared(difference: float) -> str:
 
 
 def largest_difference(kept: Tensor, now: Tensor, unit: float) -> float:
-    """The largest difference of two outputs in their unit; infinite where they are not of one shape, or one is NaN."""
+    """The largest difference of two outputs in their unit; infinite if their shapes differ, or one of them is NaN."""
     one, other = kept.reshape(-1).float(), now.reshape(-1).float()
     if one.shape != other.shape:
         return float("inf")
@@ -447,7 +450,7 @@ def largest_difference(kept: Tensor, now: Tensor, unit: float) -> float:
 
 
 def _shown(row: Row, output: Tensor) -> Tensor:
-    """An output as attributes are given it: in [0, 1] where it has a range."""
+    """The output that attributes get: in [0, 1] if it has a range."""
     return output.clamp(0.0, 1.0) if row.subject.bounded else output
 
 

@@ -1,4 +1,4 @@
-"""A generator is examined before any margin of it is believed: what no property could judge is said in one line."""
+"""Examine a generator before any margin of it is believed: report in one line what no property could judge."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from gentest.probes.families import points
 from gentest.probes.probe import Probe, independent
 
 ALONE = 4
-"""Of these, so many once more alone."""
+"""Number of samples to make once more, alone."""
 SAME = 1 / 32
-"""How far an output may differ alone and in a batch, as a share of its range, before no margin of it means anything."""
+"""Largest difference of an output alone and in a batch, as a share of its range; beyond it no margin means anything."""
 
 
 def samples(context: Context, subject: Subject) -> Observed:
-    """The evidence of the samples that are examined."""
+    """The evidence of the samples to examine."""
     return context.evidence(subject, points(), independent(PILOT_SEED, 0, EXAMINED))
 
 
 def examine(context: Context, subject: Subject) -> None:
-    """Looks at a few samples in a batch and alone, once a session. Raises `GeneratorError` for what it finds."""
+    """Compare a few samples in a batch and alone, once a session. Raises `GeneratorError` for what is wrong."""
     if subject.key in context.examined:
         return
     together = samples(context, subject)
     last = together.probes[-ALONE:]
-    # first of all: it tells how large an output is
+    # made first, since they tell the size of an output
     alone = torch.cat([_alone(context, subject, probe, 1 + i) for i, probe in enumerate(last)])
     images, generator = together.images, subject.generator
     if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
         low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
         raise GeneratorError(
             f"no output is negative (values from {low:.3g} to {high:.3g}); "
-            "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) where that is meant"
+            "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) if that is what you mean"
         )
     same_size = alone.shape == images[-ALONE:].shape
     far = (alone - images[-ALONE:]).abs().flatten(1).amax(1) / together.unit if same_size else alone.new_ones(ALONE)
     if (difference := far.max().item()) > SAME:
         error = GeneratorError(
             f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
-            "train mode, or noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
+            "train mode, or is noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
         )
         raise error.at(last[int(far.argmax())])
     _examine_draws(context, subject, together, alone)
@@ -55,15 +55,15 @@ def examine(context: Context, subject: Subject) -> None:
 
 
 def _examine_draws(context: Context, subject: Subject, together: Observed, alone: Tensor) -> None:
-    """Makes samples again from another random state, each in the place that it had.
+    """Make the samples again from another random state, each at its place in the batch.
 
-    There a deterministic network gives the same bits, so that weak noise shows. Of noise with a standard deviation of
-    2e-4 of the range, in a single value, all of 16 samples differ by less than `DRAWN` in one run of a thousand at the
-    most: in one of 1e9 in a batch, of 1e7 where each is a batch of its own. Where images are slow there are four, each
-    alone: all differ by less than `DRAWN_SLOW` in one run of 2,500.
+    A deterministic network gives the same bits there, so weak noise shows. Noise with a standard deviation of 2e-4 of
+    the range, in a single value, stays below `DRAWN` on all of 16 samples in at most one run of a thousand (in practice
+    one of 1e9 in a batch, of 1e7 one at a time). Slow images are made four times, each alone: noise stays below
+    `DRAWN_SLOW` on all of them in one run of 2,500.
 
-    The last is made alone too, right after a batch. Raises `GeneratorError` where an output depends on the state of
-    random numbers, or on the call before.
+    The last sample is also made alone, right after a batch. Raises `GeneratorError` if an output depends on the state
+    of random numbers, or on the call before.
     """
     last, unit = together.probes[-ALONE:], together.unit
     slow = context.maker.audit.slow
@@ -97,7 +97,7 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
 
 
 def _alone(context: Context, subject: Subject, probe: Probe, chance: int) -> Tensor:
-    """The output [1, 1, ...] of a sample, alone, from a random state."""
+    """The output [1, 1, ...] of one sample, made alone from a random state."""
     return context.evidence(subject, points(), [probe], alone=True).again(0, chance=chance)
 
 
@@ -107,10 +107,10 @@ def _drawn_again(outputs: Outputs) -> Tensor:
 
 
 def examine_again(context: Context, subject: Subject) -> None:
-    """Makes one of the samples once more, alone. Raises `GeneratorError` where it is not what it was.
+    """Make one of the samples once more, alone. Raises `GeneratorError` if it differs.
 
-    What is evidence for one property is evidence for the next, and margins of one probe are compared with those of
-    another: both take for granted that f is a function, for as long as the session lasts.
+    Properties share evidence, and margins of different probes are compared. Both are valid only if the generator is the
+    same function for the whole session.
     """
     before = context.examined[subject.key]
     first = independent(PILOT_SEED, EXAMINED - ALONE, 1)
@@ -119,8 +119,8 @@ def examine_again(context: Context, subject: Subject) -> None:
     difference = (now - before).abs().max().item() if now.shape == before.shape else 1.0
     if not difference <= CHANGED:
         error = GeneratorError(
-            f"the same latent gave another output than before in this session, by up to {difference:.3g} of its range: "
-            "the generator changes between calls, or something that is no weight was changed on it; "
-            "nothing that was found is believed"
+            "the same latent gives another output than earlier in this session, by up to "
+            f"{difference:.3g} of its range: the generator changes between calls, or something other than a weight was "
+            "changed on it; gentest believes none of its results"
         )
         raise error.at(first[0])

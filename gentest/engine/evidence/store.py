@@ -1,11 +1,12 @@
-"""What was measured on a known checkpoint, kept in a folder for further sessions: numbers by probe, never verdicts.
+"""The disk store: measurements of known checkpoints for further sessions. It holds numbers by probe, never verdicts.
 
-What a row is of (generator, space, probes, what is measured, in which precision) is hashed into its address, and every
-row carries a checksum. Rows wait in memory until the check that measured them has been audited (`commit`); a check that
-ends in an error leaves none (`forget`), and an identity whose rows proved wrong loses all of them (`discard`). A row
-that is missing, broken or of something else is measured anew, and a folder that cannot be read or written, or whose
-file is a database of another kind, is done without, which is said once. One SQLite file, which several sessions may use
-at a time, and any of them may be killed: what was kept until then is there.
+The address of a row hashes what it is of: generator, space, probes, measure and precision. Every row carries a
+checksum. Rows wait in memory until the check that measured them has been audited (`commit`). A check that ends in an
+error leaves none (`forget`), and an identity whose rows proved wrong loses all of them (`discard`).
+
+gentest measures anew what is missing, broken or of something else. It does without a folder that it cannot read or
+write, or whose file is another kind of database, and says so once. Several sessions may use the SQLite file at a time,
+and any of them may be killed without losing earlier rows.
 """
 
 from __future__ import annotations
@@ -27,42 +28,42 @@ from gentest.probes.probe import Probe
 
 FILE = "measurements.sqlite"
 LARGEST_ROW = 1 << 16
-"""Bytes of a probe's numbers: a feature that is nearly the image itself is not kept."""
+"""Largest row in bytes: features nearly as large as the image itself are not kept."""
 ASKED_AT_ONCE = 500
-"""Probes to a query: SQLite takes at least 999 values."""
+"""Probes in one query: SQLite takes at least 999 values."""
 PATIENCE = 10.0
-"""Seconds that a session waits for another to write, once: after that it does without."""
-AGAIN = 0.02
-"""Seconds until it looks again where SQLite does not wait by itself: while another opens the same new file."""
+"""Seconds to wait for another session to write, once; after that gentest does without the store."""
+RETRY_SECONDS = 0.02
+"""Seconds between retries when SQLite does not wait by itself, as while another session opens the same new file."""
 _T = TypeVar("_T")
 BUSY = "locked"
 BROKEN = ("not a database", "malformed", "no such column", "no such table", "has 3 columns", "values were supplied")
-"""By what SQLite's messages are told: Python gives no codes before 3.11."""
+"""Parts of SQLite's messages, since Python gives no error codes before 3.11."""
 FAULTS = (sqlite3.Error, OSError, ValueError)
-"""What a folder or file that is no good makes SQLite raise: the last, where its words of a damaged one are no text."""
+"""What SQLite raises for an unusable folder or file; ValueError if the message about a damaged file is not text."""
 _SCHEMA = "CREATE TABLE rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
 _HEAD = 16
 _LONGEST = _HEAD + 1 + 4 * 255 + LARGEST_ROW
 
 
 def place(identity: str, *parts: str) -> str:
-    """Where the rows of something measured lie: the identity that they are of comes first."""
+    """The address of a measure's rows, which begins with the identity of their generator."""
     return f"{identity}:{digest(*parts)}"
 
 
 def digest(*parts: str | bytes) -> str:
-    """32 hexadecimal digits that tell a list of texts from any other."""
-    found = hashlib.sha256()
+    """32 hexadecimal digits that identify a list of texts."""
+    hashed = hashlib.sha256()
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
-        found.update(struct.pack("<q", len(raw)) + raw)
-    return found.hexdigest()[:32]
+        hashed.update(struct.pack("<q", len(raw)) + raw)
+    return hashed.hexdigest()[:32]
 
 
 def address_of(thing: Any) -> str:
-    """What tells a bound feature's measurements from any other's, as it says itself; empty where it does not say."""
-    found = getattr(thing, "address", "")
-    return found if isinstance(found, str) else ""
+    """A bound feature's own name for what it measures; empty if it has none."""
+    address = getattr(thing, "address", "")
+    return address if isinstance(address, str) else ""
 
 
 class Store:
@@ -73,12 +74,12 @@ class Store:
         self._database: sqlite3.Connection | None = None
         self._reads = self._writes = True
         self._waiting: dict[tuple[str, str], bytes] = {}
-        """Rows that were not written yet, by address and probe."""
+        """Rows that are not written yet, by address and probe."""
         self.trouble = ""
-        """Why it is done without, or nothing more is kept, in a line; empty while all is well."""
+        """Why gentest does without the store, or writes no more, in one line; empty while all is well."""
 
     def rows(self, of: str, probes: Sequence[Probe]) -> NDArray[np.float32] | None:
-        """What is kept of some probes [N, ...]; None unless every one of them is there and whole."""
+        """The rows [N, ...] of some probes; None unless all of them are there and intact."""
         names = [str(probe) for probe in probes]
         found: list[NDArray[np.float32]] = []
         for start in range(0, len(names), ASKED_AT_ONCE):
@@ -93,30 +94,30 @@ class Store:
         return np.stack(found) if found else None
 
     def keep(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
-        """Writes what was measured of some probes, float32 [N, ...], unless it is too large."""
+        """Write the rows [N, ...] (float32) of some probes, unless they are too large."""
         self.hold(of, probes, rows)
         self.commit()
 
     def hold(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
-        """Keeps what was measured of some probes in memory until it is committed."""
+        """Hold the rows of some probes in memory until `commit`."""
         if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._writes:
             return
         for probe, row in zip(probes, rows, strict=True):
             self._waiting[of, str(probe)] = _packed(of, str(probe), row)
 
     def commit(self) -> None:
-        """Writes the rows that wait: what they were measured on has been audited."""
+        """Write the rows that wait, because their check has been audited."""
         rows = [(of, name, row) for (of, name), row in self._waiting.items()]
         self._waiting.clear()
         if rows:
             self._write("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", rows)
 
     def forget(self) -> None:
-        """Drops the rows that wait: the check that measured them ended in an error."""
+        """Drop the rows that wait, because their check ended in an error."""
         self._waiting.clear()
 
     def discard(self, identity: str) -> None:
-        """Deletes every row of an identity: some of them are not what is measured now."""
+        """Delete all rows of an identity, because some of them are wrong."""
         self._waiting.clear()
         self._write("DELETE FROM rows WHERE of >= ? AND of < ?", [(f"{identity}:", f"{identity};")])
 
@@ -132,7 +133,7 @@ class Store:
             self._say("nothing more is kept in", error)
 
     def _kept(self, of: str, names: Sequence[str]) -> dict[str, object]:
-        """The values of some probes, as far as they are there, by name."""
+        """The stored values of some probes, by the probe's name."""
         if not self._reads:
             return {}
         places = ", ".join("?" * len(names))
@@ -148,21 +149,21 @@ class Store:
             return {}
 
     def _say(self, what: str, error: Exception) -> None:
-        said = in_one_line(str(error))
-        hint = "; delete it to begin anew" if any(words in said for words in BROKEN) else ""
-        self.trouble = self.trouble or f"cache: {what} {self._path}: {said}{hint}"
+        message = in_one_line(str(error))
+        hint = "; delete it to start over" if any(words in message for words in BROKEN) else ""
+        self.trouble = self.trouble or f"cache: {what} {self._path}: {message}{hint}"
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.is_symlink():
-                raise OSError(f"{self._path} is a link: it may lead to a file of somebody else's")
+                raise OSError(f"{self._path} is a symbolic link, which may lead to somebody else's file")
             database = sqlite3.connect(self._path, timeout=PATIENCE)
             try:
                 database.execute("PRAGMA trusted_schema=OFF")
                 there = _patiently(lambda: database.execute("SELECT sql FROM sqlite_master").fetchmany(2))
-                if there not in ([], [(_SCHEMA,)]):  # looked at before anything is added to it
-                    raise sqlite3.DatabaseError("not a database of gentest: a view or trigger would be run")
+                if there not in ([], [(_SCHEMA,)]):  # before running any of its views or triggers
+                    raise sqlite3.DatabaseError("not a database of gentest")
                 _patiently(lambda: database.execute("PRAGMA journal_mode=WAL"))
                 database.execute("PRAGMA synchronous=NORMAL")
                 _patiently(lambda: database.execute(_SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1)))
@@ -176,14 +177,14 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Lets the file go."""
+        """Close the file."""
         if self._database is not None:
             self._database.close()
             self._database = None
 
 
 def _patiently(step: Callable[[], _T]) -> _T:
-    """A step that SQLite refuses at once, whatever its timeout, while another session is about the same."""
+    """The result of a step that SQLite refuses at once, whatever its timeout, while another session does the same."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -191,21 +192,21 @@ def _patiently(step: Callable[[], _T]) -> _T:
         except sqlite3.OperationalError as error:
             if BUSY not in str(error) or time.monotonic() > until:
                 raise
-        time.sleep(AGAIN)
+        time.sleep(RETRY_SECONDS)
 
 
 def _packed(of: str, name: str, row: NDArray[np.float32]) -> bytes:
-    """A row as bytes: checksum, number of dimensions, their sizes, values."""
+    """A row as bytes: checksum, number of dimensions, sizes, values."""
     row = np.asarray(row, dtype="<f4")
     body = struct.pack(f"<B{row.ndim}I", row.ndim, *row.shape) + row.tobytes()
     return _checksum(of, name, body) + body
 
 
 def _unpacked(of: str, name: str, value: object) -> NDArray[np.float32] | None:
-    """The row of `_packed`; None for anything else."""
+    """The row that `_packed` wrote; None for anything else."""
     if not isinstance(value, bytes) or value[:_HEAD] != _checksum(of, name, value[_HEAD:]):
         return None
-    body = value[_HEAD:]  # anybody can compute a checksum
+    body = value[_HEAD:]  # checked in spite of the checksum, which anybody can compute
     try:
         shape = struct.unpack_from(f"<{body[0]}I", body, 1)
         row = np.frombuffer(body, dtype="<f4", offset=1 + 4 * body[0]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The generator under test and the measures of its outputs, each with a key that changes when what it computes does."""
+"""The subject of a check: a generator, or a measure of its outputs, with a key that changes when its results change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gentest.spaces import Space
 
 
 def thing_key(thing: Any) -> Hashable:
-    """What tells two callables apart: their value where they have one, else which object it is."""
+    """A key for a callable: its value if it is hashable, else the object's id."""
     try:
         hash(thing)
     except TypeError:
@@ -26,31 +26,31 @@ def thing_key(thing: Any) -> Hashable:
 
 
 _became: dict[str, str] = {}
-"""By the digest of a state, the digest that the same callable had when it was first read in this process."""
+"""By the digest of a state: the digest of the same callable when this process first read it."""
 
 
 class Identities:
-    """The identities of one session, each read once while no code but gentest's and the model's own runs.
+    """The identities of one session. Each is read once, as long as only gentest and the model itself run.
 
-    A call may change what a callable holds: a counter, a cache, a scheduler's step. The callable is then read again
-    after the check, and its new state stands for the same function. Whatever else changes it makes it another one.
+    A call may change what a callable holds: a counter, a cache, a scheduler's step. gentest reads such a callable again
+    after the check, and takes its new state for the same function. Any other change makes it another function.
     """
 
     def __init__(self) -> None:
         self.body = 0
-        """How often somebody else's code may have run: a test's body, or whatever lies between two checks."""
+        """Number of times that somebody else's code may have run, such as the body of a test."""
         self._tensors: Tensors = {}
         self._read: dict[tuple[int, str], tuple[object, Identity]] = {}
 
     def begin(self, *, body: bool) -> None:
-        """Starts a check; `body` says that somebody else's code may have run since the one before."""
+        """Start a check. `body=True` if somebody else's code may have run since the check before."""
         if body:
             self.body += 1
             self._tensors.clear()
             self._read.clear()
 
     def of(self, thing: object, name: str = "") -> Identity:
-        """The identity of a callable or a value, as it was when it was first read."""
+        """The identity of a callable or a value from when it was first read."""
         if (id(thing), name) not in self._read:
             found = identify(thing, name=name, tensors=self._tensors)
             digest = _became.get(found.digest, found.digest)
@@ -58,7 +58,7 @@ class Identities:
         return self._read[id(thing), name][1]
 
     def end(self, *, believed: bool) -> None:
-        """Ends a check: states that its calls led to stand for what they came from, where its audit agreed."""
+        """End a check. If its audit agreed, the states after its calls stand for those before them."""
         if not believed:
             return
         for (_, name), (thing, before) in self._read.items():
@@ -68,7 +68,7 @@ class Identities:
                     _became[now.digest] = before.digest
 
     def own(self, thing: object) -> Identity | None:
-        """The identity of a measure that is somebody else's, or wraps somebody else's; None of a value of ours."""
+        """The identity of a measure that is, or wraps, somebody else's code; None for gentest's own values."""
         if not type(thing).__module__.startswith("gentest."):
             return self.of(thing)
         held = [getattr(thing, f.name) for f in fields(thing) if f.compare] if is_dataclass(thing) else []
@@ -77,11 +77,11 @@ class Identities:
 
     @property
     def unreadable(self) -> dict[str, str]:
-        """What has a part that cannot be read, by its description, and which part that is."""
+        """By the description of a callable: the part of it that cannot be read."""
         return {describe(thing): found.unknown for thing, found in self._read.values() if found.unknown}
 
     def key(self, thing: Any) -> Hashable:
-        """What tells an attribute, feature or distance from another: the values that ours are, or an identity."""
+        """A key for an attribute, feature or distance: its value if it is gentest's own, else its identity."""
         if not type(thing).__module__.startswith("gentest."):
             found = self.of(thing)
             return ("unknown", self.body, id(thing)) if found.unknown else ("identity", found.digest)
@@ -97,17 +97,17 @@ class Identities:
 
 @dataclass(frozen=True)
 class Subject:
-    """A generator with a key that no other outputs have: what it computes now, its space, and its range."""
+    """A generator with a key for its outputs: what it computes now, its space, and its range."""
 
     generator: Generator
     key: Hashable
     fingerprint: str
     unknown: str = ""
-    """The part of the generator that cannot be read, and why: it shares no evidence then. Empty where all is read."""
+    """The part of the generator that cannot be read, and why, so that it shares no evidence; empty if there is none."""
 
     @classmethod
     def of(cls, generator: Generator, identities: Identities | None = None) -> Subject:
-        """The generator as it is now; `identities` are those of a session, in which its own calls do not change it."""
+        """The generator in its present state. `identities` are those of a session, whose calls do not change it."""
         identities = identities or Identities()
         function = identities.of(generator.function, generator.identity)
         around = identities.of((generator.base, dict(generator.noise)), generator.identity)
@@ -128,12 +128,12 @@ class Subject:
 
     @property
     def computed(self) -> tuple[Hashable, ...]:
-        """What the key says of the generator's function and of the values that its space was made of."""
+        """The part of the key that is about the generator's function and the values in its space."""
         return self.key[0]  # type: ignore[index, no-any-return]
 
     @property
     def address(self) -> tuple[str, ...]:
-        """What tells its outputs from any other's on any machine; empty where it cannot be known again."""
+        """A name for its outputs on any machine; empty if part of the generator cannot be read."""
         from gentest._support import __version__
 
         if self.unknown:
@@ -147,15 +147,15 @@ class Subject:
 
 
 def measure_of(thing: Any, generator: Generator, shape: Sequence[int]) -> Any:
-    """What measures a generator's outputs [*shape] by a bound attribute or feature: itself, unless they are no images.
+    """The bound measure for a generator's outputs [*shape]; one of pixels takes plain values if they are not images.
 
-    A measure of pixels then takes their values, where that means something; `AttributeFailed` where it does not.
+    Raises `AttributeFailed` for a measure that makes sense on images only.
     """
     if generator.images or not isinstance(thing, Pixels):
         return thing
     if thing.of_images:
         raise AttributeFailed(
-            f"{describe(thing)} is of images, and these outputs {list(shape)} are none (images=False): "
+            f"{describe(thing)} measures images, and these outputs {list(shape)} are not images (images=False): "
             "pass a callable on outputs [B, ...]"
         )
     return thing.measure

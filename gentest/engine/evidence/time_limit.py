@@ -1,9 +1,9 @@
-"""How long somebody else's code may take: a call that does not come back is an error, and no run that hangs.
+"""The time limit of somebody else's code: a call that does not return becomes an error instead of a hanging run.
 
-A thread watches the call. When its time is up the main thread is sent a signal, whose handler raises within the call,
-wherever that waits. (SIGVTALRM, which nobody else uses: SIGALRM is pytest-timeout's.) What no signal interrupts, a loop
-in C or a device that does not answer, is told to `when_deaf`, which may end the process. Calls outside the main thread,
-and on a system without `pthread_kill`, have no limit.
+A thread watches the call. When its time is up, the thread sends the main thread a signal, whose handler raises inside
+the call. (The signal is SIGVTALRM, since pytest-timeout uses SIGALRM.) A loop in C, or a device that does not answer,
+ignores the signal; `on_hang` then gets a message and may end the process. Calls outside the main thread, and on systems
+without `pthread_kill`, have no limit.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from gentest.errors import GentestError
 
 GRACE = 10.0
-"""Seconds in which a call is to end once it was told to; and no less than it had before."""
+"""Grace period after interrupting a call: 10 s, or the original limit if that is longer."""
 log = logging.getLogger("gentest")
 
 
 class TimeLimitExceeded(BaseException):
-    """Raised within a call whose time is up: no exception that somebody's `except Exception` would swallow."""
+    """Raised inside a call whose time is up: a `BaseException`, which `except Exception` does not swallow."""
 
 
 @dataclass
@@ -32,22 +32,22 @@ class _Call:
     what: str
     seconds: float
     ends: float
-    told: bool = False
+    interrupted: bool = False
 
 
 def _log(what: str) -> None:
     log.error("%s", what)
 
 
-when_deaf: Callable[[str], None] = _log
-"""Told in words of a call that no signal interrupts; called in a thread of its own."""
+on_hang: Callable[[str], None] = _log
+"""Called with a message, in a thread of its own, when no signal interrupts a call."""
 
 
 @contextmanager
 def limited(seconds: float, what: str, error: type[GentestError]) -> Iterator[None]:
-    """What is done within may take so many seconds, 0 for as many as it likes; else an error of this class says so.
+    """Inside, code may take this many seconds, 0 for no limit. Raises `error` when the time is up.
 
-    Within another limit nothing is limited anew.
+    Inside another limit, that one stays in force.
     """
     if not seconds or not _can_be_interrupted() or _watch.call is not None:
         yield
@@ -60,8 +60,7 @@ def limited(seconds: float, what: str, error: type[GentestError]) -> Iterator[No
             _watch.call = None
     except TimeLimitExceeded as late:
         _watch.call = None  # where the time was up on the way out
-        said = f"{what} did not come back within {seconds:g} seconds (--gentest-time-limit, 0 for none)"
-        raise error(said) from late
+        raise error(f"{what} did not return within {seconds:g} seconds (--gentest-time-limit, 0 for none)") from late
 
 
 def _can_be_interrupted() -> bool:
@@ -69,7 +68,7 @@ def _can_be_interrupted() -> bool:
 
 
 class _Watch:
-    """The thread that watches, started at the first call and again in a process that was forked."""
+    """The watching thread, started at the first call and again in a forked process."""
 
     def __init__(self) -> None:
         self.call: _Call | None = None
@@ -78,7 +77,7 @@ class _Watch:
         self._thread: threading.Thread | None = None
 
     def begin(self, call: _Call) -> None:
-        """Watches a call of the main thread."""
+        """Watch a call of the main thread."""
         if self._thread is None or not self._thread.is_alive():
             signal.signal(signal.SIGVTALRM, self._raise)
             self._sleeps, self._woken = call.seconds, threading.Event()
@@ -100,20 +99,20 @@ class _Watch:
             left = call.ends - time.monotonic()
             if left > 0:
                 timeout = min(left, timeout)
-            elif not call.told:
-                call.told = True
+            elif not call.interrupted:
+                call.interrupted = True
                 grace = max(GRACE, call.seconds)
                 call.ends = time.monotonic() + grace
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGVTALRM)
             else:
                 call.ends = float("inf")
-                when_deaf(
-                    f"{call.what} has not come back for more than {call.seconds:g} seconds (--gentest-time-limit), and "
-                    "nothing interrupts it"
+                on_hang(
+                    f"{call.what} has not returned for more than {call.seconds:g} seconds (--gentest-time-limit), and "
+                    "ignores signals"
                 )
 
     def _raise(self, signum: int, frame: object) -> None:
-        if self.call is not None and self.call.told:
+        if self.call is not None and self.call.interrupted:
             raise TimeLimitExceeded
 
 

@@ -25,7 +25,7 @@ def test_a_shorter_limit_after_a_longer_one() -> None:
         pass
     started = time.monotonic()
     with (
-        pytest.raises(GeneratorError, match="it did not come back"),
+        pytest.raises(GeneratorError, match="it did not return"),
         time_limit.limited(0.2, "it", GeneratorError),
     ):
         threading.Event().wait()
