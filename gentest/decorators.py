@@ -26,13 +26,11 @@ from gentest.properties import conditions, directions, distribution, domains, ou
 from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_in
 from gentest.properties.distribution import AnyDefinition
 from gentest.results.result import Result, set_html_writer
-from gentest.results.settings import in_force, settings
+from gentest.results.settings import DECLARED, in_force, settings
 from gentest.spaces import Space
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-DECLARED = "_gentest_declared"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import torch
 
-from gentest import plugin
 from gentest._support.printable import first_line
 from gentest.attributes.clip import ClipAttribute, ClipClasses, ClipEmbedding
 from gentest.attributes.clip.loading import ClipSource, find_source
@@ -25,13 +24,14 @@ from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor_checks import Finding, PytestRun, State, conflicts
 from gentest.engine.evidence.maker import resolve_device
 from gentest.errors import ClipError, GentestError
-from gentest.plugin.runner import Runner
+from gentest.plugin import options
+from gentest.plugin.items import settings_of
 from gentest.plugin.shared_evidence import definitions_of
-from gentest.plugin.xdist_workers import VISIBLE
 from gentest.properties.definition import Declaration
-from gentest.results.settings import ATTRIBUTE, Values, settings
+from gentest.results.settings import OnUndecided, Values
 
 GIB = 2**30
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def examine(arguments: list[str]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Examiner:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Iteration[None, Any, Any]:
-        self.findings.append(device(plugin.option(config, plugin.DEVICE)[0]))
+        self.findings.append(device(options.value_of(config, "device")))
         self._workers = getattr(config.option, "numprocesses", None) or 0
         if self._workers:  # xdist would collect in its workers, without this plugin
             config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
@@ -68,18 +68,13 @@ class Examiner:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         config = session.config
-        runner: Any = config.pluginmanager.get_plugin("gentest-runner")
-        assert isinstance(runner, Runner)
         items = [item for item in getattr(session, "items", []) if definitions_of(item)]
-        values = runner.values()
+        values = options.of_run(config).values()
         self.findings += tests(items, self._broken, config)
         self.findings += clips(items, values, config)
         self.findings += caches(config, values)
         self.findings += conflicts(_pytest_run(config, values, self._workers))
         self.finished = True
-
-
-PROMPTS, UNDECIDED = (next(o for o in plugin.OPTIONS if o.name == name) for name in ("prompts", "undecided"))
 
 
 def _pytest_run(config: pytest.Config, values: Values, workers: int | str) -> PytestRun:
@@ -92,10 +87,10 @@ def _pytest_run(config: pytest.Config, values: Values, workers: int | str) -> Py
         forked=bool(getattr(config.option, "forked", False)),
         timeout=_timeout(config),
         strict_warnings=any(text.strip() == "error" for text in filters),
-        undecided_warns=plugin.option(config, UNDECIDED)[0] == "warn",
+        undecided_warns=options.of_run(config).undecided is OnUndecided.WARN,
         on_cuda=_on_cuda(values),
         n_gpus=torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        baseline=plugin.option(config, plugin.BASELINE)[0] is not None,
+        baseline=options.of_run(config).baseline is not None,
     )
 
 
@@ -145,11 +140,9 @@ class _ClipUse:
     prompts: tuple[str, ...]
 
 
-def _clip_uses(items: Sequence[pytest.Item], values: Values, config: pytest.Config) -> Iterator[_ClipUse]:
-    given = plugin.option(config, next(o for o in plugin.OPTIONS if o.name == "clip"))
+def _clip_uses(items: Sequence[pytest.Item], config: pytest.Config) -> Iterator[_ClipUse]:
     for item in items:
-        of_test: settings | None = getattr(plugin.function_of(item), ATTRIBUTE, None)
-        model = of_test.over(values).clip if of_test is not None and not given[1] else values.clip
+        model = options.of_run(config).values(settings_of(item)).clip
         for measure in _arguments(definitions_of(item)):
             if isinstance(measure, (ClipAttribute, ClipClasses, ClipEmbedding)):
                 yield _ClipUse(item.nodeid, measure.model or model, getattr(measure, "prompts", ()))
@@ -169,7 +162,7 @@ def _arguments(value: object) -> Iterator[object]:
 
 def clips(items: Sequence[pytest.Item], values: Values, config: pytest.Config) -> list[Finding]:
     """A finding for each CLIP that the tests or the run ask for, and one for the file of prompts."""
-    uses = list(_clip_uses(items, values, config))
+    uses = list(_clip_uses(items, config))
     findings = []
     if without := [use.test for use in uses if use.model is None]:
         fix = "give --gentest-clip MODEL:PRETRAINED, such as ViT-B-32:laion2b_s34b_b79k"
@@ -177,10 +170,10 @@ def clips(items: Sequence[pytest.Item], values: Values, config: pytest.Config) -
     used = dict.fromkeys(use.model for use in uses if use.model is not None)
     models = dict.fromkeys([*used, *([values.clip] if values.clip else [])])
     findings += [_weights(model, used=model in used) for model in models]
-    prompts: Path | None = plugin.option(config, PROMPTS)[0]
+    prompts = options.of_run(config).prompts
     if prompts is not None:
         needed = [text for use in uses for text in use.prompts]
-        findings.append(prompts_finding(prompts, needed, updates=plugin.flag(config, "update-prompts")))
+        findings.append(prompts_finding(prompts, needed, updates=options.of_run(config).update_prompts))
     return findings or [Finding("clip", State.OK, "no test asks for one")]
 
 

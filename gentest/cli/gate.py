@@ -20,9 +20,10 @@ from gentest.gate import decision
 from gentest.gate.baseline import Baseline
 from gentest.report import certainty, comparison, layout, markdown
 from gentest.report.table import table
-from gentest.results.comparison import Comparison, OnDrift, OnUndecided, Terms
+from gentest.results.comparison import Comparison, Terms
 from gentest.results.document import Document
 from gentest.results.result import Verdict
+from gentest.results.settings import OnDrift, OnUndecided
 
 HELP = "compare a run with a baseline, from files alone"
 DESCRIPTION = "Decides as `pytest --gentest-baseline` does, without the model. Options override those of the run."

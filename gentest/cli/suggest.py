@@ -96,11 +96,12 @@ def _measured(options: argparse.Namespace, prompts: list[list[str]], rest: Seque
         answer = Path(scratch, "answer.json")
         asked = {"folder": folder, "answer": str(answer), "attributes": options.attribute, "prompts": prompts}
         asked |= {name: getattr(options, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
+        request = Path(scratch, "request.json")
+        request.write_text(json.dumps(asked), encoding="utf-8")
         inis = {"cache_dir": f"{scratch}/cache"}
         inis |= dict.fromkeys(("gentest_json", "gentest_baseline", "gentest_report", "gentest_images"), "")
         written = {"COVERAGE_FILE": f"{scratch}/coverage", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
-        plugins = ["-p", "gentest", "-p", "gentest.plugin.suggest_run"]
-        command = [sys.executable, "-m", "pytest", *plugins, "--gentest", "--gentest-suggest", json.dumps(asked)]
+        command = [sys.executable, "-m", "pytest", "-p", "gentest", "--gentest", "--gentest-suggest", str(request)]
         command += ["-q", "--no-header", "--no-summary", "-k", "", "-m", "", folder]
         command += [word for name, value in inis.items() for word in ("-o", f"{name}={value}")]
         done = subprocess.run(

@@ -179,6 +179,11 @@ def keys(test: str, properties: Sequence[str]) -> list[str]:
     return found
 
 
+def is_of_test(key: str, test: str) -> bool:
+    """Whether `keys` made this key for a property of this test."""
+    return key.startswith(f"{test} ")
+
+
 def keyed(results: Sequence[Result]) -> dict[str, Result]:
     """Results of one checkpoint by their keys."""
     by_test: dict[str, list[Result]] = {}

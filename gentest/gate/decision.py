@@ -28,13 +28,13 @@ from gentest.results.comparison import (
     Embedded,
     Gate,
     Look,
-    OnDrift,
     Sample,
     Standing,
     Terms,
 )
 from gentest.results.records import unpack
 from gentest.results.result import Distribution, Result, Verdict
+from gentest.results.settings import OnDrift
 from gentest.stats.drift import drift_between, level_drift
 from gentest.stats.paired import compare, difference_bounds, holm
 from gentest.stats.two_sample import least_p_further, mmd_test

@@ -1,32 +1,39 @@
-"""What comes of one test: a result for each of its properties, also where none could be looked at; and what came of an
-earlier run of it in the session, of which this is a rerun."""
+"""The results of one test, and the tests that would pass although nothing checked them."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
-from gentest import plugin
 from gentest._support.printable import error_summary
-from gentest.decorators import DECLARED, Declared, Property
-from gentest.plugin import checkpoints
-from gentest.results.result import Provenance, Result, Verdict
+from gentest.decorators import Property
+from gentest.generators.generator import Generator
+from gentest.plugin.checkpoints import checkpoint_name
+from gentest.plugin.items import declared_by, name_of
+from gentest.results.outcome import Outcome, Verdict
+from gentest.results.result import Provenance, Result
 
 
 @dataclass
-class Checked:
-    """What came of one test while it ran: the labels of the properties to check, and the result of each."""
+class CheckedTest:
+    """The results of one test while it runs, by the labels of its properties."""
 
     labels: tuple[str, ...] = ()
+    """The properties to check."""
     results: dict[str, Result] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     running: bool = False
-    before: dict[str, Result] = field(default_factory=dict)
-    """What an earlier run of the same test found violated."""
+    violated_before: dict[str, Result] = field(default_factory=dict)
+    """The violations of an earlier run of the same test, which this run repeats."""
 
-    def keep(self, label: str, result: Result, *, fails: bool) -> None:
-        """Adds a result; where a body runs more than once, the first that fails stays."""
+    def add(self, label: str, result: Result, *, fails: bool) -> None:
+        """Keep a result. If the test's body runs several times, the first failure stays."""
         if label not in self.failed:
             self.results[label] = result
         if fails:
@@ -34,44 +41,69 @@ class Checked:
 
     @property
     def violations(self) -> dict[str, Result]:
-        """What this run or an earlier one found violated."""
-        found = {label: self.results[label] for label in self.failed}
-        return self.before | {label: r for label, r in found.items() if r.verdict is Verdict.VIOLATED}
+        """The violations of this run and of earlier ones."""
+        failed = {label: self.results[label] for label in self.failed}
+        return self.violated_before | {label: r for label, r in failed.items() if r.verdict is Verdict.VIOLATED}
 
     @property
     def passed(self) -> bool:
-        """Whether every property was checked, and none failed."""
+        """Whether every property was checked and none failed."""
         return bool(self.labels) and not self.failed and all(label in self.results for label in self.labels)
 
-    def judged(self, label: str, result: Result) -> Result:
-        """The result, or an error where an earlier run was violated and this one is not: that is no matter of luck."""
-        before = self.before.get(label)
-        if before is None or not result.passed:
+    def against_earlier_run(self, label: str, result: Result) -> Result:
+        """The result; an error if an earlier run was violated and this one passes, which luck cannot explain."""
+        before = self.violated_before.get(label)
+        if before is None or result.outcome is not Outcome.PASSED:
             return result
         at = f" at {before.counterexample.replay}" if before.counterexample is not None else ""
-        said = f"violated{at} when this test ran before, and not when it ran again: the generator has changed"
-        return replace(result, verdict=Verdict.ERROR, message=said)
+        message = f"violated{at} when this test ran before, and not when it ran again: the generator has changed"
+        return replace(result, verdict=Verdict.ERROR, message=message)
 
 
-def unchecked(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Result]:
-    """An error for each property of a test that failed before any was looked at: no result is left out."""
-    declared: Declared | None = getattr(plugin.function_of(item), DECLARED, None)
-    why = error_summary(call.excinfo.value) if call.excinfo is not None else "it says no more"
-    properties = labelled_properties(declared.properties if declared is not None else ())
-    test, checkpoint = (
-        f(item, plugin.checkpoint_paths(item.config)) for f in (checkpoints.plain_id, checkpoints.of_item)
-    )
-    said = f"the test failed before its check: {why}"
+def labelled_properties(properties: Sequence[Property]) -> dict[str, Property]:
+    """The properties of a test from the top down, each by a label of its own: `between`, `between.2`."""
+    labelled: dict[str, Property] = {}
+    counts: Counter[str] = Counter()
+    for property in properties:
+        counts[property.name] += 1
+        n = counts[property.name]
+        labelled[property.name if n == 1 else f"{property.name}.{n}"] = property
+    return labelled
+
+
+def error_results(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Result]:
+    """An error for each property of a test that failed before gentest could check it, so that no result is missing."""
+    why = error_summary(call.excinfo.value) if call.excinfo is not None else "pytest gives no reason"
+    message = f"the test failed before its check: {why}"
+    declared, test, provenance = declared_by(item), name_of(item), Provenance(checkpoint=checkpoint_name(item))
+    labelled = labelled_properties(declared.properties if declared is not None else ())
     return {
-        label: Result(test, repr(p), Verdict.ERROR, said, provenance=Provenance(checkpoint=checkpoint))
-        for label, p in properties.items()
+        label: Result(test, repr(property), Verdict.ERROR, message, provenance=provenance)
+        for label, property in labelled.items()
     }
 
 
-def labelled_properties(properties: tuple[Property, ...]) -> dict[str, Property]:
-    """The properties of a test by a name of each: `between`, `between.2`, from the top down."""
-    labelled: dict[str, Property] = {}
-    for property in properties:
-        same = sum(label.split(".")[0] == property.name for label in labelled)
-        labelled[f"{property.name}.{same + 1}" if same else property.name] = property
-    return labelled
+def fail_if_it_returns_a_generator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The function of a test without properties. It fails if the test returns a generator, as if it had some."""
+
+    def checked(returned: object) -> Any:
+        if isinstance(returned, Generator):
+            why = "returns a gentest.Generator, but no property decorates it: nothing was checked"
+            pytest.fail(f"{name} {why}", pytrace=False)
+        return returned
+
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        return function
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            return checked(await function(*args, **kwargs))
+
+        return awaited
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return checked(function(*args, **kwargs))
+
+    return called

@@ -1,73 +1,71 @@
-"""Which checkpoints a run looks at: paths and patterns, each test once for each, and what a test is called without one.
+"""The checkpoints of a run, and how a test runs once for each of several.
 
-Imported by the plugin in every run of pytest: the standard library and pytest only.
+The plugin imports this module in every run of pytest: the standard library and pytest only.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gentest.plugin.node_ids import node_id
-
 FIXTURE = "gentest_checkpoint"
-MARK = "checkpoint="
-"""What the part of a test's id begins with that names its checkpoint."""
 
 
-def find(text: str, folder: Path) -> list[Path]:
-    """The file or folder of that name, or else those that the pattern matches, in order. Raises `ValueError`."""
-    path = folder / text
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint of a run."""
+
+    path: Path
+    """Absolute."""
+    name: str
+    """The last part of its path, or as many parts as tell it from the run's other checkpoints."""
+
+    @property
+    def id(self) -> str:
+        """The part of a test's parameters in brackets that names the checkpoint."""
+        return f"checkpoint={self.name}"
+
+
+def find(text: str) -> list[Path]:
+    """The file or folder with this path, or else all that match it as a pattern, in order. Raises `ValueError`."""
     with suppress(OSError):  # a name that is too long
-        if path.exists():
-            return [path]
-    if matches := sorted(glob.glob(str(path), recursive=True)):
+        if Path(text).exists():
+            return [Path(text)]
+    if matches := sorted(glob.glob(text, recursive=True)):
         return [Path(match) for match in matches]
-    raise ValueError("a file or folder that exists, or a pattern that matches some")
+    raise ValueError("no such file or folder, and the pattern matches none")
 
 
-def names(paths: Sequence[Path]) -> list[str]:
-    """A short name for each: its last part, or as much of its path as tells them apart."""
-    short = [path.name for path in paths]
-    if len(set(short)) == len(paths):
-        return short
-    root = os.path.commonpath([path.absolute().parent for path in paths])
-    return [os.path.relpath(path.absolute(), root) for path in paths]
+def named(paths: Iterable[Path]) -> tuple[Checkpoint, ...]:
+    """A checkpoint for each different path."""
+    absolute = list(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))
+    names = [path.name for path in absolute]
+    if len(set(names)) < len(names):
+        root = os.path.commonpath([path.parent for path in absolute])
+        names = [os.path.relpath(path, root) for path in absolute]
+    return tuple(map(Checkpoint, absolute, names))
 
 
-def of_item(item: pytest.Item, paths: Sequence[Path]) -> str:
-    """The name of the checkpoint that a test is run for; empty where the run has one at the most."""
-    path = _param(item)
-    return "" if path is None or path not in paths else dict(zip(paths, names(paths), strict=True))[path]
+def parametrize(metafunc: pytest.Metafunc, checkpoints: Sequence[Checkpoint]) -> None:
+    """Run a test that asks for the checkpoint once for each of several."""
+    if len(checkpoints) > 1:
+        ids = [checkpoint.id for checkpoint in checkpoints]
+        metafunc.parametrize(FIXTURE, checkpoints, ids=ids, indirect=True, scope="session")
 
 
-def plain_id(item: pytest.Item, paths: Sequence[Path]) -> str:
-    """The test's node id as it is in a run of a single checkpoint."""
-    name, node = of_item(item, paths), node_id(item)
-    if not name:
-        return node
-    file, _, test = node.partition("::")
-    function, _, ids = test.partition("[")
-    rest = f"-{ids.removesuffix(']')}-"
-    for own in (name, name.encode("unicode_escape").decode("ascii")):  # as pytest writes what is not ASCII
-        rest = rest.replace(f"-{MARK}{own}-", "-")
-    return f"{file}::{function}[{rest[1:-1]}]" if rest != "-" else f"{file}::{function}"
+def checkpoint_of(item: pytest.Item) -> Checkpoint | None:
+    """The checkpoint that a test runs for; None unless the run has several."""
+    checkpoint = item.callspec.params.get(FIXTURE) if hasattr(item, "callspec") else None
+    return checkpoint if isinstance(checkpoint, Checkpoint) else None
 
 
-def parametrize(metafunc: pytest.Metafunc, paths: Sequence[Path]) -> None:
-    """Runs a test that asks for the checkpoint, by whatever fixtures, once for each of several."""
-    if len(paths) > 1:
-        ids = [f"{MARK}{name}" for name in names(paths)]
-        metafunc.parametrize(FIXTURE, paths, ids=ids, indirect=True, scope="session")
-
-
-def _param(item: pytest.Item) -> Path | None:
-    params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-    path = params.get(FIXTURE)
-    return path if isinstance(path, Path) else None
+def checkpoint_name(item: pytest.Item) -> str:
+    """The name of the checkpoint that a test runs for; empty unless the run has several."""
+    checkpoint = checkpoint_of(item)
+    return "" if checkpoint is None else checkpoint.name

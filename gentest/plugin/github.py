@@ -1,6 +1,6 @@
-"""What a run leaves on the pages of GitHub Actions: its summary, and an annotation at the line of each test that fails.
+"""The pages of GitHub Actions: a run's summary, and an annotation at the line of each failing test.
 
-Both are the runner's to ask for, by its environment, and neither is ever an error of the run.
+The environment of the job asks for both. Neither ever fails a run.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from gentest import plugin
 from gentest.plugin import replays
+from gentest.plugin.options import RunOptions
 from gentest.report import comparison, figures, markdown, terminal
 from gentest.report.annotations import Annotation, Level, commands
-from gentest.results.comparison import OnDrift, Standing
 from gentest.results.document import Document
-from gentest.results.outcome import Outcome
+from gentest.results.outcome import Outcome, Standing
 from gentest.results.result import Result
+from gentest.results.settings import OnDrift
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
-ANNOTATES = "pytest_github_actions_annotate_failures"
-"""The name of a plugin that annotates every failing test, and every warning, by itself."""
+ANNOTATING_PLUGIN = "pytest_github_actions_annotate_failures"
+"""A plugin that annotates every failing test, and every warning, by itself."""
 Place = tuple[str, int]
-"""A file, relative to rootdir, and a line of it, the first being 1."""
+"""A file, relative to rootdir, and a line in it, counted from 1."""
 
 
-def summarize(config: pytest.Config, document: Document) -> list[str]:
-    """Adds the run's page to the job's summary where there is one; a line on it if that fails."""
+def write_summary(options: RunOptions, document: Document) -> list[str]:
+    """Add the run's page to the job's summary, if there is one. A line of warning if that fails."""
     path = os.environ.get(SUMMARY, "")
-    if not path or not _wanted(config):
+    if not path or not options.github:
         return []
     try:
         with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
@@ -41,37 +41,43 @@ def summarize(config: pytest.Config, document: Document) -> list[str]:
     return []
 
 
-def annotated(
-    config: pytest.Config, document: Document, places: Mapping[str, Place], failed: Collection[tuple[str, str]]
+def annotation_commands(
+    config: pytest.Config,
+    options: RunOptions,
+    document: Document,
+    places: Mapping[str, Place],
+    failed: Collection[tuple[str, str]],
 ) -> list[str]:
-    """The workflow commands of a run under GitHub Actions; none elsewhere, or where `gentest_github` is off.
+    """The workflow commands that annotate a run under GitHub Actions; none elsewhere, or if `gentest_github` is off.
 
     `places` says where each test is, `failed` which ones failed, by name and checkpoint.
     """
-    if os.environ.get("GITHUB_ACTIONS") != "true" or not _wanted(config):
+    if os.environ.get("GITHUB_ACTIONS") != "true" or not options.github:
         return []
-    theirs = config.pluginmanager.hasplugin(ANNOTATES)
-    found = [*_of_tests(document.results, failed, theirs=theirs), *_of_gate(document)]
-    return commands([_placed(config, a, places) for a in found])
+    annotated = config.pluginmanager.hasplugin(ANNOTATING_PLUGIN)
+    found = [*_of_tests(document.results, failed, annotated=annotated), *_of_gate(document)]
+    return commands([_placed(config, annotation, places) for annotation in found])
 
 
-def _of_tests(results: Sequence[Result], failed: Collection[tuple[str, str]], *, theirs: bool) -> Iterator[Annotation]:
-    """One of each test; `theirs` are left to the other plugin, which does not know what the gate decided at the end."""
+def _of_tests(
+    results: Sequence[Result], failed: Collection[tuple[str, str]], *, annotated: bool
+) -> Iterator[Annotation]:
+    """An annotation for each test. Failed tests that another plugin has `annotated` get no second one."""
     tests: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         tests.setdefault((result.test, result.checkpoint), []).append(result)
-    for (test, checkpoint), those in tests.items():
-        known = theirs and (test, checkpoint) in failed
-        bad = [r for r in those if r.outcome in (Outcome.FAILED, Outcome.ERROR)]
-        unsure = [r for r in those if r.outcome is Outcome.UNDECIDED]
+    for (test, checkpoint), of_test in tests.items():
+        has_failed = (test, checkpoint) in failed
+        bad = [r for r in of_test if r.outcome in (Outcome.FAILED, Outcome.ERROR)]
+        undecided = [r for r in of_test if r.outcome is Outcome.UNDECIDED]
         name = test.rpartition("::")[2] + (f" on {checkpoint}" if checkpoint else "")
-        if (bad or (unsure and (test, checkpoint) in failed)) and not known:
-            yield Annotation("error", f"gentest: {name}", _said(bad or unsure), test)
-        elif unsure and not theirs:
-            yield Annotation("warning", f"gentest: {name}", _said(unsure), test)
+        if (bad or (undecided and has_failed)) and not (annotated and has_failed):
+            yield Annotation("error", f"gentest: {name}", _text(bad or undecided), test)
+        elif undecided and not annotated:
+            yield Annotation("warning", f"gentest: {name}", _text(undecided), test)
 
 
-def _said(results: Sequence[Result]) -> str:
+def _text(results: Sequence[Result]) -> str:
     return "\n".join(line for result in results for line in _lines(result))
 
 
@@ -84,10 +90,10 @@ def _lines(result: Result) -> Iterator[str]:
 
 
 def _of_gate(document: Document) -> Iterator[Annotation]:
-    """What drifted, refused or not, and what was not looked at."""
+    """An annotation for each drift, and for each property of the baseline that did not run."""
     if document.gate is None:
         return
-    level: Level = "error" if document.gate.terms.drift == OnDrift.FAIL else "warning"
+    level: Level = "error" if document.gate.terms.drift is OnDrift.FAIL else "warning"
     for drift in document.gate.drifted:
         yield Annotation(level, "gentest: drift", comparison.describe(drift), drift.tests[0])
     for key in document.gate.missing:
@@ -95,14 +101,13 @@ def _of_gate(document: Document) -> Iterator[Annotation]:
 
 
 def _placed(config: pytest.Config, annotation: Annotation, places: Mapping[str, Place]) -> Annotation:
-    """With the path from the repository's root, which is what GitHub goes by."""
+    """The annotation with a path from the root of the repository, which GitHub expects."""
     if annotation.file not in places:
         return replace(annotation, file="", line=0)
     file, line = places[annotation.file]
     path = Path(os.path.abspath(config.rootpath / file))
     root = _repository(config)
-    named = path.relative_to(root).as_posix() if path.is_relative_to(root) else file
-    return replace(annotation, file=named, line=line)
+    return replace(annotation, file=path.relative_to(root).as_posix() if path.is_relative_to(root) else file, line=line)
 
 
 def _repository(config: pytest.Config) -> Path:
@@ -110,7 +115,3 @@ def _repository(config: pytest.Config) -> Path:
         return Path(os.path.abspath(workspace))
     folders = (config.rootpath, *config.rootpath.parents)
     return next((folder for folder in folders if (folder / ".git").exists()), config.rootpath)
-
-
-def _wanted(config: pytest.Config) -> bool:
-    return bool(plugin.option(config, plugin.GITHUB)[0] != "off")

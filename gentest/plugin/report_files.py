@@ -1,4 +1,4 @@
-"""A run's page and its folder of images: what is asked of checks for them, and what is written."""
+"""The HTML page and the folder of images that a run writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gentest._support.files import write_whole
 from gentest.engine.check import Question
-from gentest.plugin.troubles import Troubles
+from gentest.plugin.session_end import Problems
 from gentest.report import images
 from gentest.results.document import Document
 from gentest.results.result import Result
@@ -17,24 +17,24 @@ from gentest.results.shown import Shown
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """The file of the page and the folder of the images, where they are asked for."""
+class ReportFiles:
+    """The page and the folder of images, if the run asks for them."""
 
-    troubles: Troubles
-    report: Path | None = None
-    images: str | None = None
+    problems: Problems
+    page: Path | None
+    images: str | None
 
     @property
-    def _is_asked(self) -> bool:
-        return self.report is not None or self.images is not None
+    def _wants_pictures(self) -> bool:
+        return self.page is not None or self.images is not None
 
-    def asked(self, question: Question) -> Question:
-        """The question with what is to be drawn of it: that changes no figure."""
-        return replace(question, shows=self._is_asked, whole=self.images is not None)
+    def ask(self, question: Question) -> Question:
+        """The question with the pictures that the files need. They change no figure."""
+        return replace(question, shows=self._wants_pictures, whole=self.images is not None)
 
-    def drawn(self, result: Result, command: str) -> Result:
-        """The result with the command that replays it, and its images as files, written by whoever checked it."""
-        if not self._is_asked:
+    def illustrate(self, result: Result, command: str) -> Result:
+        """The result with the command that replays it. Its images become files, in the process that checked it."""
+        if not self._wants_pictures:
             return result
         shown = replace(result.shown or Shown(), command=command)
         result = replace(result, shown=shown)
@@ -43,21 +43,21 @@ class Drawing:
         try:
             return images.write(Path(self.images), result)
         except OSError as error:
-            said = f"could not write images: {error}"
-            self.troubles.note(said, fails=True)
-            return replace(result, shown=replace(images.without(shown), missing=said))
+            missing = f"could not write images: {error}"
+            self.problems.add(missing, fails=True)
+            return replace(result, shown=replace(images.without(shown), missing=missing))
 
     def write(self, document: Document) -> None:
-        """Writes the page of a run that ends now. Raises `OSError`."""
-        if self.report is not None:
+        """Write the page of a run that ends now. Raises `OSError`."""
+        if self.page is not None:
             from gentest.report import page  # which imports jinja2
 
             at = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-            write_whole(self.report, page.page(document, at=at))
+            write_whole(self.page, page.page(document, at=at))
 
-    def said(self, results: Sequence[Result]) -> list[str]:
-        """Where the files are, a line each."""
+    def lines(self, results: Sequence[Result]) -> list[str]:
+        """One line for each file or folder, saying where it is."""
         n = sum(result.shown.files for result in results if result.shown is not None)
         files = "file" if n == 1 else "files"
-        lines = [] if self.report is None else [f"report: {self.report}"]
+        lines = [] if self.page is None else [f"report: {self.page}"]
         return lines + ([] if self.images is None else [f"images: {n} PNG {files} in {self.images}"])

@@ -1,4 +1,4 @@
-"""The results of a pytest run, gathered from this process or xdist's workers, and handed to the reports."""
+"""The results of a run, collected from this process or from pytest-xdist's workers, and handed to the reports."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from collections.abc import Callable, Mapping
 from collections.abc import Generator as Iteration
 from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from gentest import plugin
 from gentest._support import __version__
 from gentest._support.printable import printable
 from gentest.engine.evidence.maker import resolve_device
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.plugin import github, replays
-from gentest.plugin.baseline_run import Gating
-from gentest.plugin.report_files import Drawing
-from gentest.plugin.session_end import Ending, undisturbed
-from gentest.plugin.troubles import Troubles
+from gentest.plugin.baseline_run import BaselineRun
+from gentest.plugin.options import RunOptions
+from gentest.plugin.report_files import ReportFiles
+from gentest.plugin.session_end import Completion, Problems, signals_ignored
 from gentest.report import certainty, comparison, junit, layout, ranking, terminal
 from gentest.report.table import table
 from gentest.report.terminal import unfinished
@@ -31,55 +29,50 @@ from gentest.results.comparison import Comparison
 from gentest.results.document import Document, Session
 from gentest.results.outcome import Outcome
 from gentest.results.result import Result
-from gentest.results.settings import Values
 
 VERSIONS = ("torch", "hypothesis", "numpy", "open_clip_torch", "pytest")
 REPORTED = "gentest_results"
-"""The attribute of a test's report that carries its results, also from an xdist worker."""
+"""The attribute of a test's report that carries its results, also from a worker."""
 MARKUP = {Outcome.PASSED: "green", Outcome.UNDECIDED: "yellow", Outcome.FAILED: "red", Outcome.ERROR: "red"}
-Made = TypeVar("Made")
+T = TypeVar("T")
 
 
 def attach(item: pytest.Item, report: pytest.TestReport, results: Mapping[str, Result]) -> None:
-    """Send a test's results, by the labels of its properties, with its report; their figures also to JUnit's file.
+    """Send a test's results with its report, by the labels of its properties, and their figures to JUnit's file.
 
-    What an earlier run of the same item left is replaced: a plugin may run it again.
+    They replace the results of an earlier run of the same item: a plugin may run it again.
     """
-    setattr(
-        report, REPORTED, json.dumps([result.to_json(shown=result.shown is not None) for result in results.values()])
-    )
+    values = [result.to_json(shown=result.shown is not None) for result in results.values()]
+    setattr(report, REPORTED, json.dumps(values))
     named = [pair for label, result in results.items() for pair in junit.properties(label, result)]
-    for kept in (item.user_properties, report.user_properties):  # that of the last phase is the one JUnit reads
+    for kept in (item.user_properties, report.user_properties):  # JUnit reads those of the last phase
         kept[:] = [pair for pair in kept if not pair[0].startswith(junit.PREFIX)]
         kept += named
 
 
-class Gathering:
-    """Registered as a plugin where a run ends: in the only process, or in the controller of xdist's workers."""
+class SessionResults:
+    """Registered as a plugin in the process where a run ends: the only one, or the controller of xdist's workers."""
 
     def __init__(
         self,
         config: pytest.Config,
+        options: RunOptions,
         *,
-        path: Path | None,
-        drawing: Drawing,
-        replayed: str | None,
-        values: Callable[[], Values],
-        gating: Gating,
-        ending: Ending,
-        troubles: Troubles,
+        baseline_run: BaselineRun,
+        completion: Completion,
+        problems: Problems,
+        report_files: ReportFiles,
     ) -> None:
-        self.config = config
-        self._path = path
-        self._drawing = drawing
-        self._replayed = replayed
-        self._values = values
-        self._gating = gating
-        self._ending = ending
-        self._troubles = troubles
-        self._stopped = ""
-        self._compared: Comparison | None = None
-        self._said: list[str] = []
+        self._config = config
+        self._options = options
+        self._baseline_run = baseline_run
+        self._completion = completion
+        self._problems = problems
+        self._report_files = report_files
+        self._comparison: Comparison | None = None
+        self._document: Document | None = None
+        self._unfinished = ""
+        self._lines: list[str] = []
         self._skipped: set[str] = set()
         self._places: dict[str, github.Place] = {}
         self._failed: set[tuple[str, str]] = set()
@@ -88,106 +81,124 @@ class Gathering:
 
     @property
     def results(self) -> list[Result]:
-        """The results so far, in the order in which their tests ended, and what is decided of one that did not end."""
-        return [result for results in (*self._reported.values(), self._ending.begun) for result in results]
+        """The results so far, in the order in which their tests ended; last those of a test that was interrupted."""
+        return [result for results in (*self._reported.values(), self._completion.partial) for result in results]
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.skipped:
             self._skipped.add(report.nodeid)
-            self._ending.ended(report.nodeid)
+            self._completion.end(report.nodeid)
         if hasattr(report, REPORTED):
             results = [Result.from_json(value) for value in json.loads(getattr(report, REPORTED))]
             self._reported[report.nodeid, report.location[0]] = results
             if results:
-                self._ending.ended(report.nodeid)
+                self._completion.end(report.nodeid)
             file, line, _ = report.location
             self._places.update((result.test, (file, (line or 0) + 1)) for result in results)
             if report.failed:
                 self._failed.update((r.test, r.checkpoint) for r in results)
                 self._explained.update((r.test, r.checkpoint, r.property) for r in results if not r.passed)
 
-    @pytest.hookimpl(wrapper=True, trylast=True)  # the terminal's summary comes after it
+    @pytest.hookimpl(wrapper=True, trylast=True)  # before the terminal's summary
     def pytest_sessionfinish(self, session: pytest.Session) -> Iteration[None, None, None]:
-        """Writes what was asked for, also where somebody is impatient while fixtures are torn down."""
+        """Write the files, even if the user presses Ctrl-C again while fixtures are torn down."""
         try:
             return (yield)
         finally:
-            if not self.config.getoption("collectonly"):
-                with undisturbed():
+            if not self._options.collects_only:
+                with signals_ignored():
                     self._finish(session)
 
     def _finish(self, session: pytest.Session) -> None:
-        self._stopped = self._ending.stopped(session)
-        self._compared = self._said_of(lambda: self._gating.compared(self.results))
-        if self._path is not None:
-            path = self._path
-            self._said_of(lambda: self._document().save(path))
-        self._said_of(lambda: self._drawing.write(self._document()))
-        self._said += self._drawing.said(self.results)
-        self._said_of(lambda: self._bless(session))
-        if self.results:
-            self._said += github.summarize(self.config, self._document())
-        refused = self._compared is not None and self._gating.refuses(self._compared)
-        for bad, status in (
+        stopped, path = self._completion.stopped_by(session), self._options.json
+        self._unfinished = unfinished(stopped, self._completion.unchecked)
+        self._comparison = self._attempt(lambda: self._baseline_run.compare(self.results))
+        document = self._document = self._attempt(lambda: self._make_document(stopped))
+        if document is not None:
+            if path is not None:
+                self._attempt(lambda: document.save(path))
+            self._attempt(lambda: self._report_files.write(document))
+        self._lines += self._report_files.lines(self.results)
+        self._attempt(lambda: self._bless(session))
+        if self.results and document is not None:
+            self._lines += github.write_summary(self._options, document)
+        refused = self._comparison is not None and self._baseline_run.refuses(self._comparison)
+        for applies, status in (
             (refused, pytest.ExitCode.TESTS_FAILED),
-            (self._stopped and self._ending.unchecked, pytest.ExitCode.INTERRUPTED),
-            (self._troubles.fails, pytest.ExitCode.INTERNAL_ERROR),
-            (self._replayed is not None and not self.results, pytest.ExitCode.NO_TESTS_COLLECTED),
+            (stopped and self._completion.unchecked, pytest.ExitCode.INTERRUPTED),
+            (self._problems.fails, pytest.ExitCode.INTERNAL_ERROR),
+            (self._options.replay is not None and not self.results, pytest.ExitCode.NO_TESTS_COLLECTED),
         ):
-            if bad and session.exitstatus == pytest.ExitCode.OK:
+            if applies and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = status
 
-    def _said_of(self, step: Callable[[], Made]) -> Made | None:
-        """What a step gives; where it cannot write, or what it has is not fit to be, the others are still made."""
+    def _attempt(self, step: Callable[[], T]) -> T | None:
+        """The result of a step; None, and a problem, if it fails. The other steps still happen."""
         try:
             return step()
         except (OSError, ValueError) as error:
-            self._troubles.note(f"could not write: {error}", fails=True)
+            self._problems.add(f"could not write: {error}", fails=True)
         return None
 
     def _bless(self, session: pytest.Session) -> None:
-        """Writes the baseline that was asked for; a refusal fails the run."""
-        partial = unfinished(self._stopped, self._ending.unchecked)
+        """Write the baseline that the run asks for. A refusal fails the run."""
+        seed = self._options.values().seed
         try:
-            said = self._gating.bless(self.results, self._values().seed, skipped=self._skipped, partial=partial)
+            line = self._baseline_run.bless(self.results, seed, skipped=self._skipped, partial=self._unfinished)
         except InvalidArgument as error:
-            said = f"not blessed: {error}"
+            line = f"not blessed: {error}"
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        self._said += [said] if said else []
+        self._lines += [line] if line else []
 
-    def _document(self) -> Document:
-        """The run as its JSON has it: each property's standing as all claims together left it."""
-        keep = self._gating.keeps_outcomes
+    def _make_document(self, stopped: str) -> Document:
+        """The run as its JSON has it. Each property has the standing that follows from all claims together."""
+        keep = self._options.outcomes
         results = [result if keep else replace(result, sample=None) for result in self.results]
-        if self._compared is not None:
-            results = gate.applied(results, self._compared)
+        if self._comparison is not None:
+            results = gate.applied(results, self._comparison)
         return Document(
-            self.session(),
+            self._session(),
             tuple(results),
-            self._compared,
+            self._comparison,
             gentest=__version__,
-            interrupted=self._stopped,
-            unchecked=self._ending.unchecked,
+            interrupted=stopped,
+            unchecked=self._completion.unchecked,
             family=certainty.family(results),
+        )
+
+    def _session(self) -> Session:
+        values = self._options.values()
+        generators = {result.generator for result in self.results if result.generator}
+        return Session(
+            checkpoint=", ".join(self._options.checkpoint) or None,
+            checkpoints=tuple(self._baseline_run.checkpoints),
+            generator=generators.pop() if len(generators) == 1 else None,
+            clip=values.clip,
+            device=str(resolve_device(values.device)),
+            seed=self._baseline_run.seed(values),
+            versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}},
         )
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        lines = self._summary(verbosity=self.config.getoption("verbose", 0))
+        lines = self._summary(verbosity=self._options.verbosity)
         if lines:
             terminalreporter.write_sep("=", "gentest")
         for line in lines:
             markup = {} if line.outcome is None else {MARKUP[line.outcome]: True}
             terminalreporter.write_line(printable(line.text), **markup)
-        if self.results:
-            for command in github.annotated(self.config, self._document(), self._places, self._failed):
+        if self.results and self._document is not None:
+            commands = github.annotation_commands(
+                self._config, self._options, self._document, self._places, self._failed
+            )
+            for command in commands:
                 terminalreporter.write_line(command)
 
     def _summary(self, *, verbosity: int) -> list[layout.Line]:
-        """The table, the run in one line, and how it stands to the baseline; under `-q` only rows that do not pass."""
-        document = self._document() if self.results else None
+        """The table, the run in one line, and the comparison with the baseline. `-q` leaves out passing rows."""
+        document = self._document if self.results else None
         results = document.results if document is not None else ()
         width = layout.columns()
         lines = table(
@@ -195,38 +206,19 @@ class Gathering:
             width=width,
             verbose=verbosity > 0,
             explained=lambda result: (result.test, result.checkpoint, result.property) in self._explained,
-            replay=lambda text: replays.shown(self.config, text),
+            replay=lambda text: replays.short(self._config, text),
         )
         if document is not None:
-            said = f"{terminal.totals(results)} on {document.session.device}, seed {document.session.seed}"
+            totals = f"{terminal.totals(results)} on {document.session.device}, seed {document.session.seed}"
             worst = Outcome.worst(result.outcome for result in results)
-            lines.append(layout.Line(said, worst))  # one line, however long: others read it
+            lines.append(layout.Line(totals, worst))  # one line, however long, since programs read it
             lines += [layout.Line(text) for text in certainty.said(document, width) if verbosity >= 0]
-        elif self._replayed is not None:
-            lines.append(layout.Line(f"--gentest-replay: no selected test has a property {self._replayed!r}"))
+        elif self._options.replay is not None:
+            label = self._options.replay.label
+            lines.append(layout.Line(f"--gentest-replay: no selected test has a property {label!r}"))
         lines += [layout.Line(text) for text in ranking.table(results)]
-        if self._compared is not None:
-            compared = comparison.lines(self._compared, width)
+        if self._comparison is not None:
+            compared = comparison.lines(self._comparison, width)
             lines += compared if verbosity >= 0 else compared[-1:]
-        lines += [layout.Line(said) for said in (*self._said, *self._troubles.lines)]
-        partial = unfinished(self._stopped, self._ending.unchecked)
-        return lines + ([layout.Line(partial, Outcome.FAILED)] if partial else [])
-
-    def session(self) -> Session:
-        """What the run was made with."""
-        values = self._values()
-        generators = {result.generator for result in self.results if result.generator}
-        return Session(
-            checkpoint=", ".join(self._checkpoints()) or None,
-            checkpoints=tuple(self._gating.names),
-            generator=generators.pop() if len(generators) == 1 else None,
-            clip=values.clip,
-            device=str(resolve_device(values.device)),
-            seed=self._gating.seed(values),
-            versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}},
-        )
-
-    def _checkpoints(self) -> list[str]:
-        """The checkpoints as they were asked for."""
-        given = self.config.getoption(plugin.CHECKPOINT.flag)
-        return list(given or self.config.getini(plugin.CHECKPOINT.ini).splitlines())
+        lines += [layout.Line(line) for line in (*self._lines, *self._problems.lines)]
+        return lines + ([layout.Line(self._unfinished, Outcome.FAILED)] if self._unfinished else [])

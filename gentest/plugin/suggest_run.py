@@ -1,9 +1,9 @@
-"""The pytest plugin of `gentest suggest`: resolves a fixture as pytest does, measures on it, hands back a test file.
+"""A run that measures tolerances instead of checking: `gentest suggest` starts pytest with `--gentest-suggest FILE`.
 
-It is loaded with `-p` in a pytest process of its own. There the folder asked for holds one module that no file has,
-with one test that asks for the fixture: conftest files, checkpoints, scopes and plugins are those of any run in that
-folder, and nothing is written into it. Options of the user's ini files that would hand the run to others, select other
-tests or write reports are taken back. What came of it goes, as JSON, to a file that `--gentest-suggest` names.
+FILE holds the request as JSON, and names the file for the answer. pytest resolves the fixture as in any run: the folder
+appears to hold one more module, which has a single test that uses the fixture. Conftest files, checkpoints, scopes and
+plugins therefore work as usual, and nothing is written into the folder. gentest takes back what an ini file asks of
+other runs: workers, a selection of tests, reports.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Generator as Iteration
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from gentest import attributes
-from gentest._support.files import write_whole
+from gentest._support.files import read_json, write_whole
+from gentest._support.printable import first_line
 from gentest.attributes import Attribute, Feature, pixels
 from gentest.attributes.clip import clip, clip_embedding
 from gentest.engine.cluster.actors import shared_context
@@ -32,104 +33,83 @@ from gentest.plugin.suggested_file import file_text
 from gentest.properties.definition import AtRate
 from gentest.report.progress import Watch
 
-OPTION = "--gentest-suggest"
 MODULE = "gentest_suggests"
 NEUTRAL = {"numprocesses": 0, "distload": False, "dist": "no", "tx": [], "xmlpath": None, "collectonly": False}
-"""Options of pytest, its JUnit report and pytest-xdist, as they are where nobody asks for anything."""
+"""Options of pytest, of its JUnit report and of pytest-xdist, with their values in a plain run."""
+MOST_BYTES = 1 << 20
+"""A larger request is refused."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command was asked for."""
+class SuggestRequest:
+    """A request of `gentest suggest`."""
 
-    folder: str
-    answer: str
-    """The file that the answer is written to."""
+    folder: Path
+    answer: Path
+    """The file for the answer."""
     fixture: str
     wish: Wish
-    attributes: tuple[str, ...] = ()
-    prompts: tuple[tuple[str, ...], ...] = ()
-    """Each a text, and another that it is measured against where there is one."""
+    attributes: tuple[str, ...]
+    prompts: tuple[tuple[str, ...], ...]
+    """CLIP prompts: a text each, or a text and the one that it is measured against."""
 
     @classmethod
-    def parse(cls, text: str) -> Asked:
-        """What `gentest.cli` wrote."""
-        value = json.loads(text)
-        rate = AtRate(value.pop("rate"), value.pop("confidence"))
-        wish = Wish(rate, value.pop("n"), value.pop("seed"))
-        prompts = tuple(tuple(texts) for texts in value.pop("prompts"))
-        return cls(wish=wish, prompts=prompts, attributes=tuple(value.pop("attributes")), **value)
+    def read(cls, path: Path) -> SuggestRequest:
+        """Read the file that the command wrote. Raises `InvalidArgument` for numbers that cannot be used."""
+        value = read_json(path, most_bytes=MOST_BYTES)
+        return cls(
+            folder=Path(value["folder"]),
+            answer=Path(value["answer"]),
+            fixture=value["fixture"],
+            wish=Wish(AtRate(value["rate"], value["confidence"]), value["n"], value["seed"]),
+            attributes=tuple(value["attributes"]),
+            prompts=tuple(tuple(texts) for texts in value["prompts"]),
+        )
 
 
-@dataclass
-class Answer:
-    """What came of it: the text of a test file, or what went wrong in one line."""
+@dataclass(frozen=True)
+class SuggestAnswer:
+    """The answer: the text of a test file, or an error in one line."""
 
     text: str = ""
+    notes: tuple[str, ...] = ()
     error: str = ""
     shown: bool = False
-    """Whether what pytest printed says more of the error."""
-    notes: list[str] = field(default_factory=list)
+    """Whether the output of pytest says more about the error."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(OPTION, metavar="JSON", help="what `gentest suggest` asks; not for people")
+def begin(config: pytest.Config, path: Path) -> None:
+    """Turn a run into one that measures. It has to happen before any plugin acts on the options of an ini file."""
+    try:
+        request = SuggestRequest.read(path)
+    except GentestError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.args[:] = [str(request.folder)]
+    for name, value in NEUTRAL.items():
+        if hasattr(config.option, name):
+            setattr(config.option, name, value)
+    config.pluginmanager.register(SuggestRun(config, request), "gentest-suggest")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_cmdline_main(config: pytest.Config) -> Iteration[None, Any, Any]:
-    """Takes back what ini files ask of other runs: workers, other tests, reports; before any plugin acts on it."""
-    given = config.getoption(OPTION)
-    if given:
-        try:
-            asked = Asked.parse(given)
-        except GentestError as error:
-            raise pytest.UsageError(str(error)) from None
-        config.args[:] = [asked.folder]
-        for name, value in NEUTRAL.items():
-            if hasattr(config.option, name):
-                setattr(config.option, name, value)
-        config.pluginmanager.register(Suggesting(config, asked), "gentest-suggesting")
-    return (yield)
+class SuggestRun:
+    """Registered as a plugin in a run that measures."""
 
-
-class _Module(pytest.Module):
-    """A module of one test that no file has."""
-
-    def _getobj(self) -> ModuleType:
-        module = ModuleType(MODULE)
-        module.__file__ = str(self.path)
-
-        def suggest(request: pytest.FixtureRequest) -> None:
-            suggesting: Any = request.config.pluginmanager.get_plugin("gentest-suggesting")
-            suggesting.measure(request)
-
-        suggest.__module__ = MODULE
-        suggest.__test__ = True  # type: ignore[attr-defined]  # whatever names the user's ini file gives to tests
-        suggesting: Any = self.config.pluginmanager.get_plugin("gentest-suggesting")
-        module.suggest = pytest.mark.usefixtures(suggesting.asked.fixture)(suggest)  # type: ignore[attr-defined]
-        return module
-
-
-class Suggesting:
-    """Registered as a plugin for the one run."""
-
-    def __init__(self, config: pytest.Config, asked: Asked) -> None:
+    def __init__(self, config: pytest.Config, request: SuggestRequest) -> None:
         self.config = config
-        self.asked = asked
-        self._folder = Path(asked.folder)
-        self._answer = Answer()
+        self.request = request
+        self._answer = SuggestAnswer()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """The folder is looked at whatever an ini file ignores."""
-        return False if collection_path == self._folder or collection_path in self._folder.parents else None
+        """Collect the folder even if an ini file ignores it."""
+        folder = self.request.folder
+        return False if collection_path == folder or collection_path in folder.parents else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collect_directory(self, path: Path) -> Iteration[None, Any, Any]:
         collector = yield
-        if path == self._folder and collector is not None:
-            module = _Module.from_parent(collector, path=path / f"{MODULE}.py")
+        if path == self.request.folder and collector is not None:
+            module = _Module.from_parent(collector, path=path / f"{MODULE}.py", run=self)
             collector.collect = lambda: [module]
         return collector
 
@@ -138,9 +118,9 @@ class Suggesting:
         result = yield
         items[:] = [item for item in items if isinstance(item.parent, _Module)]
         if len(items) > 1:
-            ids = ", ".join(item.name.partition("[")[2].removesuffix("]") for item in items)
-            gives = f"the fixture {self.asked.fixture!r} gives {len(items)} generators ({ids})"
-            self._answer.error = f"{gives}; choose one, such as with `-- -k ID`"
+            ids = ", ".join(item.callspec.id for item in items if isinstance(item, pytest.Function))
+            gives = f"the fixture {self.request.fixture!r} gives {len(items)} generators ({ids})"
+            self._answer = SuggestAnswer(error=f"{gives}; choose one, such as with `-- -k ID`")
             items.clear()
         return result
 
@@ -148,57 +128,76 @@ class Suggesting:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iteration[None, Any, Any]:
         report = yield
         error = call.excinfo.value if call.excinfo is not None else None
-        if error is not None and not self._answer.error and not self._answer.text:
-            self._failed(error, call.when)
+        if error is not None and self._answer == SuggestAnswer():
+            self._answer = self._failure(error, call.when)
         return report
 
-    def _failed(self, error: BaseException, when: str) -> None:
-        fixture, folder = self.asked.fixture, self._folder
+    def _failure(self, error: BaseException, when: str) -> SuggestAnswer:
+        fixture, folder = self.request.fixture, self.request.folder
         if isinstance(error, pytest.skip.Exception):
-            self._answer.error = f"the fixture {fixture!r} skips: {error.msg}"
-        elif isinstance(error, pytest.FixtureLookupError) and error.argname == fixture:
-            self._answer.error = (
-                f"no fixture {fixture!r} in {folder}: write one in its conftest.py, or name another with --fixture"
-            )
-        else:
-            said = str(getattr(error, "argname", None) or error).partition("\n")[0]
-            what = "raised" if when == "setup" else "could not be measured:"
-            self._answer.error = f"the fixture {fixture!r} {what} {type(error).__name__}: {said}"
-            self._answer.shown = True
+            return SuggestAnswer(error=f"the fixture {fixture!r} skips: {error.msg}")
+        missing = error.argname if isinstance(error, pytest.FixtureLookupError) else None
+        if missing == fixture:
+            advice = "write one in its conftest.py, or name another with --fixture"
+            return SuggestAnswer(error=f"no fixture {fixture!r} in {folder}: {advice}")
+        what = "raised" if when == "setup" else "could not be measured:"
+        return SuggestAnswer(
+            error=f"the fixture {fixture!r} {what} {type(error).__name__}: {missing or first_line(error)}", shown=True
+        )
 
     def measure(self, request: pytest.FixtureRequest) -> None:
-        """Measures on the generator that the fixture gives."""
-        found = request.getfixturevalue(self.asked.fixture)
-        if not isinstance(found, Generator):
-            self._answer.error = (
-                f"the fixture {self.asked.fixture!r} gave {found!r:.100} (type={type(found).__name__}); "
-                "expected a gentest.Generator"
-            )
+        """Measure on the generator that the fixture gives."""
+        generator = request.getfixturevalue(self.request.fixture)
+        if not isinstance(generator, Generator):
+            gave = f"the fixture {self.request.fixture!r} gave {generator!r:.100} (type={type(generator).__name__})"
+            self._answer = SuggestAnswer(error=f"{gave}; expected a gentest.Generator")
             return
         capture: Any = self.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
             try:
-                self._answer.text = self._text(found)
+                self._answer = self._suggest(generator)
             except GentestError as error:
-                self._answer.error = str(error)
+                self._answer = SuggestAnswer(error=str(error))
 
-    def _text(self, generator: Generator) -> str:
-        asked = self.asked
+    def _suggest(self, generator: Generator) -> SuggestAnswer:
+        asked = self.request
         runner: Any = self.config.pluginmanager.get_plugin("gentest-runner")
         assert isinstance(runner, Runner)
         with Watch("suggest", sys.__stderr__) as watch:
-            context = shared_context(runner.values(), prompts=runner.prompts, watch=watch.images)
+            context = shared_context(runner.options.values(), prompts=runner.prompts, watch=watch.images)
             generator.to(context.device)
-            named: list[Attribute] = [getattr(attributes, name)() for name in asked.attributes]
-            if not named:
-                named = default_attributes(context, context.subject(generator))
-            named += [clip(*texts) for texts in asked.prompts]
+            chosen: list[Attribute] = [getattr(attributes, name)() for name in asked.attributes]
+            if not chosen:
+                chosen = default_attributes(context, context.subject(generator))
+            chosen += [clip(*texts) for texts in asked.prompts]
             features: list[Feature] = [pixels(), *([clip_embedding()] if asked.prompts else [])]
-            found = measure(asked.wish, generator, context, attributes=named, features=features, watch=watch.probes)
-        self._answer.notes = [f"nothing for {s.property}: {s.why}" for s in found if not s.line]
-        self._answer.notes.append(f"{context.meter.images:,} images on {context.device}")
-        return file_text(found, asked.wish, fixture=asked.fixture, of=repr(generator))
+            found = measure(asked.wish, generator, context, attributes=chosen, features=features, watch=watch.probes)
+        notes = [f"nothing for {s.property}: {s.why}" for s in found if not s.line]
+        notes.append(f"{context.meter.images:,} images on {context.device}")
+        text = file_text(found, asked.wish, fixture=asked.fixture, measured_on=repr(generator))
+        return SuggestAnswer(text, tuple(notes))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        write_whole(Path(self.asked.answer), json.dumps(vars(self._answer)))
+        write_whole(self.request.answer, json.dumps(asdict(self._answer)))
+
+
+class _Module(pytest.Module):
+    """A module without a file, and its only test."""
+
+    def __init__(self, *, run: SuggestRun, **others: Any) -> None:
+        super().__init__(**others)
+        self._run = run
+
+    def _getobj(self) -> ModuleType:
+        run = self._run
+        module = ModuleType(MODULE)
+        module.__file__ = str(self.path)
+
+        def suggest(request: pytest.FixtureRequest) -> None:
+            run.measure(request)
+
+        suggest.__module__ = MODULE
+        suggest.__test__ = True  # type: ignore[attr-defined]  # whatever names the user's ini file gives to tests
+        module.suggest = pytest.mark.usefixtures(run.request.fixture)(suggest)  # type: ignore[attr-defined]
+        return module

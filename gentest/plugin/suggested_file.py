@@ -8,15 +8,15 @@ from gentest.engine.suggest.suggestion import Suggestion, Wish
 from gentest.report.numbers import threshold
 
 
-def file_text(suggestions: Sequence[Suggestion], wish: Wish, *, fixture: str, of: str) -> str:
+def file_text(suggestions: Sequence[Suggestion], wish: Wish, *, fixture: str, measured_on: str) -> str:
     """The file: a test function for each group of suggestions, on the generator that `fixture` gives.
 
-    `of` says in a few words what was measured.
+    `measured_on` describes the generator in a few words.
     """
     share, confidence = threshold(wish.rate.p0), threshold(wish.rate.confidence)
     head = (
         '"""What holds in a generator\'s latent space: where `gentest suggest` measured that it does.\n\n'
-        f"Measured on {_plain(of)}.\n"
+        f"Measured on {_plain(measured_on)}.\n"
         f"At each number the property holds on at least {share} of the prior's probes, with {confidence} confidence,\n"
         f"from {wish.n:,} independent probes (seed {wish.seed}); rounded to two figures, to the safe side.\n"
         "They say what the generator does, and not what it should do: tighten what matters to you.\n\n"

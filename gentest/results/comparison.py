@@ -8,28 +8,12 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 from gentest.errors import InvalidArgument
 from gentest.results.outcome import Outcome
 from gentest.results.outcome import Standing as Standing
 from gentest.results.records import Confidence, Count, Evidence, Packed, Scale, Seed, Spread, Tolerance, Wrong, unpack
-
-
-class OnUndecided(str, Enum):
-    """How a run treats a rate or a gate that is undecided."""
-
-    FAIL = "fail"
-    WARN = "warn"
-
-
-class OnDrift(str, Enum):
-    """How a run treats levels or distributions of outputs that drift from the baseline's."""
-
-    WARN = "warn"
-    FAIL = "fail"
-    OFF = "off"
-    """The gate does not look at them."""
+from gentest.results.settings import OnDrift, OnUndecided
 
 
 @dataclass(frozen=True)

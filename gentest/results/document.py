@@ -12,10 +12,11 @@ from typing import Any
 
 from gentest._support.files import write_whole
 from gentest.errors import InvalidArgument
-from gentest.results.comparison import Comparison, OnUndecided, Terms
+from gentest.results.comparison import Comparison, Terms
 from gentest.results.outcome import Outcome, Verdict
 from gentest.results.records import Count, Seed, Share, read_record
 from gentest.results.result import Result, plain
+from gentest.results.settings import OnUndecided
 
 SCHEMA = 3
 FLAT_SCHEMA = 2

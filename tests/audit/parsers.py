@@ -29,7 +29,7 @@ from _pytest.cacheprovider import Cache
 from PIL import Image
 
 import gentest
-from gentest import cli, plugin
+from gentest import cli
 from gentest.attributes.clip.loading import CONFIG, find_source
 from gentest.attributes.prompts import PromptCache
 from gentest.cli import init
@@ -39,8 +39,8 @@ from gentest.errors import ClipError, InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline
 from gentest.generators.onnx import _digest as onnx_digest
-from gentest.plugin import failures
-from gentest.plugin.troubles import Troubles
+from gentest.plugin import options, replays
+from gentest.plugin.session_end import Problems
 from gentest.probes.families import points, segments
 from gentest.probes.probe import Probe, independent
 from gentest.properties.references import reference_of
@@ -48,7 +48,7 @@ from gentest.report import images, junit, page
 from gentest.report.annotations import Annotation
 from gentest.results.document import Document
 from gentest.results.result import Verdict
-from gentest.results.settings import FIELDS
+from gentest.results.settings import SETTINGS
 from gentest.spaces.direction import Direction
 from tests.audit.malformed import NUMBERS, TEXTS, bytes_changed, changed, json_bytes, text_changed
 from tests.helpers import drawn, handmade
@@ -281,21 +281,21 @@ def make_replay(rng: Random, folder: Path) -> str:
     return text
 
 
-def config_of(flag: str, text: Any, folder: Path, *, ini: bool = False) -> Any:
+def config_of(option: options.Option, text: Any, folder: Path, *, ini: bool = False) -> Any:
     """What of pytest's configuration reading an option needs."""
-    name = f"gentest_{flag.removeprefix('--gentest-').replace('-', '_')}"
     return SimpleNamespace(
-        getoption=lambda key, default=None: text if key == flag and not ini else None,
-        getini=lambda key: text if key == name and ini else "",
+        stash=pytest.Stash(),
+        getoption=lambda key, default=None: text if key == option.flag and not ini else None,
+        getini=lambda key: text if key == option.ini and ini else "",
         inipath=folder / "pytest.ini",
         invocation_params=SimpleNamespace(dir=folder),
     )
 
 
 def use_replay(made: str, folder: Path) -> None:
-    label, text = plugin.option(config_of(plugin.REPLAY.flag, made, folder), plugin.REPLAY)[0]
-    use_probe(Probe.parse(text))
-    images.folder_name(replace(RESULTS[0], property=label))
+    replay = options.value_of(config_of(OPTIONS["replay"], made, folder), "replay")
+    use_probe(replay.probe)
+    images.folder_name(replace(RESULTS[0], property=replay.label))
 
 
 def use_probe(probe: Probe) -> None:
@@ -319,16 +319,16 @@ def use_probe_value(made: Any, folder: Path) -> None:
 
 GOOD_VALUES = {
     "device": "cpu", "clip": "ViT-B-32:openai", "prompts": "prompts.json", "examples": "300", "budget": "4096",
-    "seed": "0", "attack": "0", "profile": "ci", "batch-size": "64", "precision": "full", "memory": "1024",
+    "seed": "0", "attack": "0", "profile": "ci", "batch_size": "64", "precision": "full", "memory": "1024",
     "cache": "cache", "ray": "local", "json": "out.json", "report": "page.html", "images": "images",
-    "baseline": "blessed.json", "save-baseline": "new.json", "baseline-probes": "2048", "tolerance": "0.05",
-    "time-limit": "60", "undecided": "fail", "drift": "warn", "github": "on", "checkpoint": "*.pt",
+    "baseline": "blessed.json", "save_baseline": "new.json", "baseline_probes": "2048", "tolerance": "0.05",
+    "time_limit": "60", "undecided": "fail", "drift": "warn", "github": "on", "checkpoint": "*.pt",
 }  # fmt: skip
-OPTIONS = {option.name: option for option in (*plugin.OPTIONS, plugin.CHECKPOINT)}
+OPTIONS = {option.name: option for option in options.OPTIONS if option.name in {*GOOD_VALUES, "replay"}}
 
 
 def make_option(rng: Random, folder: Path) -> tuple[str, str, bool]:
-    name = rng.choice(sorted(OPTIONS))
+    name = rng.choice(sorted(GOOD_VALUES))
     return (
         name,
         rng.choice([text_changed(GOOD_VALUES.get(name, "1"), rng), str(rng.choice(NUMBERS))]),
@@ -341,32 +341,30 @@ def use_option(made: tuple[str, str, bool], folder: Path) -> None:
     which = OPTIONS[name]
     try:
         if name == "checkpoint":
-            for path in plugin.checkpoint_paths(config_of(which.flag, text if ini else [text], folder, ini=ini)):
-                if not path.exists():
-                    raise Finding(f"a checkpoint that is not there: {path}")
+            for checkpoint in options.checkpoints_of(config_of(which, text if ini else [text], folder, ini=ini)):
+                if not checkpoint.path.exists():
+                    raise Finding(f"a checkpoint that is not there: {checkpoint.path}")
             return
         if not ini or which.in_ini:
-            value, _ = plugin.option(config_of(which.flag, text, folder, ini=ini), which)
-            use_value(name, value)
+            use_value(name, options.value_of(config_of(which, text, folder, ini=ini), name))
     except ALLOWED as error:
         said = check_message(str(error), "")
-        if name not in said and name.replace("-", "_") not in said:
+        if which.flag not in said and which.ini not in said and name not in said:
             raise Finding(f"a message that does not name {name}: {said[:200]!r}") from error
         raise Refused(said) from error
 
 
 def use_value(name: str, value: Any) -> None:
     """As the runner takes it."""
-    field = name.replace("-", "_")
     if value is None:
         return
-    if field in FIELDS:
-        gentest.settings(**{field: value})
-    if field == "seed":
+    if name in {setting.name for setting in SETTINGS}:
+        gentest.settings(**{name: value})
+    if name == "seed":
         independent(value, 0, 4)
-    if field in ("json", "report", "save_baseline") and not value.parent.is_dir():
+    if name in ("json", "report", "save_baseline") and not value.parent.is_dir():
         raise Finding(f"a file in no folder: {value}")
-    if field == "tolerance":
+    if name == "tolerance":
         gate.decide(RESULTS, BLESSED, gate.Terms(tolerance=value, drift="off"))
 
 
@@ -540,7 +538,7 @@ def use_image_folder(made: Any, folder: Path) -> None:
 KEPT = {"test": "t", "property": "p", "probes": ["1f", "2f-m5-c3", str(independent(0, 0, 1)[0])]}
 
 
-ITEM: Any = SimpleNamespace(nodeid="test_a.py::test_a", config=SimpleNamespace(option=SimpleNamespace()))
+ITEM: Any = SimpleNamespace(name="test_a", parent=SimpleNamespace(nodeid="test_a.py"))
 
 
 def cached(folder: Path) -> Any:
@@ -548,14 +546,14 @@ def cached(folder: Path) -> Any:
     return SimpleNamespace(cache=Cache(folder, SimpleNamespace(), _ispytest=True))  # type: ignore[arg-type]
 
 
-def memory(folder: Path) -> failures.Failures:
+def memory(folder: Path) -> replays.FailedProbes:
     """What failed in earlier runs, as the runner asks it."""
     config = cached(folder)
-    return failures.Failures(config, Troubles(config))
+    return replays.FailedProbes(config, Problems(config))
 
 
 def make_kept(rng: Random, folder: Path) -> None:
-    path = failures._file(cached(folder).cache, ITEM, "between")
+    path = replays._file(cached(folder).cache, ITEM, "between")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(json_bytes(KEPT, rng))
 

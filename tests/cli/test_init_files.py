@@ -16,7 +16,7 @@ import torch
 import yaml
 
 import gentest
-from gentest import cli, plugin
+from gentest import cli
 from tests.helpers.new_models import LATENT, MODEL, Run, clean
 
 ROOT = Path(gentest.__file__).parents[1]
@@ -204,8 +204,6 @@ def test_the_steps_of_the_workflow_run(blessed: bool, run: Run, folder: Path) ->
     if blessed:
         Path(job["env"]["BASELINE"]).write_text("no baseline")
     scripts = {step["name"]: step["run"] for step in job["steps"] if "name" in step and "run" in step}
-    if not any(option.name == "report" for option in plugin.OPTIONS):
-        scripts["Check"] = scripts["Check"].replace(" --gentest-report=gentest.html", "")
     env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     env |= {"PYTEST_ADDOPTS": "-p no:asyncio --gentest-examples 8", "GITHUB_STEP_SUMMARY": str(folder / "page.md")}
     env |= {"HOME": os.environ.get("HOME", ""), **job["env"]}

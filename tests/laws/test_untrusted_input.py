@@ -22,7 +22,7 @@ import pytest
 import torch
 from torch import nn
 
-from gentest import cli, plugin
+from gentest import cli
 from gentest.attributes import distances
 from gentest.attributes.clip.loading import CONFIG, find_source, load_towers
 from gentest.attributes.prompts import PromptCache
@@ -35,7 +35,7 @@ from gentest.errors import AttributeFailed, ClipError, InvalidArgument
 from gentest.gate.baseline import Baseline
 from gentest.generators.onnx import OnnxModel, _digest
 from gentest.generators.torchscript import exported, scripted
-from gentest.plugin import failures
+from gentest.plugin import options, replays
 from gentest.probes.probe import Probe, independent
 from gentest.properties.references import MOST_PIXELS, reference_of
 from gentest.report import images
@@ -250,7 +250,7 @@ def test_doctor_says_what_is_wrong_with_a_prompt_file(text: str, tmp_path: Path)
 )
 def test_a_memory_of_failures_that_is_none_is_forgotten(text: str, tmp_path: Path) -> None:
     """Whatever stands in pytest's cache, however deep, is no probe and no error."""
-    path = failures._file(parsers.cached(tmp_path).cache, parsers.ITEM, "between")
+    path = replays._file(parsers.cached(tmp_path).cache, parsers.ITEM, "between")
     path.parent.mkdir(parents=True, exist_ok=True)
     memory = parsers.memory(tmp_path)
     path.write_text('{"probes": ["1f"]}')
@@ -459,6 +459,7 @@ def test_a_pipe_is_not_taken_for_a_model(name: str, tmp_path: Path) -> None:
 def config(text: str, folder: Path) -> Any:
     """pytest's configuration with this value of whatever option is asked for."""
     return SimpleNamespace(
+        stash=pytest.Stash(),
         getoption=lambda flag: text,
         getini=lambda name: "",
         inipath=None,
@@ -467,17 +468,17 @@ def config(text: str, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", [option.name for option in plugin.OPTIONS if option.name not in ("profile", "device", "clip", "ray")]
+    "name", [o.name for o in options.OPTIONS if o.kind.metavar and o.name not in ("profile", "device", "clip", "ray")]
 )
 def test_a_value_of_very_many_signs_is_a_usage_error(name: str, tmp_path: Path) -> None:
     """However long a value is, the error is one line that names its option; what is only a name is taken as one."""
-    (option,) = (option for option in plugin.OPTIONS if option.name == name)
-    given = config("x" * 100_000, tmp_path)
-    if name in ("prompts", "baseline"):  # read later, by readers that name the file
-        assert plugin.option(given, option)[1]
+    text = "x" * 100_000
+    given = config([text] if name == "checkpoint" else text, tmp_path)
+    if name in ("prompts", "baseline", "suggest"):  # read later, by readers that name the file
+        assert options.value_of(given, name)
         return
-    with pytest.raises(pytest.UsageError, match=option.flag) as caught:
-        plugin.option(given, option)
+    with pytest.raises(pytest.UsageError, match=options.BY_NAME[name].flag) as caught:
+        options.checkpoints_of(given) if name == "checkpoint" else options.value_of(given, name)
     assert len(str(caught.value)) < 1_000
 
 

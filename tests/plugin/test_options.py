@@ -180,10 +180,10 @@ WRONG = [
     ("examples", "²", "--gentest-examples: expected a whole number >= 1 but got '²'"),
     ("examples", "--5", "--gentest-examples: expected a whole number >= 1 but got '--5'"),
     ("examples", "9" * 5000, "--gentest-examples: expected a whole number >= 1 but got '9999*"),
-    ("seed", "-1", "--gentest-seed: expected a whole number >= 0 but got '-1'"),
-    ("seed", str(2**63), "gentest: Expected a whole number >= 0 and <= * but got seed=9223372036854775808 (type=int)"),
-    ("batch-size", "0", "--gentest-batch-size: expected auto, or a whole number >= 1 but got '0'"),
-    ("batch-size", "all", "--gentest-batch-size: expected auto, or a whole number >= 1 but got 'all'"),
+    ("seed", "-1", "--gentest-seed: expected a whole number >= 0 and <= 9223372036854775807 but got '-1'"),
+    ("seed", str(2**63), "--gentest-seed: expected a whole number >= 0 and <= * but got '9223372036854775808'"),
+    ("batch-size", "0", "--gentest-batch-size: expected a whole number >= 1, or auto but got '0'"),
+    ("batch-size", "all", "--gentest-batch-size: expected a whole number >= 1, or auto but got 'all'"),
     (
         "checkpoint",
         "none.pt",
@@ -206,10 +206,18 @@ WRONG = [
         "between:",
         "--gentest-replay: expected PROPERTY:PROBE, as a failing * a file that holds it but got 'between:'",
     ),
-    ("replay", "between:xyz", "gentest: Expected a probe as gentest prints it, such as * but got probe='xyz'*"),
-    ("replay", "between:1f-w9.3", "gentest: Expected a window low.high with 0 <= low < high <= 64 but got *"),
-    ("replay", "between:" + "f" * 17, "gentest: Expected a probe as gentest prints it, such as * but got *"),
-    ("replay", "between:" + "f" * 99999, "gentest: Expected a probe as gentest prints it, such as * but got *"),
+    (
+        "replay",
+        "between:xyz",
+        "--gentest-replay: Expected a probe as gentest prints it* but got probe='xyz'*",
+    ),
+    ("replay", "between:1f-w9.3", "--gentest-replay: Expected a window low.high with 0 <= low < high <= 64 but got *"),
+    ("replay", "between:" + "f" * 17, "--gentest-replay: Expected a probe as gentest prints it* but got *"),
+    (
+        "replay",
+        "between:" + "f" * 99999,
+        "--gentest-replay: Expected a probe as gentest prints it* but got *",
+    ),
 ]
 
 
@@ -252,7 +260,7 @@ def test_update_prompts_needs_gentest_and_a_file(repository: Repository) -> None
     """`--gentest-update-prompts` has nothing to write without --gentest, or without --gentest-prompts."""
     repository.write(TEST)
     refused(repository.run("--gentest-update-prompts"), "ERROR: --gentest-update-prompts: needs --gentest")
-    said = "ERROR: gentest: --gentest-update-prompts needs --gentest-prompts FILE"
+    said = "ERROR: --gentest-update-prompts needs --gentest-prompts FILE"
     refused(repository.run("--gentest", "--gentest-update-prompts"), said)
     repository.pytester.makeini("[pytest]\ngentest_update_prompts = true")
     refused(repository.run("--gentest"), said)

@@ -42,8 +42,9 @@ def suggest(repository: Repository, answer: Path, *args: str, folder: str = ".",
     }
     wanted |= {"folder": str(where), "answer": str(answer), **asked}
     answer.unlink(missing_ok=True)
-    plugin = ["-p", "gentest.plugin.suggest_run", "--gentest", "--gentest-suggest", json.dumps(wanted)]
-    repository.run(*plugin, "-k", "", "-m", "", str(where), *args)
+    request = answer.with_name("request.json")
+    request.write_text(json.dumps(wanted))
+    repository.run("--gentest", "--gentest-suggest", str(request), "-k", "", "-m", "", str(where), *args)
     said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     return said
 
@@ -225,7 +226,9 @@ def test_wrong_numbers_are_a_usage_error(
     """A rate, a confidence or a number of probes that will not do is refused before anything is collected."""
     wanted = {"folder": ".", "answer": str(answer), "fixture": "generator", "rate": 0.95, "confidence": 0.99, "n": N}
     wanted |= {"seed": 0, "attributes": [], "prompts": [], **asked}
-    result = repository.run("-p", "gentest.plugin.suggest_run", "--gentest", "--gentest-suggest", json.dumps(wanted))
+    request = answer.with_name("request.json")
+    request.write_text(json.dumps(wanted))
+    result = repository.run("--gentest", "--gentest-suggest", str(request))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: *{error}*"])
     assert not answer.exists()

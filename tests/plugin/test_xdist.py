@@ -11,9 +11,7 @@ import execnet
 import pytest
 import torch
 
-from gentest.plugin.checkpoints import plain_id
-from gentest.plugin.node_ids import node_id
-from gentest.plugin.xdist_workers import VISIBLE, Workers, gpu_of
+from gentest.plugin.xdist_workers import VISIBLE, Controller, gpu_of
 from gentest.results.settings import Values
 
 if TYPE_CHECKING:
@@ -267,26 +265,6 @@ def test_marks_are_respected_and_failures_remembered(repository: Repository) -> 
             assert two["search"]["counterexample"] == one["search"]["counterexample"]
 
 
-@pytest.mark.parametrize(
-    ("loadgroup", "marks", "node", "expected"),
-    [
-        (True, [pytest.mark.xdist_group("one").mark], "test_x.py::test_it[@one]@one", "test_x.py::test_it[@one]"),
-        (True, [pytest.mark.xdist_group(name="two").mark, pytest.mark.xdist_group("1").mark], "t::t@1_two", "t::t"),
-        (True, [pytest.mark.xdist_group.mark], "t::t@default", "t::t"),
-        (True, [], "t::t[a@one]", "t::t[a@one]"),
-        (False, [pytest.mark.xdist_group("one").mark], "t::t@one", "t::t@one"),
-    ],
-)
-def test_a_group_in_a_node_id_is_no_part_of_it(
-    *, loadgroup: bool, marks: list[pytest.Mark], node: str, expected: str
-) -> None:
-    """What xdist appends under --dist loadgroup (and pytest 9.2 does not show) is in no key of gentest's."""
-    config = SimpleNamespace(option=SimpleNamespace(loadgroup=loadgroup))
-    item: Any = SimpleNamespace(nodeid=node, config=config, iter_markers=lambda name: iter(marks))
-    assert node_id(item) == expected
-    assert plain_id(item, []) == expected
-
-
 DYING = """
 import signal
 from pathlib import Path
@@ -387,5 +365,6 @@ def test_only_local_workers_of_no_named_gpu_are_given_one(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     texts = ["popen", f"popen//env:{VISIBLE}=7", "ssh=elsewhere", "popen"]
     specs = [execnet.XSpec(text) for text in texts]
-    Workers(lambda: Values(device=device), lambda tests: None).pytest_xdist_setupnodes(specs)
+    options: Any = SimpleNamespace(values=lambda: Values(device=device))
+    Controller(options, lambda tests: None).pytest_xdist_setupnodes(specs)
     assert [spec.env.get(VISIBLE) for spec in specs] == expected

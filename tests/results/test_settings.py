@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.errors import InvalidArgument
-from gentest.results.settings import ATTRIBUTE, FIELDS, Values, settings
+from gentest.results.settings import ATTRIBUTE, SETTINGS, Values, settings
 
 GIVEN = st.fixed_dictionaries(
     {},
@@ -39,7 +41,7 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_given_wins_keyword_by_keyword(below: dict[str, Any], above: dict[str, Any]) -> None:
     """`over` takes what was given, and leaves every other value as it was."""
     values = settings(**above).over(settings(**below).over(Values()))
-    for name in FIELDS:
+    for name in (setting.name for setting in SETTINGS):
         assert getattr(values, name) == above.get(name, below.get(name, getattr(Values(), name)))
 
 
@@ -80,7 +82,7 @@ def test_every_setting_can_be_given() -> None:
         "ray": "local",
         "time_limit": 2.5,
     }
-    assert set(every) == set(FIELDS)
+    assert set(every) == {setting.name for setting in SETTINGS}
     assert settings(**every).over(Values()) == Values(**every)
     assert repr(settings(examples=7, device="cpu")) == "settings(examples=7, device='cpu')"
 
@@ -94,7 +96,7 @@ def test_every_setting_can_be_given() -> None:
         ("examples", "300", "examples='300'"),
         ("seed", -1, "a whole number >= 0 and <= 9223372036854775807 but got seed=-1"),
         ("seed", 2**63, "seed=9223372036854775808"),
-        ("batch_size", 0, "a whole number >= 1 but got batch_size=0"),
+        ("batch_size", 0, "a whole number >= 1 or None but got batch_size=0"),
         ("reduce", -1, "a whole number >= 0 but got reduce=-1"),
         ("attack", -1, "a whole number >= 0 but got attack=-1"),
         ("device", "", "text or None but got device=''"),
@@ -107,6 +109,19 @@ def test_a_wrong_value_is_refused(keyword: str, value: Any, message: str) -> Non
     """A setting that cannot be is refused where it is written, with its name, value and type."""
     with pytest.raises(InvalidArgument, match=message):
         settings(**{keyword: value})
+
+
+def test_editors_see_every_keyword() -> None:
+    """The signature of `settings` has each setting with its type and default, as keywords only."""
+    parameters = inspect.signature(settings).parameters.values()
+    assert [(p.name, p.default) for p in parameters] == [(setting.name, setting.default) for setting in SETTINGS]
+    assert {p.kind for p in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+    assert {p.name: p.annotation for p in parameters} == {f.name: f.type for f in fields(Values)}
+
+
+def test_the_documentation_of_settings_names_every_keyword() -> None:
+    """No setting is missing from the docstring of `gentest.settings`."""
+    assert [s.name for s in SETTINGS if f"`{s.name}`" not in str(settings.__doc__)] == []
 
 
 def test_an_unknown_setting_is_refused() -> None:
