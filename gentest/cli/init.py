@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import importlib.util
 import os
 import shlex
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +17,17 @@ from gentest._support.printable import in_one_line, printable
 from gentest.cli import child
 from gentest.cli.init_answers import (
     CLIP,
-    KINDS,
     LATENT,
-    PIPELINE,
     RANGE,
     Answers,
-    Code,
-    Kind,
+    Facts,
     ask_until_valid,
     read_latent,
     read_prompts,
     read_range,
 )
 from gentest.cli.init_files import NewFile, new_files
+from gentest.cli.init_source import KINDS, Source, find_source, model_file, repository_of
 from gentest.errors import InvalidArgument
 
 HELP = "write a conftest.py, a test file and a CI workflow for a model"
@@ -44,8 +38,6 @@ DESCRIPTION = (
 )
 SECONDS = 120
 """Time limit of loading and calling the model."""
-WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
-"""Suffixes of files of weights."""
 Ask = Callable[[str], str]
 
 
@@ -88,7 +80,7 @@ def run(options: argparse.Namespace, rest: Sequence[str] = (), ask: Ask = input)
     if options.folder.exists() and not options.folder.is_dir():
         raise InvalidArgument.expected("a folder, or a name for one", "FOLDER", str(options.folder))
     folder = options.folder.resolve()
-    repository = _repository(folder)
+    repository = repository_of(folder)
     if not str(folder.relative_to(repository)).isprintable():
         raise InvalidArgument.expected("a folder whose name can be printed", "FOLDER", str(options.folder))
     interactive = not options.yes and sys.stdin is not None and sys.stdin.isatty()
@@ -112,42 +104,29 @@ def run(options: argparse.Namespace, rest: Sequence[str] = (), ask: Ask = input)
 def _answers(options: argparse.Namespace, folder: Path, ask: Ask | None) -> Answers:
     """Each answer from the command line, the model itself, the person at the terminal, or the defaults."""
     _check(options)
-    load = options.load
-    if load is None and options.kind is None and ask is not None:
-        default = _model_file(folder, None)
-        question = "What makes your model? MODULE:NAME, or a file; nothing to write it later"
-        load = ask(f"{question} [{default}]: " if default else f"{question}: ").strip() or None
-    load = load or _model_file(folder, options.kind)
-    kind = KINDS[options.kind] if options.kind else _kind_of(load, folder)
-    answers = Answers(kind, images=not options.no_images, labels=options.labels, clip=options.clip_model)
-    if kind.is_code:
-        answers = _with_code(answers, options, load, folder)
-    else:
-        answers = replace(answers, file=_file_of(load, kind, folder))
-    facts = _facts(_question(answers, options, folder, ask))
-    answers, guesses, latent, output_range = _with_facts(answers, options, facts)
-    if kind.name not in ("autoencoder", "diffusers"):
-        if ask is not None and options.latent is None:
-            latent = ask_until_valid("Latent space of one sample", latent or LATENT, read_latent, ask)
-        if ask is not None and options.range is None and answers.images:
-            output_range = ask_until_valid("Outputs lie in LOW,HIGH", output_range or RANGE, read_range, ask)
-        if latent is None:
-            guesses["latent"] = "128 normal numbers are assumed; --latent says another, --probe asks the model"
+    source = _source(options, folder, ask)
+    facts = _facts(_question(source, options, folder, ask))
+    images = not options.no_images and (facts.images or bool(options.clip))
+    latent, output_range = _latent(source, facts, options, ask), _range(source, facts, options, ask, images=images)
     prompts = options.clip
-    if prompts is None and ask is not None and answers.images:
+    if prompts is None and ask is not None and images:
         question = "A text for CLIP, or TEXT|AGAINST, such as a smiling person|a frowning person (nothing for no CLIP)"
         text = ask_until_valid(question, "", lambda text: text and read_prompts(text), ask)
         prompts = [text] if text else []
     ci = options.ci != "none"
     if options.ci is None and ask is not None:
         ci = not ask("A workflow for GitHub? [Y/n]: ").strip().lower().startswith("n")
-    return replace(
-        answers,
+    return Answers(
+        source,
+        facts,
         latent=latent or LATENT,
-        output_range=read_range(output_range or RANGE) if answers.images or output_range else None,
+        labels=options.labels,
+        output_range=read_range(output_range or RANGE) if images or output_range else None,
+        images=images,
         prompts=tuple(read_prompts(text) for text in dict.fromkeys(prompts or [])),
+        clip=options.clip_model,
         ci=ci,
-        guesses=tuple((what, in_one_line(why)) for what, why in guesses.items()),
+        guesses=tuple(in_one_line(guess) for guess in _guesses(source, facts, options, latent, images=images)),
     )
 
 
@@ -167,144 +146,26 @@ def _check(options: argparse.Namespace) -> None:
         raise InvalidArgument("--data is for --kind autoencoder")
     if options.weights is not None and not options.weights.is_file():
         raise InvalidArgument.expected("a file", "--weights", str(options.weights))
+
+
+def _source(options: argparse.Namespace, folder: Path, ask: Ask | None) -> Source:
+    """The model that `--load` names, or that a person names, or that lies in the folder."""
+    load = options.load
+    if load is None and options.kind is None and ask is not None:
+        default = model_file(folder, None)
+        question = "What makes your model? MODULE:NAME, or a file; nothing to write it later"
+        load = ask(f"{question} [{default}]: " if default else f"{question}: ").strip() or None
+    load = load or model_file(folder, options.kind)
+    source = find_source(load, options.kind, options.weights, options.data, folder)
     for name in ("latent", "range"):
-        if options.kind == "diffusers" and getattr(options, name) is not None:
+        if source.kind.name == "diffusers" and getattr(options, name) is not None:
             raise InvalidArgument(f"--{name}: a diffusers pipeline has its own")
+    return source
 
 
-def _with_code(answers: Answers, options: argparse.Namespace, load: str | None, folder: Path) -> Answers:
-    answers = replace(
-        answers,
-        code=_code_of("--load", load, folder) if load else None,
-        data=_code_of("--data", options.data, folder) if options.data else None,
-    )
-    if answers.code is None or options.weights is None:
-        return answers
-    weights = Path(os.path.relpath(options.weights.absolute(), folder))
-    return replace(answers, is_class=True, needs=None, weights=weights)
-
-
-# where models and modules are
-
-
-def _repository(folder: Path) -> Path:
-    """The root of the Git repository, or the folder itself outside of one."""
-    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
-
-
-def _places(folder: Path) -> list[Path]:
-    """The folders in which a name is looked up: the fixture's, the current one, the repository's root."""
-    return list(dict.fromkeys((folder, Path.cwd(), _repository(folder))))
-
-
-def _located(load: str, folder: Path) -> Path:
-    """The file or folder that `--load` may name; it need not exist."""
-    return next((path for place in _places(folder) if (path := place / load).exists()), folder / load)
-
-
-def _model_file(folder: Path, kind: str | None) -> str | None:
-    """The name of the first model file or pipeline in the folder, of that kind if one is given."""
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    kinds = {path.name: _file_kind(path) for path in paths}
-    return next((name for name, found in kinds.items() if found and kind in (None, found)), None)
-
-
-def _file_kind(path: Path) -> str | None:
-    """The kind of a model's file or pipeline; None for anything else."""
-    if path.is_dir():
-        return "diffusers" if (path / PIPELINE).is_file() else None
-    kinds = [kind.name for kind in KINDS.values() if path.suffix.lower() in kind.suffixes and path.is_file()]
-    return None if not kinds or (kinds == ["torchscript"] and not _is_torchscript(path)) else kinds[0]
-
-
-def _is_torchscript(path: Path) -> bool:
-    """Whether torch.jit.save wrote the file: its archive holds code."""
-    with suppress(Exception), zipfile.ZipFile(path) as archive:  # a broken archive raises anything
-        names = [name.partition("/")[2] for name in archive.namelist()]
-        return "constants.pkl" in names and any(name.startswith("code/") for name in names)
-    return False
-
-
-def _kind_of(load: str | None, folder: Path) -> Kind:
-    """The kind of what `--load` names."""
-    if load is None:
-        return KINDS["torch"]
-    path = _located(load, folder)
-    if (kind := _file_kind(path)) is not None:
-        return KINDS[kind]
-    if path.is_file() and path.suffix.lower() in WEIGHTS:
-        raise InvalidArgument(f"--load {load}: holds weights alone; give --load my_model:Generator --weights {load}")
-    if path.is_file():
-        raise InvalidArgument(f"--load {load}: not a kind of file that gentest loads")
-    if ":" in load:
-        return KINDS["torch"]
-    raise InvalidArgument.expected(
-        "MODULE:NAME, such as my_model:load, or a file that exists; or give --kind diffusers", "--load", load
-    )
-
-
-def _file_of(load: str | None, kind: Kind, folder: Path) -> str:
-    """The model's file relative to the folder; or a pipeline, as `./PATH` or its name on the hub."""
-    if load is None:
-        raise InvalidArgument(f"--kind {kind.name} needs --load: {kind.description}")
-    path = _located(load, folder)
-    relative = Path(os.path.relpath(path, folder)).as_posix()
-    if kind.name == "diffusers":
-        return f"./{relative}" if path.exists() else load
-    if not path.is_file():
-        raise InvalidArgument.expected("the model's file", "--load", load)
-    return relative
-
-
-def _code_of(option: str, load: str, folder: Path) -> Code:
-    """The function or class that MODULE:NAME names, and the folder that Python imports it from. Nothing is imported."""
-    module, _, name = load.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise InvalidArgument.expected("PACKAGE.MODULE:NAME, such as my_model:load", option, load)
-    top = module.partition(".")[0]
-    for root in (root for place in _places(folder) for root in (place, place / "src")):
-        if (root / top).is_dir() or (root / f"{top}.py").is_file():
-            return Code(module, name, root)
-    try:
-        installed = importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        installed = False
-    if not installed:
-        raise InvalidArgument(f"{option} {load}: no module {top!r} in {folder}, and none is installed")
-    return Code(module, name, requirement=_requirement(top))
-
-
-def _requirement(top: str) -> str:
-    """The pinned distribution of an installed package; empty if it came from a folder or URL, not from an index."""
-    for name in importlib.metadata.packages_distributions().get(top, []):
-        distribution = importlib.metadata.distribution(name)
-        return "" if distribution.read_text("direct_url.json") else f"{name}=={distribution.version}"
-    return ""
-
-
-# the facts that the model tells
-
-
-def _facts(question: dict[str, Any]) -> dict[str, Any]:
-    """The facts of `init_model.Facts` that the model tells in a child process; empty without a question."""
-    if len(question) < 2:
-        return {}
-    try:
-        facts: dict[str, Any] = child.call(
-            "gentest.cli.init_model:inspect_model", question, seconds=SECONDS, stderr=subprocess.STDOUT
-        ).value
-    except child.ChildFailed as error:
-        facts = {"error": str(error)}
-    if facts["error"]:
-        code = f"{question['module']}:{question['name']}" if "module" in question else None
-        name = code or os.path.relpath(question.get("file") or question["weights"])
-        sys.stderr.write(printable(f"gentest: {name} told nothing of its latent space: {facts['error']}") + "\n")
-    return facts
-
-
-def _question(answers: Answers, options: argparse.Namespace, folder: Path, ask: Ask | None) -> dict[str, Any]:
-    """The argument of `inspect_model`: its kind, and what may be loaded."""
-    kind, code = answers.kind.name, answers.code
+def _question(source: Source, options: argparse.Namespace, folder: Path, ask: Ask | None) -> dict[str, Any]:
+    """The argument of `inspect_model`: the model's kind, and what may be loaded."""
+    kind, code = source.kind.name, source.code
     known = options.latent is not None and options.range is not None
     question: dict[str, Any] = {"kind": kind}
 
@@ -313,12 +174,12 @@ def _question(answers: Answers, options: argparse.Namespace, folder: Path, ask: 
             return bool(options.probe)
         return ask(f"{run}, to see what it takes and gives? [y/N]: ").strip().lower().startswith("y")
 
-    if answers.weights is not None:
-        question["weights"] = str(folder / answers.weights)
-    if answers.file and kind != "diffusers" and not known:
-        run = f"Load {printable(answers.file)}, which may run code of its own, and call it once"
+    if source.weights is not None:
+        question["weights"] = str(folder / source.weights)
+    if source.file and kind != "diffusers" and not known:
+        run = f"Load {printable(source.file)}, which may run code of its own, and call it once"
         if kind != "exported" or may(run):
-            question["file"] = str(folder / answers.file)
+            question["file"] = str(folder / source.file)
     if code is None or kind not in ("torch", "numpy") or options.labels is not None:
         return question
     if may(f"Import {code.module} and call {code.name} once"):
@@ -328,33 +189,60 @@ def _question(answers: Answers, options: argparse.Namespace, folder: Path, ask: 
     return question
 
 
-def _with_facts(
-    answers: Answers, options: argparse.Namespace, facts: dict[str, Any]
-) -> tuple[Answers, dict[str, str], str | None, str | None]:
-    """The answers with what the model told; the guesses, the latent space and the range of outputs."""
-    guesses: dict[str, str] = {}
-    latent, output_range = options.latent, options.range
-    answers = replace(answers, weights_key=facts.get("key", ""))
-    if facts.get("needs") is not None:
-        answers = replace(answers, is_class=facts["is_class"], needs=tuple(facts["needs"]))
-        answers = replace(answers, takes_checkpoint=facts["takes_checkpoint"])
-    if facts.get("output") and not facts["images"] and answers.images and not options.clip:
-        answers = replace(answers, images=False)
-        guesses["images"] = f"for 16 latents it gives {[16, *facts['output']]}, which are no images"
-    if facts.get("latent") and latent is None:
-        latent = f"normal:{','.join(map(str, facts['latent']))}"
-        guesses["latent"] = f"{facts['latent_from']}; that its prior is normal is assumed"
-    if facts.get("output") and output_range is None:
-        within = f"16 outputs lie within [{facts['low']:.3g}, {facts['high']:.3g}]"
-        if facts["range"]:
-            output_range = f"{facts['range'][0]:g},{facts['range'][1]:g}"
-            guesses["output_range"] = within
-        else:
-            guesses["output_range"] = f"{within}, which is none of the usual ranges"
-    return answers, guesses, latent, output_range
+def _facts(question: dict[str, Any]) -> Facts:
+    """The facts that the model tells in a child process; none without anything to load."""
+    if len(question) < 2:
+        return Facts()
+    try:
+        reply = child.call("gentest.cli.init_model:inspect_model", question, seconds=SECONDS, stderr=subprocess.STDOUT)
+        facts = Facts(**reply.value)
+    except child.ChildFailed as error:
+        facts = Facts(error=str(error))
+    if facts.error:
+        code = f"{question['module']}:{question['name']}" if "module" in question else None
+        name = code or os.path.relpath(question.get("file") or question["weights"])
+        sys.stderr.write(printable(f"gentest: {name} told nothing of its latent space: {facts.error}") + "\n")
+    return facts
 
 
-# writing
+def _latent(source: Source, facts: Facts, options: argparse.Namespace, ask: Ask | None) -> str | None:
+    """The latent space as --latent writes it; None if nobody knows."""
+    if options.latent is not None:
+        return str(options.latent)
+    latent = f"normal:{','.join(map(str, facts.latent))}" if facts.latent else None
+    if ask is None or not _is_asked(source):
+        return latent
+    return ask_until_valid("Latent space of one sample", latent or LATENT, read_latent, ask)
+
+
+def _range(source: Source, facts: Facts, options: argparse.Namespace, ask: Ask | None, *, images: bool) -> str | None:
+    """The range of outputs as --range writes it; None if nobody knows."""
+    if options.range is not None:
+        return str(options.range)
+    output_range = f"{facts.range[0]:g},{facts.range[1]:g}" if facts.range else None
+    if ask is None or not images or not _is_asked(source):
+        return output_range
+    return ask_until_valid("Outputs lie in LOW,HIGH", output_range or RANGE, read_range, ask)
+
+
+def _is_asked(source: Source) -> bool:
+    """Whether a person can choose the latent space, which pipelines and autoencoders have of their own."""
+    return source.kind.name not in ("autoencoder", "diffusers")
+
+
+def _guesses(
+    source: Source, facts: Facts, options: argparse.Namespace, latent: str | None, *, images: bool
+) -> Iterator[str]:
+    """A line for each answer that nobody gave, with the evidence for it."""
+    if facts.output and not images and not options.no_images:
+        yield f"images: for 16 latents it gives {[16, *facts.output]}, which are no images"
+    if facts.latent and options.latent is None:
+        yield f"latent: {facts.latent_from}; that its prior is normal is assumed"
+    elif latent is None and _is_asked(source):
+        yield "latent: 128 normal numbers are assumed; --latent says another, --probe asks the model"
+    if facts.output and options.range is None:
+        within = f"output_range: 16 outputs lie within [{facts.low:.3g}, {facts.high:.3g}]"
+        yield within if facts.range else f"{within}, which is none of the usual ranges"
 
 
 def _writable(files: list[NewFile], ask: Ask | None, *, force: bool) -> list[NewFile]:
@@ -375,9 +263,9 @@ def _writable(files: list[NewFile], ask: Ask | None, *, force: bool) -> list[New
 def _summary(answers: Answers, files: list[NewFile], folder: Path) -> list[str]:
     names = {file: os.path.relpath(file.path) for file in files}
     lines = [f"wrote    {name}" for name in names.values()]
-    lines += [f"guessed  {what}: {why}" for what, why in answers.guesses]
+    lines += [f"guessed  {guess}" for guess in answers.guesses]
     lines += [f"edit     {name}:{line}: {what}" for file, name in names.items() for line, what in file.edits]
-    kind = answers.kind
+    kind = answers.source.kind
     if kind.package and importlib.util.find_spec(kind.package) is None:
         lines.append(f"install  pip install 'pytest-gentest[{kind.extra}]'")
     where = shlex.quote(os.path.relpath(folder))

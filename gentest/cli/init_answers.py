@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from gentest.cli.init_source import Source
 from gentest.errors import InvalidArgument
 
 LATENT = "normal:128"
@@ -22,69 +22,36 @@ SPACES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of generator that `gentest init` writes a fixture for."""
+class Facts:
+    """The facts that loading and calling a model told. Shapes are of one latent or output, without the batch."""
 
-    name: str
-    description: str
-    suffixes: tuple[str, ...] = ()
-    """Suffixes of its files; empty if the user's code makes the model."""
-    extra: str = ""
-    """The extra of gentest that it needs."""
-    package: str = ""
-    """A package of that extra, by the name that imports it."""
-
-    @property
-    def is_code(self) -> bool:
-        return not self.suffixes
-
-
-PIPELINE = "model_index.json"
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("torch", "an nn.Module, or any function of a batch of tensors"),
-        Kind("numpy", "a function of a batch of NumPy arrays"),
-        Kind("torchscript", "a TorchScript file, as torch.jit.save writes it", (".pt", ".pth", ".ts")),
-        Kind("exported", "a .pt2 file, as torch.export.save writes it", (".pt2",)),
-        Kind("onnx", "an ONNX file", (".onnx",), "onnx", "onnxruntime"),
-        Kind("diffusers", "a diffusers pipeline, its folder or name on the hub", (PIPELINE,), "diffusers", "diffusers"),
-        Kind("autoencoder", "an autoencoder, whose latent space is its encodings of images"),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Code:
-    """A function or class of the user's, as `--load` or `--data` names it."""
-
-    module: str
-    name: str
-    root: Path | None = None
-    """The folder that Python imports it from; None if it is installed."""
-    requirement: str = ""
-    """What pip installs it with; empty if that is not known."""
+    is_class: bool = False
+    takes_checkpoint: bool = True
+    """Whether the function that makes the model accepts a positional argument."""
+    needs: Sequence[str] | None = None
+    """The arguments that the user has to give; empty if the model can be made without, None if no code was loaded."""
+    latent: Sequence[int] | None = None
+    latent_from: str = ""
+    """The evidence for the latent's shape, in words."""
+    output: Sequence[int] | None = None
+    """None unless a call succeeded."""
+    images: bool = True
+    """Whether the outputs can be images."""
+    low: float = 0.0
+    high: float = 0.0
+    range: Sequence[float] | None = None
+    """The usual range that the outputs lie in, if there is one."""
+    weights_key: str = ""
+    """The name of the state dict inside the file of weights; empty if the file is a state dict itself."""
+    error: str = ""
 
 
 @dataclass(frozen=True)
 class Answers:
     """Everything that the templates need to know."""
 
-    kind: Kind
-    code: Code | None = None
-    """The function or class that makes the model, if code does and it is known."""
-    is_class: bool = False
-    takes_checkpoint: bool = True
-    needs: tuple[str, ...] | None = ()
-    """The arguments that the user has to fill in; None if nobody looked."""
-    data: Code | None = None
-    """The function that returns an autoencoder's images."""
-    weights: Path | None = None
-    """A class's file of weights, relative to the fixture's folder."""
-    weights_key: str = ""
-    """The name of the state dict inside that file, if it holds several."""
-    file: str = ""
-    """The model's file or pipeline, relative to the fixture's folder, or a pipeline's name on the hub."""
+    source: Source
+    facts: Facts
     latent: str = LATENT
     labels: int | None = None
     """The number of labels that the model takes beside the latent."""
@@ -93,8 +60,13 @@ class Answers:
     prompts: tuple[tuple[str, ...], ...] = ()
     clip: str = CLIP
     ci: bool = True
-    guesses: tuple[tuple[str, str], ...] = ()
+    guesses: tuple[str, ...] = ()
     """What was guessed, and the evidence for it."""
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether a function of the conftest.py makes the model, from a class or from arguments of the user's."""
+        return self.facts.is_class or self.source.weights is not None or bool(self.facts.needs)
 
 
 def read_latent(text: str) -> tuple[tuple[int, ...], str]:

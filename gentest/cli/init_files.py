@@ -15,7 +15,8 @@ from pathlib import Path
 from textwrap import wrap
 
 from gentest.cli.doctor import EDIT
-from gentest.cli.init_answers import Answers, Code, read_latent
+from gentest.cli.init_answers import Answers, read_latent
+from gentest.cli.init_source import Code, Source
 
 WORKFLOW = Path(".github", "workflows", "gentest.yml")
 WIDTH = 88
@@ -75,38 +76,27 @@ def _render(name: str, values: dict[str, object]) -> str:
 
 
 def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
+    source, facts = answers.source, answers.facts
     shape, space = read_latent(answers.latent)
-    arguments = []
-    if answers.kind.name not in ("autoencoder", "diffusers"):
-        arguments += _latent_argument(space, answers.labels)
-    if answers.kind.name != "diffusers" and answers.output_range is not None:
+    arguments = [] if source.kind.name in ("autoencoder", "diffusers") else _latent_argument(space, answers.labels)
+    if source.kind.name != "diffusers" and answers.output_range is not None:
         low, high = answers.output_range
         arguments.append(f"output_range=({low:g}, {high:g}),")
     if not answers.images:
         arguments.append("images=False,")
-    made = _call("Model", [f"{name}=..." for name in answers.needs or ()], indent=12)
-    codes = [code for code in (answers.code, answers.data) if code is not None]
-    roots = dict.fromkeys(code.root for code in codes if code.root not in (None, folder))
-    wrapped = answers.is_class or bool(answers.needs)
-    third_party, own = _imports(answers, wrapped=wrapped)
+    roots = dict.fromkeys(code.root for code in (source.code, source.data) if code is not None)
+    third_party, own = _imports(source, wrapped=answers.is_wrapped)
     return {
-        "kind": answers.kind.name,
-        "code": answers.code,
-        "wrapped": wrapped,
-        "is_class": answers.is_class,
-        "needs": answers.needs,
-        "made": "\n    ".join(made),
-        "takes_checkpoint": answers.takes_checkpoint,
-        "data": answers.data,
-        "weights": answers.weights,
-        "weights_key": answers.weights_key,
-        "file": answers.file,
+        "source": source,
+        "facts": facts,
+        "wrapped": answers.is_wrapped,
+        "made": "\n    ".join(_call("Model", [f"{name}=..." for name in facts.needs or ()], indent=12)),
         "arguments": arguments,
         "third_party": third_party,
         "own": own,
-        "paths": [_from_fixture(root, folder) for root in roots if root is not None],
+        "paths": [_from_fixture(root, folder) for root in roots if root is not None and root != folder],
         "shape": f"[B, {', '.join(map(str, shape))}]",
-        "guesses": [line for what, why in answers.guesses for line in wrap(f"{what}: {why}", WIDTH - 6)],
+        "guesses": [line for guess in answers.guesses for line in wrap(guess, WIDTH - 6)],
         "edit": EDIT,
     }
 
@@ -117,21 +107,21 @@ def _latent_argument(space: str, labels: int | None) -> list[str]:
     return ["latent=gentest.Joint(", f"    z={space},", f"    label=gentest.Categorical({labels}),", "),"]
 
 
-def _imports(answers: Answers, *, wrapped: bool) -> tuple[list[str], list[str]]:
+def _imports(source: Source, *, wrapped: bool) -> tuple[list[str], list[str]]:
     """The imports of installed packages and those of the user's modules, each sorted as isort sorts them."""
     plain = ["import gentest", "import pytest"]
     third_party: list[str] = []
     own: list[str] = []
-    writes_images = answers.kind.name == "autoencoder" and answers.data is None
-    if answers.kind.is_code and (wrapped or answers.code is None or writes_images):
+    writes_images = source.kind.name == "autoencoder" and source.data is None
+    if source.kind.is_code and (wrapped or source.code is None or writes_images):
         plain.append("import torch")
-    if answers.kind.name == "diffusers":
+    if source.kind.name == "diffusers":
         third_party.append("from diffusers import DiffusionPipeline")
-    if answers.weights is not None and answers.weights.suffix == ".safetensors":
+    if source.weights is not None and source.weights.suffix == ".safetensors":
         third_party.append("from safetensors.torch import load_file")
-    codes: list[tuple[Code | None, str]] = [(answers.code, "Model" if wrapped else "make_model")]
-    codes.append((answers.data, "load_images"))
-    for code, name in codes:
+    names: list[tuple[Code | None, str]] = [(source.code, "Model" if wrapped else "make_model")]
+    names.append((source.data, "load_images"))
+    for code, name in names:
         if code is not None:
             alias = "" if code.name == name else f" as {name}"
             (third_party if code.root is None else own).append(f"from {code.module} import {code.name}{alias}")
@@ -189,8 +179,9 @@ def _in_yaml(text: str) -> str:
 
 def _workflow(answers: Answers, folder: Path, repository: Path) -> dict[str, object]:
     place = folder.relative_to(repository)
-    gentest = f"'pytest-gentest[{answers.kind.extra}]'" if answers.kind.extra else "pytest-gentest"
-    requirement = answers.code.requirement if answers.code is not None else ""
+    kind, code = answers.source.kind, answers.source.code
+    gentest = f"'pytest-gentest[{kind.extra}]'" if kind.extra else "pytest-gentest"
+    requirement = code.requirement if code is not None else ""
     return {
         "tests": shlex.quote(place.as_posix()) if place.parts else "",
         "baseline": (place / "gentest_baseline.json").as_posix(),

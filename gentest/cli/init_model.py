@@ -1,4 +1,4 @@
-"""Load a model and call it, so that `gentest init` knows its latent space and outputs.
+"""Load a model and call it, so that `gentest init` knows its latent space and outputs (`init_answers.Facts`).
 
 The command calls `inspect_model` in a child process, which imports torch. A file of weights is read as tensors, without
 running code in it. TorchScript and ONNX files are loaded and called. The user's own code, and programs of torch.export,
@@ -12,8 +12,7 @@ import importlib
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,55 +33,29 @@ SLACK = 1e-3
 """Share of a range by which outputs may leave it."""
 
 
-@dataclass
-class Facts:
-    """What loading and calling a model told. Shapes are of one latent or output, without the batch."""
-
-    is_class: bool = False
-    takes_checkpoint: bool = True
-    """Whether the function that makes the model accepts a positional argument."""
-    needs: tuple[str, ...] | None = None
-    """The arguments that the user has to give; empty if the model can be made without, None if no code was loaded."""
-    latent: list[int] | None = None
-    latent_from: str = ""
-    """The evidence for the latent's shape, in words."""
-    output: list[int] | None = None
-    """None unless a call succeeded."""
-    images: bool = True
-    """Whether the outputs can be images."""
-    low: float = 0.0
-    high: float = 0.0
-    range: list[float] | None = None
-    key: str = ""
-    """The name of the state dict inside the file of weights; empty if the file is a state dict itself."""
-    error: str = ""
+Told = dict[str, Any]
+"""Some of the fields of `Facts`, as JSON."""
 
 
-def inspect_model(question: dict[str, Any]) -> dict[str, Any]:
-    """The facts about a model, as JSON.
+def inspect_model(question: dict[str, Any]) -> Told:
+    """The facts about a model.
 
     `question` has a `kind` and any of: a file of `weights`; the model's `file`; code, as `module`, `name` and the
     folders to put on Python's `path`; the `shape` of one latent.
     """
     warnings.simplefilter("ignore")  # of other people's models
-    facts = Facts()
-    parts = {"weights": _read_weights, "file": _try_model, "module": _try_model}
-    for look in dict.fromkeys(look for part, look in parts.items() if part in question):
+    told: Told = {}
+    parts = {"weights": _of_weights, "file": _of_model, "module": _of_model}
+    for facts_of in [facts for part, facts in parts.items() if part in question]:
         try:
-            look(facts, question)
+            for facts in facts_of(question):
+                told |= facts
         except Exception as error:  # other people's files and code raise anything
-            facts.error = error_summary(error)
-    return asdict(facts)
+            told["error"] = error_summary(error)
+    return told
 
 
-def _try_model(facts: Facts, question: Mapping[str, Any]) -> None:
-    loaded = _load(facts, question)
-    if loaded is not None:
-        model, shapes = loaded
-        _call(facts, model, [tuple(question["shape"])] if question.get("shape") else shapes)
-
-
-def _read_weights(facts: Facts, question: Mapping[str, Any]) -> None:
+def _of_weights(question: Mapping[str, Any]) -> Iterator[Told]:
     path = Path(question["weights"])
     if path.suffix == ".safetensors":
         from safetensors import safe_open
@@ -93,17 +66,17 @@ def _read_weights(facts: Facts, question: Mapping[str, Any]) -> None:
         state: Any = torch.load(path, map_location="meta", weights_only=True)
         if isinstance(state, Mapping) and not _is_state_dict(state):
             parts = {str(name): part for name, part in state.items() if _is_state_dict(part)}
-            facts.key = min(parts, key=_generators_first, default="")
-            state = parts.get(facts.key)
+            key = min(parts, key=_generators_first, default="")
+            yield {"weights_key": key}
+            state = parts.get(key)
         if not _is_state_dict(state):
-            facts.error = "holds no state dict"
+            yield {"error": "holds no state dict"}
             return
         shapes = {str(name): tuple(value.shape) for name, value in state.items() if isinstance(value, Tensor)}
     guess = guess_latent(shapes)
     if guess is not None:
         shape, weight = guess
-        facts.latent = list(shape)
-        facts.latent_from = f"the first weight, {weight}, is {list(shapes[weight])}"
+        yield {"latent": shape, "latent_from": f"the first weight, {weight}, is {list(shapes[weight])}"}
 
 
 def _is_state_dict(value: object) -> bool:
@@ -138,63 +111,67 @@ Model = Callable[..., Any]
 Shapes = list[tuple[int, ...]]
 
 
-def _load(facts: Facts, question: Mapping[str, Any]) -> tuple[Model, Shapes] | None:
-    """The model as a function of tensors, and shapes that its latent can have; None if it needs more arguments."""
+def _of_model(question: Mapping[str, Any]) -> Iterator[Told]:
     kind = question["kind"]
+    shapes: Shapes
     if kind == "torchscript":
         from gentest.generators.torchscript import scripted
 
-        return _with_shapes(scripted(question["file"]))
-    if kind == "exported":
+        model: Model = scripted(question["file"])
+        shapes = _shapes_of(model)
+    elif kind == "exported":
         from gentest.generators.torchscript import exported, inputs_of
 
-        program = exported(question["file"])
-        return program, [tuple(int(size) for size in value.shape[1:]) for value in inputs_of(program.program)]
-    if kind == "onnx":
+        model = exported(question["file"])
+        shapes = [tuple(int(size) for size in value.shape[1:]) for value in inputs_of(model.program)]
+    elif kind == "onnx":
         from gentest.generators.onnx import OnnxModel
 
         model = OnnxModel(question["file"])
-        return model, [tuple(size or 1 for size in value.shape[1:]) for value in model.inputs if value.shape]
-    sys.path[:0] = question["path"]
-    make = getattr(importlib.import_module(question["module"]), question["name"])
-    if not _is_ready(facts, make):
-        return None
-    made = make() if facts.is_class or not facts.takes_checkpoint else make(None)
-    return (OnArrays(made), []) if kind == "numpy" else _with_shapes(made)
+        shapes = [tuple(size or 1 for size in value.shape[1:]) for value in model.inputs if value.shape]
+    else:
+        sys.path[:0] = question["path"]
+        make = getattr(importlib.import_module(question["module"]), question["name"])
+        parameters = _parameters(make)
+        yield parameters
+        if parameters["needs"]:
+            return
+        made = make() if parameters["is_class"] or not parameters["takes_checkpoint"] else make(None)
+        if not callable(made):
+            raise TypeError(f"it gave a {type(made).__name__}, which cannot be called")
+        model, shapes = (OnArrays(made), []) if kind == "numpy" else (made, _shapes_of(made))
+    yield call_facts(model, [tuple(question["shape"])] if question.get("shape") else shapes)
 
 
-def _is_ready(facts: Facts, make: Any) -> bool:
-    """Whether a function takes a checkpoint or nothing, or a class nothing. Its parameters become facts."""
+def _parameters(make: Callable[..., Any]) -> Told:
+    """Facts about a function or class. A function may need one positional argument, the checkpoint; a class, none."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = inspect.signature(make).parameters.values()
     needed = [p for p in parameters if p.default is p.empty and p.kind not in variadic]
-    facts.is_class = isinstance(make, type)
-    facts.takes_checkpoint = any(p.kind in (*positional, inspect.Parameter.VAR_POSITIONAL) for p in parameters)
-    if not needed or (not facts.is_class and len(needed) == 1 and needed[0].kind in positional):
-        facts.needs = ()
-    else:
-        facts.needs = tuple(p.name for p in needed)
-    return not facts.needs
+    is_class = isinstance(make, type)
+    checkpoint_only = not is_class and len(needed) == 1 and needed[0].kind in positional
+    return {
+        "is_class": is_class,
+        "takes_checkpoint": any(p.kind in (*positional, inspect.Parameter.VAR_POSITIONAL) for p in parameters),
+        "needs": [] if checkpoint_only else [p.name for p in needed],
+    }
 
 
-def _with_shapes(made: Any) -> tuple[Model, Shapes]:
-    if not callable(made):
-        raise TypeError(f"it gave a {type(made).__name__}, which cannot be called")
-    modules = [to_eval_mode(part) for part in held(made) if isinstance(part, nn.Module)]
+def _shapes_of(model: Model) -> Shapes:
+    """The shape of latents that the model's first weight takes, if there is one."""
+    modules = [to_eval_mode(part) for part in held(model) if isinstance(part, nn.Module)]
     shapes = {f"{i}.{name}": tuple(t.shape) for i, m in enumerate(modules) for name, t in m.state_dict().items()}
     guess = guess_latent(shapes)
-    return made, [] if guess is None else [guess[0]]
+    return [] if guess is None else [guess[0]]
 
 
-def _call(facts: Facts, model: Model, shapes: Iterable[tuple[int, ...]]) -> None:
-    """Call a model as a run does, with latents of each shape until it takes one."""
-    facts.error = "its weights do not tell the shape of its latents: give --latent"
+def call_facts(model: Model, shapes: Iterable[tuple[int, ...]]) -> Told:
+    """Facts from calling a model as a run does, with latents of each shape until it takes one."""
     first_error = ""
     rng = torch.Generator().manual_seed(0)
     modules = [part for part in held(model) if isinstance(part, nn.Module)]
-    forms = dict.fromkeys(form for s in shapes for form in (s, s[:1], (*s[:1], 1, 1)))
-    for form in forms:
+    for form in dict.fromkeys(form for s in shapes for form in (s, s[:1], (*s[:1], 1, 1))):
         z = torch.randn(N, *form, generator=rng)
         try:
             with torch.no_grad():
@@ -202,34 +179,35 @@ def _call(facts: Facts, model: Model, shapes: Iterable[tuple[int, ...]]) -> None
         except Exception as error:  # the next shape may fit
             first_error = first_error or error_summary(error)
             continue
-        _read_outputs(facts, form, raw)
-        return
-    facts.error = first_error or facts.error
+        latent = {"latent": form, "latent_from": f"the model takes {[N, *form]}", "error": ""}
+        return {**latent, **_output_facts(raw, {"z": (N, *form)})}
+    return {"error": first_error or "its weights do not tell the shape of its latents: give --latent"}
 
 
-def _read_outputs(facts: Facts, form: tuple[int, ...], raw: Any) -> None:
-    """Read a model's outputs as a run does: as images, or else as outputs of another kind."""
-    facts.latent, facts.error = list(form), ""
-    facts.latent_from = f"the model takes {[N, *form]}"
-    sizes = {"z": (N, *form)}
+def _output_facts(raw: Any, sizes: Mapping[str, tuple[int, ...]]) -> Told:
+    """Facts about a model's outputs, read as a run reads them: as images, or else as outputs of another kind."""
     try:
-        read = read_images(raw, N, sizes)
+        images, read = True, read_images(raw, N, sizes)
     except WrongOutputs as error:
-        facts.images = False
         try:
-            read = read_values(raw, N, sizes)
+            images, read = False, read_values(raw, N, sizes)
         except WrongOutputs:
-            facts.error = str(error)
-            return
+            return {"error": str(error)}
         if read.values.ndim > 3:  # images, but for one thing, which the error names
-            facts.error = str(error)
-            return
+            return {"error": str(error)}
     values = read.values.detach()
-    facts.output = list(values.shape[1:])
-    facts.low, facts.high = float(values.min()), float(values.max())
+    low, high = float(values.min()), float(values.max())
     ranges = (BYTES,) if read.pixels or values.dtype == torch.uint8 else RANGES
-    for low, high in ranges:
-        slack = SLACK * (high - low)
-        if low - slack <= facts.low and facts.high <= high + slack and (facts.low < 0 or low == 0.0):
-            facts.range = [low, high]
-            return
+    usual = next((r for r in ranges if _lies_within(low, high, r)), None)
+    return {
+        "output": list(values.shape[1:]),
+        "images": images,
+        "low": low,
+        "high": high,
+        "range": usual and list(usual),
+    }
+
+
+def _lies_within(low: float, high: float, usual: tuple[float, float]) -> bool:
+    slack = SLACK * (usual[1] - usual[0])
+    return usual[0] - slack <= low and high <= usual[1] + slack and (low < 0 or usual[0] == 0.0)

@@ -21,7 +21,7 @@ import torch
 import gentest
 from gentest import cli
 from gentest.cli import init
-from gentest.cli.init_answers import KINDS
+from gentest.cli.init_source import KINDS, code_of, file_kind
 from gentest.errors import InvalidArgument
 from tests.helpers.new_models import LATENT, MODEL, Run, clean, exported, net, onnx
 
@@ -259,7 +259,7 @@ def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.Mon
             (at / "packed-1.0.dist-info/direct_url.json").write_text(url)
         with monkeypatch.context() as patch:
             patch.syspath_prepend(at)
-            return init._code_of("--load", "packed:load", folder / "work").requirement
+            return code_of("--load", "packed:load", folder / "work").requirement
 
     assert installed(folder / "elsewhere") == "packed==1.0"
     assert installed(folder / "work/venv/site-packages") == "packed==1.0"
@@ -486,8 +486,8 @@ def test_files_of_models_are_known_by_their_contents(folder: Path) -> None:
     """A .pt of TorchScript is told from one of weights, without loading either."""
     scripted()
     torch.save(net().state_dict(), "weights.pt")
-    assert init._file_kind(folder / "gan.pt") == "torchscript"
-    assert init._file_kind(folder / "weights.pt") is None
+    assert file_kind(folder / "gan.pt") == "torchscript"
+    assert file_kind(folder / "weights.pt") is None
 
 
 def test_outputs_that_are_no_images_make_a_suite_without_images(run: Run, peeked: list[Any]) -> None:

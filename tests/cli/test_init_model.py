@@ -13,8 +13,8 @@ from torch import nn
 
 import gentest
 from gentest import cli
-from gentest.cli import init_model
-from gentest.cli.init_model import Facts, inspect_model
+from gentest.cli.init_answers import Facts
+from gentest.cli.init_model import call_facts, inspect_model
 from tests.helpers.new_models import LATENT, Run
 
 
@@ -65,8 +65,8 @@ def test_the_latent_is_guessed_from_weights(name: str, form: str, folder: Path) 
         torch.save({"netD": other, "epoch": 3, "netG": state, "optimizer": {}} if form == "nested.pt" else state, form)
     facts = Facts(**inspect_model({"kind": "torch", "weights": form}))
     assert facts.error == ""
-    assert facts.latent == (None if latent is None else list(latent))
-    assert facts.key == ("netG" if form == "nested.pt" else "")
+    assert facts.latent == latent
+    assert facts.weights_key == ("netG" if form == "nested.pt" else "")
 
 
 def test_a_file_of_weights_that_is_none_is_an_error(folder: Path) -> None:
@@ -80,9 +80,7 @@ def test_a_file_of_weights_that_is_none_is_an_error(folder: Path) -> None:
 
 def facts_of(model: Callable[..., Any], shapes: list[tuple[int, ...]]) -> Facts:
     """The facts that calling a model tells."""
-    facts = Facts()
-    init_model._call(facts, model, shapes)
-    return facts
+    return Facts(**call_facts(model, shapes))
 
 
 RANGES = {

@@ -14,6 +14,7 @@ from torch import nn
 
 import gentest
 from gentest.cli import init
+from gentest.cli.init_answers import Facts
 from gentest.cli.init_model import inspect_model
 
 ROOT = Path(gentest.__file__).parents[1]
@@ -120,11 +121,11 @@ def peeked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.delitem(sys.modules, "my_model", raising=False)
     questions: list[Any] = []
 
-    def facts(question: dict[str, Any]) -> dict[str, Any]:
+    def facts(question: dict[str, Any]) -> Facts:
         if len(question) < 2:
-            return {}
+            return Facts()
         questions.append(question)
-        return inspect_model(question)
+        return Facts(**inspect_model(question))
 
     monkeypatch.setattr(init, "_facts", facts)
     yield questions

@@ -26,10 +26,10 @@ from gentest import cli
 from gentest.attributes import distances
 from gentest.attributes.clip.loading import CONFIG, find_source, load_towers
 from gentest.attributes.prompts import PromptCache
-from gentest.cli import init
 from gentest.cli.doctor_checks import State
 from gentest.cli.doctor_run import prompts_finding
 from gentest.cli.init_model import inspect_model
+from gentest.cli.init_source import model_file
 from gentest.engine.evidence.store import FILE, Store, _checksum
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
 from gentest.gate.baseline import Baseline
@@ -80,7 +80,7 @@ def bare(mark: Path) -> bytes:
 
 def weights_of_a_folder(path: Path) -> None:
     facts = inspect_model({"kind": "torch", "weights": str(path)})
-    assert facts["latent"] is None
+    assert "latent" not in facts
     raise InvalidArgument(facts["error"])
 
 
@@ -453,7 +453,7 @@ def test_a_pipe_is_not_taken_for_a_model(name: str, tmp_path: Path) -> None:
     """`gentest init` looks for models among any files: it does not wait for a pipe, nor follow a loop."""
     os.mkfifo(tmp_path / name)
     (tmp_path / "loop").symlink_to("loop")
-    assert init._model_file(tmp_path, None) is None
+    assert model_file(tmp_path, None) is None
 
 
 def config(text: str, folder: Path) -> Any:
