@@ -13,11 +13,10 @@ from gentest.attributes.attribute import (
     describe,
     embed,
     read,
-    read_rows,
     score,
 )
 from gentest.attributes.clip import clip, clip_classes, clip_embedding
-from gentest.attributes.distances import Distance, distance, distances_between, lpips
+from gentest.attributes.distances import Distance, lpips
 from gentest.attributes.pixels import brightness, colorfulness, contrast, pixels, saturation, sharpness
 from gentest.attributes.prompts import PromptCache
 
@@ -37,13 +36,10 @@ __all__ = [
     "colorfulness",
     "contrast",
     "describe",
-    "distance",
-    "distances_between",
     "embed",
     "lpips",
     "pixels",
     "read",
-    "read_rows",
     "saturation",
     "score",
     "sharpness",

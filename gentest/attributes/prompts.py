@@ -13,7 +13,7 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -156,22 +156,14 @@ def _vector(where: str, text: Any, dim: int) -> Vector:
 
 
 def _encode(models: dict[str, StoredModel]) -> str:
-    entries = {
-        fingerprint: {
-            "name": model.name,
-            "dim": model.dim,
-            "logit_scale": model.logit_scale,
-            "prompts": {
-                prompt: base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
-                for prompt, vector in model.prompts.items()
-            },
-        }
-        for fingerprint, model in models.items()
-    }
-    data = {"schema": SCHEMA, "models": entries}
-    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    data = {"schema": SCHEMA, "models": {fingerprint: asdict(model) for fingerprint, model in models.items()}}
+    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, default=_to_base64) + "\n"
     # a lone surrogate, from a path that is not UTF-8, is written as JSON's own escape
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _to_base64(vector: Vector) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
 
 
 def _lock(path: Path) -> FileLock:
