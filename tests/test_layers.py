@@ -96,7 +96,7 @@ VIOLATIONS = [
     ("engine-layers", "gentest/engine/methods/rate.py", "def f():\n    from gentest.engine import check"),
     ("methods", "gentest/engine/methods/search.py", "from gentest.engine.methods.reduce import reduce_groups"),
     ("methods", "gentest/engine/methods/reduce.py", "from gentest.engine.methods import search"),
-    ("methods", "gentest/engine/methods/rate.py", "from gentest.engine.methods import radius_search"),
+    ("methods", "gentest/engine/methods/rate.py", "from gentest.engine.methods import search"),
     ("open-clip", "gentest/attributes/clip/model.py", "import open_clip"),
     ("open-clip", "gentest/engine/evidence/context.py", "def f():\n    from open_clip import tokenizer"),
     ("optional", "gentest/generators/generator.py", "import onnxruntime"),

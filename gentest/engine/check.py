@@ -24,8 +24,7 @@ from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.descent import attack
 from gentest.engine.methods.baseline_sample import take_sample
 from gentest.engine.methods.problem import Problem
-from gentest.engine.methods.radius_search import certify_radius
-from gentest.engine.methods.rate import check_budget, confirm_rate, decide_rate
+from gentest.engine.methods.rate import certify_radius, check_budget, confirm_rate, decide_rate
 from gentest.engine.methods.reduce import ReductionFacts, reduce
 from gentest.engine.methods.reference_comparison import compare_with_reference
 from gentest.engine.methods.search import SearchFacts, replay, search

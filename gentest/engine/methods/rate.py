@@ -1,10 +1,16 @@
-"""The rate at which a property holds: a sequential test on independent probes, which no search ever draws.
+"""The rate at which a property holds, and the radius up to which it does.
+
+A sequential test decides the rate on independent probes, which no search ever draws.
 
 Blocks of probes fill batches, but the test looks at fixed places (`gentest.stats.rates.LOOK`, and the budget's end).
 Probes after the place where it stops do not count, so verdict and figures do not depend on the batch size.
 
 A property with several rates has several *arms*: one for each prior, or one for each value of a label. The whole holds
 if every arm does. Arms that share their probes can also be compared: do their rates differ?
+
+For the radius, each ray is one independent probe, placed at any radius. Bisection over a grid finds the radii at which
+each ray holds, all rays of a round at once; it assumes that a ray that fails at a radius also fails further out. The
+result is the largest radius that enough rays reach (`gentest.stats.rays`). `confirm_rate` then assumes nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.engine.evidence.plans import Stream, inputs
+from gentest.engine.judge import Judge
 from gentest.engine.methods.problem import Arm, Problem, Purpose, arms_of
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, RateInvariance, WithinRadius
+from gentest.properties.domains import holds_within
 from gentest.results.outcome import RATE_VERDICTS, Verdict
 from gentest.results.result import Invariant, Rate
+from gentest.results.shown import Rays
 from gentest.spaces import Part
+from gentest.stats import rays as ray_stats
 from gentest.stats.invariance import compare_priors
 from gentest.stats.rates import RateDecision, RateTest
 
@@ -45,6 +55,14 @@ class RateFacts:
     rate: Rate
     failing: tuple[Probe, ...]
     margins: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class RadiusFacts:
+    """The largest radius certified for every arm, 0 if none is; and the rays of the arm that reaches least far."""
+
+    certified: float
+    rays: Rays
 
 
 def check_budget(problem: Problem, goal: AtRate) -> None:
@@ -76,6 +94,32 @@ def confirm_rate(problem: Problem, goal: AtRate) -> Rate:
     """The property's rate on fresh probes, for a property that was chosen on others."""
     arms = arms_of(problem.judge, goal.each)
     return _decide(problem, goal, problem.stream(Purpose.CONFIRMATION), arms, {arm.name: [] for arm in arms})
+
+
+def certify_radius(problem: Problem, goal: AtRate, within: WithinRadius) -> RadiusFacts:
+    """The largest radius, up to the declared one, at which rays certify the rate."""
+    context, subject = problem.judge.context, problem.judge.subject
+    radii = ray_stats.grid(within.radius)
+    judges = [Judge(context, subject, holds_within(within.inner, float(radius), places=1)) for radius in radii]
+    alpha = 1.0 - goal.confidence
+    n = ray_stats.rays_needed(goal.p0, alpha)
+    rays = problem.stream(Purpose.RAYS).probes(0, n)
+    reached = [
+        ray_stats.bisect(n, partial(_hold, judges, arm.probes(rays))) for arm in arms_of(problem.judge, goal.each)
+    ]
+    index, least = min((ray_stats.certified(counts, goal.p0, alpha), i) for i, counts in enumerate(reached))
+    held = tuple(float((reached[least] > j).mean()) for j in range(len(radii)))
+    return RadiusFacts(0.0 if index < 0 else float(radii[index]), Rays(tuple(radii.tolist()), held, n))
+
+
+def _hold(judges: Sequence[Judge], probes: Sequence[Probe], indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each ray holds at the radius of its index."""
+    holds = np.zeros(len(probes), dtype=np.bool_)
+    for index in np.unique(indices):
+        rows = np.flatnonzero(indices == index)
+        margins = judges[int(index)].margins([probes[int(row)] for row in rows])
+        holds[rows] = np.array(margins) >= 0
+    return holds
 
 
 def _decide(

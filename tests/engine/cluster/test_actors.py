@@ -95,7 +95,7 @@ def told(result: gentest.Result) -> dict[str, Any]:
     Each process measures by itself how near to zero a probe is decided alone.
     """
     said = asdict(replace(result, cost=Cost(), rounding=Rounding(), audit=None))
-    margin = said.pop("margin")
+    margin = said["search"].pop("margin")
     return said | {name: pytest.approx(value, abs=1e-6) for name, value in (margin or {}).items()}
 
 
