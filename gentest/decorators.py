@@ -1,7 +1,7 @@
-"""The public properties: what `gentest.properties` defines, as decorators of tests and as values with `.check()`.
+"""The public properties: the definitions of `gentest.properties` as decorators of tests and as values with `.check()`.
 
-A decorated test is wrapped so that it cannot fail open: called where gentest's engine is not there to check what it
-returns, it raises. It returns None, since pytest passes a test that returns something.
+A decorated test cannot fail open: without gentest's plugin, which checks the generator that it returns, it raises. It
+returns None, since pytest warns of a test that returns something.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Declared:
-    """What decorators say of a test: its own function, and its properties from the top down."""
+    """A decorated test: its own function, and its properties from the top down."""
 
     function: Callable[..., object]
     properties: tuple[Property, ...]
     test: Callable[..., None]
-    """The wrapped test itself: a decorator on top of it copies this record, and is another."""
+    """The wrapped test itself. Another decorator above it copies this record to another function."""
 
 
 def _as_html(result: Result) -> str:
@@ -53,14 +53,14 @@ set_html_writer(_as_html)
 
 Checker = Callable[[Declared, object], None]
 checker: ContextVar[Checker | None] = ContextVar("gentest_checker", default=None)
-"""What checks the generator that a decorated test returns: set by the plugin while such a test runs."""
+"""Checks the generator that a decorated test returns. The plugin sets it while such a test runs."""
 
 
 class Property:
-    """A property as a user holds it: a decorator for tests, and a value with `.check(generator)`.
+    """A property as users hold it: a decorator for tests, and a value with `.check(generator)`.
 
-    A wrong argument is kept, and raised where the property is checked: in pytest that fails one test with one line,
-    where raising at once would lose the whole file.
+    A wrong argument raises when the property is checked: in pytest that fails one test with one line, whereas raising
+    at once would lose the whole file.
     """
 
     def __init__(self, definition: AnyDefinition | InvalidArgument, *, name: str = "") -> None:
@@ -72,7 +72,7 @@ class Property:
 
     @functools.cached_property
     def definition(self) -> AnyDefinition:
-        """The property as the engine sees it. Raises `InvalidArgument` where it was given a wrong argument."""
+        """The property as the engine sees it. Raises `InvalidArgument` if the property has a wrong argument."""
         if isinstance(self._definition, InvalidArgument):
             raise self._definition
         return self._definition
@@ -83,18 +83,18 @@ class Property:
         return self._name if isinstance(self._definition, InvalidArgument) else self._definition.name
 
     def at_rate(self, p0: float, *, confidence: float = 0.99, slack: float | None = None, each: str = "") -> Property:
-        """The property for at least `p0` of the prior's probes, instead of for all of them.
+        """The property for at least `p0` of the prior's probes, instead of all of them.
 
-        It is decided by a sequential test on fresh independent probes, of which `settings(budget=...)` may be used.
-        HOLDS certifies a rate of at least p0 - slack, VIOLATED one below p0; each is wrong with a probability of at
-        most 1 - confidence, whenever the test stops (Ville 1939; Robbins 1970). `slack` is 0.4 (1 - p0), or 0.4 p0 if
-        that is less, unless said: without any, a rate a little above p0 takes thousands of probes to certify. The
-        search for a counterexample goes on beside it and counts in no rate. `p0` and `confidence` lie in (0, 1),
-        0 <= slack < p0.
+        A sequential test decides it on fresh independent probes, at most `settings(budget=...)` of them. HOLDS
+        certifies a rate of at least p0 - slack, VIOLATED a rate below p0. Each is wrong with a probability of at most
+        1 - confidence, whenever the test stops (Ville 1939; Robbins 1970). `p0` and `confidence` lie in (0, 1), and
+        0 <= slack < p0. The default slack is the smaller of 0.4 (1 - p0) and 0.4 p0; without slack, a rate a little
+        above p0 takes thousands of probes to certify. The search for a counterexample runs as well, and does not enter
+        the rate.
 
-        `each="label"` asks it of every value of the space's discrete part `label`, instead of the prior's mixture of
-        them: it holds where the rate of each value does, and one that is refuted (at a confidence that all share)
-        refutes the whole.
+        `each="label"` judges every value of the space's discrete part `label`, instead of the prior's mixture of them.
+        The property holds if the rate of each value holds; one refuted rate (at a confidence that all share) refutes
+        the whole.
 
         >>> import gentest
         >>> gentest.between(gentest.brightness(), tolerance=0.05).at_rate(0.95)
@@ -111,7 +111,7 @@ class Property:
         return self if isinstance(self._definition, InvalidArgument) else _property(f"{self.name}.at_rate", define)
 
     def __call__(self, test: Callable[..., object]) -> Callable[..., None]:
-        """Decorate a test whose body returns the generator under test. Decorators stack: every one is checked."""
+        """Decorates a test that returns the generator under test. Decorators stack, and every one is checked."""
         if isinstance(test, (staticmethod, classmethod)):
             return type(test)(self(test.__func__))
         if not callable(test) or isinstance(test, type):
@@ -135,9 +135,7 @@ class Property:
             if inspect.iscoroutinefunction(declared.function) or inspect.isasyncgenfunction(declared.function):
                 raise InvalidArgument(f"{name} is async; make it a plain `def` that returns the generator")
             if getattr(declared.function, "is_hypothesis_test", False) or getattr(test, "is_hypothesis_test", False):
-                raise InvalidArgument(
-                    f"{name} has Hypothesis's @given too; gentest draws its own examples: take it off"
-                )
+                raise InvalidArgument(f"{name} also has Hypothesis's @given; gentest draws its own examples: remove it")
             run(declared, declared.function(*args, **kwargs))
 
         declared = Declared(function, (self, *(below.properties if below else ())), checked)
@@ -145,9 +143,9 @@ class Property:
         return checked
 
     def check(self, generator: Generator, *, settings: settings | None = None) -> Result:
-        """Look for a counterexample on a generator, with the profile in force or `settings`.
+        """The result of a search for a counterexample on a generator, with `settings` or the profile in force.
 
-        Raises `InvalidArgument` for wrong arguments; a failure inside the generator is a result of verdict `error`.
+        Raises `InvalidArgument` for wrong arguments. A failure inside the generator is a result with verdict `error`.
 
         >>> import gentest, torch
         >>> g = gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
@@ -157,7 +155,7 @@ class Property:
         return self._asked(Question(self.definition), generator, settings)
 
     def replay(self, generator: Generator, probe: str | Probe, *, settings: settings | None = None) -> Result:
-        """Evaluate one probe, alone: a `Probe`, or the replay string of a counterexample."""
+        """The result of one probe, evaluated alone: a `Probe`, or the replay string of a counterexample."""
         if isinstance(probe, str):
             label, _, text = probe.rpartition(":")
             if label and label.split(".")[0] != self.name:
@@ -167,12 +165,12 @@ class Property:
 
     def _asked(self, question: Question, generator: Generator, given: settings | None) -> Result:
         values = in_force(given)
-        question = replace(question, shows="IPython" in sys.modules)  # nobody else would look at pictures
+        question = replace(question, shows="IPython" in sys.modules)  # only notebooks show pictures
         return check(question, check_generator(generator), shared_context(values), values)
 
 
 def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]:
-    """The body of a decorated test that another decorator wraps: what it returns, before any property is checked."""
+    """The function that runs a decorated test under another decorator and returns its generator, unchecked."""
 
     @functools.wraps(test)
     def subject(*args: Any, **kwargs: Any) -> object:
@@ -193,7 +191,7 @@ def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]
 
 
 def _property(name: str, define: Callable[[], AnyDefinition]) -> Property:
-    """The property that is defined, or the error of a wrong argument kept in its place."""
+    """The property that `define` returns; an error of a wrong argument is kept until the property is checked."""
     try:
         return Property(define())
     except InvalidArgument as error:
@@ -202,7 +200,7 @@ def _property(name: str, define: Callable[[], AnyDefinition]) -> Property:
 
 
 def _public(define: Callable[P, AnyDefinition]) -> Callable[P, Property]:
-    """A definition's function as the function of the public property: the same arguments and docstring."""
+    """The function of the public property for a function that defines it: the same arguments and docstring."""
 
     @functools.wraps(define)
     def make(*args: P.args, **kwargs: P.kwargs) -> Property:
@@ -227,13 +225,15 @@ matches = _public(distribution.matches)
 def prior_invariant(property: Property, *, priors: Sequence[Space], delta: float = 0.05) -> Property:
     """A property holds under the generator's own prior and under each of `priors`, which have its shape.
 
-    The priors are coupled: a probe draws from the same uniforms under each. A truncation and choices stay, and
-    `gentest.sd(x)` is measured under the generator's own prior. Margin: the property's smallest margin over the priors.
+    The priors are coupled: a probe draws from the same uniforms under each. Truncation and choices stay, and
+    `gentest.sd(x)` is measured under the generator's own prior.
 
-    At a rate there are two statements, since not to be found different is not to be invariant: each prior's own rate,
-    and whether the rates differ by less than `delta` (0 < delta < 1) between the own prior and each other. It holds
-    where every rate does and every difference is certified to be smaller; it is violated where a rate is refuted, or
-    where rates differ before they are certified not to.
+    Margin: the property's smallest margin over the priors.
+
+    At a rate there are two statements, since "not found different" is not invariant. Each prior has its own rate, and
+    the rates of the own prior and of each other one differ by less than `delta`, in (0, 1). The property holds if every
+    rate holds and every difference is certified to be smaller; it is violated if a rate is refuted, or if rates are
+    found to differ first.
 
     >>> import gentest
     >>> gentest.prior_invariant(gentest.between(gentest.brightness(), tolerance=0.1), priors=[gentest.Uniform(8)])
@@ -243,17 +243,17 @@ def prior_invariant(property: Property, *, priors: Sequence[Space], delta: float
 
 
 def holds_within(property: Property, radius: float, *, places: int = 4) -> Property:
-    """A property holds within a radius around the middle of the latent space; further out it need not.
+    """A property holds within a radius around the middle of the latent space, and need not hold further out.
 
-    Radius 1 is where samples lie: norm sqrt(d) of a `Normal`, the sphere of a `Sphere`, the faces of the box of a
-    `Uniform` or `TruncatedNormal`, the root-mean-square distance from the mean of an `Empirical` or `Mapped`; of a
-    truncated generator, where its own samples lie. Every probe of the property is looked at in `places` places along
-    its ray, at radius / places, ..., radius, where each sample is moved along its ray from the mean to exactly that
-    radius.
-    Margin: the property's smallest margin over the places.
+    Samples lie at radius 1: norm sqrt(d) for a `Normal`, the sphere for a `Sphere`, the faces of the box for a
+    `Uniform` or `TruncatedNormal`, the root-mean-square distance from the mean for an `Empirical` or `Mapped`; for a
+    truncated generator, where its own samples lie. Every probe is evaluated at `places` >= 1 radii, radius / places,
+    ..., `radius` > 0: each sample moves along its ray from the mean to exactly that radius.
 
-    At a rate, a result that does not hold says how far it does: the largest of 31 radii up to `radius` that rays
-    certify (256 of them, or as many as the rate needs), and whether fresh rays confirm it (`Result.radius`).
+    Margin: the property's smallest margin over these radii.
+
+    At a rate, a result that does not hold tells how far the property does: the largest of 31 radii up to `radius` that
+    rays certify (256 of them, or as many as the rate needs), and if fresh rays confirm it (`Result.radius`).
 
     >>> import gentest
     >>> gentest.holds_within(gentest.between(gentest.brightness(), tolerance=0.1), radius=0.7)
@@ -263,7 +263,7 @@ def holds_within(property: Property, radius: float, *, places: int = 4) -> Prope
 
 
 def _about(property: Property, name: str, define: Callable[[AnyDefinition], Definition]) -> Property:
-    """A property about another one."""
+    """A property of a property."""
 
     def checked() -> Definition:
         if not isinstance(property, Property):
@@ -276,15 +276,15 @@ def _about(property: Property, name: str, define: Callable[[AnyDefinition], Defi
 def property(
     *, probes: Probes, total: bool = False, reducible: bool = True
 ) -> Callable[[Callable[Concatenate[Evidence, P], Tensor]], Callable[P, Property]]:
-    """Make a property of one's own from its margin; it gets search, shrinking, replay and reports like any other.
+    """A decorator that makes a property from its margin, with search, shrinking, replay and reports like any other.
 
-    `probes` says what is looked at: `gentest.points()`, `gentest.segments()`, `gentest.neighbours()`,
-    `gentest.steps()` or `gentest.along(direction)`. The margin takes the evidence of N probes and the property's own
-    arguments, and gives float [N]: >= 0 where the property holds, < 0 where it does not, finite, in units a reader
-    understands. `total=True` is for properties that judge outputs
-    which others take for granted: finite, in range, the same in any batch. `reducible=False` is for properties to which
-    a probe that changes fewer coordinates is no fair test, as where a change is asked for: their counterexamples keep
-    all coordinates.
+    `probes` is a family: `gentest.points()`, `gentest.segments()`, `gentest.neighbours()`, `gentest.steps()` or
+    `gentest.along(direction)`. The margin receives the evidence of N probes and the property's own arguments, and
+    returns float [N]: finite, >= 0 if the property holds and < 0 if it does not, in units that a reader understands.
+
+    `total=True` is for properties that judge what others take for granted: finite outputs in range, the same in any
+    batch. `reducible=False` is for properties that demand a change, to which a probe that changes fewer coordinates is
+    not a fair test: their counterexamples keep all coordinates.
 
     >>> import gentest
     >>> @gentest.property(probes=gentest.points())

@@ -1,8 +1,8 @@
-"""What is looked at once, and the latents of it.
+"""Probes: small values that name the latents of one test case.
 
-`probe` is the probe, `families` say how one becomes latents (points, segments, neighbours, steps), `ends` turns seeds
-into the latents at a probe's ends, `shifts` moves those as an attack does, `ways` goes along a direction, and
-`strategies` draws probes with Hypothesis.
+`probe` has the value, `families` turn one into latents (points, segments, neighbours, steps, a way along a direction),
+`ends` turns seeds into the latents at a probe's ends, `shifts` moves those as an attack does, and `strategies` draws
+probes with Hypothesis.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The ends of probes: a seed's uniforms, shifted where an attack moved them, spliced by the mask, made into latents."""
+"""The ends of probes: the uniforms of a seed, shifted by an attack, spliced by the mask, and mapped to latents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gentest.spaces.streams import NEAR, NOISE, uniforms_of
 
 
 def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> dict[str, dict[int, Array]]:
-    """Each part's latent at each end, float64 [N, *shape], the far ends spliced into the near one by the mask."""
+    """Each part's latent at each end, float64 [N, *shape]; the mask splices the far ends into the near one."""
     spliced: dict[str, dict[int, Array]] = {}
     choice, uniforms = 0, _Uniforms(space, probes, streams)
     for name, part in space.parts.items():
@@ -44,14 +44,14 @@ def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> di
 
 
 def scores_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> Floats:
-    """The normal scores [N, S * D] of each probe's S ends in the D uniforms of the space, in a shift's order."""
+    """The normal scores [N, S * D] of each probe's S ends in the D uniforms of the space, in the order of a shift."""
     uniforms = _Uniforms(space, probes, streams)
     ends = [uniforms.of(name, stream) for stream in streams for name in space.parts]
     return np.asarray(ndtri(np.concatenate(ends, axis=1)))
 
 
 def shifted_groups(space: Space, n_ends: int, probe: Probe) -> tuple[int, ...]:
-    """The coordinate groups in which an attack moved a probe, at any of its ends."""
+    """The coordinate groups in which an attack moved some end of a probe."""
     if not probe.shift:
         return ()
     moved: Array = np.asarray(np.frombuffer(probe.shift, dtype=np.int8).reshape(n_ends, -1).any(axis=0))  # [D]
@@ -59,7 +59,7 @@ def shifted_groups(space: Space, n_ends: int, probe: Probe) -> tuple[int, ...]:
 
 
 def with_shift_of(space: Space, n_ends: int, probe: Probe, groups: Sequence[int]) -> Probe:
-    """A probe that an attack moved in these groups only."""
+    """The probe with its shift kept in these coordinate groups only."""
     steps = np.frombuffer(probe.shift, dtype=np.int8).reshape(n_ends, -1)
     keep = np.zeros(steps.shape[1], dtype=bool)
     for g, (low, high) in enumerate(_columns(space)):
@@ -69,7 +69,7 @@ def with_shift_of(space: Space, n_ends: int, probe: Probe, groups: Sequence[int]
 
 
 def nearer(space: Space, streams: Sequence[int], probe: Probe, share: float) -> Probe:
-    """A probe that an attack moved, only `share` of the way from its sample; its scores as long as between them."""
+    """The probe moved only `share` of the way from its sample; its scores have the interpolated length."""
     origin = scores_of(space, [replace(probe, shift=b"")], streams)[0]
     by = shifts.to_scores(probe.shift)
     there = origin + share * by
@@ -80,19 +80,19 @@ def nearer(space: Space, streams: Sequence[int], probe: Probe, share: float) -> 
 
 
 def blocks(space: Space, n_ends: int) -> list[slice]:
-    """Where each part of each end lies among the S * D scores of a probe: part after part, end after end."""
+    """The slice of each part of each end in the S * D scores of a probe: part after part, end after end."""
     edges = np.cumsum([0, *[part.dim for part in space.parts.values()] * n_ends]).tolist()
     return [slice(*span) for span in pairwise(edges)]
 
 
 def _columns(space: Space) -> list[tuple[int, int]]:
-    """Where each coordinate group lies among the D uniforms of one end."""
+    """The columns of each coordinate group in the D uniforms of one end."""
     starts = {name: block.start for name, block in zip(space.parts, blocks(space, 1), strict=True)}
     return [(starts[group.part] + group.low, starts[group.part] + group.high) for group in space.groups]
 
 
 class _Uniforms:
-    """The uniforms of probes at their ends, those of an attack's probes shifted."""
+    """The uniforms of probes at their ends, with the shifts of an attack."""
 
     def __init__(self, space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> None:
         self._seeds = [probe.seed for probe in probes]
@@ -119,7 +119,7 @@ class _Uniforms:
 
 
 def kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which coordinates take the far end's uniforms, [N, dim]."""
+    """True for coordinates that take the far end's uniforms, [N, dim]."""
     keep = np.ones((len(probes), dim), dtype=bool)
     for row, probe in enumerate(probes):
         if probe.mask != FULL_MASK:
@@ -130,12 +130,12 @@ def kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndarr
 
 
 def rounded(values: Array) -> Array:
-    """Latents as a generator is given them: float32, but for choices."""
+    """Latents as generators receive them: float32; choices stay integers."""
     return values if values.dtype == np.int64 else values.astype(np.float32)
 
 
 def noise(spaces: Mapping[str, Part], probes: Sequence[Probe], n_points: int) -> dict[str, Array]:
-    """A stochastic generator's noise inputs [N, P, *shape], from each probe's seed: the same for all its latents."""
+    """The noise inputs [N, P, *shape] of a stochastic generator: one draw per probe's seed, for all its latents."""
     drawn, seeds = {}, [probe.seed for probe in probes]
     for index, (name, part) in enumerate(spaces.items()):
         values = part.from_uniforms(uniforms_of(seeds, NOISE, index, part.dim))

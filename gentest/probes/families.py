@@ -1,7 +1,7 @@
-"""Families of probes: how a probe becomes latents [N, P, *shape].
+"""Families of probes: each turns a probe into latents [N, P, *shape].
 
-`points`, `segments`, `neighbours` and `steps` are here, `along` a direction is in `gentest.probes.families`. A family
-places the ends of its probes, samples of the prior each, and the latents between them on the paths of the space.
+A family places the ends of its probes, each a sample of the prior, and the latents between them on paths of the space.
+A way along a direction has no second end: the direction is part of the family.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from gentest.spaces.space import Array, Floats
 from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, uniforms_of
 
 LEAST_STEP = 1e-6
-"""The smallest step, as a share of the way between two samples. Latents are float32, which rounds a coordinate by up to
-6e-8 of its size: a step of 1e-6 is right to some percent, one of 1e-8 is none."""
-
+"""The smallest step, as a share of the way between two samples. float32 rounds a coordinate by up to 6e-8 of its size:
+a step of 1e-6 is right to a few percent, and a step of 1e-8 disappears."""
 
 Where: TypeAlias = Literal["path", "ends"]
 Latents: TypeAlias = Mapping[str, Array]
@@ -34,16 +33,16 @@ Latents: TypeAlias = Mapping[str, Array]
 
 
 class Probes(ABC):
-    """A family of probes: how one becomes latents. `n_points` latents a probe."""
+    """A family of probes: turns each probe into `n_points` latents."""
 
     @property
     @abstractmethod
     def n_points(self) -> int:
-        """P, how many latents a probe has."""
+        """P, the number of latents of a probe."""
 
     @abstractmethod
     def t(self, probes: Sequence[Probe]) -> Floats:
-        """Where on its path each latent lies, [N, P], 0 at the near end and 1 at the far end."""
+        """The position of each latent on its path, [N, P], from 0 at the near end to 1 at the far end."""
 
     @abstractmethod
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
@@ -51,12 +50,12 @@ class Probes(ABC):
 
     @property
     def streams(self) -> tuple[int, ...]:
-        """The ends that a probe's latents lie between, each a stream of its seed's uniforms."""
+        """The ends of a probe, each a stream of its seed's uniforms."""
         return NEAR, FAR
 
     @property
     def has_path(self) -> bool:
-        """Whether the order of a probe's latents means something, so that a window of it can be looked at."""
+        """True if the latents of a probe lie in order on a path, so that a part of the path is a simpler probe."""
         return False
 
 
@@ -85,7 +84,7 @@ class Points(Probes):
 
 @dataclass(frozen=True)
 class Segments(Probes):
-    """Paths between two independent samples, at `points` places a constant step apart, as the prior allows."""
+    """Paths between two independent samples of the prior, at `points` equidistant places."""
 
     points: int = 9
 
@@ -116,7 +115,7 @@ class Segments(Probes):
 
 @dataclass(frozen=True)
 class Neighbours(Probes):
-    """A sample of the prior and `count` neighbours, each `step` of the way to another independent sample."""
+    """A sample of the prior and `count` neighbours, each `step` of the way to an independent sample."""
 
     step: float = 0.1
     count: int = 1
@@ -154,7 +153,7 @@ class Neighbours(Probes):
 
 @dataclass(frozen=True)
 class Steps(Probes):
-    """A step of `epsilon` of the way between two independent samples, from one of them or from a random place on."""
+    """A step of `epsilon` of the way between two independent samples, from one of them or from a random place."""
 
     epsilon: float = 1e-4
     at: Where = "path"
@@ -191,7 +190,7 @@ class Steps(Probes):
 class Along(Probes):
     """A sample of the prior and places on the way from it along a direction.
 
-    A mask takes coordinate groups of the direction away. There is no window: a shorter way is another question.
+    A mask removes coordinate groups from the direction. There is no window: a shorter way is another question.
     """
 
     direction: Direction
@@ -203,7 +202,7 @@ class Along(Probes):
             raise InvalidArgument.expected("a gentest.Direction", "direction", self.direction)
         if not 0.0 < as_number(self.reach) < inf:
             raise InvalidArgument.expected("a finite number > 0", "reach", self.reach)
-        Segments(self.points)  # which checks it
+        Segments(self.points)  # checks the number
 
     def __repr__(self) -> str:
         return f"along({self.direction!r}, reach={format_number(self.reach)}, points={self.points})"
@@ -226,7 +225,7 @@ class Along(Probes):
             z, part = end[NEAR][:, None].repeat(self.points, axis=1), space.parts[name]  # [N, P, *shape]
             if name == moved:
                 keep = kept(space, name, part.dim, probes)  # [N, dim] uniforms
-                if part.dim != self.direction.vector.size:  # of an entry of a bank, or what a network maps: whole
+                if part.dim != self.direction.vector.size:  # an entry of a bank, or a mapped latent, moves as a whole
                     keep = np.asarray(keep.any(axis=1, keepdims=True))
                 keep = keep.reshape(-1, 1, *(part.shape if part.dim == self.direction.vector.size else (1,)))
                 t = self.t(probes).reshape(*z.shape[:2], *(1,) * len(part.shape))
@@ -241,32 +240,35 @@ def points() -> Points:
 
 
 def segments(points: int = 9) -> Segments:
-    """Paths between two independent samples of the prior, looked at in `points` places."""
+    """Paths between two independent samples of the prior, at `points` >= 2 places."""
     return Segments(points)
 
 
 def neighbours(step: float = 0.1, count: int = 1) -> Neighbours:
-    """A sample of the prior and `count` neighbours, each `step`, in [1e-6, 1], of the way toward another sample."""
+    """A sample of the prior and `count` >= 1 neighbours, each `step`, in [1e-6, 1], of the way to another sample."""
     return Neighbours(step, count)
 
 
 def steps(epsilon: float = 1e-4, *, at: Where = "path", straight: bool = False) -> Steps:
-    """A sample and one `epsilon` of the way on to another, in [1e-6, 1/64]: from the first of them, `at="ends"`, or
-    from a place on the path that the probe's seed draws. `straight` lines instead of the paths that the prior has."""
+    """Two latents, `epsilon` in [1e-6, 1/64] of the way between two independent samples apart.
+
+    `at="ends"` starts at the first sample, `at="path"` at a place on the path that the probe's seed draws. `straight`
+    uses straight lines instead of the prior's paths.
+    """
     return Steps(epsilon, at, straight)
 
 
 def along(direction: Direction, *, reach: float = 3.0, points: int = 5) -> Along:
-    """A sample of the prior and the way from it along a direction, `reach` far, looked at in `points` places.
+    """A sample of the prior and the way from it along a direction, up to `reach`, at `points` >= 2 places.
 
-    `reach` > 0 is in the latent's own units: standard deviations of a `Normal`. The way stays where the prior does: it
-    is clamped to a box and goes round a sphere. Choices stay as they are.
+    `reach` > 0 is in the latent's own units: standard deviations of a `Normal`. The way stays in the prior's support:
+    it is clamped to a box and goes round a sphere. Choices stay.
     """
     return Along(direction, reach, points)
 
 
 def moves(latents: Latents) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which probes are real, [N]: some latent differs from the first. Of single points, all are."""
+    """True for probes [N] in which some latent differs from the first; always true for single points."""
     some = next(iter(latents.values()))
     if some.shape[1] == 1:
         return np.ones(len(some), dtype=bool)

@@ -1,11 +1,9 @@
-"""Probes: what is looked at once, as small values of integers that anybody can replay anywhere.
+"""The probe: one test case as a few integers, which replays on any machine.
 
-A probe is one seed and its structure. The seed is a latent, for ever: each end of the probe is a stream of uniforms of
-its own (`gentest.spaces.streams`), which the space maps through the prior's inverse CDF. The mask says in which
-coordinate groups the far end differs from the near one, spliced in the uniforms, so that every end is a sample of the
-prior.
-
-A family of probes (`gentest.probes.families`) says how a probe becomes latents.
+A probe is one seed and its structure. The seed is a latent, for ever: each end of the probe is a stream of uniforms
+(`gentest.spaces.streams`), which the space maps through the prior's inverse CDF. The mask names the coordinate groups
+in which the far end differs from the near one. It splices uniforms, so that every end is a sample of the prior. A
+family of probes (`gentest.probes.families`) turns a probe into latents.
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ FORM = re.compile(
 class Probe:
     """One seed and its structure.
 
-    `mask`: bit g is set where the far end differs from the near end in coordinate group g. `window`: which 64ths of
-    a path are looked at. `choices`: the values of the space's discrete parts, in their order; empty = the seed's own.
-    `shift`: how far an attack moved the ends (`gentest.probes.shifts`); empty = they are the seed's own.
+    `mask`: bit g is set if the far end differs from the near end in coordinate group g. `window`: the part of the path
+    that counts, in 64ths. `choices`: the values of the space's discrete parts, in their order; empty for the seed's
+    own. `shift`: the distance by which an attack moved the ends (`gentest.probes.shifts`); empty if it did not.
 
     >>> str(Probe(0x1F, mask=0b101, choices=(3,)))
     '1f-m5-c3'
@@ -69,13 +67,13 @@ class Probe:
     def parse(cls, text: str) -> Probe:
         """The probe that `str(probe)` wrote. Raises `InvalidArgument` for anything else."""
         match = FORM.fullmatch(text) if isinstance(text, str) and len(text) <= shifts.MAX_TEXT else None
-        said = text[:80] if isinstance(text, str) else text
+        shown = text[:80] if isinstance(text, str) else text
         if match is None:
-            raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", said)
+            raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", shown)
         seed, mask, low, high, choices, shift = match.groups()
         window = FULL_WINDOW if low is None else (int(low), int(high))
         if not 0 <= window[0] < window[1] <= FULL_WINDOW[1]:
-            raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", said)
+            raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", shown)
         return cls(
             int(seed, 16),
             FULL_MASK if mask is None else int(mask, 16),
@@ -85,7 +83,7 @@ class Probe:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """JSON that `from_json` reads: integers in hexadecimal where they pass 53 bits."""
+        """The probe as JSON, for `from_json`; seed and mask are hexadecimal text, since JSON numbers end at 53 bits."""
         whole = {
             "seed": f"{self.seed:x}",
             "mask": f"{self.mask:x}",
@@ -96,7 +94,7 @@ class Probe:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Probe:
-        """The probe of `to_json`. Raises `InvalidArgument` for anything else."""
+        """The probe that `to_json` wrote. Raises `InvalidArgument` for anything else."""
         try:
             seed, mask, (low, high), choices = (value[name] for name in ("seed", "mask", "window", "choices"))
             shift = value.get("shift")
@@ -112,15 +110,15 @@ class Probe:
 
 
 def independent(master: int, start: int, n: int) -> list[Probe]:
-    """Probes `start` to `start + n` of the independent draws of `master`: what a pilot and a rate look at."""
+    """Probes `start` to `start + n` of the independent draws of a master seed, which pilots and rates use."""
     return [Probe(seed) for seed in independent_seeds(master, start, n)]
 
 
 def without_groups(probe: Probe, groups: Iterable[int]) -> Probe:
-    """The probe with these coordinate groups of its far end taken back to the near end."""
+    """The probe whose far end equals the near end in these coordinate groups."""
     return replace(probe, mask=probe.mask & ~sum(1 << g for g in set(groups)))
 
 
 def active_groups(probe: Probe, n_groups: int) -> tuple[int, ...]:
-    """The groups in which the probe's far end differs."""
+    """The coordinate groups in which the probe's far end may differ."""
     return tuple(g for g in range(n_groups) if probe.mask >> g & 1)

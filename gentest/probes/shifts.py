@@ -1,9 +1,9 @@
-"""A shift: how far an attack moved a probe's latents, as a few bytes that anybody can replay.
+"""Shifts: the distance by which an attack moved a probe's latents, as a few bytes that replay on any machine.
 
-An attack finds latents that are no seed's. It moves the *normal scores* of each end, the standard normal numbers that
-the prior's inverse CDF makes latents of (z = F^-1(Phi(score))): whatever they are moved to, the latents are the
-prior's, inside a box and on a sphere. Of a probe on S ends in a space of D uniforms a shift is S * D whole steps of
-1/32, of 8 bits each: those of the first end, part after part, then those of the next.
+An attack finds latents that belong to no seed. It moves the *normal scores* of each end: standard normal numbers that
+the prior's inverse CDF turns into latents, z = F^-1(Phi(score)). Wherever they move, latents stay in the prior's
+support, inside a box or on a sphere. For a probe with S ends in a space of D uniforms, a shift is S * D steps of 1/32,
+8 bits each: those of the first end, part after part, then those of the next.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from gentest.spaces.streams import uniforms_at
 
 STEP = 1 / 32
 """The unit of a shift, in standard deviations."""
-MOST = 127
+MAX_STEPS = 127
 MAX_BYTES = 1 << 16
-"""No shift is longer, so that a command line takes any (131,071 characters is the most that Linux gives a word)."""
+"""The longest shift. As text it fits into a command line, whose words Linux limits to 131,071 characters."""
 MAX_TEXT = 1 << 17
 
 
 def to_bytes(moved: Floats) -> bytes:
-    """A shift of normal scores by `moved`, to the nearest step and at most 127 of them; none where nothing moves.
+    """The shift that moves normal scores by `moved`, rounded to steps and at most 127 of them; empty if none moves.
 
     >>> to_scores(to_bytes(np.array([0.0, 0.5, -9.0])))
     array([ 0.     ,  0.5    , -3.96875])
     """
-    steps = np.clip(np.rint(np.asarray(moved) / STEP), -MOST, MOST).astype(np.int8)
+    steps = np.clip(np.rint(np.asarray(moved) / STEP), -MAX_STEPS, MAX_STEPS).astype(np.int8)
     return steps.tobytes() if steps.any() else b""
 
 
 def to_scores(shift: bytes) -> Floats:
-    """By how much each score moves, float64."""
+    """The distance by which each score moves, float64."""
     return np.frombuffer(shift, dtype=np.int8).astype(np.float64) * STEP
 
 
 def moved(uniforms: Floats, by: Floats) -> Floats:
-    """Uniforms whose normal scores are moved; those that are not moved stay as they are, to the last bit."""
+    """Uniforms with their normal scores moved; those that do not move stay the same, to the last bit."""
     return np.asarray(np.where(by == 0.0, uniforms, uniforms_at(ndtri(uniforms) + by)))
 
 

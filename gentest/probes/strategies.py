@@ -1,6 +1,6 @@
-"""Hypothesis strategies for probes: what gentest's own search draws, and for whoever wants a bare `@given`.
+"""Hypothesis strategies for probes, for gentest's own search and for users of a plain `@given`.
 
-A probe is drawn as one seed, as bytes, and its choices, never as floats: every draw is a sample of the prior.
+A draw is a seed, as bytes, and choices, never floats: so every draw is a sample of the prior.
 
     @given(gentest.strategies.segments(gentest.Normal(128), points=5))
     def test_decodes(path):
@@ -30,7 +30,7 @@ from gentest.spaces import Direction, Space
 
 @dataclass(frozen=True)
 class Drawn:
-    """A probe together with its space: what the strategies give a test."""
+    """A probe with its family and space: the value that a test receives from a strategy."""
 
     probe: Probe
     family: Probes
@@ -41,7 +41,7 @@ class Drawn:
 
     @property
     def latents(self) -> Tensor | Mapping[str, Tensor]:
-        """[P, *shape], or [*shape] for a single point: the latents in order; by part in a `Joint`."""
+        """The latents in order, [P, *shape], or [*shape] for a single point; by part in a `Joint`."""
         placed = self.family.place(self.space, [self.probe])
         single = self.family.n_points == 1
         rows = {name: torch.from_numpy(z[0]) for name, z in placed.items()}
@@ -50,7 +50,7 @@ class Drawn:
 
     @property
     def t(self) -> Tensor:
-        """Where on its path each latent lies, [P], from 0 to 1."""
+        """The position of each latent on its path, [P], from 0 to 1."""
         return torch.from_numpy(self.family.t([self.probe])[0]).float()
 
 
@@ -60,7 +60,7 @@ def points(space: Space) -> st.SearchStrategy[Drawn]:
 
 
 def segments(space: Space, *, points: int = 9) -> st.SearchStrategy[Drawn]:
-    """Paths between two independent samples, at `points` places."""
+    """Paths between two independent samples, at `points` >= 2 places."""
     return _drawn(space, families.segments(points))
 
 
@@ -72,15 +72,15 @@ def neighbours(space: Space, *, step: float = 0.1, count: int = 1) -> st.SearchS
 def steps(
     space: Space, *, epsilon: float = 1e-4, at: Where = "path", straight: bool = False
 ) -> st.SearchStrategy[Drawn]:
-    """A sample, or a place on the way between two, and the latent `epsilon` of that way further on."""
+    """A sample, or a place on the way between two samples, and the latent `epsilon` of that way further on."""
     return _drawn(space, families.steps(epsilon, at=at, straight=straight))
 
 
 def along(space: Space, direction: Direction, *, reach: float = 3.0, points: int = 5) -> st.SearchStrategy[Drawn]:
-    """A sample and the way from it along a direction, `reach` far, at `points` places."""
+    """A sample and the way from it along a direction, up to `reach`, at `points` places."""
     family = families.along(direction, reach=reach, points=points)
     if isinstance(space, Space):
-        direction.part_of(space)  # which says where it fits none
+        direction.part_of(space)  # raises if it fits no part
     return _drawn(space, family)
 
 
@@ -91,39 +91,38 @@ def _drawn(space: Space, family: Probes) -> st.SearchStrategy[Drawn]:
 
 
 APART = 0x5EED_0DD5_0000_1239
-"""Where whole numbers are drawn from: Hypothesis mixes constants of the modules it finds loaded into its draws, and a
-plan must not depend on those, so numbers are drawn where no module has any."""
-WAY = 64
-"""Into so many steps the way from a sample to where an attack moved it is cut."""
-MARK = 5
-"""Bytes that are drawn and not used, for the same reason: no module has constants of that length."""
-SPARE = 4
-"""Hypothesis repeats itself: `draw` lets it draw this many times as many probes as it has to give."""
+"""The smallest integer to draw. Hypothesis mixes constants of the loaded modules into its draws, and a plan must not
+depend on them: no module has constants of this size."""
+UNUSED_BYTES = 5
+"""Bytes that are drawn and dropped, for the same reason: no module has constants of the resulting length."""
+SHIFT_STEPS = 64
+"""The number of steps from a sample to the place where an attack moved it, for shrinking."""
+SPARE_DRAWS = 4
+"""Hypothesis repeats itself: `draw` may draw this many times as many probes as it returns."""
 
 
 def _below(n: int) -> st.SearchStrategy[int]:
-    """Whole numbers from 0 to n - 1; they shrink toward 0."""
+    """Integers from 0 to n - 1, which shrink toward 0."""
     return st.integers(APART, APART + n - 1).map(lambda number: number - APART)
 
 
 def _one_of(values: Sequence[int]) -> st.SearchStrategy[int]:
-    """One of some values; they shrink toward the first."""
+    """One of the values; it shrinks toward the first."""
     return _below(len(values)).map(lambda index: values[index])
 
 
 def probes(space: Space) -> st.SearchStrategy[Probe]:
-    """Whole probes of a space: a seed, and one possible choice for each discrete part."""
+    """Probes of a space with full mask and window: a seed, and a possible choice for each discrete part."""
     n = SEED_BITS // 8
-    seeds = st.binary(min_size=n + MARK, max_size=n + MARK).map(lambda raw: int.from_bytes(raw[:n], "big"))
+    seeds = st.binary(min_size=n + UNUSED_BYTES, max_size=n + UNUSED_BYTES).map(
+        lambda raw: int.from_bytes(raw[:n], "big")
+    )
     choices = st.tuples(*map(_one_of, space.supports))
     return st.builds(lambda seed, chosen: Probe(seed, choices=chosen), seeds, choices)
 
 
 def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Probe]:
-    """The same seed and groups in simpler structures: a narrower window of the path, lower choices, or both.
-
-    One that an attack moved is moved less far, too.
-    """
+    """The same seed and groups with a narrower window of the path, lower choices, or a smaller shift."""
     low, high = probe.window
 
     @st.composite
@@ -139,7 +138,11 @@ def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Pro
             for values, chosen in zip(space.supports, probe.choices, strict=False)
         )
     )
-    less = [_below(WAY - 1).map(lambda k: nearer(space, family.streams, probe, (k + 1) / WAY))] if probe.shift else []
+    less = (
+        [_below(SHIFT_STEPS - 1).map(lambda k: nearer(space, family.streams, probe, (k + 1) / SHIFT_STEPS))]
+        if probe.shift
+        else []
+    )
     return st.one_of(
         *less,
         narrower.map(lambda window: replace(probe, window=window)),
@@ -160,7 +163,7 @@ def draw(strategy: st.SearchStrategy[Probe], n: int, seed: int) -> list[Probe]:
         return len(drawn) >= n
 
     quiet = settings(
-        max_examples=SPARE * n,
+        max_examples=SPARE_DRAWS * n,
         phases=[Phase.generate],
         database=None,
         deadline=None,

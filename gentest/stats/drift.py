@@ -1,22 +1,21 @@
-"""Drift of levels: whether an attribute's scores moved, probe by probe, between a baseline and a candidate.
+"""Drift of levels: an attribute's scores moved, probe by probe, between a baseline and a candidate.
 
-The claim is about the mean: that it moved by more than 0.1 standard deviations of the baseline's scores. The
-differences on the same latents, in that unit, are clipped to [-3, 3], so that their mean can be bet against
-(Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"): one wager against its being
-at most 0.1, and its mirror image against its being at least -0.1. Differences that stay within 0.1, such as those that
-rounding or another batch size brings, lose both wagers whatever their number. A drift of a level is seen long before a
-rate moves, and says less: nothing need be wrong with the new level.
+A drift states that the mean moved by more than 0.1 standard deviations of the baseline's scores. The differences on
+the same latents, in that unit, are clipped to [-3, 3], so that a wager can bet on their mean (Waudby-Smith and Ramdas
+2024, "Estimating means of bounded random variables by betting"): one wager against a mean of at most 0.1, and its
+mirror image against a mean of at least -0.1. Differences within 0.1, such as rounding and other batch sizes bring, lose
+both wagers, however many there are. A level drifts long before a rate moves, and means less: the new level may be fine.
 
-Skewed scores break the wagers in two ways, and each has its remedy:
+Skewed scores break the wagers in two ways, and each has a remedy:
 
-- Clipping moves the mean of skewed differences. So a drift also needs the mean of differences not clipped to lie
-  beyond 0.1 by a t test whose statistic is freed of skewness (`p_of_mean`).
+- Clipping moves the mean of skewed differences. So a drift also needs a t test of the differences without clipping,
+  whose statistic is freed of skewness (`p_of_mean`).
 - The standard deviation of few heavy-tailed scores is mostly too small. So the unit is an upper bound of it
   (`spread_bound`), 13 % above the standard deviation of 512 normal scores, and 59 % above that of lognormal ones.
 
-With both, at most 1 % of candidates that moved by 0.1 are called a drift, of lognormal scores up to a skewness of 33
-and of mixtures whose second mode has 2 % or more (`tests/audit/calibration.py`). What no sample shows cannot be
-covered: a second mode of 0.5 % that the 512 scores of a baseline miss is no part of its unit.
+With both, at most 1 % of candidates that moved by 0.1 are called a drift, for lognormal scores up to a skewness of 33
+and for mixtures whose second mode has 2 % or more (`tests/audit/calibration.py`). A second mode of 0.5 % that all 512
+scores of a baseline miss does not enter its unit.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ from gentest.errors import InvalidArgument
 from gentest.stats.paired import FRACTIONS, log_mean_wealth
 
 CLIP = 3.0
-"""Differences beyond so many standard deviations count as this many."""
+"""Larger differences, in standard deviations, count as this one."""
 NULL = 0.1
-"""A mean difference of so many standard deviations is no drift."""
+"""The largest mean difference, in standard deviations, that is not a drift."""
 UNIT_ALPHA = 0.0025
-"""How often the bound of a standard deviation may lie below it: a quarter of a drift's 1 %."""
+"""The chance that the bound of a standard deviation lies below it: a quarter of a drift's 1 %."""
 LEAST_SPREAD = 1e-4
-"""A level's unit is no smaller than this share of its size: below it, differences are rounding."""
+"""The smallest unit of a level, as a share of its size: smaller differences are rounding."""
 
 
 def log_mean_above(values: NDArray[np.float64], bound: float, low: float) -> NDArray[np.float64]:
-    """Log evidence that the mean of `values` is above `bound`, after each of them: [n] of values [n], all >= `low`.
+    """Log evidence [n] that the mean of `values` [n], all >= `low`, is above `bound`, after each of them.
 
     >>> log_mean_above(np.array([1.0, 1.0, 1.0, -1.0]), 0.0, -1.0).round(2).tolist()
     [0.26, 0.57, 0.94, 0.19]
@@ -58,11 +57,11 @@ def log_mean_above(values: NDArray[np.float64], bound: float, low: float) -> NDA
 
 @dataclass(frozen=True)
 class LevelDrift:
-    """How far the levels of an attribute moved, in standard deviations of the baseline, and the evidence for it.
+    """The move of an attribute's levels, in standard deviations of the baseline, and the evidence for it.
 
-    `mean` is of the clipped differences; above 0, the candidate scores higher. `log_evidence` is the most that either
-    side had after any of the `probes`, 0 at the least, and `p` the p-value that it makes, 2 / evidence. `certain_at`
-    counts the probes after which it was what was needed; 0 where it never was.
+    `mean` is that of the clipped differences; above 0, the candidate scores higher. `log_evidence` is the largest of
+    either side after any of the `probes`, and at least 0; `p` is its p-value, 2 / evidence. `certain_at` counts the
+    probes after which it reached the needed evidence; 0 if it never did.
     """
 
     mean: float
@@ -73,9 +72,9 @@ class LevelDrift:
 
 
 def level_drift(differences: NDArray[np.float64], *, log_needed: float = math.inf) -> LevelDrift:
-    """The drift that `differences` [n] show: candidate less baseline over the baseline's sd, in the order of probes.
+    """The drift in `differences` [n], (candidate - baseline) / the baseline's sd, in the order of probes.
 
-    `log_needed` is the log evidence that makes it certain.
+    `log_needed` is the log evidence at which it is certain.
 
     >>> drift = level_drift(np.full(100, 0.5))
     >>> drift.mean, drift.p < 0.01
@@ -98,11 +97,11 @@ def level_drift(differences: NDArray[np.float64], *, log_needed: float = math.in
 
 
 def drift_between(before: NDArray[np.float64], now: NDArray[np.float64], *, log_needed: float = math.inf) -> LevelDrift:
-    """The drift from the scores `before` [n] to those `now` [m] of the same latents, as far as both go.
+    """The drift from the scores `before` [n] to the scores `now` [m] of the same latents, as far as both go.
 
-    Both tests have to see it: `p` is the larger of theirs, and `log_evidence` is -log p. `mean` is of the clipped
-    differences, in standard deviations of `before`. `log_needed` is the wagers' log evidence that makes it certain;
-    where the t test has the larger p-value, nothing was certain before the last latent.
+    Both tests have to see it: `p` is the larger of their p-values, and `log_evidence` is -log p. `mean` is that of the
+    clipped differences, in standard deviations of `before`. `log_needed` is the wagers' log evidence at which it is
+    certain; if the t test has the larger p-value, nothing was certain before the last latent.
 
     >>> scores = np.linspace(0.0, 1.0, 200)
     >>> drift_between(scores, scores + 0.2).p < 1e-6, drift_between(scores, scores).p
@@ -123,11 +122,11 @@ def drift_between(before: NDArray[np.float64], now: NDArray[np.float64], *, log_
 
 
 def spread_bound(scores: NDArray[np.float64]) -> float:
-    """An upper bound of the standard deviation that `scores` [n] are drawn with; 0 where they are all alike.
+    """An upper bound of the standard deviation of the distribution of `scores` [n]; 0 if they are all equal.
 
     The variance is the mean of squared deviations w. As in a score interval (Wilson 1927, "Probable inference, the law
-    of succession, and statistical inference"), a larger mean of w comes with a larger variance of it, since the tail
-    that a sample missed has more of the largest. With z the normal quantile at 0.25 % and h = z^2 max(w) / (2 n)
+    of succession, and statistical inference"), a larger mean of w comes with a larger variance, since a tail that the
+    sample missed contains more of the largest. With z the normal quantile at 0.25 % and h = z^2 max(w) / (2 n)
 
         bound^2 = mean(w) + h + sqrt(h^2 + z^2 var(w) / n)
 
@@ -144,12 +143,12 @@ def spread_bound(scores: NDArray[np.float64]) -> float:
 
 
 def p_of_mean(differences: NDArray[np.float64]) -> float:
-    """The two-sided p-value of "the mean lies within -0.1 to 0.1", of `differences` [n]; 1 for fewer than two.
+    """The two-sided p-value of "the mean lies in [-0.1, 0.1]" for `differences` [n]; 1 for fewer than two.
 
-    Student's t test of each end, whose statistic is first freed of skewness by a monotone cubic transformation (Hall
-    1992, "On the removal of skewness by transformation", T3). That the mean is above 0.1 is tested with differences
-    above 3 as 3, which lowers the mean and so keeps the level, and those below -3 as they are; below -0.1 the other
-    way round. So an outlier on the side of the drift hides nothing, and one on the other side is not cut off.
+    Each end has Student's t test, whose statistic is freed of skewness by a monotone cubic transformation (Hall 1992,
+    "On the removal of skewness by transformation", T3). The test of a mean above 0.1 clips differences above 3, which
+    lowers the mean and so keeps the level, and leaves those below -3; the test of a mean below -0.1 does the opposite.
+    So an outlier on the side of the drift hides nothing, and one on the other side counts in full.
 
     >>> p_of_mean(np.linspace(0.2, 0.8, 30)) < 1e-6, p_of_mean(np.linspace(-0.5, 0.5, 30))
     (True, 1.0)
@@ -159,7 +158,7 @@ def p_of_mean(differences: NDArray[np.float64]) -> float:
 
 
 def _p_of_more(differences: NDArray[np.float64]) -> float:
-    """The p-value of the mean's being at most 0.1."""
+    """The p-value of a mean of at most 0.1."""
     n, cut = len(differences), np.minimum(differences, CLIP)
     if n < 2 or not np.isfinite(cut).all():
         return 1.0

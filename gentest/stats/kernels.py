@@ -1,10 +1,10 @@
-"""Gaussian kernels between the rows of samples, at widths that the rows themselves give.
+"""Gaussian kernels between the rows of samples, at widths taken from the rows themselves.
 
-Two sets of widths. Four around the median distance, summed, make one kernel: a scale on which discrepancies are
-numbers that may be compared with a declared one. Five from half the distance to the nearest neighbour to twice the
-median, one kernel each, are for seeing whether anything differs at all: where modes lie several times their own width
-apart, the median is the distance between modes, and what happens within one shows at the distance between neighbours.
-Widths are of all rows together, so that it does not matter to them which sample a row belongs to.
+There are two sets of widths. Four around the median distance are summed to one kernel: a fixed scale, on which a
+discrepancy can be compared with a declared one. Five, from half the distance to the nearest neighbour to twice the
+median, give one kernel each and show if anything differs at all: if modes lie several times their own width apart, the
+median is the distance between modes, and differences within a mode show at the distance between neighbours. Widths come
+from all rows together, so that they do not depend on which sample a row belongs to.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Floats: TypeAlias = NDArray[np.float64]
 WIDTHS = (0.25, 0.5, 1.0, 2.0)
 """The widths of the summed kernel, in median distances."""
 N_SCALES = 5
-"""How many widths there are from detail to the whole, evenly spaced in their logarithms."""
+"""The number of widths from detail to whole, evenly spaced in their logarithms."""
 
 
 def checked_samples(**samples: Floats) -> list[Floats]:
-    """The samples by name, as rows of float64: two rows or more of each, all of one length, every number finite."""
+    """The samples as float64. Raises `InvalidArgument` unless each has two or more finite rows of one length."""
     checked: list[Floats] = []
     for name, given in samples.items():
         rows = np.asarray(given, dtype=np.float64)
@@ -44,7 +44,7 @@ def checked_samples(**samples: Floats) -> list[Floats]:
 
 
 def squared_distances(rows: Floats) -> Floats:
-    """Between all pairs of `rows` [N, D], condensed: [N (N - 1) / 2]; exactly 0 between rows that are alike."""
+    """Squared distances between all pairs of `rows` [N, D], condensed [N (N - 1) / 2]; exactly 0 between equal rows."""
     return np.asarray(pdist(rows, "sqeuclidean"))
 
 
@@ -63,7 +63,7 @@ def kernels_by_scale(squared: Floats) -> Iterator[Floats]:
     nearest = np.where(between > 0.0, between, np.inf).min(axis=1)
     nearest = nearest[np.isfinite(nearest)]
     median = _median(squared)
-    narrowest = np.median(nearest) / 4.0 if len(nearest) else median  # squared, as all distances here
+    narrowest = np.median(nearest) / 4.0 if len(nearest) else median  # squared, like all distances here
     for width in np.geomspace(narrowest, 4.0 * median, N_SCALES):
         kernel = _fading(between / (2.0 * width))
         np.fill_diagonal(kernel, 0.0)
@@ -71,15 +71,15 @@ def kernels_by_scale(squared: Floats) -> Iterator[Floats]:
 
 
 def _fading(exponent: Floats) -> Floats:
-    with np.errstate(under="ignore"):  # far apart is 0, whatever the caller makes of underflow elsewhere
+    with np.errstate(under="ignore"):  # far apart is 0, even if the caller raises on underflow
         return np.asarray(np.exp(-exponent))
 
 
 def centred(kernel: Floats) -> Floats:
-    """A kernel [N, N] of four rows or more whose rows sum to 0, with the same discrepancy between any two samples.
+    """The kernel [N, N] of four or more rows, U-centred: its rows sum to 0, and any two samples keep their discrepancy.
 
-    U-centring (Szekely and Rizzo 2014, "Partial distance correlation with methods for dissimilarities"): a number of
-    each row is taken off its pairs, which the unbiased MMD^2 does not notice, and the diagonal stays 0.
+    U-centring (Szekely and Rizzo 2014, "Partial distance correlation with methods for dissimilarities") subtracts one
+    number per row from its pairs, which does not change the unbiased MMD^2. The diagonal stays 0.
     """
     n = len(kernel)
     by_row = kernel.sum(axis=1) / (n - 2)
@@ -89,6 +89,6 @@ def centred(kernel: Floats) -> Floats:
 
 
 def _median(squared: Floats) -> float:
-    """The median squared distance, of pairs that differ where more than half do not; 1 where no pair does."""
+    """The median squared distance; of the pairs that differ if it is 0, and 1 if all rows are equal."""
     apart = squared[squared > 0.0]
     return float(np.median(squared) or np.median(apart)) if len(apart) else 1.0

@@ -1,16 +1,25 @@
-"""The gate: whether a candidate holds as often as its baseline did, on the same probes.
+"""The gate's test: a candidate holds as often as its baseline, on the same probes; and many such claims at once.
 
-Per probe the difference D of the outcomes is 1 (a win: only the candidate holds), -1 (a loss) or 0 (a tie). With w
-wins, l losses and t ties, a tolerance tau, the grid of fractions lam and mu = lam / (1 - tau), two wagers run:
+For each probe the difference D of the outcomes is 1 (a win: only the candidate holds), -1 (a loss) or 0 (a tie). With
+w wins, l losses, t ties, a tolerance tau, the grid of fractions lam and mu = lam / (1 - tau), two wagers run:
 
     E_regressed = mean (1 + lam)^l (1 - lam)^w                                      against E[D] >= 0
     E_held      = mean (1 - mu (1 - tau))^l (1 + mu tau)^t (1 + mu (1 + tau))^w     against E[D] <= -tau
 
-Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"; the ties cancel out of the
-first as they do in McNemar's test (1947). Between -tau and 0 both statements are true, and the first to have the
-evidence is the verdict. Of many claims together, any one may fail the gate, so that `REGRESSED` is held to
-claims/alpha; all must be held to pass it, which needs no correction (Berger 1982, intersection-union tests). Of
-several candidates on the same probes, the one that is chosen because it held is one of as many: they share alpha.
+They are bets on the mean of a bounded variable (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random
+variables by betting"): a bettor stakes a fixed fraction of what can be lost on every D. Nobody knows beforehand which
+fraction grows fastest, so the wealth is spread over a grid of them, and the evidence is its mean. Ties cancel out of
+the first wager as in McNemar's test (1947). Between -tau and 0 both statements are true, and the first with enough
+evidence is the verdict.
+
+Any one of many claims may fail the gate, so "regressed" needs evidence of claims/alpha. All must hold to pass it, which
+needs no correction (Berger 1982, intersection-union tests). Several candidates on the same probes share alpha, since
+the one that is chosen is chosen because it held.
+
+Afterwards Holm's procedure weighs the p-values of all claims (Holm 1979, "A simple sequentially rejective multiple test
+procedure"): the chance that any true null is rejected is at most alpha, however the claims depend on one another. An
+e-process gives the p-value 1/sup E (Vovk and Wang 2021, "E-values: calibration, combination and applications"), which
+only falls as probes are added, so that a rejection stays.
 """
 
 from __future__ import annotations
@@ -26,22 +35,25 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp, xlog1py
 
 from gentest.errors import InvalidArgument
+from gentest.stats.quantiles import check_probability
+from gentest.stats.rates import looks_at
 
 Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
 
 FRACTIONS = np.geomspace(0.03, 0.999, 12)
-"""The fractions staked, of what can be lost; never all of it, so that no single outcome ruins a bettor."""
+"""The staked fractions of what can be lost; never all of it, so that no single outcome ruins a bettor."""
 LOOK = 32
-"""A candidate is looked at after every so many probes, whatever the batch size, and at the baseline's last."""
+"""The test looks at a candidate after every so many probes, and at the baseline's last one, at any batch size."""
 
 
 def log_mean_wealth(log_wealth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log of the mean wealth, [...], of bettors whose log wealth is given, [12, ...].
+    """Log of the mean wealth [...] of bettors with log wealth [12, ...].
 
     >>> log_mean_wealth(np.zeros((12, 2))).round(6).tolist()
     [0.0, 0.0]
     """
-    with np.errstate(under="ignore"):  # of wealths next to nothing, whatever the caller makes of that elsewhere
+    with np.errstate(under="ignore"):  # tiny wealths may vanish, even if the caller raises on underflow
         return np.asarray(logsumexp(log_wealth, axis=0) - np.log(len(log_wealth)))
 
 
@@ -74,8 +86,8 @@ def log_held(wins: ArrayLike, losses: ArrayLike, ties: ArrayLike, tolerance: flo
 class Paired:
     """A candidate against its baseline, at the look that decided, or at the last one.
 
-    `log_regressed` and `log_held` are the most evidence there was at any look so far, 0 at the least: an e-process
-    starts at 1, and what it once reached stays valid. `fired` is "regressed", "held", or "" while neither has.
+    `log_regressed` and `log_held` are the largest evidence at any look so far, and at least 0: an e-process starts at
+    1, and what it once reached stays valid. `fired` is "regressed", "held", or "" before either has.
     """
 
     wins: int
@@ -88,7 +100,7 @@ class Paired:
 
     @property
     def discordance(self) -> float:
-        """The share of probes on which the two differ, in [0, 1]; the fewer, the more the pairing saves."""
+        """The share of probes on which the two differ, in [0, 1]; the smaller, the more the pairing saves."""
         return (self.wins + self.losses) / self.probes if self.probes else 0.0
 
 
@@ -101,11 +113,11 @@ def compare(
     claims: int,
     candidates: int = 1,
 ) -> Paired:
-    """The verdict on a candidate so far: its outcomes (True holds) on a prefix of the baseline's probes, in order.
+    """The verdict on a candidate from its outcomes (True holds) on a prefix of the baseline's probes, in order.
 
-    Looks at every multiple of `LOOK` and at the baseline's end, and stops at the first that has the evidence for
-    "regressed" (`claims` / `alpha`), or else for "held" (`candidates` / `alpha`, since of several candidates one may be
-    chosen because it held). More outcomes never change a verdict.
+    It looks after every multiple of `LOOK` and at the baseline's end, and stops at the first look with enough evidence
+    for "regressed" (`claims` / `alpha`) or else for "held" (`candidates` / `alpha`). More outcomes never change a
+    verdict.
 
     >>> same = np.ones(256, dtype=bool)
     >>> compare(same, same, tolerance=0.05, alpha=0.01, claims=1).fired
@@ -114,8 +126,7 @@ def compare(
     'regressed'
     """
     _check_tolerance(tolerance)
-    if not 0.0 < alpha < 1.0:
-        raise InvalidArgument.expected("a probability in (0, 1)", "alpha", alpha)
+    check_probability("alpha", alpha)
     if claims < 1:
         raise InvalidArgument.expected("a number of claims >= 1", "claims", claims)
     if candidates < 1:
@@ -125,16 +136,12 @@ def compare(
         hint = "only probes that the baseline has outcomes of can be compared"
         raise InvalidArgument.expected(f"at most {stored} outcomes", "len(candidate)", n, hint=hint)
     before, after = np.asarray(baseline, dtype=bool)[:n], np.asarray(candidate, dtype=bool)
-    looks = np.arange(LOOK, n + 1, LOOK)
-    if n == stored and n % LOOK:
-        looks = np.append(looks, n)
+    looks = looks_at(n, ends=n == stored, every=LOOK)
     if len(looks) == 0:
         return Paired(0, 0, 0, 0, 0.0, 0.0, "")
-    wins = np.cumsum(after & ~before, dtype=np.int64)[looks - 1]
-    losses = np.cumsum(before & ~after, dtype=np.int64)[looks - 1]
-    ties = looks - wins - losses
-    regressing = np.maximum.accumulate(np.maximum(log_regressed(wins, losses), 0.0))
-    holding = np.maximum.accumulate(np.maximum(log_held(wins, losses, ties, tolerance), 0.0))
+    wins, losses, ties = counts_at(looks, before, after)
+    regressing = largest_so_far(log_regressed(wins, losses))
+    holding = largest_so_far(log_held(wins, losses, ties, tolerance))
     regressed = regressing >= math.log(claims / alpha)
     decided = regressed | (holding >= math.log(candidates / alpha))
     last = int(decided.argmax()) if decided.any() else len(looks) - 1
@@ -149,18 +156,30 @@ def compare(
     )
 
 
+def counts_at(looks: Ints, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints]:
+    """Wins, losses and ties of paired outcomes, counted up to each look."""
+    wins = np.cumsum(after & ~before, dtype=np.int64)[looks - 1]
+    losses = np.cumsum(before & ~after, dtype=np.int64)[looks - 1]
+    return wins, losses, looks - wins - losses
+
+
+def largest_so_far(log_evidence: Floats) -> Floats:
+    """The largest log evidence up to each look, which stays valid; at least 0, where an e-process starts."""
+    return np.asarray(np.maximum.accumulate(np.maximum(log_evidence, 0.0)))
+
+
 LEAST_STORED = 2048
-"""Probes that a baseline keeps of a property, at the least, where nobody says how many."""
+"""The fewest probes that a baseline keeps of a property by default."""
 
 
 def probes_to_hold(rates: tuple[float, float]) -> int:
-    """How many probes a baseline keeps, so that a candidate with the same rate is held to have it, 19 times in 20.
+    """The number of probes that a baseline keeps, so that a candidate with the same rate is "held" 19 times in 20.
 
-    It is of a rate anywhere in `rates`, its least and its most, of a candidate whose outcomes do not depend on the
-    baseline's (the worst case: on the same latents they usually do), and of the default tolerance, 0.05. The wager
-    that certifies "worse by less than the tolerance" grows with the tolerance squared over the variance of a
-    difference of outcomes, 2 r (1 - r), so that the number is in proportion to it: 10,500 times, found by simulation
-    (`tests/audit/calibration.py`), in steps of 512, and 2,048 at the least.
+    `rates` are the smallest and the largest rate that are plausible. The number is for outcomes that do not depend on
+    the baseline's (the worst case: on the same latents they usually do) and for the default tolerance, 0.05. The wager
+    grows with the tolerance squared over the variance of a difference of outcomes, 2 r (1 - r), so the number is
+    proportional to that variance: 10,500 times it, by simulation (`tests/audit/calibration.py`), in steps of 512, and
+    at least 2,048.
 
     >>> probes_to_hold((0.93, 0.97)), probes_to_hold((0.72, 0.88)), probes_to_hold((0.3, 0.7))
     (2048, 4608, 5632)
@@ -170,10 +189,10 @@ def probes_to_hold(rates: tuple[float, float]) -> int:
 
 
 def difference_bounds(wins: int, losses: int, ties: int, alpha: float) -> tuple[float, float]:
-    """By how much the candidate holds more often than its baseline (less often where negative): lower, upper bound.
+    """Lower and upper bound of the candidate's rate minus its baseline's, in [-1, 1].
 
-    Each is wrong with a probability of at most `alpha`, whenever it is looked at: what the wager against a difference
-    of at most that (at least that) has not won 1 / `alpha` on.
+    Each is wrong with a probability of at most `alpha`, whenever it is looked at. A bound is the difference against
+    which the wager has just not won 1 / `alpha`.
 
     >>> [round(bound, 3) for bound in difference_bounds(3, 5, 1992, 0.01)]
     [-0.008, 0.005]
@@ -185,9 +204,9 @@ def difference_bounds(wins: int, losses: int, ties: int, alpha: float) -> tuple[
 
 @dataclass(frozen=True)
 class Holm:
-    """Which claims are rejected, in the order they were given, and the p-value that each needs, or needed.
+    """The claims that are rejected, in the order given, and the p-value that each needs.
 
-    `needed` is the largest p-value at which a claim is rejected, given which of those ranked before it are.
+    `needed` is the largest p-value at which a claim is rejected, given the claims that rank before it.
     """
 
     rejected: tuple[bool, ...]
@@ -195,15 +214,14 @@ class Holm:
 
 
 def holm(p_values: Sequence[float], alpha: float, *, claims: int | None = None) -> Holm:
-    """Holm's procedure at level `alpha`; `claims` is how many there are in all, those not given having p = 1.
+    """Holm's procedure at level `alpha`. `claims` counts all claims; those not given have p = 1.
 
     >>> holm([0.04, 0.004, 0.03], 0.05)
     Holm(rejected=(False, True, False), needed=(0.025, 0.016666666666666666, 0.025))
     >>> holm([0.004], 0.05, claims=20).rejected
     (False,)
     """
-    if not 0.0 < alpha < 1.0:
-        raise InvalidArgument.expected("a probability in (0, 1)", "alpha", alpha)
+    check_probability("alpha", alpha)
     for p in p_values:
         if not 0.0 <= p <= 1.0:
             raise InvalidArgument.expected("p-values in [0, 1]", "p_values", p_values)
@@ -214,14 +232,14 @@ def holm(p_values: Sequence[float], alpha: float, *, claims: int | None = None) 
     left = m
     for i in sorted(range(len(p_values)), key=lambda i: p_values[i]):
         needed[i] = alpha / left
-        if p_values[i] <= needed[i]:  # once one is not, none after it is: they have no lower p, and need the same
+        if p_values[i] <= needed[i]:  # after a failure none passes: later p-values are no lower and need the same
             rejected[i] = True
             left -= 1
     return Holm(tuple(rejected), tuple(needed))
 
 
 def _lower_bound(wins: int, losses: int, ties: int, alpha: float) -> float:
-    """The difference below which a wager on more has won 1 / alpha; -1 where none has."""
+    """The difference below which a wager on more has won 1 / alpha; -1 if there is none."""
     n = wins + losses + ties
     if n == 0:
         return -1.0
@@ -242,7 +260,7 @@ def _broadcast(*counts: ArrayLike) -> tuple[Floats, ...]:
 
 
 def _column(values: Floats, ndim: int) -> Floats:
-    """The grid along the first axis, to broadcast against counts of `ndim` axes."""
+    """The grid along the first axis, to broadcast against counts with `ndim` axes."""
     return values.reshape(-1, *[1] * ndim)
 
 

@@ -1,4 +1,4 @@
-"""A bound that a share of a distribution lies under, from a sample of it and nothing else.
+"""A bound for a share of a distribution, from a sample alone.
 
 A distribution-free tolerance bound (Wilks 1941, "Determination of sample sizes for setting tolerance limits"): of n
 independent draws x_(1) <= ... <= x_(n), at most k - 1 lie below the p-quantile with probability P(Bin(n, p) <= k - 1),
@@ -16,19 +16,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrik
 
-from gentest._support.arguments import is_whole
+from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 
 Floats: TypeAlias = NDArray[np.float64]
 
 
 def least_n(share: float, confidence: float) -> int:
-    """How many draws it takes for their largest to be such a bound: the least n with 1 - share^n >= confidence.
+    """The fewest draws whose largest is such a bound: the least n with 1 - share^n >= confidence.
 
     >>> least_n(0.95, 0.99), least_n(0.99, 0.99), least_n(0.5, 0.5)
     (90, 459, 1)
     """
-    _check_probabilities(share, confidence)
+    check_probability("share", share)
+    check_probability("confidence", confidence)
     n = max(1, math.floor(math.log1p(-confidence) / math.log(share)) - 1)
     while bdtr(n - 1, n, share) < confidence:
         n += 1
@@ -36,9 +37,9 @@ def least_n(share: float, confidence: float) -> int:
 
 
 def upper_rank(n: int, share: float, confidence: float) -> int:
-    """k, from 1 to n: with `confidence`, at least `share` of the distribution is at or under the k-th smallest of n.
+    """The rank k in [1, n]: with `confidence`, at least `share` of the distribution is at or under the k-th smallest.
 
-    Raises `InvalidArgument` where n draws are too few for any k.
+    Raises `InvalidArgument` if n draws are too few for any k.
 
     >>> upper_rank(1024, 0.95, 0.99), upper_rank(90, 0.95, 0.99)
     (989, 90)
@@ -54,9 +55,9 @@ def upper_rank(n: int, share: float, confidence: float) -> int:
 
 
 def upper_bound(values: ArrayLike, share: float, confidence: float) -> float:
-    """With `confidence`, at least `share` of the distribution that the values are drawn from is at or under it.
+    """A bound with, at `confidence`, at least `share` of the distribution at or under it.
 
-    `values` [n] are independent and finite, in any order.
+    `values` [n] are independent and finite draws, in any order.
 
     >>> upper_bound(range(1, 1025), 0.95, 0.99)
     989.0
@@ -68,7 +69,7 @@ def upper_bound(values: ArrayLike, share: float, confidence: float) -> float:
 
 
 def lower_bound(values: ArrayLike, share: float, confidence: float) -> float:
-    """With `confidence`, at least `share` of the distribution that the values are drawn from is at or over it.
+    """A bound with, at `confidence`, at least `share` of the distribution at or over it.
 
     >>> lower_bound(range(1, 1025), 0.95, 0.99)
     36.0
@@ -76,8 +77,7 @@ def lower_bound(values: ArrayLike, share: float, confidence: float) -> float:
     return -upper_bound(-np.asarray(values, dtype=np.float64), share, confidence)
 
 
-def _check_probabilities(share: float, confidence: float) -> None:
-    for name, value in (("share", share), ("confidence", confidence)):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not 0.0 < value < 1.0:
-            raise InvalidArgument.expected("a number above 0 and below 1", name, value)
+def check_probability(name: str, value: object) -> None:
+    """Raises `InvalidArgument` unless the value is a number in (0, 1)."""
+    if not 0.0 < as_number(value) < 1.0:
+        raise InvalidArgument.expected("a probability in (0, 1)", name, value)

@@ -1,17 +1,16 @@
-"""A rate: whether a property holds for at least `p0` of all probes, from as few of them as it takes.
+"""The sequential test of a rate: a property holds for at least `p0` of all probes, from as few of them as possible.
 
-A mixture likelihood ratio, looked at while it runs (Robbins 1970, "Statistical methods related to the law of the
-iterated logarithm"; Howard et al. 2021, "Time-uniform, nonparametric, nonasymptotic confidence sequences"). The
-evidence that the rate is above q is the likelihood of the outcomes averaged over a Beta prior cut to (q, 1], over
-their likelihood at q; below q it is the same with [0, q). With k of n probes passed, a = 8 p0 and b = 8 (1 - p0),
+The test is a mixture likelihood ratio (Robbins 1970, "Statistical methods related to the law of the iterated
+logarithm"; Howard et al. 2021, "Time-uniform, nonparametric, nonasymptotic confidence sequences"). The evidence for a
+rate above q is the likelihood of the outcomes, averaged over a Beta prior cut to (q, 1], over their likelihood at q;
+below q the prior is cut to [0, q). With k of n probes passed, a = 8 p0 and b = 8 (1 - p0),
 
     log E_up(k, n; q) = log B(a + k, b + n - k) + log I'_q(a + k, b + n - k)
                       - log B(a, b) - log I'_q(a, b) - k log q - (n - k) log (1 - q)
 
 where I' is the upper regularised incomplete beta function; E_down has the lower one. Both priors are centred at p0,
-also where the evidence is against a lower q. How the probes were cut into batches never matters, since a rate is
-looked at after every 16 of them, and after the last one. All that it assumes of the probes is that they are
-independent.
+even for evidence against a lower q. Batches do not matter, since the test looks after every 16 probes and after the
+last one. It assumes that probes are independent, and nothing else.
 """
 
 from __future__ import annotations
@@ -26,17 +25,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, betaln, xlog1py, xlogy
 
-from gentest._support.arguments import is_whole
+from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
+from gentest.stats.quantiles import check_probability
 
 Floats: TypeAlias = NDArray[np.float64]
 
 LOOK = 16
-"""A rate is looked at after every so many probes, and after the last one, whatever the batch size."""
+"""The test looks at a rate after every so many probes, and after the last one, at any batch size."""
 PRIOR = 8.0
-"""How many probes' worth the prior weighs, a + b."""
+"""The weight of the prior in probes, a + b."""
 EDGE = 1e-6
-"""How near to 0 or 1 a rate may be asked for; a rate of 1 is a property that always holds, and has a search."""
+"""The smallest distance of a rate from 0 and 1. A rate of 1 is a property without a rate, which the search judges."""
 
 _TAIL = 1e-200  # below it, SciPy's incomplete beta function nears its underflow, and is computed in logarithms
 _STEPS = 100_000
@@ -44,7 +44,7 @@ _TINY = 1e-300
 
 
 def default_slack(p0: float) -> float:
-    """How far below `p0` a rate is certified where nothing else is asked for: 0.4 (1 - p0), or 0.4 p0 if that is less.
+    """The default distance below `p0` at which a rate is certified: 0.4 (1 - p0), or 0.4 p0 if that is less.
 
     >>> round(default_slack(0.95), 6), round(default_slack(0.99), 6), round(default_slack(0.3), 6)
     (0.02, 0.004, 0.12)
@@ -54,7 +54,7 @@ def default_slack(p0: float) -> float:
 
 @dataclass(frozen=True)
 class RateDecision:
-    """What a walk over the looks ended on; `passes` of `probes` are the counts at that look."""
+    """The end of a walk over the looks; `passes` of `probes` are the counts at the last look."""
 
     holds: bool | None
     passes: int
@@ -63,10 +63,10 @@ class RateDecision:
 
 @dataclass(frozen=True)
 class RateTest:
-    """Whether a rate is at least `p0`: it holds where it is surely above `p0 - slack`, and is violated below `p0`.
+    """The test of a rate: "holds" states that it is above `p0 - slack`, "violated" that it is below `p0`.
 
-    A true rate between the two satisfies both statements, and the first to have the evidence is the verdict. Each is
-    wrong with probability at most `alpha`, over all looks together.
+    A true rate between the two satisfies both statements, and the first with enough evidence is the verdict. Each is
+    wrong with a probability of at most `alpha`, over all looks together.
 
     >>> test = RateTest(p0=0.95, slack=0.02, alpha=0.01)
     >>> test.decide(80, 80), test.decide(8, 16), test.decide(15, 16)
@@ -77,33 +77,32 @@ class RateTest:
     slack: float
     alpha: float
     claims: int = 1
-    """How many rates are looked at of which one refuted is a violation of the whole: they share alpha (Bonferroni).
-    That all of them hold needs no such care (Berger 1982)."""
+    """The number of rates that must all hold. Refutations share alpha (Bonferroni), since one refutes the whole; that
+    all of them hold needs no correction (Berger 1982)."""
 
     def __post_init__(self) -> None:
-        if not _is_number(self.p0) or not EDGE <= self.p0 <= 1.0 - EDGE:
+        if not EDGE <= as_number(self.p0) <= 1.0 - EDGE:
             hint = "a rate of 1 is a property without a rate" if self.p0 == 1 else ""
             raise InvalidArgument.expected(f"a rate in [{EDGE:g}, 1 - {EDGE:g}]", "p0", self.p0, hint=hint)
-        if not _is_number(self.slack) or not 0.0 <= self.slack < self.p0:
+        if not 0.0 <= as_number(self.slack) < self.p0:
             raise InvalidArgument.expected("a slack in [0, p0)", "slack", self.slack)
         if not is_whole(self.claims, 1):
             raise InvalidArgument.expected("a number of claims >= 1", "claims", self.claims)
-        if not _is_number(self.alpha) or not 0.0 < self.alpha < 1.0:
-            raise InvalidArgument.expected("a probability in (0, 1)", "alpha", self.alpha)
+        check_probability("alpha", self.alpha)
 
     @property
     def certified(self) -> float:
-        """The rate that a property which holds is surely above."""
+        """The rate that is certified if the property holds, p0 - slack."""
         return self.p0 - self.slack
 
     @property
     def threshold(self) -> float:
-        """The log evidence with which it holds, ln(1 / alpha)."""
+        """The log evidence for "holds", ln(1 / alpha)."""
         return -math.log(self.alpha)
 
     @property
     def refuting(self) -> float:
-        """The log evidence with which it is violated, ln(claims / alpha)."""
+        """The log evidence for "violated", ln(claims / alpha)."""
         return math.log(self.claims) - math.log(self.alpha)
 
     def log_holds(self, passes: ArrayLike, n: ArrayLike) -> Floats:
@@ -119,9 +118,9 @@ class RateTest:
         return _log_evidence(passes, n, self.p0, centre=self.p0, above=False)
 
     def decide(self, passes: int, n: int) -> bool | None:
-        """True where it holds, False where it is violated, None while these counts leave it open.
+        """True for "holds", False for "violated", None while these counts leave it open.
 
-        Counts that are evidence enough for both, a rate between `certified` and `p0`, are a violation.
+        Counts with enough evidence for both, at a rate between `certified` and `p0`, are a violation.
         """
         if not 0 <= passes <= n:
             raise InvalidArgument.expected(f"a count from 0 to n={n}", "passes", passes)
@@ -132,11 +131,11 @@ class RateTest:
     def first_decision(
         self, outcomes: NDArray[np.bool_], *, after: RateDecision | None = None, ends: bool = False
     ) -> RateDecision:
-        """The first look that decides, at every multiple of `LOOK` outcomes (True passes), in the order drawn.
+        """The first look that decides, after every multiple of `LOOK` outcomes (True passes), in the order drawn.
 
-        `after` is an earlier look that decided nothing, whose outcomes need not be given again. More outcomes never
-        change a decision. Those after the last multiple are looked at only where the walk `ends` with them: the
-        evidence is valid at any stopping time.
+        `after` is an earlier look that decided nothing; its outcomes are not given again. More outcomes never change a
+        decision. Outcomes after the last multiple count only if the walk `ends` with them, since the evidence is valid
+        at any stopping time.
 
         >>> test = RateTest(p0=0.95, slack=0.02, alpha=0.01)
         >>> test.first_decision(np.ones(100, dtype=bool))
@@ -160,7 +159,7 @@ class RateTest:
 
     @property
     def fewest(self) -> int:
-        """The fewest probes with which it can hold: all of them have to pass.
+        """The fewest probes that can decide "holds", if all of them pass.
 
         >>> RateTest(p0=0.95, slack=0.02, alpha=0.01).fewest
         73
@@ -169,7 +168,7 @@ class RateTest:
 
     @property
     def fewest_deciding(self) -> int:
-        """The fewest probes that can decide anything: all of them have to pass, or all of them have to fail.
+        """The fewest probes that can decide anything, if all of them pass or all of them fail.
 
         >>> RateTest(p0=0.95, slack=0.02, alpha=0.01).fewest_deciding
         4
@@ -177,11 +176,11 @@ class RateTest:
         return min(self.fewest, _fewest(lambda n: bool(self.log_violated(0, n) >= self.refuting)))
 
     def interval(self, passes: int, n: int) -> tuple[float, float]:
-        """Where the rate lies: the confidence sequence at these counts, both ends in [0, 1].
+        """The confidence sequence of the rate at these counts: lower and upper end, both in [0, 1].
 
-        The rates q that neither one-sided process has evidence 1 / `alpha` against, with both priors centred at q:
-        each end is wrong with probability at most `alpha`, over all counts together. The interval thus depends on
-        `alpha` alone, and it lies below `p0` exactly where these counts are a violation.
+        It contains the rates q against which neither one-sided process has evidence 1 / `alpha`, with both priors
+        centred at q. Each end is wrong with a probability of at most `alpha`, over all counts together. The interval
+        depends on `alpha` alone, and lies below `p0` exactly if these counts are a violation.
 
         >>> low, high = RateTest(p0=0.95, slack=0.02, alpha=0.01).interval(190, 200)
         >>> round(low, 3), round(high, 3)
@@ -192,10 +191,9 @@ class RateTest:
         return self._bound(passes, n, self.threshold, above=True), self._bound(passes, n, self.threshold, above=False)
 
     def interval_of_all(self, passes: int, n: int) -> tuple[float, float]:
-        """As `interval`, but valid for all `claims` rates at once: each end errs with probability `alpha` / `claims`.
+        """An `interval` valid for all `claims` rates at once: each end errs with a probability of `alpha` / `claims`.
 
-        It lies below `p0` exactly where these counts refute the rate among all of them, so that it contains `p0` while
-        nothing is decided.
+        It lies below `p0` exactly if these counts refute the rate among all of them.
 
         >>> test = RateTest(p0=0.9, slack=0.04, alpha=0.01, claims=10)
         >>> [round(high, 3) for _, high in (test.interval(33, 48), test.interval_of_all(33, 48))]
@@ -204,7 +202,7 @@ class RateTest:
         return self._bound(passes, n, self.refuting, above=True), self._bound(passes, n, self.refuting, above=False)
 
     def _bound(self, passes: int, n: int, threshold: float, *, above: bool) -> float:
-        """The end of the interval below the observed rate (`above`: the rate is above it), or the one over it."""
+        """The lower end of the interval (`above`: the rate is above it), or the upper end."""
         end = 0.0 if above else 1.0
         if n == 0:
             return end
@@ -218,18 +216,18 @@ class RateTest:
         return end if excess(far) <= 0.0 else float(brentq(excess, far, observed))
 
 
-def looks_at(n: int, *, ends: bool) -> NDArray[np.int64]:
-    """After how many of `n` outcomes a test looks at them: every multiple of `LOOK`, and all of them where it `ends`.
+def looks_at(n: int, *, ends: bool, every: int = LOOK) -> NDArray[np.int64]:
+    """The counts of outcomes after which a test looks: every multiple of `every`, and `n` itself if the test `ends`.
 
     >>> looks_at(40, ends=False).tolist(), looks_at(40, ends=True).tolist(), looks_at(32, ends=True).tolist()
     ([16, 32], [16, 32, 40], [16, 32])
     """
-    looks = np.arange(LOOK, n + 1, LOOK)
-    return np.append(looks, n) if ends and n % LOOK else looks
+    looks = np.arange(every, n + 1, every)
+    return np.append(looks, n) if ends and n % every else looks
 
 
 def _fewest(decides: Callable[[int], bool]) -> int:
-    """The least n that decides, where any larger one decides too: by doubling, and then by halves."""
+    """The least n that decides, given that every larger n decides too: by doubling, then by halving."""
     high = 1
     while not decides(high):
         high *= 2
@@ -241,7 +239,7 @@ def _fewest(decides: Callable[[int], bool]) -> int:
 
 
 def _log_evidence(passes: ArrayLike, n: ArrayLike, q: float, *, centre: float, above: bool) -> Floats:
-    """Log of E_up against the rate q, or of E_down, with a prior of mean `centre` before it is cut at q."""
+    """Log E_up against the rate q (`above`), or log E_down, with a prior of mean `centre` that is cut at q."""
     k = np.asarray(passes)
     failures = np.asarray(n) - k
     a, b = np.float64(PRIOR * centre), np.float64(PRIOR * (1.0 - centre))
@@ -251,7 +249,7 @@ def _log_evidence(passes: ArrayLike, n: ArrayLike, q: float, *, centre: float, a
 
 
 def _log_mass(a: ArrayLike, b: ArrayLike, q: float, *, above: bool) -> Floats:
-    """Log of the mass that Beta(a, b) has above q, or below it; finite however far in the tail that is."""
+    """Log of the mass of Beta(a, b) above q, or below it; finite even far in the tail."""
     a, b = np.broadcast_arrays(a, b)
     mass = betainc(b, a, 1.0 - q) if above else betainc(a, b, q)
     log_mass = np.asarray(np.log(np.maximum(mass, _TINY)))
@@ -265,8 +263,8 @@ def _log_tail(a: Floats, b: Floats, x: float) -> Floats:
     """Log of the lower regularised incomplete beta function far below its mean, by its continued fraction.
 
     Didonato and Morris 1992, "Significant digit computation of the incomplete beta function ratios"; the fraction
-    (NIST Handbook 2010, 8.17.22) is evaluated from the front (Lentz 1976), and converges fast where x is below
-    (a + 1) / (a + b + 2), as it is in the tail.
+    (NIST Handbook 2010, 8.17.22) is evaluated from the front (Lentz 1976). It converges fast for x below
+    (a + 1) / (a + b + 2), which holds in the tail.
     """
     c = np.ones_like(a)
     d = 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
@@ -286,7 +284,3 @@ def _log_tail(a: Floats, b: Floats, x: float) -> Floats:
 
 def _away_from_zero(values: Floats) -> Floats:
     return np.where(np.abs(values) < _TINY, _TINY, values)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

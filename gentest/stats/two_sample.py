@@ -1,14 +1,14 @@
-"""Two samples: whether they are of one distribution, whether they are close, and which is further from a third.
+"""Two samples: are they from one distribution, are they close, and which is further from a third sample?
 
-Gretton et al. 2012, "A kernel two-sample test": the unbiased estimate of MMD^2 (equation 3), its null distribution by
-permuting which sample a row belongs to, so that the test is exact whatever the distribution.
+The estimate is the unbiased MMD^2 (Gretton et al. 2012, "A kernel two-sample test", equation 3). Its null distribution
+comes from permuting which sample a row belongs to, so the test is exact for any distribution.
 
-Whether anything differs is asked at five scales, from the distance between neighbours to twice the median distance.
-Each scale's MMD^2 is divided by the standard deviation that permuting gives it, and the largest of the five is the
-statistic, which is permuted with them: the aggregation over scales costs no level, and no sample is split (Schrab et
-al. 2023, "MMD aggregated two-sample test"; Biggs et al. 2023, "MMD-FUSE", for dividing by what no permutation
-changes). How much differs is MMD^2 of one kernel, a sum of Gaussians around the median distance: a number on a fixed
-scale, which sees little of what happens within modes that lie several times their own width apart.
+The test for any difference works at five scales, from the distance between neighbours to twice the median distance.
+Each scale's MMD^2 is divided by its standard deviation over permutations, and the statistic is the largest of the five.
+It is permuted as a whole, so that the aggregation costs no level and no sample is split (Schrab et al. 2023, "MMD
+aggregated two-sample test"; Biggs et al. 2023, "MMD-FUSE", for dividing by what no permutation changes). The size of a
+difference is the MMD^2 of one kernel, a sum of Gaussians around the median distance: a number on a fixed scale, which
+sees little within modes that lie several times their own width apart.
 
 With s marking the rows of x, K a kernel without its diagonal whose rows sum to 0 and c = 1 / (n (n - 1)) +
 1 / (m (m - 1)) + 2 / (n m), MMD^2 = c s'Ks, and over permutations its mean is 0 and its variance
@@ -39,24 +39,24 @@ from gentest.stats.kernels import (
     summed_kernel,
 )
 
-_CHUNK = 1 << 20  # numbers held of a chunk of permutations; no result depends on it
-_CONSTANT = 1e-8  # a kernel that varies by less, of its size, says nothing
-_ROUNDING = 1e-6  # of the statistic's standard deviation: what permutations that tie exactly may differ by
-_CLEAR = 10  # of the permutations that are always drawn: where more are as far, no others are drawn
+_CHUNK = 1 << 20  # numbers in a chunk of permutations; no result depends on it
+_CONSTANT = 1e-8  # a kernel that varies by less, relative to its size, shows nothing
+_ROUNDING = 1e-6  # the largest difference of exact ties, in standard deviations of the statistic
+_CLEAR = 10  # if this many of the first permutations are as far apart, no others are drawn
 _FLIPS = 999
-_MOST = 2.0 * len(WIDTHS)  # that MMD^2 of the summed kernel can be
+_MOST = 2.0 * len(WIDTHS)  # the largest possible MMD^2 of the summed kernel
 _RADEMACHER = 3.18  # 1 / (4 P(Z >= sqrt 2)) = 3.178...: the constant of Bentkus and Dzindzalieta
-_LEAST = 1e-300  # a p-value is no 0, whose logarithm would be infinite
-_PERMUTATIONS = 1 << 32  # the streams of Philox that permutations are drawn from, and signs
+_LEAST = 1e-300  # the smallest p-value: the logarithm of 0 would be infinite
+_PERMUTATIONS = 1 << 32  # the streams of Philox for permutations and for signs
 _SIGNS = 2 << 32
 
 
 @dataclass(frozen=True)
 class TwoSample:
-    """The unbiased estimate of MMD^2, which is below 0 about as often as above where nothing differs, and the p-value.
+    """The size of a difference and its p-value.
 
-    `mmd2` is of the summed kernel, how much differs; `p`, of all scales, is whether anything does. A collapse within
-    modes that are far apart has the smallest of p-values and next to no MMD^2.
+    `mmd2` is the unbiased MMD^2 of the summed kernel; without a difference it is below 0 about as often as above. `p`
+    is that of any difference at any scale. A collapse within modes that lie far apart has a tiny p and a tiny MMD^2.
     """
 
     mmd2: float
@@ -65,9 +65,9 @@ class TwoSample:
 
 @dataclass(frozen=True)
 class Further:
-    """By how much x is further from a reference than y is, MMD^2(x, reference) - MMD^2(y, reference), and a p-value.
+    """MMD^2(x, reference) - MMD^2(y, reference), and the p-value of x being no further from the reference than y.
 
-    `difference` is of the summed kernel; `p` is of x being further at any scale.
+    `difference` is of the summed kernel; `p` covers all scales.
     """
 
     difference: float
@@ -75,13 +75,13 @@ class Further:
 
 
 def mmd_test(x: Floats, y: Floats, *, permutations: int = 499, most: int = 0, seed: int = 0) -> TwoSample:
-    """How far the distributions of the rows of `x` [n, D] and `y` [m, D] are apart, and the p-value of its being 0.
+    """The distance of the distributions of the rows of `x` [n, D] and `y` [m, D], and the p-value of no distance.
 
-    The p-value cannot go below 1 / (1 + `permutations`). If `most` is more than that, and fewer than 10 permutations
-    are as far apart as the rows given, the test goes on to `most` permutations, and the p-value is of all of them. So
-    only samples that differ cost more (Besag and Clifford 1991, "Sequential Monte Carlo p-values", with one stop): a
-    p-value below 10 / (1 + `permutations`) is always one of `most` permutations, and any other is either one of
-    `permutations` or larger than that, so its level is kept.
+    The p-value is at least 1 / (1 + `permutations`). If `most` is larger than `permutations`, and fewer than 10 of the
+    first permutations are as far apart as the given rows, the test goes on to `most` permutations, and the p-value is
+    that of all of them. So only samples that differ cost more (Besag and Clifford 1991, "Sequential Monte Carlo
+    p-values", with one stop). The level is kept: a p-value below 10 / (1 + `permutations`) always rests on `most`
+    permutations.
 
     The same seed gives the same permutations on any machine.
 
@@ -97,7 +97,7 @@ def mmd_test(x: Floats, y: Floats, *, permutations: int = 499, most: int = 0, se
     factor = _deviations_factor(n, total - n)
     as_far, least, drawn = 0, -math.inf, 0
     for members in _memberships(n, total, permutations, seed, most=most):
-        largest = np.full(members.shape[1], -math.inf)  # and stays so where all rows are alike: then p is 1
+        largest = np.full(members.shape[1], -math.inf)  # it stays so if all rows are equal: then p is 1
         for kernel in scaled:
             np.maximum(largest, factor * np.einsum("ij,ij->j", members, kernel @ members), out=largest)
         if math.isinf(least):
@@ -110,39 +110,38 @@ def mmd_test(x: Floats, y: Floats, *, permutations: int = 499, most: int = 0, se
 
 
 def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> float:
-    """An upper bound of MMD^2 between the distributions of the rows of `x` [n, D] and `y` [m, D].
+    """An upper bound of MMD^2 between the distributions of the rows of `x` [n, D] and `y` [m, D], n and m >= 3.
 
-    It is of the summed kernel at the median distance of these rows, and below the true MMD^2 in at most `alpha` of
-    samples (approximately; counted in `tests/audit/calibration.py`): two are close where the bound is less than what
-    was declared to be. Three rows or more a side. With u the unbiased estimate or 0 where that is negative, z the
-    normal quantile (2.33 at .01), and q and M below,
+    The kernel is the summed one at the median distance of these rows. The bound lies below the true MMD^2 in at most
+    `alpha` of samples (approximately; `tests/audit/calibration.py` counts them). With u the unbiased estimate, or 0 if
+    that is negative, z the normal quantile (2.33 at .01), and q and M below,
 
         bound = max((sqrt(u + v) + z sqrt(v))^2, u + q, M^2),    v = min(se^2 / (4 u), lambda_x / n + lambda_y / m)
 
-    `se` is the jackknife's with either a row of x or a row of y left out (Arvesen 1969, "Jackknifing U-statistics"):
-    se^2 = (n - 1) / n sum (u_-i - mean u_-i)^2 over x, and the same over y. Since MMD is a distance, its error is the
-    noise v along the direction in which the samples differ, whatever the MMD, and that of MMD^2 shrinks with it: so
-    the bound is taken on MMD, and squared. u + z se, its first terms, is below the truth in up to 6 % of samples
-    where MMD is two to four of its errors, since there a low estimate comes with a low error. No direction has more
-    noise than lambda_x / n + lambda_y / m, lambda the largest eigenvalue of a sample's centred kernel over its size,
-    which is what there is to say where u is 0. v is also the bias of u that comes with that direction.
+    `se` is the jackknife error with one row of x or of y left out (Arvesen 1969, "Jackknifing U-statistics"):
+    se^2 = (n - 1) / n sum (u_-i - mean u_-i)^2 over x, plus the same over y. MMD is a distance: its error is the noise
+    v along the direction in which the samples differ, at any MMD, whereas the error of MMD^2 shrinks with it. So the
+    bound is taken on MMD, and squared. u + z se, its first terms, would be below the truth in up to 6 % of samples if
+    MMD is two to four of its errors, since a low estimate comes with a low error. No direction has more noise than
+    lambda_x / n + lambda_y / m, with lambda the largest eigenvalue of a sample's centred kernel over its size; this
+    bounds v if u is 0. v is also the bias of u along that direction.
 
-    `q` is the (1 - alpha) quantile of what is left of MMD^2 where the distributions do not differ: both samples
-    centred on their own means in the kernel's space, every row times a random sign, 999 times (the wild bootstrap of
-    Fromont et al. 2012, "Kernels based tests with non-asymptotic bootstrap approaches for two-sample problems", with
-    which sizes may differ and no row of x is paired with one of y).
+    `q` is the (1 - alpha) quantile of MMD^2 between equal distributions: both samples are centred on their own means
+    in the kernel's space and every row is multiplied by a random sign, 999 times (the wild bootstrap of Fromont et al.
+    2012, "Kernels based tests with non-asymptotic bootstrap approaches for two-sample problems", which allows sizes to
+    differ and pairs no row of x with one of y).
 
-    `M` is for a mode that one side has seldom or never shown, since a sample that happens to miss it shows less noise,
-    too. Such a mode moves the MMD by its weight times c, how far it lies from the rest in the kernel's space, and has
-    a variance of its weight times c^2. So an MMD of M, more than was seen, comes with more variance than was seen, as
-    a rate does in a score interval (Wilson 1927, "Probable inference, the law of succession, and statistical
-    inference"), and M is the largest that is within z of its own errors:
+    `M` covers a mode that one side shows seldom or never, since a sample that misses it also shows less noise. Such a
+    mode moves the MMD by its weight times c, its distance from the rest in the kernel's space, and has a variance of
+    its weight times c^2. So a larger MMD comes with a larger variance, as a rate does in a score interval (Wilson 1927,
+    "Probable inference, the law of succession, and statistical inference"). M is the largest MMD within z of its own
+    errors:
 
         M = sqrt(u) + z sqrt(v + c (M - sqrt(u)) / min(n, m))
 
-    c is no more than the distance of any point from the mean of a side, sqrt(4 + mean kernel within it); and no more
-    than (r + c (M - sqrt(u))) / M, r the range of the mean kernel to x less that to y over all rows, which says how
-    far single rows lie along the direction in which the two samples differ.
+    c is at most the distance of any point from the mean of a side, sqrt(4 + mean kernel within it), and at most
+    (r + c (M - sqrt(u))) / M. Here r is the range, over all rows, of the mean kernel to x minus that to y: the distance
+    of single rows along the direction in which the samples differ.
 
     >>> x = np.linspace(0.0, 1.0, 400)[:, None]
     >>> round(closeness(x[::2], x[1::2]), 2), round(closeness(x[::2], x[1::2] + 0.5), 2)
@@ -168,7 +167,7 @@ def closeness(x: Floats, y: Floats, *, alpha: float = 0.01, seed: int = 0) -> fl
 
 
 def _with_an_unseen_mode(kernel: Floats, n: int, *, seen: float, along: float, z: float) -> float:
-    """The largest MMD that is within z of its own errors: `M` of `closeness`."""
+    """The largest MMD within z of its own errors: `M` of `closeness`."""
     m, diagonal = len(kernel) - n, float(len(WIDTHS))
     within = max(kernel[:n, :n].sum() / (n * (n - 1)), kernel[n:, n:].sum() / (m * (m - 1)))
     farthest = math.sqrt(diagonal + within)
@@ -181,34 +180,31 @@ def _with_an_unseen_mode(kernel: Floats, n: int, *, seen: float, along: float, z
         jump = min(farthest, (width + farthest * beyond) / mmd)
         return beyond - z * math.sqrt(along + jump * beyond / min(n, m))
 
-    least = max(seen, 1e-9)  # where no two rows differ
+    least = max(seen, 1e-9)  # all rows may be equal
     return float(brentq(excess, least, least + 4.0 + 8.0 * z**2)) if excess(least) < 0.0 else least
 
 
 def further(x: Floats, y: Floats, reference: Floats, *, permutations: int = 9_999, seed: int = 0) -> Further:
-    """By how much the rows of `x` [n, D] are further from `reference` [r, D] than those of `y` [m, D], one-sided.
+    """The excess distance of the rows of `x` [n, D] from `reference` [r, D] over those of `y` [m, D], one-sided.
 
-    `difference` is of the summed kernel over all three samples. A low p says that x is further at one of the five
-    scales at least: it is five times the least of their p-values (Bonferroni), each of MMD^2(x, reference) - MMD^2(y,
-    reference) at its scale, out of which the reference's own term cancels. On one summed kernel, modes that lost 15 %
-    of their spread are not seen to be further. Better as a whole and worse in detail is further, whatever the sign of
-    `difference`.
+    `difference` is of the summed kernel over all three samples. A low p states that x is further at one or more of the
+    five scales: it is five times the smallest p-value (Bonferroni) of MMD^2(x, reference) - MMD^2(y, reference) at each
+    scale, where the reference's own term cancels. One summed kernel alone would not see modes that lose 15 % of their
+    spread. A sample that is better as a whole and worse in detail is further, whatever the sign of `difference`.
 
-    A scale's p-value is the larger of two. One is of permuting the rows of x and y, exact where their distributions
-    are one, and of nothing else: of two that lie at the same distance on opposite sides of the reference, it alone
-    calls one further than the other in up to 28 % of samples at .01, since it cannot see how far the reference's own
-    rows happen to lie to one side. So the other is the normal one of the difference over its standard error, which
-    has the noise of all three samples (Bounliphone et al. 2016, "A test of relative similarity for model selection in
-    generative models"): of level alpha where the distances are the same, as the sizes grow, and far below it where
-    all three distributions are alike.
+    A scale's p-value is the larger of two. The first permutes the rows of x and y, and is exact if their distributions
+    are equal. If they lie at equal distance on opposite sides of the reference, it alone would call one further in up
+    to 28 % of samples at .01, since it cannot see that the reference's rows happen to lie to one side. So the second is
+    the normal p-value of the difference over its standard error, with the noise of all three samples (Bounliphone et
+    al. 2016, "A test of relative similarity for model selection in generative models"). As sizes grow it has level
+    alpha at equal distances, and less if all three distributions are equal.
 
-    Permuting alone cannot give less than 1 / (1 + `permutations`), which is no evidence among many claims. So where no
-    permutation of a scale reaches its difference, that p-value is of swapping x_i with y_i instead, if that is less:
-    exact where the distributions are one, and bounded without drawing any swap. With d_i what swapping row i changes,
-    the sum of d_i with random signs reaches D with a probability of at most 3.18 (1 - Phi(D / |d|)) (Bentkus and
-    Dzindzalieta 2015, "A tight Gaussian bound for weighted sums of Rademacher random variables", theorem 1.1). Both
-    are p-values of one hypothesis, and the rule keeps its level: below 1 / (1 + `permutations`) the second decides,
-    and above it only the first. `least_p_further` says how small p can be.
+    Permutations cannot give less than 1 / (1 + `permutations`), which is too little evidence among many claims. If no
+    permutation of a scale reaches its difference, a test that swaps x_i with y_i replaces it if that is smaller. It is
+    exact for equal distributions, and needs no draws: with d_i the effect of swapping row i, the sum of d_i with random
+    signs reaches D with a probability of at most 3.18 (1 - Phi(D / |d|)) (Bentkus and Dzindzalieta 2015, "A tight
+    Gaussian bound for weighted sums of Rademacher random variables", theorem 1.1). The level is kept: below
+    1 / (1 + `permutations`) the second test decides, and above it only the first. `least_p_further` is the smallest p.
 
     >>> line = np.linspace(0.0, 1.0, 120)[:, None]
     >>> 0.0 < further(line[::3] + 0.5, line[1::3], line[2::3], permutations=999).p < 1e-4
@@ -229,7 +225,7 @@ def further(x: Floats, y: Floats, reference: Floats, *, permutations: int = 9_99
     by_error = [_p_of_error(kernel, n, total, difference) for kernel, difference in zip(kernels, given, strict=True)]
     exact = as_far / (1 + permutations)
     for i, kernel in enumerate(kernels):
-        if as_far[i] <= 1:  # the rows as they were given, and no permutation
+        if as_far[i] <= 1:  # only the given rows, and no permutation
             exact[i] = min(exact[i], _p_of_swaps(kernel, n, total))
     p = len(kernels) * float(np.maximum(exact, by_error).min())
     kept = np.zeros((total, 1))
@@ -238,7 +234,7 @@ def further(x: Floats, y: Floats, reference: Floats, *, permutations: int = 9_99
 
 
 def least_p_further(n: int, m: int, *, permutations: int = 9_999) -> float:
-    """The least p-value that `further` can give for samples of `n` and `m` rows, whatever lies in them.
+    """The smallest p-value that `further` can give for samples of `n` and `m` rows.
 
     >>> least_p_further(512, 512) < 1e-100, round(least_p_further(8, 8), 6), round(least_p_further(2, 2), 3)
     (True, 0.0005, 0.833)
@@ -249,7 +245,7 @@ def least_p_further(n: int, m: int, *, permutations: int = 9_999) -> float:
 
 
 def _differences(kernel: Floats, members: Floats, n: int) -> Floats:
-    """MMD^2 of x to the reference less that of y, [P], x being what `members` [N, P] marks of the first N rows."""
+    """MMD^2(x, reference) - MMD^2(y, reference), [P]; `members` [N, P] marks the rows of x among the first N."""
     total = len(members)
     m, within, to_reference = total - n, kernel[:total, :total], kernel[:total, total:].mean(axis=1)
     rows = within.sum(axis=1)
@@ -262,7 +258,7 @@ def _differences(kernel: Floats, members: Floats, n: int) -> Floats:
 
 
 def _p_of_error(kernel: Floats, n: int, total: int, difference: float) -> float:
-    """The normal p-value of a difference, over the standard error that the rows' influence on it gives."""
+    """The normal p-value of a difference over its standard error, from the influence of each row."""
     m, within, across = total - n, kernel[:total, :total], kernel[:total, total:]
     to_reference = across.mean(axis=1)
     variance = 4.0 * (
@@ -274,7 +270,7 @@ def _p_of_error(kernel: Floats, n: int, total: int, difference: float) -> float:
 
 
 def _p_of_swaps(kernel: Floats, n: int, total: int) -> float:
-    """A bound on the p-value of a difference over all swaps of row i of x with row i of y, as far as both have one."""
+    """A bound of the p-value over all swaps of row i of x with row i of y, as far as both have one."""
     pairs = min(n, total - n)
     kept = np.concatenate([np.arange(pairs), n + np.arange(pairs)])
     of_row = kernel[np.ix_(kept, kept)].sum(axis=1) / (pairs - 1) - 2.0 * kernel[kept, total:].mean(axis=1)
@@ -285,9 +281,9 @@ def _p_of_swaps(kernel: Floats, n: int, total: int) -> float:
 
 
 def _memberships(n: int, total: int, permutations: int, seed: int, *, most: int = 0) -> Iterator[Floats]:
-    """Which rows belong to x, 1 or 0, [total, P] at a time: as they were given, then so many permutations of it.
+    """The rows that belong to x, 1 or 0, in chunks [total, P]: as given, then `permutations`, then more up to `most`.
 
-    Chunks end at `permutations`; those up to `most` follow.
+    A chunk ends at `permutations`.
     """
     given = np.zeros((total, 1))
     given[:n] = 1.0
@@ -311,21 +307,21 @@ def _mmd2(kernel: Floats, n: int) -> float:
 
 
 def _in_deviations(kernel: Floats) -> Floats | None:
-    """The centred kernel over its norm; None where it is the same for all pairs, as between rows that are alike."""
+    """The centred kernel over its norm; None if it is the same for all pairs, as between equal rows."""
     balanced = centred(kernel)
     norms = np.linalg.norm(balanced), np.linalg.norm(kernel)
     return balanced / norms[0] if norms[0] > _CONSTANT * norms[1] else None
 
 
 def _deviations_factor(n: int, m: int) -> float:
-    """What makes s'Ks, of a centred kernel of norm 1, a number of standard deviations over permutations."""
+    """The factor that turns s'Ks, for a centred kernel of norm 1, into standard deviations over permutations."""
     total = n + m
     chance = n * (n - 1) * m * (m - 1) / (total * (total - 1) * (total - 2) * (total - 3))
     return 1.0 / math.sqrt(2.0 * chance)
 
 
 def _jackknife_variance(kernel: Floats, n: int) -> float:
-    """Of the unbiased MMD^2, by leaving out each row of either sample."""
+    """The variance of the unbiased MMD^2, from leaving out each row of either sample."""
     m = len(kernel) - n
     x, y, x_across, y_across = (
         block.sum(axis=1) for block in (kernel[:n, :n], kernel[n:, n:], kernel[:n, n:], kernel[n:, :n])
@@ -337,7 +333,7 @@ def _jackknife_variance(kernel: Floats, n: int) -> float:
 
 
 def _centred_on_own_means(kernel: Floats, n: int) -> Floats:
-    """The kernel between rows less the mean of their own sample, of a kernel that has its diagonal."""
+    """The kernel, with its diagonal, between rows minus the mean of their own sample."""
     by_x, by_y = kernel[:n].mean(axis=0), kernel[n:].mean(axis=0)
     half = np.concatenate([kernel[:n] - by_x, kernel[n:] - by_y])
     mean_x, mean_y = half[:, :n].mean(axis=1, keepdims=True), half[:, n:].mean(axis=1, keepdims=True)
@@ -350,7 +346,7 @@ def _largest_eigenvalue(symmetric: Floats) -> float:
 
 
 def _flipped(own: Floats, n: int, seed: int) -> Floats:
-    """MMD^2 of rows centred on their own means, the diagonal left out, with random signs: [999]."""
+    """MMD^2 of rows centred on their own means, without the diagonal, with random signs: [999]."""
     total = len(own)
     m = total - n
     raw = np.random.Philox(key=np.array([seed, _SIGNS], dtype=np.uint64)).random_raw(_FLIPS * total)

@@ -85,9 +85,9 @@ def test_any_kind_of_number_will_do() -> None:
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, -0.1, 1.5, float("nan"), True, "0.9", None])
 def test_shares_and_confidences_are_checked(value: object) -> None:
     """Only numbers above 0 and below 1 are probabilities here."""
-    with pytest.raises(InvalidArgument, match=f"^Expected a number above 0 and below 1 but got share={value!r} "):
+    with pytest.raises(InvalidArgument, match=rf"^Expected a probability in \(0, 1\) but got share={value!r} "):
         upper_rank(100, value, 0.9)  # type: ignore[arg-type]
-    with pytest.raises(InvalidArgument, match=f"^Expected a number above 0 and below 1 but got confidence={value!r} "):
+    with pytest.raises(InvalidArgument, match=rf"^Expected a probability in \(0, 1\) but got confidence={value!r} "):
         upper_rank(100, 0.9, value)  # type: ignore[arg-type]
 
 

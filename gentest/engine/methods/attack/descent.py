@@ -46,7 +46,7 @@ TAIL = 0.005
 SEPARABLE_FROM = 64
 """Number of coordinates from which evolution adapts each by itself, without their covariances."""
 SIGMA = 0.3
-REACH = shifts.MOST * shifts.STEP
+REACH = shifts.MAX_STEPS * shifts.STEP
 CLIPS, ROUNDING, TINY = 4, 0.98, 1e-300
 PATIENCE = 20
 """Generations without a smaller margin after which evolution starts elsewhere."""
