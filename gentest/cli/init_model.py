@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gentest._support.printable import error_summary
 from gentest.errors import WrongOutputs
-from gentest.generators.calling import OnArrays, called
+from gentest.generators.calling import OnArrays, call_in_own_dtype
+from gentest.generators.modules import modules_of, to_eval_mode
 from gentest.generators.returned import BYTES, TANH, read_images, read_values
-from gentest.generators.weights import held, to_eval_mode
 
 N = 16
 """Number of latents that a model is called with."""
@@ -160,7 +160,7 @@ def _parameters(make: Callable[..., Any]) -> Told:
 
 def _shapes_of(model: Model) -> Shapes:
     """The shape of latents that the model's first weight takes, if there is one."""
-    modules = [to_eval_mode(part) for part in held(model) if isinstance(part, nn.Module)]
+    modules = [to_eval_mode(module) for module in modules_of(model)]
     shapes = {f"{i}.{name}": tuple(t.shape) for i, m in enumerate(modules) for name, t in m.state_dict().items()}
     guess = guess_latent(shapes)
     return [] if guess is None else [guess[0]]
@@ -170,12 +170,12 @@ def call_facts(model: Model, shapes: Iterable[tuple[int, ...]]) -> Told:
     """Facts from calling a model as a run does, with latents of each shape until it takes one."""
     first_error = ""
     rng = torch.Generator().manual_seed(0)
-    modules = [part for part in held(model) if isinstance(part, nn.Module)]
+    modules = modules_of(model)
     for form in dict.fromkeys(form for s in shapes for form in (s, s[:1], (*s[:1], 1, 1))):
         z = torch.randn(N, *form, generator=rng)
         try:
             with torch.no_grad():
-                raw = called(lambda dtype, z=z: model(z.to(dtype or z.dtype, copy=True)), modules)  # type: ignore[misc]
+                raw = call_in_own_dtype(lambda dtype, z=z: model(z.to(dtype or z.dtype, copy=True)), modules)  # type: ignore[misc]
         except Exception as error:  # the next shape may fit
             first_error = first_error or error_summary(error)
             continue

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gentest._support.arguments import is_whole
 from gentest.errors import InvalidArgument
-from gentest.generators.calling import called
+from gentest.generators.calling import call_in_own_dtype
+from gentest.generators.modules import modules_of, to_eval_mode
 from gentest.generators.returned import as_tensor
-from gentest.generators.weights import held, to_eval_mode
 from gentest.spaces import Empirical
 
 
@@ -56,18 +57,21 @@ def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
     """
     if not is_whole(batch_size, 1):
         raise InvalidArgument.expected("a batch size >= 1", "batch_size", batch_size)
-    modules = [to_eval_mode(thing) for thing in held(encoder) if isinstance(thing, nn.Module)]
+    modules = [to_eval_mode(module) for module in modules_of(encoder)]
     weights = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
     device = next((tensor.device for tensor in weights if not tensor.is_meta), torch.device("cpu"))
     rows = []
     with torch.no_grad():
         for batch in _batches(data, batch_size):
-            there = batch.to(device)
-            encoded = called(lambda dtype, x=there: encoder(x if dtype is None else x.to(dtype)), modules)  # type: ignore[misc]
-            rows.append(_latents(encoded, len(batch)))
+            encode = partial(_encode, encoder, batch.to(device))
+            rows.append(_latents(call_in_own_dtype(encode, modules), len(batch)))
     if not rows:
         raise InvalidArgument("Expected at least one image to encode but got data=[]")
     return Empirical(torch.cat(rows))
+
+
+def _encode(encoder: Callable[..., Any], images: Tensor, dtype: torch.dtype | None) -> Any:
+    return encoder(images if dtype is None else images.to(dtype))
 
 
 def _batches(data: Any, size: int) -> Iterator[Tensor]:
@@ -94,8 +98,8 @@ def _latents(encoded: Any, n: int) -> Tensor:
         encoded = encoded[0]  # (mu, logvar)
     if not isinstance(encoded, (Tensor, np.ndarray)):
         encoded = getattr(encoded, "mean", encoded)  # a distribution
-    made = as_tensor(encoded) if isinstance(encoded, np.ndarray) else encoded
-    if not isinstance(made, Tensor) or made.ndim < 2 or len(made) != n:
-        got = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+    latents = as_tensor(encoded) if isinstance(encoded, np.ndarray) else encoded
+    if not isinstance(latents, Tensor) or latents.ndim < 2 or len(latents) != n:
+        got = f"shape {tuple(latents.shape)}" if isinstance(latents, Tensor) else f"a {type(latents).__name__}"
         raise InvalidArgument(f"the encoder gave {got} for {n} images; expected latents [{n}, *shape], or their mean")
-    return made.detach().float().cpu()
+    return latents.detach().float().cpu()

@@ -54,7 +54,7 @@ class OnArrays:
         return self.function(*arrays, **{name: z.cpu().numpy() for name, z in named.items()})
 
 
-def called(call: Callable[[torch.dtype | None], Any], modules: Sequence[nn.Module]) -> Any:
+def call_in_own_dtype(call: Callable[[torch.dtype | None], Any], modules: Sequence[nn.Module]) -> Any:
     """The result of `call(None)`, or of `call(dtype)` in the dtype of f's modules if f says that float32 does not fit.
 
     Raises what `call` raises.
@@ -79,7 +79,7 @@ def own_dtype(modules: Iterable[nn.Module]) -> torch.dtype | None:
     return dtypes[0] if len(dtypes) == 1 else None
 
 
-def failure(
+def generator_error(
     error: Exception,
     function: Callable[..., Any],
     latent: Space,
@@ -89,17 +89,18 @@ def failure(
     modules: Sequence[nn.Module],
 ) -> GeneratorError:
     """The error of a generator that raised, in one line: its own error, the sizes of the latents, and a hint."""
-    said, hint = error_summary(error), ""
-    if isinstance(error, TypeError) and (takes := _refusing(function, inputs, named)) is not None:
+    summary, hint = error_summary(error), ""
+    if isinstance(error, TypeError) and (takes := _signature_mismatch(function, inputs, named)) is not None:
         gives = ", ".join([*(["one input without a name"] * len(inputs)), *(f"{name}=" for name in named)])
         hint = f"it takes {takes} but gets {gives}: name the parts of the space, and the noise, as f does"
     elif line := _line_with(error, SHAPES):
-        said, hint = f"{type(error).__name__}: {line}", "does the space fit?"
+        summary, hint = f"{type(error).__name__}: {line}", "does the space fit?"
     elif line := _line_with(error, DTYPES):
-        said, hint = f"{type(error).__name__}: {line}", _of_dtypes(modules)
+        summary, hint = f"{type(error).__name__}: {line}", _dtype_hint(modules)
     elif line := _line_with(error, INDICES):
-        said, hint = f"{type(error).__name__}: {line}", _of_labels(latent)
-    return GeneratorError(f"the generator raised {said} (latents {sizes} from {latent!r}{f': {hint}' if hint else ''})")
+        summary, hint = f"{type(error).__name__}: {line}", _label_hint(latent)
+    latents = f"latents {sizes} from {latent!r}{f': {hint}' if hint else ''}"
+    return GeneratorError(f"the generator raised {summary} ({latents})")
 
 
 def _dtypes(modules: Iterable[nn.Module]) -> list[torch.dtype]:
@@ -109,11 +110,13 @@ def _dtypes(modules: Iterable[nn.Module]) -> list[torch.dtype]:
 def _line_with(error: Exception, words: Sequence[str]) -> str:
     """The first line of an error's text that contains one of these words; empty if no line does."""
     lines = str(error).splitlines()
-    found = next((line for line in lines if any(word in line for word in words)), "")
-    return printable(found.strip().removeprefix("RuntimeError: "))
+    first = next((line for line in lines if any(word in line for word in words)), "")
+    return printable(first.strip().removeprefix("RuntimeError: "))
 
 
-def _refusing(function: Callable[..., Any], inputs: Sequence[Tensor], named: Mapping[str, Tensor]) -> str | None:
+def _signature_mismatch(
+    function: Callable[..., Any], inputs: Sequence[Tensor], named: Mapping[str, Tensor]
+) -> str | None:
     """The parameters of f, if they do not fit the inputs; None if they fit, or if f has no signature."""
     function = function.function if isinstance(function, OnArrays) else function
     try:
@@ -127,17 +130,17 @@ def _refusing(function: Callable[..., Any], inputs: Sequence[Tensor], named: Map
     return None
 
 
-def _of_dtypes(modules: Sequence[nn.Module]) -> str:
+def _dtype_hint(modules: Sequence[nn.Module]) -> str:
     dtypes = " and ".join(str(dtype).removeprefix("torch.") for dtype in _dtypes(modules))
     weights = f"its weights are {dtypes}, " if dtypes else ""
     return f"{weights}latents are float32 and labels int64: cast them in f, as in model(z.to(torch.float16))"
 
 
-def _of_labels(latent: Space) -> str:
+def _label_hint(latent: Space) -> str:
     """The range of each label, for the user to compare with f's; empty without labels."""
     choices = {name or "the choice": part.n_choices for name, part in latent.parts.items() if part.n_choices}
-    found = [f"{name} is 0 to {n - 1}" for name, n in choices.items()]
-    return f"{', '.join(found)}: does f know as many? gentest.Categorical(n) gives 0 to n - 1" if found else ""
+    ranges = [f"{name} is 0 to {n - 1}" for name, n in choices.items()]
+    return f"{', '.join(ranges)}: does f know as many? gentest.Categorical(n) gives 0 to n - 1" if ranges else ""
 
 
 def in_batches_of(size: int | None, call: Callable[[dict[str, Tensor]], Any], inputs: Mapping[str, Tensor]) -> Any:
@@ -150,14 +153,14 @@ def in_batches_of(size: int | None, call: Callable[[dict[str, Tensor]], Any], in
     n = len(next(iter(inputs.values())))
     if size is None or size == n:
         return call(dict(inputs))
-    made = []
+    chunks = []
     for start in range(0, n, size):
         rows = torch.arange(start, start + size).clamp(max=n - 1)
         chunk = call({name: value[rows.to(value.device)] for name, value in inputs.items()})
         if isinstance(chunk, Tensor) and not _is_batch(chunk, size):
             return chunk
-        made.append(chunk)
-    return _joined(made, size, n)
+        chunks.append(chunk)
+    return _joined(chunks, size, n)
 
 
 def _joined(chunks: Sequence[Any], size: int, n: int) -> Any:
@@ -172,8 +175,8 @@ def _joined(chunks: Sequence[Any], size: int, n: int) -> Any:
     return first
 
 
-def _is_batch(made: Any, size: int) -> bool:
-    return isinstance(made, Tensor) and made.ndim > 0 and len(made) == size
+def _is_batch(outputs: Any, size: int) -> bool:
+    return isinstance(outputs, Tensor) and outputs.ndim > 0 and len(outputs) == size
 
 
 _pinned: list[torch.device] = []

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from gentest._support.arguments import is_whole
 from gentest.errors import GeneratorError, InvalidArgument
-from gentest.generators.weights import Holder, Weight
+from gentest.generators.modules import Holder
 from gentest.spaces import Joint, Normal, Space
 
 SEED = 0
@@ -78,24 +78,20 @@ class Pipeline(Holder):
         return f"Pipeline({type(self.pipeline).__name__})"
 
     @property
-    def weights(self) -> Sequence[Weight | str]:
-        components = self.pipeline.components
-        modules = [part for _, part in sorted(components.items()) if isinstance(part, nn.Module)]
-        scheduler = components.get("scheduler")
-        config = {name: value for name, value in getattr(scheduler, "config", {}).items() if not name.startswith("_")}
-        words = f"{type(scheduler).__name__} {_words(config)} {_words(self.arguments)}"
-        return [*modules, *(value for value in self.arguments.values() if isinstance(value, Tensor)), words]
+    def modules(self) -> Sequence[nn.Module]:
+        return [part for _, part in sorted(self.pipeline.components.items()) if isinstance(part, nn.Module)]
 
     @property
     def content(self) -> Sequence[object]:
-        """Weights and settings, the code of pipeline and scheduler, and the values that users set on them."""
+        """Modules and settings, the code of pipeline and scheduler, and the values that users set on them."""
         components = self.pipeline.components
         parts = {name: part for name, part in components.items() if not isinstance(part, nn.Module)}
         scheduler = parts.pop("scheduler", None)
-        own = {name: value for name, value in vars(self.pipeline).items() if name not in (*components, "components")}
+        config = _public_values(getattr(scheduler, "config", {}))
         noise = {n: v for n, v in getattr(scheduler, "__dict__", {}).items() if n.startswith(NOISE_LEVELS)}
-        set_on = {**_plain(own), "scheduler": noise}
-        return [*self.weights, type(self.pipeline), type(scheduler), set_on, parts, dict(self.arguments)]
+        own = {name: value for name, value in vars(self.pipeline).items() if name not in (*components, "components")}
+        classes = type(self.pipeline), type(scheduler)
+        return [*self.modules, *classes, config, noise, _public_values(own), parts, dict(self.arguments)]
 
     def __call__(self, *noise: Tensor, **named: Tensor) -> Any:
         if LATENTS in named:
@@ -104,13 +100,13 @@ class Pipeline(Holder):
             raise GeneratorError(f"a pipeline is a function of one noise, named {LATENTS!r} where it has other inputs")
         n = len(noise[0])
         others = {name: value if value.is_floating_point() else value.tolist() for name, value in named.items()}
-        given = {**self.arguments, **self._of_batch(n), **others, "output_type": "pt"}
+        given = {**self.arguments, **self._batch_arguments(n), **others, "output_type": "pt"}
         generators = [torch.Generator("cpu").manual_seed(SEED) for _ in range(n)]
         if LATENTS in self.takes:
             dtype = self._dtype()
             made = self.pipeline(**given, latents=noise[0].to(dtype), generator=generators)
         else:
-            with _StartingFrom(noise[0]) as start:
+            with _FirstNoise(noise[0]) as start:
                 made = self.pipeline(**given, generator=generators)
             if start.taken != n:
                 raise GeneratorError(
@@ -122,7 +118,7 @@ class Pipeline(Holder):
             return torch.from_numpy(first).movedim(-1, -3)
         return first
 
-    def _of_batch(self, n: int) -> dict[str, Any]:
+    def _batch_arguments(self, n: int) -> dict[str, Any]:
         """The arguments that make the pipeline return n outputs."""
         if self.count is not None:
             return {self.count: n}
@@ -154,21 +150,12 @@ def check_noise(latent: Space) -> None:
         raise InvalidArgument.expected(f"a part named {LATENTS!r} that is the initial noise", "latent", latent)
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _public_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that users set on an object: those whose names do not begin with _."""
     return {name: value for name, value in values.items() if not name.startswith("_")}
 
 
-def _words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Settings as text that is the same in every process: tensors count as weights, other objects as their type."""
-    plain = (str, int, float, list, tuple, dict, type(None))
-    told = {name: value for name, value in values.items() if not isinstance(value, Tensor)}
-    return sorted(
-        (name, repr(value) if isinstance(value, plain) else type(value).__name__) for name, value in told.items()
-    )
-
-
-class _StartingFrom(TorchFunctionMode):
+class _FirstNoise(TorchFunctionMode):
     """While it is active, the first rows of the noise's shape that `torch.randn` returns are those of the noise."""
 
     def __init__(self, noise: Tensor) -> None:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
-from gentest.generators.calling import OnArrays, called, failure, pinned_rng
+from gentest.generators.calling import OnArrays, call_in_own_dtype, generator_error, pinned_rng
 from gentest.generators.identity import identify
+from gentest.generators.modules import modules_of, place, to_eval_mode
 from gentest.generators.returned import TANH as TANH
 from gentest.generators.returned import as_images, as_values
-from gentest.generators.weights import held, place, to_eval_mode
 from gentest.spaces import Joint, Part, Space
 from gentest.spaces.space import check_psi
 
@@ -250,7 +250,7 @@ class Generator:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def _but(self, **values: Any) -> Generator:
+    def _with(self, **values: Any) -> Generator:
         other = object.__new__(Generator)
         other._set(**{**vars(self), **values})
         return other
@@ -278,11 +278,11 @@ class Generator:
 
         (Marchesi 2017, arXiv:1706.00082; Karras et al. 2019, arXiv:1812.04948.)
         """
-        return self._but(psi=self.psi * check_psi(psi))
+        return self._with(psi=self.psi * check_psi(psi))
 
     def given(self, **choices: int) -> Generator:
         """The same f with fixed choices: `.given(label=3)` fixes the part `label` of a `Joint`."""
-        other = self._but(choices=MappingProxyType({**self.choices, **choices}))
+        other = self._with(choices=MappingProxyType({**self.choices, **choices}))
         if not isinstance(self.base, Joint):
             raise InvalidArgument(f"{self.base!r} has no named parts: .given() needs gentest.Joint(z=..., label=...)")
         self.base.given(other.choices)
@@ -298,12 +298,12 @@ class Generator:
             raise InvalidArgument(f"Expected a prior of the shape of {self.base!r} but got prior={prior!r}")
         if isinstance(prior, Joint):  # probes draw for parts in the order of this space
             prior = Joint(**{name: prior.parts[name] for name in self.base.parts})
-        return self._but(base=prior)
+        return self._with(base=prior)
 
     @functools.cached_property
     def modules(self) -> tuple[nn.Module, ...]:
         """The modules that f is or holds."""
-        return tuple(thing for thing in held(self.function) if isinstance(thing, nn.Module))
+        return tuple(modules_of(self.function))
 
     def to(self, device: torch.device) -> None:
         """Puts f's modules in eval mode and on the device.
@@ -350,13 +350,13 @@ class Generator:
                 return self.function(*own, **own_named)
 
         try:
-            raw = called(call, self.modules)
+            raw = call_in_own_dtype(call, self.modules)
         except GeneratorError:
             raise
         except Exception as error:
             if out_of_memory(error):  # the caller may retry with a smaller batch
                 raise
-            raise failure(error, self.function, self.latent, sizes, inputs, named, self.modules) from error
+            raise generator_error(error, self.function, self.latent, sizes, inputs, named, self.modules) from error
         if self.images:
             return as_images(raw, n, sizes, self.output_range)
         return as_values(raw, n, sizes, self.output_range)

@@ -14,13 +14,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gentest._support.printable import first_line
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.generators.calling import in_batches_of
+from gentest.generators.modules import Holder
 from gentest.generators.returned import as_tensor
-from gentest.generators.weights import Holder, Weight
 from gentest.spaces import Part, Space
 
 DTYPES = {
@@ -89,7 +89,7 @@ class OnnxModel(Holder):
             ) from error
         known = onnxruntime.get_available_providers()  # onnxruntime only warns of others, and takes the CPU
         if isinstance(providers, str) or not all(
-            _name_of(p) in known for p in (() if providers is None else providers)
+            _provider_name(p) in known for p in (() if providers is None else providers)
         ):
             what = f"a list of {', '.join(known)}, or of pairs (name, {{option: value}})"
             raise InvalidArgument.expected(what, "providers", providers)
@@ -102,7 +102,7 @@ class OnnxModel(Holder):
         self._sessions: dict[int | None, Any] = {}
         """Sessions by the index of a GPU; None for the CPU."""
         session = self._session(torch.device("cpu"))
-        self.inputs = tuple(_declared(value) for value in session.get_inputs())
+        self.inputs = tuple(_input_of(value) for value in session.get_inputs())
         names = [value.name for value in session.get_outputs()]
         if output is not None and output not in names:
             raise InvalidArgument.expected(f"one of the model's outputs, {', '.join(names)}", "output", output)
@@ -122,7 +122,11 @@ class OnnxModel(Holder):
         return f"OnnxModel({name}, {', '.join(map(str, self.inputs))})"
 
     @property
-    def weights(self) -> Sequence[Weight | str]:
+    def modules(self) -> Sequence[nn.Module]:
+        return ()
+
+    @property
+    def content(self) -> Sequence[object]:
         return self.digest, self.output
 
     def check(self, latent: Space, noise: Mapping[str, Part]) -> None:
@@ -157,16 +161,16 @@ class OnnxModel(Holder):
             )
         fixed = {value.shape[0] for value in self.inputs if value.shape}
         size = fixed.pop() if len(fixed) == 1 else None  # onnxruntime rejects several that differ
-        made: Tensor = in_batches_of(size, self._run, inputs)
-        return made
+        outputs: Tensor = in_batches_of(size, self._run, inputs)
+        return outputs
 
     def _run(self, inputs: dict[str, Tensor]) -> Tensor:
         session = self._session(next(iter(inputs.values())).device)
         arrays = {value.name: _cast(inputs[value.name], value) for value in self.inputs}
-        (made,) = session.run([self.output], arrays)
-        if not isinstance(made, np.ndarray):
-            raise GeneratorError(f"output {self.output!r} is a {type(made).__name__}; expected a tensor")
-        return as_tensor(made)
+        (output,) = session.run([self.output], arrays)
+        if not isinstance(output, np.ndarray):
+            raise GeneratorError(f"output {self.output!r} is a {type(output).__name__}; expected a tensor")
+        return as_tensor(output)
 
     def _session(self, device: torch.device) -> Any:
         """The session for a device, opened on first use."""
@@ -174,10 +178,10 @@ class OnnxModel(Holder):
         index = (device.index or 0) if on_gpu else None
         if index not in self._sessions:
             own = [CPU] if index is None else [(CUDA, {"device_id": index}), CPU]
-            self._sessions[index] = self._opened(own if self._providers is None else self._providers)
+            self._sessions[index] = self._open_session(own if self._providers is None else self._providers)
         return self._sessions[index]
 
-    def _opened(self, providers: Sequence[Any]) -> Any:
+    def _open_session(self, providers: Sequence[Any]) -> Any:
         try:
             return self._runtime.InferenceSession(self._model, sess_options=self._options, providers=providers)
         except Exception as error:  # onnxruntime's exceptions share no base class
@@ -185,14 +189,14 @@ class OnnxModel(Holder):
             raise InvalidArgument(f"onnxruntime cannot load the model {model}: {first_line(error)}") from error
 
 
-def _name_of(provider: object) -> object:
+def _provider_name(provider: object) -> object:
     """The name of a provider, given as a name or a pair (name, options); None for anything else."""
     if isinstance(provider, (tuple, list)) and len(provider) == 2 and isinstance(provider[1], Mapping):
         return provider[0]
     return provider if isinstance(provider, str) else None
 
 
-def _declared(value: Any) -> Input:
+def _input_of(value: Any) -> Input:
     if value.type not in DTYPES:
         raise InvalidArgument(
             f"input {value.name!r} of the model is a {value.type}; expected one of {', '.join(DTYPES)}"

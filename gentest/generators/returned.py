@@ -62,7 +62,7 @@ def as_images(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
     read = read_images(raw, n, sizes)
     x = read.values
     if read.pixels:
-        return _mapped(x, BYTES)
+        return _to_unit_range(x, BYTES)
     if x.dtype == torch.uint8 and output_range is None:
         raise WrongOutputs("the generator returned uint8 values; say Generator(..., output_range=(0, 255))")
     if x.dtype == torch.uint8 and read.turned and output_range is not None and bool((x > output_range[1]).any()):
@@ -71,7 +71,7 @@ def as_images(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
             f"the generator returned uint8 values up to {x.max().item()}, channels last, and "
             f"output_range=({low:g}, {high:g}) is declared; say Generator(..., output_range=(0, 255))"
         )
-    return _mapped(x, output_range or TANH)
+    return _to_unit_range(x, output_range or TANH)
 
 
 def as_values(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
@@ -81,18 +81,18 @@ def as_values(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
     """
     read = read_values(raw, n, sizes)
     own_range = BYTES if read.pixels and output_range is not None else output_range
-    return _mapped(read.values, own_range or (0.0, 1.0))
+    return _to_unit_range(read.values, own_range or (0.0, 1.0))
 
 
 def read_images(raw: object, n: int, sizes: Sizes) -> Outputs:
     """Images [n, C, H, W] in their own units and dtype. Raises `WrongOutputs`."""
-    read = _chosen(raw, n, sizes, images=True)
+    read = _pick(raw, n, sizes, images=True)
     x = read.values
     if x.ndim == 3:
         x = x[:, None]
     if x.ndim != 4 or x.shape[0] != n or 0 in x.shape[1:]:
         raise WrongOutputs(
-            f"the generator returned shape {tuple(read.values.shape)}{_of(read)} for latents {sizes}; "
+            f"the generator returned shape {tuple(read.values.shape)}{_where(read)} for latents {sizes}; "
             f"expected [{n}, C, H, W] or [{n}, H, W]"
             + ("; for outputs that are not images say images=False" if x.ndim and x.shape[0] == n else "")
         )
@@ -104,13 +104,15 @@ def read_images(raw: object, n: int, sizes: Sizes) -> Outputs:
 
 def read_values(raw: object, n: int, sizes: Sizes) -> Outputs:
     """Outputs [n, ...] in their own units and dtype; numbers [n] become [n, 1]. Raises `WrongOutputs`."""
-    read = _chosen(raw, n, sizes, images=False)
+    read = _pick(raw, n, sizes, images=False)
     x = read.values
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim < 1 or x.shape[0] != n or 0 in x.shape:
         shape = tuple(read.values.shape)
-        raise WrongOutputs(f"the generator returned shape {shape}{_of(read)} for latents {sizes}; expected [{n}, ...]")
+        raise WrongOutputs(
+            f"the generator returned shape {shape}{_where(read)} for latents {sizes}; expected [{n}, ...]"
+        )
     if x.is_complex():
         raise WrongOutputs("the generator returned complex values; expected real ones: return torch.view_as_real(x)")
     return replace(read, values=x)
@@ -141,57 +143,60 @@ def _channels_first(x: Tensor) -> Tensor:
     return x
 
 
-def _of(read: Outputs) -> str:
+def _where(read: Outputs) -> str:
     return "" if read.code == "x" else f" in {read.code}"
 
 
-def _chosen(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
+def _pick(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
     """The tensor that is the outputs. Raises `WrongOutputs` if there is none, or if several could be."""
     expected = f"a tensor or array of {'images' if images else 'outputs'}"
     if isinstance(raw, torch.distributions.Distribution):
         raise WrongOutputs(f"the generator returned a {type(raw).__name__} distribution: return x.mean")
-    whole = _whole(raw, "x")
-    there = [whole] if whole is not None else list(_within(raw, n, "x", images=images))
-    there = list({id(read.values): read for read in reversed(there)}.values())[::-1]  # without repetitions
-    if not there:
-        raise WrongOutputs(f"the generator returned {_kind(raw)}{_items(raw)}; expected {expected}")
-    if there[0].values.is_meta:
+    whole = _as_one_tensor(raw, "x")
+    candidates = [whole] if whole is not None else list(_tensors_in(raw, n, "x", images=images))
+    candidates = list({id(read.values): read for read in reversed(candidates)}.values())[::-1]  # without repetitions
+    if not candidates:
+        raise WrongOutputs(f"the generator returned {_type_in_words(raw)}{_item_types(raw)}; expected {expected}")
+    if candidates[0].values.is_meta:
         raise WrongOutputs("the generator returned a tensor on the meta device, which holds no values")
-    if len(there) == 1:
-        return there[0]
-    fit = [read for read in there if _may_be(read.values, n, images=images)]
-    if len(fit) > 1 and len(named := [read for read in fit if read.name in CONVENTIONAL]) == 1:
+    if len(candidates) == 1:
+        return candidates[0]
+    fitting = [read for read in candidates if _has_rows(read.values, n, images=images)]
+    if len(fitting) > 1 and len(named := [read for read in fitting if read.name in CONVENTIONAL]) == 1:
         return named[0]
-    if len(fit) == 1:
-        return fit[0]
-    what = " and ".join(map(str, (fit or there)[:MAX_NAMED]))
-    if not fit:
+    if len(fitting) == 1:
+        return fitting[0]
+    kind = _type_in_words(raw)
+    what = " and ".join(map(str, (fitting or candidates)[:MAX_NAMED]))
+    if not fitting:
         shape = f"[{n}, C, H, W]" if images else f"[{n}, ...]"
-        raise WrongOutputs(f"the generator returned {_kind(raw)} of {what} for latents {sizes}; expected one {shape}")
+        raise WrongOutputs(
+            f"the generator returned {_type_in_words(raw)} of {what} for latents {sizes}; expected one {shape}"
+        )
     raise WrongOutputs(
-        f"the generator returned {_kind(raw)} in which {what} may be its outputs: "
-        f"return {fit[0].code}, or whichever is meant"
+        f"the generator returned {kind} in which {what} may be its outputs: "
+        f"return {fitting[0].code}, or whichever is meant"
     )
 
 
-def _may_be(x: Tensor, n: int, *, images: bool) -> bool:
+def _has_rows(x: Tensor, n: int, *, images: bool) -> bool:
     """True if a tensor has a row for each latent and, for images, two sides."""
     return x.ndim > 0 and len(x) == n and (not images or x.ndim in (3, 4))
 
 
-def _within(raw: object, n: int, code: str, *, images: bool, depth: int = MAX_DEPTH) -> Iterator[Outputs]:
+def _tensors_in(raw: object, n: int, code: str, *, images: bool, depth: int = MAX_DEPTH) -> Iterator[Outputs]:
     """Each tensor in a container, with the code that picks it; a list of rows counts as one tensor."""
-    if (whole := _whole(raw, code)) is not None:
+    if (whole := _as_one_tensor(raw, code)) is not None:
         yield whole
     elif isinstance(raw, (list, tuple)) and (stacked := _stacked(raw, n, code, images=images)) is not None:
         yield stacked
     elif depth:
         for name, picked, value in _fields(raw, code):
-            for outputs in _within(value, n, picked, images=images, depth=depth - 1):
+            for outputs in _tensors_in(value, n, picked, images=images, depth=depth - 1):
                 yield outputs if outputs.name else replace(outputs, name=name)
 
 
-def _whole(raw: object, code: str) -> Outputs | None:
+def _as_one_tensor(raw: object, code: str) -> Outputs | None:
     """The outputs in a tensor, an array, or nested lists of numbers; None for anything else."""
     if isinstance(raw, Tensor):
         return Outputs(raw.dequantize() if raw.is_quantized else raw, code)
@@ -216,47 +221,47 @@ def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Outp
     """The rows [n, ...] of a list with one output for each latent; None for other lists."""
     if not n or len(rows) != n or hasattr(rows, "_fields"):
         return None
-    read = [_row(row) for row in rows]
-    found = [row for row in read if row is not None]
-    if len(found) < n or len({row.pixels for row in found}) > 1:
+    read = [_read_row(row) for row in rows]
+    outputs = [row for row in read if row is not None]
+    if len(outputs) < n or len({row.pixels for row in outputs}) > 1:
         return None
-    shapes = {tuple(row.values.shape) for row in found}
+    shapes = {tuple(row.values.shape) for row in outputs}
     if len(shapes) > 1:
-        if found[0].pixels:
+        if outputs[0].pixels:
             raise WrongOutputs(f"the generator returned PIL images of several sizes: {sorted(shapes)}")
         return None
     (shape,) = shapes
-    if found[0].pixels:
-        return Outputs(torch.stack([row.values for row in found]), code, pixels=True)
+    if outputs[0].pixels:
+        return Outputs(torch.stack([row.values for row in outputs]), code, pixels=True)
     single = bool(shape) and shape[0] == 1
     if single and n == 1:  # a batch of one in a list, or a list of one output: the same values
-        return Outputs(found[0].values, f"{code}[0]")
+        return Outputs(outputs[0].values, f"{code}[0]")
     if single and images and len(shape) == 4:
-        return Outputs(torch.cat([row.values for row in found]), code)
+        return Outputs(torch.cat([row.values for row in outputs]), code)
     if single and not images:
         raise WrongOutputs(
             f"the generator returned a list of {n} tensors {list(shape)}: return torch.cat(x), or torch.stack(x)"
         )
     if images and len(shape) not in (2, 3):
         return None
-    return Outputs(torch.stack([row.values for row in found]), code)
+    return Outputs(torch.stack([row.values for row in outputs]), code)
 
 
-def _row(row: object) -> Outputs | None:
+def _read_row(row: object) -> Outputs | None:
     """One output in a list: a tensor or array, a PIL image [C, H, W], or a list of PIL images as [T, C, H, W]."""
-    if (whole := _whole(row, "")) is not None:
+    if (whole := _as_one_tensor(row, "")) is not None:
         return whole
     if isinstance(row, (list, tuple)) and row:
-        frames = [_row(frame) for frame in row]
+        frames = [_read_row(frame) for frame in row]
         if all(frame is not None and frame.pixels for frame in frames):
             pictures = [frame.values for frame in frames if frame is not None]
             if len({picture.shape for picture in pictures}) == 1:
                 return Outputs(torch.stack(pictures), "", pixels=True)
         return None
-    return _picture(row)
+    return _pil_image(row)
 
 
-def _picture(row: object) -> Outputs | None:
+def _pil_image(row: object) -> Outputs | None:
     """A PIL image as [C, H, W]: 1 channel for grey, 4 with alpha, otherwise 3. None for anything else."""
     if not hasattr(row, "getbands"):
         return None
@@ -294,7 +299,7 @@ def _fields(raw: object, code: str) -> list[tuple[str, str, object]]:
     return parts[:MAX_FIELDS]
 
 
-def _items(raw: object) -> str:
+def _item_types(raw: object) -> str:
     """The types that a list or a dictionary contains, in words; empty for anything else."""
     items = list(raw.values() if isinstance(raw, Mapping) else raw if isinstance(raw, (list, tuple)) else ())
     names = list(dict.fromkeys(type(item).__name__ for item in items))
@@ -309,12 +314,12 @@ def _attribute(raw: object, name: str) -> object:
         return None
 
 
-def _kind(raw: object) -> str:
+def _type_in_words(raw: object) -> str:
     """The type of a value, in words: `a tuple`, `an Image`."""
     name = type(raw).__name__
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _mapped(raw: Tensor, output_range: tuple[float, float]) -> Tensor:
+def _to_unit_range(raw: Tensor, output_range: tuple[float, float]) -> Tensor:
     low, high = output_range
     return (raw.to(torch.float32) - low).div_(high - low)

@@ -21,7 +21,7 @@ from gentest._support.files import tensors_only
 from gentest._support.printable import first_line
 from gentest.errors import InvalidArgument
 from gentest.generators.calling import in_batches_of
-from gentest.generators.weights import Holder, Weight
+from gentest.generators.modules import Holder
 
 POSITIONAL = "positional"
 """The name under which a latent without a name is split into batches."""
@@ -66,7 +66,11 @@ class Exported(Holder):
         return _rebuilt, (into.getvalue(), self.module.state_dict())
 
     @property
-    def weights(self) -> Sequence[Weight | str]:
+    def modules(self) -> Sequence[nn.Module]:
+        return (self.module,)
+
+    @property
+    def content(self) -> Sequence[object]:
         return (self.module,)
 
     def __call__(self, *latents: Tensor, **named: Tensor) -> Any:

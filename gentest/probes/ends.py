@@ -72,11 +72,11 @@ def nearer(space: Space, streams: Sequence[int], probe: Probe, share: float) -> 
     """The probe moved only `share` of the way from its sample; its scores have the interpolated length."""
     origin = scores_of(space, [replace(probe, shift=b"")], streams)[0]
     by = shifts.to_scores(probe.shift)
-    there = origin + share * by
+    target = origin + share * by
     for block in blocks(space, len(streams)):
-        lengths = [float(np.linalg.norm(scores[block])) for scores in (origin, origin + by, there)]
-        there[block] *= ((1.0 - share) * lengths[0] + share * lengths[1]) / max(lengths[2], 1e-300)
-    return replace(probe, shift=shifts.to_bytes(np.where(by == 0.0, 0.0, there - origin)))
+        lengths = [float(np.linalg.norm(scores[block])) for scores in (origin, origin + by, target)]
+        target[block] *= ((1.0 - share) * lengths[0] + share * lengths[1]) / max(lengths[2], 1e-300)
+    return replace(probe, shift=shifts.to_bytes(np.where(by == 0.0, 0.0, target - origin)))
 
 
 def blocks(space: Space, n_ends: int) -> list[slice]:

@@ -11,7 +11,7 @@ from gentest.attributes import Feature
 from gentest.attributes.attribute import describe
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.probes.families import points
-from gentest.properties.definition import Definition, Evidence, Measure, check_callable
+from gentest.properties.definition import Definition, Evidence, Measure, check_callable, non_defaults
 
 
 def follows_label(
@@ -49,9 +49,11 @@ def follows_label(
         others = logits.scatter(1, index, -torch.inf).amax(1)
         return logits.gather(1, index)[:, 0] - others
 
-    arguments = {"classifier": classifier, "part": part, "classes": None if classes is None else dict(classes)}
-    given = {name: value for name, value in arguments.items() if value is not None}
-    return Definition("follows_label", points(), margin, arguments=given, measures=(Measure(classifier, scalar=False),))
+    known = None if classes is None else dict(classes)
+    arguments = non_defaults(follows_label, classifier=classifier, part=part, classes=known)
+    return Definition(
+        "follows_label", points(), margin, arguments=arguments, measures=(Measure(classifier, scalar=False),)
+    )
 
 
 def _labels(latents: Tensor | Mapping[str, Tensor], part: str | None) -> Tensor:

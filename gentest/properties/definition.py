@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from inspect import Parameter, signature
 from numbers import Real
 from sys import float_info
 from types import MappingProxyType
@@ -276,6 +277,19 @@ class Definition(Declaration):
 
     def __str__(self) -> str:
         return f"{super().__str__()}{'' if self.rate is None else self.rate}"
+
+
+def non_defaults(define: Callable[..., object], **arguments: object) -> dict[str, object]:
+    """The arguments that differ from the defaults of a property's function: those that the property prints.
+
+    >>> def steady(attribute, tolerance=0.1): ...
+    >>> non_defaults(steady, attribute="brightness", tolerance=0.1)
+    {'attribute': 'brightness'}
+    """
+    defaults = {name: parameter.default for name, parameter in signature(define).parameters.items()}
+    return {
+        name: value for name, value in arguments.items() if defaults[name] is Parameter.empty or value != defaults[name]
+    }
 
 
 def check_number(name: str, value: Any, *, positive: bool = False) -> float:

@@ -21,6 +21,7 @@ from gentest.properties.definition import (
     check_callable,
     check_kept,
     check_number,
+    non_defaults,
 )
 from gentest.spaces import Direction
 
@@ -79,11 +80,17 @@ def steers(
             margins.append(1.0 - moved / evidence.in_units(tolerance or 0.0, other))
         return torch.stack(margins).amin(0)
 
-    arguments: dict[str, object] = {"attribute": attribute, "along": direction, "at_least": at_least}
-    arguments |= {"keeps": kept, "tolerance": tolerance} if kept else {}
+    arguments = non_defaults(
+        steers,
+        attribute=attribute,
+        along=direction,
+        at_least=at_least,
+        keeps=kept,
+        tolerance=tolerance,
+        reach=reach,
+        points=points,
+    )
     probes = Along(direction, reach, points)
-    arguments |= {} if probes.reach == 3.0 else {"reach": reach}
-    arguments |= {} if points == 5 else {"points": points}
     measures = tuple(Measure(measured, scalar=True) for measured in (attribute, *kept))
     # Fewer coordinates would make another direction, about which the user claims nothing.
     return Definition("steers", probes, margin, arguments=arguments, measures=measures, reducible=False)

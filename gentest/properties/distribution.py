@@ -11,7 +11,7 @@ from gentest.attributes import Feature
 from gentest.attributes.clip import clip_embedding
 from gentest.errors import InvalidArgument
 from gentest.probes.families import Points, points
-from gentest.properties.definition import Declaration, Definition, Measure, check_callable, check_number
+from gentest.properties.definition import Declaration, Definition, Measure, check_callable, check_number, non_defaults
 from gentest.properties.references import Reference, reference_of
 
 SIDE = 512
@@ -71,15 +71,12 @@ def matches(
         raise InvalidArgument(
             f"Expected a reference of at least {LEAST} images but got {len(known)}: fewer show too little"
         )
-    arguments: dict[str, object] = {"reference": known, "feature": feature}
-    arguments |= {} if tolerance is None else {"tolerance": tolerance}
-    arguments |= {} if n == SIDE else {"n": n}
     return Matches(
         "matches",
         known,
         feature,
         None if tolerance is None else as_number(tolerance),
         n,
-        arguments=arguments,
+        arguments=non_defaults(matches, reference=known, feature=feature, tolerance=tolerance, n=n),
         measures=(Measure(feature, scalar=False),),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
-from gentest.properties.definition import Declaration, Definition, RateInvariance, Under, WithinRadius
+from gentest.properties.definition import Declaration, Definition, RateInvariance, Under, WithinRadius, non_defaults
 from gentest.spaces import Space, at_radius
 from gentest.spaces.space import check_radius
 
@@ -35,16 +35,12 @@ def prior_invariant(inner: Declaration, *, priors: Sequence[Space], delta: float
             for u in pointwise.under(prior)
         )
 
-    arguments = {"property": pointwise, "priors": priors, **({} if delta == 0.05 else {"delta": delta})}
+    arguments = {"property": pointwise, **non_defaults(prior_invariant, priors=priors, delta=delta)}
     states = RateInvariance(float(delta))
     return replace(pointwise, name="prior_invariant", arguments=arguments, under=under, states=states)
 
 
-PLACES = 4
-"""The number of places on each ray."""
-
-
-def holds_within(inner: Declaration, radius: float, *, places: int = PLACES) -> Definition:
+def holds_within(inner: Declaration, radius: float, *, places: int = 4) -> Definition:
     """The definition behind `gentest.holds_within`."""
     furthest = check_radius("radius", radius)
     if not is_whole(places, 1):
@@ -61,7 +57,7 @@ def holds_within(inner: Declaration, radius: float, *, places: int = PLACES) -> 
             for r in radii
         )
 
-    arguments = {"property": pointwise, "radius": radius, **({} if places == PLACES else {"places": places})}
+    arguments = {"property": pointwise, **non_defaults(holds_within, radius=radius, places=places)}
     states = WithinRadius(pointwise, furthest)
     return replace(pointwise, name="holds_within", arguments=arguments, under=under, states=states)
 

@@ -10,7 +10,15 @@ from gentest.attributes import Distance, Feature
 from gentest.attributes.pixels import pixels
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.probes.families import neighbours, points
-from gentest.properties.definition import Definition, Evidence, Measure, along, check_measure, check_number
+from gentest.properties.definition import (
+    Definition,
+    Evidence,
+    Measure,
+    along,
+    check_measure,
+    check_number,
+    non_defaults,
+)
 
 
 def responsive(feature: Feature | Distance | None = None, *, at_least: float, step: float = 1.0) -> Definition:
@@ -34,7 +42,7 @@ def responsive(feature: Feature | Distance | None = None, *, at_least: float, st
     def margin(evidence: Evidence) -> Tensor:
         return evidence.distances(feature, [0], [1])[:, 0] - floor
 
-    arguments = {"feature": feature, "at_least": at_least, **({} if step == 1.0 else {"step": step})}
+    arguments = non_defaults(responsive, feature=feature, at_least=at_least, step=step)
     measures = along(feature, 2)
     probes = neighbours(step=step)
     return Definition("responsive", probes, margin, arguments=arguments, measures=measures, reducible=False)
@@ -78,7 +86,7 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
         distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # [N, S, S]
         return distances[:, first, second].amin(1) - floor
 
-    arguments = {"feature": feature, "at_least": at_least, **({} if among == 16 else {"among": among})}
+    arguments = non_defaults(diverse, feature=feature, at_least=at_least, among=among)
     pairs = None
     if isinstance(feature, Distance):
         first, second = torch.triu_indices(among, among, offset=1)
@@ -147,5 +155,5 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
         held: Tensor = allowed - difference / evidence.unit
         return held
 
-    arguments = {"tolerance": tolerance, **({} if company == 3 else {"company": company})}
+    arguments = {"tolerance": tolerance, **non_defaults(reproducible, company=company)}
     return Definition("reproducible", points(), margin, arguments=arguments, total=True, storable=True)

@@ -14,7 +14,6 @@ from gentest.probes.families import Where, segments, steps
 from gentest.properties.definition import (
     Definition,
     Evidence,
-    Margin,
     Measure,
     StandardDeviations,
     Tolerance,
@@ -23,6 +22,7 @@ from gentest.properties.definition import (
     check_measure,
     check_number,
     check_tolerance,
+    non_defaults,
 )
 
 
@@ -50,7 +50,9 @@ def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> D
         held: Tensor = evidence.in_units(tolerance, attribute) - excess
         return held
 
-    return _on_segments("between", margin, attribute, tolerance, points)
+    arguments = non_defaults(between, attribute=attribute, tolerance=tolerance, points=points)
+    measures = (Measure(attribute, scalar=True),)
+    return Definition("between", segments(points), margin, arguments=arguments, measures=measures)
 
 
 def monotone(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:
@@ -78,7 +80,9 @@ def monotone(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> 
         held: Tensor = evidence.in_units(tolerance, attribute) - torch.minimum(fall, rise)
         return held
 
-    return _on_segments("monotone", margin, attribute, tolerance, points)
+    arguments = non_defaults(monotone, attribute=attribute, tolerance=tolerance, points=points)
+    measures = (Measure(attribute, scalar=True),)
+    return Definition("monotone", segments(points), margin, arguments=arguments, measures=measures)
 
 
 STILL = 1e-6
@@ -131,8 +135,7 @@ def continuous(
         held: Tensor = limit - longest
         return held
 
-    bound = {"ratio": ratio} if tolerance is None else {"tolerance": tolerance}
-    arguments = {"feature": feature, **bound, **_points(points)}
+    arguments = non_defaults(continuous, feature=feature, tolerance=tolerance, ratio=ratio, points=points)
     return Definition("continuous", segments(points), margin, arguments=arguments, measures=along(feature, points))
 
 
@@ -167,10 +170,7 @@ def path_length(
     def margin(evidence: Evidence) -> Tensor:
         return limit - lengths(evidence, distance, epsilon)
 
-    usual = steps()
-    changed = {name: getattr(family, name) for name in ("epsilon", "at", "straight")}
-    changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
-    arguments = {"distance": distance, "at_most": at_most, **changed}
+    arguments = non_defaults(path_length, distance=distance, at_most=at_most, epsilon=epsilon, at=at, straight=straight)
     return Definition("path_length", family, margin, arguments=arguments, measures=along(distance, 2))
 
 
@@ -183,14 +183,3 @@ def lengths(evidence: Evidence, distance: Feature | Distance, epsilon: float) ->
 def _check_interior(points: object) -> None:
     if not is_whole(points, 3):
         raise InvalidArgument.expected("a number of points >= 3", "points", points)
-
-
-def _points(points: int) -> dict[str, object]:
-    return {} if points == segments().n_points else {"points": points}
-
-
-def _on_segments(name: str, margin: Margin, attribute: Attribute, tolerance: Tolerance, points: int) -> Definition:
-    """A property of one attribute along whole paths."""
-    arguments = {"attribute": attribute, "tolerance": tolerance, **_points(points)}
-    measures = (Measure(attribute, scalar=True),)
-    return Definition(name, segments(points), margin, arguments=arguments, measures=measures)

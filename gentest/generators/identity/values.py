@@ -29,7 +29,7 @@ import torch
 import xxhash
 from torch import Tensor, nn
 
-from gentest.generators.weights import Holder
+from gentest.generators.modules import Holder
 
 NAMED = "gentest_identity"
 """The attribute by which users name a part that cannot be read. Its text stands for the whole part."""

@@ -1,4 +1,4 @@
-"""Weights: the modules, tensors and arrays that a callable is or holds."""
+"""The modules that a callable is or holds, in eval mode and on the device of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,11 +16,10 @@ from torch import Tensor, nn
 from gentest._support.printable import error_summary
 from gentest.errors import GeneratorError, out_of_memory
 
-Weight: TypeAlias = "nn.Module | Tensor | np.ndarray[Any, Any]"
-
-LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype)
+LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype, Tensor, np.ndarray)
+"""Values that refer to no module."""
 MAX_STEPS, MAX_OBJECTS = 6, 10_000
-"""The search for weights goes this many references deep, through this many objects."""
+"""The search goes this many references deep, through this many objects."""
 ACCELERATE_HOOK = "_hf_hook"
 """The attribute by which accelerate marks a module whose weights it moves by itself."""
 
@@ -31,22 +29,22 @@ class Holder(ABC):
 
     @property
     @abstractmethod
-    def weights(self) -> Sequence[Weight | str]:
-        """Its modules, tensors and arrays, and text for whatever else tells it from another f with the same weights."""
+    def modules(self) -> Sequence[nn.Module]:
+        """The modules that it calls."""
 
     @property
+    @abstractmethod
     def content(self) -> Sequence[object]:
         """Everything that decides what it computes, for `gentest.generators.identity`."""
-        return self.weights
 
 
-def held(function: object) -> list[Weight | str]:
-    """The modules, tensors and arrays that a callable is or holds.
+def modules_of(function: object) -> list[nn.Module]:
+    """The modules that a callable is or holds.
 
-    The search follows methods, partials, closures, globals that code names, fields, lists and dictionaries. It stops at
-    modules, and asks a `Holder` for its weights.
+    The search follows methods, partials, closures, globals that code names, fields, lists and dictionaries. It does not
+    look inside modules, and asks a `Holder` for its modules.
     """
-    found: list[Weight | str] = []
+    modules: list[nn.Module] = []
     seen: set[int] = set()
     level: list[object] = [function]
     for _ in range(MAX_STEPS):
@@ -57,12 +55,12 @@ def held(function: object) -> list[Weight | str]:
         level = []
         for thing in {id(thing): thing for thing in fresh}.values():
             if isinstance(thing, Holder):
-                found += thing.weights
-            elif isinstance(thing, (nn.Module, Tensor, np.ndarray)):
-                found.append(thing)
+                modules += thing.modules
+            elif isinstance(thing, nn.Module):
+                modules.append(thing)
             else:
                 level += _references(thing)
-    return found
+    return modules
 
 
 def to_eval_mode(module: nn.Module) -> nn.Module:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 import gentest
 from gentest.errors import GeneratorError
-from gentest.generators import weights
-from gentest.generators.weights import ACCELERATE_HOOK
+from gentest.generators import modules
+from gentest.generators.modules import ACCELERATE_HOOK
 from tests.helpers.zoo import Decoder
 
 NORMAL = gentest.Normal(3)
@@ -133,8 +133,8 @@ def test_a_module_behind_a_global_name_is_found() -> None:
     assert not models[0].training
 
 
-class Told(weights.Holder):
-    """A callable whose module counts its own calls, which is no weight."""
+class Told(modules.Holder):
+    """A callable that counts its own calls, which is not part of its content."""
 
     def __init__(self, word: str) -> None:
         self.module = Decoder()
@@ -142,7 +142,11 @@ class Told(weights.Holder):
         self.word = word
 
     @property
-    def weights(self) -> tuple[nn.Module, str]:
+    def modules(self) -> tuple[nn.Module]:
+        return (self.module,)
+
+    @property
+    def content(self) -> tuple[nn.Module, str]:
         return self.module, self.word
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -150,8 +154,8 @@ class Told(weights.Holder):
         return self.module(z)
 
 
-def test_a_holder_says_itself_what_its_weights_are() -> None:
-    """Its modules are found as any, what it does not name is no weight, and its words tell it from another."""
+def test_a_holder_lists_its_modules_and_its_content() -> None:
+    """Its modules are found like any others; its content decides its identity, and other fields do not."""
     told, other = Told("a"), Told("b")
     other.module.load_state_dict(told.module.state_dict())
     g = generator(closure(told))
