@@ -211,7 +211,18 @@ def run(command: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("block", all_blocks("console"), ids=str)
+QUICK = ("-k centred", '-k "centred or shade"')
+"""Commands whose output is compared in the default suite too; others take longer."""
+
+
+def shown() -> Iterator[object]:
+    """Each block of console, slow unless it is quick or another script runs it."""
+    for block in all_blocks("console"):
+        is_slow = block.run_by is None and not block.command.endswith(QUICK)
+        yield pytest.param(block, id=str(block), marks=[pytest.mark.slow] if is_slow else [])
+
+
+@pytest.mark.parametrize("block", list(shown()))
 def test_what_is_printed_is_shown(block: Block) -> None:
     """A command prints what its page shows, but for seconds; or the page names the test or script that runs it."""
     if block.run_by is not None:

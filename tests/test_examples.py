@@ -36,6 +36,7 @@ def results(path: Path) -> dict[str, dict[str, object]]:
     return {result["property"]: result for result in json.loads(path.read_text())["results"]}
 
 
+@pytest.mark.slow
 def test_the_good_fashion_checkpoint_passes() -> None:
     """Every property holds on the good checkpoint, three of them at their rates: exit status 0."""
     done = run("--gentest", FASHION, "--gentest-examples", "40")

@@ -41,7 +41,13 @@ PROPERTIES = {
 }
 
 
-@pytest.mark.parametrize("property", PROPERTIES.values(), ids=PROPERTIES)
+@pytest.mark.parametrize(
+    "property",
+    [
+        pytest.param(property, id=name, marks=[pytest.mark.slow] if name in ("priors", "within", "many") else [])
+        for name, property in PROPERTIES.items()
+    ],
+)
 def test_a_report_changes_nothing(property: gentest.Property, tmp_path: object) -> None:
     """Every figure and every count of images is the same with a report as without, also where a cache is."""
     for values in (VALUES, replace(VALUES, cache=str(tmp_path)), replace(VALUES, cache=str(tmp_path), memory=0)):

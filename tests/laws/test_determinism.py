@@ -168,7 +168,7 @@ def test_others(generator):
 def results(pytester: pytest.Pytester, *arguments: str) -> list[str]:
     """What a run in a process of its own found, but for times and how often the generator was called."""
     done = pytester.runpytest_subprocess(
-        "--gentest", "--gentest-examples=40", "--gentest-budget=512", "--gentest-json=results.json", "-p", "no:asyncio",
+        "--gentest", "--gentest-examples=24", "--gentest-budget=256", "--gentest-json=results.json", "-p", "no:asyncio",
         "-p", "no:cacheprovider", "-p", "no:randomly", *arguments
     )  # fmt: skip
     assert done.ret == 1, done.stdout.str()

@@ -181,7 +181,9 @@ def test_stopping_at_the_first_failure_does_not_hide_what_is_gone(model: Reposit
     assert gate(model, "good", *GENTLE, "-x").ret == 1
 
 
-@pytest.mark.parametrize(("drift", "status"), [("warn", 0), ("fail", 1), ("off", 0)])
+@pytest.mark.parametrize(
+    ("drift", "status"), [pytest.param("warn", 0, marks=pytest.mark.slow), ("fail", 1), ("off", 0)]
+)
 def test_drift_is_reported_or_refused(drift: str, status: int, model: Repository) -> None:
     """Outputs that moved while every property held are a warning, refused, or not looked at."""
     (model.path / "pale.pt").write_text("0.9 0.2")
@@ -322,6 +324,7 @@ def figures(document: dict[str, Any]) -> list[Any]:
 RATED = BOTH.replace("@lit()", "@lit().at_rate(0.8)")
 
 
+@pytest.mark.slow
 def test_batches_and_workers_change_nothing(model: Repository) -> None:
     """Rate, gate and drift are the same at any batch size and on two workers; so is what a baseline says."""
     model.write(RATED)
@@ -347,8 +350,17 @@ def test_batches_and_workers_change_nothing(model: Repository) -> None:
     assert blessed[0] == blessed[1]
 
 
-@pytest.mark.parametrize("with_baseline", [True, False], ids=["gated", "plain"])
-@pytest.mark.parametrize("checkpoint", ["good", "worse", "fair"])
+@pytest.mark.parametrize(
+    ("checkpoint", "with_baseline"),
+    [
+        ("good", True),
+        ("worse", False),
+        pytest.param("good", False, marks=pytest.mark.slow),
+        pytest.param("worse", True, marks=pytest.mark.slow),
+        pytest.param("fair", True, marks=pytest.mark.slow),
+        pytest.param("fair", False, marks=pytest.mark.slow),
+    ],
+)
 def test_the_gate_of_files_is_that_of_the_run(
     *, checkpoint: str, with_baseline: bool, model: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -499,7 +511,9 @@ def test_several_checkpoints_are_gated(model: Repository) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["gänse", "a-b", "x[1]", "two words"])
+@pytest.mark.parametrize(
+    "name", ["gänse", "x[1]", *(pytest.param(n, marks=pytest.mark.slow) for n in ("a-b", "two words"))]
+)
 def test_a_checkpoint_of_any_name_is_compared(name: str, model: Repository) -> None:
     """Whatever a checkpoint is called, its tests are found in the baseline."""
     bless(model)
@@ -658,7 +672,7 @@ def test_what_an_ini_file_leaves_out_is_no_choice(model: Repository) -> None:
     assert gate(model, "good", *GENTLE, "--gentest-json", str(folder / "results.json")).ret == 1
 
 
-@pytest.mark.parametrize(("drift", "status"), [("warn", 0), ("fail", 1)])
+@pytest.mark.parametrize(("drift", "status"), [pytest.param("warn", 0, marks=pytest.mark.slow), ("fail", 1)])
 def test_outputs_that_cannot_be_seen_are_said(drift: str, status: int, model: Repository) -> None:
     """Where a candidate's outputs are too broken to look at, drift is not denied, and is refused where drift is."""
     source = "@gentest.well_formed().at_rate(0.5)\ndef test_it(generator):\n    return generator\n"

@@ -45,7 +45,7 @@ def test_enough(generator):
 """
 
 
-@pytest.mark.parametrize("kind", ["table", "audio"])
+@pytest.mark.parametrize("kind", ["table", pytest.param("audio", marks=pytest.mark.slow)])
 def test_checkpoints_are_blessed_and_gated(kind: str, repository: Repository) -> None:
     """The blessed one is held; one that fails on more latents has regressed; one of other outputs has drifted."""
     repository.pytester.makeconftest(CONFTEST.replace("KIND", kind))

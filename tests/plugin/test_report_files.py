@@ -43,7 +43,7 @@ def outcomes(path: Path) -> list[str]:
     return re.findall('data-outcome="([a-z]+)"', path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("flags", [[], ["-q"], ["-p", "no:terminal"], ["-n", "2"]], ids=str)
+@pytest.mark.parametrize("flags", [[], ["-q"], ["-p", "no:terminal"], ["-n", "1"]], ids=str)
 def test_a_run_leaves_a_page(flags: list[str], repository: Repository) -> None:
     """Every property is on it, the failing ones first and with pictures, from workers too; names stay text."""
     repository.write(SOURCE)
@@ -74,7 +74,7 @@ def test_no_figure_depends_on_it(repository: Repository) -> None:
     assert "shown" not in one["results"][0]
 
 
-@pytest.mark.parametrize("flags", [[], ["-n", "2"]], ids=str)
+@pytest.mark.parametrize("flags", [[], pytest.param(["-n", "2"], marks=pytest.mark.slow)], ids=str)
 def test_a_run_leaves_images(flags: list[str], repository: Repository) -> None:
     """Each output of a counterexample is a PNG, in its size; nothing is written of what holds."""
     repository.write(SOURCE)

@@ -125,7 +125,7 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("scope", ["function", "class", "module", "package", "session"])
-@pytest.mark.parametrize("package", [False, True])
+@pytest.mark.parametrize("package", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_scope_works(scope: str, package: bool, repository: Repository, answer: Path) -> None:  # noqa: FBT001
     """A fixture of any scope, in a conftest.py of a folder that is a package or none."""
     folder = repository.path / "models"

@@ -91,7 +91,7 @@ def runs(repository: Repository) -> int:
 
 
 FRESH = ("-p", "no:cacheprovider")
-OTHER_WAYS = ("loadscope", "loadfile", "loadgroup", "worksteal")
+OTHER_WAYS = ("each", "loadscope", "loadfile", "loadgroup", "worksteal")
 ALONE = ("-p", "no:rerunfailures", "-p", "no:timeout", "-p", "no:pytest_cov", "-p", "no:xdist")
 
 
@@ -287,7 +287,7 @@ def test_asserts_that_are_off_let_nothing_pass(repository: Repository, monkeypat
 # --- pytest-xdist, and everything at once
 
 
-@pytest.mark.parametrize("dist", ["load", "each", *(pytest.param(d, marks=pytest.mark.slow) for d in OTHER_WAYS)])
+@pytest.mark.parametrize("dist", ["load", *(pytest.param(d, marks=pytest.mark.slow) for d in OTHER_WAYS)])
 def test_all_at_once_by_any_way_to_distribute_tests(repository: Repository, dist: str) -> None:
     """All plugins at work in two workers, by each of xdist's ways; `each` runs every test in both."""
     expected = alone(repository)

@@ -94,14 +94,12 @@ def found(repository: Repository, *args: str) -> tuple[list[str], int]:
 
 
 def test_workers_change_nothing_but_the_time(repository: Repository) -> None:
-    """One worker and two give the results of one process, under the same names and for as many images."""
+    """Two workers give the results of one process, under the same names and for as many images."""
     repository.pytester.makeconftest(MODELS)
     repository.write(SUITE)
     alone = found(repository)
     assert len(alone[0]) == 8
     assert where(repository) == {}
-    assert found(repository, "-n", "1") == alone
-    assert set(where(repository).values()) == {"gw0"}
     assert found(repository, "-n", "2") == alone
     ran = where(repository)
     assert len(ran) == 11
@@ -110,6 +108,15 @@ def test_workers_change_nothing_but_the_time(repository: Repository) -> None:
     assert ran["test_b"] == ran["test_d"]
     assert ran["test_e[0.3]"] == ran["test_f[0.3]"]
     assert ran["test_e[0.6]"] == ran["test_f[0.6]"]
+
+
+@pytest.mark.slow
+def test_one_worker_changes_nothing(repository: Repository) -> None:
+    """One worker gives the results of one process, under the same names and for as many images."""
+    repository.pytester.makeconftest(MODELS)
+    repository.write(SUITE)
+    assert found(repository, "-n", "1") == found(repository)
+    assert set(where(repository).values()) == {"gw0"}
 
 
 @pytest.mark.slow

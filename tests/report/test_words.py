@@ -24,6 +24,7 @@ from gentest.report import certainty, comparison, figures, markdown, numbers, ra
 from gentest.results.comparison import Standing
 from gentest.results.document import Document
 from gentest.results.result import Rate, Result, Verdict
+from tests.helpers.once import made_once
 from tests.helpers.reading import flat, number, text_of
 
 CONFTEST = """
@@ -192,13 +193,20 @@ def run(folder: Path, source: str, *options: str) -> Run:
     ]
     env |= {"COLUMNS": "100", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    return Run(done.returncode, done.stdout + done.stderr, folder)
+    kept = {"status": done.returncode, "terminal": done.stdout + done.stderr}
+    (folder / "run.json").write_text(json.dumps(kept), encoding="utf-8")
+    return Run(**kept, folder=folder)
+
+
+def run_of(folder: Path) -> Run:
+    """The last run in a folder."""
+    return Run(**json.loads((folder / "run.json").read_text(encoding="utf-8")), folder=folder)
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run without a gate."""
-    return run(tmp_path_factory.mktemp("plain"), TESTS)
+    return run_of(made_once(tmp_path_factory, "plain", lambda folder: run(folder, TESTS)))
 
 
 SAVED = ("--gentest-save-baseline", "baseline.json", "--gentest-baseline-probes", "512")
@@ -220,24 +228,36 @@ def of_checkpoints(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A gate that a checkpoint as good as the blessed one passes."""
-    folder = of_checkpoints(tmp_path_factory.mktemp("held"))
-    assert "blessed: 3 properties" in run(folder, GATED, *named("good"), *SAVED).terminal
-    return run(folder, GATED, *named("same"), *AGAINST)
+
+    def make(folder: Path) -> None:
+        of_checkpoints(folder)
+        assert "blessed: 3 properties" in run(folder, GATED, *named("good"), *SAVED).terminal
+        run(folder, GATED, *named("same"), *AGAINST)
+
+    return run_of(made_once(tmp_path_factory, "held", make))
 
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A gate of three checkpoints at once, of which one has regressed."""
-    folder = of_checkpoints(tmp_path_factory.mktemp("several"))
-    assert "blessed: 2 properties" in run(folder, RATED, *named("good"), *SAVED).terminal
-    return run(folder, RATED, *named("good", "same", "bad"), *AGAINST, "--gentest-drift", "off")
+
+    def make(folder: Path) -> None:
+        of_checkpoints(folder)
+        assert "blessed: 2 properties" in run(folder, RATED, *named("good"), *SAVED).terminal
+        run(folder, RATED, *named("good", "same", "bad"), *AGAINST, "--gentest-drift", "off")
+
+    return run_of(made_once(tmp_path_factory, "several", make))
 
 
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two checkpoints side by side, without a gate."""
-    folder = of_checkpoints(tmp_path_factory.mktemp("ranked"))
-    return run(folder, RATED, *named("good", "same"))
+
+    def make(folder: Path) -> None:
+        of_checkpoints(folder)
+        run(folder, RATED, *named("good", "same"))
+
+    return run_of(made_once(tmp_path_factory, "ranked", make))
 
 
 def rates_of(document: Document) -> Iterator[Rate]:

@@ -182,7 +182,7 @@ def test_what_each_may_not_be(generator: gentest.Generator, property: gentest.Pr
     assert re.search(words, result.message), result.message
 
 
-@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 7, 500])
+@pytest.mark.parametrize("batch_size", [7, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 500))])
 def test_several_rates_are_the_same_in_any_batch(batch_size: int) -> None:
     """Every figure, and the counterexample, of rates by prior, by label and within a radius."""
     cases = [
