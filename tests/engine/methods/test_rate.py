@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 
 import pytest
@@ -142,44 +141,6 @@ def test_labels_are_weighed_as_they_are_drawn() -> None:
     assert [arm.arm for arm in result.rate.arms] == ["label=0", "label=2", "label=3"]
     broken = result.rate.arms[2]
     assert result.rate.overall == pytest.approx(0.5 + 0.5 * broken.passes / broken.probes, abs=1e-3)
-
-
-def test_other_choices_stay_the_probes_own() -> None:
-    """With two discrete parts, each value of one is looked at with the other as it was drawn."""
-    seen: set[tuple[int, int]] = set()
-
-    def draw(z: Tensor, label: Tensor, style: Tensor) -> Tensor:
-        seen.update(zip(label.tolist(), style.tolist(), strict=True))
-        return zoo.images(slope(z))
-
-    space = gentest.Joint(z=BOX, label=gentest.Categorical(3), style=gentest.Categorical(2))
-    generator = gentest.Generator(draw, latent=space, output_range=zoo.UNIT)
-    result = between.at_rate(0.7, each="style").check(generator, settings=QUICK)
-    assert result.verdict is HOLDS
-    assert result.rate is not None
-    assert [arm.arm for arm in result.rate.arms] == ["style=0", "style=1"]
-    assert len(seen) == 6
-
-
-@pytest.mark.parametrize(
-    ("generator", "property", "words"),
-    [
-        (LABELLED, between.at_rate(0.9, each="z"), "those of .* are label"),
-        (LABELLED.given(label=1), between.at_rate(0.9, each="label"), "has none"),
-        (
-            LABELLED,
-            gentest.prior_invariant(
-                between, priors=[gentest.Joint(z=NORMAL, label=gentest.Categorical(5))]
-            ).at_rate(0.9, each="label"),
-            "has a rate for each prior already",
-        ),
-    ],
-)  # fmt: skip
-def test_what_each_may_not_be(generator: gentest.Generator, property: gentest.Property, words: str) -> None:
-    """A part that is no choice, a choice that is made, and a property that has several rates already, are refused."""
-    result = property.check(generator, settings=QUICK)
-    assert result.verdict is Verdict.ERROR
-    assert re.search(words, result.message), result.message
 
 
 @pytest.mark.parametrize("batch_size", [7, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 500))])
