@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from math import exp
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -17,7 +15,7 @@ import gentest
 from gentest import settings
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
-from gentest.probes.probe import Probe, independent
+from gentest.probes.probe import independent
 from gentest.report import markdown, terminal
 from gentest.results.document import Document, Session
 from gentest.results.result import Result, Verdict
@@ -169,63 +167,3 @@ def test_misuse_is_refused(arguments: dict[str, Any]) -> None:
     """A bar is a number, and two samples make a pair."""
     with pytest.raises(gentest.InvalidArgument, match=r"^diverse: Expected"):
         _ = gentest.diverse(**arguments).definition
-
-
-def bank(n: int) -> gentest.Empirical:
-    return gentest.Empirical(torch.randn(n, 4, generator=torch.Generator().manual_seed(0)))
-
-
-def scaled(w: Any, **others: Any) -> Any:
-    return zoo.images(w[:, 0].sigmoid())
-
-
-JOINT = gentest.Joint(w=bank(20), label=gentest.Categorical(3))
-
-
-@pytest.mark.parametrize(
-    ("space", "said"),
-    [
-        (bank(20), "of the bank of 20"),
-        (bank(20).truncated(0.5), "of the bank of 20"),
-        (JOINT, "of the bank 'w' of 20"),
-        (JOINT.given({"label": 2}), "of the bank 'w' of 20"),
-    ],
-)
-def test_an_entry_of_a_bank_that_was_drawn_twice_is_named(space: gentest.Space, said: str) -> None:
-    """No distance between two outputs of one entry is no collapse: which entry, and which of the samples have it."""
-    generator = gentest.Generator(scaled, latent=space, output_range=(0, 1))
-    property = gentest.diverse(at_least=1e-6)
-    result = property.check(generator, settings=settings(examples=20))
-    assert result.verdict is Verdict.VIOLATED
-    found = result.counterexample
-    assert found is not None
-    assert said in found.note
-    match = re.fullmatch(
-        r"samples (\d+) and (\d+) are the same latent: both drew entry (\d+) of the bank.*", found.note
-    )
-    assert match is not None
-    first, second, entry = (int(number) for number in match.groups())
-    placed = property.definition.probes.place(space, [Probe.from_json(found.probe)])
-    (w,) = next(iter(placed.values()))
-    assert (w[first - 1] == w[second - 1]).all()
-    part = next(iter(space.parts.values()))
-    assert (part.from_uniforms(np.array([[(entry + 0.5) / 20]])).astype(np.float32)[0] == w[first - 1]).all()
-    text = terminal.failure(result, "")
-    assert "because" in text
-    assert said in " ".join(text.split())
-    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
-
-
-def test_a_collapse_is_not_explained_by_the_bank() -> None:
-    """Where all samples are different entries, or the space is no bank, nothing is said of one."""
-    for space in (bank(100_000), gentest.Normal(4), gentest.Joint(w=bank(3), z=gentest.Normal(2))):
-        generator = gentest.Generator(
-            lambda *z, **named: zoo.images(torch.full((_rows(z, named),), 0.5)), latent=space, output_range=(0, 1)
-        )
-        result = gentest.diverse(at_least=0.01, among=4).check(generator, settings=settings(examples=3))
-        assert result.counterexample is not None
-        assert result.counterexample.note == ""
-
-
-def _rows(z: Any, named: Any) -> int:
-    return len(next(iter([*z, *named.values()])))
