@@ -132,6 +132,7 @@ def unknown(words: list[str]) -> list[str]:
         extras = re.findall(r"\[([\w,]+)\]", " ".join(words))
         project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         given += [one for one in ",".join(extras).split(",") if f"\n{one} = [" not in project and one]
+        given += [word for word in words if re.match(r"gentest\b", word)]  # somebody else's distribution
     files = [word.partition("::")[0] for word in words if re.match(r"(examples|tests|gentest)/", word)]
     return [word for word in given if word not in known] + [file for file in files if not (ROOT / file).exists()]
 
@@ -155,6 +156,7 @@ def test_wrong_commands_are_noticed() -> None:
         "gentest suggest --notes x": "--notes",
         "python -m tests.audit.attack --none": "--none",
         "pip install pytest-gentest[none]": "none",
+        "pip install gentest": "gentest",
     }.items():
         assert unknown(shlex.split(line)) == [wrong]
 
@@ -178,6 +180,32 @@ def test_links_lead_somewhere(page: Path) -> None:
         there = (page.parent / path).resolve() if path else page
         assert there.exists(), f"{name(page)}: {target}"
         assert not anchor or anchor in anchors(there), f"{name(page)}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_named_files_exist(page: Path) -> None:
+    """A path of the repository that a page names, in backticks, exists."""
+    for path in re.findall(r"`((?:examples|tests|gentest)/[\w./]+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / path).exists(), f"{name(page)}: {path}"
+
+
+def test_the_table_of_rooms_is_the_package() -> None:
+    """The table lists each folder and module of the package once, and the files that a row names are in its room."""
+    package = ROOT / "gentest"
+    rows = re.findall(r"^\| (`.+?) \| (.+?) \|", (package / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = [room.rstrip("/") for rooms, _ in rows for room in re.findall(r"`([^`]+)`", rooms)]
+    there = [path.name for path in package.iterdir() if (path / "__init__.py").is_file() or path.suffix == ".py"]
+    assert sorted(listed) == sorted(set(there) - {"__init__.py", "__main__.py"})
+    for rooms, text in rows:
+        room = package / re.findall(r"`([^`]+)`", rooms)[0]
+        for file in re.findall(r"`(\w+(?:\.py|/))`", text):
+            assert (room / file).exists(), f"{room.name}: {file}"
+
+
+def test_every_page_is_tested() -> None:
+    """No page of Markdown in the repository escapes these tests."""
+    found = [*ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md"), *(ROOT / "gentest").rglob("*.md")]
+    assert {page for page in found if "/." not in name(page)} == set(PAGES)
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
