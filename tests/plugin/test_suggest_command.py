@@ -276,7 +276,7 @@ def test_the_command_prints_the_file_alone(repository: Repository) -> None:
     makeconftest(repository, "@pytest.fixture", body)
     done = command(repository, ".", "--n", "90", "--attribute", "brightness", "--", "-s", "--gentest-device", "cpu")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith('"""What holds')
+    assert done.stdout.startswith('"""Properties that hold')
     assert "loading" not in done.stdout
     compile(done.stdout, "suggested", "exec")
 

@@ -91,6 +91,8 @@ class Suggestion:
     """The decorator, ready to paste; empty if no number holds."""
     other: str = ""
     """The decorator with the tolerance in its other form, `gentest.sd(x)` or a plain number; empty without one."""
+    other_tolerance: str = ""
+    """The tolerance as `other` writes it."""
     tolerance: float | None = None
     """The number, rounded to two figures to the side on which the property holds."""
     in_sd: float | None = None
@@ -237,8 +239,10 @@ class _Measured:
         except InvalidArgument:
             return build(line="", why=f"no {row.keyword} below {number:g} holds on as many probes")
         in_sd = None if self.spread is None else rounded(wanted / self.spread, up=not row.floor)
-        line, other = self._lines(number, in_sd if row.takes_sd else None, wish)
-        return build(line=line, other=other, tolerance=number, in_sd=in_sd)
+        form, *others = self._forms(number, in_sd if row.takes_sd else None)
+        call = f"@gentest.{row.name}({_source(self.measure)}, {row.keyword}="
+        build = functools.partial(build, line=f"{call}{form}){wish.rate}", tolerance=number, in_sd=in_sd)
+        return build(other=f"{call}{others[0]}){wish.rate}", other_tolerance=others[0]) if others else build()
 
     def _figures(self, values: Floats, wish: Wish) -> Figures:
         floor, share = self.row.floor, wish.rate.p0
@@ -252,14 +256,12 @@ class _Measured:
             floor=floor,
         )
 
-    def _lines(self, number: float, in_sd: float | None, wish: Wish) -> tuple[str, str]:
-        """The decorator, and the same with the number in its other form if it has one."""
+    def _forms(self, number: float, in_sd: float | None) -> list[str]:
+        """The number as the decorator writes it, and in its other form if it has one."""
         forms = [f"{number:g}", *([f"gentest.sd({in_sd:g})"] if in_sd is not None else [])]
         if isinstance(self.measure, ClipAttribute) and not self.measure.probability:
             forms.reverse()  # standard deviations tell a reader more than log-odds
-        call = f"@gentest.{self.row.name}({_source(self.measure)}, {self.row.keyword}="
-        line, other = [*(f"{call}{form}){wish.rate}" for form in forms), ""][:2]
-        return line, other
+        return forms
 
 
 def rounded(value: float, *, up: bool) -> float:

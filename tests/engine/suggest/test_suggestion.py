@@ -264,7 +264,7 @@ def clip_suggestions() -> list[Suggestion]:
 def test_the_file_is_python_whatever_the_names() -> None:
     """Prompts with quotes, backslashes and line ends stay in their strings and comments."""
     wish = Wish(AtRate(0.95))
-    text = file_text(clip_suggestions(), wish, fixture="gan", of='A("""x\\')
+    text = file_text(clip_suggestions(), wish, fixture="gan", measured_on='A("""x\\')
     names: dict[str, Any] = {}
     exec(compile(text, "suggested", "exec"), names)
     (test,) = [name for name in names if name.startswith("test_")]
@@ -285,7 +285,7 @@ def test_quotes_are_double_where_they_can_be() -> None:
 def test_the_file_groups_and_explains() -> None:
     """Lines of one test stand together above it, and what has no line is a comment that says why."""
     suggestions = suggest(zoo.generator(zoo.jump), BRIGHT)
-    text = file_text(suggestions, Wish(AtRate(0.95)), fixture="gan", of="a gan")
+    text = file_text(suggestions, Wish(AtRate(0.95)), fixture="gan", measured_on="a gan")
     assert text.count("def test_") == 4
     assert "def test_brightness_along_a_path(gan):\n    return gan\n" in text
     assert "# nothing for continuous(pixels()): no ratio below 8 holds" in text
