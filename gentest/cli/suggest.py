@@ -6,13 +6,12 @@ import argparse
 import json
 import keyword
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from gentest.cli import child
 from gentest.cli.results_files import HELD
 from gentest.errors import InvalidArgument
 from gentest.stats.quantiles import upper_rank
@@ -90,31 +89,42 @@ def _checked(options: argparse.Namespace) -> list[list[str]]:
 
 
 def _measured(options: argparse.Namespace, prompts: list[list[str]], rest: Sequence[str]) -> tuple[str, list[str]]:
-    """The text of the test file, and notes. pytest resolves the fixture in a child process."""
+    """The text of the test file, and notes: pytest measures in a child process, and writes only to a scratch folder."""
     folder = str(options.folder.resolve())
     with tempfile.TemporaryDirectory() as scratch:
-        answer = Path(scratch, "answer.json")
-        asked = {"folder": folder, "answer": str(answer), "attributes": options.attribute, "prompts": prompts}
-        asked |= {name: getattr(options, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
-        request = Path(scratch, "request.json")
-        request.write_text(json.dumps(asked), encoding="utf-8")
-        inis = {"cache_dir": f"{scratch}/cache"}
-        inis |= dict.fromkeys(("gentest_json", "gentest_baseline", "gentest_report", "gentest_images"), "")
-        written = {"COVERAGE_FILE": f"{scratch}/coverage", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
-        command = [sys.executable, "-m", "pytest", "-p", "gentest", "--gentest", "--gentest-suggest", str(request)]
-        command += ["-q", "--no-header", "--no-summary", "-k", "", "-m", "", folder]
-        command += [word for name, value in inis.items() for word in ("-o", f"{name}={value}")]
-        done = subprocess.run(
-            [*command, *rest],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **written},
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-        said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {"shown": True}
-    if said.get("text"):
-        return said["text"], said["notes"]
-    if said["shown"]:
-        sys.stderr.write(done.stdout)
-    raise InvalidArgument(said.get("error") or f"pytest ended with exit status {done.returncode}, nothing measured")
+        answer, request = Path(scratch, "answer.json"), Path(scratch, "request.json")
+        wanted = {name: getattr(options, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
+        wanted |= {"folder": folder, "attributes": options.attribute, "prompts": prompts}
+        request.write_text(json.dumps({**wanted, "answer": str(answer)}), encoding="utf-8")
+        try:
+            arguments = [folder, *_arguments(request, scratch), *rest]
+            reply = child.call("pytest:main", arguments, environment=_environment(scratch))
+        except child.ChildFailed as error:
+            raise InvalidArgument(f"pytest {error}; nothing was measured") from None
+        measured = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
+    if measured.get("text"):
+        return measured["text"], measured["notes"]
+    if measured.get("shown", True):
+        sys.stderr.write(reply.output)
+    ended = f"pytest ended with exit status {reply.value}; nothing was measured"
+    raise InvalidArgument(measured.get("error") or ended)
+
+
+def _arguments(request: Path, scratch: str) -> list[str]:
+    """The arguments of pytest. They undo options of an ini file that select tests or write files."""
+    inis = {"cache_dir": f"{scratch}/cache"}
+    inis |= dict.fromkeys(("gentest_json", "gentest_baseline", "gentest_report", "gentest_images"), "")
+    overrides = [word for name, value in inis.items() for word in ("-o", f"{name}={value}")]
+    selects_all = ["-k", "", "-m", ""]
+    gentest = ["-p", "gentest", "--gentest", "--gentest-suggest", str(request)]
+    return [*gentest, "-q", "--no-header", "--no-summary", *selects_all, *overrides]
+
+
+def _environment(scratch: str) -> dict[str, str]:
+    """Variables that keep files out of the user's folders, and let Python import from the current one."""
+    path = [os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {
+        "COVERAGE_FILE": f"{scratch}/coverage",
+        "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis",
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+    }

@@ -291,4 +291,4 @@ def test_errors_of_the_command_are_one_line(repository: Repository) -> None:
     done = command(repository)
     assert (done.returncode, done.stdout) == (2, "")
     assert "No module named 'nonesuch'" in done.stderr
-    assert done.stderr.splitlines()[-1] == "gentest: pytest ended with exit status 4, nothing measured"
+    assert done.stderr.splitlines()[-1] == "gentest: pytest ended with exit status 4; nothing was measured"
