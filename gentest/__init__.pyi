@@ -16,8 +16,10 @@ from .attributes.pixels import pixels as pixels
 from .attributes.pixels import saturation as saturation
 from .attributes.pixels import sharpness as sharpness
 from .decorators import Property as Property
+from .decorators import agrees as agrees
 from .decorators import between as between
 from .decorators import continuous as continuous
+from .decorators import differs as differs
 from .decorators import diverse as diverse
 from .decorators import follows_label as follows_label
 from .decorators import holds_within as holds_within
@@ -44,6 +46,7 @@ from .errors import NotChecked as NotChecked
 from .errors import PropertyFailed as PropertyFailed
 from .errors import Violation as Violation
 from .generators.generator import Generator as Generator
+from .generators.generator import Pair as Pair
 from .probes import strategies as strategies
 from .probes.families import Probes as Probes
 from .probes.families import along as along

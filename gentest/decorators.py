@@ -19,10 +19,10 @@ from torch import Tensor
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import shared_context
 from gentest.errors import InvalidArgument, NotChecked
-from gentest.generators.generator import Generator, check_generator
+from gentest.generators.generator import Generator, Pair, check_generator_or_pair
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
-from gentest.properties import conditions, directions, distribution, domains, outputs, paths
+from gentest.properties import agreement, conditions, directions, distribution, domains, outputs, paths
 from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_in
 from gentest.properties.distribution import AnyDefinition
 from gentest.results.result import Result, set_html_writer
@@ -142,8 +142,8 @@ class Property:
         setattr(checked, DECLARED, declared)
         return checked
 
-    def check(self, generator: Generator, *, settings: settings | None = None) -> Result:
-        """The result of a search for a counterexample on a generator, with `settings` or the profile in force.
+    def check(self, generator: Generator | Pair, *, settings: settings | None = None) -> Result:
+        """The result of a search for a counterexample on a generator or a pair, with `settings` or the profile in force.
 
         Raises `InvalidArgument` for wrong arguments. A failure inside the generator is a result with verdict `error`.
 
@@ -154,7 +154,7 @@ class Property:
         """
         return self._asked(Question(self.definition), generator, settings)
 
-    def replay(self, generator: Generator, probe: str | Probe, *, settings: settings | None = None) -> Result:
+    def replay(self, generator: Generator | Pair, probe: str | Probe, *, settings: settings | None = None) -> Result:
         """The result of one probe, evaluated alone: a `Probe`, or the replay string of a counterexample."""
         if isinstance(probe, str):
             label, _, text = probe.rpartition(":")
@@ -163,10 +163,10 @@ class Property:
             probe = Probe.parse(text)
         return self._asked(Question(self.definition, replay=probe), generator, settings)
 
-    def _asked(self, question: Question, generator: Generator, given: settings | None) -> Result:
+    def _asked(self, question: Question, generator: Generator | Pair, given: settings | None) -> Result:
         values = in_force(given)
         question = replace(question, shows="IPython" in sys.modules)  # only notebooks show pictures
-        return check(question, check_generator(generator), shared_context(values), values)
+        return check(question, check_generator_or_pair(generator), shared_context(values), values)
 
 
 def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]:
@@ -220,6 +220,8 @@ follows_label = _public(conditions.follows_label)
 well_formed = _public(outputs.well_formed)
 reproducible = _public(outputs.reproducible)
 matches = _public(distribution.matches)
+agrees = _public(agreement.agrees)
+differs = _public(agreement.differs)
 
 
 def prior_invariant(property: Property, *, priors: Sequence[Space], delta: float = 0.05) -> Property:
@@ -318,6 +320,7 @@ def property(
                     measures=tuple(measures_in(bound.arguments, probes.n_points)),
                     total=total,
                     reducible=reducible,
+                    compares=None,
                 )
             )
 

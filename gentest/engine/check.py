@@ -29,7 +29,7 @@ from gentest.engine.methods.reduce import ReductionFacts, reduce
 from gentest.engine.methods.reference_comparison import compare_with_reference
 from gentest.engine.methods.search import SearchFacts, replay, search
 from gentest.errors import GentestError, InvalidArgument, WrongOutputs, out_of_memory
-from gentest.generators.generator import Generator
+from gentest.generators.generator import Generator, Pair
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Definition, WithinRadius
 from gentest.properties.distribution import AnyDefinition, Matches
@@ -110,7 +110,7 @@ class Decision:
 
 def check(
     question: Question,
-    generator: Generator,
+    generator: Generator | Pair,
     context: Context,
     values: Values,
     *,
@@ -131,7 +131,8 @@ def check(
         with context.measuring.measured_by({} if question.against is None else question.against.spreads):
             decided = _run_of(question, subject, context, values, watch).run()
     except WrongOutputs as error:
-        message = context.maker.unreadable(generator, error, question.test, str(question.definition))
+        candidate = generator.candidate if isinstance(generator, Pair) else generator
+        message = context.maker.unreadable(candidate, error, question.test, str(question.definition))
         decided = Decision(Verdict.ERROR, message, user_traceback(error))
     except GentestError as error:
         decided = Decision(Verdict.ERROR, str(error), user_traceback(error))
@@ -178,6 +179,11 @@ def _run_of(
     question: Question, subject: Subject, context: Context, values: Values, watch: Callable[[int, int], None]
 ) -> _Run:
     """The run that fits the kind of property."""
+    compares = question.definition.compares
+    if compares and subject.reference is None:
+        raise InvalidArgument(f"{question.definition} compares two generators: check candidate.against(reference)")
+    if compares is False and subject.reference is not None:
+        raise InvalidArgument(f"{question.definition} is about one generator: check the candidate itself, not a pair")
     if isinstance(question.definition, Matches):
         return _Comparison(question, question.definition, subject, context, values)
     return _Check(question, question.definition, subject, context, values, watch)
@@ -195,6 +201,11 @@ class _Run(ABC):
         self.context = context
         self.values = values
 
+    @property
+    def _sides(self) -> list[Subject]:
+        """The generator under test, and the reference of a pair."""
+        return [self.subject, *([] if self.subject.reference is None else [self.subject.reference])]
+
     @abstractmethod
     def _decide(self) -> Decision:
         """The verdict, and the records that it rests on."""
@@ -202,7 +213,8 @@ class _Run(ABC):
     def run(self) -> Decision:
         """Decides the property, audits the evidence for the verdict, and adds what a baseline or a report shows."""
         if not self.total:
-            examine(self.context, self.subject)
+            for subject in self._sides:
+                examine(self.context, subject)
         decided = self._decide()
         audit, sample = self._audited(decided.verdict), decided.sample
         if sample is not None and sample.look is not None and self.question.blesses:
@@ -232,7 +244,8 @@ class _Run(ABC):
         if self.total and verdict is Verdict.VIOLATED:
             return None
         if not self.total and not auditor.slow:
-            examine_again(self.context, self.subject)
+            for subject in self._sides:
+                examine_again(self.context, subject)
         return self._believe(auditor.finish(self._unit))
 
     def _believe(self, audited: Audited) -> Audit:

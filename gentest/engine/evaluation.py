@@ -317,6 +317,8 @@ class LocalEvaluator:
             margins = self.margins_of(evidence)
             rows.append(margins)
             self.context.maker.audit.judged(evidence.measurements, margins)
+            if evidence.compared is not None:
+                self.context.maker.audit.judged(evidence.compared.measurements, None)
             lowered = lowered or evidence.all_lowered
             if alone:
                 self.spreads |= {name: (evidence.measured_in[name], s) for name, s in evidence.spreads.items()}

@@ -1,4 +1,4 @@
-"""The generator under test: any f with its latent space and output range, as a function of the latent alone.
+"""The generator under test: any f with its latent space and output range, and a pair of two of them.
 
 A `Generator` is a value: `.truncated(psi)`, `.given(label=3)` and `.under(prior)` return another one over the same f.
 """
@@ -300,6 +300,37 @@ class Generator:
             prior = Joint(**{name: prior.parts[name] for name in self.base.parts})
         return self._with(base=prior)
 
+    def against(self, reference: Generator | Callable[..., Any]) -> Pair:
+        """This generator as a candidate beside a reference: a generator, or a function of the same inputs.
+
+        Both sides get the same latents, choices and noise. Raises `InvalidArgument`, with the name of the part that
+        differs, unless both have the same latent space and the same noise, and both make images or neither does.
+        """
+        if not isinstance(reference, Generator):
+            if not callable(reference) or isinstance(reference, type):
+                what = "a gentest.Generator, or a callable on the same inputs as the candidate"
+                raise InvalidArgument.expected(what, "reference", reference)
+            made = Generator(
+                reference,
+                latent=self.base,
+                output_range=self.output_range,
+                noise=self.noise,
+                images=self.images,
+            )
+            reference = made._but(psi=self.psi, choices=self.choices)
+        for what, own, other in (
+            ("latent spaces", self.latent.parts, reference.latent.parts),
+            ("noise inputs", self.noise, reference.noise),
+        ):
+            if difference := _difference(own, other):
+                raise InvalidArgument(f"the {what} of candidate and reference differ: {difference}")
+        if self.images != reference.images:
+            raise InvalidArgument(
+                f"the candidate has images={self.images} and the reference images={reference.images}: "
+                "give both the same"
+            )
+        return Pair(self, reference)
+
     @functools.cached_property
     def modules(self) -> tuple[nn.Module, ...]:
         """The modules that f is or holds."""
@@ -362,10 +393,78 @@ class Generator:
         return as_values(raw, n, sizes, self.output_range)
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A candidate and its reference, evaluated on the same probes: `candidate.against(reference)` makes one.
+
+    A decorated test returns a pair instead of a generator, and `gentest.agrees` and `gentest.differs` check it.
+    `.truncated(psi)`, `.given(label=3)` and `.under(prior)` apply to both sides.
+
+    >>> import gentest
+    >>> double = gentest.Generator(lambda z: 2 * z, latent=gentest.Normal(3), images=False)
+    >>> pair = double.against(lambda z: z + z)
+    >>> gentest.agrees(within=1e-6).check(pair).verdict.value
+    'no_counterexample'
+    """
+
+    candidate: Generator
+    reference: Generator
+
+    def __repr__(self) -> str:
+        return f"{self.candidate!r}.against({self.reference!r})"
+
+    @property
+    def latent(self) -> Space:
+        """The space of latents, which both sides share."""
+        return self.candidate.latent
+
+    @property
+    def images(self) -> bool:
+        """Whether both sides make images."""
+        return self.candidate.images
+
+    def truncated(self, psi: float) -> Pair:
+        """Both sides with every latent pulled toward the space's mean."""
+        return Pair(self.candidate.truncated(psi), self.reference.truncated(psi))
+
+    def given(self, **choices: int) -> Pair:
+        """Both sides with fixed choices."""
+        return Pair(self.candidate.given(**choices), self.reference.given(**choices))
+
+    def under(self, prior: Space) -> Pair:
+        """Both sides under another prior of the same shape."""
+        return Pair(self.candidate.under(prior), self.reference.under(prior))
+
+    def to(self, device: torch.device) -> None:
+        """Puts the modules of both sides in eval mode and on the device."""
+        self.candidate.to(device)
+        self.reference.to(device)
+
+
+def _difference(own: Mapping[str, Part], other: Mapping[str, Part]) -> str:
+    """The first part that differs between candidate and reference, in words; empty if none does."""
+    for name in dict.fromkeys([*own, *other]):
+        label = name or "z"
+        if name not in own or name not in other:
+            missing = "candidate" if name not in own else "reference"
+            return f"the {missing} has no part {label!r}"
+        if repr(own[name]) != repr(other[name]):
+            return f"{label!r} is {own[name]!r} in the candidate and {other[name]!r} in the reference"
+    return ""
+
+
 def check_generator(value: object) -> Generator:
     """The value. Raises `InvalidArgument` unless it is a generator."""
     if not isinstance(value, Generator):
         raise InvalidArgument.expected("a gentest.Generator", "generator", value)
+    return value
+
+
+def check_generator_or_pair(value: object) -> Generator | Pair:
+    """The value. Raises `InvalidArgument` unless it is a generator or a pair."""
+    if not isinstance(value, (Generator, Pair)):
+        what = "a gentest.Generator, or a pair such as candidate.against(reference)"
+        raise InvalidArgument.expected(what, "generator", value)
     return value
 
 

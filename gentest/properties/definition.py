@@ -106,6 +106,17 @@ class Evidence(Protocol):
     def under(self, prior: Space) -> Evidence:
         """The same probes under another prior. The two are coupled: both draw from the same uniforms."""
 
+    @property
+    def reference(self) -> Evidence:
+        """In a pair, the evidence of the reference on the same probes. Raises `InvalidArgument` without a reference."""
+
+    def from_reference(self, thing: Attribute | Feature | Distance | None = None) -> Tensor:
+        """In a pair, how far each output is from the reference's, float32 [N, P].
+
+        That is the distance, the L2 norm of the difference of features, or the absolute difference of scores; without
+        a `thing`, the largest absolute difference of values, in `unit`.
+        """
+
     def again(self, company: int, *, chance: int = 0) -> Tensor:
         """Outputs [N, P, C, H, W] made once more, each latent last in a batch after `company` other samples.
 
@@ -208,7 +219,7 @@ def along(thing: Attribute | Feature | Distance, n_points: int) -> tuple[Measure
     return (Measure(thing, scalar=False, pairs=pairs),) if n_points > 1 else ()
 
 
-SUBJECTS = ("attribute", "feature", "distance", "property", "reference", "classifier")
+SUBJECTS = ("attribute", "on", "feature", "distance", "property", "reference", "classifier")
 """Arguments that a property prints without their names, as in `between(brightness(), tolerance=0.1)`."""
 
 
@@ -265,6 +276,8 @@ class Definition(Declaration):
     False: its counterexamples keep all coordinates."""
     storable: bool = field(default=False, kw_only=True)
     """True if the margin is a function of the outputs alone, so that the disk cache may keep it like a measurement."""
+    compares: bool | None = field(default=False, kw_only=True)
+    """True if the property is about a pair, False if about one generator, None if it takes either."""
     rate: AtRate | None = field(default=None, kw_only=True)
     under: Unders = field(default=its_own, kw_only=True)
     states: RateInvariance | WithinRadius | None = field(default=None, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Feature
@@ -26,6 +26,7 @@ class Matches(Declaration):
     feature: Feature
     tolerance: float | None
     n: int
+    compares: ClassVar[bool] = False
 
     @property
     def probes(self) -> Points:

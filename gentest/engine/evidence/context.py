@@ -24,7 +24,7 @@ from gentest.engine.evidence.pool import MemoryPool
 from gentest.engine.evidence.store import Store
 from gentest.engine.evidence.subject import Identities, Subject
 from gentest.errors import GentestError, out_of_memory
-from gentest.generators.generator import Generator
+from gentest.generators.generator import Generator, Pair
 from gentest.probes.families import Probes, points
 from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Measure
@@ -102,8 +102,8 @@ class Context:
         if self.maker.store is not None:
             (self.maker.store.commit if believed else self.maker.store.forget)()
 
-    def subject(self, generator: Generator) -> Subject:
-        """The generator in its present state."""
+    def subject(self, generator: Generator | Pair) -> Subject:
+        """The generator, or the pair, in its present state."""
         return Subject.of(generator, self.identities)
 
     def discard(self, subject: Subject) -> None:

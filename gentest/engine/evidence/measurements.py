@@ -152,6 +152,25 @@ class Measurements:
             self._n_bytes = None
         return self._rows(key, distance)
 
+    def distances_to(self, distance: Distance, other: Measurements) -> Tensor:
+        """A bound distance [N, P] of each output to the output of another generator on the same latent."""
+        key = (self._maker.identities.key(distance), "to", other.subject.key)
+        if key not in self._measured:
+            own, theirs = self.outputs.checked.flatten(0, 1), other.outputs.checked.flatten(0, 1)
+            with self.outputs.exactly(), torch.set_grad_enabled(self.outputs.keeps_gradients):
+                parts = self._maker.in_parts(
+                    lambda start, stop: self._call(distances_between, distance, own[start:stop], theirs[start:stop]).to(
+                        own.device
+                    ),
+                    len(own),
+                    size=max(self.outputs.measured_at_once // 2, 1),
+                    lasting=False,
+                )
+                rows = self._finite(distance, joined(parts))
+            self._measured[key] = _Measured(rows, distance, scalar=True, pairs=((), ()))
+            self._n_bytes = None
+        return self._rows(key, distance)
+
     def steps(self, feature: Any, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
         """The L2 distance [N, K] between the rows of a bound feature at K pairs of places."""
         key = (self._maker.identities.key(feature), "steps", first, second)

@@ -15,7 +15,7 @@ from gentest.attributes.distances import NO_SPREAD
 from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.measuring import Measuring, in_precision
 from gentest.engine.evidence.subject import Subject
-from gentest.errors import InvalidArgument
+from gentest.errors import GeneratorError, InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.properties.definition import StandardDeviations, Tolerance
 from gentest.results.settings import Precision
@@ -54,7 +54,8 @@ def _checked_places(first: Sequence[int], second: Sequence[int], n_points: int) 
 class Observed:
     """The evidence of N probes of P latents: implements `gentest.Evidence`, and records what a margin asked for.
 
-    Standard deviations are measured under the prior of `yardstick`, by default the subject that made the outputs.
+    Standard deviations are measured under the prior of `yardstick`, by default the subject that made the outputs; in a
+    pair, on its reference.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class Observed:
     ) -> None:
         self._measuring = measuring
         self.measurements = measurements
-        self._yardstick = yardstick or measurements.subject
+        yardstick = yardstick or measurements.subject
+        self._yardstick = yardstick.reference or yardstick
         self._precision: Precision = precision
         self.lowered = False
         """Whether something was measured in a lower precision."""
@@ -79,6 +81,7 @@ class Observed:
         self.measured_in: dict[str, Attribute | Feature | Distance] = {}
         """The measure of each standard deviation."""
         self._others: dict[Space, Observed] = {}
+        self._reference: Observed | None = None
 
     @property
     def probes(self) -> tuple[Probe, ...]:
@@ -171,6 +174,42 @@ class Observed:
             )
             self._others[prior] = Observed(self._measuring, other, yardstick=self._yardstick, precision=self._precision)
         return self._others[prior]
+
+    @property
+    def compared(self) -> Observed | None:
+        """The evidence of the reference, if a margin asked for it."""
+        return self._reference
+
+    @property
+    def reference(self) -> Observed:
+        if self._reference is None:
+            own = self.measurements
+            if own.subject.reference is None:
+                raise InvalidArgument("there is no reference to compare with: check candidate.against(reference)")
+            self._reference = self._reference_evidence(own.subject.reference)
+        return self._reference
+
+    def _reference_evidence(self, subject: Subject) -> Observed:
+        own = self.measurements
+        other = self._measuring.pool.measurements(subject, own.family, self.probes, alone=own.alone)
+        return Observed(self._measuring, other, precision=self._precision)
+
+    def from_reference(self, thing: Attribute | Feature | Distance | None = None) -> Tensor:
+        other = self.reference
+        own_images, images = self.measurements.outputs.checked, other.measurements.outputs.checked
+        if own_images.shape != images.shape:
+            shapes = f"{list(own_images.shape[2:])} and the reference {list(images.shape[2:])}"
+            raise GeneratorError(f"the candidate makes outputs {shapes}: bring one to the shape of the other")
+        if thing is None:
+            return (own_images - images).abs().flatten(2).amax(2) / other.unit
+        if isinstance(thing, Distance):
+            self.named_distances.setdefault(_name(thing, self.named_distances), thing)
+            return self.measurements.distances_to(self._bound(thing), other.measurements)
+        bound = self._bound(thing)
+        own, theirs = self.measured(bound), other.measured(other._bound(thing))
+        named = self.attributes if own.ndim == 2 else self.named_features
+        named.setdefault(_name(thing, named), thing)
+        return (own - theirs).abs() if own.ndim == 2 else torch.linalg.vector_norm(own - theirs, dim=-1)
 
     @property
     def all_lowered(self) -> bool:

@@ -28,6 +28,8 @@ COMPANY_SEED = 0x636F6D70616E79
 """The master seed of the samples that fill a latent's batch in `Outputs.again`."""
 PROBE_BYTES = 512
 """Memory that one probe takes besides its tensors."""
+REFERENCE = "in the reference, "
+"""How errors of a pair's reference begin."""
 SLACK = 1e-3
 """Share of the declared range by which outputs may leave it."""
 BATCH_BYTES = 4096
@@ -143,6 +145,7 @@ class Outputs:
                     )
             except GeneratorError as error:
                 self._name_probe(error)
+                self._name_side(error)
                 raise
             if len(sizes := sorted({tuple(x.shape[1:]) for x in parts})) > 1:
                 raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
@@ -160,7 +163,11 @@ class Outputs:
             x = self.values
             low, high = x.aminmax()  # NaN if any value is NaN, so that the comparison fails
             is_clean = bool((low >= 0.0) & (high <= 1.0))
-            self._checked = x if is_clean else checked_outputs(x, self.subject, self.probes, bounded=self.bounded)
+            try:
+                self._checked = x if is_clean else checked_outputs(x, self.subject, self.probes, bounded=self.bounded)
+            except GeneratorError as error:
+                self._name_side(error)
+                raise
             self._n_bytes = None
         return self._checked
 
@@ -182,7 +189,7 @@ class Outputs:
             try:
                 made.append(self.maker.call(generator, latents, drawn, chance)[-1])
             except GeneratorError as error:
-                error.at(self.probes[at[0]])
+                self._name_side(error.at(self.probes[at[0]]))
                 raise
         return torch.stack(made).reshape(*self.shape, *made[0].shape)
 
@@ -225,6 +232,11 @@ class Outputs:
             part.dim for space in (generator.latent, *generator.noise.values()) for part in space.parts.values()
         )
         return PLACED_AT_ONCE // (4 * max(numbers, 1) * self.family.n_points)
+
+    def _name_side(self, error: GeneratorError) -> None:
+        """Add to an error of a reference that it is the reference's."""
+        if self.subject.is_reference and not str(error).startswith(REFERENCE):
+            error.args = (f"{REFERENCE}{error}",)
 
     def _name_probe(self, error: GeneratorError) -> None:
         """Add to an error the probe on which the generator fails, or that it fails on none of them alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import Pixels
 from gentest.errors import AttributeFailed
-from gentest.generators.generator import Generator
+from gentest.generators.generator import Generator, Pair
 from gentest.generators.identity import Identity, Tensors, identify
 from gentest.spaces import Space
 
@@ -97,18 +97,27 @@ class Identities:
 
 @dataclass(frozen=True)
 class Subject:
-    """A generator with a key for its outputs: what it computes now, its space, and its range."""
+    """A generator with a key for its outputs: what it computes now, its space, and its range. A pair has two."""
 
     generator: Generator
     key: Hashable
     fingerprint: str
     unknown: str = ""
     """The part of the generator that cannot be read, and why, so that it shares no evidence; empty if there is none."""
+    reference: Subject | None = field(default=None, compare=False)
+    """In a pair, the subject that the candidate is compared with on the same probes."""
+    is_reference: bool = field(default=False, compare=False)
 
     @classmethod
-    def of(cls, generator: Generator, identities: Identities | None = None) -> Subject:
-        """The generator in its present state. `identities` are those of a session, whose calls do not change it."""
+    def of(cls, generator: Generator | Pair, identities: Identities | None = None) -> Subject:
+        """The generator in its present state, or the candidate of a pair with its reference.
+
+        `identities` are those of a session, whose calls do not change the generator.
+        """
         identities = identities or Identities()
+        if isinstance(generator, Pair):
+            reference = replace(cls.of(generator.reference, identities), is_reference=True)
+            return replace(cls.of(generator.candidate, identities), reference=reference)
         function = identities.of(generator.function, generator.identity)
         around = identities.of((generator.base, dict(generator.noise)), generator.identity)
         unknown = function.unknown or around.unknown
@@ -143,7 +152,9 @@ class Subject:
     def under(self, prior: Space) -> Subject:
         """The same generator under another prior."""
         computed = (*self.computed[:2], repr(prior), *self.computed[2:])
-        return self._of(self.generator.under(prior), computed, self.fingerprint, self.unknown)
+        reference = None if self.reference is None else self.reference.under(prior)
+        other = self._of(self.generator.under(prior), computed, self.fingerprint, self.unknown)
+        return replace(other, reference=reference, is_reference=self.is_reference)
 
 
 def measure_of(thing: Any, generator: Generator, shape: Sequence[int]) -> Any:

@@ -53,12 +53,19 @@ class TracedOutputs(Outputs):
 
     keeps_gradients = True
 
-    def __init__(self, maker: Maker, subject: Subject, family: Probes, probes: Sequence[Probe]) -> None:
+    def __init__(
+        self,
+        maker: Maker,
+        subject: Subject,
+        family: Probes,
+        probes: Sequence[Probe],
+        leaves: Mapping[str, Tensor] | None = None,
+    ) -> None:
         size = max(1, min(MAX_AT_ONCE, BYTES_AT_ONCE // max(maker.image_bytes, 1)))
         super().__init__(maker, subject, family, probes, batch_size=size)
         self._is_one_batch = len(probes) * family.n_points <= size
         self._noise = flat(noise(subject.generator.noise, self.probes, family.n_points))
-        self.leaves = {
+        self.leaves = leaves or {
             name: torch.from_numpy(z).to(maker.device).requires_grad_(z.dtype != np.int64)
             for name, z in self.placed.items()
         }
@@ -90,10 +97,16 @@ class Traced(Observed):
     """The evidence of N probes, with gradients. `leaves` are the latents [N, P, *shape] by part."""
 
     def __init__(
-        self, context: Context, subject: Subject, family: Probes, probes: Sequence[Probe], yardstick: Subject
+        self,
+        context: Context,
+        subject: Subject,
+        family: Probes,
+        probes: Sequence[Probe],
+        yardstick: Subject,
+        leaves: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._context = context
-        self._traced = TracedOutputs(context.maker, subject, family, probes)
+        self._traced = TracedOutputs(context.maker, subject, family, probes, leaves)
         super().__init__(context.measuring, Measurements(self._traced), yardstick=yardstick)
         self.leaves: Mapping[str, Tensor] = self._traced.leaves
         self.under_priors: dict[Space, Traced] = {}
@@ -104,6 +117,9 @@ class Traced(Observed):
             subject = self._traced.subject.under(prior)
             self.under_priors[prior] = Traced(self._context, subject, self._traced.family, self.probes, self._yardstick)
         return self.under_priors[prior]
+
+    def _reference_evidence(self, subject: Subject) -> Traced:
+        return Traced(self._context, subject, self._traced.family, self.probes, subject, self.leaves)
 
 
 def margin_gradients(judge: Judge, probes: Sequence[Probe]) -> MarginGradients | None:

@@ -1,0 +1,94 @@
+"""Pairs: the candidate does what the reference does, on every latent; or it does not, where it is meant not to."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gentest.attributes import Attribute, Distance, Feature
+from gentest.errors import InvalidArgument
+from gentest.probes.families import points
+from gentest.properties.definition import (
+    Definition,
+    Evidence,
+    Measure,
+    StandardDeviations,
+    Tolerance,
+    check_callable,
+    check_number,
+    check_tolerance,
+)
+
+
+def agrees(on: Attribute | Feature | Distance | None = None, *, within: Tolerance) -> Definition:
+    """The candidate of a pair gives the reference's outputs, up to `within` >= 0.
+
+    Without `on`, two outputs differ by their largest absolute difference of a value, as a share of the output range
+    (without a declared range: of the range of 16 samples of the reference). `on` may be a distance of two outputs such
+    as `gentest.lpips()`; a feature, whose difference is the L2 norm; or an attribute, whose difference is absolute, in
+    its own units or, with `within=gentest.sd(x)`, in standard deviations of the reference.
+
+    Margin: `within` minus the difference of the two outputs.
+
+    >>> import gentest
+    >>> gentest.agrees(within=4 / 255).at_rate(0.99)
+    agrees(within=0.01568627450980392).at_rate(0.99)
+    """
+    tolerance = check_tolerance(within)
+    _check_on(on)
+    if isinstance(tolerance, StandardDeviations) and (on is None or isinstance(on, Distance)):
+        raise InvalidArgument.expected("a number, since only attributes and features have sd(x)", "within", within)
+
+    def margin(evidence: Evidence) -> Tensor:
+        difference = evidence.from_reference(on)[:, 0]
+        if isinstance(tolerance, StandardDeviations):
+            assert on is not None
+            return evidence.in_units(tolerance, on) - difference
+        return tolerance - difference
+
+    return Definition(
+        "agrees", points(), margin, arguments=_arguments(on, within=within), measures=_measures(on), compares=True
+    )
+
+
+def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float) -> Definition:
+    """The candidate of a pair gives other outputs than the reference: the adapter was applied, the weights were loaded.
+
+    `at_least` > 0 is the smallest difference of two outputs, in the units of `agrees`. It cannot be `gentest.sd(x)`,
+    since a collapsing candidate would lower its own bar.
+
+    Margin: the difference of the two outputs minus `at_least`.
+
+    >>> import gentest
+    >>> gentest.differs(at_least=0.02)
+    differs(at_least=0.02)
+    """
+    floor = check_number("at_least", at_least, positive=True)
+    _check_on(on)
+
+    def margin(evidence: Evidence) -> Tensor:
+        return evidence.from_reference(on)[:, 0] - floor
+
+    arguments = _arguments(on, at_least=at_least)
+    return Definition(
+        "differs",
+        points(),
+        margin,
+        arguments=arguments,
+        measures=_measures(on),
+        compares=True,
+        reducible=False,
+    )
+
+
+def _check_on(on: object) -> None:
+    if on is not None and not isinstance(on, Distance):
+        check_callable("on", on)
+
+
+def _arguments(on: object, **others: object) -> dict[str, object]:
+    return others if on is None else {"on": on, **others}
+
+
+def _measures(on: Attribute | Feature | Distance | None) -> tuple[Measure, ...]:
+    """The measures of each side by itself: a distance needs both sides."""
+    return () if on is None or isinstance(on, Distance) else (Measure(on),)

@@ -1,0 +1,269 @@
+"""Pairs agree or differ: what a candidate changes is found, reduced and replayed, and harmless candidates hold."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gentest
+from gentest.errors import InvalidArgument
+from gentest.results.result import Result
+
+Verdict = gentest.Verdict
+SETTINGS = gentest.settings(device="cpu")
+
+
+class Net(nn.Module):
+    """A decoder of 16 numbers to images of 12 x 12."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 3 * 12 * 12), nn.Sigmoid())
+        self.n_together = 0
+        """Images made in batches of more than one."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.n_together += len(z) if len(z) > 1 else 0
+        return self.layers(z).reshape(-1, 3, 12, 12)  # type: ignore[no-any-return]
+
+
+def generator(function: object) -> gentest.Generator:
+    return gentest.Generator(function, latent=gentest.Normal(16), output_range=(0, 1))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def net() -> Net:
+    return Net().eval()
+
+
+def reference(net: Net) -> gentest.Generator:
+    return generator(net)
+
+
+def rounded(net: Net, bits: int) -> Net:
+    """The network with one weight rounded to so many bits."""
+    other = copy.deepcopy(net)
+    weight = other.layers[0].weight.data  # type: ignore[union-attr,operator]
+    step = 2.0 ** (1 - bits)
+    weight[5, 3] = torch.round(weight[5, 3] / step) * step + step
+    return other
+
+
+def shifted(net: Net) -> Net:
+    """The network with a little more of its fourth number everywhere."""
+    other = copy.deepcopy(net)
+    other.layers[0].weight.data[:, 3] += 0.05  # type: ignore[union-attr,operator,index]
+    return other
+
+
+def check(property: gentest.Property, pair: gentest.Pair, **settings: object) -> Result:
+    return property.check(pair, settings=gentest.settings(device="cpu", **settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [lambda net: rounded(net, 3), shifted])
+def test_a_changed_weight_is_found_and_replays(net: Net, change: object) -> None:
+    """One weight rounded to 3 bits, or a column of weights: a counterexample that fails again by its replay string."""
+    pair = generator(change(net)).against(reference(net))  # type: ignore[operator]
+    found = check(gentest.agrees(within=0.002), pair)
+    assert found.verdict is Verdict.VIOLATED
+    assert found.counterexample is not None
+    again = gentest.agrees(within=0.002).replay(pair, found.counterexample.replay, settings=SETTINGS)
+    assert again.verdict is Verdict.VIOLATED
+    assert again.counterexample is not None
+    assert again.counterexample.margin == found.counterexample.margin
+
+
+def test_swapped_channels_are_found(net: Net) -> None:
+    """Blue for red."""
+    pair = generator(lambda z: net(z).flip(1)).against(reference(net))
+    assert check(gentest.agrees(within=4 / 255), pair).verdict is Verdict.VIOLATED
+
+
+def test_half_precision_that_overflows_far_out_is_found() -> None:
+    """For the latents with the largest norm, about 2 % of them, a float16 intermediate is infinite."""
+
+    def level(z: Tensor, scale: Tensor) -> Tensor:
+        return (1.0 - 1.0 / (1.0 + scale / 1e4)).clamp(0, 1)[:, None, None, None].expand(-1, 1, 4, 4)
+
+    def full(z: Tensor) -> Tensor:
+        return level(z, z.square().sum(1) * 2200.0)
+
+    def half(z: Tensor) -> Tensor:
+        return level(z, (z.square().sum(1) * 2200.0).half().float().clamp(max=3e5))
+
+    found = check(gentest.agrees(within=0.01), generator(half).against(generator(full)))
+    assert found.verdict is Verdict.VIOLATED
+    rate = check(gentest.agrees(within=0.01).at_rate(0.9), generator(half).against(generator(full)))
+    assert rate.verdict is Verdict.HOLDS
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_harmless_candidates_agree(net: Net, seed: int) -> None:
+    """The same weights saved again, another memory format, and batches of one hold."""
+    stored = Net().eval()
+    stored.load_state_dict(net.state_dict())
+
+    def last(z: Tensor) -> Tensor:
+        return net(z).contiguous(memory_format=torch.channels_last)
+
+    def one_by_one(z: Tensor) -> Tensor:
+        return torch.cat([net(row) for row in z.split(1)])
+
+    for function in (stored, last, one_by_one):
+        found = check(gentest.agrees(within=1e-4), generator(function).against(reference(net)), seed=seed)
+        assert found.verdict is Verdict.NO_COUNTEREXAMPLE, found.message
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.99, 460), (0.95, 96)])
+def test_a_perfect_export_is_certified_on_few_latents(net: Net, rate: float, most: int) -> None:
+    """Each side makes exactly one image for each latent in a batch, besides 2 x 16 for its examination."""
+    export = copy.deepcopy(net)
+    found = check(
+        gentest.agrees(within=1e-3).at_rate(rate),
+        generator(lambda z: export(z)).against(reference(net)),
+        examples=96,
+        batch_size=16,
+    )
+    assert found.verdict is Verdict.HOLDS
+    assert found.rate is not None
+    assert found.rate.probes <= most
+    assert net.n_together == export.n_together == 2 * 16 + 96 + found.rate.probes
+
+
+def test_differences_are_measured_by_whatever_is_given(net: Net) -> None:
+    """An attribute in its units and in standard deviations, a feature, and a distance."""
+
+    @gentest.distance
+    def error(first: Tensor, second: Tensor) -> Tensor:
+        return (first - second).square().flatten(1).mean(1)
+
+    pair = generator(shifted(net)).against(reference(net))
+    for on, small, large in (
+        (gentest.brightness(), 1e-5, 0.5),
+        (gentest.brightness(), gentest.sd(0.01), gentest.sd(10)),
+        (gentest.pixels(), 1e-4, 0.5),
+        (error, 1e-7, 0.1),
+    ):
+        assert check(gentest.agrees(on, within=small), pair, examples=50).verdict is Verdict.VIOLATED, on  # type: ignore[arg-type]
+        assert check(gentest.agrees(on, within=large), pair, examples=50).verdict is Verdict.NO_COUNTEREXAMPLE, on  # type: ignore[arg-type]
+
+
+def test_a_candidate_that_changes_nothing_is_found_by_differs(net: Net) -> None:
+    """A LoRA whose fusing does nothing gives the reference's outputs: the smallest difference is the counterexample."""
+    same = check(gentest.differs(at_least=1e-4), generator(copy.deepcopy(net)).against(reference(net)))
+    assert same.verdict is Verdict.VIOLATED
+    fused = generator(lambda z: (net(z) + 0.05).clamp(0, 1)).against(reference(net))
+    assert check(gentest.differs(at_least=0.02), fused).verdict is Verdict.NO_COUNTEREXAMPLE
+
+
+def test_an_attack_finds_a_disagreement_that_random_search_misses() -> None:
+    """Beyond 4.3 standard deviations in one direction, one latent in 1e5: both sides are differentiable."""
+
+    def full(z: Tensor) -> Tensor:
+        return (0.1 * z[:, :1, None, None]).sigmoid().expand(-1, 1, 4, 4)
+
+    def clipped(z: Tensor) -> Tensor:
+        return full(z) + 0.2 * torch.sigmoid(4.0 * (z[:, 1, None, None, None] - 4.5))
+
+    pair = generator(clipped).against(generator(full))
+    assert check(gentest.agrees(within=0.1), pair).verdict is Verdict.NO_COUNTEREXAMPLE
+    found = check(gentest.agrees(within=0.1), pair, attack=2000)
+    assert found.verdict is Verdict.VIOLATED
+    assert found.attack is not None
+    assert found.attack.images <= 2000
+
+
+def test_margins_of_ones_own_see_the_reference(net: Net) -> None:
+    """`evidence.reference` is the evidence of the reference on the same probes."""
+
+    @gentest.property(probes=gentest.points())
+    def no_darker(evidence: gentest.Evidence) -> Tensor:
+        level = gentest.brightness()
+        return (evidence.scores(level) - evidence.reference.scores(level))[:, 0] + 1e-4
+
+    darker = generator(lambda z: net(z) * 0.9).against(reference(net))
+    assert check(no_darker(), darker).verdict is Verdict.VIOLATED
+    assert (
+        check(no_darker(), generator(copy.deepcopy(net)).against(reference(net))).verdict is Verdict.NO_COUNTEREXAMPLE
+    )
+    alone = no_darker().check(reference(net), settings=SETTINGS)
+    assert alone.verdict is Verdict.ERROR
+    assert "there is no reference to compare with: check candidate.against(reference)" in alone.message
+
+
+def not_finite(net: Net) -> object:
+    return lambda z: torch.where(z[:, :1, None, None] > 1.0, torch.nan, net(z))
+
+
+def raises(net: Net) -> object:
+    def function(z: Tensor) -> Tensor:
+        raise ValueError("no weights")
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (not_finite, "in the reference, the generator returned values that are not finite"),
+        (raises, "in the reference, the generator raised ValueError: no weights"),
+        (
+            lambda net: lambda z: net(z)[..., ::2],
+            "the candidate makes outputs [3, 12, 12] and the reference [3, 12, 6]",
+        ),
+    ],
+)
+def test_a_broken_reference_is_one_line(net: Net, reference: object, message: str) -> None:
+    """Which names the side, and the result is an error."""
+    result = check(gentest.agrees(within=0.1), generator(net).against(reference(net)))  # type: ignore[operator]
+    assert result.verdict is Verdict.ERROR
+    assert message in result.message
+    assert "\n" not in result.message
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            lambda net: gentest.Generator(net, latent=gentest.Uniform(16), output_range=(0, 1)),
+            "the latent spaces of candidate and reference differ: 'z' is Normal(16) in the candidate and Uniform(16)",
+        ),
+        (
+            lambda net: gentest.Generator(net, latent=gentest.Joint(z=gentest.Normal(16), c=gentest.Categorical(3))),
+            "the latent spaces of candidate and reference differ: the reference has no part 'z'",
+        ),
+        (
+            lambda net: gentest.Generator(net, latent=gentest.Normal(16), images=False),
+            "the candidate has images=True and the reference images=False: give both the same",
+        ),
+        (lambda net: 3, "Expected a gentest.Generator, or a callable on the same inputs as the candidate but got"),
+    ],
+)
+def test_a_reference_that_does_not_fit_is_refused(net: Net, other: object, message: str) -> None:
+    """With the part that differs."""
+    with pytest.raises(InvalidArgument, match=re.escape(message)):
+        generator(net).against(other(net))  # type: ignore[operator]
+
+
+def test_a_property_of_one_generator_says_what_to_check(net: Net) -> None:
+    """And one of two generators as well."""
+    pair = generator(net).against(net)
+    of_one = check(gentest.between(gentest.brightness(), tolerance=0.1), pair)
+    assert "is about one generator: check the candidate itself, not a pair" in of_one.message
+    of_two = gentest.agrees(within=0.1).check(generator(net), settings=SETTINGS)
+    assert "compares two generators: check candidate.against(reference)" in of_two.message
+    wrong = gentest.agrees(within=gentest.sd(1)).check
+    with pytest.raises(InvalidArgument, match="only attributes and features have"):
+        wrong(pair)
+
+
+def test_both_sides_are_truncated_given_and_moved_to_a_prior(net: Net) -> None:
+    """The latents stay the same on both sides."""
+    pair = generator(net).against(net).truncated(0.5).under(gentest.Uniform(16))
+    assert repr(pair.candidate.latent) == repr(pair.reference.latent) == repr(pair.latent)
+    assert check(gentest.agrees(within=1e-4), pair).verdict is Verdict.NO_COUNTEREXAMPLE
