@@ -143,7 +143,7 @@ class Property:
         return checked
 
     def check(self, generator: Generator | Pair, *, settings: settings | None = None) -> Result:
-        """The result of a search for a counterexample on a generator or a pair, with `settings` or the profile in force.
+        """The result of a search for a counterexample, with `settings` or the profile in force.
 
         Raises `InvalidArgument` for wrong arguments. A failure inside the generator is a result with verdict `error`.
 

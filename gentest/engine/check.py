@@ -201,11 +201,6 @@ class _Run(ABC):
         self.context = context
         self.values = values
 
-    @property
-    def _sides(self) -> list[Subject]:
-        """The generator under test, and the reference of a pair."""
-        return [self.subject, *([] if self.subject.reference is None else [self.subject.reference])]
-
     @abstractmethod
     def _decide(self) -> Decision:
         """The verdict, and the records that it rests on."""
@@ -213,7 +208,7 @@ class _Run(ABC):
     def run(self) -> Decision:
         """Decides the property, audits the evidence for the verdict, and adds what a baseline or a report shows."""
         if not self.total:
-            for subject in self._sides:
+            for subject in self.subject.sides:
                 examine(self.context, subject)
         decided = self._decide()
         audit, sample = self._audited(decided.verdict), decided.sample
@@ -244,7 +239,7 @@ class _Run(ABC):
         if self.total and verdict is Verdict.VIOLATED:
             return None
         if not self.total and not auditor.slow:
-            for subject in self._sides:
+            for subject in self.subject.sides:
                 examine_again(self.context, subject)
         return self._believe(auditor.finish(self._unit))
 

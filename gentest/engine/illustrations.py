@@ -105,11 +105,15 @@ def _outputs(context: Context, evidence: Observed, probe: Probe | None = None) -
 
 
 def _change(context: Context, evidence: Observed, outputs: Tensor) -> Change:
-    """The two of a probe's outputs [P, C, H, W] between which only its coordinate groups differ.
+    """The two of a probe's outputs [P, C, H, W] between which only its coordinate groups differ; in a pair, both sides.
 
     With several outputs, these are the first one and the one that is furthest from it.
     """
     probe = evidence.probes[0]
+    if evidence.compared is not None:
+        reference = _outputs(context, evidence.compared)
+        at = _furthest(reference, outputs)
+        return pictures.change(reference[at], outputs[at], ("reference", "candidate"))
     if probe.shift:
         before = _outputs(context, evidence, replace(probe, shift=b""))
         at = _furthest(before, outputs)

@@ -317,7 +317,7 @@ class Generator:
                 noise=self.noise,
                 images=self.images,
             )
-            reference = made._but(psi=self.psi, choices=self.choices)
+            reference = made._with(psi=self.psi, choices=self.choices)
         for what, own, other in (
             ("latent spaces", self.latent.parts, reference.latent.parts),
             ("noise inputs", self.noise, reference.noise),

@@ -13,7 +13,7 @@ import pytest
 
 from gentest._support.printable import error_summary
 from gentest.decorators import Property
-from gentest.generators.generator import Generator
+from gentest.generators.generator import Generator, Pair
 from gentest.plugin.checkpoints import checkpoint_name
 from gentest.plugin.items import declared_by, name_of
 from gentest.results.outcome import Outcome, Verdict
@@ -87,8 +87,8 @@ def fail_if_it_returns_a_generator(function: Callable[..., Any], name: str) -> C
     """The function of a test without properties. It fails if the test returns a generator, as if it had some."""
 
     def checked(returned: object) -> Any:
-        if isinstance(returned, Generator):
-            why = "returns a gentest.Generator, but no property decorates it: nothing was checked"
+        if isinstance(returned, (Generator, Pair)):
+            why = f"returns a gentest.{type(returned).__name__}, but no property decorates it: nothing was checked"
             pytest.fail(f"{name} {why}", pytrace=False)
         return returned
 

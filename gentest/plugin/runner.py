@@ -19,7 +19,7 @@ from gentest.engine.evidence.context import SHARED, Context
 from gentest.engine.evidence.maker import resolve_device
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
 from gentest.gate.baseline import keys
-from gentest.generators.generator import Generator
+from gentest.generators.generator import Generator, Pair
 from gentest.plugin import options, replays
 from gentest.plugin.baseline_run import BaselineRun
 from gentest.plugin.checked_tests import (
@@ -164,10 +164,10 @@ class Runner:
 
     def _check(self, item: pytest.Item, declared: Declared, subject: object) -> None:
         """Check every property of a test on the generator that its body returned. Raise if any fails."""
-        if not isinstance(subject, Generator):
+        if not isinstance(subject, (Generator, Pair)):
             raise InvalidArgument(
                 f"{item.name} returned {subject!r:.100} (type={type(subject).__name__}); "
-                "a decorated test returns the gentest.Generator under test"
+                "a decorated test returns the gentest.Generator under test, or a pair: candidate.against(reference)"
             )
         labelled = labelled_properties(declared.properties)
         in_baseline = dict(zip(labelled, keys(name_of(item), [repr(p) for p in labelled.values()]), strict=True))
@@ -204,7 +204,7 @@ class Runner:
         label: str,
         key: str,
         remaining: Sequence[Property],
-        generator: Generator,
+        generator: Generator | Pair,
         *,
         begins: bool,
     ) -> Result:

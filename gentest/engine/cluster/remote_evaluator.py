@@ -179,7 +179,8 @@ class RemoteActor:
         if (name := task.case.hex()) not in session.evaluators:
             function = self._function(session, task.function)
             case: Case = transport.unpickled(self._fetch(task.case), "the property", function=function)
-            case.subject.generator.to(session.context.device)
+            for subject in case.subject.sides:
+                subject.generator.to(session.context.device)
             session.evaluators[name] = case, LocalEvaluator(session.context, case.subject, case.definition)
             while len(session.evaluators) > MAX_EVALUATORS:
                 session.evaluators.popitem(last=False)

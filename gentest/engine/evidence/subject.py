@@ -131,6 +131,11 @@ class Subject:
         return cls(generator, key, fingerprint, unknown)
 
     @property
+    def sides(self) -> tuple[Subject, ...]:
+        """This subject, and the reference of a pair."""
+        return (self,) if self.reference is None else (self, self.reference)
+
+    @property
     def bounded(self) -> bool:
         """Whether the outputs have a range."""
         return self.generator.images or self.generator.output_range is not None

@@ -1,0 +1,46 @@
+"""A decorated test may return a pair: its properties compare both sides, and without one nothing passes."""
+
+from __future__ import annotations
+
+import pytest
+
+SOURCE = """
+import gentest, torch
+
+def full(z):
+    return z[:, :1, None, None].sigmoid().expand(-1, 1, 4, 4)
+
+def worse(z):
+    return (full(z) + 0.2 * (z[:, 2, None, None, None] > 1.5)).clamp(0, 1)
+
+def generator(function):
+    return gentest.Generator(function, latent=gentest.Normal(4), output_range=(0, 1))
+
+@gentest.agrees(within=4 / 255)
+def test_export():
+    return generator(worse).against(generator(full))
+
+@gentest.agrees(within=4 / 255).at_rate(0.9)
+@gentest.differs(at_least=0.005)
+def test_lora():
+    return generator(lambda z: full(z) * 0.5).against(full)
+
+def test_plain():
+    return generator(worse).against(full)
+"""
+
+
+def test_a_pair_is_checked(pytester: pytest.Pytester) -> None:
+    """The coordinate at fault is named, each property has its verdict, and an undecorated pair fails."""
+    pytester.makepyfile(SOURCE)
+    result = pytester.runpytest_subprocess("-p", "no:randomly", "--gentest", "--gentest-device", "cpu")
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "agrees(within=0.01568627450980392): violated by * of 300 probes, worst margin -0.*",
+            "  matters  coordinates 2 of 4 (1 of 4 groups)",
+            "agrees(within=0.01568627450980392).at_rate(0.9): *",
+            "test_plain returns a gentest.Pair, but no property decorates it: nothing was checked",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*differs(*violated*")
