@@ -21,7 +21,7 @@ import torch
 import gentest
 from gentest import cli
 from gentest.cli import init
-from gentest.cli.init_source import KINDS, code_of, file_kind
+from gentest.cli.init_source import KINDS
 from gentest.errors import InvalidArgument
 from tests.helpers.new_models import LATENT, MODEL, Run, clean, exported, net, onnx
 
@@ -245,27 +245,6 @@ def test_a_call_that_is_told_is_written(source: str, run: Run, folder: Path) -> 
     assert f"make_model({'gentest_checkpoint' * ('path' in source)})," in Path("conftest.py").read_text()
 
 
-def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package that was installed from a folder may be another's on an index."""
-    Path("work").mkdir()
-
-    def installed(at: Path, url: str = "") -> str:
-        (at / "packed").mkdir(parents=True)
-        (at / "packed/__init__.py").write_text("def load(path): ...\n")
-        (at / "packed-1.0.dist-info").mkdir()
-        (at / "packed-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: packed\nVersion: 1.0\n")
-        (at / "packed-1.0.dist-info/top_level.txt").write_text("packed\n")
-        if url:
-            (at / "packed-1.0.dist-info/direct_url.json").write_text(url)
-        with monkeypatch.context() as patch:
-            patch.syspath_prepend(at)
-            return code_of("--load", "packed:load", folder / "work").requirement
-
-    assert installed(folder / "elsewhere") == "packed==1.0"
-    assert installed(folder / "work/venv/site-packages") == "packed==1.0"
-    assert installed(folder / "editable", '{"url": "file:///x", "dir_info": {"editable": true}}') == ""
-
-
 @pytest.mark.parametrize("name", ["conftest.py", "test_latent.py", ".github/workflows/gentest.yml"])
 def test_no_file_is_overwritten(name: str, run: Run) -> None:
     """Where one of the files is there, none is written and the message says what to do; --force overwrites."""
@@ -329,18 +308,6 @@ def test_a_program_of_torch_export_is_not_loaded_unasked(run: Run, peeked: list[
     assert not peeked
     assert run("--yes", "--probe", "--force")[0] == 0
     assert [(q["kind"], "file" in q) for q in peeked] == [("exported", True)]
-
-
-def test_modules_of_the_folder_do_not_shadow_others(run: Run) -> None:
-    """A json.py or torch.py beside a file of weights is not imported by the process that looks into the file."""
-    for name in ("json", "torch", "runpy"):
-        Path(f"{name}.py").write_text("open('ran', 'w')\n")
-    Path("my_model.py").write_text(MODEL)
-    torch.save({"0.weight": torch.zeros(8, LATENT)}, "weights.pt")
-    status, out, err = run("--yes", "--load", "my_model:Vae", "--weights", "weights.pt")
-    assert (status, err) == (0, "")
-    assert f"is [8, {LATENT}]" in out
-    assert not Path("ran").exists()
 
 
 def answered(run_command: Callable[..., int], arguments: list[str], replies: list[str]) -> list[str]:
@@ -480,14 +447,6 @@ def test_misuse_is_one_line(name: str, run: Run, folder: Path) -> None:
 NO_LATENTS = ["", "normal", "normal:", "normal:0", "normal:3,", "normal:-3", "normal:3:1", "uniform:3:1"]
 
 NO_LATENTS += ["uniform:3:1:-1", "truncated:3:0", "sphere:3:1", "normal:3.5", "uniform:3:nan:1"]
-
-
-def test_files_of_models_are_known_by_their_contents(folder: Path) -> None:
-    """A .pt of TorchScript is told from one of weights, without loading either."""
-    scripted()
-    torch.save(net().state_dict(), "weights.pt")
-    assert file_kind(folder / "gan.pt") == "torchscript"
-    assert file_kind(folder / "weights.pt") is None
 
 
 def test_outputs_that_are_no_images_make_a_suite_without_images(run: Run, peeked: list[Any]) -> None:

@@ -18,10 +18,15 @@ from gentest.results.records import pack
 from gentest.results.result import Cost, Counterexample, Margins, Provenance, Rate, Result, Search, Verdict
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
 COUNTS = st.integers(0, 2**53)
+
 SHARES = st.floats(0.0, 1.0 - 2.0**-52)
+
 EVIDENCE = st.floats(-700.0, 1e300)
+
 PACKED = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=4).map(pack)
+
 COUNTEREXAMPLES = st.builds(
     Counterexample,
     probe=st.fixed_dictionaries(
@@ -36,6 +41,7 @@ COUNTEREXAMPLES = st.builds(
     typicality=st.none() | SHARES,
     replay=st.text(),
 )
+
 SEARCHES = st.builds(
     Search,
     COUNTS,
@@ -45,6 +51,7 @@ SEARCHES = st.builds(
     st.none() | COUNTEREXAMPLES,
     st.booleans(),
 )
+
 RATES = st.builds(
     Rate,
     st.sampled_from(RATE_VERDICTS),
@@ -55,6 +62,7 @@ RATES = st.builds(
     *[EVIDENCE] * 2,
     SHARES,
 )
+
 RESULTS = st.builds(
     Result,
     test=st.text(),
@@ -86,6 +94,7 @@ RESULTS = st.builds(
     cost=st.builds(Cost, COUNTS, COUNTS, st.floats(0.0, 1e12)),
     traceback=st.text(),
 )
+
 LEAVES = (
     st.none()
     | st.booleans()
@@ -94,6 +103,7 @@ LEAVES = (
     | st.text(max_size=4)
     | st.sampled_from(["violated", "error"])
 )
+
 JSON = st.recursive(
     LEAVES,
     lambda inner: (
@@ -102,6 +112,7 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
+
 ANYTHING = JSON | st.binary() | st.sets(st.integers()) | st.dictionaries(st.integers() | st.text(), st.none())
 
 WHOLE: dict[str, Any] = Result(
@@ -250,31 +261,6 @@ def test_only_what_was_not_refuted_passes(verdict: Verdict) -> None:
     """A result passes where no counterexample was found or a rate holds, and not for an error or undecided."""
     assert Result("t", "p", verdict).passed == (verdict in {Verdict.NO_COUNTEREXAMPLE, Verdict.HOLDS})
     assert Result("t", "p", verdict).undecided == (verdict is Verdict.UNDECIDED)
-
-
-@pytest.mark.parametrize(
-    ("verdict", "standing", "before", "passed", "undecided"),
-    [
-        (Verdict.NO_COUNTEREXAMPLE, Standing.HELD, "no_counterexample", True, False),
-        (Verdict.NO_COUNTEREXAMPLE, Standing.REGRESSED, "no_counterexample", False, False),
-        (Verdict.NO_COUNTEREXAMPLE, Standing.UNDECIDED, "no_counterexample", False, True),
-        (Verdict.VIOLATED, Standing.HELD, "violated", True, False),
-        (Verdict.VIOLATED, Standing.HELD, "no_counterexample", False, False),
-        (Verdict.VIOLATED, Standing.UNDECIDED, "violated", False, True),
-        (Verdict.VIOLATED, Standing.REGRESSED, "violated", False, False),
-        (Verdict.VIOLATED, Standing.UNDECIDED, "", False, False),
-        (Verdict.UNDECIDED, Standing.HELD, "undecided", True, False),
-        (Verdict.UNDECIDED, Standing.HELD, "holds", False, True),
-        (Verdict.HOLDS, Standing.HELD, "violated", True, False),
-        (Verdict.ERROR, Standing.HELD, "error", False, False),
-    ],
-)
-def test_what_a_gate_makes_of_a_verdict(
-    *, verdict: Verdict, standing: Standing, before: str, passed: bool, undecided: bool
-) -> None:
-    """A violation that the baseline has as well is left to the gate; one that it has not fails anyway."""
-    result = Result("t", "p", verdict, gate=Gate(standing, baseline_verdict=before))
-    assert (result.passed, result.undecided) == (passed, undecided)
 
 
 def test_results_are_equal_whatever_their_tracebacks() -> None:

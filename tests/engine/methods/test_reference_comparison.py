@@ -16,6 +16,7 @@ from gentest import Result, Verdict, settings
 from tests.helpers import zoo
 
 N = 256
+
 DIFFERENT, CLOSE, UNDECIDED, NOT_FOUND = (
     Verdict.VIOLATED,
     Verdict.HOLDS,
@@ -110,33 +111,6 @@ def test_outputs_that_are_large_are_embedded_in_batches() -> None:
     property.check(tested, settings=settings(batch_size=100))
     assert max(counted.batches) == 100
     assert sum(size for size in counted.batches if size > 1) == N + 2 * 16  # and the examination's
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda: gentest.matches(images(), feature=gentest.pixels()).at_rate(0.9), "has no rate"),
-        (lambda: gentest.matches(images(100), feature=gentest.pixels()), "at least 256 images but got 100"),
-        (lambda: gentest.matches(images(), feature=gentest.pixels(), n=10), "n=10"),
-        (lambda: gentest.matches(images(), feature=gentest.pixels(), tolerance=0), "tolerance"),
-        (lambda: gentest.matches("nowhere", feature=gentest.pixels()), "an existing folder"),
-        (lambda: gentest.matches(images(), feature=gentest.pixels), "call it first"),
-        (
-            lambda: gentest.holds_within(gentest.matches(images(), feature=gentest.pixels()), 1.0),
-            "all outputs together",
-        ),
-        (
-            lambda: gentest.prior_invariant(
-                gentest.matches(images(), feature=gentest.pixels()), priors=[gentest.Uniform(4)]
-            ),
-            "all outputs together",
-        ),
-    ],
-)
-def test_wrong_arguments_are_named(make: object, words: str) -> None:
-    """In one line, where the property is checked."""
-    with pytest.raises(gentest.InvalidArgument, match=words):
-        make().check(generator())  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

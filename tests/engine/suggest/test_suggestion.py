@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 import gentest
-from gentest.engine.suggest.measured_properties import ATTRIBUTES, FEATURES
 from gentest.engine.suggest.suggestion import Suggestion, rounded, suggest
 from tests.helpers import zoo
 
@@ -237,11 +236,3 @@ def test_rounding_is_to_the_safe_side(value: float) -> None:
     for up in (True, False):
         assert rounded(rounded(value, up=up), up=up) == rounded(value, up=up)
         assert float(f"{rounded(value, up=up):.2g}") == rounded(value, up=up)
-
-
-def test_every_row_is_of_its_property() -> None:
-    """Each row's line says what it measures: the name and the keyword are those of the property it makes."""
-    for row in (*ATTRIBUTES, *FEATURES):
-        definition = row.define(gentest.brightness(), 2.0)
-        assert definition.name == row.name
-        assert definition.arguments[row.keyword] == 2.0

@@ -1,4 +1,4 @@
-"""What an identity sees: everything that decides what a callable computes, and nothing that does not."""
+"""Programs as identities read them: any change of code or of what it uses is another, nothing else is."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ import functools
 import itertools
 import os
 import pickle
-import socket
-import subprocess
-import sys
 import threading
-import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,28 +23,9 @@ from torch import Tensor, nn
 
 import gentest
 from gentest.generators.identity import identify
+from tests.helpers.identities import Net
 
 LEVEL = 1.0
-SETTINGS = types.ModuleType("settings_of_a_user")
-
-
-class Net(nn.Module):
-    scale = 1.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
-        self.register_buffer("shift", torch.zeros(4))
-        self.register_buffer("hidden", torch.zeros(4), persistent=False)
-        self.prompts = {"text": "a cat", "parts": [np.ones(3), 2]}
-        self.writer: Any = None
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z) * self.scale + self.shift + self.hidden
-
-    def log(self) -> None:
-        self.writer.send(b"a line")
 
 
 class Slotted:
@@ -93,16 +69,6 @@ def nested(value: Any) -> Callable[[Tensor], Any]:
 
 def with_global(z: Tensor) -> Tensor:
     return z * LEVEL
-
-
-def with_module(z: Tensor) -> Tensor:
-    return z * SETTINGS.level
-
-
-def with_import(z: Tensor) -> Tensor:
-    import settings_of_a_user as found
-
-    return z * found.level
 
 
 def scripted(gain: float) -> torch.jit.ScriptModule:
@@ -238,51 +204,6 @@ def test_a_change_is_another_identity(name: str) -> None:
     assert (identify(one), identify(other)) == (first, second)
 
 
-@pytest.fixture
-def level() -> Iterator[None]:
-    """A module of a user's, in which a number stands."""
-    SETTINGS.level = 1.0  # type: ignore[attr-defined]
-    sys.modules[SETTINGS.__name__] = SETTINGS
-    yield
-    del sys.modules[SETTINGS.__name__]
-
-
-@pytest.mark.usefixtures("level")
-@pytest.mark.parametrize("function", [with_module, with_import])
-def test_an_attribute_of_an_imported_module_is_read(function: Callable[..., Any]) -> None:
-    before = identify(function)
-    SETTINGS.level = 2.0  # type: ignore[attr-defined]
-    assert identify(function) != before
-
-
-def test_a_global_is_read_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = identify(with_global)
-    monkeypatch.setattr(sys.modules[__name__], "LEVEL", 2.0)
-    assert identify(with_global) != before
-
-
-def test_a_patched_class_and_a_patched_library_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A method is another one where it was replaced, on a class of one's own and on one of torch."""
-    net, before = Net(), identify(Net())
-    with monkeypatch.context() as patch:
-        patch.setattr(Net, "forward", lambda self, z: z)
-        assert identify(net) != before
-    with monkeypatch.context() as patch:
-        patch.setattr(nn.Linear, "forward", lambda self, z: z)
-        assert identify(net) != before
-    assert identify(net) == before
-
-
-def test_an_environment_variable_that_code_names_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    function = made("def f(z): return z * float(os.environ.get('GAIN_OF_A_USER', '1'))")
-    before = identify(function)
-    monkeypatch.setenv("GAIN_OF_A_USER", "2")
-    assert identify(function) != before
-    monkeypatch.delenv("GAIN_OF_A_USER")
-    monkeypatch.setenv("ANOTHER_OF_A_USER", "2")
-    assert identify(function) == before
-
-
 EQUAL: dict[str, tuple[Any, Any]] = {
     "made again": (Net(), Net()),
     "copied": (Net(), copy.deepcopy(Net())),
@@ -304,130 +225,3 @@ def test_what_changes_nothing_is_the_same_identity(name: str) -> None:
     one, other = (identify(thing) for thing in EQUAL[name])
     assert one == other
     assert one.unknown == ""
-
-
-def test_weights_of_another_file_are_the_same_identity(tmp_path: Path) -> None:
-    """Stored and loaded under two names, weights make one identity."""
-    found = set()
-    for name in ("a.pt", "b.pt"):
-        torch.save(Net().state_dict(), tmp_path / name)
-        net = Net()
-        net.load_state_dict(torch.load(tmp_path / name, weights_only=True))
-        found.add(identify(net))
-    assert len(found) == 1
-
-
-def test_a_compiled_module_is_the_one_that_it_was_made_of() -> None:
-    net = Net()
-    assert identify(torch.compile(net)) == identify(net) == identify(Net())
-
-
-MODULE = """
-import numpy as np, torch, gentest
-from gentest.generators.identity import identify
-TABLE = {"b": [1.0, "x"], "a": np.arange(3)}
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.fc = torch.nn.Linear(3, 3)
-        self.words = {"x", "y", "z"}
-    def forward(self, z):
-        return self.fc(z) * TABLE["b"][0] + len({"p", "q", "r"} & self.words)
-"""
-
-
-def test_another_process_and_another_path_give_the_same_identity(tmp_path: Path) -> None:
-    """Neither the order of sets, nor addresses, nor where a file lies enters it."""
-    found = set()
-    for seed, folder in enumerate((tmp_path / "one", tmp_path / "another" / "folder")):
-        folder.mkdir(parents=True)
-        (folder / "net.py").write_text(MODULE)
-        run = "import net; print(net.identify([net.Net(), net.torch.jit.script(net.Net().fc)]).digest)"
-        env = {**os.environ, "PYTHONHASHSEED": str(seed)}
-        done = subprocess.run([sys.executable, "-c", run], cwd=folder, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        found.add(done.stdout)
-    assert len(found) == 1
-
-
-class Refusing:
-    """A thing whose state nobody can have."""
-
-    def __init__(self, held: Any) -> None:
-        self.held = held
-
-    def __call__(self, z: Tensor) -> Tensor:
-        return z * self.held.fileno()
-
-
-UNREADABLE: dict[str, Callable[[], Any]] = {
-    "a socket": socket.socket,
-    "a file": lambda: open(os.devnull),  # noqa: SIM115 - closed by the test
-    "an iterator of code": lambda: (n for n in range(3)),
-    "a pointer": lambda: ctypes.pointer(ctypes.c_int(1)),
-    "what belongs to a thread": threading.local,
-    "a tensor on meta": lambda: torch.empty(3, device="meta"),
-}
-
-
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_what_cannot_be_read_is_equal_to_nothing(name: str) -> None:
-    """Not even to itself; the part is named, and a name of its own makes it known."""
-    held = UNREADABLE[name]()
-    thing = Refusing(held)
-    found = identify(thing)
-    assert found.unknown.startswith("held: ")
-    assert found != identify(thing)
-    assert identify(thing, name="a name") == identify(thing, name="a name") != identify(thing, name="another")
-    thing.gentest_identity = "named"  # type: ignore[attr-defined]
-    assert identify(thing) == identify(thing)
-    assert identify(thing).unknown == ""
-    if hasattr(held, "close"):
-        held.close()
-
-
-def test_what_no_code_asks_for_may_be_unreadable() -> None:
-    """A module's logger to a socket, that only training uses, keeps nothing from being shared."""
-    net = Net()
-    with socket.socket() as net.writer:
-        assert identify(net).unknown == ""
-    net.send = net.log  # type: ignore[assignment]
-
-
-def test_a_structure_without_an_end_is_read() -> None:
-    """Things that refer to each other, and nesting that is deeper than Python goes."""
-    one: list[Any] = [1]
-    one.append(one)
-    other: list[Any] = [1]
-    other.append(other)
-    assert identify(one) == identify(other)
-    deep: list[Any] = []
-    for _ in range(5_000):
-        deep = [deep]
-    assert "nested too deeply" in identify(deep).unknown
-
-
-def test_a_write_that_torch_counts_is_seen_among_known_tensors() -> None:
-    """While nobody else's code runs, a tensor is read once, and again where torch counted a write."""
-    net = Net()
-    tensors: dict[int, Any] = {}
-    before = identify(net, tensors=tensors)
-    assert identify(net, tensors=tensors) == before
-    with torch.no_grad():
-        net.layers[0].weight.mul_(2)
-    assert identify(net, tensors=tensors) != before
-
-
-def test_a_generator_is_named_where_it_cannot_be_read() -> None:
-    """`identity=` makes a fingerprint of what can be read and the name; without it each one is another."""
-    with socket.socket() as held:
-        space = gentest.Normal(4)
-        plain = gentest.Generator(Refusing(held), latent=space)
-        assert plain.fingerprint() != plain.fingerprint()
-        named, again, other = (
-            gentest.Generator(Refusing(held), latent=space, identity=name).fingerprint() for name in ("a", "a", "b")
-        )
-    assert named == again != other
-    with pytest.raises(gentest.InvalidArgument, match="identity=3"):
-        gentest.Generator(Net(), latent=space, identity=3)  # type: ignore[arg-type]
