@@ -22,8 +22,8 @@ from gentest.attributes.clip import ClipAttribute, ClipClasses, ClipEmbedding
 from gentest.attributes.clip.loading import ClipSource, find_source
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor_checks import Finding, PytestRun, State, conflicts
-from gentest.engine.evidence.maker import resolve_device
 from gentest.errors import ClipError, GentestError
+from gentest.generators.modules import resolve_device
 from gentest.plugin import options
 from gentest.plugin.items import settings_of
 from gentest.plugin.shared_evidence import definitions_of

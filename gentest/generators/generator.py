@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from gentest._support.arguments import is_whole
 from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
 from gentest.generators.calling import OnArrays, call_in_own_dtype, generator_error, pinned_rng
+from gentest.generators.derived import After, Before
 from gentest.generators.identity import identify
-from gentest.generators.modules import modules_of, place, to_eval_mode
+from gentest.generators.modules import modules_of, place, resolve_device, to_eval_mode
 from gentest.generators.returned import TANH as TANH
 from gentest.generators.returned import as_images, as_values
 from gentest.spaces import Joint, Part, Space
@@ -73,6 +75,8 @@ class Generator:
     identity: str
     psi: float
     choices: Mapping[str, int]
+    device: torch.device | None
+    batch_size: int | None
 
     def __init__(
         self,
@@ -110,6 +114,8 @@ class Generator:
             identity=identity,
             psi=1.0,
             choices=MappingProxyType({}),
+            device=None,
+            batch_size=None,
         )
         for module in self.modules:
             to_eval_mode(module)
@@ -300,6 +306,55 @@ class Generator:
             prior = Joint(**{name: prior.parts[name] for name in self.base.parts})
         return self._with(base=prior)
 
+    def before(self, transform: Callable[..., Any]) -> Generator:
+        """The generator with its latents transformed first: z to f(transform(z)), a tensor [B, *shape] of that shape.
+
+        In a `Joint` space the transform takes and returns a mapping of all parts. The prior stays the same.
+
+        >>> import gentest, torch
+        >>> g = gentest.Generator(lambda z: z[:, None], latent=gentest.Normal(4), images=False)
+        >>> flipped = g.before(lambda z: z.flip(1)).against(g.then(lambda x: x.flip(2)))
+        >>> gentest.agrees(within=0.0).check(flipped).verdict.value
+        'no_counterexample'
+        """
+        if not callable(transform):
+            raise InvalidArgument.expected("a callable on latents", "transform", transform)
+        parts = tuple(self.base.parts) if isinstance(self.base, Joint) else ()
+        return self._derived(Before(self.function, transform, parts), self.output_range)
+
+    def then(self, transform: Callable[[Tensor], Tensor]) -> Generator:
+        """The generator with its outputs transformed: images [B, C, H, W] in [0, 1] to images in [0, 1].
+
+        With `images=False` outputs are [B, ...], in [0, 1] if an output range is declared, else in their units.
+        """
+        if not callable(transform):
+            raise InvalidArgument.expected("a callable on outputs", "transform", transform)
+        bounded = self.images or self.output_range is not None
+        after = After(self.function, transform, self.output_range, self.images)
+        return self._derived(after, (0.0, 1.0) if bounded else None)
+
+    def _derived(self, function: Callable[..., Any], output_range: tuple[float, float] | None) -> Generator:
+        made = Generator(
+            function,
+            latent=self.base,
+            output_range=output_range,
+            noise=self.noise,
+            images=self.images,
+            identity=self.identity,
+        )
+        return made._with(psi=self.psi, choices=self.choices, device=self.device, batch_size=self.batch_size)
+
+    def on(self, device: str | torch.device | None = None, *, batch_size: int | None = None) -> Generator:
+        """The generator on a device and with a batch size of its own, whatever the run's are.
+
+        In a pair, each side may have its own: a candidate in half precision on a GPU beside a reference on the CPU.
+        Raises `InvalidArgument` for a device that is not here.
+        """
+        if batch_size is not None and not is_whole(batch_size, 1):
+            raise InvalidArgument.expected("a whole number >= 1", "batch_size", batch_size)
+        where = None if device is None else resolve_device(str(device))
+        return self._with(device=where, batch_size=batch_size)
+
     def against(self, reference: Generator | Callable[..., Any]) -> Pair:
         """This generator as a candidate beside a reference: a generator, or a function of the same inputs.
 
@@ -310,14 +365,7 @@ class Generator:
             if not callable(reference) or isinstance(reference, type):
                 what = "a gentest.Generator, or a callable on the same inputs as the candidate"
                 raise InvalidArgument.expected(what, "reference", reference)
-            made = Generator(
-                reference,
-                latent=self.base,
-                output_range=self.output_range,
-                noise=self.noise,
-                images=self.images,
-            )
-            reference = made._with(psi=self.psi, choices=self.choices)
+            reference = self._derived(reference, self.output_range)._with(identity="")
         for what, own, other in (
             ("latent spaces", self.latent.parts, reference.latent.parts),
             ("noise inputs", self.noise, reference.noise),
@@ -343,7 +391,7 @@ class Generator:
         module cannot be moved and is not on the device already.
         """
         for module in self.modules:
-            place(to_eval_mode(module), device)
+            place(to_eval_mode(module), self.device or device)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the identity of f: its weights, its code, and the values that it refers to.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gentest._support.printable import error_summary
-from gentest.errors import GeneratorError, out_of_memory
+from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
 
 LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype, Tensor, np.ndarray)
 """Values that refer to no module."""
@@ -123,3 +123,16 @@ def _references(thing: object) -> list[object]:
     if isinstance(thing, dict):
         return list(thing.values())
     return list(vars(thing).values()) if hasattr(thing, "__dict__") else []
+
+
+def resolve_device(name: str | None) -> torch.device:
+    """The torch device of that name, checked to exist; None takes CUDA if available. Raises `InvalidArgument`."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InvalidArgument.expected("a torch device that is here", "device", name, hint=reason) from error
+    return device

@@ -69,6 +69,6 @@ def gentest_checkpoint(request: pytest.FixtureRequest) -> Path | None:
 @pytest.fixture(scope="session")
 def gentest_device(pytestconfig: pytest.Config) -> torch.device:
     """The torch device that gentest uses: --gentest-device, or else CUDA if available, or else the CPU."""
-    from gentest.engine.evidence.maker import resolve_device
+    from gentest.generators.modules import resolve_device
 
     return resolve_device(options.value_of(pytestconfig, "device"))

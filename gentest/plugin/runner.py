@@ -16,10 +16,10 @@ from gentest.decorators import Declared, Property, checker
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import check_ray, shared_context
 from gentest.engine.evidence.context import SHARED, Context
-from gentest.engine.evidence.maker import resolve_device
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
 from gentest.gate.baseline import keys
 from gentest.generators.generator import Generator, Pair
+from gentest.generators.modules import resolve_device
 from gentest.plugin import options, replays
 from gentest.plugin.baseline_run import BaselineRun
 from gentest.plugin.checked_tests import (

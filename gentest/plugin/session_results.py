@@ -14,9 +14,9 @@ import pytest
 
 from gentest._support import __version__
 from gentest._support.printable import printable
-from gentest.engine.evidence.maker import resolve_device
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
+from gentest.generators.modules import resolve_device
 from gentest.plugin import github, replays
 from gentest.plugin.baseline_run import BaselineRun
 from gentest.plugin.options import RunOptions

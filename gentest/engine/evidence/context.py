@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gentest.attributes.attribute import Setup
 from gentest.attributes.prompts import PromptCache
-from gentest.engine.evidence.maker import Maker, Meter, resolve_device
+from gentest.engine.evidence.maker import Maker, Meter
 from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.measuring import Measuring, in_precision
 from gentest.engine.evidence.observed import Observed
@@ -25,6 +25,7 @@ from gentest.engine.evidence.store import Store
 from gentest.engine.evidence.subject import Identities, Subject
 from gentest.errors import GentestError, out_of_memory
 from gentest.generators.generator import Generator, Pair
+from gentest.generators.modules import resolve_device
 from gentest.probes.families import Probes, points
 from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Measure

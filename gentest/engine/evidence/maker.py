@@ -20,7 +20,7 @@ from gentest.engine.evidence.audit import Auditor
 from gentest.engine.evidence.store import Store, digest
 from gentest.engine.evidence.subject import Identities, Subject, thing_key
 from gentest.engine.evidence.time_limit import limited
-from gentest.errors import GeneratorError, GentestError, InvalidArgument, WrongOutputs, out_of_memory
+from gentest.errors import GeneratorError, GentestError, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator
 
 LARGEST_BATCH = {"cuda": 256, "cpu": 128}
@@ -105,7 +105,8 @@ class Maker:
         gradients: bool = False,
     ) -> Tensor:
         """Outputs [B, ...] of one call of a generator, on the device."""
-        batch, noise = ({name: self._here(z) for name, z in arrays.items()} for arrays in (latents, drawn))
+        device = generator.device or self.device
+        batch, noise = ({name: _on(device, z) for name, z in arrays.items()} for arrays in (latents, drawn))
         started = time.perf_counter()
         with torch.set_grad_enabled(gradients), self.limited("the generator", GeneratorError):
             x = generator.outputs(batch, noise, chance=chance)
@@ -142,22 +143,6 @@ class Maker:
         """A name on disk for a subject's outputs on this kind of device; empty if the generator cannot be read."""
         return digest(*subject.address, self.device.type) if subject.address else ""
 
-    def _here(self, z: Any) -> Tensor:
-        return z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z)).to(self.device)
-
-
-def resolve_device(name: str | None) -> torch.device:
-    """The torch device of that name, checked to exist; None takes CUDA if available. Raises `InvalidArgument`."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise InvalidArgument.expected("a torch device that is here", "device", name, hint=reason) from error
-    return device
-
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
@@ -172,6 +157,11 @@ def full_precision(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(matmul)
+
+
+def _on(device: torch.device, z: Any) -> Tensor:
+    """An array or tensor as a tensor on the device."""
+    return (z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z))).to(device)
 
 
 def sliced(arrays: Mapping[str, Any], rows: slice) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Outputs:
     @property
     def batch_size(self) -> int:
         """Outputs made in one call of the generator."""
-        return self._batch_size or self.maker.batch_size
+        return self._batch_size or self.subject.generator.batch_size or self.maker.batch_size
 
     @property
     def measured_at_once(self) -> int:

@@ -126,7 +126,9 @@ class Subject:
 
     @classmethod
     def _of(cls, generator: Generator, computed: tuple[Hashable, ...], fingerprint: str, unknown: str) -> Subject:
-        values = (generator.output_range, generator.images)
+        values: tuple[Hashable, ...] = (generator.output_range, generator.images)
+        if generator.device is not None:
+            values = (*values, str(generator.device))
         key = (computed, repr(generator.latent), values, repr(dict(generator.noise)))
         return cls(generator, key, fingerprint, unknown)
 
