@@ -18,8 +18,7 @@ from gentest.cli.results_files import (
 from gentest.errors import InvalidArgument
 from gentest.gate import decision
 from gentest.gate.baseline import Baseline
-from gentest.report import certainty, comparison, layout, markdown
-from gentest.report.table import table
+from gentest.report import markdown, terminal
 from gentest.results.comparison import Comparison, Terms
 from gentest.results.document import Document
 from gentest.results.result import Verdict
@@ -63,12 +62,12 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     if options.markdown:
         sys.stdout.write(markdown.page(gated))
     else:
-        width = layout.columns()
+        width = terminal.columns()
         print_lines(
             [
-                *texts(table(gated.results, width=width)),
-                *certainty.said(gated, width),
-                *texts(comparison.lines(compared, width)),
+                *texts(terminal.table(gated.results, width=width)),
+                *terminal.certainty(gated, width),
+                *texts(terminal.comparison(compared, width)),
                 *(f"violated, and not in the baseline: {r.test}  {r.property}" for r in new),
                 *unfinished_lines(document),
             ]

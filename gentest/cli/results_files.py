@@ -9,7 +9,7 @@ from pathlib import Path
 from gentest._support.files import read_json
 from gentest._support.printable import in_one_line, printable
 from gentest.errors import InvalidArgument
-from gentest.report import layout, terminal
+from gentest.report import run_facts, terminal
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome
 
@@ -37,11 +37,11 @@ def document_of(path: Path, value: object) -> Document:
 
 def unfinished_lines(document: Document) -> list[str]:
     """One line if the run did not finish, else none. Nothing passes on a part of its tests."""
-    line = terminal.unfinished(document.interrupted, document.unchecked)
+    line = run_facts.unfinished(document.interrupted, document.unchecked)
     return [line] if line else []
 
 
-def texts(lines: Sequence[layout.Line]) -> list[str]:
+def texts(lines: Sequence[terminal.Line]) -> list[str]:
     """Lines of a report without their colours."""
     return [line.text for line in lines]
 

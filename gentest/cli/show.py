@@ -16,8 +16,7 @@ from gentest.cli.results_files import (
     unfinished_lines,
 )
 from gentest.gate.baseline import Baseline
-from gentest.report import certainty, comparison, layout, markdown, ranking, terminal
-from gentest.report.table import table
+from gentest.report import markdown, terminal
 from gentest.results.document import Document
 from gentest.results.result import Result
 
@@ -44,7 +43,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     if options.markdown:
         sys.stdout.write(markdown.page(document))
     else:
-        print_lines(_lines(document, layout.columns()))
+        print_lines(_lines(document, terminal.columns()))
     return document.outcome.exit_status
 
 
@@ -52,15 +51,11 @@ def _lines(document: Document, width: int) -> list[str]:
     results = document.results
     failed = [r for r in results if not r.passed]
     failures = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r), width=width).splitlines())]
-    rows = table(results, width=width, explained=lambda result: not result.passed)
-    compared = comparison.lines(document.gate, width) if document.gate is not None else []
+    rows = terminal.table(results, width=width, explained=lambda result: not result.passed)
     return [
         *failures,
         *texts(rows),
-        terminal.totals(results),
-        *(certainty.said(document, width) if results else []),
-        *ranking.table(results),
-        *texts(compared),
+        *texts(terminal.summary(document, width=width)),
         *unfinished_lines(document),
     ]
 

@@ -14,7 +14,7 @@ import pytest
 
 from gentest.plugin import replays
 from gentest.plugin.options import RunOptions
-from gentest.report import comparison, figures, markdown, terminal
+from gentest.report import facts, markdown, run_facts
 from gentest.report.annotations import Annotation, Level, commands
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome, Standing
@@ -82,9 +82,9 @@ def _text(results: Sequence[Result]) -> str:
 
 
 def _lines(result: Result) -> Iterator[str]:
-    yield terminal.headline(result)
+    yield facts.headline(result)
     if result.gate is not None and result.gate.standing is not Standing.HELD:
-        yield f"{figures.standing(result.gate)}: {comparison.figures(result.gate)}"
+        yield f"{facts.standing(result.gate)}: {facts.gate_figures(result.gate)}"
     if result.counterexample is not None and len(result.counterexample.replay) <= replays.LONGEST:
         yield f"--gentest-replay {result.counterexample.replay}"
 
@@ -95,7 +95,7 @@ def _of_gate(document: Document) -> Iterator[Annotation]:
         return
     level: Level = "error" if document.gate.terms.drift is OnDrift.FAIL else "warning"
     for drift in document.gate.drifted:
-        yield Annotation(level, "gentest: drift", comparison.describe(drift), drift.tests[0])
+        yield Annotation(level, "gentest: drift", run_facts.drift(drift), drift.tests[0])
     for key in document.gate.missing:
         yield Annotation("warning", "gentest: not looked at", key)
 

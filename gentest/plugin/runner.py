@@ -35,8 +35,7 @@ from gentest.plugin.report_files import ReportFiles
 from gentest.plugin.session_end import Completion, Problems, end_on_hang, tests_to_check
 from gentest.plugin.session_results import SessionResults, attach
 from gentest.plugin.shared_evidence import LaterMeasures, definitions_among
-from gentest.report import layout, progress, terminal
-from gentest.report.figures import unreadable
+from gentest.report import facts, progress, terminal
 from gentest.results.outcome import Verdict
 from gentest.results.result import Provenance, Result
 from gentest.results.settings import Values, settings
@@ -63,7 +62,7 @@ class Runner:
         self._tests: dict[str, CheckedTest] = {}
         self._checking = ""
         self._watch: progress.Watch | None = None
-        self._width = layout.columns()  # taken while standard output is still the terminal
+        self._width = terminal.columns()  # taken while standard output is still the terminal
         shows_progress = not self.options.is_worker and not self.options.has_workers and self.options.verbosity >= 0
         self._stream = progress.stderr() if shows_progress else None
         self._live = progress.attended() and self.options.captures  # else tests may print into the bar
@@ -196,7 +195,7 @@ class Runner:
             text = printable("\n\n".join(blocks))
             raise (GentestError if any(result.verdict is Verdict.ERROR for result in failed) else Violation)(text)
         for result in undecided:
-            item.warn(UndecidedWarning(printable(terminal.undecided(result))))
+            item.warn(UndecidedWarning(printable(facts.undecided(result))))
 
     def _decide(
         self,
@@ -236,7 +235,7 @@ class Runner:
             result = check(question, generator, context, values, watch=self._watch.probes)
         self._watch = None
         for what, part in result.unreadable.items():
-            self._problems.add(unreadable(what, part))
+            self._problems.add(facts.unreadable(what, part))
         if replay is None and result.verdict is not Verdict.ERROR:
             self._failed_probes.keep(item, label, result)
         return self._baseline_run.weigh(result, question, key)
@@ -289,7 +288,7 @@ class Runner:
         failed = [test.results[label] for label in test.labels if label in test.failed]
         report.outcome = "failed"
         report.longrepr = (
-            "\n\n".join(["something caught what gentest raised", *(terminal.headline(result) for result in failed)])
+            "\n\n".join(["something caught what gentest raised", *(facts.headline(result) for result in failed)])
             if failed
             else f"gentest did not check {item.nodeid}: something else ran the test"
         )

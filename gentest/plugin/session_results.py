@@ -22,11 +22,10 @@ from gentest.plugin.baseline_run import BaselineRun
 from gentest.plugin.options import RunOptions
 from gentest.plugin.report_files import ReportFiles
 from gentest.plugin.session_end import Completion, Problems, signals_ignored
-from gentest.report import certainty, comparison, junit, layout, ranking, terminal
-from gentest.report.table import table
-from gentest.report.terminal import unfinished
+from gentest.report import junit, run_facts, terminal
+from gentest.report.terminal import Line
 from gentest.results.comparison import Comparison
-from gentest.results.document import Document, Session
+from gentest.results.document import Document, Family, Session
 from gentest.results.outcome import Outcome
 from gentest.results.result import Result
 
@@ -112,7 +111,7 @@ class SessionResults:
 
     def _finish(self, session: pytest.Session) -> None:
         stopped, path = self._completion.stopped_by(session), self._options.json
-        self._unfinished = unfinished(stopped, self._completion.unchecked)
+        self._unfinished = run_facts.unfinished(stopped, self._completion.unchecked)
         self._comparison = self._attempt(lambda: self._baseline_run.compare(self.results))
         document = self._document = self._attempt(lambda: self._make_document(stopped))
         if document is not None:
@@ -165,7 +164,7 @@ class SessionResults:
             gentest=__version__,
             interrupted=stopped,
             unchecked=self._completion.unchecked,
-            family=certainty.family(results),
+            family=Family.of(results),
         )
 
     def _session(self) -> Session:
@@ -196,12 +195,12 @@ class SessionResults:
             for command in commands:
                 terminalreporter.write_line(command)
 
-    def _summary(self, *, verbosity: int) -> list[layout.Line]:
+    def _summary(self, *, verbosity: int) -> list[Line]:
         """The table, the run in one line, and the comparison with the baseline. `-q` leaves out passing rows."""
         document = self._document if self.results else None
         results = document.results if document is not None else ()
-        width = layout.columns()
-        lines = table(
+        width = terminal.columns()
+        lines = terminal.table(
             [result for result in results if verbosity >= 0 or not result.passed],
             width=width,
             verbose=verbosity > 0,
@@ -209,16 +208,11 @@ class SessionResults:
             replay=lambda text: replays.short(self._config, text),
         )
         if document is not None:
-            totals = f"{terminal.totals(results)} on {document.session.device}, seed {document.session.seed}"
-            worst = Outcome.worst(result.outcome for result in results)
-            lines.append(layout.Line(totals, worst))  # one line, however long, since programs read it
-            lines += [layout.Line(text) for text in certainty.said(document, width) if verbosity >= 0]
+            lines += terminal.summary(document, width=width, quiet=verbosity < 0)
         elif self._options.replay is not None:
             label = self._options.replay.label
-            lines.append(layout.Line(f"--gentest-replay: no selected test has a property {label!r}"))
-        lines += [layout.Line(text) for text in ranking.table(results)]
-        if self._comparison is not None:
-            compared = comparison.lines(self._comparison, width)
-            lines += compared if verbosity >= 0 else compared[-1:]
-        lines += [layout.Line(line) for line in (*self._lines, *self._problems.lines)]
-        return lines + ([layout.Line(self._unfinished, Outcome.FAILED)] if self._unfinished else [])
+            lines.append(Line(f"--gentest-replay: no selected test has a property {label!r}"))
+        if document is None and self._comparison is not None:
+            lines += terminal.comparison(self._comparison, width)
+        lines += [Line(line) for line in (*self._lines, *self._problems.lines)]
+        return lines + ([Line(self._unfinished, Outcome.FAILED)] if self._unfinished else [])

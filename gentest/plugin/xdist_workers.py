@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from gentest.plugin.options import RunOptions
 from gentest.plugin.shared_evidence import groups
-from gentest.report import layout
+from gentest.report import terminal
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 CHANNEL = "gentest_channel"
@@ -90,7 +90,7 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput[COLUMNS] = layout.columns()
+        node.workerinput[COLUMNS] = terminal.columns()
         channel = node.gateway.newchannel()
         channel.setcallback(self._receive)
         node.workerinput[CHANNEL] = channel

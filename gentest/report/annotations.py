@@ -1,4 +1,4 @@
-"""Workflow commands of GitHub Actions: what a run says at the line of a test, on the page of a pull request.
+"""Workflow commands of GitHub Actions: annotations at the line of a test, on the page of a pull request.
 
 https://docs.github.com/actions/reference/workflow-commands-for-github-actions; escaped as `@actions/core` does.
 """
@@ -11,16 +11,15 @@ from typing import Literal
 
 from gentest._support.printable import printable
 
-MOST = 10
+MAX_SHOWN = 10
 """GitHub shows no more errors of one step, and no more warnings."""
-
-
 Level = Literal["error", "warning"]
+LEVELS: tuple[Level, ...] = ("error", "warning")
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is said at a line of a file, or of the whole run where there is no file."""
+    """A message at a line of a file, or about the whole run if there is no file."""
 
     level: Level
     title: str
@@ -34,21 +33,21 @@ class Annotation:
         >>> print(Annotation("error", "a, b", "90 %\\nof it", "t.py", 3))
         ::error file=t.py,line=3,title=a%2C b::90 %25%0Aof it
         """
-        place = {"file": self.file, "line": str(self.line or "")}
-        said = {name: value for name, value in {**place, "title": self.title}.items() if value}
-        return f"::{self.level} {','.join(f'{k}={_property(v)}' for k, v in said.items())}::{_data(self.message)}"
+        properties = {"file": self.file, "line": str(self.line or ""), "title": self.title}
+        written = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
+        return f"::{self.level} {written}::{_data(self.message)}"
 
 
 def commands(annotations: Sequence[Annotation]) -> list[str]:
-    """The commands of as many as are shown, errors first; the last of each level says how many more there are."""
+    """The commands of as many as GitHub shows, errors first. The last of each level counts the others."""
     lines: list[str] = []
-    levels: tuple[Level, ...] = ("error", "warning")
-    for level in levels:
-        those = [a for a in annotations if a.level == level]
-        lines += [str(a) for a in (those if len(those) <= MOST else those[: MOST - 1])]
-        if len(those) > MOST:
-            more = f"{len(those) - MOST + 1} more: {', '.join(a.title for a in those[MOST - 1 :])}"
-            lines.append(str(Annotation(level, "gentest: there are more", more)))
+    for level in LEVELS:
+        own = [annotation for annotation in annotations if annotation.level == level]
+        if len(own) > MAX_SHOWN:
+            others = own[MAX_SHOWN - 1 :]
+            more = f"{len(others)} more: {', '.join(other.title for other in others)}"
+            own = [*own[: MAX_SHOWN - 1], Annotation(level, "gentest: there are more", more)]
+        lines += map(str, own)
     return lines
 
 

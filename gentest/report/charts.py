@@ -11,7 +11,7 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from gentest.report import rates as words
+from gentest.report import facts
 from gentest.report.numbers import at_least, at_most, below, observed, percent, threshold
 from gentest.results.result import Rate, Verdict
 from gentest.results.shown import Histogram, Rays, Trace
@@ -162,7 +162,7 @@ def arms(rates: Sequence[Rate]) -> Markup:
         found += Markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>').format(
             kind, x(rate.passes / max(rate.probes, 1)), y
         )
-    said = "; ".join(f"{rate.arm} {words.share(rate)}" for rate in rates)
+    said = "; ".join(f"{rate.arm} {facts.share(rate)}" for rate in rates)
     return _svg(WIDTH, height, said, found, "chart")
 
 

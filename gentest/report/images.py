@@ -1,4 +1,4 @@
-"""Outputs of counterexamples as PNG files: a folder for each property, a file for each output."""
+"""Outputs of counterexamples as PNG files: a folder for each property, and a file for each output."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ WRITTEN = re.compile(r"(worst|minimal)-\d+\.png")
 
 
 def write(folder: Path, result: Result) -> Result:
-    """Writes what a result has in full size, and gives it without; what an earlier run left of it goes.
+    """Write the full-size outputs of a result as files, in place of an earlier run's, and return it without them.
 
-    Raises `OSError` where it cannot be written.
+    Raises `OSError` if a file cannot be written.
     """
     if result.shown is None:
         return result
     own = folder / folder_name(result)
-    if own.is_symlink():  # what lies behind it is not this folder's
+    # files behind a link belong to another folder
+    if own.is_symlink():
         raise OSError(f"{own} is a link to another folder")
     for old in own.glob("*.png"):
         if WRITTEN.fullmatch(old.name):
@@ -42,7 +43,7 @@ def write(folder: Path, result: Result) -> Result:
 
 
 def without(shown: Shown) -> Shown:
-    """The same without pictures in full size."""
+    """The same drawings without full-size pictures."""
 
     def small(strip: Strip | None) -> Strip | None:
         return None if strip is None else replace(strip, whole=())
@@ -51,20 +52,25 @@ def without(shown: Shown) -> Shown:
 
 
 def folder_name(result: Result) -> str:
-    """A name for a property's folder that any file system takes, whatever the property is called, and no other has.
+    """A name for a property's folder that any file system takes, and that no other property has.
 
     >>> folder_name(Result("tests/test_a.py::test_a[../x]", "between(a)", "violated"))
     'test_a.py-test_a-..-x--between-a--098b78db'
     """
     file, _, name = result.test.partition("::")
-    words = [_plain(f"{file.rpartition('/')[2]} {name}"), _plain(result.property)]
+    words = [_plain(f"{Path(file).name} {name}"), _plain(result.property)]
     words += [_plain(result.checkpoint)] if result.checkpoint else []
+    return "--".join([*words, result_hash(result)])
+
+
+def result_hash(result: Result) -> str:
+    """Eight hexadecimal digits that tell a property of a test and a checkpoint from all others."""
     key = "\0".join((result.test, result.property, result.checkpoint))
-    return "--".join([*words, sha256(key.encode("utf-8", "replace")).hexdigest()[:8]])
+    return sha256(key.encode("utf-8", "replace")).hexdigest()[:8]
 
 
 def _plain(text: str) -> str:
-    """Letters, digits, dots and underscores of a text; of anything else between them, a hyphen."""
+    """The text with everything but letters, digits, dots and underscores replaced by hyphens."""
     return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[:PART] or "x"
 
 

@@ -25,22 +25,22 @@ def percent(share: float) -> str:
     return _percent(_decimal(share), ROUND_HALF_EVEN)
 
 
-def at_least(share: float) -> str:
+def at_least(share: float, *, unit: str = " %") -> str:
     """A lower bound in per cent, rounded down to a tenth: the share is no smaller than what is printed.
 
     >>> at_least(0.99867), at_least(0.95), at_least(0.00012), at_least(-0.0512)
     ('99.8 %', '95 %', '0.01 %', '-5.2 %')
     """
-    return _percent(_decimal(share), ROUND_FLOOR)
+    return _percent(_decimal(share), ROUND_FLOOR, unit=unit)
 
 
-def at_most(share: float) -> str:
+def at_most(share: float, *, unit: str = " %") -> str:
     """An upper bound in per cent, rounded up to a tenth: the share is no larger than what is printed.
 
     >>> at_most(0.9501), at_most(0.95), at_most(0.99999), at_most(1.0)
     ('95.1 %', '95 %', '99.999 %', '100 %')
     """
-    return _percent(_decimal(share), ROUND_CEILING)
+    return _percent(_decimal(share), ROUND_CEILING, unit=unit)
 
 
 def observed(passes: int, probes: int, *, up: bool = False) -> str:
@@ -140,14 +140,14 @@ def _decimal(value: float) -> Decimal:
     return Decimal(repr(float(value)))
 
 
-def _percent(share: Decimal, rounding: str, places: int = 1) -> str:
+def _percent(share: Decimal, rounding: str, *, places: int = 1, unit: str = " %") -> str:
     exact = 100 * share
     rounded = exact
     for n in range(places, PLACES + 1):
         rounded = exact.quantize(Decimal(1).scaleb(-n), rounding)
         if rounded == exact or abs(rounded) not in (0, 100):
             break
-    return f"{_plain(rounded)} %"
+    return f"{_plain(rounded)}{unit}"
 
 
 def _figures(value: float, figures: int, rounding: str) -> str:

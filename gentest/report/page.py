@@ -1,7 +1,7 @@
-"""A run as one HTML page: what failed first, each result with its pictures and curves, and how to look again.
+"""A run as one HTML page: what failed first, each result with its pictures and charts, and how to replay it.
 
-The page needs nothing but itself: no network, and no script to be read. Names, prompts and messages are from strangers,
-so the template escapes all of them, and the page forbids everything that it does not bring along.
+The page needs nothing but itself: no network, and no script to be read. Names, prompts and messages come from
+strangers, so the template escapes all of them, and the page forbids everything that it does not bring along.
 """
 
 from __future__ import annotations
@@ -10,64 +10,70 @@ import base64
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from itertools import pairwise
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gentest.report import certainty, charts, comparison, figures, ranking
-from gentest.report.images import folder_name
-from gentest.report.terminal import unfinished
-from gentest.report.view import Frames, View, frames_of, numbers, pairs, view_of
+from gentest.report import charts, facts, run_facts, terminal
+from gentest.report.images import result_hash
 from gentest.results.comparison import Comparison
 from gentest.results.document import Document
-from gentest.results.outcome import Outcome
-from gentest.results.result import Result
+from gentest.results.outcome import Outcome, Standing, Verdict
+from gentest.results.result import Counterexample, Result
 from gentest.results.shown import Shown, Strip
+
+MAX_CURVES = 8
+"""Curves under a strip of pictures. The terminal's text has the scores of the others."""
+MAX_TEXT = 20_000
+"""Characters of a text such as a traceback."""
+STRIP_WIDTH, MAX_FRAME, MIN_FRAME, GAP = 836, 84, 44, 4
+"""Pixels: the width of a strip, the largest and the smallest width of a frame, and the gap between two."""
+PIXELATED = 56
+"""Frames with fewer pixels a side are enlarged as squares."""
 
 
 def page(document: Document, *, at: str) -> str:
-    """The whole page of a run that ended `at` some time."""
+    """The whole page of a run that ended at the time `at`."""
     views = _views(document)
     counts = {outcome.value: sum(view.outcome == outcome.value for view in views) for outcome in Outcome}
     tests: dict[str, list[View]] = {}
     for view in views:
         tests.setdefault(view.result.test, []).append(view)
-    gate = document.gate
-    html = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            document=document,
-            at=at,
-            views=sorted(views, key=lambda view: (view.result.outcome.severity, view.place)),
-            tests=tests,
-            counts=counts,
-            bar=charts.shares([(outcome, n) for outcome, n in counts.items()]),
-            facts=_facts(document, at),
-            gate=gate,
-            gate_rows=_gate_rows(gate, views) if gate is not None else [],
-            gate_total=comparison.counts(gate) if gate is not None else "",
-            gate_kind="passed" if gate is None else gate.outcome.value,
-            gate_word="" if gate is None else comparison.word(gate),
-            drifts=[comparison.describe(drift) for drift in gate.drifted] if gate is not None else [],
-            without_drift=comparison.seen(gate) if gate is not None and not gate.drifted else "",
-            ranking="\n".join(ranking.table(document.results)),
-            samples=_samples(document.results),
-            certainty=certainty.lines(document),
-            partial=unfinished(document.interrupted, document.unchecked),
-            css=_plain("page.css") + _plain("result.css"),
-            css_hash=_hash(_plain("page.css") + _plain("result.css")),
-            js=_plain("page.js"),
-            js_hash=_hash(_plain("page.js")),
-        )
+    gate, css = document.gate, _file("page.css") + _file("result.css")
+    return _written(
+        "page.html",
+        document=document,
+        views=sorted(views, key=lambda view: (view.result.outcome.severity, view.place)),
+        tests=tests,
+        counts=counts,
+        bar=charts.shares(list(counts.items())),
+        facts=_facts(document, at),
+        gate=gate,
+        gate_rows=[] if gate is None else _gate_rows(gate, views),
+        gate_total="" if gate is None else run_facts.gate_counts(gate),
+        gate_word="" if gate is None else run_facts.gate_word(gate),
+        drifts=[] if gate is None else [run_facts.drift(drift) for drift in gate.drifted],
+        without_drift="" if gate is None else run_facts.without_drift(gate),
+        ranking="\n".join(terminal.ranking(document.results)),
+        samples=_samples(document.results),
+        certainty=run_facts.certainty(document),
+        partial=run_facts.unfinished(document.interrupted, document.unchecked),
+        css=css,
+        css_hash=_hash(css),
+        js=_file("page.js"),
+        js_hash=_hash(_file("page.js")),
     )
-    return html.encode("utf-8", "replace").decode("utf-8")
 
 
 def section(result: Result) -> str:
-    """One result as a notebook shows it: the section that the page has, with the style that it needs."""
-    html = _environment().get_template("section.html").render(view=view_of(result, 0, "", ()), css=_plain("result.css"))
+    """One result as a notebook shows it: its section of the page, with the style that it needs."""
+    return _written("section.html", view=view_of(result), css=_file("result.css"))
+
+
+def _written(template: str, **values: object) -> str:
+    html = _environment().get_template(template).render(**values)
     return html.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -77,8 +83,8 @@ def _environment() -> Environment:
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def _plain(name: str) -> Markup:
-    """A file beside the templates, as it is: ours, and nobody else's."""
+def _file(name: str) -> Markup:
+    """A file beside the templates, unescaped: it is ours."""
     environment = _environment()
     assert environment.loader is not None
     return Markup(environment.loader.get_source(environment, name)[0])
@@ -88,46 +94,273 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+# one result
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A strip of pictures: the source and the caption of each, and the size of all in pixels of the page."""
+
+    pictures: tuple[tuple[str, str], ...]
+    width: int
+    height: int
+    pixelated: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """A counterexample: its pictures, each curve under them by its name, and single scores."""
+
+    title: str
+    place: str = ""
+    frames: Frames | None = None
+    curves: tuple[tuple[str, Markup], ...] = ()
+    scores: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with its title and what it shows in words."""
+
+    title: str
+    drawn: Markup
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """One result as the page shows it; `place` is its place in the run."""
+
+    result: Result
+    place: int
+    anchor: str
+    outcome: str
+    verdict: str
+    standing: str
+    """How it compares with the baseline; empty without one."""
+    headline: str
+    figures: tuple[tuple[str, str, str], ...]
+    """The name of each figure, the figure, and the word beside it."""
+    looks: tuple[Look, ...]
+    change: tuple[Frames, str] | None
+    """The outputs between which the coordinates make the difference, and a caption."""
+    charts: tuple[Chart, ...]
+    more_charts: tuple[Chart, ...]
+    lines: tuple[str, ...]
+    pairs: tuple[tuple[str, Frames], ...]
+    """Outputs of the baseline and the candidate on the same latents."""
+    text: str
+
+
+def view_of(result: Result, *, place: int = 0, anchor: str = "", gate: Comparison | None = None) -> View:
+    """What the page shows of a result, in a run that was compared with a baseline or not."""
+    shown = result.shown or Shown()
+    rates = _rate_charts(result, shown)
+    return View(
+        result=result,
+        place=place,
+        anchor=anchor,
+        outcome=result.outcome.value,
+        verdict=facts.verdict(result),
+        standing="" if result.gate is None else facts.standing(result.gate),
+        headline=_clipped(facts.statement(result)),
+        figures=_figures(result),
+        looks=_looks(result, shown),
+        change=_change(result, shown),
+        charts=(*rates[:2], *_other_charts(result, shown, gate)),
+        more_charts=rates[2:],
+        lines=_lines(result),
+        pairs=_pairs(shown),
+        text=_clipped(terminal.failure(result, shown.command)),
+    )
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} ..."
+
+
+def _figures(result: Result) -> tuple[tuple[str, str, str], ...]:
+    kind = "" if result.distribution else "rate" if result.rate else "margin"
+    figures = (
+        ("probes", facts.probes(result), "outputs" if result.distribution else "probes"),
+        ("measure", facts.measure(result), kind),
+        ("images", f"{result.images:,}", "images"),
+        ("seconds", facts.seconds(result), ""),
+    )
+    return tuple(figure for figure in figures if figure[1])
+
+
+def _lines(result: Result) -> tuple[str, ...]:
+    """Sentences that no chart and no figure has."""
+    lines = [] if result.rate is None else [facts.invariant(other, result.rate) for other in result.rate.invariant]
+    if result.radius is not None:
+        lines.append(facts.radius(result.radius, result.rate))
+    if result.gate is not None and not result.gate.probes:
+        lines.append(f"{facts.standing(result.gate)}: {facts.gate_figures(result.gate)}")
+    lines += [run_facts.prior([result]), facts.rounding(result), facts.audited(result)]
+    return tuple(filter(None, lines))
+
+
+def _looks(result: Result, shown: Shown) -> tuple[Look, ...]:
+    minimal, worst = result.counterexample, result.worst
+    looks = []
+    if minimal is not None:
+        title = "Counterexample" if worst is None or minimal == worst else "Minimal counterexample"
+        looks.append(_look(title, minimal, shown.minimal))
+    elif shown.minimal is not None:
+        looks.append(Look("The replayed probe", frames=_frames(shown.minimal)))
+    if worst is not None and worst != minimal:
+        looks.append(_look("Worst counterexample", worst, shown.worst))
+    return tuple(looks)
+
+
+def _look(title: str, found: Counterexample, strip: Strip | None) -> Look:
+    n = len(found.t)
+    is_path = n > 2 and len(set(found.t)) == n
+    captions = [f"{t:.2f}" for t in found.t] if is_path else [str(i + 1) for i in range(n)] if n > 1 else [""]
+    places = list(range(n)) if strip is None else list(strip.places)
+    n_columns = n if strip is None else len(strip.frames)
+    frame = _frame_width(n_columns)
+    width = n_columns * frame + (n_columns - 1) * GAP
+    curves: list[tuple[str, Markup]] = []
+    for name, values in found.scores.items():
+        if len(values) > 1 and len(curves) < MAX_CURVES:
+            # a score of two neighbouring outputs stands between them
+            between = len(values) == n - 1
+            columns = [_column(i + (0.5 if between else 0.0), places) for i in range(len(values))]
+            path = is_path and not between
+            curves.append((name, charts.curve(values, columns, width=width, cell=frame, gap=GAP, path=path)))
+    notes = [f"Because {found.note}."] if found.note else []
+    notes += ["Shaded: between the scores of the two ends; red: outside."] if is_path and curves else []
+    return Look(
+        title,
+        facts.place(found),
+        None if strip is None else _frames(strip, [captions[place] for place in strip.places]),
+        tuple(curves),
+        tuple((name, f"{values[0]:.4g}") for name, values in found.scores.items() if len(values) == 1),
+        " ".join(notes),
+    )
+
+
+def _column(at: float, places: Sequence[int]) -> float:
+    """The column of an output in a strip that leaves some outputs out: between two columns if it is left out."""
+    for column, (low, high) in enumerate(pairwise(places)):
+        if low <= at <= high:
+            return column + (at - low) / (high - low)
+    return float(len(places) - 1)
+
+
+def _frame_width(n: int) -> int:
+    return max(MIN_FRAME, min(MAX_FRAME, (STRIP_WIDTH + GAP) // max(n, 1) - GAP))
+
+
+def _frames(strip: Strip, captions: Sequence[str] | None = None) -> Frames:
+    """The pictures of a strip, numbered unless there are captions."""
+    captions = [str(place + 1) for place in strip.places] if captions is None else captions
+    width = _frame_width(len(strip.frames))
+    height = max(4, min(3 * width, round(width * strip.height / max(strip.width, 1))))
+    pictures = tuple(
+        (f"data:image/webp;base64,{frame}", caption) for frame, caption in zip(strip.frames, captions, strict=False)
+    )
+    return Frames(pictures, width, height, max(strip.width, strip.height) < PIXELATED)
+
+
+def _change(result: Result, shown: Shown) -> tuple[Frames, str] | None:
+    """The two outputs between which the coordinate groups differ, the map of the difference, and a caption."""
+    change, found = shown.change, result.counterexample
+    if change is None or found is None or not (found.groups or found.moved or len(found.t) > 1):
+        return None  # another sample fails as well, so there is nothing to compare
+    words = [detail.text for detail in facts.matters(found)]
+    words.append(f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1")
+    return _frames(change.strip, [*change.names, "difference"]), "; ".join(words)
+
+
+def _pairs(shown: Shown) -> tuple[tuple[str, Frames], ...]:
+    if shown.baseline is None or shown.samples is None:
+        return ()
+    return ("baseline", _frames(shown.baseline)), ("candidate", _frames(shown.samples))
+
+
+def _rate_charts(result: Result, shown: Shown) -> tuple[Chart, ...]:
+    """Each rate as its probes came in, the worst first. Several are shown side by side before that."""
+    whole = result.rate
+    if whole is None:
+        return ()
+    found = []
+    if whole.arms:
+        caption = f"of the whole prior {facts.overall(whole)}" if whole.overall is not None else ""
+        found.append(Chart("Each rate", charts.arms(whole.arms), caption))
+    rates = {rate.arm: rate for rate in whole.arms or (whole,)}
+    for trace in sorted(shown.traces, key=lambda trace: trace.arm != whole.arm):
+        rate = rates[trace.arm]
+        arm = f", {trace.arm}" if trace.arm else ""
+        drawn = charts.rate(trace, p0=rate.p0, certified=rate.certifiable, verdict=rate.verdict)
+        found.append(Chart(f"Rate as probes came in{arm}", drawn, f"{rate.passes:,} of {rate.probes:,} hold"))
+    return tuple(found)
+
+
+def _other_charts(result: Result, shown: Shown, compared: Comparison | None) -> tuple[Chart, ...]:
+    """Histograms of margins, the rays of a radius, and the difference from the baseline."""
+    named = {histogram.of: histogram for histogram in shown.histograms}
+    candidate, before = named.pop("candidate", None), named.pop("baseline", None)
+    found = [Chart(f"Margins, {of}", charts.histogram(h), f"{sum(h.counts):,} probes") for of, h in named.items()]
+    if candidate is not None:
+        caption = "bars: this checkpoint; outline: the baseline"
+        found.append(Chart("Margins on the baseline's probes", charts.histogram(candidate, before), caption))
+    radius, rate, gate = result.radius, result.rate, result.gate
+    if shown.rays is not None and radius is not None and rate is not None:
+        confirmed = radius.confirmed is not None and radius.confirmed.verdict is Verdict.HOLDS
+        drawn = charts.radius(shown.rays, p0=rate.p0, reached=radius.certified, confirmed=confirmed)
+        found.append(Chart("Rays that hold up to each radius", drawn, facts.radius(radius, rate)))
+    if gate is not None and gate.probes and compared is not None:
+        difference = (gate.candidate_passes - gate.baseline_passes) / gate.probes
+        fell, tolerance = gate.standing is Standing.REGRESSED, compared.terms.tolerance
+        drawn = charts.difference(gate.low, gate.high, difference, tolerance=tolerance, fell=fell)
+        found.append(Chart("How often, against the baseline", drawn, facts.gate_figures(gate)))
+    return tuple(found)
+
+
+# the run
+
+
 def _views(document: Document) -> list[View]:
-    found, anchors = [], set[str]()
+    views, n_of = [], dict[str, int]()
     for place, result in enumerate(document.results):
-        anchor = base = f"r-{folder_name(result).rpartition('-')[2]}"
-        n = 1
-        while anchor in anchors:
-            n += 1
-            anchor = f"{base}-{n}"
-        anchors.add(anchor)
-        tolerance = () if document.gate is None else (document.gate.terms.tolerance,)
-        found.append(view_of(result, place, anchor, tolerance))
-    return found
+        name = f"r-{result_hash(result)}"
+        n = n_of[name] = n_of.get(name, 0) + 1
+        anchor = name if n == 1 else f"{name}-{n}"
+        views.append(view_of(result, place=place, anchor=anchor, gate=document.gate))
+    return views
 
 
 def _samples(results: Sequence[Result]) -> list[tuple[str, tuple[tuple[str, Frames], ...]]]:
-    """The first outputs of each generator, beside the baseline's where there is one, once each."""
-    of: dict[tuple[str, ...], tuple[Strip, Shown, list[Result]]] = {}
+    """The first outputs of each generator once, beside the baseline's if there is one."""
+    users: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        shown = result.shown
-        if shown is not None and shown.samples is not None:
-            of.setdefault(shown.samples.frames, (shown.samples, shown, []))[2].append(result)
+        if result.shown is not None and result.shown.samples is not None:
+            users.setdefault(result.shown.samples.frames, []).append(result)
     found = []
-    for strip, shown, own in of.values():
+    for own in users.values():
         tests = list(dict.fromkeys(result.test for result in own))
-        more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
-        on = f" on {own[0].checkpoint}" if own[0].checkpoint else ""
-        found.append((f"{tests[0]}{more}{on}", pairs(shown) or (("", frames_of(strip, numbers(strip))),)))
+        shown = own[0].shown
+        assert shown is not None
+        assert shown.samples is not None
+        rows = _pairs(shown) or (("", _frames(shown.samples)),)
+        found.append((run_facts.first_of(tests) + facts.on_checkpoint(own[0]), rows))
     return found
 
 
 def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, str, str, str, str]]:
-    """Each compared property: outcome, standing, test, property, figures, and where on the page it is."""
+    """The outcome, standing, test, property, figures and anchor of each compared property."""
     anchors = {(v.result.test, v.result.property, v.result.checkpoint): v.anchor for v in views}
     return [
         (
             compared.gate.standing.outcome.value,
-            figures.standing(compared.gate),
+            facts.standing(compared.gate),
             compared.test + (f" on {compared.checkpoint}" if compared.checkpoint else ""),
             compared.property,
-            comparison.figures(compared.gate),
+            facts.gate_figures(compared.gate),
             anchors.get((compared.test, compared.property, compared.checkpoint), ""),
         )
         for compared in gate.properties
@@ -135,10 +368,9 @@ def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, 
 
 
 def _facts(document: Document, at: str) -> list[tuple[str, str]]:
-    session = document.session
-    images = sum(result.images for result in document.results)
-    seconds = sum(result.seconds for result in document.results)
-    facts: list[tuple[str, Any]] = [
+    session, results = document.session, document.results
+    images, seconds = sum(result.images for result in results), sum(result.seconds for result in results)
+    found = [
         ("checkpoint", session.checkpoint),
         ("generator", session.generator),
         ("CLIP", session.clip),
@@ -146,4 +378,4 @@ def _facts(document: Document, at: str) -> list[tuple[str, str]]:
         ("images", f"{images:,} in {seconds:.1f} s"),
         ("ended", at),
     ]
-    return [(name, str(value)) for name, value in facts if value not in (None, "")]
+    return [(name, value) for name, value in found if value]

@@ -11,8 +11,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from gentest.report.layout import shortened
-
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -73,6 +71,8 @@ class Watch:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
         from rich.table import Column
+
+        from gentest.report.terminal import shortened
 
         console = Console(file=file, width=_width(file))
         if console.is_dumb_terminal or console.legacy_windows or not console.is_terminal:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from math import log
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,37 @@ class Family:
     """Checkpoints that are judged on the same probes."""
     chosen_wrong: Share = 0.0
     """The largest probability that a verdict on a checkpoint is wrong if it was chosen by these verdicts."""
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> Family | None:
+        """The family of some results; None if none of them is statistical.
+
+        A rate is one verdict, and so is a distribution. A comparison of priors is another, and a radius two: one by
+        rays, one by fresh probes.
+        """
+        wrong = [chance for result in results for chance in _chances_of_error(result)]
+        if not wrong:
+            return None
+        checkpoints = len({result.checkpoint for result in results if result.checkpoint}) or 1
+        return cls(
+            verdicts=len(wrong),
+            each=float(max(wrong)),
+            any_wrong=float(min(sum(wrong, Decimal()), Decimal(1))),
+            checkpoints=checkpoints,
+            chosen_wrong=float(min(checkpoints * max(wrong), Decimal(1))),
+        )
+
+
+def _chances_of_error(result: Result) -> list[Decimal]:
+    """The largest probability with which each statistical verdict of a result is wrong."""
+    if result.verdict is Verdict.ERROR:
+        return []
+    if result.distribution is not None:
+        return [Decimal(repr(result.distribution.alpha))]
+    if result.rate is None:
+        return []
+    by_rays = result.radius is not None and result.rate.verdict is not Verdict.HOLDS
+    return (1 + bool(result.rate.invariant) + 2 * by_rays) * [1 - Decimal(repr(result.rate.confidence))]
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,36 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar, cast
 
+from gentest.errors import InvalidArgument
 from gentest.results.comparison import Gate, Sample
 from gentest.results.outcome import RATE_VERDICTS, Outcome
 from gentest.results.outcome import Verdict as Verdict
 from gentest.results.records import Chance, Confidence, Count, Evidence, Seconds, Seed, Share, read_record
 from gentest.results.shown import Shown
 
-GROUP = re.compile(r"(?:.*\[)?\d{1,12}(?:\.\.\d{1,12})?\]?", re.ASCII | re.DOTALL)
-"""A group of coordinates as a space names it: `3`, `0..7`, or `z[0..7]` in the part `z`."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CoordinateGroup:
+    """A run of coordinates of a latent, written `3`, `0..7` or, in the part `z` of a space, `z[0..7]`."""
+
+    part: str
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> CoordinateGroup:
+        """The group that a text names. Raises `InvalidArgument` for any other text."""
+        match = re.fullmatch(r"(?:(.*)\[)?(\d{1,12})(?:\.\.(\d{1,12}))?\]?", text, re.ASCII | re.DOTALL)
+        if match is None:
+            raise InvalidArgument(f"{text!r} is not a group of coordinates")
+        part, first, last = match.groups()
+        return cls(part or "", int(first), int(last or first))
+
+    def __str__(self) -> str:
+        run = str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
+        return f"{self.part}[{run}]" if self.part else run
 
 
 @dataclass(frozen=True)
@@ -73,9 +94,12 @@ class Counterexample:
             return "its choices are not whole numbers"
         if any(not 1 <= len(scores) <= len(self.t) for scores in self.scores.values()):
             return "its scores do not match its latents"
-        groups = (*self.groups, *(self.moved.groups if self.moved else ()))
-        wrong = [group for group in groups if not GROUP.fullmatch(group)]
-        return f"{wrong[0]!r} is not a group of coordinates" if wrong else ""
+        try:
+            for group in (*self.groups, *(self.moved.groups if self.moved else ())):
+                CoordinateGroup.parse(group)
+        except InvalidArgument as error:
+            return str(error)
+        return ""
 
 
 @dataclass(frozen=True)

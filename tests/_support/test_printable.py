@@ -9,7 +9,7 @@ import pytest
 
 from gentest._support.printable import in_one_line, printable, short_repr
 from gentest.errors import GentestError, InvalidArgument
-from gentest.report import layout
+from gentest.report import terminal
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_codes_in_a_text_are_shown_as_escapes(text: str, said: str) -> None:
 def test_a_name_of_a_million_signs_is_soon_shown() -> None:
     """Wrapping and shortening take time in proportion to the shown text, and an error does not repeat the name."""
     began = time.process_time()
-    assert len(layout.shortened("x" * 1_000_000, 40)) == 40
-    assert max(map(len, layout.wrapped("x" * 200_000, 80, rest="  "))) == 80
+    assert len(terminal.shortened("x" * 1_000_000, 40)) == 40
+    assert max(map(len, terminal.wrapped("x" * 200_000, 80, rest="  "))) == 80
     assert len(short_repr("x" * 1_000_000)) <= 300
     assert len(in_one_line("x\n" * 100_000)) <= 300
     assert time.process_time() - began < 1

@@ -25,7 +25,7 @@ from random import Random
 
 from PIL import Image
 
-from gentest.report import layout
+from gentest.report import terminal
 from tests.audit import parsers
 from tests.audit.parsers import ALLOWED, BLESSED, KINDS, RESULTS, Finding, Kind, Refused, check_message
 from tests.audit.watching import Hang, Watch
@@ -86,7 +86,7 @@ def warm_up() -> None:
     for name in ("safetensors.torch", "PIL.ImageCms"):
         importlib.import_module(name)
     Image.init()
-    layout.cells("笑")
+    terminal.shortened("笑", 40)
     parsers.check_page(parsers.EVERY)
 
 

@@ -17,7 +17,7 @@ import torch
 
 import gentest
 from gentest import settings
-from gentest.report import layout
+from gentest.report import terminal
 
 torch.set_num_threads(1)
 for module in pkgutil.walk_packages(gentest.__path__, "gentest."):
@@ -105,7 +105,7 @@ def repository(warm: None, pytester: pytest.Pytester, monkeypatch: pytest.Monkey
     for name in ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # another profile, and annotations
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "1000")  # one line each: what wrapping does has tests of its own
-    monkeypatch.setattr(layout, "WIDEST", 1000)
+    monkeypatch.setattr(terminal, "MAX_WIDTH", 1000)
     # one warns of a default that nobody asked for; the other, where it is installed, would run tests in any order
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio -p no:randomly")
     monkeypatch.setattr(settings, "_profiles", dict(settings._profiles))

@@ -22,8 +22,8 @@ from torch import Tensor
 
 import gentest
 from gentest import settings
-from gentest.report import details, page, terminal
-from gentest.report.table import table
+from gentest.report import facts, page, terminal
+from gentest.report.terminal import table
 from gentest.results.document import Document, Session
 from gentest.results.result import Result, Rounding, Search, Verdict
 from tests.audit import digest
@@ -250,4 +250,4 @@ def test_reports_say_it_in_a_line() -> None:
     session = Session(None, None, None, "cpu", 0, {})
     for result, there in ((one, True), (some, True), (none, False)):
         assert ("within rounding of zero" in page.page(Document(session, (result,)), at="")) is there
-    assert not any(detail.word == "rounding" for detail in details.details(none))
+    assert not any(detail.word == "rounding" for detail in facts.details(none))

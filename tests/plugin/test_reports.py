@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.cells import cell_len
 
-from gentest.report import figures, layout
+from gentest.report import facts, terminal
 from gentest.report.numbers import above, at_least, at_most, below, observed, threshold
 from gentest.results.document import Document
 from gentest.results.result import Verdict
@@ -69,7 +70,7 @@ def of_json(folder: Path) -> list[Figures]:
     document = Document.from_json(json.loads((folder / "results.json").read_text(encoding="utf-8")))
     return [
         Figures(
-            r.test, r.property, figures.verdict(r), figures.probes(r), figures.measure(r), figures.seconds(r)
+            r.test, r.property, facts.verdict(r), facts.probes(r), facts.measure(r), facts.seconds(r)
         )
         for r in document.results
     ]  # fmt: skip
@@ -106,7 +107,7 @@ def of_junit(folder: Path) -> list[Figures]:
                 measure = f"MMD^2 {rounded(float(of['mmd2']), 4)}"
             elif "margin" in of:
                 measure = f"{float(of['margin']):.4g}"
-            word = figures.WORDS[Verdict(of["verdict"])]
+            word = facts.WORDS[Verdict(of["verdict"])]
             word += f" >= {threshold(float(of['rate_certified']))}" if word == "holds" else ""
             test = f"test_model.py::{case.get('name')}"
             found.append(Figures(test, of["property"], word, probes, measure, f"{float(of['seconds']):.1f} s"))
@@ -213,7 +214,7 @@ def test_a_page_is_of_the_run_alone(written: Path) -> None:
 def test_a_failing_test_fits_a_hundred_columns(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that gentest writes is at most 100 wide, but for the command; in 80 columns at most 80."""
     repository.write(SOURCE)
-    monkeypatch.setattr(layout, "WIDEST", 100)
+    monkeypatch.setattr(terminal, "MAX_WIDTH", 100)
     for width in ("100", "80", "250"):
         monkeypatch.setenv("COLUMNS", width)
         lines = repository.check("-p", "no:cacheprovider").outlines
@@ -221,7 +222,7 @@ def test_a_failing_test_fits_a_hundred_columns(repository: Repository, monkeypat
         stop = next(i for i, line in enumerate(lines) if "short test summary" in line)
         block = [line for line in lines[start:stop] if not line.startswith(("  replay ", "===", "___", "8 prop"))]
         assert len(block) > 20
-        assert max(map(layout.cells, block)) <= min(int(width), 100)
+        assert max(map(cell_len, block)) <= min(int(width), 100)
 
 
 def test_quiet_says_failures_and_one_line(repository: Repository) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import gentest
 from gentest import cli, settings
-from gentest.report.terminal import unfinished
+from gentest.report.run_facts import unfinished
 from gentest.results.result import Result
 from tests.helpers import zoo
 

@@ -11,8 +11,7 @@ import torch
 
 import gentest
 from gentest import settings
-from gentest.report import markdown, terminal, view
-from gentest.report.details import where
+from gentest.report import facts, markdown, page, terminal
 from gentest.results.document import Document, Session
 from gentest.results.result import Result, Verdict
 from tests.helpers import zoo
@@ -151,7 +150,7 @@ def test_a_choice_is_named_by_its_part(name: str) -> None:
             terminal.failure(result, ""),
             markdown.page(Document(Session(None, None, None, "cpu", 0, {}), (result,))),
         ]
-        texts.append(view.view_of(result, 0, "a", ()).looks[0].said)
+        texts.append(page.view_of(result).looks[0].place)
         for text in texts:
             assert f", {name}=3" in text
             assert "choice 3" not in text
@@ -173,4 +172,4 @@ def test_a_space_that_is_a_choice_has_no_name() -> None:
     assert result.counterexample.choices == {"": 3}
     assert ", choice 3" in terminal.failure(result, "")
     unnamed = replace(result.counterexample, choices={})
-    assert ", choice 3" in where(unnamed)
+    assert ", choice 3" in facts.place(unnamed)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import gentest
 from gentest.engine.pictures import ROOM, strip
-from gentest.report import page, view
+from gentest.report import page
 from gentest.results.comparison import Comparison, Gate, Standing, Terms
 from gentest.results.document import Document
 from gentest.results.result import Cost, Result, Search, Verdict
@@ -262,8 +262,8 @@ def test_what_is_known_is_no_failure() -> None:
 
 def test_a_strip_that_leaves_some_out_has_its_curve_in_place() -> None:
     """Scores of outputs that have no frame lie between the frames of their neighbours."""
-    assert [view._column(at, [0, 4, 8]) for at in (0, 1, 4, 6.5, 8)] == [0.0, 0.25, 1.0, 1.625, 2.0]
-    assert view._column(3, [0]) == 0.0
+    assert [page._column(at, [0, 4, 8]) for at in (0, 1, 4, 6.5, 8)] == [0.0, 0.25, 1.0, 1.625, 2.0]
+    assert page._column(3, [0]) == 0.0
 
 
 # in a notebook

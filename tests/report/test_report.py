@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentest.report import comparison, markdown, ranking, rates
-from gentest.report.layout import Line
+from gentest.report import facts, markdown, run_facts, terminal
 from gentest.report.numbers import interval, odds, percent, threshold
-from gentest.report.table import table
+from gentest.report.terminal import Line, table
 from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome
@@ -106,9 +105,9 @@ RATE = Rate(Verdict.HOLDS, 0.999, 0.0004, 0.99, 4000, 4000, 4096, 0.998, 1.0, 4.
 
 def test_a_rate_says_both_thresholds() -> None:
     """HOLDS says what it certifies, VIOLATED what it refutes, UNDECIDED both, and the evidence that each has."""
-    assert rates.rate(RATE).startswith("holds for at least 99.86 % of probes (0.999 less slack 0.0004): 4000 of 4000")
-    assert rates.rate(replace(RATE, verdict=Verdict.VIOLATED)).startswith("holds for fewer than 99.9 % of probes")
-    said = rates.rate(replace(RATE, verdict=Verdict.UNDECIDED))
+    assert facts.rate(RATE).startswith("holds for at least 99.86 % of probes (0.999 less slack 0.0004): 4000 of 4000")
+    assert facts.rate(replace(RATE, verdict=Verdict.VIOLATED)).startswith("holds for fewer than 99.9 % of probes")
+    said = facts.rate(replace(RATE, verdict=Verdict.UNDECIDED))
     assert said.startswith("undecided between at least 99.86 % and fewer than 99.9 % of probes: ")
     assert said.endswith(
         "evidence 109 : 1 for at least 99.86 %, needs 100 : 1; 0.04 : 1 for fewer than 99.9 %, needs 100 : 1; "
@@ -119,11 +118,11 @@ def test_a_rate_says_both_thresholds() -> None:
 def test_an_undecided_rate_says_the_evidence_that_decides() -> None:
     """That of a rate among ten; and what earlier results, which say neither, were decided by."""
     undecided = replace(RATE, verdict=Verdict.UNDECIDED, log_violated=math.log(347.5))
-    assert "; 347 : 1 for fewer than 99.9 %, needs 100 : 1; budget 4096 probes" in rates.rate(undecided)
+    assert "; 347 : 1 for fewer than 99.9 %, needs 100 : 1; budget 4096 probes" in facts.rate(undecided)
     among = replace(undecided, claims=10, needed_holds=math.log(100.0), needed_violated=math.log(1000.0))
-    assert "347 : 1 for fewer than 99.9 %, needs 1,000 : 1 (10 rates); budget 4096 probes" in rates.rate(among)
+    assert "347 : 1 for fewer than 99.9 %, needs 1,000 : 1 (10 rates); budget 4096 probes" in facts.rate(among)
     alone = replace(among, claims=1, needed_violated=math.log(100.0))
-    assert "needs 100 : 1; budget" in rates.rate(alone)
+    assert "needs 100 : 1; budget" in facts.rate(alone)
 
 
 def test_what_nothing_certifies_is_not_called_held() -> None:
@@ -131,8 +130,8 @@ def test_what_nothing_certifies_is_not_called_held() -> None:
     gates = [Gate(Standing.HELD), Gate(Standing.HELD, "p = 0.4", certified=False)]
     of = [Compared(f"t{i}", "p", "", found) for i, found in enumerate(gates)]
     found = Comparison("b", "by ann", Terms(claims=2), tuple(of), (), ())
-    assert comparison.total(found) == "gate: passed (1 held, 1 not found further; tolerance 0.05, 2 claims)"
-    assert comparison.total(replace(found, properties=(of[0],))).startswith("gate: held (1 held; ")
+    assert run_facts.gate_total(found) == "gate: passed (1 held, 1 not found further; tolerance 0.05, 2 claims)"
+    assert run_facts.gate_total(replace(found, properties=(of[0],))).startswith("gate: held (1 held; ")
     text = markdown.page(Document(handmade.SESSION, (), found))
     assert "### Gate: ✅ passed" in text
     assert "| ✅ not found further | t1 | p |" in text
@@ -176,7 +175,7 @@ def test_each_property_is_said_once() -> None:
         "      within [-1 %, 3 %], each end 99 %); evidence 340 : 1 that it is worse, needs 300 : 1",
         "held       no counterexample  test_0  p            160  98.7 % -> 100 %       0.0 s",
     ]
-    assert comparison.lines(compared(GATE, WORSE)) == [
+    assert terminal.comparison(compared(GATE, WORSE)) == [
         Line("against blessed.json (blessed by ann)"),
         Line("gate: regressed (1 held, 1 regressed; tolerance 0.05, 3 claims)", Outcome.FAILED),
     ]
@@ -184,8 +183,8 @@ def test_each_property_is_said_once() -> None:
 
 def test_a_gate_without_figures_says_why() -> None:
     """A message stands in for figures, and so does the want of any."""
-    assert comparison.figures(Gate(Standing.UNDECIDED, "not in the baseline")) == "not in the baseline"
-    assert comparison.figures(Gate(Standing.UNDECIDED)) == "too few outcomes to compare any"
+    assert facts.gate_figures(Gate(Standing.UNDECIDED, "not in the baseline")) == "not in the baseline"
+    assert facts.gate_figures(Gate(Standing.UNDECIDED)) == "too few outcomes to compare any"
 
 
 LEVEL = Drift(
@@ -204,14 +203,14 @@ DISTRIBUTION = Drift(
 
 def test_what_drifted_and_what_is_missing_is_shown() -> None:
     """A drift says how far and in which tests; what the run did not look at is named."""
-    found = comparison.lines(compared(GATE, drifts=(LEVEL, DISTRIBUTION), missing=("b p", "c p")))
+    found = terminal.comparison(compared(GATE, drifts=(LEVEL, DISTRIBUTION), missing=("b p", "c p")))
     assert [line.text for line in found[1:]] == [
         "drift      level of brightness() by -0.75 of the baseline's sd [512 latents; evidence 1e9 : 1, needs",
         "           300 : 1] in a and 2 more",
         "not seen   b p, c p",
         "gate: undecided (1 held, 2 not looked at, 1 drifted; tolerance 0.05, 3 claims)",
     ]
-    without = comparison.lines(compared(GATE, drifts=(DISTRIBUTION,)))
+    without = terminal.comparison(compared(GATE, drifts=(DISTRIBUTION,)))
     assert Line("drift      not found in distribution in pixels()", Outcome.PASSED) in without
 
 
@@ -227,16 +226,16 @@ def checked(checkpoint: str, test: str, violations: int, median: float = 0.1, ve
 
 def test_a_single_checkpoint_is_not_ranked() -> None:
     """There is no ranking of one, or of none."""
-    assert ranking.table([]) == []
-    assert ranking.table([checked("", "t", 0)]) == []
-    assert ranking.table([checked("a.pt", "t", 0), checked("a.pt", "u", 0)]) == []
+    assert terminal.ranking([]) == []
+    assert terminal.ranking([checked("", "t", 0)]) == []
+    assert terminal.ranking([checked("a.pt", "t", 0), checked("a.pt", "u", 0)]) == []
 
 
 def test_checkpoints_are_ranked_by_what_passes() -> None:
     """The best has the most properties that pass, whatever the order they were given in."""
     results = [checked(c, t, n) for c, n in (("bad", 9), ("good", 0), ("fair", 3)) for t in ("t", "u")]
     results[4] = checked("fair", "t", 0, 0.05)
-    assert ranking.table(results) == [
+    assert terminal.ranking(results) == [
         "checkpoints, best first:",
         "  1. good  2 of 2 properties pass, mean rank 1.00",
         "  2. fair  1 of 2 properties pass, mean rank 1.50",
@@ -254,7 +253,7 @@ def test_checkpoints_are_ranked_by_what_passes() -> None:
 
 def test_equals_share_a_rank() -> None:
     """Checkpoints that do equally well have one rank, in the order they were given."""
-    table = ranking.table([checked("b", "t", 0), checked("a", "t", 0)])
+    table = terminal.ranking([checked("b", "t", 0), checked("a", "t", 0)])
     assert [line.split()[:2] for line in table[1:3]] == [["1.", "b"], ["2.", "a"]]
     assert [line.split()[:2] for line in table[4:]] == [["1.", "b"], ["1.", "a"]]
 
@@ -262,7 +261,7 @@ def test_equals_share_a_rank() -> None:
 def test_errors_and_what_is_not_checked_rank_last() -> None:
     """A checkpoint that could not be checked is behind one that violates on every probe."""
     results = [checked("broken", "t", 0, verdict=Verdict.ERROR), checked("bad", "t", 100), checked("bad", "u", 100)]
-    assert [line.strip() for line in ranking.table(results)[1:]] == [
+    assert [line.strip() for line in terminal.ranking(results)[1:]] == [
         "1. bad     0 of 2 properties pass, mean rank 1.00",
         "2. broken  0 of 2 properties pass, mean rank 2.00",
         "t  p",
@@ -279,8 +278,8 @@ def test_a_rate_ranks_by_independent_probes() -> None:
     rate = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 95, 100, 4096, 0.9, 1.0, 5.0, 0.0, *NEEDED)
     one = replace(checked("one", "t", 50, verdict=Verdict.HOLDS), rate=rate)
     two = replace(checked("two", "t", 1, verdict=Verdict.HOLDS), rate=replace(rate, passes=94))
-    assert [ranking.share(r) for r in (one, two)] == [0.95, 0.94]
-    assert ranking.table([two, one])[1].split()[1] == "one"
+    assert [run_facts.share_that_holds(r) for r in (one, two)] == [0.95, 0.94]
+    assert terminal.ranking([two, one])[1].split()[1] == "one"
 
 
 # Markdown

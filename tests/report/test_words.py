@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from gentest.gate.baseline import Baseline
-from gentest.report import certainty, comparison, figures, markdown, numbers, rates
+from gentest.report import facts, markdown, numbers, run_facts
 from gentest.results.comparison import Standing
 from gentest.results.document import Document
 from gentest.results.result import Rate, Result, Verdict
@@ -298,7 +298,7 @@ def test_a_gate_says_what_both_its_answers_need(several: Run) -> None:
             continue
         assert gate.needed_held == pytest.approx(log(3 / found.terms.alpha))
         is_held = gate.standing is Standing.HELD
-        needs = numbers.needed_odds(comparison.needed_held(gate) if is_held else gate.needed)
+        needs = numbers.needed_odds(gate.needed_held if is_held else gate.needed)
         has = numbers.odds(gate.log_held if is_held else gate.log_regressed)
         what = "not worse by the tolerance" if is_held else "worse"
         assert f"{has} for {'held' if is_held else 'worse'}, needs {needs}" in several.markdown
@@ -311,12 +311,12 @@ def test_a_gate_says_what_both_its_answers_need(several: Run) -> None:
 def test_nothing_is_called_certified_that_is_not(plain: Run) -> None:
     """`certified at` stands beside rates that hold, and beside no other; what was only not refuted is not held."""
     for result in plain.document.results:
-        rate, lines = result.rate, [figures.verdict(result), *([rates.brief(result.rate)] if result.rate else [])]
+        rate, lines = result.rate, [facts.verdict(result), *([facts.rate_in_brief(result.rate)] if result.rate else [])]
         certain = result.verdict is Verdict.HOLDS
         assert any("certified at" in line for line in lines) == (certain and rate is not None)
         assert rate is None or (rate.certified is not None) == certain
         if result.verdict is Verdict.NO_COUNTEREXAMPLE:
-            assert figures.verdict(result) == "no counterexample"
+            assert facts.verdict(result) == "no counterexample"
     for where, text in plain.texts.items():
         assert "held" not in text, where
         assert "no drift" not in text, where
@@ -340,7 +340,7 @@ def test_a_radius_is_certified_where_fresh_probes_confirm_it(plain: Run) -> None
     radius, rate = plain.result("test_within").radius, plain.rate("test_within")
     assert radius is not None
     confirmed = radius.confirmed is not None and radius.confirmed.verdict is Verdict.HOLDS
-    said = rates.radius(radius, rate)
+    said = facts.radius(radius, rate)
     assert ("certified within" in said) == (confirmed and rate.verdict is not Verdict.HOLDS)
     for where, text in plain.texts.items():
         assert said in text, where
@@ -370,8 +370,8 @@ def test_drift_that_was_not_found_is_said_so(held: Run) -> None:
         text = held.texts[where]
         assert "not found" in text.partition("drift")[2], where
         assert "no drift" not in text, where
-    assert f"drift not found in {comparison.seen(found)}" in held.texts["terminal"]
-    assert f"drift not found {comparison.seen(found)}" in held.texts["page"]
+    assert f"drift not found in {run_facts.without_drift(found)}" in held.texts["terminal"]
+    assert f"drift not found {run_facts.without_drift(found)}" in held.texts["page"]
 
 
 # the certified figure beside each `holds`
@@ -413,7 +413,7 @@ def test_no_figure_is_rounded_toward_a_claim(plain: Run) -> None:
     expected = set()
     for rate in rates_of(plain.document):
         share, low, high = (100 * Fraction(v) for v in (Fraction(rate.passes, rate.probes), rate.low, rate.high))
-        (shown,) = intervals(rates.interval(rate))
+        (shown,) = intervals(facts.rate_interval(rate))
         assert shown[0] >= share if rate.verdict is Verdict.VIOLATED else shown[0] <= share
         assert abs(shown[0] - share) < Fraction(1, 10)
         assert (shown[0] == 100) == (rate.passes == rate.probes)
@@ -425,7 +425,7 @@ def test_no_figure_is_rounded_toward_a_claim(plain: Run) -> None:
     assert confirmed is not None
     if confirmed.confirmed is not None:
         rate = confirmed.confirmed
-        (own,) = intervals(rates.interval(rate))
+        (own,) = intervals(facts.rate_interval(rate))
         expected.add(own)
     for where, text in plain.texts.items():
         assert intervals(text) <= expected, where
@@ -485,7 +485,7 @@ def test_prior_truncation_and_seed_are_in_every_result(plain: Run) -> None:
         assert ("truncated" in result.prior.lower()) == bool(result.truncation)
     assert plain.result("test_holds").truncation == "z psi=0.7"
     for where, text in plain.texts.items():
-        assert certainty.prior(plain.document.results) in text, where
+        assert run_facts.prior(plain.document.results) in text, where
     assert "truncated: z psi=0.7" in plain.page
     assert plain.junit.count('.prior" value="') == plain.junit.count('.seed" value="0"') == len(plain.document.results)
 
@@ -607,10 +607,12 @@ def test_results_of_earlier_versions_are_read(plain: Run) -> None:
     whole = json.loads((plain.folder / "results.json").read_text(encoding="utf-8"))
     del whole["family"]
     for result in whole["results"]:
-        for name in ("prior", "truncation", "seed", "distinct", "inputs"):
-            del result[name]
+        for name in ("prior", "truncation", "seed"):
+            del result["provenance"][name]
+        for name in ("distinct", "inputs"):
+            del result["search"][name]
         for rate in filter(None, [result["rate"], *((result["rate"] or {}).get("arms", []))]):
-            for name in ("certified", "each_end", "fewest", "distinct", "inputs"):
+            for name in ("certified", "fewest", "distinct", "inputs"):
                 del rate[name]
     earlier = Document.from_json(whole)
     text = markdown.page(earlier)

@@ -1,0 +1,584 @@
+"""Everything there is to say about one result: figures, words and finished sentences. `run_facts` speaks of runs.
+
+Every writer takes its words from here and only lays them out. No figure is rounded toward a claim (`numbers.py`), and
+only what is certified is called so: a rate that holds is certified at p0 less its slack, a rate that is violated below
+p0, and an undecided rate at nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from gentest.report import numbers
+from gentest.report.numbers import at_least, at_most, bounds, needed_odds, observed, odds, threshold
+from gentest.results.comparison import Gate
+from gentest.results.outcome import Standing, Verdict
+from gentest.results.result import (
+    Attack,
+    CoordinateGroup,
+    Counterexample,
+    Distribution,
+    Invariant,
+    Moved,
+    Radius,
+    Rate,
+    Result,
+)
+
+WORDS = {
+    Verdict.NO_COUNTEREXAMPLE: "no counterexample",
+    Verdict.HOLDS: "holds",
+    Verdict.VIOLATED: "violated",
+    Verdict.UNDECIDED: "undecided",
+    Verdict.ERROR: "error",
+}
+WORST_FIRST = (Verdict.ERROR, Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE)
+BARS = "▁▂▃▄▅▆▇█"
+MAX_BARS = 48
+"""Bars in a curve. Of more scores some are left out, but never the ends."""
+MAX_SCORES = 12
+"""Single scores that are listed: the largest."""
+MAX_RUNS = 8
+"""Runs of coordinates that are listed."""
+MAX_ARMS = 10
+"""Arms of a rate that are listed in one line."""
+
+
+# a result in a few words
+
+
+def severity(result: Result) -> tuple[int, int, int]:
+    """A key that sorts the worst results first: by outcome, then by verdict, then by standing."""
+    standings = (Standing.REGRESSED, Standing.UNDECIDED, Standing.HELD)
+    rank = len(standings) if result.gate is None else standings.index(result.gate.standing)
+    return result.outcome.severity, WORST_FIRST.index(result.verdict), rank
+
+
+def verdict(result: Result) -> str:
+    """The verdict in a word or two, with the certified rate, and with the reason if it passes all the same."""
+    word = WORDS[result.verdict]
+    if result.verdict is Verdict.HOLDS and result.rate is not None:
+        word = holds([result.rate])
+    if result.known:
+        return f"{word} (known)"
+    return f"{word} (left to the gate)" if result.left_to_gate and result.passed else word
+
+
+def n_probes(result: Result) -> str:
+    """The number of probes behind the verdict: for a rate, with those that hold; for a distribution, of outputs."""
+    if result.distribution is not None:
+        return f"{result.distribution.n:,}"
+    return f"{result.examples:,}" if result.rate is None else f"{result.rate.passes:,} of {result.rate.probes:,}"
+
+
+def probes(result: Result) -> str:
+    """As `n_probes`, with the number of distinct probes if the latent space is finite."""
+    distinct, inputs = _distinct(result)
+    if distinct is None or result.distribution is not None:
+        return n_probes(result)
+    if inputs is None:
+        return f"{n_probes(result)} ({distinct:,} distinct)"
+    whole = f"all {distinct:,}" if distinct == inputs else f"{distinct:,} of {inputs:,}"
+    return f"{n_probes(result)} ({whole} distinct)"
+
+
+def measure(result: Result, *, with_bounds: bool = True) -> str:
+    """The figure behind the verdict: a rate with its bounds, a distance, or else the smallest margin."""
+    if result.rate is not None:
+        low, high = at_least(result.rate.low, unit=""), at_most(result.rate.high, unit="")
+        return share(result.rate) + (f" [{low}, {high}]" if with_bounds else "")
+    if result.distribution is not None:
+        return distance(result.distribution, result.verdict)
+    margin = smallest_margin(result)
+    return "" if margin is None else f"{margin:.4g}"
+
+
+def smallest_margin(result: Result) -> float | None:
+    """The smallest margin that the search, a replay or an attack saw; None if there is none."""
+    margins = [c.margin for c in (result.worst, result.counterexample) if c is not None]
+    margins += [] if result.margin is None else [result.margin.min]
+    return min(margins, default=None)
+
+
+def seconds(result: Result) -> str:
+    """The time that the check took."""
+    return f"{result.seconds:.1f} s"
+
+
+# a result in a sentence
+
+
+def headline(result: Result) -> str:
+    """One line that names the property and says what was decided.
+
+    >>> from gentest.results.result import Search
+    >>> headline(Result("t", "between(brightness(), tolerance=0.05)", Verdict.NO_COUNTEREXAMPLE, search=Search(300)))
+    'between(brightness(), tolerance=0.05): no counterexample in 300 probes'
+    """
+    return f"{result.property}: {statement(result)}"
+
+
+def statement(result: Result) -> str:
+    """The headline without the property."""
+    if result.verdict is Verdict.ERROR:
+        return f"error: {result.message}"
+    if result.distribution is not None:
+        return distribution(result.distribution, result.verdict)
+    if result.rate is not None:
+        return rate(result.rate)
+    distinct = _after_comma(inputs(result.distinct, result.inputs))
+    if result.verdict is Verdict.NO_COUNTEREXAMPLE:
+        tried = "the replayed probe" if result.replayed else f"{result.examples} probes"
+        return f"no counterexample in {tried}{distinct}{_withstood(result.attack)}"
+    shown = [c.margin for c in (result.worst, result.counterexample) if c is not None]
+    worst = f"{min(shown, default=float('nan')):.4g}"
+    if result.replayed:
+        return f"violated by a replayed probe, margin {worst}"
+    if result.attack is not None and result.attack.found:
+        attack = f"{result.attack.method}, {result.attack.probes:,} probes more"
+        return f"violated under attack, worst margin {worst} (by none of {result.examples} probes; {attack})"
+    return f"violated by {result.violations} of {result.examples} probes{distinct}, worst margin {worst}"
+
+
+def undecided(result: Result) -> str:
+    """The headline of a result that is undecided: by its rate, or against the baseline."""
+    if result.verdict is Verdict.UNDECIDED or result.gate is None:
+        return headline(result)
+    return f"{result.property}: undecided against the baseline: {gate_figures(result.gate)}"
+
+
+def on_checkpoint(result: Result) -> str:
+    """The checkpoint to add to the test's name; empty in a run of one."""
+    return f" on {result.checkpoint}" if result.checkpoint else ""
+
+
+def attacked(attack: Attack) -> str:
+    """The outcome of an attack, or why there was none."""
+    if attack.message:
+        return f"not attacked: {attack.message}"
+    found = "found" if attack.found else "none"
+    return f"{found} under attack ({attack.method}, {attack.probes:,} probes, smallest margin {attack.least:.4g})"
+
+
+def _withstood(attack: Attack | None) -> str:
+    """An attack that found nothing, to go on from a search that found nothing."""
+    if attack is None:
+        return ""
+    if attack.message:
+        return f" (not attacked: {attack.message})"
+    return f", nor by an attack ({attack.method}, {attack.probes:,} probes, smallest margin {attack.least:.4g})"
+
+
+def inputs(distinct: int | None, n_inputs: int | None) -> str:
+    """The number of distinct inputs among some probes; empty if the latent space is not finite.
+
+    >>> inputs(3, 3), inputs(2, 3), inputs(42, None), inputs(None, None)
+    ('all 3 of 3 distinct inputs', '2 of 3 distinct inputs', '42 distinct inputs', '')
+    """
+    if distinct is None:
+        return ""
+    if n_inputs is None:
+        return f"{distinct:,} distinct inputs"
+    return f"{'all ' if distinct == n_inputs else ''}{distinct:,} of {n_inputs:,} distinct inputs"
+
+
+def _distinct(result: Result) -> tuple[int | None, int | None]:
+    """Distinct inputs among the probes behind the verdict, and how many inputs there are."""
+    evidence = result.search if result.rate is None else result.rate
+    return evidence.distinct, evidence.inputs
+
+
+def _after_comma(text: str) -> str:
+    return f", {text}" if text else ""
+
+
+def audited(result: Result) -> str:
+    """The outputs that were made again, and the share of wrong ones that they would have revealed; empty if none."""
+    audit = result.audit
+    if audit is None or not audit.outputs:
+        return ""
+    agree = f"audited: {audit.outputs} outputs made again, alone, and they agree"
+    agree += f", {audit.reused} of them from an earlier test or the cache" if audit.reused else ""
+    wrong = f"{ceil(1000 * audit.catches) / 10:.1f} %"
+    shows = f"had {wrong} of all been wrong, one of the {audit.drawn} drawn at random would have shown it with 95 %"
+    return f"{agree}; {shows}" if audit.drawn else agree
+
+
+def rounding(result: Result) -> str:
+    """The number of probes that rounding could have decided, and what decided them instead; empty if none."""
+    n = result.decided_alone
+    if not n:
+        return ""
+    whose = "the margin of 1 probe was" if n == 1 else f"the margins of {n:,} probes were"
+    how = "decided by that probe alone" if n == 1 else "decided by each probe alone"
+    return f"{whose} within rounding of zero, and {how}, in full precision"
+
+
+def unreadable(name: str, part: str) -> str:
+    """Why gentest reuses no evidence of a callable, and how the user names the part that cannot be read."""
+    return (
+        f"identity: gentest shares nothing of {name} between tests and caches none of it: {part}; "
+        'give that part an attribute gentest_identity = "a name", or say Generator(..., identity="a name")'
+    )
+
+
+def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> list[str]:
+    """Lines to put under a result's row in a table. `replay` shortens a replay string for display."""
+    lines = []
+    if result.verdict is Verdict.ERROR:
+        lines += result.message.splitlines()[:1]
+    if result.gate is not None and (result.gate.message or result.gate.standing is not Standing.HELD):
+        lines.append(gate_figures(result.gate))
+    if result.distribution is not None and result.verdict is not Verdict.ERROR:
+        lines.append(distribution(result.distribution, result.verdict))
+    if result.rate is not None and (verbose or result.rate.arms):
+        lines.append(rate_in_brief(result.rate))
+    if distinct := inputs(*_distinct(result)):
+        lines.append(f"looked at {distinct}")
+    if result.radius is not None:
+        lines.append(radius(result.radius, result.rate))
+    if result.counterexample is not None:
+        word = "a counterexample all the same" if result.passed else "a counterexample"
+        lines.append(f"{word}: --gentest-replay {replay(result.counterexample.replay)}")
+    if result.attack is not None:
+        lines.append(attacked(result.attack))
+    if verbose:
+        lines += filter(None, [rounding(result), audited(result)])
+    return lines
+
+
+# a rate
+
+
+def rate(rate: Rate) -> str:
+    """The decision on a rate, with what it certifies, its bounds, and the evidence that is missing.
+
+    >>> print(rate(Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2, 4.6, 4.6, 0.99)))
+    holds for at least 93 % of probes (0.95 less slack 0.02): 80 of 80 pass, 100 % [93 %, 100 %], each end 99 %
+    """
+    if rate.verdict is not rate.weakest:
+        # every rate holds by itself, so their comparison decides
+        word = "rates may differ" if rate.verdict is Verdict.UNDECIDED else "rates differ"
+        return f"{word} between priors: " + "; ".join(invariant(other, rate) for other in rate.invariant)
+    arm = f" ({rate.arm})" if rate.arm else ""
+    distinct = _after_comma(inputs(rate.distinct, rate.inputs))
+    passes = f"{rate.passes} of {rate.probes} pass{arm}, {rate_interval(rate)}{distinct}"
+    asked, certifiable = threshold(rate.p0), threshold(rate.certifiable)
+    if rate.verdict is Verdict.HOLDS:
+        return f"holds for at least {certifiable} of probes ({rate.p0:g} less slack {rate.slack:g}): {passes}"
+    if rate.verdict is Verdict.VIOLATED:
+        return f"holds for fewer than {asked} of probes: {passes}"
+    among = f" ({rate.claims} rates)" if rate.claims > 1 else ""
+    too_few = ""
+    if rate.fewest is not None and rate.fewest > rate.budget:
+        too_few = f", and {rate.fewest:,} that all pass are the fewest that certify {certifiable}"
+    return (
+        f"undecided between at least {certifiable} and fewer than {asked} of probes: {passes}; "
+        f"evidence {odds(rate.log_holds)} for at least {certifiable}, needs {needed_odds(rate.needed_holds)}; "
+        f"{odds(rate.log_violated)} for fewer than {asked}, needs {needed_odds(rate.needed_violated)}{among}; "
+        f"budget {rate.budget} probes{too_few}"
+    )
+
+
+def share(rate: Rate) -> str:
+    """The share of probes that pass, rounded up if the rate is violated, and else down."""
+    return observed(rate.passes, rate.probes, up=rate.verdict is Verdict.VIOLATED)
+
+
+def rate_interval(rate: Rate) -> str:
+    """The share of probes that pass with its bounds, and the confidence of each bound."""
+    return f"{share(rate)} {bounds(rate.low, rate.high)}, each end {numbers.confidence(rate.each_end)}"
+
+
+def _rate_counted(rate: Rate) -> str:
+    """As `rate_interval`, with the number of probes and of distinct inputs."""
+    distinct = _after_comma(inputs(rate.distinct, rate.inputs))
+    interval = f"{share(rate)} {bounds(rate.low, rate.high)} of {rate.probes}{distinct}"
+    return f"{interval}, each end {numbers.confidence(rate.each_end)}"
+
+
+def holds(rates: Sequence[Rate]) -> str:
+    """The verdict of rates that hold, with the rate that is certified for each of them.
+
+    >>> holds([Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 80, 80, 4096, 0.93, 1.0, 4.7, -3.2, 4.6, 4.6, 0.99)])
+    'holds >= 93 %'
+    """
+    return f"holds >= {threshold(min(rate.certifiable for rate in rates))}"
+
+
+def overall(rate: Rate) -> str:
+    """The rate of the whole prior, rounded as the rate of each of its values; empty if there is none."""
+    if rate.overall is None:
+        return ""
+    return at_most(rate.overall) if rate.verdict is Verdict.VIOLATED else at_least(rate.overall)
+
+
+def rate_in_brief(rate: Rate) -> str:
+    """A rate in one clause: each share that passes, what is certified, and how priors compare."""
+    shares = [f"{arm.arm} {share(arm)}" for arm in rate.arms[:MAX_ARMS]] or [_rate_counted(rate)]
+    more = [f"and {len(rate.arms) - MAX_ARMS} more"] if len(rate.arms) > MAX_ARMS else []
+    clause = ", ".join([*shares, *more, certified(rate)])
+    return "; ".join([clause, *(invariant(other, rate) for other in rate.invariant)])
+
+
+def certified(rate: Rate) -> str:
+    """What is certified of a rate, or of every one of several."""
+    if rate.weakest is Verdict.HOLDS:
+        return f"certified at {threshold(rate.certifiable)}"
+    if rate.weakest is Verdict.VIOLATED:
+        return f"refuted: below {threshold(rate.p0)}"
+    return f"at least {threshold(rate.certifiable)} not certified"
+
+
+def invariant(other: Invariant, rate: Rate) -> str:
+    """Whether the rate of another prior differs, with the bounds of the difference."""
+    words = {
+        Verdict.HOLDS: f"differs by less than {threshold(other.delta)}",
+        Verdict.VIOLATED: "differs",
+        Verdict.UNDECIDED: f"is not known to differ, nor by less than {threshold(other.delta)}",
+    }
+    return (
+        f"{other.arm} {words[other.verdict]}: within {bounds(other.low, other.high)}, "
+        f"each end {numbers.confidence(rate.confidence)}, after {other.probes} pairs"
+    )
+
+
+def radius(radius: Radius, rate: Rate | None) -> str:
+    """How far a property holds; `rate` is its rate within all that was asked. Only fresh probes certify a radius."""
+    asked, confirmed = f"{radius.asked:.10g}", radius.confirmed
+    reached = f"{numbers.below(radius.certified, 4)} of {asked} ({radius.rays} rays)"
+    if not radius.certified:
+        return f"certified at no radius up to {asked} ({radius.rays} rays)"
+    if confirmed is None:
+        return f"rays reach radius {reached}"
+    if confirmed.verdict is not Verdict.HOLDS:
+        word = "refuted" if confirmed.verdict is Verdict.VIOLATED else "not confirmed"
+        return f"rays reach radius {reached}, {word} by fresh ones: {_rate_counted(confirmed)}"
+    certifies = f"for at least {threshold(confirmed.certifiable)} of probes"
+    if rate is not None and rate.verdict is Verdict.HOLDS:
+        return f"holds within radius {asked}, all that was asked, {certifies}"
+    return f"certified within radius {reached}, confirmed {certifies} by fresh ones: {_rate_counted(confirmed)}"
+
+
+# a distribution
+
+
+def distribution(found: Distribution, verdict: Verdict) -> str:
+    """How the outputs compare with the reference, with the p-value and the bound of the distance."""
+    words = {
+        Verdict.VIOLATED: "different from",
+        Verdict.HOLDS: f"within MMD^2 {found.tolerance} of",
+        Verdict.NO_COUNTEREXAMPLE: "not found different from",
+        Verdict.UNDECIDED: f"neither different from nor certified within MMD^2 {found.tolerance} of",
+    }
+    p, bound = numbers.above(found.p, 3), numbers.above(found.bound, 4)
+    return (
+        f"{words.get(verdict, 'against')} {found.reference}: {distance(found, verdict)} (p = {p}, "
+        f"below {bound} with {numbers.confidence(1.0 - found.alpha)} confidence), "
+        f"{found.n} outputs against {found.n_reference}"
+    )
+
+
+def distance(found: Distribution, verdict: Verdict) -> str:
+    """The distance from the reference, rounded down if outputs are claimed to differ, and else up."""
+    rounded = numbers.below if verdict is Verdict.VIOLATED else numbers.above
+    return f"MMD^2 {rounded(found.mmd2, 4)}"
+
+
+# what is behind a result
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A word, and what there is to say about it: a sentence, and rows of a table under it.
+
+    An empty word continues the detail before.
+    """
+
+    word: str
+    text: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def details(result: Result) -> list[Detail]:
+    """Each rate, the radius, the gate, the worst and the minimal counterexample, and what matters in it."""
+    found = [] if result.rate is None else _arms(result.rate)
+    if result.radius is not None:
+        found.append(Detail("radius", radius(result.radius, result.rate)))
+    if result.gate is not None:
+        found.append(Detail("gate", f"{standing(result.gate)}: {gate_figures(result.gate)}"))
+        if result.known and result.gate.standing is Standing.REGRESSED:
+            found.append(Detail("", "(what follows is as the baseline has it; the gate refused its rate)"))
+    if result.worst is not None and result.counterexample != result.worst:
+        found.append(_counterexample("worst", result.worst))
+    if result.counterexample is not None:
+        found += [_counterexample("minimal", result.counterexample), *matters(result.counterexample)]
+    notes = dict.fromkeys(c.note for c in (result.worst, result.counterexample) if c is not None and c.note)
+    found += [Detail("because", note) for note in notes]
+    return found + ([Detail("rounding", rounding(result))] if result.decided_alone else [])
+
+
+def _arms(rate: Rate) -> list[Detail]:
+    """A row for each of several rates and one for the whole prior, then each comparison of two."""
+    rows = [
+        (holds([arm]) if arm.verdict is Verdict.HOLDS else WORDS[arm.verdict], arm.arm, _rate_counted(arm))
+        for arm in rate.arms
+    ]
+    rows += [("overall", "", overall(rate))] if rate.overall is not None else []
+    table = [Detail("rates", rows=tuple(rows))] if rows else []
+    return table + [Detail("" if rows else "rates", invariant(other, rate)) for other in rate.invariant]
+
+
+def _counterexample(word: str, found: Counterexample) -> Detail:
+    """Its margin, its place, and the scores of each attribute: along a path, as a curve."""
+    rows: list[tuple[str, ...]] = [
+        (name, f"{scores[0]:.3g} {curve(scores)} {scores[-1]:.3g}   (from {min(scores):.3g} to {max(scores):.3g})")
+        for name, scores in found.scores.items()
+        if len(scores) > 1
+    ]
+    singles = {name: scores[0] for name, scores in found.scores.items() if len(scores) == 1}
+    listed = list(singles)
+    if len(singles) > MAX_SCORES:
+        listed = sorted(singles, key=lambda name: -singles[name])[:MAX_SCORES]
+    rows += [(name, f"{singles[name]:.4g}") for name in listed]
+    more = len(singles) - len(listed)
+    rows += [("", f"… and {more:,} smaller ones")] if more else []
+    return Detail(word, place(found), tuple(rows))
+
+
+def curve(values: Sequence[float]) -> str:
+    """Numbers as a line of bars, from the lowest to the highest.
+
+    >>> curve([0.0, 0.5, 1.0, 0.0])
+    '▁▅█▁'
+    """
+    n = len(values)
+    if n > MAX_BARS:
+        values = [values[round(i * (n - 1) / (MAX_BARS - 1))] for i in range(MAX_BARS)]
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in values)
+
+
+def place(found: Counterexample) -> str:
+    """The margin of a counterexample, its place along the path, its choices and its quantile of the prior."""
+    parts = [f"margin {found.margin:.4g}", found.under]
+    if len(found.t) > 1 and (found.t[0], found.t[-1]) != (0.0, 1.0):
+        parts.append(f"from {found.t[0]:.2f} to {found.t[-1]:.2f} of the way")
+    parts.append(choices(found))
+    if found.typicality is not None:
+        usual = 0.005 <= found.typicality <= 0.995
+        parts.append(
+            f"typical of its prior (norm at quantile {found.typicality:.2f})"
+            if usual
+            else f"far out in its prior (norm at quantile {found.typicality:.4f})"
+        )
+    return ", ".join(filter(None, parts))
+
+
+def choices(found: Counterexample) -> str:
+    """The choices of a counterexample by the names of their parts, as `label=3`."""
+    if found.choices:
+        return ", ".join(f"{name}={value}" if name else f"choice {value}" for name, value in found.choices.items())
+    # files of early versions name no parts
+    unnamed = ", ".join(map(str, found.probe.get("choices", ())))
+    return f"choice {unnamed}" if unnamed else ""
+
+
+def matters(found: Counterexample) -> list[Detail]:
+    """The coordinates that matter: those that the far end still changes, or that an attack moved."""
+    if found.moved is not None:
+        return _moved(found.moved, found)
+    if found.n_groups == 0:
+        return []
+    if not found.groups:
+        return [Detail("matters", "no coordinate: other samples fail as well")]
+    if len(found.groups) == found.n_groups:
+        return [Detail("changes", f"all {found.n_coordinates} coordinates of the latent")]
+    return [Detail("matters", _coordinates(found.groups, found))]
+
+
+def _moved(moved: Moved, found: Counterexample) -> list[Detail]:
+    """How far an attack went from a sample, in which coordinates, and how to replay that sample."""
+    way = f"{moved.distance:.2g} of the way to an unrelated sample"
+    return [
+        Detail("moved", f"{way}, in {_coordinates(moved.groups, found)}"),
+        Detail("from", f"{moved.start}, a sample of margin {moved.start_margin:.4g}"),
+    ]
+
+
+def _coordinates(groups: Sequence[str], found: Counterexample) -> str:
+    if len(groups) == found.n_groups:
+        return f"all {found.n_coordinates} coordinates"
+    runs = _runs(groups)
+    more = f" and {len(runs) - MAX_RUNS} more runs" if len(runs) > MAX_RUNS else ""
+    listed = f"{', '.join(runs[:MAX_RUNS])}{more} of {found.n_coordinates}"
+    return f"coordinates {listed} ({len(groups)} of {found.n_groups} groups)"
+
+
+def _runs(groups: Sequence[str]) -> list[str]:
+    """Coordinate groups, with adjoining ones joined into one.
+
+    >>> _runs(["0..7", "8..15", "z[3]", "z[4]", "z[9]"])
+    ['0..15', 'z[3..4]', 'z[9]']
+    """
+    runs: list[CoordinateGroup] = []
+    for group in map(CoordinateGroup.parse, groups):
+        if runs and runs[-1].part == group.part and runs[-1].last == group.first - 1:
+            runs[-1] = CoordinateGroup(group.part, runs[-1].first, group.last)
+        else:
+            runs.append(group)
+    return list(map(str, runs))
+
+
+# a property against the baseline
+
+
+def standing(gate: Gate) -> str:
+    """How a candidate compares with the baseline, in words. What nothing certifies is not called held.
+
+    >>> standing(Gate(Standing.HELD)), standing(Gate(Standing.HELD, certified=False))
+    ('held', 'not found further')
+    """
+    return gate.standing.value if gate.certified or gate.standing is not Standing.HELD else "not found further"
+
+
+def rates_compared(gate: Gate) -> tuple[str, str]:
+    """The rate of the baseline and that of the candidate, on the same probes.
+
+    Both are rounded up if the candidate has regressed, and else down, so that equal rates look equal.
+    """
+    up = gate.standing is Standing.REGRESSED
+    return observed(gate.baseline_passes, gate.probes, up=up), observed(gate.candidate_passes, gate.probes, up=up)
+
+
+def change(gate: Gate) -> str:
+    """The rate of the baseline and that of the candidate as one text; empty if nothing was compared."""
+    return " -> ".join(rates_compared(gate)) if gate.probes else ""
+
+
+def gate_evidence(gate: Gate) -> str:
+    """The evidence for the standing of a property, and what it needs, in few words."""
+    if gate.standing is Standing.HELD:
+        return f"{odds(gate.log_held)} for held, needs {needed_odds(gate.needed_held)}"
+    return f"{odds(gate.log_regressed)} for worse, needs {needed_odds(gate.needed)}"
+
+
+def gate_figures(gate: Gate) -> str:
+    """The rates before and now, the outcomes that differ, and the evidence with what it needs."""
+    if gate.message:
+        return gate.message
+    if not gate.probes:
+        return "too few outcomes to compare any"
+    held = f"{odds(gate.log_held)} that it is not worse by the tolerance, needs {needed_odds(gate.needed_held)}"
+    worse = f"{odds(gate.log_regressed)} that it is worse, needs {needed_odds(gate.needed)}"
+    evidence = {Standing.HELD: held, Standing.REGRESSED: worse, Standing.UNDECIDED: f"{worse}; {held}"}[gate.standing]
+    differ = observed(gate.wins + gate.losses, gate.probes, up=gate.standing is not Standing.REGRESSED)
+    spent = " (all there are)" if gate.probes == gate.stored else ""
+    return (
+        f"{change(gate)} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
+        f"(discordance {differ}, difference within {bounds(gate.low, gate.high)}, "
+        f"each end {numbers.confidence(gate.each_end)}); evidence {evidence}"
+    )

@@ -1,0 +1,282 @@
+"""Everything there is to say about a run: its totals, its certainty, its gate and the order of its checkpoints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp, inf
+
+from gentest.report import numbers
+from gentest.report.facts import WORDS, holds, measure, standing, verdict
+from gentest.report.numbers import at_least, at_most, needed_odds, odds
+from gentest.results.comparison import Comparison, Drift
+from gentest.results.document import Document, Family
+from gentest.results.outcome import Standing, Verdict
+from gentest.results.result import Result
+
+MAX_NAMES = 3
+"""Priors, tests, files and keys that are listed in one line."""
+MAX_UNCHECKED = 8
+"""Tests without a result that are listed in one line."""
+
+
+# a run against the baseline
+
+
+def gate_word(comparison: Comparison) -> str:
+    """The outcome of the whole comparison in a word or three."""
+    if comparison.refused and comparison.standing is not Standing.REGRESSED:
+        return "refused for drift"
+    certified = all(compared.gate.certified for compared in comparison.properties)
+    return comparison.standing.value if certified or comparison.standing is not Standing.HELD else "passed"
+
+
+def gate_counts(comparison: Comparison) -> str:
+    """How many properties have each standing, and the terms of the comparison."""
+    order = list(Standing)
+    gates = sorted((c.gate for c in comparison.properties), key=lambda g: (order.index(g.standing), not g.certified))
+    counted = dict(Counter(map(standing, gates)))
+    counted["not looked at"] = len(comparison.missing)
+    counted["drifted"] = len(comparison.drifted)
+    counted["drift not comparable"] = len(comparison.uncompared)
+    words = ", ".join(f"{n} {what}" for what, n in counted.items() if n)
+    claims, n = comparison.terms.claims, comparison.terms.checkpoints
+    among = f" on {n} checkpoints, which share the probability of a wrong decision" if n > 1 else ""
+    return f"{words}; tolerance {comparison.terms.tolerance:g}, {claims} {'claim' if claims == 1 else 'claims'}{among}"
+
+
+def gate_total(comparison: Comparison) -> str:
+    """The whole comparison in one line."""
+    return f"gate: {gate_word(comparison)} ({gate_counts(comparison)})"
+
+
+def against(comparison: Comparison) -> str:
+    """The baseline that a run was compared with, and whether the candidate is the blessed checkpoint itself."""
+    return f"against {comparison.baseline} ({comparison.blessed}){_unchanged(comparison)}"
+
+
+def _unchanged(comparison: Comparison) -> str:
+    """A hint that the candidate has the weights that were blessed: the fixture may ignore the checkpoint."""
+    if not comparison.unchanged:
+        return ""
+    files = [file for file in comparison.unchanged if file and file != comparison.blessed_file]
+    if not files:
+        return ": same weights as blessed"
+    verb = "is" if len(files) == 1 else "are"
+    return (
+        f": same weights as blessed, though {', '.join(files[:MAX_NAMES])} {verb} another file than "
+        f"{comparison.blessed_file or 'none'}; does the fixture load gentest_checkpoint?"
+    )
+
+
+def without_drift(comparison: Comparison) -> str:
+    """The levels and distributions in which drift was looked for, if none was found."""
+    return "" if comparison.drifted else ", ".join(dict.fromkeys(drift.what for drift in comparison.drifts))
+
+
+def drift(found: Drift) -> str:
+    """What drifted, how far, the evidence, and in which tests."""
+    by = "" if found.mean is None else f" by {numbers.toward_zero(found.mean, 2)} of the baseline's sd"
+    evidence = f"evidence {odds(found.log_evidence)}, needs {needed_odds(found.needed)}"
+    if found.mean is None:
+        p, needed = numbers.above(exp(-found.log_evidence), 2), numbers.below(exp(-found.needed), 2)
+        evidence = f"p = {p}, needs {needed}"
+    if found.certain_at:
+        evidence += f", certain after {found.certain_at}"
+    on = f" on {found.checkpoint}" if found.checkpoint else ""
+    return f"{found.what}{by}{on} [{found.probes} latents; {evidence}] in {first_of(found.tests)}"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+# a run
+
+
+def counted(n: int, one: str, several: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "test", "tests"), counted(1200, "test", "tests")
+    ('1 test', '1,200 tests')
+    """
+    return f"{n:,} {one if n == 1 else several}"
+
+
+def totals(results: Sequence[Result]) -> str:
+    """The whole run in one line: how many results have each verdict, and what they cost."""
+    counts = Counter(result.verdict for result in results)
+    rates = [r.rate for r in results if r.verdict is Verdict.HOLDS and r.rate is not None]
+    counts[Verdict.HOLDS] -= len(rates)
+    words = []
+    for kind in Verdict:
+        words += [f"{len(rates)} {holds(rates)}"] if kind is Verdict.HOLDS and rates else []
+        words += [f"{counts[kind]} {WORDS[kind]}"] if counts[kind] else []
+    return f"{counted(len(results), 'property', 'properties')}: {', '.join(words)}; {cost(results)}"
+
+
+def cost(results: Sequence[Result]) -> str:
+    """The images and seconds of a run, and its speed."""
+    images, seconds = sum(result.images for result in results), sum(result.seconds for result in results)
+    speed = f" ({images / seconds:,.0f} images/s)" if seconds else ""
+    return f"{images:,} images in {seconds:.1f} s{speed}"
+
+
+def unfinished(interrupted: str, unchecked: Sequence[str]) -> str:
+    """Why a run is not whole, and which tests it did not check; empty if it is.
+
+    >>> unfinished("KeyboardInterrupt", ["test_a.py::test_a", "test_a.py::test_b"])
+    'interrupted (KeyboardInterrupt): 2 tests not checked: test_a.py::test_a, test_a.py::test_b'
+    """
+    what = f"interrupted ({interrupted})" if interrupted else "not whole"
+    if not unchecked:
+        return what if interrupted else ""
+    more = f" and {len(unchecked) - MAX_UNCHECKED} more" if len(unchecked) > MAX_UNCHECKED else ""
+    listed = ", ".join(unchecked[:MAX_UNCHECKED])
+    return f"{what}: {counted(len(unchecked), 'test', 'tests')} not checked: {listed}{more}"
+
+
+def certainty(document: Document) -> list[str]:
+    """What a reader has to know once about a run: its priors and seeds, its intervals, and all verdicts together.
+
+    A gate weighs all claims together, and its table shows no intervals.
+    """
+    results, family = document.results, Family.of(document.results)
+    of_rates = [] if document.gate is not None else [_intervals(results), _together(family)]
+    return list(filter(None, [prior(results), *of_rates, _reused_seed(document, family)]))
+
+
+def prior(results: Sequence[Result]) -> str:
+    """The priors of some results, how each is truncated, and the seeds of their probes.
+
+    >>> from gentest.results.result import Provenance
+    >>> prior([Result("t", "p", Verdict.HOLDS, provenance=Provenance(prior="Normal(4)", seed=0))])
+    'prior: Normal(4), not truncated, seed 0'
+    """
+    sources = [result.provenance for result in results if result.prior]
+    if not sources:
+        return ""
+    priors = dict.fromkeys(
+        f"{p.prior}, {f'truncated: {p.truncation}' if p.truncation else 'not truncated'}" for p in sources
+    )
+    more = f"; and {len(priors) - MAX_NAMES} more" if len(priors) > MAX_NAMES else ""
+    seeds = list(dict.fromkeys(str(source.seed) for source in sources))
+    word = "seed" if len(seeds) == 1 else "seeds"
+    return f"prior: {'; '.join(list(priors)[:MAX_NAMES])}{more}, {word} {', '.join(seeds)}"
+
+
+def _intervals(results: Sequence[Result]) -> str:
+    """The confidence of the intervals in a table: of each end, and of both together."""
+    ends = sorted({result.rate.each_end for result in results if result.rate is not None})
+    if not ends:
+        return ""
+    each = " or ".join(map(numbers.confidence, ends))
+    both = " or ".join(numbers.confidence(max(2.0 * end - 1.0, 0.0)) for end in ends)
+    return f"intervals: each end {each} confidence, both ends together {both}"
+
+
+def _together(family: Family | None) -> str:
+    """How likely it is that any of several verdicts is wrong; empty if there are not several."""
+    if family is None or family.verdicts < 2:
+        return ""
+    return (
+        f"certainty: {family.verdicts} statistical verdicts, each wrong with a probability of at most "
+        f"{at_most(family.each)}, any of them with at most {at_most(family.any_wrong)}"
+    )
+
+
+def _reused_seed(document: Document, family: Family | None) -> str:
+    """What a choice among checkpoints costs: one seed judges all of them on the same probes."""
+    seeds = {result.seed for result in document.results if result.seed is not None}
+    statistical = family is not None or document.gate is not None
+    if not statistical or document.session.checkpoint is None or len(seeds) != 1:
+        return ""
+    (seed,), n = seeds, len(document.session.checkpoints)
+    if n < 2:
+        risk = "1 - confidence" if document.gate is None else "alpha"
+        return f"seed {seed} judges every checkpoint on the same probes: to choose the best of k, divide {risk} by k"
+    line = f"seed {seed} judges all {n} checkpoints on the same probes"
+    if family is None:
+        return line
+    each, chosen = at_most(family.each), at_most(family.chosen_wrong)
+    return f"{line}: a verdict on the one that is chosen is wrong with a probability of at most {chosen}, not {each}"
+
+
+# several checkpoints side by side
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Checkpoints in an order, best first, each with its rank and a summary."""
+
+    title: str
+    rows: tuple[tuple[int, str, str], ...]
+
+
+def rankings(results: Sequence[Result]) -> list[Ranking]:
+    """The order of the checkpoints of a run, and the order in each property; none for a run of one checkpoint.
+
+    The best has the most properties that pass, then the lowest mean rank over the properties, then the greatest median
+    margins. In a property, checkpoints rank by the share of probes that hold.
+    """
+    checkpoints = list(dict.fromkeys(result.checkpoint for result in results if result.checkpoint))
+    if len(checkpoints) < 2:
+        return []
+    properties: dict[str, dict[str, Result]] = {}
+    for result in results:
+        if result.checkpoint:
+            properties.setdefault(f"{result.test}  {result.property}", {})[result.checkpoint] = result
+    by_checkpoint = list(properties.values())
+    passed = {c: sum(c in row and row[c].passed for row in by_checkpoint) for c in checkpoints}
+    mean = {c: sum(_rank(row, c) for row in by_checkpoint) / len(by_checkpoint) for c in checkpoints}
+    margins = {c: sum(_rank(row, c, by=_median_margin) for row in by_checkpoint) for c in checkpoints}
+    order = sorted(checkpoints, key=lambda c: (-passed[c], mean[c], margins[c]))
+    summaries = {c: f"{passed[c]} of {len(properties)} properties pass, mean rank {mean[c]:.2f}" for c in order}
+    first = Ranking("checkpoints, best first:", tuple((i, c, summaries[c]) for i, c in enumerate(order, start=1)))
+    return [first, *(_property_ranking(name, row, order) for name, row in properties.items())]
+
+
+def _property_ranking(name: str, row: dict[str, Result], order: Sequence[str]) -> Ranking:
+    ranks = {checkpoint: _rank(row, checkpoint) for checkpoint in order}
+    ordered = sorted(order, key=lambda checkpoint: ranks[checkpoint])
+    return Ranking(name, tuple((ranks[c], c, _rank_figures(row.get(c))) for c in ordered))
+
+
+def share_that_holds(result: Result) -> float:
+    """The share of probes that hold: of a rate's independent probes, else of the search.
+
+    For a distribution it is 1 less the distance from the reference, so that nearer ranks higher.
+    """
+    if result.distribution is not None:
+        return 1.0 - result.distribution.mmd2
+    if result.rate is not None and result.rate.probes:
+        return result.rate.passes / result.rate.probes
+    return 1.0 - result.violations / result.examples if result.examples else 0.0
+
+
+def _median_margin(result: Result) -> float:
+    return result.margin.median if result.margin is not None else 0.0
+
+
+def _rank(row: dict[str, Result], checkpoint: str, by: Callable[[Result], float] = share_that_holds) -> int:
+    """1 for the best. Equals share a rank, and results without a decision come last."""
+
+    def cost(result: Result | None) -> float:
+        return -by(result) if result is not None and result.verdict is not Verdict.ERROR else inf
+
+    own = cost(row.get(checkpoint))
+    return 1 + sum(cost(other) < own for other in row.values())
+
+
+def _rank_figures(result: Result | None) -> str:
+    if result is None:
+        return "not checked"
+    if result.verdict is Verdict.ERROR:
+        return "error"
+    if result.distribution is not None:
+        return f"{measure(result)}  {verdict(result)}"
+    median = "" if result.margin is None else f", median margin {result.margin.median:.4g}"
+    rounded = at_most if result.verdict is Verdict.VIOLATED else at_least
+    return f"{rounded(share_that_holds(result))}  {verdict(result)}{median}"
