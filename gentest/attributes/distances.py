@@ -118,8 +118,8 @@ def distance(function: Callable[..., Any], *, name: str | None = None) -> Functi
 
     Reports call it `name`. A module is put in eval mode and on the session's device. Distances of the libraries `lpips`
     and `torchmetrics` that have a parameter `normalize` expect images in [-1, 1] by default; gentest calls them with
-    `normalize=True`, so that they take [0, 1] as all others do. A distance that averages over the batch must be told
-    not to (`reduction="none"`). Raises `InvalidArgument` for anything but a callable that is not a distance yet.
+    `normalize=True`, so that they take [0, 1] as all others do. A distance that averages over the batch needs
+    `reduction="none"`. Raises `InvalidArgument` for anything but a callable that is not a distance yet.
 
     >>> rms = distance(lambda x, y: (x - y).square().mean((1, 2, 3)).sqrt(), name="rms")
     >>> rms(torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)), rms

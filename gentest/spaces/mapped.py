@@ -41,9 +41,9 @@ class _Moments(NamedTuple):
 class Mapped(Wrapper):
     """The latents of another space, mapped by a network, as one part: `Mapped(Normal(512), mapping)` is w. Float32.
 
-    `network` is an `nn.Module`, of which a copy is kept, or a callable on float64 arrays [N, *shape] that returns [N,
-    *shape of w]. A partial sets further inputs of a module: `functools.partial(mapping, c=None)`. Paths are straight
-    lines between the mapped ends. Truncation draws toward the mean of 10,000 fixed samples.
+    `network` is an `nn.Module`, which is copied, or a callable from float64 arrays [N, *shape] to [N, *shape of w]. A
+    partial sets further inputs of a module: `functools.partial(mapping, c=None)`. Paths are straight lines between the
+    mapped ends. Truncation draws toward the mean of 10,000 fixed samples.
 
     Raises `InvalidArgument` for a space that is not one continuous part, and for a network that raises or returns
     anything but one finite latent for each input.
