@@ -9,8 +9,8 @@ family of probes (`gentest.probes.families`) turns a probe into latents.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from gentest.errors import InvalidArgument
@@ -112,11 +112,6 @@ class Probe:
 def independent(master: int, start: int, n: int) -> list[Probe]:
     """Probes `start` to `start + n` of the independent draws of a master seed, which pilots and rates use."""
     return [Probe(seed) for seed in independent_seeds(master, start, n)]
-
-
-def without_groups(probe: Probe, groups: Iterable[int]) -> Probe:
-    """The probe whose far end equals the near end in these coordinate groups."""
-    return replace(probe, mask=probe.mask & ~sum(1 << g for g in set(groups)))
 
 
 def active_groups(probe: Probe, n_groups: int) -> tuple[int, ...]:

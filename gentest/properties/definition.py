@@ -21,6 +21,7 @@ from gentest._support.arguments import as_number
 from gentest._support.printable import format_number
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
+from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
@@ -314,9 +315,13 @@ def check_number(name: str, value: Any, *, positive: bool = False) -> float:
     return float(value)
 
 
-def check_tolerance(value: object) -> Tolerance:
-    """The tolerance. Raises `InvalidArgument` unless it is a finite number >= 0 or `gentest.sd(x)`."""
-    return value if isinstance(value, StandardDeviations) else check_number("tolerance", value)
+def check_tolerance(value: object, name: str = "tolerance", *, positive: bool = False) -> Tolerance:
+    """The tolerance. Raises `InvalidArgument` unless it is `gentest.sd(x)` or a finite number, >= 0 or > 0."""
+    if not isinstance(value, StandardDeviations):
+        return check_number(name, value, positive=positive)
+    if positive and value.multiple == 0.0:
+        raise InvalidArgument.expected("a number or gentest.sd(x) > 0", name, value)
+    return value
 
 
 def check_probes(name: str, value: object) -> None:
@@ -350,10 +355,12 @@ def check_kept(keeps: object) -> tuple[Attribute, ...]:
     return tuple(keeps)
 
 
-def check_measure(name: str, value: Any) -> None:
-    """Raises `InvalidArgument` unless the value is a feature or a distance."""
-    if not isinstance(value, Distance):
-        check_callable(name, value)
+def check_measure(name: str, value: Any) -> Feature | Distance:
+    """The feature or distance; `gentest.pixels()` for None. Raises `InvalidArgument` for anything else."""
+    measure: Feature | Distance = pixels() if value is None else value
+    if not isinstance(measure, Distance):
+        check_callable(name, measure)
+    return measure
 
 
 def measures_in(value: object, n_points: int) -> Iterator[Measure]:

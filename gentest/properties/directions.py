@@ -16,11 +16,10 @@ from gentest.properties.definition import (
     Definition,
     Evidence,
     Measure,
-    StandardDeviations,
     Tolerance,
     check_callable,
     check_kept,
-    check_number,
+    check_tolerance,
     non_defaults,
 )
 from gentest.spaces import Direction
@@ -62,12 +61,15 @@ def steers(
     """
     check_callable("attribute", attribute)
     direction = as_direction(along)
-    _check_positive("at_least", at_least)
-    kept = _check_keeps(attribute, keeps)
+    check_tolerance(at_least, "at_least", positive=True)
+    kept = check_kept(keeps)
+    for number, other in enumerate(kept):
+        if other is attribute or other == attribute:
+            raise InvalidArgument.expected("other attributes than the one it moves", f"keeps[{number}]", other)
     if kept and tolerance is None:
         raise InvalidArgument.expected("a tolerance for what it keeps", "tolerance", tolerance)
     if tolerance is not None:
-        _check_positive("tolerance", tolerance)
+        check_tolerance(tolerance, positive=True)
         if not kept:
             raise InvalidArgument(f"tolerance={tolerance!r} is for keeps=[...], and it keeps nothing")
 
@@ -106,19 +108,3 @@ def as_direction(along: AnyDirection) -> Direction:
         ((part, vector),) = along.items()
         return Direction(vector, part=part)
     return Direction(along)
-
-
-def _check_positive(name: str, value: object) -> None:
-    if isinstance(value, StandardDeviations):
-        if value.multiple == 0.0:
-            raise InvalidArgument.expected("a number or gentest.sd(x) > 0", name, value)
-        return
-    check_number(name, value, positive=True)
-
-
-def _check_keeps(attribute: Attribute, keeps: object) -> tuple[Attribute, ...]:
-    kept = check_kept(keeps)
-    for number, other in enumerate(kept):
-        if other is attribute or other == attribute:
-            raise InvalidArgument.expected("other attributes than the one it moves", f"keeps[{number}]", other)
-    return kept

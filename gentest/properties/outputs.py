@@ -7,7 +7,6 @@ from torch import Tensor
 
 from gentest._support.arguments import is_whole
 from gentest.attributes import Distance, Feature
-from gentest.attributes.pixels import pixels
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.probes.families import neighbours, points
 from gentest.properties.definition import (
@@ -35,8 +34,7 @@ def responsive(feature: Feature | Distance | None = None, *, at_least: float, st
     >>> gentest.responsive(at_least=0.01, step=0.5)
     responsive(pixels(), at_least=0.01, step=0.5)
     """
-    feature = pixels() if feature is None else feature
-    check_measure("feature", feature)
+    feature = check_measure("feature", feature)
     floor = check_number("at_least", at_least, positive=True)
 
     def margin(evidence: Evidence) -> Tensor:
@@ -70,8 +68,7 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
     >>> gentest.diverse(at_least=0.01).at_rate(0.95)
     diverse(pixels(), at_least=0.01).at_rate(0.95)
     """
-    feature = pixels() if feature is None else feature
-    check_measure("feature", feature)
+    feature = check_measure("feature", feature)
     floor = check_number("at_least", at_least, positive=True)
     if not is_whole(among, 2):
         raise InvalidArgument.expected("a number of samples >= 2", "among", among)

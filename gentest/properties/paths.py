@@ -8,7 +8,6 @@ from torch import Tensor
 from gentest._support.arguments import is_whole
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.distances import NO_SPREAD
-from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
 from gentest.probes.families import Where, segments, steps
 from gentest.properties.definition import (
@@ -110,8 +109,7 @@ def continuous(
     >>> gentest.continuous(ratio=4)
     continuous(pixels(), ratio=4)
     """
-    feature = pixels() if feature is None else feature
-    check_measure("feature", feature)
+    feature = check_measure("feature", feature)
     if (tolerance is None) == (ratio is None):
         raise InvalidArgument(
             f"continuous() takes one of tolerance= and ratio= but got tolerance={tolerance!r}, ratio={ratio!r}"
@@ -162,8 +160,7 @@ def path_length(
     >>> gentest.path_length(at_most=0.5)
     path_length(pixels(), at_most=0.5)
     """
-    distance = pixels() if distance is None else distance
-    check_measure("distance", distance)
+    distance = check_measure("distance", distance)
     limit = check_number("at_most", at_most)
     family = steps(epsilon, at=at, straight=straight)
 

@@ -9,14 +9,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 import gentest
 from gentest.probes.ends import noise
 from gentest.probes.families import Probes, neighbours, points, segments, steps
-from gentest.probes.probe import FULL_MASK, FULL_WINDOW, Probe, active_groups, independent, without_groups
+from gentest.probes.probe import Probe, active_groups, independent
 from gentest.spaces import Space
 
 ALARM = 1e-6
@@ -34,21 +32,6 @@ SPACES = [
 ]
 
 FAMILIES = [points(), segments(9), segments(2), neighbours(0.1, 3), steps(), steps(1e-3, at="ends", straight=True)]
-
-
-@st.composite
-def windows(draw: st.DrawFn) -> tuple[int, int]:
-    low = draw(st.integers(0, 63))
-    return low, draw(st.integers(low + 1, 64))
-
-
-PROBES = st.builds(
-    Probe,
-    st.integers(0, 2**64 - 1),
-    st.integers(0, FULL_MASK),
-    st.just(FULL_WINDOW) | windows(),
-    st.lists(st.integers(0, 10**9 - 1), max_size=64).map(tuple),
-)
 
 
 @pytest.mark.parametrize("space", SPACES, ids=repr)
@@ -114,16 +97,7 @@ def test_noise_is_of_the_seed_and_the_same_along_a_path() -> None:
 
 
 def test_groups_are_bits_of_the_mask() -> None:
-    """Of groups 0, 1 and 3 what is left without 0 and 3, said twice, and 2, which is not there, is 1."""
+    """Bits 0, 1 and 3 of the mask are groups 0, 1 and 3, as far as the space has so many."""
     probe = Probe(9, mask=0b1011)
     assert active_groups(probe, 64) == (0, 1, 3)
     assert active_groups(probe, 3) == (0, 1)
-    assert without_groups(probe, [0, 3, 3, 2]) == Probe(9, mask=0b0010)
-
-
-@given(PROBES, st.sets(st.integers(0, 63)))
-def test_groups_are_taken_away_once(probe: Probe, groups: set[int]) -> None:
-    """`without_groups` clears exactly those groups, and leaves seed, window and choices."""
-    less = without_groups(probe, [*groups, *groups])
-    assert set(active_groups(less, 64)) == set(active_groups(probe, 64)) - groups
-    assert (less.seed, less.window, less.choices) == (probe.seed, probe.window, probe.choices)
