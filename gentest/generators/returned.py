@@ -152,11 +152,11 @@ def _pick(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
     expected = f"a tensor or array of {'images' if images else 'outputs'}"
     if isinstance(raw, torch.distributions.Distribution):
         raise WrongOutputs(f"the generator returned a {type(raw).__name__} distribution: return x.mean")
-    whole = _as_one_tensor(raw, "x")
+    kind, whole = _type_in_words(raw), _as_one_tensor(raw, "x")
     candidates = [whole] if whole is not None else list(_tensors_in(raw, n, "x", images=images))
     candidates = list({id(read.values): read for read in reversed(candidates)}.values())[::-1]  # without repetitions
     if not candidates:
-        raise WrongOutputs(f"the generator returned {_type_in_words(raw)}{_item_types(raw)}; expected {expected}")
+        raise WrongOutputs(f"the generator returned {kind}{_item_types(raw)}; expected {expected}")
     if candidates[0].values.is_meta:
         raise WrongOutputs("the generator returned a tensor on the meta device, which holds no values")
     if len(candidates) == 1:
@@ -166,13 +166,10 @@ def _pick(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
         return named[0]
     if len(fitting) == 1:
         return fitting[0]
-    kind = _type_in_words(raw)
     what = " and ".join(map(str, (fitting or candidates)[:MAX_NAMED]))
     if not fitting:
         shape = f"[{n}, C, H, W]" if images else f"[{n}, ...]"
-        raise WrongOutputs(
-            f"the generator returned {_type_in_words(raw)} of {what} for latents {sizes}; expected one {shape}"
-        )
+        raise WrongOutputs(f"the generator returned {kind} of {what} for latents {sizes}; expected one {shape}")
     raise WrongOutputs(
         f"the generator returned {kind} in which {what} may be its outputs: "
         f"return {fitting[0].code}, or whichever is meant"
