@@ -22,7 +22,7 @@ from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators.generator import Generator, Pair, check_generator_or_pair
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
-from gentest.properties import agreement, conditions, directions, distribution, domains, outputs, paths
+from gentest.properties import agreement, conditions, directions, distribution, domains, paths, samples
 from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_in
 from gentest.properties.distribution import AnyDefinition
 from gentest.results.result import Result, set_html_writer
@@ -214,11 +214,11 @@ monotone = _public(paths.monotone)
 continuous = _public(paths.continuous)
 steers = _public(directions.steers)
 path_length = _public(paths.path_length)
-responsive = _public(outputs.responsive)
-diverse = _public(outputs.diverse)
+responsive = _public(samples.responsive)
+diverse = _public(samples.diverse)
 follows_label = _public(conditions.follows_label)
-well_formed = _public(outputs.well_formed)
-reproducible = _public(outputs.reproducible)
+well_formed = _public(samples.well_formed)
+reproducible = _public(samples.reproducible)
 matches = _public(distribution.matches)
 agrees = _public(agreement.agrees)
 differs = _public(agreement.differs)

@@ -37,7 +37,7 @@ Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Outputs:
+class Returned:
     """The tensor of a generator's outputs, [n, ...], and the code that picks it from the returned value `x`."""
 
     values: Tensor
@@ -75,7 +75,7 @@ def as_images(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
 
 
 def as_values(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
-    """Outputs [n, ...] of any kind, in their own units unless a range is declared. Numbers [n] become [n, 1].
+    """Returned [n, ...] of any kind, in their own units unless a range is declared. Numbers [n] become [n, 1].
 
     Raises `WrongOutputs`.
     """
@@ -84,7 +84,7 @@ def as_values(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
     return _to_unit_range(read.values, own_range or (0.0, 1.0))
 
 
-def read_images(raw: object, n: int, sizes: Sizes) -> Outputs:
+def read_images(raw: object, n: int, sizes: Sizes) -> Returned:
     """Images [n, C, H, W] in their own units and dtype. Raises `WrongOutputs`."""
     read = _pick(raw, n, sizes, images=True)
     x = read.values
@@ -102,8 +102,8 @@ def read_images(raw: object, n: int, sizes: Sizes) -> Outputs:
     return replace(read, values=first, turned=first is not x)
 
 
-def read_values(raw: object, n: int, sizes: Sizes) -> Outputs:
-    """Outputs [n, ...] in their own units and dtype; numbers [n] become [n, 1]. Raises `WrongOutputs`."""
+def read_values(raw: object, n: int, sizes: Sizes) -> Returned:
+    """Returned [n, ...] in their own units and dtype; numbers [n] become [n, 1]. Raises `WrongOutputs`."""
     read = _pick(raw, n, sizes, images=False)
     x = read.values
     if x.ndim == 1:
@@ -143,11 +143,11 @@ def _channels_first(x: Tensor) -> Tensor:
     return x
 
 
-def _where(read: Outputs) -> str:
+def _where(read: Returned) -> str:
     return "" if read.code == "x" else f" in {read.code}"
 
 
-def _pick(raw: object, n: int, sizes: Sizes, *, images: bool) -> Outputs:
+def _pick(raw: object, n: int, sizes: Sizes, *, images: bool) -> Returned:
     """The tensor that is the outputs. Raises `WrongOutputs` if there is none, or if several could be."""
     expected = f"a tensor or array of {'images' if images else 'outputs'}"
     if isinstance(raw, torch.distributions.Distribution):
@@ -181,7 +181,7 @@ def _has_rows(x: Tensor, n: int, *, images: bool) -> bool:
     return x.ndim > 0 and len(x) == n and (not images or x.ndim in (3, 4))
 
 
-def _tensors_in(raw: object, n: int, code: str, *, images: bool, depth: int = MAX_DEPTH) -> Iterator[Outputs]:
+def _tensors_in(raw: object, n: int, code: str, *, images: bool, depth: int = MAX_DEPTH) -> Iterator[Returned]:
     """Each tensor in a container, with the code that picks it; a list of rows counts as one tensor."""
     if (whole := _as_one_tensor(raw, code)) is not None:
         yield whole
@@ -193,10 +193,10 @@ def _tensors_in(raw: object, n: int, code: str, *, images: bool, depth: int = MA
                 yield outputs if outputs.name else replace(outputs, name=name)
 
 
-def _as_one_tensor(raw: object, code: str) -> Outputs | None:
+def _as_one_tensor(raw: object, code: str) -> Returned | None:
     """The outputs in a tensor, an array, or nested lists of numbers; None for anything else."""
     if isinstance(raw, Tensor):
-        return Outputs(raw.dequantize() if raw.is_quantized else raw, code)
+        return Returned(raw.dequantize() if raw.is_quantized else raw, code)
     if isinstance(raw, (list, tuple)):
         leaf: object = raw
         while isinstance(leaf, (list, tuple)) and len(leaf):
@@ -207,14 +207,14 @@ def _as_one_tensor(raw: object, code: str) -> Outputs | None:
             array = np.asarray(raw)
         except ValueError:  # rows of several lengths
             return None
-        return None if array.dtype == object else Outputs(as_tensor(array), code)
+        return None if array.dtype == object else Returned(as_tensor(array), code)
     is_array = hasattr(raw, "__array__") and not isinstance(raw, type) and not hasattr(raw, "getbands")  # PIL's
     if isinstance(raw, (np.ndarray, np.generic)) or is_array:
-        return Outputs(as_tensor(np.asarray(raw)), code)
+        return Returned(as_tensor(np.asarray(raw)), code)
     return None
 
 
-def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Outputs | None:
+def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Returned | None:
     """The rows [n, ...] of a list with one output for each latent; None for other lists."""
     if not n or len(rows) != n or hasattr(rows, "_fields"):
         return None
@@ -229,22 +229,22 @@ def _stacked(rows: Sequence[object], n: int, code: str, *, images: bool) -> Outp
         return None
     (shape,) = shapes
     if outputs[0].pixels:
-        return Outputs(torch.stack([row.values for row in outputs]), code, pixels=True)
+        return Returned(torch.stack([row.values for row in outputs]), code, pixels=True)
     single = bool(shape) and shape[0] == 1
     if single and n == 1:  # a batch of one in a list, or a list of one output: the same values
-        return Outputs(outputs[0].values, f"{code}[0]")
+        return Returned(outputs[0].values, f"{code}[0]")
     if single and images and len(shape) == 4:
-        return Outputs(torch.cat([row.values for row in outputs]), code)
+        return Returned(torch.cat([row.values for row in outputs]), code)
     if single and not images:
         raise WrongOutputs(
             f"the generator returned a list of {n} tensors {list(shape)}: return torch.cat(x), or torch.stack(x)"
         )
     if images and len(shape) not in (2, 3):
         return None
-    return Outputs(torch.stack([row.values for row in outputs]), code)
+    return Returned(torch.stack([row.values for row in outputs]), code)
 
 
-def _read_row(row: object) -> Outputs | None:
+def _read_row(row: object) -> Returned | None:
     """One output in a list: a tensor or array, a PIL image [C, H, W], or a list of PIL images as [T, C, H, W]."""
     if (whole := _as_one_tensor(row, "")) is not None:
         return whole
@@ -253,12 +253,12 @@ def _read_row(row: object) -> Outputs | None:
         if all(frame is not None and frame.pixels for frame in frames):
             pictures = [frame.values for frame in frames if frame is not None]
             if len({picture.shape for picture in pictures}) == 1:
-                return Outputs(torch.stack(pictures), "", pixels=True)
+                return Returned(torch.stack(pictures), "", pixels=True)
         return None
     return _pil_image(row)
 
 
-def _pil_image(row: object) -> Outputs | None:
+def _pil_image(row: object) -> Returned | None:
     """A PIL image as [C, H, W]: 1 channel for grey, 4 with alpha, otherwise 3. None for anything else."""
     if not hasattr(row, "getbands"):
         return None
@@ -274,7 +274,7 @@ def _pil_image(row: object) -> Outputs | None:
     grey, alpha = row.mode in ("1", "L"), row.mode in ("RGBA", "LA", "PA")
     array = np.array(row.convert("L" if grey else "RGBA" if alpha else "RGB"))
     x = torch.from_numpy(array)
-    return Outputs(x[None] if grey else x.permute(2, 0, 1), "", pixels=True)
+    return Returned(x[None] if grey else x.permute(2, 0, 1), "", pixels=True)
 
 
 def _fields(raw: object, code: str) -> list[tuple[str, str, object]]:

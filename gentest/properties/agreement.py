@@ -1,4 +1,4 @@
-"""Pairs: the candidate does what the reference does, on every latent; or it does not, where it is meant not to."""
+"""Pairs: on every latent the candidate does what the reference does, or differs from it as it should."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gentest.properties.definition import (
     check_callable,
     check_number,
     check_tolerance,
+    non_defaults,
 )
 
 
@@ -45,9 +46,8 @@ def agrees(on: Attribute | Feature | Distance | None = None, *, within: Toleranc
             return evidence.in_units(tolerance, on) - difference
         return tolerance - difference
 
-    return Definition(
-        "agrees", points(), margin, arguments=_arguments(on, within=within), measures=_measures(on), compares=True
-    )
+    arguments = non_defaults(agrees, on=on, within=within)
+    return Definition("agrees", points(), margin, arguments=arguments, measures=_measures(on), compares=True)
 
 
 def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float) -> Definition:
@@ -68,7 +68,7 @@ def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float
     def margin(evidence: Evidence) -> Tensor:
         return evidence.from_reference(on)[:, 0] - floor
 
-    arguments = _arguments(on, at_least=at_least)
+    arguments = non_defaults(differs, on=on, at_least=at_least)
     return Definition(
         "differs",
         points(),
@@ -83,10 +83,6 @@ def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float
 def _check_on(on: object) -> None:
     if on is not None and not isinstance(on, Distance):
         check_callable("on", on)
-
-
-def _arguments(on: object, **others: object) -> dict[str, object]:
-    return others if on is None else {"on": on, **others}
 
 
 def _measures(on: Attribute | Feature | Distance | None) -> tuple[Measure, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gentest.properties import outputs, paths
+from gentest.properties import paths, samples
 from gentest.properties.definition import Definition
 
 
@@ -47,7 +47,7 @@ DIFFERENCE, JUMPS = "test_latents_make_a_difference", "test_nothing_jumps"
 FEATURES = (
     MeasuredProperty(
         "responsive",
-        outputs.responsive,
+        samples.responsive,
         "at_least",
         "distance of two samples",
         DIFFERENCE,
@@ -56,7 +56,7 @@ FEATURES = (
     ),
     MeasuredProperty(
         "diverse",
-        outputs.diverse,
+        samples.diverse,
         "at_least",
         "nearest two of 16 samples",
         DIFFERENCE,

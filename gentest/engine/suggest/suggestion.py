@@ -38,8 +38,8 @@ from gentest.engine.suggest.measured_properties import ATTRIBUTES, FEATURES, Mea
 from gentest.errors import GeneratorError, InvalidArgument, NoSpread
 from gentest.generators.generator import Generator, check_generator
 from gentest.probes.families import Probes
-from gentest.properties import outputs
 from gentest.properties.definition import AtRate, Definition, check_callable
+from gentest.properties.samples import reproducible, well_formed
 from gentest.results.result import Verdict
 from gentest.results.settings import Values, in_force, settings
 from gentest.spaces.space import Floats
@@ -58,7 +58,7 @@ CHECKED = 64
 """Probes on which a property without a number is checked."""
 FIGURES = 2
 """Significant figures of a suggested number."""
-UNMEASURED = (outputs.well_formed(), outputs.reproducible())
+UNMEASURED = (well_formed(), reproducible())
 
 
 @dataclass(frozen=True)
