@@ -107,7 +107,13 @@ def _answers(options: argparse.Namespace, folder: Path, ask: Ask | None) -> Answ
     source = _source(options, folder, ask)
     facts = _facts(_question(source, options, folder, ask))
     images = not options.no_images and (facts.images or bool(options.clip))
-    latent, output_range = _latent(source, facts, options, ask), _range(source, facts, options, ask, images=images)
+    latent = options.latent or (f"normal:{','.join(map(str, facts.latent))}" if facts.latent else None)
+    output_range = options.range or (f"{facts.range[0]:g},{facts.range[1]:g}" if facts.range else None)
+    if ask is not None and _has_free_space(source):
+        if options.latent is None:
+            latent = ask_until_valid("Latent space of one sample", latent or LATENT, read_latent, ask)
+        if options.range is None and images:
+            output_range = ask_until_valid("Outputs lie in LOW,HIGH", output_range or RANGE, read_range, ask)
     prompts = options.clip
     if prompts is None and ask is not None and images:
         question = "A text for CLIP, or TEXT|AGAINST, such as a smiling person|a frowning person (nothing for no CLIP)"
@@ -205,28 +211,8 @@ def _facts(question: dict[str, Any]) -> Facts:
     return facts
 
 
-def _latent(source: Source, facts: Facts, options: argparse.Namespace, ask: Ask | None) -> str | None:
-    """The latent space as --latent writes it; None if nobody knows."""
-    if options.latent is not None:
-        return str(options.latent)
-    latent = f"normal:{','.join(map(str, facts.latent))}" if facts.latent else None
-    if ask is None or not _is_asked(source):
-        return latent
-    return ask_until_valid("Latent space of one sample", latent or LATENT, read_latent, ask)
-
-
-def _range(source: Source, facts: Facts, options: argparse.Namespace, ask: Ask | None, *, images: bool) -> str | None:
-    """The range of outputs as --range writes it; None if nobody knows."""
-    if options.range is not None:
-        return str(options.range)
-    output_range = f"{facts.range[0]:g},{facts.range[1]:g}" if facts.range else None
-    if ask is None or not images or not _is_asked(source):
-        return output_range
-    return ask_until_valid("Outputs lie in LOW,HIGH", output_range or RANGE, read_range, ask)
-
-
-def _is_asked(source: Source) -> bool:
-    """Whether a person can choose the latent space, which pipelines and autoencoders have of their own."""
+def _has_free_space(source: Source) -> bool:
+    """Whether the user chooses the latent space; pipelines and autoencoders have their own."""
     return source.kind.name not in ("autoencoder", "diffusers")
 
 
@@ -238,7 +224,7 @@ def _guesses(
         yield f"images: for 16 latents it gives {[16, *facts.output]}, which are no images"
     if facts.latent and options.latent is None:
         yield f"latent: {facts.latent_from}; that its prior is normal is assumed"
-    elif latent is None and _is_asked(source):
+    elif latent is None and _has_free_space(source):
         yield "latent: 128 normal numbers are assumed; --latent says another, --probe asks the model"
     if facts.output and options.range is None:
         within = f"output_range: 16 outputs lie within [{facts.low:.3g}, {facts.high:.3g}]"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gentest.cli import child
+from gentest.cli.init_answers import read_prompts
 from gentest.cli.results_files import HELD
 from gentest.errors import InvalidArgument
 from gentest.stats.quantiles import upper_rank
@@ -53,8 +54,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     """Measure, and write the test file. Notes go to standard error."""
-    prompts = _checked(options)
-    text, notes = _measured(options, prompts, rest)
+    _check(options)
+    text, notes = _measured(options, rest)
     sys.stderr.write("\n")  # the progress line has no end
     sys.stderr.writelines(f"gentest: {note}\n" for note in notes)
     if options.output is None:
@@ -65,8 +66,8 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     return HELD
 
 
-def _checked(options: argparse.Namespace) -> list[list[str]]:
-    """The prompts of each --clip. Raises `InvalidArgument` for any option that cannot be used."""
+def _check(options: argparse.Namespace) -> None:
+    """Raise `InvalidArgument` for an option that cannot be used."""
     if not options.folder.is_dir():
         raise InvalidArgument.expected("a folder", "FOLDER", str(options.folder))
     if not options.fixture.isidentifier() or keyword.iskeyword(options.fixture):
@@ -81,20 +82,19 @@ def _checked(options: argparse.Namespace) -> list[list[str]]:
     if options.seed < 0:
         raise InvalidArgument.expected("a whole number >= 0", "--seed", options.seed)
     upper_rank(options.n, options.rate, options.confidence)
-    prompts = [[part.strip() for part in text.split("|")] for text in options.clip]
-    for text, parts in zip(options.clip, prompts, strict=True):
-        if len(parts) > 2 or not all(parts):
-            raise InvalidArgument.expected("'a text' or 'a text|another that it is measured against'", "--clip", text)
-    return prompts
+    for text in options.clip:
+        read_prompts(text)
 
 
-def _measured(options: argparse.Namespace, prompts: list[list[str]], rest: Sequence[str]) -> tuple[str, list[str]]:
+def _measured(
+    options: argparse.Namespace, prompts: Sequence[Sequence[str]], rest: Sequence[str]
+) -> tuple[str, list[str]]:
     """The text of the test file, and notes: pytest measures in a child process, and writes only to a scratch folder."""
     folder = str(options.folder.resolve())
     with tempfile.TemporaryDirectory() as scratch:
         answer, request = Path(scratch, "answer.json"), Path(scratch, "request.json")
         wanted = {name: getattr(options, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
-        wanted |= {"folder": folder, "attributes": options.attribute, "prompts": prompts}
+        wanted |= {"folder": folder, "attributes": options.attribute, "prompts": list(map(read_prompts, options.clip))}
         request.write_text(json.dumps({**wanted, "answer": str(answer)}), encoding="utf-8")
         try:
             arguments = [folder, *_arguments(request, scratch), *rest]
