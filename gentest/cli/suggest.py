@@ -86,9 +86,7 @@ def _check(options: argparse.Namespace) -> None:
         read_prompts(text)
 
 
-def _measured(
-    options: argparse.Namespace, prompts: Sequence[Sequence[str]], rest: Sequence[str]
-) -> tuple[str, list[str]]:
+def _measured(options: argparse.Namespace, rest: Sequence[str]) -> tuple[str, list[str]]:
     """The text of the test file, and notes: pytest measures in a child process, and writes only to a scratch folder."""
     folder = str(options.folder.resolve())
     with tempfile.TemporaryDirectory() as scratch:
