@@ -20,16 +20,6 @@ ELSEWHERE = {
     "engine/evidence/measurements.py": "engine/evidence/test_store.py::test_a_known_generator_is_not_evaluated_again",
     "engine/evidence/measuring.py": "engine/evidence/test_observed.py::test_pairs_are_measured_in_full_batches_once",
     "engine/evidence/subject.py": "engine/evidence/test_context.py::test_changed_weights_are_looked_at_anew",
-    "report/certainty.py": "report/test_words.py::test_a_run_says_how_likely_any_of_its_verdicts_is_wrong",
-    "report/comparison.py": "report/test_report.py::test_what_drifted_and_what_is_missing_is_shown",
-    "report/details.py": "report/test_report.py::test_a_page_says_all_that_was_decided_of_what_failed",
-    "report/figures.py": "report/test_report.py::test_evidence_is_shown_as_odds",
-    "report/layout.py": "report/test_terminal.py::test_wrapping_keeps_every_word_in_the_width",
-    "report/markdown.py": "report/test_report.py::test_names_stay_in_their_cells",
-    "report/ranking.py": "report/test_report.py::test_checkpoints_are_ranked_by_what_passes",
-    "report/rates.py": "report/test_report.py::test_a_rate_says_both_thresholds",
-    "report/table.py": "report/test_terminal.py::test_a_table_fits_and_is_aligned",
-    "report/view.py": "report/test_page.py::test_all_that_was_found_is_on_the_page",
 }
 """Modules that have no tests of their own, each with a test that covers it."""
 

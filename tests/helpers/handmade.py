@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.gate.baseline import Baseline, Blessing, _digest
-from gentest.results.comparison import Embedded, Look, Sample
+from gentest.results.comparison import Embedded, Gate, Look, Sample, Standing
 from gentest.results.document import Document, Session
 from gentest.results.records import pack, pack_bytes
 from gentest.results.result import Margins, Provenance, Result, Search, Verdict
 
 BLESSING = Blessing("ann", "2026-11-24", 3, "gan.pt")
 SESSION = Session(None, None, None, "cpu", 3, {})
+GATE = Gate(
+    Standing.HELD,
+    baseline_passes=158,
+    candidate_passes=160,
+    wins=2,
+    losses=0,
+    probes=160,
+    stored=256,
+    log_held=math.log(120),
+    needed=math.log(300),
+    low=-0.01,
+    high=0.03,
+    needed_held=math.log(100),
+    each_end=0.99,
+)
+"""A gate that its candidate passes."""
+WORSE = replace(GATE, standing=Standing.REGRESSED, log_regressed=math.log(340), probes=256, baseline_passes=256)
+"""One that its candidate fails."""
 
 
 def outcomes(n: int, *, lost: int = 0, passes: float = 1.0) -> list[float]:
@@ -81,3 +100,10 @@ def signed(body: dict[str, Any]) -> str:
 def plain(look: Look) -> dict[str, Any]:
     """A look as a file has it."""
     return asdict(look)
+
+
+def checked(checkpoint: str, test: str, violations: int, median: float = 0.1, verdict: Verdict | None = None) -> Result:
+    """A property of which so many of 100 probes violate."""
+    verdict = verdict or (Verdict.VIOLATED if violations else Verdict.NO_COUNTEREXAMPLE)
+    search, provenance = Search(100, violations, Margins(-1.0, median)), Provenance(checkpoint=checkpoint)
+    return Result(test, "p", verdict, search=search, provenance=provenance)

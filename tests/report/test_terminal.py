@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from gentest.report import terminal
-from gentest.report.annotations import MAX_SHOWN, Annotation, commands
 from gentest.report.junit import properties
 from gentest.report.terminal import columns, shortened, table, wrapped
 from gentest.results.comparison import Gate, Standing
@@ -19,11 +18,14 @@ from gentest.results.result import Attack, Cost, Counterexample, Distribution, M
 from tests.helpers.drawn import NEEDED
 
 NAMES = st.text(st.sampled_from("ab 笑[](),=…\n\t'"), min_size=1, max_size=150)
+
 RATE = Rate(Verdict.HOLDS, 0.9, 0.04, 0.99, 4000, 4096, 4096, 0.93, 1.0, 4.7, -3.2, *NEEDED)
+
 FOUND = Counterexample(
     {"choices": [3]}, -0.25, {"a clip of a smile": tuple(i % 7 / 7 for i in range(200))}, (0.0, 0.5), ("1", "7"), 9, 9,
     0.5, "p:1f",
 )  # fmt: skip
+
 GATE = Gate(Standing.REGRESSED, baseline_passes=90, candidate_passes=7, losses=83, probes=90, stored=256)
 
 
@@ -53,9 +55,6 @@ def results(test: str, property: str) -> list[Result]:
         Result(test, property, Verdict.ERROR, message=f"{property} broke\nbadly"),
         replace(bad, gate=GATE),
     ]
-
-
-# layout
 
 
 @given(NAMES, st.integers(12, 60))
@@ -91,9 +90,6 @@ def test_a_figure_is_not_torn_apart() -> None:
     assert wrapped("at least 93 % by 1,800 : 1 odds", 12) == ["at least", "93 % by", "1,800 : 1", "odds"]
 
 
-# the block of a failing test
-
-
 @given(NAMES, st.integers(60, 100))
 def test_a_block_fits_but_for_the_command(property: str, width: int) -> None:
     """Every line is within the width, except the one that is to be copied, which is one line."""
@@ -113,9 +109,6 @@ def test_scores_are_drawn_within_the_width() -> None:
     assert "class 999" in block
     assert "… and 988 smaller ones" in block
     assert len(block.splitlines()) < 20
-
-
-# the table
 
 
 @given(NAMES, NAMES, st.integers(60, 100))
@@ -160,35 +153,12 @@ def test_columns_give_way_in_a_narrow_terminal() -> None:
     assert "[93, 100]" not in "".join(line.text for line in table(found, width=80))
 
 
-# JUnit
-
-
 def test_properties_of_junit_are_unrounded() -> None:
     """Each has the label of its property in its name, and a field that there is none of is left out."""
     found = dict(properties("p.2", results("t", "p")[2]))
     assert found["gentest.p.2.rate"] == repr(4000 / 4096)
     assert (found["gentest.p.2.rate_low"], found["gentest.p.2.replay"]) == ("0.93", "p:1f")
     assert "gentest.p.replay" not in dict(properties("p", results("t", "p")[0]))
-
-
-# annotations
-
-
-def test_an_annotation_cannot_be_broken_out_of() -> None:
-    """Line ends, per cents, and in a property colons and commas are escaped as GitHub's toolkit does."""
-    said = str(Annotation("error", "a:b,c\n%", "50 %\r\n::error::x", "t,1.py", 7))
-    assert said == "::error file=t%2C1.py,line=7,title=a%3Ab%2Cc%0A%25::50 %25%0D%0A::error::x"
-    assert str(Annotation("warning", "t", "m")) == "::warning title=t::m"
-
-
-def test_no_more_are_written_than_are_shown() -> None:
-    """Ten of each level at most; the last says what else there is."""
-    many: list[Annotation] = [Annotation("warning", "w", "m")]
-    many += [Annotation("error", f"e{i}", "m") for i in range(MAX_SHOWN + 3)]
-    lines = commands(many)
-    assert len(lines) == MAX_SHOWN + 1
-    assert lines[MAX_SHOWN - 1] == "::error title=gentest%3A there are more::4 more: e9, e10, e11, e12"
-    assert lines[-1] == "::warning title=w::m"
 
 
 def test_a_word_without_end_is_cut() -> None:
