@@ -238,9 +238,7 @@ def test_what_does_not_go_with_blessing(args: list[str], word: str, model: Repos
     """A run that compares, replays or looks at several checkpoints blesses none, in one line."""
     bless(model)
     before = (model.path / "blessed.json").read_bytes()
-    refused(
-        bless(model, "good", *args), f"--gentest-save-baseline does not go with {word}: bless one whole checkpoint"
-    )
+    refused(bless(model, "good", *args), f"--gentest-save-baseline does not go with {word}: bless one whole checkpoint")
     assert (model.path / "blessed.json").read_bytes() == before
 
 
