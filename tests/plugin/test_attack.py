@@ -51,7 +51,7 @@ def test_what_it_finds_fails_the_test_and_replays(repository: Repository) -> Non
     again = repository.run(*shlex.split(line)[2:])
     again.assert_outcomes(failed=1)
     again.stdout.fnmatch_lines(
-        [f"dark(): violated by a replayed probe, margin {found['counterexample']['margin']:.4g}"]
+        [f"dark(): violated by a replayed probe, margin {found['search']['counterexample']['margin']:.4g}"]
     )
     sample = repository.run("--gentest", "--gentest-replay", found["search"]["counterexample"]["moved"]["start"])
     sample.assert_outcomes(passed=1)

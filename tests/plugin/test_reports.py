@@ -323,4 +323,4 @@ def test_a_long_replay_is_kept_in_a_file(repository: Repository, monkeypatch: py
     again.assert_outcomes(failed=1)
     again.stdout.fnmatch_lines(["responsive(*): violated by a replayed probe, margin *"])
     lines = repository.check("-p", "no:cacheprovider").outlines  # nowhere to keep it: the string itself
-    assert any(line.endswith(f"--gentest-replay {found['counterexample']['replay']}") for line in lines)
+    assert any(line.endswith(f"--gentest-replay {found['search']['counterexample']['replay']}") for line in lines)

@@ -21,6 +21,7 @@ from torch import Tensor
 import gentest
 from gentest import cli, settings
 from gentest.report.run_facts import unfinished
+from gentest.results.outcome import Outcome
 from gentest.results.result import Result
 from tests.helpers import zoo
 
@@ -127,12 +128,12 @@ def test_no_gate_passes_a_part(repository: Repository, capsys: pytest.CaptureFix
     part.write_text(json.dumps(document))
     whole.write_text(json.dumps(document | {"interrupted": "", "unchecked": []}))
     gate = ["--baseline", str(repository.path / "baseline.json"), "--undecided", "warn"]
-    assert cli.main(["gate", str(whole), *gate]) == cli.main(["show", str(whole)]) == cli.HELD
+    assert cli.main(["gate", str(whole), *gate]) == cli.main(["show", str(whole)]) == Outcome.PASSED.exit_status
     capsys.readouterr()
     for words in (["gate", str(part), *gate], ["show", str(part)]):
-        assert cli.main(words) == cli.UNDECIDED
+        assert cli.main(words) == Outcome.UNDECIDED.exit_status
         assert unfinished("KeyboardInterrupt", NAMES[1:]) in capsys.readouterr().out
-    assert cli.main(["show", str(part), "--markdown"]) == cli.UNDECIDED
+    assert cli.main(["show", str(part), "--markdown"]) == Outcome.UNDECIDED.exit_status
     assert "❌ interrupted (KeyboardInterrupt)" in capsys.readouterr().out
 
 
