@@ -20,7 +20,7 @@ from gentest.attributes.attribute import Bindable, describe, fingerprint
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.subject import Subject
-from gentest.gate.embedded import packed, random_signs
+from gentest.gate.looks import packed, random_signs
 from gentest.properties.definition import Measure
 from gentest.results.comparison import Look
 from gentest.results.records import pack

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median, pstdev
@@ -18,18 +18,14 @@ from typing import Any
 from gentest._support.files import read_json, write_whole
 from gentest._support.printable import in_one_line
 from gentest.errors import InvalidArgument
+from gentest.gate.looks import check_look, look_key, merge_looks
 from gentest.results.comparison import Embedded, Look, Sample
-from gentest.results.records import Seed, Share, read_record, unpack, unpack_bytes
+from gentest.results.records import Seed, Share, read_record, unpack
 from gentest.results.result import Result, Verdict
-from gentest.results.shown import check_pictures
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
 """A larger file is refused: 20 properties take less than one of these."""
-MOST_OUTPUTS = 4096
-"""Of a look, which has 512: comparing distributions takes memory by the square of them."""
-ROUNDING = 0.01
-"""By what share of its range a level may differ between two measurements, and still be one attribute's."""
 BLESS = "bless the checkpoint again with --gentest-save-baseline"
 
 
@@ -83,7 +79,7 @@ class Baseline:
     @property
     def looks(self) -> Mapping[str, Look]:
         """What each generator's outputs were like, by generator and space: all that its properties measured."""
-        return merged_looks(entry.sample for entry in self.entries.values())
+        return merge_looks(entry.sample for entry in self.entries.values())
 
     @classmethod
     def of(cls, results: Sequence[Result], blessing: Blessing, *, before: Baseline | None, version: str) -> Baseline:
@@ -194,64 +190,6 @@ def keyed(results: Sequence[Result]) -> dict[str, Result]:
         for test, own in by_test.items()
         for key, result in zip(keys(test, [result.property for result in own]), own, strict=True)
     }
-
-
-def look_key(sample: Sample) -> str:
-    """Which generator, in which space, a sample looked at."""
-    return f"{sample.generator} {sample.space} {sample.seed}"
-
-
-def merged_looks(samples: Iterable[Sample]) -> dict[str, Look]:
-    """What properties of the same generator and space saw of its outputs, as one."""
-    looks: dict[str, Look] = {}
-    for sample in samples:
-        if sample.look is not None:
-            seen = looks.get(look_key(sample), Look({}, {}))
-            for name, scores in sample.look.levels.items():
-                if not _alike(seen.levels.get(name, scores), scores):
-                    raise InvalidArgument(
-                        f"two attributes of tests on one generator are both called {name}: their levels cannot be told "
-                        "apart; make one of them a function of another name"
-                    )
-            levels = {**seen.levels, **sample.look.levels}
-            pictures = seen.pictures or sample.look.pictures
-            embeddings = dict(seen.embeddings)
-            for name, embedded in sample.look.embeddings.items():
-                if name not in embeddings or len(embeddings[name].rows) <= len(embedded.rows):
-                    embeddings[name] = embedded  # of `matches(n=)` and another property, the larger on both sides
-            looks[look_key(sample)] = Look(levels, embeddings, pictures)
-    return looks
-
-
-def _alike(one: str, other: str) -> bool:
-    """Whether two measurements of a level are of one attribute: the same but for rounding."""
-    if one == other:
-        return True
-    a, b = unpack(one, "levels"), unpack(other, "levels")
-    limit = ROUNDING * (max(a) - min(a))
-    return len(a) == len(b) and all(abs(x - y) <= limit for x, y in zip(a, b, strict=True))
-
-
-def check_look(look: Look, name: str) -> Look:
-    """A look from a file, checked: all levels are of as many outputs, and so is an embedding; at least two, and finite.
-
-    An embedding that `matches(n=)` compares may be of another number of outputs.
-    Its pictures are small ones, as gentest writes them.
-    """
-    check_pictures(look.pictures, f"the outputs of {name}")
-    counts = {len(unpack(scores, f"the levels of {name}")) for scores in look.levels.values()}
-    embedded_counts = set()
-    for embedded in look.embeddings.values():
-        rows = unpack_bytes(embedded.rows, f"the embeddings of {name}")
-        if embedded.dim < 1 or len(rows) % embedded.dim or not embedded.scale > 0:
-            raise InvalidArgument(f"the embeddings of {name} are no rows of {embedded.dim} numbers")
-        embedded_counts.add(len(rows) // embedded.dim)
-    every = sorted(counts | embedded_counts)
-    if len(counts) > 1 or (embedded_counts and not counts <= embedded_counts):
-        raise InvalidArgument(f"levels and embeddings of {name} are of {every} outputs")
-    if every and not 2 <= every[0] <= every[-1] <= MOST_OUTPUTS:
-        raise InvalidArgument(f"levels and embeddings of {name} are of {every} outputs")
-    return look
 
 
 def _summary(entry: Entry) -> dict[str, Any]:

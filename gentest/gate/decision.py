@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gentest.errors import InvalidArgument
-from gentest.gate.baseline import Baseline, Entry, check_look, keyed, look_key, merged_looks
-from gentest.gate.embedded import unpacked
+from gentest.gate.baseline import Baseline, Entry, keyed
+from gentest.gate.looks import check_look, look_key, merge_looks, unpacked
 from gentest.results.comparison import (
     Compared,
     Comparison,
@@ -298,7 +298,7 @@ def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -
             was, seen = entry.sample.look or Look({}, {}), result.sample.look or Look({}, {})
             unseen += [f"level of {name}" for name in was.levels if name not in seen.levels]
             unseen += [f"distribution in {name}" for name in was.embeddings if name not in seen.embeddings]
-    before, now = baseline.looks, merged_looks(samples)
+    before, now = baseline.looks, merge_looks(samples)
     found: dict[tuple[str, str], list[_Drifting]] = {}
     for (theirs, ours), tests in pairs.items():
         if theirs in before and ours in now:

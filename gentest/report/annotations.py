@@ -1,6 +1,8 @@
 """Workflow commands of GitHub Actions: annotations at the line of a test, on the page of a pull request.
 
 https://docs.github.com/actions/reference/workflow-commands-for-github-actions; escaped as `@actions/core` does.
+
+Its own module because each format of a report has one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The figures of a result as properties of a JUnit test case: `gentest.<label>.<field>`, unrounded."""
+"""The figures of a result as properties of a JUnit test case: `gentest.<label>.<field>`, unrounded.
+
+Its own module because each format of a report has one.
+"""
 
 from __future__ import annotations
 

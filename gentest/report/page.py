@@ -108,7 +108,7 @@ class Frames:
 
 
 @dataclass(frozen=True)
-class Look:
+class CounterexampleView:
     """A counterexample: its pictures, each curve under them by its name, and single scores."""
 
     title: str
@@ -142,7 +142,7 @@ class View:
     headline: str
     figures: tuple[tuple[str, str, str], ...]
     """The name of each figure, the figure, and the word beside it."""
-    looks: tuple[Look, ...]
+    looks: tuple[CounterexampleView, ...]
     change: tuple[Frames, str] | None
     """The outputs between which the coordinates make the difference, and a caption."""
     charts: tuple[Chart, ...]
@@ -202,20 +202,20 @@ def _lines(result: Result) -> tuple[str, ...]:
     return tuple(filter(None, lines))
 
 
-def _looks(result: Result, shown: Shown) -> tuple[Look, ...]:
+def _looks(result: Result, shown: Shown) -> tuple[CounterexampleView, ...]:
     minimal, worst = result.counterexample, result.worst
     looks = []
     if minimal is not None:
         title = "Counterexample" if worst is None or minimal == worst else "Minimal counterexample"
         looks.append(_look(title, minimal, shown.minimal))
     elif shown.minimal is not None:
-        looks.append(Look("The replayed probe", frames=_frames(shown.minimal)))
+        looks.append(CounterexampleView("The replayed probe", frames=_frames(shown.minimal)))
     if worst is not None and worst != minimal:
         looks.append(_look("Worst counterexample", worst, shown.worst))
     return tuple(looks)
 
 
-def _look(title: str, found: Counterexample, strip: Strip | None) -> Look:
+def _look(title: str, found: Counterexample, strip: Strip | None) -> CounterexampleView:
     n = len(found.t)
     is_path = n > 2 and len(set(found.t)) == n
     captions = [f"{t:.2f}" for t in found.t] if is_path else [str(i + 1) for i in range(n)] if n > 1 else [""]
@@ -233,7 +233,7 @@ def _look(title: str, found: Counterexample, strip: Strip | None) -> Look:
             curves.append((name, charts.curve(values, columns, width=width, cell=frame, gap=GAP, path=path)))
     notes = [f"Because {found.note}."] if found.note else []
     notes += ["Shaded: between the scores of the two ends; red: outside."] if is_path and curves else []
-    return Look(
+    return CounterexampleView(
         title,
         facts.place(found),
         None if strip is None else _frames(strip, [captions[place] for place in strip.places]),

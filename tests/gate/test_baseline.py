@@ -294,7 +294,7 @@ def test_flipped_bytes_are_refused_or_change_nothing(body: dict[str, Any], path:
     assert n_refused > 250
 
 
-NO_ROWS = "are no rows of"
+NO_ROWS = "are not rows of"
 WRONG: list[tuple[str, Callable[[dict[str, Any]], None], str]] = []
 
 

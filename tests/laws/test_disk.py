@@ -21,7 +21,7 @@ from gentest import settings
 from gentest.engine.evidence import store
 from gentest.engine.evidence.store import FILE, Store
 from gentest.probes.probe import independent
-from gentest.results.result import Result
+from gentest.results.result import Cost, Provenance, Result
 from tests.helpers import zoo
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def test_a_verdict_does_not_depend_on_a_damaged_cache(tmp_path: Path) -> None:
         found = gentest.between(gentest.brightness(), tolerance=0.05).check(
             generator, settings=settings(examples=20, device="cpu", cache=None if folder is None else str(folder))
         )
-        return replace(found, seconds=0.0, images=0, generator_calls=0, generator="")
+        return replace(found, cost=Cost(), provenance=Provenance())
 
     expected = result(None)
     assert result(tmp_path / "good") == expected

@@ -9,7 +9,7 @@ import pytest
 
 from gentest import cli
 from gentest.gate.baseline import Baseline
-from gentest.gate.embedded import unpacked
+from gentest.gate.looks import unpacked
 from tests.helpers import handmade
 
 if TYPE_CHECKING:

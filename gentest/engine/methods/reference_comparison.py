@@ -20,7 +20,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine
 from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, InvalidArgument
-from gentest.gate.embedded import packed, unpacked
+from gentest.gate.looks import packed, unpacked
 from gentest.generators.generator import Generator
 from gentest.properties.distribution import Matches
 from gentest.properties.references import Folder, Stored, check_unit_range, chosen

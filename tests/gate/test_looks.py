@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gentest.gate.embedded import BYTE, DIMENSIONS, packed, projected, unpacked
+from gentest.gate.looks import BYTE, DIMENSIONS, packed, projected, unpacked
 from gentest.stats.two_sample import mmd_test
 
 
