@@ -3,13 +3,13 @@
 #
 #   gate.sh CHECKPOINT [PYTEST ARGUMENTS]     such as: gate.sh checkpoints/model.safetensors tests
 #
-# What it reads from the environment, with its defaults:
-#   GATE_BASELINE   gentest_baseline.json   what `gentest bless` wrote
+# Environment variables and their defaults:
+#   GATE_BASELINE   gentest_baseline.json   the file that `gentest bless` wrote
 #   GATE_TOLERANCE  0.05                    how far a rate may fall below the baseline's
-#   GATE_DRIFT      warn                    warn, fail or off: what drifting outputs do
-#   GATE_UNDECIDED  fail                    fail or warn: what a gate does that is undecided
+#   GATE_DRIFT      warn                    warn, fail or off: what to do when outputs drift
+#   GATE_UNDECIDED  fail                    fail or warn: what to do when the gate is undecided
 #   GATE_PROMPTS    (none)                  the text embeddings of CLIP prompts, if tests use CLIP
-#   GATE_FOLDER     gentest-gate            where gentest.json, summary.md and standing.env go
+#   GATE_FOLDER     gentest-gate            the folder for gentest.json, summary.md and standing.env
 #   PYTHON          python                  the Python that has the model and pytest-gentest
 #
 # Exit status: 0 held, 1 regressed, 3 undecided, 2 nothing was decided (misuse, or the run broke).
@@ -31,10 +31,10 @@ results=$folder/gentest.json
 summary=$folder/summary.md
 
 mkdir -p -- "$folder" || exit "$MISUSE"
-# the files of an earlier run must not speak for this one
+# remove the results of an earlier run
 rm -f -- "$results" "$summary" "$folder/standing.env" || exit "$MISUSE"
 
-# Ends with an exit status, after writing what this run came to. $1: standing, $2: exit status, $3: a line, or nothing.
+# Write the result of this run and exit. $1: standing, $2: exit status, $3: a line for the page, or nothing.
 conclude() {
   if [[ -n $3 ]]; then
     printf '\n**%s**\n' "$3" >>"$summary"
@@ -58,26 +58,26 @@ if [[ -n ${GATE_PROMPTS:-} ]]; then
 fi
 
 run=0
-# without a job summary: the action adds the decision's own
+# without pytest's job summary: the action adds the page of `gentest show`
 GITHUB_STEP_SUMMARY='' "$python" -m pytest "${arguments[@]}" "$@" || run=$?
 
 if [[ ! -s $results ]]; then
   conclude '' "$MISUSE" "nothing was decided: pytest ended with exit status $run and wrote no results"
 fi
-# `show` is the decision of the whole run, as its exit status; `|| decided` since set -e would stop here
+# the exit status of `show` is the decision; `|| decided` keeps set -e from stopping here
 decided=0
 "$python" -m gentest show --markdown "$results" >"$summary" || decided=$?
 
-# pytest: 0 and 1 are verdicts; 2 to 5 are a run that broke, was misused, or had no tests
+# pytest's statuses: 0 and 1 are verdicts; from 2 to 5, the run broke, was misused, or had no tests
 if [[ $run -gt 1 ]]; then
   conclude '' "$MISUSE" "nothing was decided: pytest ended with exit status $run"
 fi
 
 case $decided in
   "$HELD")
-    # what `show` cannot see: a failing test that is not gentest's
+    # `show` does not see tests other than gentest's
     if [[ $run -ne 0 ]]; then
-      conclude regressed "$REGRESSED" 'every property held, but pytest failed: another test did'
+      conclude regressed "$REGRESSED" 'every property held, but another test failed'
     fi
     conclude held "$HELD" ''
     ;;
@@ -87,9 +87,9 @@ case $decided in
       conclude undecided "$UNDECIDED" ''
     fi
     if [[ $run -ne 0 ]]; then
-      conclude regressed "$REGRESSED" 'no property regressed, but pytest failed: another test did'
+      conclude regressed "$REGRESSED" 'no property regressed, but another test failed'
     fi
-    conclude undecided "$HELD" 'undecided, and let through as GATE_UNDECIDED=warn says'
+    conclude undecided "$HELD" 'undecided; GATE_UNDECIDED=warn lets it pass'
     ;;
   *) conclude '' "$MISUSE" "nothing was decided: \`gentest show\` ended with exit status $decided" ;;
 esac

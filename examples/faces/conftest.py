@@ -15,7 +15,7 @@ import gentest
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    """The generator's weights from a file of torch, as the package has them, or of safetensors."""
+    """The generator's weights, from a file of torch (as in the package) or of safetensors."""
     if path.suffix == ".safetensors":
         return load_file(path)
     state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)["netG_state_dict"]

@@ -1,12 +1,16 @@
-"""What the gate says of copies of the face GAN that are the same, and of one that is not.
+"""Gates equal copies of the face GAN, and one ruined copy.
 
     python examples/faces/gate.py --runs 50
 
-Blesses the package's own weights, then gates, each in a run of `pytest --gentest` of its own: the same weights saved
-again by torch, by torch in its older format, and by safetensors, with batch sizes from 16 to 256; and weights with
-Gaussian noise of 0.6 standard deviations of their tensor on each (seed 0), which ruins the faces. Exit status 0 if all
-copies held without drift, and the noisy one kept every property but the direction that brightens faces, drifted in
-sharpness, and was refused for drift alone (`--gentest-drift fail`, without that direction).
+The script blesses the package's own weights. Then it gates, each in a run of `pytest --gentest` of its own,
+
+- the same weights, saved again by torch, by torch in its older format, and by safetensors, with batch sizes from 16 to
+  256;
+- weights with Gaussian noise of 0.6 standard deviations of their tensor (seed 0), which ruins the faces.
+
+It exits with status 0 if all copies were held without drift, and if the noisy one kept every property but the direction
+that brightens faces, drifted in sharpness, and was refused for drift alone (`--gentest-drift fail`, without that
+direction).
 """
 
 # ruff: noqa: T201
@@ -33,13 +37,11 @@ from conftest import weights
 HERE = Path(__file__).resolve().parent
 BATCHES = (16, 32, 64, 128, 256)
 NOISE = 0.6
-
-
 OWN = Path(gan_face_generate.__file__).parent / "weights.tar"
 
 
 def copies(folder: Path) -> dict[str, Path]:
-    """The same weights in other files."""
+    """Files of the same weights, by name."""
     own = weights(OWN)
     paths = {name: folder / name for name in ("again.pt", "older.pt", "copy.safetensors")}
     torch.save({"netG_state_dict": own}, paths["again.pt"])
@@ -49,7 +51,7 @@ def copies(folder: Path) -> dict[str, Path]:
 
 
 def perturbed(strength: float) -> dict[str, torch.Tensor]:
-    """The package's own weights with noise on each, of `strength` standard deviations of its tensor (seed 0)."""
+    """The package's own weights, with noise of `strength` standard deviations of each tensor (seed 0)."""
     own = weights(OWN)
     rng = torch.Generator().manual_seed(0)
     for name, tensor in own.items():
@@ -59,20 +61,20 @@ def perturbed(strength: float) -> dict[str, torch.Tensor]:
 
 
 def noisy(folder: Path) -> Path:
-    """A file of weights with as much noise on each as `NOISE` says."""
+    """A file of weights with noise of `NOISE` standard deviations."""
     path = folder / "noisy.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in perturbed(NOISE).items()}, path)
     return path
 
 
 def run(*arguments: str) -> int:
-    """pytest on the tests of this folder; its exit status."""
+    """Exit status of pytest on the tests of this folder."""
     command = [sys.executable, "-m", "pytest", "-q", "--gentest", "-p", "no:cacheprovider", str(HERE), *arguments]
     return subprocess.run(command, cwd=HERE, capture_output=True, check=False).returncode
 
 
 def gate(folder: Path, baseline: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """A candidate against the baseline: pytest's exit status, and the comparison."""
+    """Exit status of pytest on a candidate against the baseline, and the comparison."""
     path = folder / "results.json"
     status = run("--gentest-baseline", str(baseline), "--gentest-json", str(path), *arguments)
     comparison: dict[str, Any] = json.loads(path.read_text())["gate"]
@@ -80,7 +82,7 @@ def gate(folder: Path, baseline: Path, *arguments: str) -> tuple[int, dict[str, 
 
 
 def verdicts(folder: Path) -> dict[str, str]:
-    """What each property came to by itself in the last run."""
+    """The verdict of each property in the last run, the gate aside."""
     results = json.loads((folder / "results.json").read_text())["results"]
     return {result["property"]: result["verdict"] for result in results}
 
@@ -89,7 +91,7 @@ def main() -> None:
     """Bless, gate the copies, gate the noisy one."""
     parser = argparse.ArgumentParser(description="The gate on copies of the face GAN.")
     parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--examples", default="30", help="probes of the search, which is not what this is about")
+    parser.add_argument("--examples", default="30", help="probes of the search, which the gate does not need")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,21 +1,20 @@
-"""What there is to measure of the face GAN beyond pass and fail, with a claim to each figure that can turn out false.
+"""Measures the face GAN beyond pass and fail, and checks a claim about each figure.
 
     pip install -e '.[faces,directions]'
     python examples/faces/measure.py
     python examples/faces/measure.py --only matches --clip local-dir:DIR
 
-Four parts, each by itself with `--only`:
+It has four parts; `--only` runs one of them:
 
-- `radius`: how far from the middle of the latent space the brightness of a path stays between that of its ends (within
-  0.05), on 95 % of paths and on 90 %.
-- `direction`: a direction that brightens a face and keeps its sharpness, against one found without keeping anything and
-  against a random one. `--save FILE` keeps the first: `brighter.json` is what `--save brighter.json` wrote with the
-  seed and samples that are the defaults here.
+- `radius`: the distance from the middle of the latent space up to which the brightness of a path stays between its
+  values at the ends (within 0.05), on 95 % of paths and on 90 %.
+- `direction`: a direction that brightens a face and keeps its sharpness, against one found without `keeps` and against
+  a random one. `--save FILE` saves the first; `--save brighter.json` wrote `brighter.json`, with the defaults.
 - `matches`: the GAN against itself on several seeds, and against copies with Gaussian noise on every weight, as in
-  `gate.py`: in pixels, and in CLIP's embeddings where `--clip` names a model.
+  `gate.py`: in pixels, and in CLIP's embeddings if `--clip` names a model.
 - `length`: its path length in pixels, of great circles at their ends.
 
-Takes some five minutes on two cores without CLIP; exit status 1 if a claim fails.
+It takes some five minutes on two cores without CLIP, and exits with status 1 if a claim fails.
 """
 
 # ruff: noqa: T201
@@ -37,21 +36,21 @@ import gentest
 from conftest import faces, weights
 
 Claims = dict[str, bool]
-"""What each part says of the GAN, and whether it came out so."""
+"""The claims of a part, and whether each holds."""
 
 REACH = 2.0
 AT_LEAST = gentest.sd(1)
 TOLERANCE = gentest.sd(1.5)
 RATE = 0.9
-"""What the direction is asked for. Chosen from the latents of `moved`, which no seed of gentest's draws: nearly all of
-them rise by a standard deviation over `REACH`, and nearly all keep their sharpness within one and a half."""
+"""Numbers of the property `steers`. They come from the latents of `moved`, which no seed of gentest's draws: nearly all
+of those rise by a standard deviation over `REACH`, and nearly all keep their sharpness within one and a half."""
 STRENGTHS = (0.02, 0.05, 0.1, 0.3, 0.6)
 ALPHA = 0.01
-"""How often `matches` calls two samples of one distribution different."""
+"""Rate at which `matches` calls two samples of one distribution different."""
 
 
 def radius(args: argparse.Namespace) -> Claims:
-    """Up to which radius `between` holds at two rates."""
+    """The radius up to which `between` holds, at two rates."""
     generator, claims = faces(weights(OWN)), Claims()
     between = gentest.between(gentest.brightness(), tolerance=0.05)
     looks = gentest.settings(examples=1, reduce=0, budget=args.budget, seed=args.seed)
@@ -79,7 +78,7 @@ def radius(args: argparse.Namespace) -> Claims:
 
 
 def moved(generator: gentest.Generator, direction: gentest.Direction, n: int) -> dict[str, np.ndarray]:
-    """How far `n` latents move by `REACH` along a direction, [n] of each attribute, in standard deviations of it."""
+    """Change [n] of each attribute as `n` latents move by `REACH` along a direction, in its standard deviations."""
     z = torch.randn(n, 100, 1, 1, generator=torch.Generator().manual_seed(0))
     far = z + REACH * torch.from_numpy(direction.vector.copy())
     attributes = {"brightness": gentest.brightness(), "sharpness": gentest.sharpness()}
@@ -93,7 +92,7 @@ def moved(generator: gentest.Generator, direction: gentest.Direction, n: int) ->
 
 
 def direction(args: argparse.Namespace) -> Claims:
-    """Directions for brightness: what they move on other latents, and whether they steer."""
+    """Directions for brightness, on other latents: the attributes that they move, and whether they steer."""
     generator = faces(weights(OWN))
     brightness, sharpness = gentest.brightness(), gentest.sharpness()
     find = {"n": args.samples, "seed": args.seed}
@@ -205,14 +204,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=1024, help="independent paths that a rate may use")
-    parser.add_argument("--samples", type=int, default=2048, help="latents that a direction is found from")
-    parser.add_argument("--others", type=int, default=512, help="other latents that it is looked at on")
+    parser.add_argument("--samples", type=int, default=2048, help="latents to find a direction from")
+    parser.add_argument("--others", type=int, default=512, help="other latents to measure it on")
     parser.add_argument("--examples", type=int, default=300, help="probes of the search along a direction")
-    parser.add_argument("--save", type=Path, help="keep the direction that keeps sharpness")
-    parser.add_argument("--outputs", type=int, default=512, help="outputs of each side that are compared, from 256")
+    parser.add_argument("--save", type=Path, help="save the direction that keeps sharpness")
+    parser.add_argument("--outputs", type=int, default=512, help="outputs to compare on each side, at least 256")
     parser.add_argument("--seeds", type=int, default=5, help="seeds of the GAN against itself")
     parser.add_argument("--clip", help="MODEL:PRETRAINED or local-dir:DIR, for distances in CLIP's embeddings")
-    parser.add_argument("--paths", type=int, default=1000, help="paths that a length is the mean of")
+    parser.add_argument("--paths", type=int, default=1000, help="paths to average a length over")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

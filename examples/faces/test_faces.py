@@ -1,11 +1,11 @@
-"""What should hold in the latent space of a face GAN, and where it does not.
+"""Properties of a face GAN that somebody else trained; one of them fails.
 
     pip install -e '.[faces]'
     pytest --gentest examples/faces
 
-`test_brightness_is_between` fails: on about one path in ten the brightness leaves the range of its two ends by more
-than 0.05. The other tests say what this generator does keep. `brighter.json` is a direction that `measure.py` found
-and saved, along which faces get brighter and stay as sharp as they are.
+`test_brightness_is_between` fails: on about one path in ten, the brightness leaves the range of its two ends by more
+than 0.05. The other tests pass. `measure.py` found and saved the direction `brighter.json`, along which faces get
+brighter and stay as sharp as they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading Fashion-MNIST from gzipped idx files.
+"""Reads Fashion-MNIST from gzipped idx files.
 
 The data set is Zalando's Fashion-MNIST (MIT licence). Debian carries it:
 ``apt-get install dataset-fashion-mnist`` puts the four files into
@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 def read_idx(path: Path) -> Tensor:
-    """Read one gzipped idx file of unsigned bytes into a uint8 tensor of the shape that its header states."""
+    """One gzipped idx file of unsigned bytes, as a uint8 tensor of the shape in its header."""
     raw = gzip.decompress(path.read_bytes())
     kind, rank = raw[2], raw[3]
     if raw[:2] != b"\0\0" or kind != 8:

@@ -1,9 +1,9 @@
 """Measures the Fashion-MNIST CLIP and generators from the saved files and prints the numbers.
 
-The CLIP is loaded by open_clip itself (``local-dir:``), real images go through its own preprocessing. For
-the CLIP: zero-shot accuracy on the 10,000 test images. For each checkpoint: CLIP accuracy on 2,000 samples
-by label, the distance between two independent samples of the same class, and what happens along 500 slerp
-paths of 9 points. The data folder is that of ``train_generator.py``. Seed: 0.
+open_clip loads the CLIP (``local-dir:``) and preprocesses real images. For the CLIP, the script prints its
+zero-shot accuracy on the 10,000 test images. For each checkpoint, it prints the CLIP accuracy on 2,000 samples by
+label, the distance between two independent samples of the same class, and scores along 500 slerp paths of 9 points. The
+data folder is that of ``train_generator.py``. Seed: 0.
 
     python examples/fashion/measure.py --data /usr/share/datasets/fashion-mnist
 """
@@ -94,7 +94,7 @@ def slerp(start: Tensor, end: Tensor, points: int) -> Tensor:
 
 
 def outside(values: Tensor) -> Tensor:
-    """How far each row of ``values`` [N, points] leaves the interval between its two ends: [N]."""
+    """Distance [N] by which each row of ``values`` [N, points] leaves the interval between its two ends."""
     ends = values[:, [0, -1]]  # [N, 2]
     low, high = ends.amin(dim=1), ends.amax(dim=1)  # [N], [N]
     return torch.maximum(values.amax(dim=1) - high, low - values.amin(dim=1)).clamp_min(0)
@@ -109,12 +109,12 @@ def report_excess(title: str, values: Tensor, limits: tuple[float, ...]) -> None
 
 
 def by_class(values: list[float]) -> str:
-    """One number per class, in words."""
+    """The classes, each with its number, on one line."""
     return "  ".join(f"{name} {value:.3f}" for name, value in zip(CLASSES, values, strict=True))
 
 
 def report_pairs(images: Tensor, embeds: Tensor, labels: Tensor) -> None:
-    """Print how far apart neighbours of a class are in ``images`` [N, 1, 28, 28] and ``embeds`` [N, D]."""
+    """Print the distances of pairs of a class in ``images`` [N, 1, 28, 28] and in ``embeds`` [N, D]."""
     pixel: list[Tensor] = []
     cosine: list[Tensor] = []
     for k in range(len(CLASSES)):

@@ -1,7 +1,7 @@
 """A small class-conditional image generator for Fashion-MNIST (28x28, grey).
 
 ``FashionGenerator`` maps a latent ``z ~ N(0, I_64)`` and a class index to one image in [-1, 1]. Weights are
-stored as float16 safetensors (about 1.2 MB) and computed with in float32. ``train_generator.py`` makes
+stored as float16 safetensors (about 1.2 MB); the model computes in float32. ``train_generator.py`` makes
 ``checkpoints/good.safetensors``, ``regress.py`` makes ``checkpoints/finetune_regressed.safetensors`` and
 ``measure.py`` prints the measured quality of both.
 """
@@ -31,7 +31,7 @@ CLASSES: tuple[str, ...] = (
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation whose gain and bias are looked up by class."""
+    """Batch normalisation with a gain and a bias per class."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()

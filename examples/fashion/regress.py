@@ -1,9 +1,9 @@
 """Makes ``checkpoints/finetune_regressed.safetensors`` from ``checkpoints/good.safetensors``.
 
-A fine-tune gone wrong: training goes on from the good weights with a discriminator that starts afresh, with a
-learning rate of 1e-3 for the generator but 2e-5 for the discriminator, batches of 16 and no average of the
-weights. The discriminator cannot keep up, so the generator runs into the few images that it happens to like:
-mode collapse. Every change of the weights is a training step; no noise is added.
+A fine-tune gone wrong: training continues from the good weights with a new discriminator, with a learning rate
+of 1e-3 for the generator and 2e-5 for the discriminator, in batches of 16 and without averaged weights. The
+discriminator cannot keep up, so the generator draws the few images that fool it: mode collapse. Only training
+changes the weights; the script adds no noise.
 
 Measured by ``measure.py`` (good -> regressed): mean pixel distance between two samples of a class
 0.173 -> 0.036, their CLIP distance 0.149 -> 0.013, CLIP accuracy on 2,000 samples 89.8 % -> 66.9 %.

@@ -1,12 +1,12 @@
-"""What holds in the latent space of a small conditional GAN of garments.
+"""Properties of a small conditional GAN of garments.
 
     pytest --gentest examples/fashion
     pytest --gentest examples/fashion --gentest-checkpoint examples/fashion/checkpoints/finetune_regressed.safetensors
 
-Tolerances are about twice the worst of 1,500 random probes of the good checkpoint. Rates say what holds for most: no
-step twice the mean one, no two of sixteen garments alike, and CLIP takes a garment for what its label asked for, label
-by label (of 500 shirts it does so of 77 %, of any other of 82 % or more). The regressed one was fine-tuned until
-it gave one garment a label, whatever z is; CLIP takes none of its dresses for a dress, and 3 % of its sneakers for one.
+Tolerances are about twice the worst of 1,500 random probes of the good checkpoint. Three properties hold at a rate: no
+step is twice as long as the mean step, no two of sixteen garments are alike, and CLIP recognises a garment by its label
+(77 % of 500 shirts, and 82 % or more of any other label). The regressed checkpoint was fine-tuned until it drew one
+garment per label, whatever z is. CLIP recognises none of its dresses, and 3 % of its sneakers.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def test_brightness_is_between_in_a_box(generator: gentest.Generator) -> gentest
 
 @gentest.property(probes=gentest.segments(points=9))
 def stays(evidence: gentest.Evidence, attribute: gentest.Attribute, *, above: float) -> torch.Tensor:
-    """An attribute stays above a level all along a path: a property of one's own."""
+    """A property of our own: an attribute stays above a level all along a path."""
     return evidence.scores(attribute).amin(1) - above
 
 

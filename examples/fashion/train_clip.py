@@ -3,14 +3,14 @@
 The folder holds ``open_clip_config.json`` and ``open_clip_model.safetensors`` (float16), so that
 ``open_clip.create_model_and_transforms("local-dir:examples/fashion/clip")`` and
 ``open_clip.get_tokenizer("local-dir:examples/fashion/clip")`` work without a network. The
-tokenizer is open_clip's own (vocabulary of 49,408); the embedding rows of tokens that no caption holds are
-set to zero, since nothing trains them. So words outside the captions below mean nothing to this model.
+tokenizer is open_clip's own (vocabulary of 49,408). No caption trains the embeddings of other words, so the script
+sets them to zero: words outside the captions below mean nothing to this model.
 
-A caption names the class alone ("a photo of a coat") or with its tone ("a photo of a dark coat"). The tone is
-measured from the pixels: the image's mean against the median of its class. Near the median an image is called
-bright with a probability that rises smoothly (a logistic whose scale is half the standard deviation of the
-class), as captions by several people would be. The loss is contrastive in both directions, the targets of
-a batch spread over all captions that fit an image and all images that fit a caption.
+A caption names the class alone ("a photo of a coat") or with its tone ("a photo of a dark coat"). The tone comes from
+the pixels: the image's mean against the median of its class. Near the median, the probability of "bright" rises
+smoothly (a logistic whose scale is half the standard deviation of the class), as if several people wrote the
+captions. The loss is contrastive in both directions; the targets of a batch spread over all captions that fit an
+image and all images that fit a caption.
 
 Data: Fashion-MNIST (Zalando, MIT licence), e.g. from Debian's package ``dataset-fashion-mnist``
 (``apt-get install dataset-fashion-mnist``). Seed: 0. 8 epochs took 9 minutes on one thread of a CPU with AMX
@@ -140,7 +140,7 @@ def augment(images: Tensor, gen: torch.Generator) -> Tensor:
 
 
 def save(model: nn.Module, tokens: Tensor, folder: Path) -> Path:
-    """Write config and float16 weights into ``folder``, with the embeddings of all but ``tokens`` zeroed."""
+    """Write config and float16 weights into ``folder``, with zeros as the embeddings of all but ``tokens``."""
     state = {name: t.detach().half().contiguous() for name, t in model.state_dict().items()}
     unseen = torch.ones(MODEL["text_cfg"]["vocab_size"], dtype=torch.bool)  # [V]
     unseen[tokens.flatten()] = False

@@ -1,4 +1,4 @@
-"""Draws `page.png`: what the HTML page shows of the face GAN's counterexample. Needs chromium, and the extra `test`.
+"""Draws `page.png`, the HTML page's picture of the face GAN's counterexamples. Needs chromium and the extra `test`.
 
 Run from the root of the repository: `python examples/report/picture.py`.
 """
@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 1240, 900
 
 
 def main() -> None:
-    """Checks the test, opens its page, and keeps the first result down to its curves."""
+    """Run the test, open its page, and save a screenshot of the first result, down to its curves."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
         command = [sys.executable, "-m", "pytest", "--gentest", TEST, "--gentest-report", str(page)]
