@@ -1,5 +1,5 @@
-"""What the tests want of pytest: pytester, which runs pytest within the tests of the plugin; `--slow`; a core for each
-worker; no limit of time for what Hypothesis draws, since a busy machine is no fault."""
+"""Settings of every test: pytester for tests that run pytest, `--slow`, one thread for each worker, and no deadline for
+Hypothesis, because a busy machine is not a failure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, and for the processes that tests start
+# set before torch is imported; processes that tests start inherit it
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# processes that tests start do not compile gentest anew, a third of their time; here, where a test may write a file
-# anew within a second and as long as before, bytecode of the old one would be taken for it
+# Processes that tests start may reuse bytecode: compiling gentest takes a third of their time. This process writes
+# none: a test that rewrites a file within a second, with the same length, would run the bytecode of the old one.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = True
 
@@ -26,11 +27,11 @@ hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the tests that are marked slow too")
+    parser.addoption("--slow", action="store_true", help="also run the tests that are marked slow")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # laws are tried on fewer examples unless the run may take its time
+    # without --slow, laws are tried on a third of their examples
     os.environ.setdefault("GENTEST_LAWS", "1" if config.getoption("--slow") else "0.3")
 
 

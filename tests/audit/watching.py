@@ -1,6 +1,6 @@
-"""What an input may not do while it is read and used: run code, start anything, write elsewhere, take for ever, warn.
+"""A watch on what happens while an input is read: code that runs, processes, writes elsewhere, hangs, warnings.
 
-One audit hook, which is armed for the time of one input; Python has no way to take it out again.
+One audit hook, armed while one input is read; Python cannot remove an audit hook.
 """
 
 from __future__ import annotations

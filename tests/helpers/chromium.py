@@ -17,13 +17,13 @@ FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimati
 
 
 def launch(started: Any) -> Any:
-    """A browser of a playwright that has started; None where no chromium is here."""
+    """A browser of a started playwright, or None if chromium is not installed."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     path = path or started.chromium.executable_path
     return started.chromium.launch(executable_path=path, args=ARGS) if Path(path).exists() else None
 
 
 def show(tab: Any, path: Path) -> None:
-    """Open a file in a tab, until its second frame is drawn."""
+    """Open a file in a tab and wait for its second frame."""
     tab.goto(path.as_uri(), wait_until="load")
     tab.evaluate(FRAMES)

@@ -1,4 +1,4 @@
-"""Results with everything that a report draws, made by hand: for tests of the page."""
+"""Results with everything that a report draws, written by hand for tests of the page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AT = "2026-11-25 12:00 UTC"
 
 
 def frame(side: int = 8, *, noise: bool = False) -> str:
-    """A picture in base64: of one colour, or of noise that does not compress."""
+    """A picture in base64: one colour, or noise that does not compress."""
     out = BytesIO()
     data = os.urandom(side * side * 3) if noise else bytes((90, 120, 150)) * side * side
     Image.frombytes("RGB", (side, side), data).save(out, "WEBP", quality=80)
@@ -39,7 +39,7 @@ def frame(side: int = 8, *, noise: bool = False) -> str:
 
 
 def strip(n: int = 9, side: int = 8, *, noise: bool = False) -> Strip:
-    """A strip of so many pictures."""
+    """A strip of `n` pictures."""
     return Strip(tuple(frame(side, noise=noise) for _ in range(n)), side, side, tuple(range(n)), n)
 
 
@@ -81,7 +81,7 @@ def failed(
     search: Search | None = None,
     **changed: object,
 ) -> Result:
-    """A property that was refuted in every way that there is, with all that can be drawn of it."""
+    """A property that is refuted in every way, with everything that a report can draw."""
     shown = Shown(
         worst=strip(),
         minimal=strip(),
@@ -108,7 +108,7 @@ def failed(
 
 
 def every_kind(name: str = "x") -> Document:
-    """A run with a result of each outcome and of each kind, all called `name`."""
+    """A run with a result of each outcome and each kind, all called `name`."""
     arms = tuple(replace(RATE, arm=f"{name}={i}") for i in range(3))
     rated = Result(name, f"{name}.at_rate(0.9)", Verdict.VIOLATED, rate=replace(arms[0], arms=arms, overall=0.6))
     results = (
@@ -133,7 +133,7 @@ def every_kind(name: str = "x") -> Document:
 
 
 def many(n: int, *, side: int = 112, noise: bool = True) -> Document:
-    """A run of so many properties, each of which failed, with pictures as large as the engine makes them."""
+    """A run of `n` failed properties, with pictures as large as the engine makes them."""
     whole = strip(9, side, noise=noise)
     shown = Shown(
         worst=whole,

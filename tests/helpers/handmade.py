@@ -1,4 +1,4 @@
-"""Results and baselines made by hand, whose comparison is known: for tests of baselines, the gate and the command."""
+"""Results and baselines written by hand, with known comparisons, for tests of baselines, the gate and the commands."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ WORSE = replace(GATE, standing=Standing.REGRESSED, log_regressed=math.log(340), 
 
 
 def outcomes(n: int, *, lost: int = 0, passes: float = 1.0) -> list[float]:
-    """Margins of `n` probes: the last of them, a share of 1 - passes, fail, and so do the first `lost`."""
+    """Margins of `n` probes. The first `lost` fail, and so does a share of 1 - `passes` at the end."""
     margins = [0.5] * round(n * passes) + [-0.5] * (n - round(n * passes))
     return [-0.25] * lost + margins[lost:]
 
 
 def look(seed: int = 0, *, level: float = 0.0, shift: float = 0.0, dim: int = 4, n: int = 64) -> Look:
-    """Normal levels of one attribute and normal embeddings, shifted by so many standard deviations."""
+    """Normal levels of one attribute and normal embeddings, each shifted by a number of standard deviations."""
     rng = np.random.default_rng(seed)
     levels = 0.5 + 0.1 * (rng.normal(size=n) + level)
     rows: NDArray[np.float64] = rng.normal(size=(n, dim)) + shift
@@ -71,7 +71,7 @@ def result(
     seen: Look | None = None,
     **changed: Any,
 ) -> Result:
-    """A property's result with the outcomes of its probes, or without any."""
+    """A property's result, with the outcomes of its probes unless `margins` is None."""
     kept = None if margins is None else sample(margins, seen=seen, **changed)
     search, provenance = Search(20, margin=Margins(0.1, 0.5)), Provenance(checkpoint=checkpoint)
     return Result(test, property, verdict, search=search, sample=kept, provenance=provenance)
@@ -92,13 +92,13 @@ def written(path: Path, value: Baseline | Sequence[Result]) -> Path:
 
 
 def signed(body: dict[str, Any]) -> str:
-    """The text of a baseline file with this body, whatever it is, and the digest that fits it."""
+    """The text of a baseline file with this body and the matching digest."""
     body = {key: value for key, value in body.items() if key != "digest"}
     return json.dumps({**body, "digest": _digest(body)})
 
 
 def plain(look: Look) -> dict[str, Any]:
-    """A look as a file has it."""
+    """A look as JSON stores it."""
     return asdict(look)
 
 

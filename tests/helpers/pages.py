@@ -1,8 +1,8 @@
-"""The pages of documentation, their fenced blocks as Sybil lexes them, and what tests ask of those.
+"""Pages of documentation, and their fenced blocks as Sybil lexes them.
 
-A page is Markdown of the repository. A block of Python is run; one that begins with the path of a file is a part of
-that file instead. Each command of a block of bash is held against the parser that it is for. A block of console is
-`$ command` and what it prints: it is compared with a run, unless the comment `<!-- run by PATH -->` stands above it.
+Tests run blocks of Python; a block that begins with the path of a file must be a part of that file instead. They check
+each command of a block of bash against its parser. A block of console is `$ command` and its output: tests compare it
+with a run, unless the comment `<!-- run by PATH -->` above it names the test that does.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ PAGES = sorted(
 )
 
 FIGURES = hypothesis.__version__.startswith("6.170.")
-"""Whether Hypothesis draws the probes that the pages show: another version may draw others, and find other figures."""
+"""True if this release of Hypothesis draws the probes that the pages show; another may draw others."""
 RUN_BY = re.compile(r"<!-- run by (\S+) -->\n\Z")
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?"
 SLOW = re.compile(rf"{NUMBER}(?= s\b| images/s)|(?<=in ){NUMBER}(?=s\b)|\(\d+:\d+:\d+\)")
-"""What differs from run to run: seconds, and what is counted in a second."""
+"""Figures that differ between runs: seconds, and rates per second."""
 PROBE = re.compile(r"(?<=:)[0-9a-f]{16}[-\w.]*")
 BARS = str.maketrans("▁▂▃▄▅▆▇█", "█" * 8)
 CLOSE = 0.02
-"""How far a number may be from what the page shows, relative to it: another processor rounds otherwise."""
+"""Relative difference allowed between a number and the page: another processor rounds differently."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Block:
     language: str
     text: str
     run_by: str | None
-    """The script or test that makes the block, where the tests of the pages do not run it."""
+    """The script or test that makes the block; None if the tests of the pages run it."""
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -61,12 +61,12 @@ class Block:
 
     @property
     def output(self) -> list[str]:
-        """What a block of console prints."""
+        """The output of a block of console."""
         return self.text.splitlines()[1:]
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """The blocks of a page in these languages, or in any, in order."""
+    """The blocks of a page in order, in these languages or in any."""
     text = page.read_text(encoding="utf-8")
     for region in FencedCodeBlockLexer("[a-z]+")(Document(text, str(page))):
         if not languages or region.lexemes["language"] in languages:
@@ -76,13 +76,13 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
 
 
 def block(page: str, command: str) -> Block:
-    """The one block of console on a page whose command ends so."""
+    """The one block of console on a page whose command ends in `command`."""
     (found,) = (b for b in blocks(ROOT / page, "console") if b.command.endswith(command))
     return found
 
 
 def assert_shown(block: Block, printed: str, *, until: str | None = None) -> None:
-    """Fails where a block of console, or its lines before one that contains `until`, is not what was printed."""
+    """Fails if a block of console, or its lines before one that contains `until`, differs from `printed`."""
     shown = block.output
     if until is not None:
         (end,) = (i for i, line in enumerate(shown) if until in line)

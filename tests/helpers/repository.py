@@ -26,7 +26,7 @@ for module in pkgutil.walk_packages(gentest.__path__, "gentest."):
 
 @pytest.fixture(autouse=True)
 def _of_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runs within these tests are nobody's workers, even where the tests themselves run in one."""
+    """Runs inside these tests are not workers of xdist, even if the tests themselves run in one."""
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)
 

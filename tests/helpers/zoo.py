@@ -1,4 +1,4 @@
-"""A zoo of analytic generators whose truth is known: what every test of the engine looks at.
+"""A zoo of analytic generators with known margins, shared by every test of the engine.
 
 Each makes images [B, 1, 2, 2] of one grey level, so that brightness is the level. The levels are written for the
 uniform space (paths are straight lines) unless a name says otherwise.
@@ -24,7 +24,7 @@ def images(level: Tensor) -> Tensor:
 
 @dataclass
 class Counted:
-    """A function of latents that remembers the sizes of the batches it was given."""
+    """A function of latents that remembers its batch sizes."""
 
     level: Callable[[Tensor], Tensor]
     batches: list[int] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Counted:
 
 
 def generator(level: Callable[[Tensor], Tensor], latent: gentest.Space | None = None) -> gentest.Generator:
-    """A generator of grey levels in [0, 1]; `.function.batches` tells how it was called."""
+    """A generator of grey levels in [0, 1]; `.function.batches` lists its batch sizes."""
     return gentest.Generator(Counted(level), latent=latent or gentest.Uniform(8), output_range=UNIT)
 
 
@@ -55,7 +55,7 @@ def jump(z: Tensor) -> Tensor:
 
 
 def collapsed(z: Tensor) -> Tensor:
-    """One level, whatever z."""
+    """The same level for every z."""
     return torch.full((len(z),), 0.5)
 
 
