@@ -69,7 +69,7 @@ class BaselineRun:
 
     @property
     def tries_failures_first(self) -> bool:
-        """Whether probes that failed in an earlier run come first. They do not if results are to be compared."""
+        """True if probes that failed in an earlier run come first. They do not if results are to be compared."""
         options = self._options
         return self.baseline is None and options.save_baseline is None and len(options.checkpoints) < 2
 
@@ -122,7 +122,7 @@ class BaselineRun:
             return replace(result, verdict=Verdict.ERROR, message=f"{self.baseline.name}: {error}")
 
     def fails(self, result: Result) -> bool:
-        """Whether a result fails its test."""
+        """True for a result that fails its test."""
         if result.outcome is Outcome.UNDECIDED:
             return self.terms.undecided is OnUndecided.FAIL
         return result.outcome is not Outcome.PASSED
@@ -136,7 +136,7 @@ class BaselineRun:
         return gate.decide(results, self.baseline, self.terms, checkpoints=self.checkpoints, file=file)
 
     def refuses(self, comparison: Comparison) -> bool:
-        """Whether the run fails although each test passed: a late regression, drift, or tests that did not run.
+        """True if the run fails although each test passed: a late regression, drift, or tests that did not run.
 
         A run that selects tests (`-k`, `-m`, a file, a node id) need not run the others.
         """
@@ -164,8 +164,8 @@ class BaselineRun:
         n = len(blessed.entries)
         stored = sorted({len(gate.outcomes(entry.sample)) for entry in blessed.entries.values()} - {0})
         on = f" on {' to '.join(map(str, dict.fromkeys((stored[0], stored[-1]))))} probes" if stored else ""
-        said = f"blessed: {n} {'property' if n == 1 else 'properties'}{on}, in {path}"
-        return said + (f"; no longer in it: {', '.join(lost)}" if lost else "")
+        line = f"blessed: {n} {'property' if n == 1 else 'properties'}{on}, in {path}"
+        return line + (f"; no longer in it: {', '.join(lost)}" if lost else "")
 
 
 def _who() -> str:

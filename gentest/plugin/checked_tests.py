@@ -47,7 +47,7 @@ class CheckedTest:
 
     @property
     def passed(self) -> bool:
-        """Whether every property was checked and none failed."""
+        """True once every property was checked, and none failed."""
         return bool(self.labels) and not self.failed and all(label in self.results for label in self.labels)
 
     def against_earlier_run(self, label: str, result: Result) -> Result:

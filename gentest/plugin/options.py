@@ -137,15 +137,15 @@ class RunOptions:
     replay_words: tuple[str, ...]
     """The words of the command line that the command of a replay repeats."""
     selects: bool
-    """Whether the command line selects some of the tests. What an ini file always leaves out does not count."""
+    """The command line selects some of the tests. A selection by an ini file does not count."""
     verbosity: int
     captures: bool
-    """Whether pytest captures what tests print."""
+    """pytest captures what tests print."""
     collects_only: bool
     dist: str
     """How pytest-xdist distributes tests among workers; `no` without workers, and in a worker."""
     is_worker: bool
-    """Whether this process is a worker of pytest-xdist."""
+    """This process is a worker of pytest-xdist."""
 
     @classmethod
     def read(cls, config: pytest.Config) -> RunOptions:
@@ -175,7 +175,7 @@ class RunOptions:
 
     @property
     def has_workers(self) -> bool:
-        """Whether this process is the controller of pytest-xdist's workers."""
+        """True in the controller of pytest-xdist's workers."""
         return self.dist != "no"
 
     def values(self, of_test: settings | None = None) -> Values:
@@ -197,7 +197,7 @@ def declare(parser: pytest.Parser) -> None:
     """Tell pytest about every option."""
     group = parser.getgroup("gentest", "property-based testing for generative models")
     group.addoption("--gentest", action="store_true", default=None, help="check what gentest's properties decorate")
-    parser.addini("gentest", "check gentest's tests without being asked (as --gentest)", type="bool", default=False)
+    parser.addini("gentest", "check gentest's tests, as --gentest does", type="bool", default=False)
     for o in OPTIONS:
         text = SUPPRESS if not o.help else o.described.replace("%", "%%")
         if not o.kind.metavar:
@@ -211,7 +211,7 @@ def declare(parser: pytest.Parser) -> None:
 
 
 def enabled(config: pytest.Config) -> bool:
-    """Whether this run checks gentest's tests."""
+    """True for a run that checks gentest's tests."""
     return bool(config.getoption("--gentest") or config.getini("gentest"))
 
 
@@ -275,8 +275,8 @@ def _read(config: pytest.Config, option: Option, text: str) -> Any:
     except InvalidArgument as error:
         raise pytest.UsageError(f"{where}: {error}") from None
     except OSError as error:  # a name that no file system takes
-        said = f"expected {option.kind.metavar} but got {short_repr(text)}: {error.strerror}"
-        raise pytest.UsageError(f"{where}: {said}") from None
+        expected = f"expected {option.kind.metavar} but got {short_repr(text)}"
+        raise pytest.UsageError(f"{where}: {expected}: {error.strerror}") from None
     except ValueError as error:
         raise pytest.UsageError(f"{where}: expected {error} but got {short_repr(text)}") from None
 

@@ -313,5 +313,5 @@ class Runner:
 
 
 def _needs_no_traceback(error: BaseException) -> bool:
-    """Whether an exception's message is all that a person needs: one of gentest's, about a test as a whole."""
+    """True for an exception of gentest about a test as a whole, whose message says everything."""
     return isinstance(error, (Violation, InvalidArgument, NotChecked, UndecidedWarning)) or type(error) is GentestError

@@ -37,7 +37,7 @@ HANG_EXIT_STATUS = 3
 class Problems:
     """Files that a run could not read or write: registered as a plugin in every process, reported once at the end.
 
-    A problem changes no verdict. A file that the user asked for and does not get fails a run that would have passed.
+    A problem changes no verdict. But a run fails if it cannot write a file that the user wants.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -45,7 +45,7 @@ class Problems:
         self._lines: dict[str, bool] = {}
 
     def add(self, line: str, *, fails: bool = False) -> None:
-        """Keep a line for the end; `fails` if the user misses something that he asked for."""
+        """Keep a line for the end; `fails` if a file is missing that the user wants."""
         self._lines[line] = self._lines.get(line, False) or fails
 
     @property
@@ -55,7 +55,7 @@ class Problems:
 
     @property
     def fails(self) -> bool:
-        """Whether the run fails, however its tests ended."""
+        """True if the run fails, however its tests ended."""
         return any(self._lines.values())
 
     @pytest.hookimpl(trylast=True)

@@ -75,7 +75,7 @@ class SuggestAnswer:
     notes: tuple[str, ...] = ()
     error: str = ""
     shown: bool = False
-    """Whether the output of pytest says more about the error."""
+    """The output of pytest says more about the error."""
 
 
 def begin(config: pytest.Config, path: Path) -> None:

@@ -246,10 +246,8 @@ def _with_keywords_of(
 class settings:
     """Settings for one test, for one `.check()` or, as a profile, for a whole run.
 
-    Every keyword is optional and checked at once: `examples`, `budget`, `seed`, `attack`, `device`, `clip`,
-    `batch_size`, `precision`, `memory`, `cache`, `time_limit`, `ray`, `reduce` and `replay_failures`. All are listed
-    with their defaults in examples/guides/options.md. A keyword that is not given, or is None, keeps its value from
-    the profile in force.
+    Every keyword is optional and checked at once; examples/guides/options.md explains them. A keyword that is not
+    given, or is None, keeps its value from the profile in force.
 
     The profiles are `default` (300 examples), `quick` (50), `thorough` (2,000) and `ci`, which is in force if the
     environment sets CI and nothing names another. All have seed 0. `ci` differs from `default` in one setting: it does

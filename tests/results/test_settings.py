@@ -119,11 +119,6 @@ def test_editors_see_every_keyword() -> None:
     assert {p.name: p.annotation for p in parameters} == {f.name: f.type for f in fields(Values)}
 
 
-def test_the_documentation_of_settings_names_every_keyword() -> None:
-    """No setting is missing from the docstring of `gentest.settings`."""
-    assert [s.name for s in SETTINGS if f"`{s.name}`" not in str(settings.__doc__)] == []
-
-
 def test_an_unknown_setting_is_refused() -> None:
     """A keyword that is no setting is a `TypeError`, as in any function."""
     with pytest.raises(TypeError, match="max_examples"):
