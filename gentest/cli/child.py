@@ -1,8 +1,7 @@
 """Run a function of gentest in a child process, and get its result back as JSON.
 
-The command imports no torch, and none of the user's code. What needs either is a function that a child runs: it may
-load for minutes, print, crash or never end. The child finds no module by the current folder, so that a `json.py` there
-is not imported in place of Python's.
+The command imports neither torch nor the user's code. A child does: it may load for minutes, print, crash or never end.
+It does not import from the current folder, where a `json.py` would take the place of Python's.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ class ChildFailed(InvalidArgument):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a child answered."""
+    """The answer of a child."""
 
     value: Any
     """The function's result, as JSON keeps it."""
     output: str
-    """What the child printed on its standard output, and on its standard error if that was captured too."""
+    """The text that it printed on standard output, and on standard error if that was captured too."""
 
 
 def call(

@@ -67,9 +67,9 @@ def print_table(findings: Sequence[Finding]) -> None:
 
     table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for f in findings:
-        table.add_row(Text(f.state.value, STYLES[f.state]), Text(f.about), Text(printable(f.said)))
-        if f.do:
-            table.add_row("", "", Text(printable(f"-> {f.do}")))
+        table.add_row(Text(f.state.value, STYLES[f.state]), Text(f.about), Text(printable(f.message)))
+        if f.fix:
+            table.add_row("", "", Text(printable(f"-> {f.fix}")))
     problems, notes = (sum(f.state is state for f in findings) for state in (State.PROBLEM, State.NOTE))
     summary = {0: "nothing stops a run", 1: "a problem stops a run"}.get(problems, f"{problems} problems stop a run")
     console = Console(width=None if sys.stdout.isatty() else UNWRAPPED)
@@ -98,13 +98,15 @@ def _failure(status: object, output: str, arguments: Sequence[str]) -> Finding:
     errors = [line for line in lines if line.startswith(("ERROR", "E  ", "INTERNALERROR> pytest"))] or lines[-1:]
     if any("argument" in line for line in lines):
         errors = [line.partition("error: ")[2] for line in lines if ": error: " in line] or errors
-    said = errors[0].removeprefix("ERROR:").removeprefix("INTERNALERROR>").strip() if errors else "it printed nothing"
+    message = (
+        errors[0].removeprefix("ERROR:").removeprefix("INTERNALERROR>").strip() if errors else "it printed nothing"
+    )
     fix = f"run pytest {shlex.join(arguments)}"
     if "asyncio_default_fixture_loop_scope" in output:
         fix = "warnings are errors here: set asyncio_default_fixture_loop_scope = function in the ini file"
     elif "unrecognized arguments: --gentest" in output:
         fix = "the plugin is not loaded: look for -p no:gentest in an ini file or PYTEST_ADDOPTS"
-    return Finding("pytest", State.PROBLEM, f"ends with exit status {status}: {said[:300]}", fix)
+    return Finding("pytest", State.PROBLEM, f"ends with exit status {status}: {message[:300]}", fix)
 
 
 def _unwritten(folder: Path) -> list[Finding]:

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
@@ -36,16 +36,16 @@ class Finding:
 
     about: str
     state: State
-    said: str
-    do: str = ""
+    message: str
+    fix: str = ""
     """How to fix it; empty if there is nothing to fix."""
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "state": self.state.value}
+        return {"about": self.about, "state": self.state.value, "said": self.message, "do": self.fix}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Finding:
-        return cls(**{**value, "state": State(value["state"])})
+        return cls(value["about"], State(value["state"]), value["said"], value["do"])
 
 
 def installed() -> list[Finding]:
@@ -55,8 +55,8 @@ def installed() -> list[Finding]:
         declared = metadata.requires(DISTRIBUTION) or []
         version = metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
-        said = f"{DISTRIBUTION} is not installed, so pytest does not know --gentest"
-        return [python, Finding("gentest", State.PROBLEM, said, f"pip install {DISTRIBUTION}")]
+        message = f"{DISTRIBUTION} is not installed, so pytest does not know --gentest"
+        return [python, Finding("gentest", State.PROBLEM, message, f"pip install {DISTRIBUTION}")]
     gentest = Finding("gentest", State.OK, f"{version} at {Path(__file__).parents[1]}")
     return [python, gentest, *requirements(declared), *_extras(declared), *_autoload()]
 
@@ -70,11 +70,11 @@ def requirements(declared: list[str]) -> list[Finding]:
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
         version = _version(need.name)
-        said = f"{version or 'not installed'} (needs {need.specifier})"
+        message = f"{version or 'not installed'} (needs {need.specifier})"
         if version is not None and need.specifier.contains(version, prereleases=True):
-            findings.append(Finding(need.name, State.OK, said))
+            findings.append(Finding(need.name, State.OK, message))
         else:
-            findings.append(Finding(need.name, State.PROBLEM, said, f"pip install '{need.name}{need.specifier}'"))
+            findings.append(Finding(need.name, State.PROBLEM, message, f"pip install '{need.name}{need.specifier}'"))
     return findings
 
 
@@ -96,20 +96,20 @@ def _extras(declared: list[str]) -> list[Finding]:
         present.append(extra)
         old |= {n: v for n, v in versions.items() if v is not None and not n.specifier.contains(v, prereleases=True)}
     lists = {"installed": present, "not": missing}
-    said = "; ".join(f"{words}: {', '.join(extras)}" for words, extras in lists.items() if extras)
+    message = "; ".join(f"{words}: {', '.join(extras)}" for words, extras in lists.items() if extras)
     fix = f"if you need them: pip install '{DISTRIBUTION}[{','.join(missing)}]'" if missing else ""
-    findings = [Finding("extras", State.OK, said, fix)] if said else []
+    findings = [Finding("extras", State.OK, message, fix)] if message else []
     for need, version in old.items():
-        said = f"{version} (an extra needs {need.specifier})"
-        findings.append(Finding(need.name, State.NOTE, said, f"pip install -U '{need}'"))
+        message = f"{version} (an extra needs {need.specifier})"
+        findings.append(Finding(need.name, State.NOTE, message, f"pip install -U '{need}'"))
     return findings
 
 
 def _autoload() -> list[Finding]:
     if not os.environ.get(AUTOLOAD):
         return []
-    said = f"{AUTOLOAD} is set, so pytest loads no plugin by itself"
-    return [Finding("plugins", State.PROBLEM, said, "unset it, or run pytest -p gentest.plugin --gentest")]
+    message = f"{AUTOLOAD} is set, so pytest loads no plugin by itself"
+    return [Finding("plugins", State.PROBLEM, message, "unset it, or run pytest -p gentest.plugin --gentest")]
 
 
 def _version(name: str) -> str | None:
@@ -131,7 +131,7 @@ class PytestRun:
     timeout: float = 0.0
     """Seconds; 0 without a limit."""
     strict_warnings: bool = False
-    """Whether every warning is an error."""
+    """True if every warning is an error."""
     undecided_warns: bool = False
     on_cuda: bool = False
     n_gpus: int = 0
@@ -151,22 +151,22 @@ def conflicts(run: PytestRun) -> list[Finding]:
 
 def _conflicts(run: PytestRun) -> Iterator[Finding]:
     if run.forked:
-        said = "pytest-forked: with --forked a test's result is lost with its process"
-        yield Finding("plugins", State.PROBLEM, said, "run without --forked")
+        message = "pytest-forked: with --forked a test's result is lost with its process"
+        yield Finding("plugins", State.PROBLEM, message, "run without --forked")
     if 0.0 < run.timeout < SHORT_TIMEOUT:
-        said = f"pytest-timeout: a test is stopped after {run.timeout:g} s, and a stopped test has checked nothing"
-        yield Finding("plugins", State.NOTE, said, "a test can take minutes on a CPU: --timeout 0, or a larger one")
+        message = f"pytest-timeout: a test is stopped after {run.timeout:g} s, and a stopped test has checked nothing"
+        yield Finding("plugins", State.NOTE, message, "a test can take minutes on a CPU: --timeout 0, or a larger one")
     if run.reruns:
-        said = f"pytest-rerunfailures: a test that fails is run {run.reruns + 1} times, with the same verdict"
-        yield Finding("plugins", State.NOTE, said, "--reruns 0 saves the time")
+        message = f"pytest-rerunfailures: a test that fails is run {run.reruns + 1} times, with the same verdict"
+        yield Finding("plugins", State.NOTE, message, "--reruns 0 saves the time")
     if run.count > 1:
-        said = f"pytest-repeat: each test is run {run.count} times on the same probes"
-        said += ", under names that the baseline does not have" if run.baseline else ""
+        message = f"pytest-repeat: each test is run {run.count} times on the same probes"
+        message += ", under names that the baseline does not have" if run.baseline else ""
         state = State.PROBLEM if run.baseline else State.NOTE
-        yield Finding("plugins", state, said, "use --count 1; another --gentest-seed checks other probes")
+        yield Finding("plugins", state, message, "use --count 1; another --gentest-seed checks other probes")
     if run.workers and run.on_cuda and run.n_gpus < 2:
-        said = f"pytest-xdist: {run.workers} workers share one GPU, and each holds the model and the CLIP"
-        yield Finding("plugins", State.NOTE, said, "use -n 0: batches keep one GPU busy")
+        message = f"pytest-xdist: {run.workers} workers share one GPU, and each holds the model and the CLIP"
+        yield Finding("plugins", State.NOTE, message, "use -n 0: batches keep one GPU busy")
     if run.strict_warnings and run.undecided_warns:
-        said = "warnings are errors, so an undecided rate fails its test although --gentest-undecided is warn"
-        yield Finding("warnings", State.NOTE, said, "filterwarnings: add default::gentest.errors.UndecidedWarning")
+        message = "warnings are errors, so an undecided rate fails its test although --gentest-undecided is warn"
+        yield Finding("warnings", State.NOTE, message, "filterwarnings: add default::gentest.errors.UndecidedWarning")

@@ -107,12 +107,12 @@ def device(name: str | None) -> Finding:
         gpu = torch.cuda.get_device_properties(chosen)
         memory = f"{gpu.total_memory / GIB:.0f} GiB, of {torch.cuda.device_count()}"
         return Finding("device", State.OK, f"{chosen}{asked}: {gpu.name}, {memory}{environment}")
-    said = f"{chosen}{asked}: {torch.get_num_threads()} threads{environment}"
+    message = f"{chosen}{asked}: {torch.get_num_threads()} threads{environment}"
     if name is None and chosen.type == "cpu" and shutil.which("nvidia-smi"):
         why = "torch was built without CUDA" if torch.version.cuda is None else "CUDA does not start"
         fix = "install torch for your CUDA: pytorch.org"
-        return Finding("device", State.NOTE, f"{said}; there is a GPU, but {why}", fix)
-    return Finding("device", State.OK, said)
+        return Finding("device", State.NOTE, f"{message}; there is a GPU, but {why}", fix)
+    return Finding("device", State.OK, message)
 
 
 def tests(items: Sequence[pytest.Item], broken: Sequence[pytest.CollectReport], config: pytest.Config) -> list[Finding]:
@@ -121,13 +121,13 @@ def tests(items: Sequence[pytest.Item], broken: Sequence[pytest.CollectReport], 
     for report in broken:
         text = str(report.longrepr)
         errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-        said = (errors or text.strip().splitlines() or ["it cannot be collected"])[-1]
-        problems.append(Finding("tests", State.PROBLEM, f"{report.nodeid or config.rootpath}: {said}"))
+        message = (errors or text.strip().splitlines() or ["it cannot be collected"])[-1]
+        problems.append(Finding("tests", State.PROBLEM, f"{report.nodeid or config.rootpath}: {message}"))
     n = sum(len(definitions_of(item)) for item in items)
-    said = f"{len(items)} test{'s' * (len(items) != 1)} of gentest, with {n} propert{'y' if n == 1 else 'ies'}"
+    message = f"{len(items)} test{'s' * (len(items) != 1)} of gentest, with {n} propert{'y' if n == 1 else 'ies'}"
     if items:
-        return [Finding("tests", State.OK, said), *problems]
-    return problems or [Finding("tests", State.NOTE, said, "gentest init writes some to start with")]
+        return [Finding("tests", State.OK, message), *problems]
+    return problems or [Finding("tests", State.NOTE, message, "gentest init writes some to start with")]
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def clips(items: Sequence[pytest.Item], values: Values, config: pytest.Config) -
 
 
 def _weights(model: str, *, used: bool) -> Finding:
-    """Whether the weights of a CLIP are on this machine. If they cannot be downloaded, that stops tests that use it."""
+    """A finding on the weights of a CLIP. Tests that use it stop if they are missing and cannot be downloaded."""
     try:
         source = find_source(model)
     except GentestError as error:
@@ -203,7 +203,7 @@ def download_command(source: ClipSource) -> str:
 
 
 def prompts_finding(path: Path, needed: Iterable[str], *, updates: bool) -> Finding:
-    """Whether the file has an embedding, of any model, for each prompt that is needed. `updates`: the run adds them."""
+    """A finding on the prompts that the file lacks an embedding for. With `updates` the run adds them."""
     if not path.exists():
         return Finding("prompts", State.OK, f"{path.name}: this run makes it")
     try:
@@ -212,13 +212,13 @@ def prompts_finding(path: Path, needed: Iterable[str], *, updates: bool) -> Find
         return Finding("prompts", State.PROBLEM, str(error), "make it again with --gentest-update-prompts")
     missing = [text for text in dict.fromkeys(needed) if text not in known]
     if missing and not updates:
-        said = f"{path.name} lacks {len(missing)} of the prompts, such as {missing[0]!r}"
-        return Finding("prompts", State.PROBLEM, said, "run once with --gentest-update-prompts, and commit the file")
+        message = f"{path.name} lacks {len(missing)} of the prompts, such as {missing[0]!r}"
+        return Finding("prompts", State.PROBLEM, message, "run once with --gentest-update-prompts, and commit the file")
     return Finding("prompts", State.OK, f"{path.name}: no text tower is needed")
 
 
 def caches(config: pytest.Config, values: Values) -> list[Finding]:
-    """Whether pytest's cache and gentest's can be written."""
+    """Findings on the folders of pytest's cache and gentest's, which a run has to write."""
     consequence = "the next run does not start with the probes that failed"
     if getattr(config, "cache", None) is None:
         findings = [Finding("cache", State.NOTE, f"pytest's cache is off (-p no:cacheprovider): {consequence}")]

@@ -212,7 +212,7 @@ def _facts(question: dict[str, Any]) -> Facts:
 
 
 def _has_free_space(source: Source) -> bool:
-    """Whether the user chooses the latent space; pipelines and autoencoders have their own."""
+    """True if the user chooses the latent space. Pipelines and autoencoders have their own."""
     return source.kind.name not in ("autoencoder", "diffusers")
 
 

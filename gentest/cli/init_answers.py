@@ -27,7 +27,7 @@ class Facts:
 
     is_class: bool = False
     takes_checkpoint: bool = True
-    """Whether the function that makes the model accepts a positional argument."""
+    """True if the function that makes the model accepts a positional argument."""
     needs: Sequence[str] | None = None
     """The arguments that the user has to give; empty if the model can be made without, None if no code was loaded."""
     latent: Sequence[int] | None = None
@@ -36,7 +36,7 @@ class Facts:
     output: Sequence[int] | None = None
     """None unless a call succeeded."""
     images: bool = True
-    """Whether the outputs can be images."""
+    """False if the outputs cannot be images."""
     low: float = 0.0
     high: float = 0.0
     range: Sequence[float] | None = None
@@ -61,11 +61,11 @@ class Answers:
     clip: str = CLIP
     ci: bool = True
     guesses: tuple[str, ...] = ()
-    """What was guessed, and the evidence for it."""
+    """A line for each answer that was guessed, with the evidence for it."""
 
     @property
     def is_wrapped(self) -> bool:
-        """Whether a function of the conftest.py makes the model, from a class or from arguments of the user's."""
+        """True if a function in the conftest.py makes the model, from a class or from arguments that the user gives."""
         return self.facts.is_class or self.source.weights is not None or bool(self.facts.needs)
 
 

@@ -193,7 +193,7 @@ def _workflow(answers: Answers, folder: Path, repository: Path) -> dict[str, obj
 
 
 def _is_project(repository: Path) -> bool:
-    """Whether pip can install the repository."""
+    """True if pip can install the repository."""
     try:
         text = (repository / "pyproject.toml").read_text(encoding="utf-8")
     except OSError:

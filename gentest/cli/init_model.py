@@ -43,7 +43,7 @@ def inspect_model(question: dict[str, Any]) -> Told:
     `question` has a `kind` and any of: a file of `weights`; the model's `file`; code, as `module`, `name` and the
     folders to put on Python's `path`; the `shape` of one latent.
     """
-    warnings.simplefilter("ignore")  # of other people's models
+    warnings.simplefilter("ignore")  # other people's models warn of anything
     told: Told = {}
     parts = {"weights": _of_weights, "file": _of_model, "module": _of_model}
     for facts_of in [facts for part, facts in parts.items() if part in question]:

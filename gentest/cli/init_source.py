@@ -119,7 +119,7 @@ def file_kind(path: Path) -> str | None:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Whether torch.jit.save wrote the file: its archive holds code."""
+    """True if torch.jit.save wrote the file: its archive then holds code."""
     with suppress(Exception), zipfile.ZipFile(path) as archive:  # a broken archive raises anything
         names = [name.partition("/")[2] for name in archive.namelist()]
         return "constants.pkl" in names and any(name.startswith("code/") for name in names)

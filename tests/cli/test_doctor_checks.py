@@ -38,8 +38,8 @@ def test_what_gets_in_the_way_is_said(name: str) -> None:
     changed, state, words = CONFLICTS[name]
     (finding,) = conflicts(replace(PytestRun(), **changed))
     assert finding.state.value == state
-    assert words in finding.said
-    assert finding.do
+    assert words in finding.message
+    assert finding.fix
 
 
 @pytest.mark.parametrize("changed", HARMLESS, ids=lambda changed: "-".join(changed))
@@ -61,11 +61,11 @@ def test_what_is_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     by_name = {f.about: f for f in requirements(declared)}
     assert set(by_name) == {"numpy", "nonesuch-package", "pytest"}
     assert [by_name[n].state.value for n in ("numpy", "nonesuch-package", "pytest")] == [PROBLEM, PROBLEM, OK]
-    assert by_name["numpy"].do == "pip install 'numpy>=999'"
+    assert by_name["numpy"].fix == "pip install 'numpy>=999'"
 
 
 def test_a_distribution_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """From a copy of the sources alone pytest does not know the plugin."""
     monkeypatch.setattr(doctor_checks, "DISTRIBUTION", "nonesuch-distribution")
     *_, finding = installed()
-    assert (finding.state, finding.do) == (State.PROBLEM, "pip install nonesuch-distribution")
+    assert (finding.state, finding.fix) == (State.PROBLEM, "pip install nonesuch-distribution")

@@ -242,7 +242,7 @@ def test_doctor_says_what_is_wrong_with_a_prompt_file(text: str, tmp_path: Path)
     (tmp_path / "prompts.json").write_text(text)
     found = prompts_finding(tmp_path / "prompts.json", ["a cat"], updates=False)
     assert found.state is State.PROBLEM
-    assert "prompts.json" in found.said
+    assert "prompts.json" in found.message
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ class MeasuredProperty:
     test: str
     """The test function that its line belongs in; `{}` is the attribute's name."""
     floor: bool = False
-    """Whether the number is a least value rather than a largest one."""
+    """True if the number is a least value rather than a largest one."""
     at: float | None = None
     """The number at which it is measured, far from any value; None if its units have a standard deviation."""
     takes_sd: bool = True
-    """Whether the number can be a `gentest.sd(x)`."""
+    """True if the number can be a `gentest.sd(x)`."""
 
     def define(self, measure: Any, number: float) -> Definition:
         """The property of an attribute or feature, with this number."""

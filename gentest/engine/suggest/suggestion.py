@@ -76,7 +76,7 @@ class Figures:
     spread: float | None
     """One standard deviation of the attribute or feature under the prior; None if the number has no units."""
     floor: bool = False
-    """Whether the number is a least value rather than a largest one."""
+    """True if the number is a least value rather than a largest one."""
 
 
 @dataclass(frozen=True)
