@@ -236,7 +236,7 @@ def test_duplicates_and_short_modules_are_seen(tmp_path: Path) -> None:
 def test_nothing_imports_hypothesis_internals() -> None:
     """`hypothesis.internal` is imported nowhere, not inside a function either."""
     found = {name: i for name, path in modules(ROOT / "gentest").items() for i in imports(path) if "hypothesis" in i}
-    assert set(found) >= {"gentest.decorators", "gentest.probes.strategies"}
+    assert "gentest.probes.strategies" in found
     assert not [name for name, imported in found.items() if "internal" in imported]
 
 

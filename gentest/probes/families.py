@@ -63,16 +63,11 @@ class Probes(ABC):
 class Points(Probes):
     """Single samples of the prior."""
 
+    n_points = 1
+    streams = (FAR,)
+
     def __repr__(self) -> str:
         return "points()"
-
-    @property
-    def n_points(self) -> int:
-        return 1
-
-    @property
-    def streams(self) -> tuple[int, ...]:
-        return (FAR,)
 
     def t(self, probes: Sequence[Probe]) -> Floats:
         return np.zeros((len(probes), 1))
@@ -87,6 +82,7 @@ class Segments(Probes):
     """Paths between two independent samples of the prior, at `points` equidistant places."""
 
     points: int = 9
+    has_path = True
 
     def __post_init__(self) -> None:
         if not is_whole(self.points, 2):
@@ -98,10 +94,6 @@ class Segments(Probes):
     @property
     def n_points(self) -> int:
         return self.points
-
-    @property
-    def has_path(self) -> bool:
-        return True
 
     def t(self, probes: Sequence[Probe]) -> Floats:
         window = np.array([probe.window for probe in probes]).reshape(-1, 2) / FULL_WINDOW[1]
@@ -158,6 +150,7 @@ class Steps(Probes):
     epsilon: float = 1e-4
     at: Where = "path"
     straight: bool = False
+    n_points = 2
 
     def __post_init__(self) -> None:
         if not LEAST_STEP <= as_number(self.epsilon) <= 1 / FULL_WINDOW[1]:
@@ -169,10 +162,6 @@ class Steps(Probes):
 
     def __repr__(self) -> str:
         return f"steps(epsilon={format_number(self.epsilon)}, at={self.at!r}, straight={self.straight})"
-
-    @property
-    def n_points(self) -> int:
-        return 2
 
     def t(self, probes: Sequence[Probe]) -> Floats:
         low, high = np.array([probe.window for probe in probes]).reshape(-1, 2).T / FULL_WINDOW[1]
@@ -196,6 +185,7 @@ class Along(Probes):
     direction: Direction
     reach: float = 3.0
     points: int = 5
+    streams = (NEAR,)
 
     def __post_init__(self) -> None:
         if not isinstance(self.direction, Direction):
@@ -210,10 +200,6 @@ class Along(Probes):
     @property
     def n_points(self) -> int:
         return self.points
-
-    @property
-    def streams(self) -> tuple[int, ...]:
-        return (NEAR,)
 
     def t(self, probes: Sequence[Probe]) -> Floats:
         return np.tile(np.linspace(0.0, 1.0, self.points), (len(probes), 1))

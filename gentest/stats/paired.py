@@ -98,11 +98,6 @@ class Paired:
     log_held: float
     fired: str
 
-    @property
-    def discordance(self) -> float:
-        """The share of probes on which the two differ, in [0, 1]; the smaller, the more the pairing saves."""
-        return (self.wins + self.losses) / self.probes if self.probes else 0.0
-
 
 def compare(
     baseline: NDArray[np.bool_],

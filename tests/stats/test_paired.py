@@ -145,7 +145,6 @@ def test_a_comparison_is_its_evidence_look_by_look(rate: float, claims: int, can
         assert (got.wins, got.losses, got.ties, got.probes, got.fired) == (wins, losses, ties, n, fired)
         assert got.log_regressed == pytest.approx(most_regressed)
         assert got.log_held == pytest.approx(most_held)
-        assert got.discordance == pytest.approx((wins + losses) / n)
 
 
 @pytest.mark.parametrize("rate", [0.80, 0.95])
@@ -193,7 +192,6 @@ def test_the_last_probe_of_a_look_counts() -> None:
         for sides in (pair, [side.astype(float) for side in pair], [side.tolist() for side in pair]):
             got = compare(*sides, tolerance=0.05, alpha=ALPHA, claims=1)
             assert (got.wins, got.losses, got.ties, got.probes, got.fired) == (1, 1, 30, 32, "")
-            assert got.discordance == 2 / 32
 
 
 @pytest.mark.parametrize(("wins", "losses", "ties"), [(3, 5, 1992), (30, 2, 0), (0, 40, 60), (1, 0, 31)])
@@ -224,10 +222,10 @@ def test_nothing_compared_bounds_nothing() -> None:
     assert -0.1 < low == -high < 0.0
 
 
-def test_nothing_compared_has_no_discordance() -> None:
-    """Without probes the discordance is 0, not a division by none."""
+def test_nothing_compared_decides_nothing() -> None:
+    """Without probes there are no wins, losses or ties, and no verdict."""
     nothing = np.zeros(0, dtype=bool)
-    assert compare(nothing, nothing, tolerance=0.05, alpha=ALPHA, claims=1).discordance == 0.0
+    assert compare(nothing, nothing, tolerance=0.05, alpha=ALPHA, claims=1) == Paired(0, 0, 0, 0, 0.0, 0.0, "")
 
 
 @pytest.mark.parametrize(
