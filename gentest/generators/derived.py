@@ -1,4 +1,7 @@
-"""Derived functions: a generator's function with a transform before it, on latents, or after it, on outputs."""
+"""Derived functions: a generator's function with a transform before it, on latents, or after it, on outputs.
+
+Its own module because it calls f and reads its outputs, and `calling` and `returned` do not know each other.
+"""
 
 from __future__ import annotations
 
