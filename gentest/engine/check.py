@@ -15,10 +15,9 @@ from gentest.engine.cluster.transport import user_traceback
 from gentest.engine.evidence.audit import Audited
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, examine_again
-from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.plans import inputs
 from gentest.engine.evidence.subject import Subject
-from gentest.engine.explain import explain, observed
+from gentest.engine.explain import Explained, explain
 from gentest.engine.illustrations import Material, illustrate
 from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.descent import attack
@@ -39,7 +38,6 @@ from gentest.results.result import Attack as AttackRecord
 from gentest.results.result import (
     Audit,
     Cost,
-    Counterexample,
     Distribution,
     Margins,
     Provenance,
@@ -282,14 +280,6 @@ class _Comparison(_Run):
         return Decision(facts.verdict, distribution=facts.distribution, sample=facts.sample)
 
 
-@dataclass(frozen=True)
-class _Explained:
-    """The record of a probe, and the evidence that it was read from."""
-
-    record: Counterexample
-    evidence: Observed
-
-
 class _Check(_Run):
     """A property that judges probe by probe."""
 
@@ -398,13 +388,11 @@ class _Check(_Run):
             confirmed = confirm_rate(replace(self.problem, judge=inner), goal)
         return Radius(within.radius, facts.certified, facts.rays.n, confirmed), facts.rays
 
-    def _explained(self, probe: Probe) -> _Explained:
-        evidence = observed(self.judge, probe)
-        label = self.question.label or self.definition.name
-        return _Explained(explain(self.judge, probe, label, evidence), evidence)
+    def _explained(self, probe: Probe) -> Explained:
+        return explain(self.judge, probe, self.question.label or self.definition.name)
 
     def _search_record(
-        self, searched: SearchFacts, min_margin: float, minimal: _Explained | None, worst: _Explained | None
+        self, searched: SearchFacts, min_margin: float, minimal: Explained | None, worst: Explained | None
     ) -> Search:
         seen = inputs(self.definition.probes, self.subject.generator, searched.probes)
         return Search(

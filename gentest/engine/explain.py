@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,14 @@ MAX_COMPONENTS = 16
 """The most components of one output's feature that are shown."""
 
 
+@dataclass(frozen=True)
+class Explained:
+    """The record of a probe, and the evidence that it was read from."""
+
+    record: Counterexample
+    evidence: Observed
+
+
 def observed(judge: Judge, probe: Probe) -> Observed:
     """The evidence of a probe alone, with what the margin measures, under the prior where the margin is smallest."""
     evidence = judge.evidence([probe], judge.weakest(probe), alone=True)
@@ -28,16 +36,14 @@ def observed(judge: Judge, probe: Probe) -> Observed:
     return evidence
 
 
-def explain(judge: Judge, probe: Probe, label: str, evidence: Observed) -> Counterexample:
-    """The margin, scores, coordinate groups, typicality and replay string of a probe.
-
-    `label` names the property in the replay string, and `evidence` is that of `observed`.
-    """
+def explain(judge: Judge, probe: Probe, label: str) -> Explained:
+    """The margin, scores, coordinate groups, typicality and replay string of a probe; `label` names the property."""
+    evidence = observed(judge, probe)
     space = judge.subject.generator.latent
     groups = space.groups
     active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
     notes = ("" if judge.definition.note is None else judge.definition.note(evidence), _note_on_repeats(evidence))
-    return Counterexample(
+    record = Counterexample(
         probe=probe.to_json(),
         margin=judge.alone(probe),
         scores=_curves(evidence),
@@ -52,6 +58,7 @@ def explain(judge: Judge, probe: Probe, label: str, evidence: Observed) -> Count
         choices={name: int(evidence.placed[name].flat[0]) for name, part in space.parts.items() if part.n_choices},
         note="; ".join(filter(None, notes)),
     )
+    return Explained(record, evidence)
 
 
 def _note_on_repeats(evidence: Observed) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from gentest.engine.cluster.remote_evaluator import (
     Surroundings,
     Task,
     TaskReply,
-    Versions,
+    versions,
 )
 from gentest.engine.evaluation import BAND_PROBES, Answer, LocalEvaluator
 from gentest.engine.evidence.context import Context
@@ -45,8 +45,6 @@ START_SECONDS = 120.0
 """Actors may take this long to start: something else may take the free cores or GPUs in the meantime."""
 CONNECT_SECONDS = 10.0
 """An address may take this long to answer."""
-MAX_TRIES = 2
-"""After so many actors died of a block, the calling process evaluates it, as without Ray."""
 MAX_REPLACEMENTS = 4
 """Lost actors that are replaced while this process stays connected."""
 
@@ -228,14 +226,13 @@ class _Pool:
         return self._ray.put(data)
 
     def replies(self, tasks: Sequence[Task]) -> Iterator[tuple[int, TaskReply]]:
-        """The index and the answer of each task as they arrive, except for tasks that no actor answers.
+        """The index and the reply of each task as they arrive, except for tasks that an actor died of.
 
         Tasks of the same index go to the same actor, which may still have the outputs of their probes.
         """
         queues = {slot: deque(range(at, len(tasks), len(self))) for at, slot in enumerate(self._slots)}
         orphaned: deque[int] = deque()
         running: dict[Any, tuple[_Slot, int]] = {}
-        deaths: Counter[int] = Counter()
         while True:
             busy = {slot for slot, _ in running.values()}
             for slot in self._slots:
@@ -260,9 +257,6 @@ class _Pool:
                 except self._ray.exceptions.RayError as error:
                     self._replace(slot, error)
                     orphaned += queues.pop(slot, ())
-                    deaths[index] += 1
-                    if index >= 0 and deaths[index] < MAX_TRIES:
-                        orphaned.append(index)
                     continue
                 if index < 0:
                     self._check_versions(slot, arrived)
@@ -289,11 +283,9 @@ class _Pool:
         if not self._slots:
             raise InvalidArgument(f"Ray's actors cannot be started: {reason}")
 
-    def _check_versions(self, slot: _Slot, versions: Versions) -> None:
-        if versions != Versions.here():
-            raise InvalidArgument(
-                f"Expected {Versions.here()} on every machine of the Ray cluster but one has {versions}"
-            )
+    def _check_versions(self, slot: _Slot, theirs: dict[str, str]) -> None:
+        if theirs != versions():
+            raise InvalidArgument(f"Expected {versions()} on every machine of the Ray cluster but one has {theirs}")
         slot.starting = None
 
     def _replace(self, slot: _Slot, error: Exception) -> None:

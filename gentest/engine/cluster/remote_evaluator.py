@@ -96,21 +96,12 @@ class TaskReply:
     traceback: str = ""
 
 
-@dataclass(frozen=True)
-class Versions:
-    """The versions that must agree between processes for a probe to mean the same in each."""
+def versions() -> dict[str, str]:
+    """This process's versions of all that must agree between processes for a probe to mean the same in each."""
+    from gentest._support import __version__
 
-    gentest: str
-    torch: str
-    python: str
-
-    @classmethod
-    def here(cls) -> Versions:
-        """This process's."""
-        from gentest._support import __version__
-
-        major, minor, *_ = platform.python_version_tuple()
-        return cls(__version__, torch.__version__.partition("+")[0], f"{major}.{minor}")
+    major, minor, *_ = platform.python_version_tuple()
+    return {"gentest": __version__, "torch": torch.__version__.partition("+")[0], "python": f"{major}.{minor}"}
 
 
 @dataclass
@@ -141,9 +132,9 @@ class RemoteActor:
         if threads is not None:
             torch.set_num_threads(threads)
 
-    def versions(self) -> Versions:
+    def versions(self) -> dict[str, str]:
         """The versions that this actor runs; they show that it has started."""
-        return Versions.here()
+        return versions()
 
     def margins(self, task: Task) -> TaskReply:
         """The margins of a task's probes, or the error that they raised."""
