@@ -1,1 +1,1 @@
-"""The ways to decide a property: search, reduction, rate, radius, distribution, attack. None imports another."""
+"""Methods decide a property: search, reduction, rate, attack, sample, reference comparison. None imports another."""

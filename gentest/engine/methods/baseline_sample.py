@@ -39,7 +39,10 @@ def take_sample(
     context, subject = problem.judge.context, problem.judge.subject
     seed = problem.values.seed if baseline is None else baseline.seed
     stream = problem.stream(seed=seed)
-    margins = _margins(problem, stream, n) if baseline is None or n else _paired(problem, stream, baseline, terms)
+    if baseline is None or n:
+        margins = _margins(problem, stream, n)
+    else:
+        margins = _margins_until_decided(problem, stream, baseline, terms)
     evidence = observed(problem.judge, stream.probes(0, 1)[0])
     things: dict[str, Attribute | Feature | Distance] = {**evidence.attributes, **evidence.named_features}
     things |= evidence.named_distances
@@ -60,7 +63,7 @@ def take_sample(
 def _margins(
     problem: Problem, stream: Stream, n: int, n_decided: Callable[[list[float]], int | None] = lambda margins: None
 ) -> list[float]:
-    """The margins of the first `n` probes, or of the first ones that decide; asked after each block."""
+    """The margins of the first `n` probes; or of fewer, once `n_decided` gives their number after some block."""
     margins: list[float] = []
     while len(margins) < n:
         size = min(problem.block, n - len(margins))
@@ -71,7 +74,7 @@ def _margins(
     return margins
 
 
-def _paired(problem: Problem, stream: Stream, baseline: Sample, terms: Terms) -> list[float]:
+def _margins_until_decided(problem: Problem, stream: Stream, baseline: Sample, terms: Terms) -> list[float]:
     """The margins of the baseline's probes until the comparison of outcomes fires, or of all of them."""
     blessed = np.array(unpack(baseline.margins, "margins")) >= 0
 

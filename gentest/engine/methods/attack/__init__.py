@@ -1,1 +1,1 @@
-"""The attack: walk a probe down the slope of its margin, where a search finds no counterexample."""
+"""The attack walks probes down the slope of their margin, to counterexamples that a search does not find."""
