@@ -1,4 +1,4 @@
-"""`gentest bless`: it blesses what was checked, with another seed each time."""
+"""`gentest bless` writes a baseline of the checked properties, with another seed each time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_blessing_twice_rotates_the_seed(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The first blessing is of seed 1, which no run uses unasked, the next of seed 2; newest first."""
+    """The first blessing has seed 1, which no run uses by default, and the next seed 2. The newest stands first."""
     assert cli.main(["bless", "blessed.json", "--by", "ann", *FLAGS]) == 0
     assert "blessed.json: gan.pt blessed by ann on 20" in capfd.readouterr().out
     assert cli.main(["bless", "blessed.json", "--by", "bob", "--note", "better skin", *FLAGS]) == 0
@@ -62,7 +62,7 @@ def test_blessing_twice_rotates_the_seed(repository: Path, capfd: pytest.Capture
 
 
 def test_what_does_not_hold_is_known_from_now_on(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A violated property is blessed as it is, and the command says so; a seed may be said."""
+    """The command blesses a violated property and says so. --seed chooses the seed."""
     (repository / "gan.pt").write_text("0")
     assert cli.main(["bless", "blessed.json", "--by", "ann", "--seed", "7", *FLAGS]) == 0
     out = capfd.readouterr().out

@@ -49,7 +49,7 @@ MISUSE = [
 
 @pytest.mark.parametrize(("arguments", "words"), MISUSE, ids=[" ".join(a) for a, _ in MISUSE])
 def test_misuse_is_one_line_and_status_2(arguments: list[str], words: list[str], run: Run, tmp_path: Path) -> None:
-    """What is missing, not JSON, of another schema, edited or does not fit is one line that names the file."""
+    """A file that is missing, not JSON, of another schema, edited or that does not fit is named in one line."""
     written(tmp_path / "results.json", [HELD])
     Path("weights.pt").write_bytes(b"\x80\x02}q\x00")
     Path("deep.json").write_text("[" * 100_000)
@@ -81,7 +81,7 @@ def test_misuse_is_one_line_and_status_2(arguments: list[str], words: list[str],
     ids=" ".join,
 )
 def test_wrong_arguments_are_status_2(arguments: list[str], run: Run) -> None:
-    """Arguments that no command takes are explained as argparse does, with exit status 2."""
+    """argparse explains arguments that no command takes, with exit status 2."""
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert err.splitlines()[-1].startswith("gentest")

@@ -1,4 +1,4 @@
-"""`gentest init`: what it writes for each kind of model runs as it is, is what formatters and type checkers accept, and
+"""`gentest init`: its files run as they are for each kind of model, formatters and type checkers accept them, and
 nothing is overwritten or run that was not allowed to be.
 """
 
@@ -30,7 +30,7 @@ ROOT = Path(gentest.__file__).parents[1]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that the command runs in, of no repository of git's."""
+    """An empty current folder, outside of any Git repository."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CI", raising=False)
     return tmp_path
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command there: exit status, output, error."""
+    """Runs the command there, and returns its exit status, output and errors."""
 
     def command(*arguments: str) -> tuple[int, str, str]:
         try:
@@ -87,7 +87,7 @@ CASES: dict[str, tuple[str, Callable[[], None], list[str], str]] = {
     ),
     "no images": ("torch", nothing, ["--load", "my_model:load", "--latent", "normal:6", "--no-images"], "images=False"),
 }  # fmt: skip
-"""The kind, what makes its file, what is given, and what stands in the conftest.py of it."""
+"""Each has a kind, a function that makes its file, the arguments, and a text that its conftest.py must have."""
 
 MADE = """
 
@@ -105,7 +105,7 @@ def labelled(checkpoint):
 
 
 def test_every_kind_has_a_case() -> None:
-    """No kind is left untried."""
+    """Every kind has a case."""
     assert {kind for kind, *_ in CASES.values()} == set(KINDS)
 
 
@@ -113,7 +113,7 @@ def test_every_kind_has_a_case() -> None:
     "name", [pytest.param(n, marks=pytest.mark.slow if n in ("diffusers", "exported") else ()) for n in CASES]
 )
 def test_what_is_written_runs(name: str, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The files of each kind are checked by pytest without an edit, and formatters find nothing in them."""
+    """pytest checks the files of each kind without an edit, and formatters change nothing in them."""
     _, make, given, said = CASES[name]
     if make is nothing:
         Path("my_model.py").write_text(MODEL + LABELLED)
@@ -150,7 +150,7 @@ TYPED: dict[str, list[str]] = {
 
 @pytest.mark.slow
 def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) -> None:
-    """Mypy, strict but for packages without types, finds nothing in files of every form, even before the edit."""
+    """mypy --strict accepts the files of every form, before the edit too, except for packages without types."""
     for name, given in TYPED.items():
         where = Path(name.replace(" ", "_"))
         where.mkdir()
@@ -172,7 +172,7 @@ def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) 
 
 
 def test_a_class_is_left_to_a_person(run: Run, peeked: list[Any]) -> None:
-    """The arguments of a class are left to a person; its weights tell the latent, with or without --probe."""
+    """The user fills in the arguments of a class. Its weights tell the latent, with or without --probe."""
     state = {"main.0.weight": torch.zeros(100, 512, 4, 4), "main.3.weight": torch.zeros(512, 3, 4, 4)}
     torch.save({"netG_state_dict": state, "epoch": 3}, "weights.tar")
     given = ["--yes", "--load", "gan_face_generate.models:Generator", "--weights", "weights.tar", "--ci", "none"]
@@ -194,7 +194,7 @@ def test_a_class_is_left_to_a_person(run: Run, peeked: list[Any]) -> None:
 
 
 def test_a_class_that_needs_nothing_is_made_and_called(run: Run, folder: Path) -> None:
-    """With --probe a class without arguments tells its latent as a function does."""
+    """With --probe, a class without arguments tells its latent as a function does."""
     Path("my_model.py").write_text(MODEL + MADE)
     status, out, err = run("--yes", "--load", "my_model:Made", "--probe")
     assert (status, err) == (0, "")
@@ -205,7 +205,7 @@ def test_a_class_that_needs_nothing_is_made_and_called(run: Run, folder: Path) -
 
 
 def test_with_nothing_known_one_function_is_left(run: Run) -> None:
-    """In an empty folder the one edit is the function that loads the model, and an unedited run says so."""
+    """In an empty folder the only edit is the function that makes the model."""
     status, out, _ = run("--yes")
     assert status == 0
     (at,) = re.findall(r"^edit +conftest\.py:(\d+): make your model, and return it$", out, re.MULTILINE)
@@ -226,7 +226,7 @@ OPEN = {
 @pytest.mark.parametrize("name", OPEN)
 @pytest.mark.usefixtures("peeked")
 def test_a_call_of_other_arguments_is_left_to_a_person(name: str, run: Run, folder: Path) -> None:
-    """A function of other arguments than the checkpoint is called with arguments that a person fills in."""
+    """If a function takes other arguments than the checkpoint, the user fills them in."""
     source, line = OPEN[name]
     Path("my_model.py").write_text(source + "\n")
     status, out, _ = run("--yes", "--load", "my_model:make", "--probe")
@@ -239,7 +239,7 @@ def test_a_call_of_other_arguments_is_left_to_a_person(name: str, run: Run, fold
 @pytest.mark.parametrize("source", ["make = lambda path: path", "def make(path, *, a=1): ...", "def make(): ..."])
 @pytest.mark.usefixtures("peeked")
 def test_a_call_that_is_told_is_written(source: str, run: Run, folder: Path) -> None:
-    """A function of the checkpoint or of nothing, an anonymous one too, is called as it is."""
+    """The fixture calls a function of the checkpoint, or of nothing, with the right argument. A lambda works too."""
     Path("my_model.py").write_text(source + "\n")
     assert "edit " not in run("--yes", "--load", "my_model:make", "--probe")[1]
     assert f"make_model({'gentest_checkpoint' * ('path' in source)})," in Path("conftest.py").read_text()
@@ -247,7 +247,7 @@ def test_a_call_that_is_told_is_written(source: str, run: Run, folder: Path) -> 
 
 @pytest.mark.parametrize("name", ["conftest.py", "test_latent.py", ".github/workflows/gentest.yml"])
 def test_no_file_is_overwritten(name: str, run: Run) -> None:
-    """Where one of the files is there, none is written and the message says what to do; --force overwrites."""
+    """If one of the files exists, none is written and the message says how to go on. --force overwrites."""
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_text("mine")
     status, out, err = run("--yes")
@@ -261,7 +261,7 @@ def test_no_file_is_overwritten(name: str, run: Run) -> None:
 
 
 def test_a_dry_run_prints_and_writes_nothing(run: Run, folder: Path) -> None:
-    """--dry-run shows the files, where they are there already too."""
+    """--dry-run prints the files, even if they exist."""
     Path("conftest.py").write_text("mine")
     status, out, _ = run("--yes", "--dry-run")
     assert status == 0
@@ -270,7 +270,7 @@ def test_a_dry_run_prints_and_writes_nothing(run: Run, folder: Path) -> None:
 
 
 def test_code_is_not_run_unless_it_may_be(run: Run, folder: Path) -> None:
-    """A module that --load names is read; --probe imports and calls it, in another process, and takes what it sees."""
+    """The command imports no module that --load names. With --probe a child imports it and tells its latent."""
     Path("my_model.py").write_text(MODEL)
     assert run("--yes", "--load", "my_model:load")[0] == 0
     assert not Path("ran").exists()
@@ -284,7 +284,7 @@ def test_code_is_not_run_unless_it_may_be(run: Run, folder: Path) -> None:
 
 
 def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
-    """A model that raises, or exits, is told of in one line; the files are written with the defaults."""
+    """If a model raises or exits, one line says so, and the files have the defaults."""
     for body, said in {
         "raise KeyError('why')": "KeyError: 'why'",
         "raise SystemExit(3)": "ended with exit status 3",
@@ -299,7 +299,7 @@ def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
 
 
 def test_a_program_of_torch_export_is_not_loaded_unasked(run: Run, peeked: list[Any]) -> None:
-    """A .pt2 that lies in the folder is unpickled when it is loaded: it is written down and not looked into."""
+    """Loading a .pt2 file unpickles it, so the command names it in the conftest.py without loading it."""
     Path("gan.pt2").touch()
     assert run("--yes")[0] == 0
     assert 'Path(__file__).parent / "gan.pt2"' in Path("conftest.py").read_text()
@@ -311,7 +311,7 @@ def test_a_program_of_torch_export_is_not_loaded_unasked(run: Run, peeked: list[
 
 
 def answered(run_command: Callable[..., int], arguments: list[str], replies: list[str]) -> list[str]:
-    """The questions that are asked at a terminal, answered one after the other."""
+    """The questions that the command asks at a terminal, answered one after the other."""
     asked: list[str] = []
 
     def ask(question: str) -> str:
@@ -335,7 +335,7 @@ def at_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("at_a_terminal")
 def test_a_person_is_asked_what_was_not_given(peeked: list[Any]) -> None:
-    """Each answer ends in the files; one that cannot be read is asked for again; nothing typed takes the default."""
+    """Each answer ends in the files. The command asks again if it cannot read one. Enter takes the default."""
     Path("my_model.py").write_text(MODEL)
     replies = ["my_model:load", "n", "normal", "normal:6", "", "a smile|a frown", "n"]
     asked = answered(init.run, [], replies)
@@ -351,7 +351,7 @@ def test_a_person_is_asked_what_was_not_given(peeked: list[Any]) -> None:
 
 @pytest.mark.usefixtures("at_a_terminal")
 def test_a_person_is_asked_before_a_program_is_loaded(peeked: list[Any]) -> None:
-    """As for code: a .pt2 file that was not named is loaded once a person says so."""
+    """The command loads a .pt2 file only after the user agrees, as with code."""
     Path("gan.pt2").touch()
     asked = answered(init.run, ["--ci", "none", "--clip", "a dog"], ["", "n", "", ""])
     assert asked[1].startswith("Load gan.pt2, which may run code of its own, and call it once, ")
@@ -362,7 +362,7 @@ def test_a_person_is_asked_before_a_program_is_loaded(peeked: list[Any]) -> None
 
 @pytest.mark.usefixtures("at_a_terminal")
 def test_a_person_may_keep_files(capsys: pytest.CaptureFixture[str]) -> None:
-    """Only files that a person allows to are overwritten, and only those that were are said to be."""
+    """The command overwrites only files that the user allows, and lists only those."""
     Path("conftest.py").write_text("mine")
     Path("test_latent.py").write_text("mine")
     given = ["--load", "my_model:load", "--latent", "normal:6", "--range", "0,1", "--ci", "none", "--clip", "a dog"]
@@ -375,7 +375,7 @@ def test_a_person_may_keep_files(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("at_a_terminal")
 def test_an_end_of_input_writes_nothing(folder: Path) -> None:
-    """Who leaves in the middle finds the folder as it was."""
+    """A user who leaves in the middle finds the folder as it was."""
     with pytest.raises(InvalidArgument, match="nothing was written"):
         answered(init.run, [], [""])
     assert list(folder.iterdir()) == []
@@ -432,7 +432,7 @@ MISUSE = {
 
 @pytest.mark.parametrize("name", MISUSE)
 def test_misuse_is_one_line(name: str, run: Run, folder: Path) -> None:
-    """What is wrong is said in one line with exit status 2, and nothing is written."""
+    """The error is one line, with exit status 2, and nothing is written."""
     Path("my_model.py").write_text(MODEL)
     Path("weights.ckpt").write_bytes(b"\x80")
     given, said = MISUSE[name]
@@ -450,7 +450,7 @@ NO_LATENTS += ["uniform:3:1:-1", "truncated:3:0", "sphere:3:1", "normal:3.5", "u
 
 
 def test_outputs_that_are_no_images_make_a_suite_without_images(run: Run, peeked: list[Any]) -> None:
-    """A probe that sees rows of a table writes `images=False`, and says why."""
+    """For a model that gives rows of a table the command writes `images=False`, and says why."""
     Path("my_model.py").write_text(
         f"import torch\n\n\ndef load(checkpoint):\n    return torch.nn.Linear({LATENT}, 5)\n"
     )

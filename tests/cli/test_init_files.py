@@ -1,4 +1,4 @@
-"""Files that `gentest init` writes: no name hides another, nothing is written as code, and the workflow runs."""
+"""Files that `gentest init` writes: no name hides another, no text becomes code, and the workflow runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(gentest.__file__).parents[1]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that the command runs in, of no repository of git's."""
+    """An empty current folder, outside of any Git repository."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CI", raising=False)
     return tmp_path
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command there: exit status, output, error."""
+    """Runs the command there, and returns its exit status, output and errors."""
 
     def command(*arguments: str) -> tuple[int, str, str]:
         try:
@@ -59,7 +59,7 @@ NAMES: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_name_hides_another(name: str, run: Run, folder: Path) -> None:
-    """Every name in a conftest.py is bound once, none as a hook of pytest's, and what is called is what was named."""
+    """A conftest.py binds every name once, binds no hook of pytest, and calls the functions that the user named."""
     names = ("generator", "images", "load", "load_data", "model", "pytest_configure")
     source = "\n\n".join(f"def {n}(path=None):\n    return '{n}'" for n in names) + "\n"
     Path("my_model.py").write_text(source + "\n\nclass Vae:\n    pass\n")
@@ -79,7 +79,7 @@ def test_no_name_hides_another(name: str, run: Run, folder: Path) -> None:
 
 
 def test_what_is_loaded_is_found_beside_the_folder(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module, file or pipeline of the current folder or the repository's is found, and imported from there."""
+    """The command finds modules, files and pipelines in the current folder and the repository's root."""
     Path(".git").mkdir()
     Path("here/tests").mkdir(parents=True)
     Path("src").mkdir()
@@ -116,7 +116,7 @@ HOSTILE = "g\"]) or __import__('os').system('touch ran')  #\n"
 
 
 def strings(text: str) -> list[str]:
-    """The string literals in Python, which has to compile and to call nothing by the name `__import__`."""
+    """The string literals of a Python text. It has to compile, and must not use the name `__import__`."""
     tree = ast.walk(ast.parse(text))
     nodes = list(tree)
     assert not any(isinstance(node, ast.Name) and node.id == "__import__" for node in nodes)
@@ -124,7 +124,7 @@ def strings(text: str) -> list[str]:
 
 
 def test_what_a_file_holds_is_never_written_as_code(run: Run, peeked: list[Any]) -> None:
-    """A key, the name of a weight and that of a file of weights end in one literal each, or in a comment."""
+    """The names of keys, weights and files stay inside literals and comments."""
     Path("my_model.py").write_text(MODEL)
     file = "w\"+__import__('os')+\".pt"
     state = {"a\nimport os\n\x00": torch.zeros(8, LATENT)}
@@ -138,7 +138,7 @@ def test_what_a_file_holds_is_never_written_as_code(run: Run, peeked: list[Any])
 
 @pytest.mark.parametrize("kind", ["torchscript", "exported", "onnx", "diffusers"])
 def test_the_name_of_a_model_is_never_written_as_code(kind: str, run: Run) -> None:
-    """Nor that of a model's file, a pipeline on the hub or a CLIP."""
+    """The names of a model's file, a pipeline on the hub and a CLIP stay inside literals."""
     name = HOSTILE.strip().replace("/", "")
     if kind != "diffusers":
         Path(name).touch()
@@ -156,7 +156,7 @@ def workflow(run: Run, *given: str) -> dict[Any, Any]:
 
 
 def test_the_workflow_asks_for_little(run: Run) -> None:
-    """Read permission, an end in time, actions of a major version, no expression in a script, nobody else's gentest."""
+    """It only reads, has a time limit, pins actions to a major version, and installs no other package named gentest."""
     said = workflow(run, "--clip", "a smile")
     assert said["permissions"] == {"contents": "read"}
     assert "pull_request" in said[True]  # YAML 1.1 reads `on` as true
@@ -173,7 +173,7 @@ def test_the_workflow_asks_for_little(run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["runs #2", "exp: a", "it's", "é 😀", "{a}", '"q\\'])
 def test_any_name_of_a_folder_fits_the_workflow(name: str, run: Run, folder: Path) -> None:
-    """What YAML or the shell would read otherwise is quoted: the baseline's path, the tests, the cache's key."""
+    """The baseline's path, the tests and the cache's key are quoted for YAML and the shell."""
     Path(".git").mkdir()
     (job,) = workflow(run, name, "--clip", "a smile", "--clip-model", "local-dir:a #b: c")["jobs"].values()
     assert job["env"]["BASELINE"] == f"{name}/gentest_baseline.json"
@@ -184,7 +184,7 @@ def test_any_name_of_a_folder_fits_the_workflow(name: str, run: Run, folder: Pat
 
 
 def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: list[Any]) -> None:
-    """The model's package, the repository's requirements, and the repository itself where it is a package."""
+    """It installs the model's package, the requirements, and the repository if that is a package."""
     Path("requirements.txt").write_text("torch\n")
     Path("pyproject.toml").write_text("[project]\nname = 'x'\n")
     steps = workflow(run, "--load", "gan_face_generate.models:Generator")["jobs"]["gentest"]["steps"]
@@ -195,7 +195,7 @@ def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: lis
 
 @pytest.mark.parametrize("blessed", [False, True])
 def test_the_steps_of_the_workflow_run(blessed: bool, run: Run, folder: Path) -> None:  # noqa: FBT001
-    """In a repository whose tests lie in a folder, the steps check, and gate where there is a baseline."""
+    """In a repository with a folder of tests the steps check them, and compare with a baseline if there is one."""
     Path(".git").mkdir()
     Path("tests").mkdir()
     Path("tests/my_model.py").write_text(MODEL)

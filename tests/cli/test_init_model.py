@@ -1,4 +1,4 @@
-"""What `gentest init` reads from a model: its latent, its range and its outputs."""
+"""Facts that `gentest init` reads from a model: its latent, its range and its outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.helpers.new_models import LATENT, Run
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that the command runs in, of no repository of git's."""
+    """An empty current folder, outside of any Git repository."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CI", raising=False)
     return tmp_path
@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command there: exit status, output, error."""
+    """Runs the command there, and returns its exit status, output and errors."""
 
     def command(*arguments: str) -> tuple[int, str, str]:
         try:
@@ -53,7 +53,7 @@ WEIGHTS = {
 @pytest.mark.parametrize("name", WEIGHTS)
 @pytest.mark.parametrize("form", ["plain.pt", "nested.pt", "plain.safetensors"])
 def test_the_latent_is_guessed_from_weights(name: str, form: str, folder: Path) -> None:
-    """The first weight says what it takes, whatever the file: a state dict, one of several, safetensors."""
+    """The first weight tells the latent, in a state dict, in one of several, and in safetensors."""
     shapes, latent = WEIGHTS[name]
     state = {name: torch.zeros(shape) for name, shape in shapes.items()}
     if form.endswith("safetensors"):
@@ -70,7 +70,7 @@ def test_the_latent_is_guessed_from_weights(name: str, form: str, folder: Path) 
 
 
 def test_a_file_of_weights_that_is_none_is_an_error(folder: Path) -> None:
-    """A pickle that would run code is refused by torch, and said."""
+    """torch refuses a pickle that would run code, and the error says so."""
     Path("bad.pt").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
     assert inspect_model({"kind": "torch", "weights": "bad.pt"})["error"]
     assert not Path("ran").exists()
@@ -93,7 +93,7 @@ RANGES = {
 
 @pytest.mark.parametrize("name", RANGES)
 def test_the_range_is_seen(name: str) -> None:
-    """Values that lie in a usual range have it; others have none, rather than a wrong one."""
+    """Values within a usual range get that range; others get none rather than a wrong one."""
     f, expected = RANGES[name]
     assert facts_of(f, [(3,)]).range == expected
 
@@ -113,7 +113,7 @@ FORMS: dict[str, tuple[Any, list[float] | None]] = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_outputs_are_read_as_a_run_reads_them(name: str) -> None:
-    """The shape of one image in any container, its range, and a run with these that comes to a verdict."""
+    """The shape and range of images are read from any container, and a run with them comes to a verdict."""
     form, expected = FORMS[name]
     model = nn.Sequential(nn.Linear(LATENT, 192), nn.Sigmoid(), nn.Unflatten(1, (3, 8, 8)))
 
@@ -131,14 +131,14 @@ def test_outputs_are_read_as_a_run_reads_them(name: str) -> None:
 
 
 def test_outputs_that_a_run_would_refuse_are_said() -> None:
-    """What `--probe` says is what a run would: the code to write."""
+    """The error of `--probe` is that of a run, with the code to write."""
     seen = facts_of(lambda z: (z[:, :, None, None], z[:, :, None, None] * 2), [(3,)])
     assert "return x[0], or whichever is meant" in seen.error
     assert seen.output is None
 
 
 def test_a_model_in_half_precision_is_called_as_a_run_calls_it() -> None:
-    """A probe casts latents where a run does."""
+    """Latents are cast to the precision of the weights, as in a run."""
     model = nn.Sequential(nn.Linear(LATENT, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8))).bfloat16()
     seen = facts_of(model, [(LATENT,)])
     assert (seen.error, seen.output, seen.range) == ("", [3, 8, 8], [-1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Directions: values that a repository can keep, and finding them on generators whose truth is known."""
+"""Directions: a repository can keep them, and they are found on generators whose true direction is known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cosine(direction: gentest.Direction, truth: Tensor) -> float:
 
 
 def test_the_direction_of_a_linear_attribute_is_found() -> None:
-    """In 64 dimensions, of 2,048 samples, with a cosine of at least 0.95, and all fresh samples told apart."""
+    """In 64 dimensions 2,048 samples give a cosine of at least 0.95, and separate fresh samples."""
     found = gentest.find_direction(colours(), red)
     assert cosine(found, WEIGHTS[0]) >= 0.95
     assert found.accuracy is not None
@@ -59,7 +59,7 @@ def test_what_is_kept_is_projected_out() -> None:
 
 
 def test_several_attributes_are_kept_at_once() -> None:
-    """The direction left is orthogonal to the span of all that is kept, though these are not orthogonal."""
+    """The direction is orthogonal to all kept ones, even if those are not orthogonal to each other."""
     third = WEIGHTS.sum(0) + torch.randn(DIM, generator=torch.Generator().manual_seed(6)) / 4
     weights = torch.cat([WEIGHTS, third[None] / third.norm()])
 
@@ -74,7 +74,7 @@ def test_several_attributes_are_kept_at_once() -> None:
 
 
 def test_the_same_seed_gives_the_same_direction_at_any_batch_size() -> None:
-    """Another seed another one, of other samples."""
+    """The same seed gives the same direction, and another seed another one."""
     generator = colours()
     found = [
         gentest.find_direction(generator, red, n=256, settings=gentest.settings(batch_size=size)) for size in (1, 100)
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_direction_at_any_batch_size() -> None:
 
 
 def test_a_part_of_a_joint_is_found_in() -> None:
-    """The part that moves, or the one that is named, with its shape."""
+    """The direction has the part and shape of the only part that moves, or of the named one."""
 
     def made(z: Tensor, w: Tensor, label: Tensor) -> Tensor:
         return zoo.Colours(WEIGHTS[:, :8])(w) + 0.01 * label[:, None, None, None] + 0.0 * z[:, :1, None, None]
@@ -101,14 +101,14 @@ def test_a_part_of_a_joint_is_found_in() -> None:
 
 
 def test_chance_is_told_from_a_direction() -> None:
-    """Of an attribute with no direction, held-out accuracy is near one half."""
+    """An attribute without a direction has an accuracy near one half on fresh samples."""
     found = gentest.find_direction(colours(), lambda x: ((x[:, 0] - 0.5) ** 2).mean((1, 2)))
     assert found.accuracy is not None
     assert 0.35 < found.accuracy < 0.65
 
 
 def test_what_has_no_direction_is_an_error() -> None:
-    """An attribute that does not vary, or that is itself among what is kept."""
+    """An attribute that does not vary, or that is kept itself, has no direction."""
     with pytest.raises(AttributeFailed, match=r"does not tell \d+ of 256 samples from"):
         gentest.find_direction(colours(), lambda x: x[:, 2].mean((1, 2)), n=256)
     with pytest.raises(InvalidArgument, match="leaves nothing"):
@@ -132,20 +132,20 @@ def test_what_has_no_direction_is_an_error() -> None:
     ],
 )
 def test_misuse_is_refused(arguments: dict[str, Any], message: str) -> None:
-    """Before anything is generated."""
+    """Wrong arguments are refused before anything is generated."""
     with pytest.raises(InvalidArgument, match=message):
         gentest.find_direction(**{"generator": colours(), "attribute": red, **arguments})
 
 
 def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the distribution's own name."""
+    """The error has the command of pip, with the distribution's own name."""
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     with pytest.raises(InvalidArgument, match=r"pip install 'pytest-gentest\[directions\]'"):
         gentest.find_direction(colours(), red)
 
 
 def test_its_samples_are_none_that_a_rate_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A direction is not judged on what it was fitted to: the seeds are of another stream."""
+    """A direction is fitted to latents of another stream than those of rates."""
     from gentest.engine.evidence import context
     from gentest.probes.probe import independent
 
@@ -157,7 +157,7 @@ def test_its_samples_are_none_that_a_rate_looks_at(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_direction_stands_in_a_propertys_own_words() -> None:
-    """Baselines are keyed by them."""
+    """The name of a property has the direction's repr, because baselines are keyed by that name."""
     definition: Definition = gentest.steers(red, along={"z": [0.0, 2.0]}, at_least=gentest.sd(1), reach=2).definition
     direction = gentest.Direction([0, 1], part="z")
     assert str(definition) == f"steers(red, along={direction!r}, at_least=sd(1), reach=2)"

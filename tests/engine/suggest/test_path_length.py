@@ -1,4 +1,4 @@
-"""Path lengths: the property that bounds each, and the mean over probes. `tests/laws` compares them with others'."""
+"""Path lengths: the property that bounds each, and their mean. `tests/laws` compares them with other libraries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def level(z: Tensor) -> Tensor:
 
 
 def true_lengths(n: int, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Of `level` on the straight paths of a uniform space: the square of its slope along each."""
+    """The lengths of `level` on the straight paths of a uniform space: its squared slope along each."""
     z = segments(2).place(gentest.Uniform(2), independent(seed, 0, n))[""].astype(float)
     return np.square(SLOPE * (z[:, 1, 0] - z[:, 0, 0]))
 
@@ -40,7 +40,7 @@ def generator(latent: gentest.Space | None = None) -> gentest.Generator:
 @pytest.mark.parametrize("distance", [gentest.pixels(), gentest.distance(squared)], ids=repr)
 @pytest.mark.parametrize("at", ["ends", "path"])
 def test_the_length_of_a_straight_path_is_its_slope_squared(distance: gentest.Distance, at: str) -> None:
-    """A feature's distance is squared, a distance is taken to be a squared one; on a line, t does not matter."""
+    """A feature's distance is squared; a distance counts as squared already. On a line, t does not matter."""
     found = gentest.perceptual_path_length(generator(), distance=distance, n=300, at=at, discard=None, epsilon=1e-3)  # type: ignore[arg-type]
     expected = true_lengths(300)
     assert found.n == 300
@@ -50,7 +50,7 @@ def test_the_length_of_a_straight_path_is_its_slope_squared(distance: gentest.Di
 
 
 def test_what_is_trimmed_is_what_torch_fidelity_trims() -> None:
-    """What is below the first quantile's lower neighbour and above the last's higher one: of 1,000, 9 and 9."""
+    """Trimming drops values beyond the outer neighbours of the quantiles: 9 and 9 of 1,000."""
     found = gentest.perceptual_path_length(generator(), distance=gentest.pixels(), n=1000)
     order = sorted(found.lengths)
     kept = [v for v in order if order[9] <= v <= order[990]]
@@ -63,7 +63,7 @@ def test_what_is_trimmed_is_what_torch_fidelity_trims() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 1000])
 def test_the_mean_does_not_depend_on_the_batch_size(batch_size: int) -> None:
-    """The same probes, all of them, at any batch size, a batch full of pairs at a time."""
+    """All the same probes are measured at any batch size, in batches full of pairs."""
     some, made = gentest.settings(batch_size=batch_size), generator()
     found = gentest.perceptual_path_length(made, distance=gentest.pixels(), n=50, settings=some)
     again = gentest.perceptual_path_length(generator(), distance=gentest.pixels(), n=50)
@@ -75,7 +75,7 @@ def test_the_mean_does_not_depend_on_the_batch_size(batch_size: int) -> None:
 
 
 def test_the_seed_says_which_probes() -> None:
-    """Another seed looks at other paths; the same one, whatever the settings' own, at the same."""
+    """The `seed` argument alone decides which paths are measured, whatever the seed of the settings."""
     lengths = [
         gentest.perceptual_path_length(generator(), distance=gentest.pixels(), n=20, seed=seed, settings=some).lengths
         for seed, some in [(0, None), (0, gentest.settings(seed=5)), (1, None)]
@@ -84,7 +84,7 @@ def test_the_seed_says_which_probes() -> None:
 
 
 def test_straight_lines_are_shorter_than_great_circles() -> None:
-    """Where only the angle counts, a great circle sets off at pi/2 the speed of the line between orthogonal ends."""
+    """If only the angle counts, a great circle starts pi/2 times as fast as the line between orthogonal ends."""
     latent = gentest.Normal(512)
     lines, circles = (
         gentest.perceptual_path_length(
@@ -96,7 +96,7 @@ def test_straight_lines_are_shorter_than_great_circles() -> None:
 
 
 def test_a_generator_that_cannot_be_judged_is_an_error() -> None:
-    """It is examined first, as for any property; and what a distance does wrong is said."""
+    """The generator is examined first, as for any property, and errors of a distance are reported."""
     half = gentest.Generator(lambda z: z.sigmoid()[:, :, None, None], latent=gentest.Normal(3))
     with pytest.raises(GeneratorError, match="no output is negative"):
         gentest.perceptual_path_length(half, distance=gentest.pixels(), n=10)
@@ -105,7 +105,7 @@ def test_a_generator_that_cannot_be_judged_is_an_error() -> None:
 
 
 def test_the_default_distance_is_lpips_by_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the paper; its weights must be there."""
+    """The default distance is the paper's, and needs its weights."""
     asked: list[str] = []
 
     def load(net: str, device: torch.device) -> None:
@@ -137,7 +137,7 @@ def test_the_default_distance_is_lpips_by_vgg(monkeypatch: pytest.MonkeyPatch) -
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, object], words: str) -> None:
-    """Each with what was expected."""
+    """Each error names the argument and the values that it accepts."""
     with pytest.raises(InvalidArgument, match=words):
         gentest.perceptual_path_length(generator(), **{"distance": gentest.pixels(), **wrong})  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="generator"):
