@@ -173,7 +173,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> ModelRepository:
 
 @pytest.mark.parametrize(
     ("checkpoint", "status", "standing", "title"),
-    [("good", 0, "held", "### Gate: ✅ held"), ("bad", 1, "regressed", "### Gate: ❌ regressed")],
+    [
+        pytest.param("good", 0, "held", "### Gate: ✅ held", marks=pytest.mark.slow),
+        ("bad", 1, "regressed", "### Gate: ❌ regressed"),
+    ],
 )
 def test_the_action_gates_a_checkpoint(
     repository: ModelRepository, tmp_path: Path, checkpoint: str, status: int, standing: str, title: str

@@ -6,7 +6,9 @@ a baseline.
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +21,16 @@ from tests.helpers.law import tried_on
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    ("where", "way"),
-    [
-        ("generator", "session"),
-        ("attribute", "cache"),
-        pytest.param("generator", "cache", marks=pytest.mark.slow),
-        pytest.param("attribute", "session", marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.parametrize("kind", changes.KINDS)
+def cases() -> Iterator[object]:
+    """Each kind of change in each place and way, slow except generators in a session and some attributes of a cache."""
+    for i, kind in enumerate(changes.KINDS):
+        quick = {("generator", "session"), *([("attribute", "cache")] if i % 4 == 0 else [])}
+        for where, way in itertools.product(("generator", "attribute"), ("session", "cache")):
+            marks = [] if (where, way) in quick else [pytest.mark.slow]
+            yield pytest.param(kind, where, way, marks=marks, id=f"{kind}-{where}-{way}")
+
+
+@pytest.mark.parametrize(("kind", "where", "way"), list(cases()))
 def test_a_change_is_looked_at_anew(kind: str, where: str, way: str, tmp_path: Path) -> None:
     """Made anew, and where it can be changed in place also so: never green, and no error where a look was possible."""
     for how in ("anew", "in place") if changes.KINDS[kind].change else ("anew",):

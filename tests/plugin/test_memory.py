@@ -98,7 +98,9 @@ def n_images(repository: Repository, memory: int, *args: str) -> int:
     return sum(result["cost"]["images"] for result in results)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(v, marks=[pytest.mark.slow] if i % 3 else []) for i, v in enumerate(VARIANTS)]
+)
 def test_little_memory_takes_no_more_images(variant: str, repository: Repository) -> None:
     repository.pytester.makeconftest(CONFTEST)
     repository.write(HEAD + VARIANTS[variant])

@@ -174,7 +174,7 @@ def written(request: pytest.FixtureRequest, repository: Repository, monkeypatch:
     repository.write(SOURCE)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(repository.path / "summary.md"))
     args = ["--gentest-json", "results.json", "--junitxml", "junit.xml", "--gentest-report", "report.html"]
-    result = repository.check(*args, *(["-n", "2"] if request.param == "workers" else []))
+    result = repository.check(*args, *(["-n", "1"] if request.param == "workers" else []))
     assert result.ret == 1
     (repository.path / "terminal.txt").write_text("\n".join(result.outlines), encoding="utf-8")
     return repository.path

@@ -90,6 +90,7 @@ def test_the_file_is_written_whatever_happens(flags: list[str], repository: Repo
     assert [path.name for path in repository.path.iterdir() if path.suffix == ".tmp"] == []
 
 
+@pytest.mark.slow
 def test_workers_write_the_same_file(repository: Repository) -> None:
     """Under `-n 2` the controller writes every worker's results, and they are those of one process."""
     repository.write(

@@ -281,6 +281,7 @@ def test_the_command_prints_the_file_alone(repository: Repository) -> None:
     compile(done.stdout, "suggested", "exec")
 
 
+@pytest.mark.slow
 def test_errors_of_the_command_are_one_line(repository: Repository) -> None:
     """A missing fixture, and a conftest.py that does not import, end with status 2 and are said in the last line."""
     done = command(repository, "--fixture", "gan")

@@ -152,6 +152,7 @@ def test_c(generator):
 """
 
 
+@pytest.mark.slow
 def test_marks_are_respected_and_failures_remembered(repository: Repository) -> None:
     """Tests go where their own marks say, and what failed in a worker is looked at first without any."""
     repository.pytester.makeconftest(MODELS)

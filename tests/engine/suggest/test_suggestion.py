@@ -103,7 +103,9 @@ def test_a_jump_has_no_ratio() -> None:
     assert s.why == "no ratio below 8 holds on as many probes"
 
 
-@pytest.mark.parametrize("level", [zoo.collapsed, lambda z: 0.5 + 0.3 * (z[:, 0] > 1.7)])
+@pytest.mark.parametrize(
+    "level", [zoo.collapsed, pytest.param(lambda z: 0.5 + 0.3 * (z[:, 0] > 1.7), marks=pytest.mark.slow)]
+)
 def test_a_collapsed_generator_has_no_floor(level: Callable[[Tensor], Tensor]) -> None:
     """Where samples are alike, always or mostly, no least change holds and the reason asks whether it collapsed."""
     s = found(level)["responsive(pixels())"]
@@ -133,6 +135,7 @@ def test_no_run_looks_at_the_probes_it_was_measured_on() -> None:
         assert not set(independent(seed + STREAM, 0, 1024)) & set(independent(seed, 0, 4096))
 
 
+@pytest.mark.slow
 def test_suggestions_are_reproducible_and_depend_on_the_seed() -> None:
     """The same seed gives the same suggestions, at any batch size; another seed others."""
     batches = [suggest(zoo.generator(zoo.fold), BRIGHT, settings=gentest.settings(batch_size=b)) for b in (7, 128)]
