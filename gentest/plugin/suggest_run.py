@@ -55,7 +55,7 @@ class SuggestRequest:
 
     @classmethod
     def read(cls, path: Path) -> SuggestRequest:
-        """Read the file that the command wrote. Raises `InvalidArgument` for numbers that cannot be used."""
+        """Read the file that the command wrote. Raises `InvalidArgument`, or what a wrong file makes Python raise."""
         value = read_json(path, most_bytes=MOST_BYTES)
         return cls(
             folder=Path(value["folder"]),
@@ -82,8 +82,8 @@ def begin(config: pytest.Config, path: Path) -> None:
     """Turn a run into one that measures. It has to happen before any plugin acts on the options of an ini file."""
     try:
         request = SuggestRequest.read(path)
-    except GentestError as error:
-        raise pytest.UsageError(str(error)) from None
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise pytest.UsageError(f"{path}: {first_line(error)}") from None
     config.args[:] = [str(request.folder)]
     for name, value in NEUTRAL.items():
         if hasattr(config.option, name):
@@ -171,10 +171,10 @@ class SuggestRun:
                 chosen = default_attributes(context, context.subject(generator))
             chosen += [clip(*texts) for texts in asked.prompts]
             features: list[Feature] = [pixels(), *([clip_embedding()] if asked.prompts else [])]
-            found = measure(asked.wish, generator, context, attributes=chosen, features=features, watch=watch.probes)
-        notes = [f"nothing for {s.property}: {s.why}" for s in found if not s.line]
+            measured = measure(asked.wish, generator, context, attributes=chosen, features=features, watch=watch.probes)
+        notes = [f"nothing for {s.property}: {s.why}" for s in measured if not s.line]
         notes.append(f"{context.meter.images:,} images on {context.device}")
-        text = file_text(found, asked.wish, fixture=asked.fixture, measured_on=repr(generator))
+        text = file_text(measured, asked.wish, fixture=asked.fixture, measured_on=repr(generator))
         return SuggestAnswer(text, tuple(notes))
 
     @pytest.hookimpl(trylast=True)

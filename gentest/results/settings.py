@@ -180,7 +180,7 @@ class Values:
     seed: int = option(whole(0, 2**63 - 1), "the run's seed; the same seed draws the same probes", default=0)
     attack: int = option(
         whole(0, metavar="IMAGES"),
-        "outputs of an attack on each property that nothing refutes before",
+        "outputs for an attack on each property that search and rate do not refute",
         default=0,
     )
     device: str | None = option(
