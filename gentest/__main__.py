@@ -1,4 +1,7 @@
-"""`python -m gentest` is the command `gentest`."""
+"""The command `gentest`, run as `python -m gentest`.
+
+Its own module because Python looks for it by this name.
+"""
 
 from __future__ import annotations
 

@@ -161,11 +161,7 @@ MIN_LINES, MAX_SHORT = 60, 8
 REASON = "Its own module because "
 INDEX = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign)
 """Statements of a package's `__init__` that only names what the package offers."""
-SHORT_WITHOUT_REASON: set[str] = {
-    "gentest.__main__",
-    "gentest.cli.bless",
-    "gentest.cli.results_files",
-}
+SHORT_WITHOUT_REASON: set[str] = set()
 """Modules that are still too short and give no reason, until their owners merge them."""
 
 

@@ -1,4 +1,7 @@
-"""The command `gentest bless`: check a checkpoint, and make it the baseline of later ones."""
+"""The command `gentest bless`: check a checkpoint, and make it the baseline of later ones.
+
+Its own module because each command has one.
+"""
 
 from __future__ import annotations
 

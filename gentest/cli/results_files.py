@@ -1,4 +1,7 @@
-"""Read a run's JSON for `show` and `gate` and print it."""
+"""Read a run's JSON, and print lines.
+
+Its own module because `show` and `gate` read the same files, and neither command imports another.
+"""
 
 from __future__ import annotations
 
