@@ -1,8 +1,8 @@
-"""The file of a blessed checkpoint: what each property came to on it, probe by probe, and what its outputs were like.
+"""The file of a blessed checkpoint: the margins of each property, probe by probe, and what its outputs are like.
 
-Summaries come first, one short line a figure, so that blessing anew reviews well in a diff; outcomes and margins follow
-in blocks of one line. It is keyed by test and property, not by checkpoint, and a digest shows an edit by hand. It is
-data: read by schema, within a limit of size, and nothing in it is ever run.
+Summaries come first, one short line per figure, so that a new blessing reviews well in a diff. Margins and embeddings
+follow in blocks of one line. Keys are tests and properties, not checkpoints, and a digest reveals an edit by hand. The
+file is data: it is read by schema, within a limit of size, and nothing in it is ever run.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from gentest.results.result import Result, Verdict
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
-"""A larger file is refused: 20 properties take less than one of these."""
+"""A larger file is refused; 20 properties take less than one MiB."""
 BLESS = "bless the checkpoint again with --gentest-save-baseline"
 
 
 @dataclass(frozen=True)
 class Blessing:
-    """Who took a checkpoint as the measure of those to come, when, and on which seed's probes."""
+    """Who blessed a checkpoint, when, and on which seed's probes."""
 
     by: str
     at: str
@@ -43,17 +43,17 @@ class Blessing:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a baseline has of one property."""
+    """One property in a baseline."""
 
     verdict: str
     sample: Sample
     certified: Share | None = None
-    """The rate that was certified, of one that held; None of any other, and in baselines of earlier versions."""
+    """The rate that was certified; None if none was, and in baselines of early versions."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A blessed checkpoint; `blessings` goes back in time from the one in force."""
+    """A blessed checkpoint. `blessings` goes back in time from the one in force."""
 
     blessings: tuple[Blessing, ...]
     entries: Mapping[str, Entry]
@@ -70,7 +70,7 @@ class Baseline:
 
     @property
     def summary(self) -> list[str]:
-        """What a person reads of it: a line for each property, and for each level of the outputs."""
+        """Lines for a person: one for each property, and one for each level of the outputs."""
         said = {key: _summary(entry) for key, entry in self.entries.items()}
         words = {key: _word(entry) for key, entry in self.entries.items()}
         lines = [f"{words[key]:<18} {s['holds']:<24} {key}" for key, s in said.items()]
@@ -78,12 +78,12 @@ class Baseline:
 
     @property
     def looks(self) -> Mapping[str, Look]:
-        """What each generator's outputs were like, by generator and space: all that its properties measured."""
+        """What the outputs of each generator are like, by everything that its properties measured."""
         return merge_looks(entry.sample for entry in self.entries.values())
 
     @classmethod
     def of(cls, results: Sequence[Result], blessing: Blessing, *, before: Baseline | None, version: str) -> Baseline:
-        """The baseline of a run's results. Raises `InvalidArgument` where one of them has nothing to keep."""
+        """The baseline of a run's results. Raises `InvalidArgument` if one of them was not decided."""
         if not results:
             raise InvalidArgument("nothing was checked, so there is nothing to bless")
         entries = {}
@@ -104,7 +104,7 @@ class Baseline:
 
     @classmethod
     def load(cls, path: Path) -> Baseline:
-        """Reads the file. Raises `InvalidArgument`, in one line, for one that `save` did not write."""
+        """The baseline in a file. Raises `InvalidArgument`, in one line, for a file that `save` did not write."""
         try:
             body = read_json(path, most_bytes=MAX_BYTES)
         except OSError as error:
@@ -161,13 +161,13 @@ class Baseline:
 
 
 def _verdict(result: Result, sample: Sample) -> Verdict:
-    """What is known of a property once blessed: a probe of the sample refutes "always" as one of a search does."""
+    """The verdict to keep: a probe of the sample refutes "always" as much as one of a search."""
     clean = result.verdict is Verdict.NO_COUNTEREXAMPLE
     return Verdict.VIOLATED if clean and min(unpack(sample.margins, "margins"), default=0) < 0 else result.verdict
 
 
 def keys(test: str, properties: Sequence[str]) -> list[str]:
-    """A key for each property of a test: both as they are written, and a number where one is there twice."""
+    """A key for each property of a test: the test, the property, and a number if the property occurs twice."""
     found: list[str] = []
     for n, property in enumerate(properties):
         same = properties[:n].count(property)
@@ -181,7 +181,7 @@ def is_of_test(key: str, test: str) -> bool:
 
 
 def keyed(results: Sequence[Result]) -> dict[str, Result]:
-    """Results of one checkpoint by their keys."""
+    """The results of one checkpoint by their keys."""
     by_test: dict[str, list[Result]] = {}
     for result in results:
         by_test.setdefault(result.test, []).append(result)
@@ -193,7 +193,7 @@ def keyed(results: Sequence[Result]) -> dict[str, Result]:
 
 
 def _summary(entry: Entry) -> dict[str, Any]:
-    """What a person reads of one property."""
+    """The figures of one property for a person."""
     sample = entry.sample
     margins = unpack(sample.margins, "margins")
     passes = sum(margin >= 0 for margin in margins)
@@ -220,12 +220,12 @@ def _summary(entry: Entry) -> dict[str, Any]:
 
 
 def _word(entry: Entry) -> str:
-    """A verdict, and what it certifies of a rate."""
+    """A verdict, with the rate that it certifies."""
     return entry.verdict + ("" if entry.certified is None else f" >= {100 * entry.certified:.10g} %")
 
 
 def _levels(look: Look) -> dict[str, str]:
-    """What a person reads of the levels of outputs."""
+    """The mean and the standard deviation of each level for a person."""
     scores = {name: unpack(packed, name) for name, packed in look.levels.items()}
     return {name: f"{fmean(values):.4g}, sd {pstdev(values):.4g}" for name, values in scores.items()}
 
@@ -233,7 +233,7 @@ def _levels(look: Look) -> dict[str, str]:
 def _look_of(
     looks: Mapping[str, Look], sample: Sample, levels: Sequence[str], embeddings: Sequence[str]
 ) -> Look | None:
-    """The part of a merged look that one property has seen."""
+    """The part of a merged look that one property measured."""
     look = looks.get(look_key(sample))
     if look is None:
         return None

@@ -1,12 +1,13 @@
-"""The gate: a candidate's results against a baseline, claim by claim, and all claims weighed together.
+"""The gate's decision: a candidate's results against a baseline, claim by claim, and all claims weighed together.
 
-Per property, outcomes on the same probes are compared by two e-processes: one against "no worse", one against "worse
-by the tolerance" (`gentest.stats.paired`). Levels of outputs are compared on the same latents, embeddings as two
-independent samples. Whatever would refuse a candidate is a claim, and Holm's procedure on the evidence of all claims
-keeps the probability of refusing one that is no worse at alpha. HELD needs no such care, since all must hold (Berger
-1982). A new counterexample to a property without a rate fails a run by itself, and is none of these claims.
+For each property, two e-processes compare the outcomes on the same probes: one tests "no worse", the other "worse by
+the tolerance" (`gentest.stats.paired`). Levels of outputs are compared on the same latents, embeddings as two
+independent samples. Everything that would refuse a candidate is a claim. Holm's procedure on the evidence of all claims
+bounds the probability of refusing a candidate that is no worse by alpha. HELD needs no correction, since all properties
+have to hold (Berger 1982). A new counterexample to a property without a rate fails the run by itself, outside of these
+claims.
 
-It reads results and baselines only: the same decision in the run and, later, from files alone.
+The gate reads results and baselines only, so it decides in the run as it does later from files.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ from gentest.stats.two_sample import least_p_further, mmd_test
 
 PERMUTATIONS = 9_999
 SAME_SPREAD = 1e-6
-"""How far two standard deviations may lie apart, as a share, and still be the same unit."""
+"""The relative difference up to which two standard deviations are the same unit."""
 NOT_THERE = "not in the baseline: it is gated once the baseline is blessed again"
 
 
 def n_claims(baseline: Baseline, *, drift: bool, checkpoints: int = 1) -> int:
-    """How many claims could refuse a candidate: each property, and, with `drift`, each level and embedding."""
+    """The number of claims that could refuse a candidate: each property, and with `drift` each level and embedding."""
     looks = baseline.looks.values() if drift else ()
     return checkpoints * (len(baseline.entries) + sum(len(look.levels) + len(look.embeddings) for look in looks))
 
 
 def check_reach(baseline: Baseline, terms: Terms) -> None:
-    """Raises `InvalidArgument` for a claim that could refuse no candidate among so many, however bad that is.
+    """Raise `InvalidArgument` for a claim that could not refuse even the worst candidate.
 
-    Each claim has a least p-value, by how many probes or outputs the baseline keeps of it; one that is above
-    alpha / claims would let anything pass.
+    The number of probes or outputs that a baseline keeps bounds the p-value of each claim from below. A claim whose
+    bound is above alpha / claims would let anything pass.
     """
     needed = terms.alpha / terms.claims
     for key, entry in baseline.entries.items():
@@ -71,7 +72,7 @@ def check_reach(baseline: Baseline, terms: Terms) -> None:
 
 
 def _check_reach(what: str, n: int, p: float, needed: float, terms: Terms) -> None:
-    """That a claim on `n` probes can reach what it needs; of none, nothing is claimed."""
+    """Check that a claim on `n` probes can be certain. Without probes nothing is claimed."""
     if n and p > needed:
         raise InvalidArgument(
             f"{what}: {n} probes or outputs cannot show a regression among {terms.claims} claims: p is {p:.2g} at the "
@@ -80,7 +81,7 @@ def _check_reach(what: str, n: int, p: float, needed: float, terms: Terms) -> No
 
 
 def _least_p(sample: Sample, terms: Terms) -> tuple[int, float]:
-    """How many probes, or outputs of a distribution, a baseline has, and the least p-value that they can come to."""
+    """The number of probes, or outputs of a distribution, that a baseline has, and their smallest possible p-value."""
     before = outcomes(sample)
     if n := len(before):
         worst = np.zeros(n, dtype=bool)
@@ -96,12 +97,12 @@ def _n_rows(embedded: Embedded) -> int:
 
 
 def outcomes(sample: Sample) -> NDArray[np.bool_]:
-    """Which of a sample's probes hold, in their order."""
+    """Whether each of a sample's probes holds, in their order."""
     return np.asarray(np.array(unpack(sample.margins, "margins")) >= 0)
 
 
-def misfit(baseline: Sample, candidate: Sample) -> str:
-    """Why two samples cannot be compared; nothing where they can."""
+def incomparable(baseline: Sample, candidate: Sample) -> str:
+    """Why two samples cannot be compared; empty if they can."""
     if baseline.space != candidate.space:
         return f"the baseline's latent space is {baseline.space}, the generator's {candidate.space}"
     if baseline.seed != candidate.seed:
@@ -119,7 +120,7 @@ def misfit(baseline: Sample, candidate: Sample) -> str:
             if not code or not before_code:
                 return (
                     f"{name} has a part that cannot be read, so nobody can say that it is what it was in the baseline: "
-                    f"name that part with the attribute gentest_identity"
+                    "name that part with the attribute gentest_identity"
                 )
             if code != before_code:
                 return f"{name} is not what it was in the baseline: its code, its weights or its values have changed"
@@ -139,7 +140,7 @@ def misfit(baseline: Sample, candidate: Sample) -> str:
 
 
 def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
-    """One property of a candidate against the baseline. Raises `InvalidArgument` where the two do not fit."""
+    """Compare one property of a candidate with the baseline. Raises `InvalidArgument` if they cannot be compared."""
     if entry is None:
         return Gate(Standing.UNDECIDED, NOT_THERE, new=True)
     known = Gate(Standing.UNDECIDED, baseline_verdict=entry.verdict)
@@ -147,7 +148,7 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         return replace(known, message="the check of the candidate failed")
     if result.sample is None:
         return replace(known, message="the results have no outcomes: make them with --gentest-outcomes")
-    if wrong := misfit(entry.sample, result.sample):
+    if wrong := incomparable(entry.sample, result.sample):
         raise InvalidArgument(f"{result.test} {result.property}: {wrong}; or bless the checkpoint again")
     if result.distribution is not None:
         return _weigh_distribution(result, result.distribution, known, terms)
@@ -183,10 +184,10 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
 
 
 def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms: Terms) -> Gate:
-    """Whether outputs are further from a reference than the baseline's: what a candidate that is no worse is not.
+    """Decide whether outputs are further from a reference than the baseline's.
 
-    A candidate that was not found further passes, though nothing certifies that it is not; where a closeness was
-    declared, it passes only if that is certified now.
+    A candidate that is not found further passes, although nothing certifies that it is not. If the property declares a
+    tolerance, the candidate passes only if that closeness is certified.
     """
     if found.p_further is None or found.further is None:
         missing = "nothing says how far the baseline's outputs are from the reference: check with --gentest-baseline"
@@ -204,19 +205,20 @@ def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms:
 def decide(
     results: Sequence[Result], baseline: Baseline, terms: Terms, *, checkpoints: Sequence[str] = (), file: str = ""
 ) -> Comparison:
-    """All of a run's results against a baseline: each property, each drift, and Holm's procedure over them.
+    """Compare a whole run with a baseline: each property, each drift, and Holm's procedure over all of them.
 
-    A property that has held stays so: the first of the two that fires decides. `checkpoints` names those of a run of
-    several, so that one of which nothing came is missed; `file` is the name of the only one.
+    A property that has held stays held, since the first e-process to fire decides. `checkpoints` names the checkpoints
+    of a run of several, so that one without results counts as missing; `file` names the only checkpoint.
     """
     compared: list[Compared] = []
-    drifts: list[_Drifting] = []
+    drifts: list[_DriftClaim] = []
     missing: dict[str, None] = {}
     uncompared: dict[str, None] = {}
     unchanged: list[str] = []
     names = dict.fromkeys([*checkpoints, *(result.checkpoint for result in results)]) or [""]
     groups = {name: keyed([result for result in results if result.checkpoint == name]) for name in names}
-    shared = groups.get("", {})  # of several checkpoints, what asks for none is looked at once
+    # tests that do not ask for the checkpoint run once for all of them
+    shared = groups.get("", {})
     for checkpoint, own in groups.items():
         on = f" on {checkpoint}" if checkpoint else ""
         for key, result in own.items():
@@ -230,7 +232,7 @@ def decide(
             found, unseen = _drifts(own, baseline, terms)
             drifts += [replace(d, drift=replace(d.drift, checkpoint=checkpoint)) for d in found]
             uncompared.update((what + on, None) for what in unseen)
-    # what the baseline has not is no claim: a p-value of 1 in its place would only ask more of the others
+    # a property that the baseline lacks is no claim: its p-value of 1 would only demand more of the others
     claims = [exp(-min(c.gate.log_regressed, 700.0)) for c in compared if not c.gate.new]
     n_properties = len(claims)
     claims += [d.p for d in drifts]
@@ -252,7 +254,7 @@ def decide(
 
 
 def _is_blessed(candidate: Mapping[str, Result], baseline: Baseline) -> bool:
-    """Whether every generator that was compared is the one that was blessed, by its fingerprint."""
+    """Whether every generator has the fingerprint that was blessed."""
     pairs = {
         (entry.sample.generator, result.generator)
         for key, result in candidate.items()
@@ -262,7 +264,7 @@ def _is_blessed(candidate: Mapping[str, Result], baseline: Baseline) -> bool:
 
 
 def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
-    """The results with their standings as all claims together left them."""
+    """The results with the standings that follow from all claims together."""
     gates: dict[tuple[str, str, str], list[Gate]] = {}
     for c in comparison.properties:
         gates.setdefault((c.checkpoint, c.test, c.property), []).append(c.gate)
@@ -270,7 +272,7 @@ def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
 
 
 def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # noqa: FBT001 - two columns of Holm's
-    """A property's standing once all claims are weighed: others that were refused lower what it needs."""
+    """A property's standing after Holm's procedure: claims that were rejected before lower what it needs."""
     gate = replace(compared.gate, needed=needed)
     if rejected and not (gate.standing is Standing.HELD and gate.certified):
         gate = replace(gate, standing=Standing.REGRESSED)
@@ -278,15 +280,15 @@ def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # no
 
 
 @dataclass(frozen=True)
-class _Drifting:
-    """A claim of drift, and its p-value."""
+class _DriftClaim:
+    """A claim of drift with its p-value."""
 
     drift: Drift
     p: float
 
 
-def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> tuple[list[_Drifting], list[str]]:
-    """Every level and embedding that both have looked at, by generator and space; and what only the baseline has."""
+def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> tuple[list[_DriftClaim], list[str]]:
+    """The drift of each level and embedding that both sides have, and the names of those that the candidate lacks."""
     pairs: dict[tuple[str, str], list[str]] = {}
     compared = {key: result for key, result in candidate.items() if result.verdict is not Verdict.ERROR}
     samples = [result.sample for result in compared.values() if result.sample is not None]
@@ -299,7 +301,7 @@ def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -
             unseen += [f"level of {name}" for name in was.levels if name not in seen.levels]
             unseen += [f"distribution in {name}" for name in was.embeddings if name not in seen.embeddings]
     before, now = baseline.looks, merge_looks(samples)
-    found: dict[tuple[str, str], list[_Drifting]] = {}
+    found: dict[tuple[str, str], list[_DriftClaim]] = {}
     for (theirs, ours), tests in pairs.items():
         if theirs in before and ours in now:
             names = tuple(dict.fromkeys(tests))
@@ -309,33 +311,33 @@ def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -
     return [_clearest(claims) for claims in found.values()], unseen
 
 
-def _clearest(claims: list[_Drifting]) -> _Drifting:
-    """One claim where a generator of the baseline has become several: the clearest, for as many looks (Bonferroni)."""
+def _clearest(claims: list[_DriftClaim]) -> _DriftClaim:
+    """The clearest of several claims about one level, if several candidates stand for one generator (Bonferroni)."""
     best = min(claims, key=lambda claim: claim.p)
     if len(claims) == 1:
         return best
     evidence = max(0.0, best.drift.log_evidence - log(len(claims)))
-    return _Drifting(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
+    return _DriftClaim(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
 
 
-def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, looks: int) -> list[_Drifting]:
-    """The drift of each level and embedding; `looks` share each claim, since that generator has become so many."""
+def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, looks: int) -> list[_DriftClaim]:
+    """The drift of each level and embedding. `looks` candidates of one generator share each claim."""
     permutations = ceil(2 * looks * terms.claims / terms.alpha)
-    found: list[_Drifting] = []
+    found: list[_DriftClaim] = []
     for name in sorted(before.levels.keys() & now.levels.keys()):
         levels = [np.array(unpack(look.levels[name], name)) for look in (before, now)]
         level = drift_between(*levels, log_needed=log(2 * terms.claims / terms.alpha))
         drift = _drift(f"level of {name}", tests, level.log_evidence, level.probes)
-        found.append(_Drifting(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
+        found.append(_DriftClaim(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]
         x, y = unpacked(theirs, ours)
         same = x.shape == y.shape and bool((x == y).all())
         p = 1.0 if same else mmd_test(x, y, permutations=PERMUTATIONS, most=permutations).p
-        found.append(_Drifting(_drift(f"distribution in {name}", tests, -log(p), len(x)), p))
+        found.append(_DriftClaim(_drift(f"distribution in {name}", tests, -log(p), len(x)), p))
     return found
 
 
 def _drift(what: str, tests: tuple[str, ...], log_evidence: float, probes: int) -> Drift:
-    """A drift before it is weighed with the other claims."""
+    """A drift before all claims are weighed together."""
     return Drift(what, tests, drifted=False, log_evidence=log_evidence, needed=0.0, probes=probes)

@@ -1,6 +1,6 @@
-"""A checkpoint against the blessed one: what is kept of each, and what the comparison of the two came to.
+"""Records of a comparison with a blessed checkpoint: what a baseline keeps, and what the gate decided.
 
-Passive records, in the lowest layer: the engine makes samples, the gate compares them, reports show what it says.
+The engine makes samples, the gate compares them, and reports show the decision.
 """
 
 from __future__ import annotations
@@ -18,50 +18,51 @@ from gentest.results.settings import OnDrift, OnUndecided
 
 @dataclass(frozen=True)
 class Embedded:
-    """Rows [n, D] of a feature of outputs, projected to few dimensions: int8 `rows`, in steps of `scale`, in base64."""
+    """Embeddings of outputs, [n, D] projected to few dimensions."""
 
     rows: Packed
+    """int8 in base64, in steps of `scale`."""
     dim: Count
     scale: Scale
     clip: str = ""
-    """The fingerprint of the CLIP that the feature is of."""
+    """The fingerprint of the CLIP that made the embeddings."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a generator's outputs were like on the first independent latents of a seed.
-
-    `levels` holds each attribute's score of every output (packed float32), `embeddings` each feature's rows. A baseline
-    keeps `pictures` of the first few (`gentest.results.shown.Strip`), for a person to look at: they decide nothing.
-    """
+    """What a generator's outputs are like on the first independent latents of a seed."""
 
     levels: Mapping[str, Packed]
+    """The score of every output by each attribute, as packed float32."""
     embeddings: Mapping[str, Embedded]
+    """The embeddings by each feature."""
     pictures: tuple[str, ...] = ()
+    """Small pictures of the first few outputs. A baseline keeps them for people; they decide nothing."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A property on the first independent probes of a seed, probe by probe: what a baseline keeps, and a gate replays.
-
-    `margins` is packed float32, one a probe, in the order of the seed's stream; a probe holds where it is >= 0.
-    `measures` names what the property measured, with the fingerprint of its CLIP where it has one; `spreads` the
-    standard deviations that its `gentest.sd(x)` stood for. `codes` holds the identity of each measure that is somebody
-    else's callable, as the version of Python `python` reads it: 16 hexadecimal digits, empty where it cannot be read.
-    """
+    """A property on the first independent probes of a seed: a baseline keeps it, and a gate replays it."""
 
     seed: Seed
     generator: str
+    """The fingerprint of the generator."""
     space: str
+    """The latent space's key."""
     margins: Packed
+    """The margin of each probe in the order of the seed's stream, as packed float32. A probe holds at 0 or above."""
     measures: Mapping[str, str] = field(default_factory=dict)
+    """The names of what the property measures, with the fingerprint of its CLIP, if it has one."""
     spreads: Mapping[str, Spread] = field(default_factory=dict)
+    """The standard deviations that `gentest.sd(x)` stood for."""
     look: Look | None = None
     codes: Mapping[str, str] = field(default_factory=dict)
+    """The identity of each measure that is a user's callable: 16 hexadecimal digits, empty if it cannot be read."""
     python: str = ""
+    """The version of Python that read the identities."""
 
-    def misfit(self) -> str:
-        """What is wrong with the margins, which are no text but numbers; nothing where all is well."""
+    def inconsistency(self) -> str:
+        """Refuse margins that are not packed numbers."""
         try:
             unpack(self.margins, "margins")
         except InvalidArgument as error:
@@ -71,85 +72,85 @@ class Sample:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a gate was asked: fixed before anything is looked at.
-
-    `tolerance` is how far a rate may fall, `alpha` the probability of a wrong decision, `claims` how many claims share
-    it: a regression of each property, and a drift of each level and embedding. `undecided` and `drift` say how the run
-    treats each. Of several `checkpoints` one may be chosen because it held, so that they share the probability of a
-    wrong HELD.
-    """
+    """The terms of a gate, fixed before it sees any evidence."""
 
     tolerance: Tolerance = 0.05
+    """How far a rate may fall."""
     alpha: Wrong = 0.01
+    """The probability of a wrong decision."""
     claims: Count = 1
+    """Claims that share alpha: a regression of each property, and a drift of each level and embedding."""
     undecided: OnUndecided = OnUndecided.FAIL
     drift: OnDrift = OnDrift.WARN
     checkpoints: Count = 1
+    """Checkpoints that are judged at once. One of them may be chosen because it held, so they share alpha too."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One property, candidate against baseline, on the same probes.
-
-    `losses` are probes on which it held in the baseline and not in the candidate, `wins` the other way round, of
-    `probes` that were compared, of `stored` that the baseline has. Evidence is the logarithm of odds: `log_regressed`
-    against "no worse", of which `needed` is enough; `log_held` against "worse by the tolerance", of which
-    `needed_held` is.
-    """
+    """One property of a candidate and of the baseline, on the same probes. Evidence is the logarithm of odds."""
 
     standing: Standing
     message: str = ""
+    """Why there are no figures; empty if there are."""
     baseline_verdict: str = ""
-    """What the property's own verdict was when the baseline was blessed: a violation known then fails nobody now."""
+    """The property's verdict when the baseline was blessed: a violation that is known fails nobody now."""
     baseline_passes: Count = 0
+    """Probes that hold in the baseline."""
     candidate_passes: Count = 0
+    """Probes that hold in the candidate."""
     wins: Count = 0
+    """Probes that hold in the candidate alone."""
     losses: Count = 0
+    """Probes that hold in the baseline alone."""
     probes: Count = 0
+    """Probes that were compared."""
     stored: Count = 0
+    """Probes that the baseline keeps."""
     log_regressed: Evidence = 0.0
+    """Evidence that the candidate is worse."""
     log_held: Evidence = 0.0
+    """Evidence that the candidate is not worse by the tolerance."""
     needed: Evidence = 0.0
+    """The value of `log_regressed` at which the property has regressed."""
     low: float = -1.0
+    """The lower bound of how much more often the property holds than in the baseline."""
     high: float = 1.0
-    """Between these lies how much more often it holds than the baseline; each is wrong with probability alpha."""
+    """The upper bound of how much more often the property holds than in the baseline."""
     needed_held: Evidence = 0.0
-    """Log odds at which it has held: log(checkpoints / alpha)."""
+    """The value of `log_held` at which the property has held: log(checkpoints / alpha)."""
     each_end: Confidence = 0.0
     """The confidence of `low`, and that of `high`."""
     new: bool = False
-    """Whether the baseline does not have the property: then nothing is claimed of it."""
+    """Whether the baseline lacks the property, so that nothing is claimed about it."""
     certified: bool = True
-    """False for outputs that were compared with a reference: `HELD` then says only that no regression was found."""
-
-    @builtins.property
-    def discordance(self) -> float:
-        """The share of probes whose outcomes differ: what pairing has to work with."""
-        return (self.wins + self.losses) / self.probes if self.probes else 0.0
+    """False for a distribution: HELD then says only that no regression was found."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """A level or a distribution, candidate against baseline, on the same latents.
-
-    `mean` is the mean paired difference of a level, in the baseline's standard deviations; None for a distribution.
-    `log_evidence` is -log p of "no drift" (of a level p is 2 / evidence, of a distribution a permutation test's), of
-    which `needed` is enough.
-    """
+    """A level or a distribution of a candidate's outputs and of the baseline's."""
 
     what: str
+    """Its name, such as `level of brightness()`."""
     tests: tuple[str, ...]
+    """The tests that measured it."""
     drifted: bool
+    """Whether the drift is certain among all claims."""
     log_evidence: Evidence
+    """-log p of "no drift": for a level p is 2 / evidence, for a distribution that of a permutation test."""
     needed: Evidence
+    """The value of `log_evidence` at which the drift is certain."""
     probes: Count
+    """Latents that were compared."""
     mean: float | None = None
+    """The mean paired difference of a level in the baseline's standard deviations; None for a distribution."""
     certain_at: Count = 0
-    """After how many latents a level's drift was certain; 0 where it never was, and for a distribution."""
+    """The number of latents after which a level's drift was certain; 0 if it never was, and for a distribution."""
     checkpoint: str = ""
 
-    def misfit(self) -> str:
-        """That no test saw it, where none did."""
+    def inconsistency(self) -> str:
+        """Refuse a drift that no test measured."""
         return "" if self.tests else "it names no test"
 
 
@@ -165,27 +166,27 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole run against a baseline.
-
-    `missing` names the baseline's properties that the run did not look at, `uncompared` the levels and embeddings that
-    the candidate has not: its outputs could not be looked at, or are measured by something else.
-    """
+    """A whole run compared with a baseline."""
 
     baseline: str
+    """The name of the baseline's file."""
     blessed: str
+    """Who blessed which checkpoint, and when."""
     terms: Terms
     properties: tuple[Compared, ...]
     drifts: tuple[Drift, ...]
     missing: tuple[str, ...]
+    """Properties of the baseline that the run did not check."""
     uncompared: tuple[str, ...] = ()
+    """Levels and embeddings of the baseline that the candidate lacks, or that something else measured."""
     unchanged: tuple[str, ...] = ()
-    """The files of checkpoints whose generators are the ones that were blessed; empty names where none is known."""
+    """The files of checkpoints that have the blessed weights; an empty name if the file is unknown."""
     blessed_file: str = ""
-    """The file of the checkpoint that was blessed."""
+    """The file of the blessed checkpoint."""
 
     @builtins.property
     def standing(self) -> Standing:
-        """Any regression is one of the whole; all must have held, and none be missing, for the whole to hold."""
+        """REGRESSED if any property has; HELD if all have held and none is missing."""
         standings = {compared.gate.standing for compared in self.properties}
         if Standing.REGRESSED in standings:
             return Standing.REGRESSED
@@ -193,7 +194,7 @@ class Comparison:
 
     @builtins.property
     def refused(self) -> bool:
-        """Whether the candidate is refused: it regressed; or where drift is enough, it drifted or could not be seen."""
+        """Whether the candidate is refused: it regressed, or drift counts and it drifted or could not be compared."""
         drifts = bool(self.drifted or self.uncompared)
         return self.standing is Standing.REGRESSED or (self.terms.drift == OnDrift.FAIL and drifts)
 

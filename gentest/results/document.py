@@ -40,7 +40,7 @@ class Session:
     checkpoints: tuple[str, ...] = ()
     """The names of the checkpoints of a run of several."""
 
-    def misfit(self) -> str:
+    def inconsistency(self) -> str:
         """Refuse more checkpoints than a run may have."""
         n = len(self.checkpoints)
         return "" if n <= MAX_CHECKPOINTS else f"{n:,} checkpoints; a run has at most {MAX_CHECKPOINTS:,}"

@@ -1,8 +1,7 @@
-"""Frozen records and their JSON: a dataclass becomes a dictionary, and only what it wrote becomes one again.
+"""Records from JSON: `read_record` undoes `dataclasses.asdict`, and refuses everything else by name.
 
-A field is read as its annotation says: within the range that the annotation has, and texts within a length. Unknown
-and missing fields, and values of another type, are named. What fields must have in common a record says itself, by a
-method `misfit() -> str`, which says what does not fit and nothing where all does.
+The annotation of a field gives the type and the range of its value, or the length of a text. A record that has a method
+`inconsistency() -> str` checks what its fields must have in common: it returns what is wrong, or an empty text.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ LARGEST = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 SMALLEST = struct.unpack("<f", b"\x01\x00\x00\x00")[0]
 """The smallest float32 above 0."""
 LONGEST = 1_000_000
-"""Characters of a text that says nothing else of its length."""
+"""Characters of a text without a length of its own."""
 
 
 @dataclass(frozen=True)
 class Within:
-    """What a number lies in, both ends included; of a text, how many characters it has."""
+    """The range of a number with both ends, or the number of characters of a text."""
 
     low: float
     high: float
@@ -41,18 +40,18 @@ Seed = Annotated[int, Within(0, 2**63 - 1)]
 Share = Annotated[float, Within(0.0, 1.0)]
 Confidence = Annotated[float, Within(0.0, 1.0 - 2.0**-52)]
 Chance = Annotated[float, Within(5e-324, 1.0)]
-"""A p-value: a test that is exact gives none of 0."""
+"""A p-value. An exact test never gives 0."""
 Wrong = Annotated[float, Within(1e-3, 0.5)]
-"""The probability of a wrong decision that is asked for: the smaller, the more permutations it takes."""
+"""A permitted probability of a wrong decision. The smaller it is, the more permutations it takes."""
 Tolerance = Annotated[float, Within(1e-9, 1.0 - 1e-9)]
 Spread = Annotated[float, Within(5e-324, float_info.max)]
 Scale = Annotated[float, Within(2.0**-300, 2.0**300)]
-"""A step of numbers that float32 holds: its square is finite, and no 0."""
+"""A step between float32 numbers: its square is finite and not 0."""
 Seconds = Annotated[float, Within(0.0, 1e12)]
 Evidence = Annotated[float, Within(-700.0, float_info.max)]
-"""A logarithm of odds whose exponential is finite either way."""
+"""A logarithm of odds. Its exponential and that of its negative are finite."""
 Packed = Annotated[str, Within(0, 2**23)]
-"""What `pack` wrote, of a million numbers and a half at the most."""
+"""A text that `pack` wrote, with at most a million and a half numbers."""
 _PLAIN: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
 
 
@@ -68,13 +67,13 @@ def read_record(cls: type, value: object) -> Any:
         raise InvalidArgument(f"a {cls.__name__} needs {', '.join(map(repr, missing))}")
     kinds = vars(sys.modules[cls.__module__])
     made = cls(**{name: _read(known[name], f"{cls.__name__}.{name}", item, kinds) for name, item in value.items()})
-    if wrong := made.misfit() if hasattr(cls, "misfit") else "":
+    if wrong := made.inconsistency() if hasattr(cls, "inconsistency") else "":
         raise InvalidArgument(f"a {cls.__name__}: {wrong}")
     return made
 
 
 def _read(kind: str, name: str, value: object, kinds: Mapping[str, Any], *, longest: float = LONGEST) -> Any:
-    """A field's value of the type that its annotation says; `kinds` are the names of the module that says it."""
+    """The value of a field whose annotation is `kind`; `kinds` are the names in the module of its class."""
     if kind.endswith(" | None"):
         return None if value is None else _read(kind.removesuffix(" | None"), name, value, kinds)
     named = kinds.get(kind)
@@ -93,7 +92,7 @@ def _read(kind: str, name: str, value: object, kinds: Mapping[str, Any], *, long
             return float(value)
         raise InvalidArgument.expected("a finite number", name, value)
     if kind == "str" and isinstance(value, str) and len(value) > longest:
-        raise InvalidArgument(f"{name} has {len(value):,} characters, of which {longest:,.0f} are the most")
+        raise InvalidArgument(f"{name} has {len(value):,} characters; at most {longest:,.0f} are allowed")
     if kind in _PLAIN and type(value) is _PLAIN[kind]:
         return value
     if kind.startswith("tuple[") and isinstance(value, (list, tuple)):
@@ -113,7 +112,7 @@ def _within(within: Within, name: str, value: Any) -> Any:
 
 
 def pack(values: Sequence[float]) -> str:
-    """Numbers as one word: base64 of little-endian float32. None changes its sign, and none becomes infinite.
+    """Numbers as one word: base64 of little-endian float32. Signs are kept, and nothing becomes infinite.
 
     >>> unpack(pack([0.5, -1e-60, 1e60]), "margins")[0]
     0.5
@@ -123,7 +122,7 @@ def pack(values: Sequence[float]) -> str:
     Raises `InvalidArgument` for NaN, which has no sign.
     """
     if any(math.isnan(v) for v in values):
-        raise InvalidArgument("NaN is no number to keep")
+        raise InvalidArgument("NaN cannot be kept")
     kept = [max(-LARGEST, min(LARGEST, min(v, -SMALLEST) if v < 0 else v)) for v in values]
     return base64.b64encode(struct.pack(f"<{len(kept)}f", *kept)).decode("ascii")
 

@@ -87,7 +87,7 @@ class Counterexample:
     note: str = ""
     """Another explanation of the margin, such as values that are not finite."""
 
-    def misfit(self) -> str:
+    def inconsistency(self) -> str:
         """Name choices, scores or groups that cannot be a probe's."""
         choices = self.probe.get("choices", [])
         if not isinstance(choices, (list, tuple)) or any(type(choice) is not int for choice in choices):
@@ -184,7 +184,7 @@ class Rate:
     inputs: Count | None = None
     """Inputs that the space has; None for probes of several latents."""
 
-    def misfit(self) -> str:
+    def inconsistency(self) -> str:
         """Name a verdict that a rate cannot have."""
         return "" if self.verdict in RATE_VERDICTS else f"a rate cannot be {self.verdict.value}"
 
@@ -221,7 +221,7 @@ class Invariant:
     high: float
     """The upper bound of the difference of the rates."""
 
-    def misfit(self) -> str:
+    def inconsistency(self) -> str:
         """Name a verdict that a comparison of rates cannot have."""
         return "" if self.verdict in RATE_VERDICTS else f"a comparison of rates cannot be {self.verdict.value}"
 

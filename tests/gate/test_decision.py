@@ -51,7 +51,7 @@ def test_the_same_outcomes_are_held() -> None:
     """Nothing differs: held at the first look with the evidence, and before all probes are spent."""
     found = weighed(outcomes(N), outcomes(N))
     assert (found.standing, found.wins, found.losses, found.probes, found.stored) == (HELD, 0, 0, 160, N)
-    assert (found.baseline_passes, found.candidate_passes, found.discordance) == (160, 160, 0.0)
+    assert (found.baseline_passes, found.candidate_passes, found.wins, found.losses) == (160, 160, 0, 0)
     assert found.log_held >= math.log(100)
     assert found.log_regressed == 0.0
     assert found.low < 0.0 < found.high
@@ -282,7 +282,7 @@ def test_samples_of_other_things_are_not_compared(changed: dict[str, Any], said:
     """Another space, seed, CLIP or unit is one line that names both, and what to do."""
     entry = Entry("holds", sample(outcomes(N), spreads={"brightness()": 0.5}))
     values = {"spreads": {"brightness()": 0.5}, **changed}
-    assert gate.misfit(entry.sample, sample(outcomes(N), **values)) == said
+    assert gate.incomparable(entry.sample, sample(outcomes(N), **values)) == said
     with pytest.raises(InvalidArgument) as caught:
         gate.weigh(result(outcomes(N), **values), entry, Terms())
     assert str(caught.value) == f"test_a.py::test_a {PROPERTY}: {said}; or bless the checkpoint again"
@@ -291,7 +291,7 @@ def test_samples_of_other_things_are_not_compared(changed: dict[str, Any], said:
 
 def test_a_clip_that_is_no_longer_asked_is_a_misfit() -> None:
     """What a CLIP measured is not what no CLIP measures."""
-    found = gate.misfit(sample(outcomes(N), measures={"clip": "abc"}), sample(outcomes(N), measures={"clip": ""}))
+    found = gate.incomparable(sample(outcomes(N), measures={"clip": "abc"}), sample(outcomes(N), measures={"clip": ""}))
     assert found == "clip was measured by the CLIP abc in the baseline, and by none now"
 
 
@@ -299,16 +299,16 @@ def test_a_clip_that_is_no_longer_asked_is_a_misfit() -> None:
 def test_rounding_of_a_unit_is_no_misfit(unit: float) -> None:
     """Two standard deviations, of any size, that differ in the seventh figure are one unit; in the sixth, two."""
     before = sample(outcomes(N), spreads={"brightness()": unit})
-    assert gate.misfit(before, sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-7)})) == ""
-    assert gate.misfit(before, before) == ""
-    assert bool(gate.misfit(before, sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-6)}))) is (unit > 0.0)
+    assert gate.incomparable(before, sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-7)})) == ""
+    assert gate.incomparable(before, before) == ""
+    assert bool(gate.incomparable(before, sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-6)}))) is (unit > 0.0)
 
 
 def test_what_only_one_of_them_has_is_no_misfit() -> None:
     """A measure, a unit or a look that one side lacks is nothing that could not fit."""
     bare = sample(outcomes(N), measures={})
     whole = sample(outcomes(N), measures={"redness()": "abc"}, spreads={"redness()": 0.5}, seen=look())
-    assert gate.misfit(whole, bare) == gate.misfit(bare, whole) == ""
+    assert gate.incomparable(whole, bare) == gate.incomparable(bare, whole) == ""
 
 
 # many claims

@@ -90,8 +90,8 @@ def records(cls: type, depth: int = DEPTH) -> st.SearchStrategy[Any]:
         for f in fields(cls)
         if f.name != "shown"
     }
-    misfit = getattr(cls, "misfit", None)  # what fields must have in common
-    return st.builds(cls, **drawn).filter(lambda record: misfit is None or not misfit(record))
+    inconsistency = getattr(cls, "inconsistency", None)  # what fields must have in common
+    return st.builds(cls, **drawn).filter(lambda record: inconsistency is None or not inconsistency(record))
 
 
 RESULTS = records(Result)
