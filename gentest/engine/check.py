@@ -34,6 +34,7 @@ from gentest.properties.definition import AtRate, Definition, WithinRadius
 from gentest.properties.distribution import AnyDefinition, Matches
 from gentest.properties.domains import holds_within
 from gentest.results.comparison import Sample, Terms
+from gentest.results.drawings import Drawings, Rays
 from gentest.results.result import Attack as AttackRecord
 from gentest.results.result import (
     Audit,
@@ -49,7 +50,6 @@ from gentest.results.result import (
     Verdict,
 )
 from gentest.results.settings import Values
-from gentest.results.shown import Rays, Shown
 
 COMMIT_EVERY = 60.0
 """Seconds after which a long check audits its measurements so far, and keeps them on disk."""
@@ -103,7 +103,7 @@ class Decision:
     material: Material = field(default_factory=Material)
     """The facts to illustrate."""
     audit: Audit | None = None
-    shown: Shown | None = None
+    drawings: Drawings | None = None
 
 
 def check(
@@ -156,7 +156,7 @@ def check(
         sample=decided.sample,
         rounding=decided.rounding,
         audit=decided.audit,
-        shown=decided.shown,
+        drawings=decided.drawings,
         provenance=Provenance(
             generator=fingerprint,
             checkpoint=question.checkpoint,
@@ -213,10 +213,10 @@ class _Run(ABC):
         if sample is not None and sample.look is not None and self.question.blesses:
             frames = pictures.baseline_frames(self.context, self.subject, self.values.seed)
             sample = replace(sample, look=replace(sample.look, pictures=frames))
-        shown = None
+        drawings = None
         if self.question.shows:
             baseline = self.question.against
-            shown = illustrate(
+            drawings = illustrate(
                 self.context,
                 self.subject,
                 decided.material,
@@ -226,7 +226,7 @@ class _Run(ABC):
                 seed=self.values.seed if baseline is None else baseline.seed,
                 whole=self.question.whole,
             )
-        return replace(decided, audit=audit, sample=sample, shown=shown)
+        return replace(decided, audit=audit, sample=sample, drawings=drawings)
 
     def _audited(self, verdict: Verdict) -> Audit | None:
         """The audit of some outputs. Raises `GeneratorError` if one differs from the evidence for the verdict.

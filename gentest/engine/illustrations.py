@@ -22,9 +22,9 @@ from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample
+from gentest.results.drawings import Change, Drawings, Histogram, Rays, Strip, Trace, check_pictures
 from gentest.results.records import unpack
 from gentest.results.result import Rate, Verdict
-from gentest.results.shown import Change, Histogram, Rays, Shown, Strip, Trace, check_pictures
 from gentest.stats.rates import LOOK, RateTest
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def illustrate(
     baseline: Sample | None,
     seed: int,
     whole: bool,
-) -> Shown:
+) -> Drawings:
     """All illustrations of a check, with pictures of the seed's first outputs; `whole` adds pictures in full size."""
     errors: list[Exception] = []
 
@@ -79,7 +79,7 @@ def illustrate(
 
     evidence = material.minimal
     worst, minimal = outputs_of(material.worst), outputs_of(evidence)
-    shown = Shown(
+    drawings = Drawings(
         worst=None if worst is None else drawn(lambda: pictures.strip(worst, whole=whole)),
         minimal=None if minimal is None else drawn(lambda: pictures.strip(minimal, whole=whole)),
         change=None if evidence is None or minimal is None else drawn(lambda: _change(context, evidence, minimal)),
@@ -89,7 +89,7 @@ def illustrate(
         histograms=drawn(lambda: _histograms_of(material, rate, sample, baseline)) or (),
         rays=material.rays,
     )
-    return replace(shown, missing=error_summary(errors[-1])) if errors else shown
+    return replace(drawings, missing=error_summary(errors[-1])) if errors else drawings
 
 
 def _outputs(context: Context, evidence: Observed, probe: Probe | None = None) -> Tensor:

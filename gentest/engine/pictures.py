@@ -20,8 +20,8 @@ from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.families import points
 from gentest.probes.probe import independent
+from gentest.results.drawings import MAX_BYTES, SAMPLES, SIDE, Change, Strip
 from gentest.results.records import pack_bytes
-from gentest.results.shown import MAX_BYTES, SAMPLES, SIDE, Change, Strip
 
 Pixels: TypeAlias = NDArray[np.uint8]
 

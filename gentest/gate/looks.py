@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gentest.errors import InvalidArgument
 from gentest.results.comparison import Embedded, Look, Sample
+from gentest.results.drawings import check_pictures
 from gentest.results.records import pack_bytes, unpack, unpack_bytes
-from gentest.results.shown import check_pictures
 
 MAX_OUTPUTS = 4096
 """Outputs of a look: gentest keeps 512, and comparing distributions takes memory by the square of them."""

@@ -12,8 +12,8 @@ from gentest.engine.check import Question
 from gentest.plugin.session_end import Problems
 from gentest.report import images
 from gentest.results.document import Document
+from gentest.results.drawings import Drawings
 from gentest.results.result import Result
-from gentest.results.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class ReportFiles:
         """The result with the command that replays it. Its images become files, in the process that checked it."""
         if not self._wants_pictures:
             return result
-        shown = replace(result.shown or Shown(), command=command)
-        result = replace(result, shown=shown)
+        drawings = replace(result.drawings or Drawings(), command=command)
+        result = replace(result, drawings=drawings)
         if self.images is None:
             return result
         try:
@@ -45,7 +45,7 @@ class ReportFiles:
         except OSError as error:
             missing = f"could not write images: {error}"
             self.problems.add(missing, fails=True)
-            return replace(result, shown=replace(images.without(shown), missing=missing))
+            return replace(result, drawings=replace(images.without(drawings), missing=missing))
 
     def write(self, document: Document) -> None:
         """Write the page of a run that ends now. Raises `OSError`."""
@@ -57,7 +57,7 @@ class ReportFiles:
 
     def lines(self, results: Sequence[Result]) -> list[str]:
         """One line for each file or folder, saying where it is."""
-        n = sum(result.shown.files for result in results if result.shown is not None)
+        n = sum(result.drawings.files for result in results if result.drawings is not None)
         files = "file" if n == 1 else "files"
         lines = [] if self.page is None else [f"report: {self.page}"]
         return lines + ([] if self.images is None else [f"images: {n} PNG {files} in {self.images}"])

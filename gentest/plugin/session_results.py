@@ -41,7 +41,7 @@ def attach(item: pytest.Item, report: pytest.TestReport, results: Mapping[str, R
 
     They replace the results of an earlier run of the same item: a plugin may run it again.
     """
-    values = [result.to_json(shown=result.shown is not None) for result in results.values()]
+    values = [result.to_json(drawings=result.drawings is not None) for result in results.values()]
     setattr(report, REPORTED, json.dumps(values))
     named = [pair for label, result in results.items() for pair in junit.properties(label, result)]
     for kept in (item.user_properties, report.user_properties):  # JUnit reads those of the last phase

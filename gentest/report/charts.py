@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from gentest.report import facts
 from gentest.report.numbers import at_least, at_most, below, observed, percent, threshold
+from gentest.results.drawings import Histogram, Rays, Trace
 from gentest.results.result import Rate, Verdict
-from gentest.results.shown import Histogram, Rays, Trace
 
 WIDTH, HEIGHT = 440, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 22, 30

@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from gentest._support.files import write_whole
+from gentest.results.drawings import Drawings, Strip
 from gentest.results.result import Result
-from gentest.results.shown import Shown, Strip
 
 PART = 60
 """Characters of a test or property in the name of a folder: file systems allow 255 bytes."""
@@ -23,7 +23,7 @@ def write(folder: Path, result: Result) -> Result:
 
     Raises `OSError` if a file cannot be written.
     """
-    if result.shown is None:
+    if result.drawings is None:
         return result
     own = folder / folder_name(result)
     # files behind a link belong to another folder
@@ -32,23 +32,23 @@ def write(folder: Path, result: Result) -> Result:
     for old in own.glob("*.png"):
         if WRITTEN.fullmatch(old.name):
             old.unlink()
-    files = list(_files(result.shown))
+    files = list(_files(result.drawings))
     if files:
         own.mkdir(parents=True, exist_ok=True)
     for name, data in files:
         if (own / name).is_symlink():
             (own / name).unlink()
         write_whole(own / name, data)
-    return replace(result, shown=replace(without(result.shown), files=len(files)))
+    return replace(result, drawings=replace(without(result.drawings), files=len(files)))
 
 
-def without(shown: Shown) -> Shown:
+def without(drawings: Drawings) -> Drawings:
     """The same drawings without full-size pictures."""
 
     def small(strip: Strip | None) -> Strip | None:
         return None if strip is None else replace(strip, whole=())
 
-    return replace(shown, worst=small(shown.worst), minimal=small(shown.minimal))
+    return replace(drawings, worst=small(drawings.worst), minimal=small(drawings.minimal))
 
 
 def folder_name(result: Result) -> str:
@@ -74,8 +74,8 @@ def _plain(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[:PART] or "x"
 
 
-def _files(shown: Shown) -> Iterator[tuple[str, bytes]]:
-    for name, strip in (("worst", shown.worst), ("minimal", shown.minimal)):
+def _files(drawings: Drawings) -> Iterator[tuple[str, bytes]]:
+    for name, strip in (("worst", drawings.worst), ("minimal", drawings.minimal)):
         if strip is not None:
             for place, whole in enumerate(strip.whole):
                 yield f"{name}-{place:02d}.png", base64.b64decode(whole)

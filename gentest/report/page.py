@@ -20,9 +20,9 @@ from gentest.report import charts, facts, run_facts, terminal
 from gentest.report.images import result_hash
 from gentest.results.comparison import Comparison
 from gentest.results.document import Document
+from gentest.results.drawings import Drawings, Strip
 from gentest.results.outcome import Outcome, Standing, Verdict
 from gentest.results.result import Counterexample, Result
-from gentest.results.shown import Shown, Strip
 
 MAX_CURVES = 8
 """Curves under a strip of pictures. The terminal's text has the scores of the others."""
@@ -155,8 +155,8 @@ class View:
 
 def view_of(result: Result, *, place: int = 0, anchor: str = "", gate: Comparison | None = None) -> View:
     """What the page shows of a result, in a run that was compared with a baseline or not."""
-    shown = result.shown or Shown()
-    rates = _rate_charts(result, shown)
+    drawings = result.drawings or Drawings()
+    rates = _rate_charts(result, drawings)
     return View(
         result=result,
         place=place,
@@ -166,13 +166,13 @@ def view_of(result: Result, *, place: int = 0, anchor: str = "", gate: Compariso
         standing="" if result.gate is None else facts.standing(result.gate),
         headline=_clipped(facts.statement(result)),
         figures=_figures(result),
-        looks=_looks(result, shown),
-        change=_change(result, shown),
-        charts=(*rates[:2], *_other_charts(result, shown, gate)),
+        looks=_looks(result, drawings),
+        change=_change(result, drawings),
+        charts=(*rates[:2], *_other_charts(result, drawings, gate)),
         more_charts=rates[2:],
         lines=_lines(result),
-        pairs=_pairs(shown),
-        text=_clipped(terminal.failure(result, shown.command)),
+        pairs=_pairs(drawings),
+        text=_clipped(terminal.failure(result, drawings.command)),
     )
 
 
@@ -202,16 +202,16 @@ def _lines(result: Result) -> tuple[str, ...]:
     return tuple(filter(None, lines))
 
 
-def _looks(result: Result, shown: Shown) -> tuple[CounterexampleView, ...]:
+def _looks(result: Result, drawings: Drawings) -> tuple[CounterexampleView, ...]:
     minimal, worst = result.counterexample, result.worst
     looks = []
     if minimal is not None:
         title = "Counterexample" if worst is None or minimal == worst else "Minimal counterexample"
-        looks.append(_look(title, minimal, shown.minimal))
-    elif shown.minimal is not None:
-        looks.append(CounterexampleView("The replayed probe", frames=_frames(shown.minimal)))
+        looks.append(_look(title, minimal, drawings.minimal))
+    elif drawings.minimal is not None:
+        looks.append(CounterexampleView("The replayed probe", frames=_frames(drawings.minimal)))
     if worst is not None and worst != minimal:
-        looks.append(_look("Worst counterexample", worst, shown.worst))
+        looks.append(_look("Worst counterexample", worst, drawings.worst))
     return tuple(looks)
 
 
@@ -266,9 +266,9 @@ def _frames(strip: Strip, captions: Sequence[str] | None = None) -> Frames:
     return Frames(pictures, width, height, max(strip.width, strip.height) < PIXELATED)
 
 
-def _change(result: Result, shown: Shown) -> tuple[Frames, str] | None:
+def _change(result: Result, drawings: Drawings) -> tuple[Frames, str] | None:
     """The two outputs between which the coordinate groups differ, the map of the difference, and a caption."""
-    change, found = shown.change, result.counterexample
+    change, found = drawings.change, result.counterexample
     if change is None or found is None or not (found.groups or found.moved or len(found.t) > 1):
         return None  # another sample fails as well, so there is nothing to compare
     words = [detail.text for detail in facts.matters(found)]
@@ -276,13 +276,13 @@ def _change(result: Result, shown: Shown) -> tuple[Frames, str] | None:
     return _frames(change.strip, [*change.names, "difference"]), "; ".join(words)
 
 
-def _pairs(shown: Shown) -> tuple[tuple[str, Frames], ...]:
-    if shown.baseline is None or shown.samples is None:
+def _pairs(drawings: Drawings) -> tuple[tuple[str, Frames], ...]:
+    if drawings.baseline is None or drawings.samples is None:
         return ()
-    return ("baseline", _frames(shown.baseline)), ("candidate", _frames(shown.samples))
+    return ("baseline", _frames(drawings.baseline)), ("candidate", _frames(drawings.samples))
 
 
-def _rate_charts(result: Result, shown: Shown) -> tuple[Chart, ...]:
+def _rate_charts(result: Result, drawings: Drawings) -> tuple[Chart, ...]:
     """Each rate as its probes came in, the worst first. Several are shown side by side before that."""
     whole = result.rate
     if whole is None:
@@ -292,7 +292,7 @@ def _rate_charts(result: Result, shown: Shown) -> tuple[Chart, ...]:
         caption = f"of the whole prior {facts.overall(whole)}" if whole.overall is not None else ""
         found.append(Chart("Each rate", charts.arms(whole.arms), caption))
     rates = {rate.arm: rate for rate in whole.arms or (whole,)}
-    for trace in sorted(shown.traces, key=lambda trace: trace.arm != whole.arm):
+    for trace in sorted(drawings.traces, key=lambda trace: trace.arm != whole.arm):
         rate = rates[trace.arm]
         arm = f", {trace.arm}" if trace.arm else ""
         drawn = charts.rate(trace, p0=rate.p0, certified=rate.certifiable, verdict=rate.verdict)
@@ -300,18 +300,18 @@ def _rate_charts(result: Result, shown: Shown) -> tuple[Chart, ...]:
     return tuple(found)
 
 
-def _other_charts(result: Result, shown: Shown, compared: Comparison | None) -> tuple[Chart, ...]:
+def _other_charts(result: Result, drawings: Drawings, compared: Comparison | None) -> tuple[Chart, ...]:
     """Histograms of margins, the rays of a radius, and the difference from the baseline."""
-    named = {histogram.of: histogram for histogram in shown.histograms}
+    named = {histogram.of: histogram for histogram in drawings.histograms}
     candidate, before = named.pop("candidate", None), named.pop("baseline", None)
     found = [Chart(f"Margins, {of}", charts.histogram(h), f"{sum(h.counts):,} probes") for of, h in named.items()]
     if candidate is not None:
         caption = "bars: this checkpoint; outline: the baseline"
         found.append(Chart("Margins on the baseline's probes", charts.histogram(candidate, before), caption))
     radius, rate, gate = result.radius, result.rate, result.gate
-    if shown.rays is not None and radius is not None and rate is not None:
+    if drawings.rays is not None and radius is not None and rate is not None:
         confirmed = radius.confirmed is not None and radius.confirmed.verdict is Verdict.HOLDS
-        drawn = charts.radius(shown.rays, p0=rate.p0, reached=radius.certified, confirmed=confirmed)
+        drawn = charts.radius(drawings.rays, p0=rate.p0, reached=radius.certified, confirmed=confirmed)
         found.append(Chart("Rays that hold up to each radius", drawn, facts.radius(radius, rate)))
     if gate is not None and gate.probes and compared is not None:
         difference = (gate.candidate_passes - gate.baseline_passes) / gate.probes
@@ -338,15 +338,15 @@ def _samples(results: Sequence[Result]) -> list[tuple[str, tuple[tuple[str, Fram
     """The first outputs of each generator once, beside the baseline's if there is one."""
     users: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        if result.shown is not None and result.shown.samples is not None:
-            users.setdefault(result.shown.samples.frames, []).append(result)
+        if result.drawings is not None and result.drawings.samples is not None:
+            users.setdefault(result.drawings.samples.frames, []).append(result)
     found = []
     for own in users.values():
         tests = list(dict.fromkeys(result.test for result in own))
-        shown = own[0].shown
-        assert shown is not None
-        assert shown.samples is not None
-        rows = _pairs(shown) or (("", _frames(shown.samples)),)
+        drawings = own[0].drawings
+        assert drawings is not None
+        assert drawings.samples is not None
+        rows = _pairs(drawings) or (("", _frames(drawings.samples)),)
         found.append((run_facts.first_of(tests) + facts.on_checkpoint(own[0]), rows))
     return found
 

@@ -148,7 +148,7 @@ class Document:
         elif schema != SCHEMA:
             raise InvalidArgument(f"not results of schema {SCHEMA} or {FLAT_SCHEMA} (schema: {schema!r})")
         document: Document = read_record(cls, value)
-        if any(result.shown is not None for result in document.results):
+        if any(result.drawings is not None for result in document.results):
             raise InvalidArgument("a result has pictures, which a JSON file never has")
         return document
 

@@ -14,10 +14,10 @@ from typing import Any, TypeVar, cast
 
 from gentest.errors import InvalidArgument
 from gentest.results.comparison import Gate, Sample
+from gentest.results.drawings import Drawings
 from gentest.results.outcome import RATE_VERDICTS, Outcome
 from gentest.results.outcome import Verdict as Verdict
 from gentest.results.records import Chance, Confidence, Count, Evidence, Seconds, Seed, Share, read_record
-from gentest.results.shown import Shown
 
 T = TypeVar("T")
 
@@ -400,7 +400,7 @@ class Result:
     """Images, calls and seconds."""
     traceback: str = field(default="", compare=False)
     """The traceback of an error."""
-    shown: Shown | None = field(default=None, compare=False, repr=False)
+    drawings: Drawings | None = field(default=None, compare=False, repr=False)
     """Pictures and curves for a report. They decide nothing, and JSON files omit them."""
 
     counterexample = _shortcut(lambda result: result.search.counterexample)
@@ -463,11 +463,11 @@ class Result:
         """Whether nothing speaks against the property, and too little for it."""
         return self.outcome is Outcome.UNDECIDED
 
-    def to_json(self, *, shown: bool = False) -> dict[str, Any]:
-        """A dictionary that `json.dumps` takes and `from_json` reads; `shown` adds pictures and curves."""
-        value: dict[str, Any] = plain(asdict(self if shown else replace(self, shown=None)))
-        if not shown:
-            del value["shown"]
+    def to_json(self, *, drawings: bool = False) -> dict[str, Any]:
+        """A dictionary that `json.dumps` takes and `from_json` reads; `drawings` adds pictures and curves."""
+        value: dict[str, Any] = plain(asdict(self if drawings else replace(self, drawings=None)))
+        if not drawings:
+            del value["drawings"]
         return value
 
     @classmethod

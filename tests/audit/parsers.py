@@ -92,7 +92,7 @@ BLESSED = handmade.baseline(*RESULTS)
 CANDIDATE = Document(handmade.SESSION, tuple(RESULTS), gentest="0")
 EVERY = Document(
     drawn.every_kind("test_a.py::test_a").session,
-    (*(replace(r, shown=None) for r in drawn.every_kind("test_a.py::test_a").results), *RESULTS),
+    (*(replace(r, drawings=None) for r in drawn.every_kind("test_a.py::test_a").results), *RESULTS),
     drawn.every_kind("test_a.py::test_a").gate,
 )
 PLAIN = {"baseline": BLESSED._to_json(), "results": EVERY.to_json(), "candidate": CANDIDATE.to_json()}
@@ -519,8 +519,8 @@ def make_image_folder(rng: Random, folder: Path) -> Any:
         (folder.parent / "theirs" / "worst-00.png").write_bytes(b"theirs")
         (folder / "images" / images.folder_name(result)).symlink_to(folder.parent / "theirs")
     whole = replace(drawn.strip(2), whole=(drawn.frame(), drawn.frame()))
-    assert result.shown is not None
-    return replace(result, shown=replace(result.shown, worst=whole))
+    assert result.drawings is not None
+    return replace(result, drawings=replace(result.drawings, worst=whole))
 
 
 def use_image_folder(made: Any, folder: Path) -> None:

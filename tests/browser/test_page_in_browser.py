@@ -208,7 +208,7 @@ def test_the_command_is_copied(opened: Any) -> None:
     one = opened(run("a"), permissions=["clipboard-read", "clipboard-write"])
     one.tab.click(".copy")
     one.tab.wait_for_function("document.querySelector('.copy').textContent === 'Copied'")
-    assert one.tab.evaluate("navigator.clipboard.readText()") == failed().shown.command  # type: ignore[union-attr]
+    assert one.tab.evaluate("navigator.clipboard.readText()") == failed().drawings.command  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

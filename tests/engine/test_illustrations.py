@@ -54,10 +54,10 @@ def test_a_report_changes_nothing(property: gentest.Property, tmp_path: object) 
         plain = asked(property, zoo.generator(zoo.fold), values=values)
         again = asked(property, zoo.generator(zoo.fold), values=values)
         shown = asked(property, zoo.generator(zoo.fold), values=values, shows=True, whole=True)
-        assert shown.shown is not None
-        assert shown.shown.missing == ""
-        assert plain.shown is None
-        said = [replace(r, cost=Cost(), shown=None).to_json() for r in (again, shown)]
+        assert shown.drawings is not None
+        assert shown.drawings.missing == ""
+        assert plain.drawings is None
+        said = [replace(r, cost=Cost(), drawings=None).to_json() for r in (again, shown)]
         assert said[0] == said[1]
 
 
@@ -81,7 +81,7 @@ def test_a_report_of_an_attack_changes_nothing() -> None:
         results = [check(question, generator, context, values) for question in questions]
         assert results[0].attack is not None
         assert results[0].attack.found
-        said.append([replace(r, cost=Cost(), shown=None).to_json() for r in results])
+        said.append([replace(r, cost=Cost(), drawings=None).to_json() for r in results])
     assert said[0] == said[1]
 
 
@@ -95,8 +95,8 @@ def test_a_rate_is_drawn_as_it_came_in() -> None:
     """The last look is the one that decided, every look has the bounds of its counts, and counts only grow."""
     result = asked(BETWEEN.at_rate(0.9), zoo.generator(zoo.fold), shows=True)
     assert result.rate is not None
-    assert result.shown is not None
-    [trace] = result.shown.traces
+    assert result.drawings is not None
+    [trace] = result.drawings.traces
     assert (trace.probes[-1], trace.passes[-1]) == (result.rate.probes, result.rate.passes)
     assert (trace.low[-1], trace.high[-1]) == (result.rate.low, result.rate.high)
     assert list(trace.probes) == sorted(set(trace.probes))
@@ -111,8 +111,8 @@ def test_each_arm_has_a_trace() -> None:
     """Of a rate for each prior every one is drawn."""
     result = asked(PROPERTIES["priors"], zoo.generator(zoo.fold), shows=True)
     assert result.rate is not None
-    assert result.shown is not None
-    assert [(t.arm, t.probes[-1], t.passes[-1]) for t in result.shown.traces] == [
+    assert result.drawings is not None
+    assert [(t.arm, t.probes[-1], t.passes[-1]) for t in result.drawings.traces] == [
         (arm.arm, arm.probes, arm.passes) for arm in result.rate.arms
     ]
 
@@ -121,8 +121,8 @@ def test_rays_are_those_that_certify() -> None:
     """The share of rays falls with the radius, and exceeds the rate at the one that is certified."""
     result = asked(gentest.holds_within(BETWEEN, 1.0).at_rate(0.9), zoo.generator(zoo.fold), shows=True)
     assert result.radius is not None
-    assert result.shown is not None
-    rays = result.shown.rays
+    assert result.drawings is not None
+    rays = result.drawings.rays
     assert rays is not None
     assert (rays.n, rays.radii[-1]) == (result.radius.rays, 1.0)
     assert list(rays.held) == sorted(rays.held, reverse=True)
@@ -133,8 +133,8 @@ def test_rays_are_those_that_certify() -> None:
 def test_the_histogram_has_every_probe_of_the_search() -> None:
     """As many margins are below 0 as probes violate."""
     result = asked(BETWEEN, zoo.generator(zoo.fold), shows=True)
-    assert result.shown is not None
-    [histogram] = result.shown.histograms
+    assert result.drawings is not None
+    [histogram] = result.drawings.histograms
     width = (histogram.high - histogram.low) / len(histogram.counts)
     below = [n for i, n in enumerate(histogram.counts) if histogram.low + (i + 0.5) * width < 0]
     assert (sum(histogram.counts), sum(below)) == (result.examples, result.violations)
@@ -154,15 +154,15 @@ def test_a_histogram_keeps_signs(one: Sequence[float], other: Sequence[float]) -
 def test_counterexamples_have_their_pictures() -> None:
     """The frames are those of the probe's own places, in whole as well where files are asked for."""
     result = asked(BETWEEN, zoo.generator(zoo.fold), shows=True)
-    assert result.shown is not None
-    for strip in (result.shown.worst, result.shown.minimal):
+    assert result.drawings is not None
+    for strip in (result.drawings.worst, result.drawings.minimal):
         assert strip is not None
         assert (strip.n, strip.width, strip.height, strip.whole) == (9, 2, 2, ())
-    change = result.shown.change
+    change = result.drawings.change
     assert change is not None
     assert change.names[0] in ("near end", f"t = {result.counterexample.t[0]:.2f}")  # type: ignore[union-attr]
     assert change.largest > 0.05
-    whole = asked(BETWEEN, zoo.generator(zoo.fold), shows=True, whole=True).shown
+    whole = asked(BETWEEN, zoo.generator(zoo.fold), shows=True, whole=True).drawings
     assert whole is not None
     assert whole.worst is not None
     assert len(whole.worst.whole) == 9
@@ -170,7 +170,7 @@ def test_counterexamples_have_their_pictures() -> None:
 
 def test_what_holds_has_samples_and_no_counterexample() -> None:
     """Of a property that holds there are outputs to look at, of no probe in particular."""
-    shown = asked(BETWEEN, zoo.generator(zoo.linear), shows=True).shown
+    shown = asked(BETWEEN, zoo.generator(zoo.linear), shows=True).drawings
     assert shown is not None
     assert (shown.worst, shown.minimal, shown.change) == (None, None, None)
     assert shown.samples is not None
@@ -186,9 +186,9 @@ def test_outputs_that_are_no_images_have_curves_alone() -> None:
 
     result = asked(gentest.between(loud, tolerance=0.01), g, shows=True)
     assert result.verdict is Verdict.VIOLATED
-    assert result.shown is not None
-    assert (result.shown.worst, result.shown.samples, result.shown.missing) == (None, None, "")
-    assert result.shown.histograms
+    assert result.drawings is not None
+    assert (result.drawings.worst, result.drawings.samples, result.drawings.missing) == (None, None, "")
+    assert result.drawings.histograms
 
 
 def test_broken_outputs_are_drawn() -> None:
@@ -198,9 +198,9 @@ def test_broken_outputs_are_drawn() -> None:
     )
     result = asked(gentest.well_formed(), g, shows=True)
     assert result.verdict is Verdict.VIOLATED
-    assert result.shown is not None
-    assert result.shown.worst is not None
-    assert result.shown.missing == ""
+    assert result.drawings is not None
+    assert result.drawings.worst is not None
+    assert result.drawings.missing == ""
 
 
 def test_what_cannot_be_drawn_is_said_and_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,8 +213,8 @@ def test_what_cannot_be_drawn_is_said_and_is_no_error(monkeypatch: pytest.Monkey
     monkeypatch.setattr("gentest.engine.pictures._encoded", fails)
     result = asked(BETWEEN, zoo.generator(zoo.fold), shows=True)
     assert replace(result, cost=Cost()) == replace(plain, cost=Cost())
-    assert result.shown is not None
-    assert "no room for pictures" in result.shown.missing
+    assert result.drawings is not None
+    assert "no room for pictures" in result.drawings.missing
 
 
 def test_a_moved_probe_is_compared_with_the_sample_it_comes_from() -> None:
@@ -225,6 +225,6 @@ def test_a_moved_probe_is_compared_with_the_sample_it_comes_from() -> None:
     )
     if result.counterexample is None or result.counterexample.moved is None:
         pytest.fail("the attack found nothing to show")
-    assert result.shown is not None
-    assert result.shown.change is not None
-    assert result.shown.change.names == ("the sample", "as attacked")
+    assert result.drawings is not None
+    assert result.drawings.change is not None
+    assert result.drawings.change.names == ("the sample", "as attacked")

@@ -15,8 +15,8 @@ import gentest
 from gentest.engine import pictures
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
+from gentest.results.drawings import MAX_BYTES, SAMPLES, SIDE, check_pictures
 from gentest.results.settings import Values
-from gentest.results.shown import MAX_BYTES, SAMPLES, SIDE, check_pictures
 from tests.helpers import zoo
 
 

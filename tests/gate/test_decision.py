@@ -301,7 +301,8 @@ def test_rounding_of_a_unit_is_no_misfit(unit: float) -> None:
     before = sample(outcomes(N), spreads={"brightness()": unit})
     assert gate.incomparable(before, sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-7)})) == ""
     assert gate.incomparable(before, before) == ""
-    assert bool(gate.incomparable(before, sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-6)}))) is (unit > 0.0)
+    other = sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-6)})
+    assert bool(gate.incomparable(before, other)) is (unit > 0.0)
 
 
 def test_what_only_one_of_them_has_is_no_misfit() -> None:

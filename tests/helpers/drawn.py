@@ -12,6 +12,7 @@ from PIL import Image
 
 from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
 from gentest.results.document import Document, Session
+from gentest.results.drawings import Change, Drawings, Histogram, Rays, Strip, Trace
 from gentest.results.result import (
     Cost,
     Counterexample,
@@ -24,7 +25,6 @@ from gentest.results.result import (
     Search,
     Verdict,
 )
-from gentest.results.shown import Change, Histogram, Rays, Shown, Strip, Trace
 
 SESSION = Session("gan.pt", "0123456789abcdef", "ViT-B-32:openai", "cpu", 3, {"python": "3.11"})
 AT = "2026-11-25 12:00 UTC"
@@ -82,7 +82,7 @@ def failed(
     **changed: object,
 ) -> Result:
     """A property that is refuted in every way, with everything that a report can draw."""
-    shown = Shown(
+    shown = Drawings(
         worst=strip(),
         minimal=strip(),
         change=Change(strip(3), ("near end", "far end"), 0.5, 0.1),
@@ -102,7 +102,7 @@ def failed(
         rate=RATE,
         radius=Radius(1.0, 0.5, 256, None),
         gate=GATE,
-        shown=shown,
+        drawings=shown,
     )
     return replace(result, **changed)
 
@@ -122,7 +122,7 @@ def every_kind(name: str = "x") -> Document:
             name,
             name,
             search=found(counterexample(name), counterexample(margin=-0.3)),
-            shown=Shown(missing=name, command=name),
+            drawings=Drawings(missing=name, command=name),
         ),
     )
     compared = tuple(Compared(name, name, name, GATE) for _ in range(2))
@@ -135,7 +135,7 @@ def every_kind(name: str = "x") -> Document:
 def many(n: int, *, side: int = 112, noise: bool = True) -> Document:
     """A run of `n` failed properties, with pictures as large as the engine makes them."""
     whole = strip(9, side, noise=noise)
-    shown = Shown(
+    shown = Drawings(
         worst=whole,
         minimal=strip(9, side, noise=noise),
         change=Change(strip(3, side, noise=noise), ("near end", "far end"), 0.5, 0.1),
@@ -143,10 +143,10 @@ def many(n: int, *, side: int = 112, noise: bool = True) -> Document:
         baseline=strip(6, side, noise=noise),
     )
     one = failed()
-    assert one.shown is not None
+    assert one.drawings is not None
     full = replace(
-        one.shown, **{name: getattr(shown, name) for name in ("worst", "minimal", "change", "samples", "baseline")}
+        one.drawings, **{name: getattr(shown, name) for name in ("worst", "minimal", "change", "samples", "baseline")}
     )
     return Document(
-        SESSION, tuple(replace(one, test=f"test_{i}.py::test_it", shown=full) for i in range(n)), gentest="0"
+        SESSION, tuple(replace(one, test=f"test_{i}.py::test_it", drawings=full) for i in range(n)), gentest="0"
     )

@@ -88,7 +88,7 @@ def records(cls: type, depth: int = DEPTH) -> st.SearchStrategy[Any]:
     drawn = {
         f.name: WORDS[said] if (said := f"{cls.__name__}.{f.name}") in WORDS else of(str(f.type), names, depth)
         for f in fields(cls)
-        if f.name != "shown"
+        if f.name != "drawings"
     }
     inconsistency = getattr(cls, "inconsistency", None)  # what fields must have in common
     return st.builds(cls, **drawn).filter(lambda record: inconsistency is None or not inconsistency(record))

@@ -49,7 +49,7 @@ def feature(images: Tensor) -> Tensor:
 
 
 @dataclass
-class Shown:
+class Drawings:
     """The evidence of probes whose scores, rows and outputs are given."""
 
     values: Mapping[Any, Tensor]
@@ -101,12 +101,12 @@ def margin(property: gentest.Property, evidence: Any) -> Tensor:
 
 
 @st.composite
-def evidences(draw: st.DrawFn) -> Shown:
+def evidences(draw: st.DrawFn) -> Drawings:
     """Scores, rows and outputs of some probes."""
     outputs = draw(on_grid(N, P, 1, 1, 2)) / 16 + 0.5
     alone = outputs + draw(on_grid(N, P, 1, 1, 2)) / 64
     values = {attribute: draw(PATHS), other: draw(PATHS), feature: draw(ROWS), "outputs": outputs, "alone": alone}
-    return Shown(values, bounded=draw(st.booleans()))
+    return Drawings(values, bounded=draw(st.booleans()))
 
 
 # how a margin follows its tolerance
@@ -131,7 +131,7 @@ def steered(x: float) -> gentest.Property:
 
 @tried_on(30)
 @given(evidences(), POSITIVE, POSITIVE)
-def test_a_margin_moves_by_what_its_tolerance_does(evidence: Shown, one: float, two: float) -> None:
+def test_a_margin_moves_by_what_its_tolerance_does(evidence: Drawings, one: float, two: float) -> None:
     """A tolerance in the attribute's units adds to the margin, a floor takes from it: exactly, and no sign errs."""
     low, high = sorted((one, two))
     for name, make in {**LOOSER, **TIGHTER}.items():
@@ -144,7 +144,7 @@ def test_a_margin_moves_by_what_its_tolerance_does(evidence: Shown, one: float, 
 
 @tried_on(30)
 @given(evidences(), TOLERANCES, TOLERANCES)
-def test_a_range_may_be_left_by_as_much_more(evidence: Shown, one: float, two: float) -> None:
+def test_a_range_may_be_left_by_as_much_more(evidence: Drawings, one: float, two: float) -> None:
     """So does `well_formed`, but where a value is not finite, which no tolerance lets pass."""
     low, high = sorted((one, two))
     first, second = (margin(gentest.well_formed(tolerance=x), evidence) for x in (low, high))
@@ -161,19 +161,19 @@ RATIOS = st.integers(16, 16 * (P - 1) - 1).map(lambda n: n / 16)
 
 @tried_on(30)
 @given(evidences(), RATIOS, RATIOS, st.sampled_from([0.25, 2.0, 4.0]))
-def test_a_ratio_is_free_of_scale(evidence: Shown, one: float, two: float, scale: float) -> None:
+def test_a_ratio_is_free_of_scale(evidence: Drawings, one: float, two: float, scale: float) -> None:
     """The margin against the mean step moves with the ratio, and is the same of any multiple of the feature."""
     low, high = sorted((one, two))
     first, second = (margin(gentest.continuous(feature, ratio=x), evidence) for x in (low, high))
     torch.testing.assert_close(second - first, torch.full((N,), high - low), rtol=1e-6, atol=1e-5)
-    scaled = Shown({feature: scale * evidence.values[feature]})
+    scaled = Drawings({feature: scale * evidence.values[feature]})
     torch.testing.assert_close(margin(gentest.continuous(feature, ratio=low), scaled), first, rtol=0, atol=1e-5)
 
 
 @tried_on(30)
 @given(evidences(), POSITIVE, POSITIVE, POSITIVE, POSITIVE)
 def test_a_direction_that_steers_steers_for_less(
-    evidence: Shown, floor: float, more: float, tolerance: float, looser: float
+    evidence: Drawings, floor: float, more: float, tolerance: float, looser: float
 ) -> None:
     """What rises enough rises enough for a lower floor, and what is kept is kept by a larger tolerance."""
 
@@ -210,10 +210,10 @@ def test_a_path_may_be_walked_back_lifted_and_mirrored(
     Scores and tolerance in another unit give the margin in that unit.
     """
     make = ON_PATHS[name]
-    found = margin(make(tolerance), Shown({attribute: scores}))
+    found = margin(make(tolerance), Drawings({attribute: scores}))
     for same in (scores.flip(1), scores + lift / GRID, -scores):
-        assert margin(make(tolerance), Shown({attribute: same})).equal(found)
-    assert margin(make(scale * tolerance), Shown({attribute: scale * scores})).equal(scale * found)
+        assert margin(make(tolerance), Drawings({attribute: same})).equal(found)
+    assert margin(make(scale * tolerance), Drawings({attribute: scale * scores})).equal(scale * found)
 
 
 @tried_on(30)
@@ -221,31 +221,31 @@ def test_a_path_may_be_walked_back_lifted_and_mirrored(
 def test_steps_may_be_walked_back_and_moved(rows: Tensor, tolerance: float, lift: int) -> None:
     """A longest step is the longest one walked back too, and of rows that all are moved by something."""
     for property in (gentest.continuous(feature, tolerance=tolerance), gentest.continuous(feature, ratio=3)):
-        found = margin(property, Shown({feature: rows}))
+        found = margin(property, Drawings({feature: rows}))
         for same in (rows.flip(1), rows + lift / GRID, -rows):
-            torch.testing.assert_close(margin(property, Shown({feature: same})), found, rtol=0, atol=1e-6)
+            torch.testing.assert_close(margin(property, Drawings({feature: same})), found, rtol=0, atol=1e-6)
 
 
 @tried_on(30)
 @given(PATHS, TOLERANCES)
 def test_what_moves_one_way_stays_between_its_ends(scores: Tensor, tolerance: float) -> None:
     """`monotone` asks for no less than `between`, and both for no less of a path that is looked at more closely."""
-    evidence = Shown({attribute: scores})
+    evidence = Drawings({attribute: scores})
     between, monotone = (margin(make(tolerance), evidence) for make in ON_PATHS.values())
     assert (monotone <= between).all()
     for name, make in ON_PATHS.items():
-        coarser = margin(make(tolerance), Shown({attribute: scores[:, ::2]}))
+        coarser = margin(make(tolerance), Drawings({attribute: scores[:, ::2]}))
         assert (margin(make(tolerance), evidence) <= coarser).all(), name
 
 
 @tried_on(30)
 @given(evidences(), st.permutations(range(N)), POSITIVE)
-def test_a_margin_is_its_probes_own(evidence: Shown, order: list[int], x: float) -> None:
+def test_a_margin_is_its_probes_own(evidence: Drawings, order: list[int], x: float) -> None:
     """Probes in another order have their margins in that order, and one alone has the margin that it has in a block."""
     for make in {**LOOSER, **TIGHTER, "steers": steered}.values():
         together = margin(make(x), evidence)
         for some in (order, order[:1]):
-            part = Shown({key: value[some] for key, value in evidence.values.items()}, bounded=evidence.bounded)
+            part = Drawings({key: value[some] for key, value in evidence.values.items()}, bounded=evidence.bounded)
             assert margin(make(x), part).equal(together[some])
 
 
@@ -254,12 +254,12 @@ def test_a_margin_is_its_probes_own(evidence: Shown, order: list[int], x: float)
 def test_diversity_has_no_order(rows: Tensor, order: list[int], floor: float) -> None:
     """Samples in any order are as diverse; fewer of them are no less so, and two alike are the least that there is."""
     asked = gentest.diverse(feature, at_least=floor, among=P)
-    found = margin(asked, Shown({feature: rows}))
-    assert margin(asked, Shown({feature: rows[:, order]})).equal(found)
+    found = margin(asked, Drawings({feature: rows}))
+    assert margin(asked, Drawings({feature: rows[:, order]})).equal(found)
     fewer = gentest.diverse(feature, at_least=floor, among=P - 1)
-    assert (margin(fewer, Shown({feature: rows[:, :-1]})) >= found).all()
+    assert (margin(fewer, Drawings({feature: rows[:, :-1]})) >= found).all()
     rows[:, 0] = rows[:, 1]
-    assert margin(asked, Shown({feature: rows})).equal(torch.full((N,), -floor))
+    assert margin(asked, Drawings({feature: rows})).equal(torch.full((N,), -floor))
 
 
 @tried_on(30)
@@ -269,8 +269,8 @@ def test_logits_count_by_their_difference(logits: Tensor, labels: list[int], lif
     logits[:, 0, 0] += (logits == logits[..., :1]).all(2)[:, 0]  # a classifier that tells nothing apart is an error
     asked = gentest.follows_label(feature)
     of = torch.tensor(labels)[:, None]
-    found = margin(asked, Shown({feature: logits, "labels": of}))
-    assert margin(asked, Shown({feature: logits + lift / GRID, "labels": of})).equal(found)
+    found = margin(asked, Drawings({feature: logits, "labels": of}))
+    assert margin(asked, Drawings({feature: logits + lift / GRID, "labels": of})).equal(found)
     assert ((found >= 0) == (logits[:, 0].gather(1, of)[:, 0] >= logits[:, 0].amax(1))).all()
 
 

@@ -161,7 +161,7 @@ def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
     assert time.process_time() - began < 1
 
 
-DOCUMENT = Document(handmade.SESSION, (replace(drawn.failed(), shown=None),)).to_json()
+DOCUMENT = Document(handmade.SESSION, (replace(drawn.failed(), drawings=None),)).to_json()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ DOCUMENT = Document(handmade.SESSION, (replace(drawn.failed(), shown=None),)).to
         (("search", "counterexample", "scores"), {"a": [0.5] * 10_000}, "its scores do not match its latents"),
         (("search", "counterexample", "probe"), {"choices": 5}, "its choices are not whole numbers"),
         (("property",), "x" * 1_000_001, "has 1,000,001 characters"),
-        (("shown",), drawn.failed().to_json(shown=True)["shown"], "which a JSON file never has"),
+        (("drawings",), drawn.failed().to_json(drawings=True)["drawings"], "which a JSON file never has"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -262,7 +262,7 @@ def test_a_memory_of_failures_that_is_none_is_forgotten(text: str, tmp_path: Pat
 def test_show_prints_no_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Names in results and in a baseline reach the terminal as text, in its rows and in failures."""
     evil = "\x1b]0;owned\x07\n::stop-commands::x"
-    results = [replace(drawn.failed(), shown=None, property=evil, test=evil, message=evil, traceback=evil)]
+    results = [replace(drawn.failed(), drawings=None, property=evil, test=evil, message=evil, traceback=evil)]
     handmade.written(tmp_path / "results.json", results)
     bad = handmade.result(handmade.outcomes(64), property=evil, test=evil)
     blessing = replace(handmade.BLESSING, by=evil, note=evil)
@@ -320,8 +320,8 @@ def test_an_array_that_is_mapped_from_a_file_is_a_reference(tmp_path: Path) -> N
 def whole(name: str) -> Any:
     """A failure called so, with pictures to write."""
     result = drawn.failed(name)
-    assert result.shown is not None
-    return replace(result, shown=replace(result.shown, worst=replace(drawn.strip(1), whole=(drawn.frame(),))))
+    assert result.drawings is not None
+    return replace(result, drawings=replace(result.drawings, worst=replace(drawn.strip(1), whole=(drawn.frame(),))))
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/x", "a\\..\\b", "CON", "x" * 5000, "..", "\x00", "~/x", "<script>"])

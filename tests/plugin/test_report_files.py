@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gentest.gate.baseline import Baseline
-from gentest.results.shown import SAMPLES
+from gentest.results.drawings import SAMPLES
 from tests.helpers.handmade import signed
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def test_no_figure_depends_on_it(repository: Repository) -> None:
     assert plain.parseoutcomes() == shown.parseoutcomes()
     one, two = repository.document("plain.json"), repository.document("shown.json")
     assert [r | {"cost": None} for r in one["results"]] == [r | {"cost": None} for r in two["results"]]
-    assert "shown" not in one["results"][0]
+    assert "drawings" not in one["results"][0]
 
 
 @pytest.mark.parametrize("flags", [[], pytest.param(["-n", "2"], marks=pytest.mark.slow)], ids=str)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import charts
+from gentest.results.drawings import Histogram, Rays, Trace
 from gentest.results.outcome import RATE_VERDICTS
 from gentest.results.result import Verdict
-from gentest.results.shown import Histogram, Rays, Trace
 from tests.helpers.drawn import HISTOGRAM, RATE, TRACE
 
 NUMBERS = st.floats(-1e30, 1e30)

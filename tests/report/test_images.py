@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import images
+from gentest.results.drawings import Drawings
 from gentest.results.result import Provenance, Result, Verdict
-from gentest.results.shown import Shown
 from tests.helpers.drawn import failed, strip
 
 PNG = base64.b64encode(b"\x89PNG").decode()
@@ -23,7 +23,7 @@ PNG = base64.b64encode(b"\x89PNG").decode()
 def with_whole(n: int = 2) -> Result:
     """A result whose counterexamples have so many outputs in full size."""
     whole = replace(strip(n), whole=(PNG,) * n, places=tuple(range(0, 8 * n, 8)))
-    return failed(shown=Shown(worst=whole, minimal=whole, command="pytest"))
+    return failed(drawings=Drawings(worst=whole, minimal=whole, command="pytest"))
 
 
 def test_each_output_is_a_file(tmp_path: Path) -> None:
@@ -37,10 +37,10 @@ def test_each_output_is_a_file(tmp_path: Path) -> None:
         "worst-01.png",
     ]
     assert (folder / "worst-01.png").read_bytes() == b"\x89PNG"
-    assert result.shown is not None
-    assert result.shown.worst is not None
-    assert (result.shown.files, result.shown.worst.whole, result.shown.command) == (4, (), "pytest")
-    assert len(result.shown.worst.frames) == 2
+    assert result.drawings is not None
+    assert result.drawings.worst is not None
+    assert (result.drawings.files, result.drawings.worst.whole, result.drawings.command) == (4, (), "pytest")
+    assert len(result.drawings.worst.frames) == 2
 
 
 def test_files_of_an_earlier_run_go_and_others_stay(tmp_path: Path) -> None:
@@ -50,15 +50,15 @@ def test_files_of_an_earlier_run_go_and_others_stay(tmp_path: Path) -> None:
     (folder / "mine.png").write_bytes(b"mine")
     images.write(tmp_path, with_whole(1))
     assert sorted(path.name for path in folder.iterdir()) == ["mine.png", "minimal-00.png", "worst-00.png"]
-    passed = images.write(tmp_path, failed(shown=Shown()))
+    passed = images.write(tmp_path, failed(drawings=Drawings()))
     assert [path.name for path in folder.iterdir()] == ["mine.png"]
-    assert passed.shown == Shown()
+    assert passed.drawings == Drawings()
 
 
 def test_without_a_counterexample_there_is_no_folder(tmp_path: Path) -> None:
     """A property that holds leaves nothing behind."""
-    for shown in (None, Shown()):
-        images.write(tmp_path / "new", Result("t", "p", Verdict.HOLDS, shown=shown))
+    for shown in (None, Drawings()):
+        images.write(tmp_path / "new", Result("t", "p", Verdict.HOLDS, drawings=shown))
     assert list(tmp_path.iterdir()) == []
 
 

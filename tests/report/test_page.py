@@ -20,8 +20,8 @@ from gentest.engine.pictures import ROOM, strip
 from gentest.report import page
 from gentest.results.comparison import Comparison, Gate, Standing, Terms
 from gentest.results.document import Document
+from gentest.results.drawings import Drawings
 from gentest.results.result import Cost, Result, Search, Verdict
-from gentest.results.shown import Shown
 from tests.helpers import drawn, zoo
 from tests.helpers.drawn import AT, every_kind, failed, many
 
@@ -174,7 +174,7 @@ def test_fifty_failures_are_less_than_10_mb() -> None:
     noise = strip(torch.rand(9, 3, 512, 512))
     few = strip(torch.rand(6, 3, 512, 512), room=ROOM // 2)
     document = many(50)
-    shown = document.results[0].shown
+    shown = document.results[0].drawings
     assert shown is not None
     assert shown.change is not None
     shown = replace(
@@ -185,7 +185,7 @@ def test_fifty_failures_are_less_than_10_mb() -> None:
         baseline=few,
         change=replace(shown.change, strip=replace(few, frames=few.frames[:3])),
     )
-    document = replace(document, results=tuple(replace(result, shown=shown) for result in document.results))
+    document = replace(document, results=tuple(replace(result, drawings=shown) for result in document.results))
     size = len(page.page(document, at=AT).encode())
     assert 2 * 2**20 < size < 10 * 10**6
 
@@ -273,7 +273,7 @@ def test_a_notebook_shows_the_same_section(monkeypatch: pytest.MonkeyPatch) -> N
     """What `.check()` gives shows itself: the verdict, the pictures and the curves, and text that stays text."""
     property, quick = gentest.between(gentest.brightness(), tolerance=0.01), gentest.settings(examples=20)
     plain = property.check(zoo.generator(zoo.fold), settings=quick)
-    assert plain.shown is None  # where nobody looks
+    assert plain.drawings is None  # where nobody looks
     assert Read(plain._repr_html_() or "").all("img") == []
     monkeypatch.setitem(sys.modules, "IPython", sys)
     result = property.check(zoo.generator(zoo.fold), settings=quick)
@@ -284,7 +284,7 @@ def test_a_notebook_shows_the_same_section(monkeypatch: pytest.MonkeyPatch) -> N
     assert "violated by" in read.text
     assert len(read.all("img")) >= 12
     assert read.all("script") == []
-    hostile = Read(page.section(replace(failed("<script>", "<img src=x>"), shown=Shown())))
+    hostile = Read(page.section(replace(failed("<script>", "<img src=x>"), drawings=Drawings())))
     assert hostile.all("script") == []
     assert "<img src=x>" in hostile.text
 

@@ -30,9 +30,9 @@ from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, RateInvariance, WithinRadius
 from gentest.properties.domains import holds_within
+from gentest.results.drawings import Rays
 from gentest.results.outcome import RATE_VERDICTS, Verdict
 from gentest.results.result import Invariant, Rate
-from gentest.results.shown import Rays
 from gentest.spaces import Part
 from gentest.stats import rays as ray_stats
 from gentest.stats.invariance import compare_priors

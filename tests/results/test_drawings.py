@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from gentest.errors import InvalidArgument
+from gentest.results.drawings import MAX_BYTES, SAMPLES, SIDE, check_pictures
 from gentest.results.records import pack_bytes
-from gentest.results.shown import MAX_BYTES, SAMPLES, SIDE, check_pictures
 
 
 def picture(size: tuple[int, int] = (8, 6), mode: str = "RGB", form: str = "WEBP", **options: object) -> bytes:
