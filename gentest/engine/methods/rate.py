@@ -15,7 +15,8 @@ result is the largest radius that enough rays reach (`gentest.stats.rays`). `con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -81,7 +82,7 @@ def decide_rate(problem: Problem, goal: AtRate) -> RateFacts:
     states = states.inner.states if isinstance(states, WithinRadius) else states
     invariance = states if isinstance(states, RateInvariance) else None
     stream, arms = problem.stream(), arms_of(problem.judge, goal.each)
-    margins: dict[str, list[float]] = {arm.name: [] for arm in arms}
+    margins = {arm.name: array("d") for arm in arms}
     rate = _decide(problem, goal, stream, arms, margins, invariance)
     if goal.each:
         part = problem.judge.subject.generator.latent.parts[goal.each]
@@ -93,7 +94,7 @@ def decide_rate(problem: Problem, goal: AtRate) -> RateFacts:
 def confirm_rate(problem: Problem, goal: AtRate) -> Rate:
     """The property's rate on fresh probes, for a property that was chosen on others."""
     arms = arms_of(problem.judge, goal.each)
-    return _decide(problem, goal, problem.stream(Purpose.CONFIRMATION), arms, {arm.name: [] for arm in arms})
+    return _decide(problem, goal, problem.stream(Purpose.CONFIRMATION), arms, {arm.name: array("d") for arm in arms})
 
 
 def certify_radius(problem: Problem, goal: AtRate, within: WithinRadius) -> RadiusFacts:
@@ -127,7 +128,7 @@ def _decide(
     goal: AtRate,
     stream: Stream,
     arms: Sequence[Arm],
-    margins: Mapping[str, list[float]],
+    margins: Mapping[str, MutableSequence[float]],
     invariance: RateInvariance | None = None,
 ) -> Rate:
     """The rate on the probes of a stream; adds the margins of each arm's probes to `margins`."""
