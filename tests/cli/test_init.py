@@ -110,7 +110,11 @@ def test_every_kind_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n in ("diffusers", "exported") else ()) for n in CASES]
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow if n in ("diffusers", "exported", "labels", "no images") else ())
+        for n in CASES
+    ],
 )
 def test_what_is_written_runs(name: str, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """pytest checks the files of each kind without an edit, and formatters change nothing in them."""

@@ -32,7 +32,7 @@ def model() -> ClipModel:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
-@pytest.mark.parametrize("n", [1, 3, 17])
+@pytest.mark.parametrize("n", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 17))])
 def test_embeddings_are_near_those_in_full(model: ClipModel, precision: Precision, n: int) -> None:
     """Of unit length, in float32, for any batch; the tower itself stays as it was."""
     images = torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(n))
