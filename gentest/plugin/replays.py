@@ -57,17 +57,16 @@ class FailedProbes:
         """
         if self._cache is None:
             return
-        path = _file(self._cache, item, label)
         violated = result.verdict is Verdict.VIOLATED
         counterexamples = [c for c in (result.counterexample, result.worst) if c is not None and violated]
         probes = list(dict.fromkeys(str(Probe.from_json(c.probe)) for c in counterexamples))
         if not probes:
             with suppress(OSError):  # a file that stays costs one evaluation
-                path.unlink(missing_ok=True)
+                _file(self._cache, item, label).unlink(missing_ok=True)
             return
         kept = {"test": name_of(item), "property": result.property, "probes": probes}
         try:
-            write_whole(path, json.dumps(kept, indent=1) + "\n")
+            write_whole(_file(self._cache, item, label), json.dumps(kept, indent=1) + "\n")
         except OSError as error:
             self._problems.add(f"warning: the next run will not try what failed first: {error}")
 

@@ -126,7 +126,7 @@ def test_a_cache_of_pytest_that_is_none_changes_no_outcome(repository: Repositor
     flags = ("-o", "cache_dir=cache/inside", "-p", "no:stepwise", "-W", "error", "-W", "ignore::pytest.PytestWarning")
     assert decided(repository, *flags) == expected
     result = repository.check(*flags)
-    result.stdout.fnmatch_lines(["warning: what failed is not remembered for the next run: *"])
+    result.stdout.fnmatch_lines(["warning: the next run will not try what failed first: *"])
 
 
 def decided(repository: Repository, *flags: str) -> list[dict[str, Any]]:
