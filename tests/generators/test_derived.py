@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import gentest
+from gentest.engine.check import Question, check
+from gentest.engine.cluster.actors import shared_context
 from gentest.errors import InvalidArgument
+from gentest.results.settings import Values
 
 Verdict = gentest.Verdict
 SETTINGS = gentest.settings(device="cpu", examples=60)
@@ -97,6 +100,23 @@ def test_each_side_has_its_own_batch_size() -> None:
     assert gentest.agrees(within=0.2).check(pair, settings=SETTINGS).verdict is Verdict.NO_COUNTEREXAMPLE
     assert sizes["reference"] == {1, 2}
     assert max(sizes["candidate"]) >= 16
+
+
+def test_evidence_of_another_batch_size_is_not_reused() -> None:
+    """A generator that depends on its batch passes one latent at a time, and is then found in the run's batches."""
+
+    def scaled_by_the_batch(z: Tensor) -> Tensor:
+        return (z / z.abs().max()).sigmoid()[:, None, None]
+
+    g = gentest.Generator(scaled_by_the_batch, latent=gentest.Normal(4), output_range=(0, 1))
+    property = gentest.between(gentest.brightness(), tolerance=1)
+    context = shared_context(Values(device="cpu"))
+    alone, together = (
+        check(Question(property.definition), one, context, Values(device="cpu", examples=20))
+        for one in (g.on(batch_size=1), g)
+    )
+    assert alone.verdict is Verdict.NO_COUNTEREXAMPLE
+    assert "an output depends on the rest of its batch" in together.message
 
 
 def test_half_precision_runs_beside_full() -> None:

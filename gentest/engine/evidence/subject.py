@@ -127,8 +127,8 @@ class Subject:
     @classmethod
     def _of(cls, generator: Generator, computed: tuple[Hashable, ...], fingerprint: str, unknown: str) -> Subject:
         values: tuple[Hashable, ...] = (generator.output_range, generator.images)
-        if generator.device is not None:
-            values = (*values, str(generator.device))
+        if generator.device is not None or generator.batch_size is not None:
+            values = (*values, str(generator.device), generator.batch_size)
         key = (computed, repr(generator.latent), values, repr(dict(generator.noise)))
         return cls(generator, key, fingerprint, unknown)
 
