@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -54,7 +55,8 @@ class Decoder(nn.Module):
     def __init__(self, *, tiled: bool, overlap: float = 0.25) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.vae = AutoencoderKL(
+        build: Any = AutoencoderKL  # diffusers has no types
+        self.vae = build(
             down_block_types=("DownEncoderBlock2D",) * 2,
             up_block_types=("UpDecoderBlock2D",) * 2,
             block_out_channels=(16, 32),
