@@ -45,7 +45,7 @@ class Blessing:
 class Entry:
     """One property in a baseline."""
 
-    verdict: str
+    verdict: Verdict
     sample: Sample
     certified: Share | None = None
     """The rate that was certified; None if none was, and in baselines of early versions."""
@@ -71,9 +71,9 @@ class Baseline:
     @property
     def summary(self) -> list[str]:
         """Lines for a person: one for each property, and one for each level of the outputs."""
-        said = {key: _summary(entry) for key, entry in self.entries.items()}
+        figures = {key: _summary(entry) for key, entry in self.entries.items()}
         words = {key: _word(entry) for key, entry in self.entries.items()}
-        lines = [f"{words[key]:<18} {s['holds']:<24} {key}" for key, s in said.items()]
+        lines = [f"{words[key]:<18} {s['holds']:<24} {key}" for key, s in figures.items()]
         return lines + [f"{name}: {level}" for look in self.looks.values() for name, level in _levels(look).items()]
 
     @property
@@ -93,7 +93,7 @@ class Baseline:
                     f"{key} was not decided, so nothing is blessed: {result.message or 'no outcomes'}"
                 )
             certified = None if result.rate is None else result.rate.certified
-            entries[key] = Entry(_verdict(result, result.sample).value, result.sample, certified)
+            entries[key] = Entry(_verdict(result, result.sample), result.sample, certified)
         blessings = (blessing, *(before.blessings if before is not None else ()))
         return cls(blessings, entries, gentest=version)
 
@@ -113,15 +113,15 @@ class Baseline:
             raise InvalidArgument(f"{path}: not a whole JSON file ({in_one_line(str(error))}); {BLESS}") from error
         schema = body.get("schema") if isinstance(body, dict) else None
         if schema != SCHEMA:
-            said = in_one_line(repr(schema), 80)
-            raise InvalidArgument(f"{path}: not a baseline of schema {SCHEMA} (schema: {said}); {BLESS}")
+            found = in_one_line(repr(schema), 80)
+            raise InvalidArgument(f"{path}: not a baseline of schema {SCHEMA} (schema: {found}); {BLESS}")
         if body.pop("digest", None) != _digest(body):
             raise InvalidArgument(f"{path}: was edited since gentest wrote it; {BLESS}")
         try:
             return cls._from_json(body, path.name)
         except (InvalidArgument, KeyError, TypeError, AttributeError) as error:
-            said = in_one_line(str(error))
-            raise InvalidArgument(f"{path}: not as gentest writes a baseline ({said}); {BLESS}") from error
+            reason = in_one_line(str(error))
+            raise InvalidArgument(f"{path}: not as gentest writes a baseline ({reason}); {BLESS}") from error
 
     def _to_json(self) -> dict[str, Any]:
         return {
@@ -142,16 +142,14 @@ class Baseline:
         for key, value in blocks["outputs"].items():
             looks[key] = check_look(read_record(Look, value), key)
         entries = {}
-        for key, said in body["properties"].items():
-            fields = {n: said[n] for n in ("seed", "generator", "space", "measures", "spreads")}
-            fields |= {n: said[n] for n in ("codes", "python") if n in said}
+        for key, summary in body["properties"].items():
+            fields = {n: summary[n] for n in ("seed", "generator", "space", "measures", "spreads")}
+            fields |= {n: summary[n] for n in ("codes", "python") if n in summary}
             sample = read_record(Sample, {**fields, "margins": blocks["margins"][key]})
-            if not unpack(sample.margins, f"the margins of {key}") and "margin" in said:
+            if not unpack(sample.margins, f"the margins of {key}") and "margin" in summary:
                 raise InvalidArgument(f"{key} has no outcomes")
-            if said["verdict"] not in [verdict.value for verdict in Verdict]:
-                raise InvalidArgument(f"{key} has the verdict {said['verdict']!r}")
-            look = _look_of(looks, sample, said["levels"], said["embeddings"])
-            known = {"verdict": said["verdict"], "sample": asdict(sample), "certified": said.get("certified")}
+            look = _look_of(looks, sample, summary["levels"], summary["embeddings"])
+            known = {"verdict": summary["verdict"], "sample": asdict(sample), "certified": summary.get("certified")}
             entries[key] = read_record(Entry, known)
             entries[key] = replace(entries[key], sample=replace(sample, look=look))
         blessings = tuple(read_record(Blessing, value) for value in body["blessed"])
@@ -205,7 +203,7 @@ def _summary(entry: Entry) -> dict[str, Any]:
             "margin": f"{min(margins):.4g} at the least, {median(margins):.4g} in the median",
         }
     return {
-        "verdict": entry.verdict,
+        "verdict": entry.verdict.value,
         **({} if entry.certified is None else {"certified": entry.certified}),
         **figures,
         "seed": sample.seed,
@@ -221,7 +219,7 @@ def _summary(entry: Entry) -> dict[str, Any]:
 
 def _word(entry: Entry) -> str:
     """A verdict, with the rate that it certifies."""
-    return entry.verdict + ("" if entry.certified is None else f" >= {100 * entry.certified:.10g} %")
+    return entry.verdict.value + ("" if entry.certified is None else f" >= {100 * entry.certified:.10g} %")
 
 
 def _levels(look: Look) -> dict[str, str]:

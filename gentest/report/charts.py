@@ -1,6 +1,6 @@
-"""Charts as inline SVG: numbers in, markup out. Colours are classes, so that a page is light or dark as it likes.
+"""Charts as inline SVG. Colours are CSS classes, so that the page chooses between light and dark.
 
-Coordinates are pixels. What is text is escaped; nothing else comes from outside.
+Coordinates are pixels. Every text is escaped.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from gentest.results.result import Rate, Verdict
 WIDTH, HEIGHT = 440, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 22, 30
 CURVE = 58
-"""The height of a curve under a strip."""
+"""The height of a curve under a strip of pictures."""
 MARGIN = 9
 TICKS = 4
 FEW = 12
-"""Looks at a rate, of which each has a dot."""
+"""A rate with as few looks has a dot for each."""
 ROW = 20
 NAME = 26
-"""Characters of an arm's name that have room."""
+"""Characters of an arm's name for which there is room."""
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Where numbers lie in a chart: x from `x0` to `x1`, y from `y0` at the bottom to `y1` at the top."""
+    """The ranges of a chart: x from `x0` to `x1`, y from `y0` at the bottom to `y1` at the top."""
 
     x0: float
     x1: float
@@ -39,17 +39,17 @@ class Axes:
     y1: float
 
     def x(self, value: float) -> float:
-        """Pixels from the left, within the chart."""
+        """Pixels from the left, clipped to the chart."""
         share = (value - self.x0) / ((self.x1 - self.x0) or 1.0)
         return LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        """Pixels from the top, within the chart."""
+        """Pixels from the top, clipped to the chart."""
         share = (value - self.y0) / ((self.y1 - self.y0) or 1.0)
         return HEIGHT - BOTTOM - min(max(share, 0.0), 1.0) * (HEIGHT - TOP - BOTTOM)
 
     def frame(self, *, percents: bool, whole: bool = False) -> Markup:
-        """Lines and figures along both axes; `whole` is for counts."""
+        """Grid lines and figures along both axes. With `whole` the y axis has whole numbers only."""
         found = Markup("")
         for value in [v for v in ticks(self.y0, self.y1) if not whole or v == int(v)]:
             found += _line(LEFT, self.y(value), WIDTH - RIGHT, self.y(value), "grid")
@@ -60,7 +60,7 @@ class Axes:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Some round numbers from `low` to `high`.
+    """A few round numbers from `low` to `high`.
 
     >>> ticks(0.0, 1.0), ticks(-0.3, 0.35)
     ([0.0, 0.5, 1.0], [-0.2, 0.0, 0.2])
@@ -75,10 +75,10 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def curve(values: Sequence[float], columns: Sequence[float], *, width: int, cell: int, gap: int, path: bool) -> Markup:
-    """Scores under a strip of frames, each `cell` wide and `gap` apart, at columns that may lie between frames.
+    """Scores under a strip of frames, which are `cell` wide and `gap` apart. A column may lie between two frames.
 
-    There is a dot for each and figures for the extremes. Of a `path`, the band is what lies between its two ends, and
-    dots outside it stand out.
+    Each score has a dot, and the extremes have figures. On a `path`, a band marks what lies between the scores of its
+    two ends, and dots outside of it stand out.
     """
     at = [column * (cell + gap) + cell / 2 for column in columns]
     low, high = min(values), max(values)
@@ -105,14 +105,14 @@ def curve(values: Sequence[float], columns: Sequence[float], *, width: int, cell
         x = at[list(values).index(value)]
         anchor = "start" if x < 30 else "end" if x > width - 30 else "middle"
         found += _text(x, y(value) + dy, f"{value:.3g}", anchor)
-    said = f"from {values[0]:.3g} to {values[-1]:.3g}, between {low:.3g} and {high:.3g}"
-    return _svg(width, CURVE, said, found, "curve")
+    label = f"from {values[0]:.3g} to {values[-1]:.3g}, between {low:.3g} and {high:.3g}"
+    return _svg(width, CURVE, label, found, "curve")
 
 
 def rate(trace: Trace, *, p0: float, certified: float, verdict: Verdict) -> Markup:
-    """A rate and its bounds as probes came in, from knowing nothing, with what was asked.
+    """A rate and its bounds as probes came in, beside the rate that was asked for.
 
-    `certified` is the rate that is certified where the verdict is that it holds; else nothing is said to be.
+    `certified` is the rate that HOLDS certifies. The chart calls it certified only if the verdict is HOLDS.
     """
     probes, lows, highs = (0, *trace.probes), (0.0, *trace.low), (1.0, *trace.high)
     shares = [k / n for k, n in zip(trace.passes, trace.probes, strict=True)]
@@ -132,12 +132,12 @@ def rate(trace: Trace, *, p0: float, certified: float, verdict: Verdict) -> Mark
     for place in line if len(line) <= FEW else line[-1:]:
         out += Markup('<circle class="dot" cx="{}" cy="{}" r="3"/>').format(*place.split(","))
     seen = observed(trace.passes[-1], trace.probes[-1], up=verdict is Verdict.VIOLATED)
-    said = f"after {probes[-1]} probes {seen}, {at_least(lows[-1])} to {at_most(highs[-1])}"
-    return _svg(WIDTH, HEIGHT, said, out, "chart")
+    label = f"after {probes[-1]} probes {seen}, {at_least(lows[-1])} to {at_most(highs[-1])}"
+    return _svg(WIDTH, HEIGHT, label, out, "chart")
 
 
 def arms(rates: Sequence[Rate]) -> Markup:
-    """Several rates with their bounds, one below the other, beside what was asked of each."""
+    """Several rates with their bounds, one below the other, beside the rate that was asked for."""
     height = 30 + ROW * len(rates)
     axes, left = Axes(0.0, 1.0, 0.0, 1.0), LEFT + 100
     p0, certified = rates[0].p0, rates[0].p0 - rates[0].slack
@@ -162,21 +162,21 @@ def arms(rates: Sequence[Rate]) -> Markup:
         found += Markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>').format(
             kind, x(rate.passes / max(rate.probes, 1)), y
         )
-    said = "; ".join(f"{rate.arm} {facts.share(rate)}" for rate in rates)
-    return _svg(WIDTH, height, said, found, "chart")
+    label = "; ".join(f"{rate.arm} {facts.share(rate)}" for rate in rates)
+    return _svg(WIDTH, height, label, found, "chart")
 
 
-def histogram(found: Histogram, behind: Histogram | None = None) -> Markup:
-    """How margins are distributed, those below 0 in another colour; `behind` is an outline of the same bins."""
-    both = (found, behind) if behind is not None else (found,)
+def histogram(shown: Histogram, behind: Histogram | None = None) -> Markup:
+    """The distribution of margins, with those below 0 in another colour; `behind` is an outline over the same bins."""
+    both = (shown, behind) if behind is not None else (shown,)
     most = max(max(h.counts) for h in both)
-    axes = Axes(found.low, found.high, 0, most)
+    axes = Axes(shown.low, shown.high, 0, most)
     out = axes.frame(percents=False, whole=True)
-    width = (found.high - found.low) / len(found.counts)
-    for i, count in enumerate(found.counts):
+    width = (shown.high - shown.low) / len(shown.counts)
+    for i, count in enumerate(shown.counts):
         if count:
-            low, high = axes.x(found.low + i * width), axes.x(found.low + (i + 1) * width)
-            kind = "bar below" if found.low + (i + 0.5) * width < 0 else "bar"
+            low, high = axes.x(shown.low + i * width), axes.x(shown.low + (i + 1) * width)
+            kind = "bar below" if shown.low + (i + 0.5) * width < 0 else "bar"
             out += Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
                 kind, low + 0.5, axes.y(count), max(high - low - 1, 0.5), max(HEIGHT - BOTTOM - axes.y(count), 1)
             )
@@ -186,14 +186,17 @@ def histogram(found: Histogram, behind: Histogram | None = None) -> Markup:
             y = axes.y(count)
             path += [f"{axes.x(behind.low + k * width):.1f},{y:.1f}" for k in (i, i + 1)]
         out += Markup('<polyline class="outline" points="{}"/>').format(" ".join(path))
-    if found.low <= 0 <= found.high:
+    if shown.low <= 0 <= shown.high:
         out += _line(axes.x(0), TOP, axes.x(0), HEIGHT - BOTTOM, "zero")
-    below = sum(n for i, n in enumerate(found.counts) if found.low + (i + 0.5) * width < 0)
-    return _svg(WIDTH, HEIGHT, f"{sum(found.counts)} margins, {below} of them below 0", out, "chart")
+    below = sum(n for i, n in enumerate(shown.counts) if shown.low + (i + 0.5) * width < 0)
+    return _svg(WIDTH, HEIGHT, f"{sum(shown.counts)} margins, {below} of them below 0", out, "chart")
 
 
 def radius(rays: Rays, *, p0: float, reached: float, confirmed: bool) -> Markup:
-    """The share of rays that hold up to each radius, and the radius that enough reach; `confirmed`, it is certified."""
+    """The share of rays that hold up to each radius, and the radius that enough of them reach.
+
+    The chart calls that radius certified only if fresh probes `confirmed` it.
+    """
     axes = Axes(0, rays.radii[-1], 0, 1)
     places = [(0.0, 1.0), *zip(rays.radii, rays.held, strict=True)]
     out = axes.frame(percents=True) + _level(axes, p0, f"asked {threshold(p0)}", "refute", above=False)
@@ -206,14 +209,14 @@ def radius(rays: Rays, *, p0: float, reached: float, confirmed: bool) -> Markup:
         side = "end" if x > WIDTH / 2 else "start"
         out += _text(x + (-6 if side == "end" else 6), HEIGHT - BOTTOM - 8, f"{word} {below(reached, 3)}", side)
     held = f"{at_least(rays.held[-1])} of {rays.n} rays hold at {rays.radii[-1]:.3g}"
-    said = f"{word} radius {below(reached, 3)}; {held}" if reached else f"certified at no radius; {held}"
-    return _svg(WIDTH, HEIGHT, said, out, "chart")
+    label = f"{word} radius {below(reached, 3)}; {held}" if reached else f"certified at no radius; {held}"
+    return _svg(WIDTH, HEIGHT, label, out, "chart")
 
 
 def difference(low: float, high: float, found: float, *, tolerance: float, fell: bool) -> Markup:
-    """How much more often a property holds than in the baseline, with its bounds, and how far it may fall.
+    """How much more often a property holds than in the baseline, with bounds, beside how far it may fall.
 
-    `fell` says that it has regressed: the difference is rounded up then, and else down.
+    The difference is rounded up if the property `fell`, that is, regressed, and else down.
     """
     reach = max(abs(low), abs(high), 1.5 * tolerance, 0.02)
     reach = min(reach, max(0.3, 4 * tolerance, 1.5 * abs(found)), 1.0)
@@ -227,12 +230,12 @@ def difference(low: float, high: float, found: float, *, tolerance: float, fell:
     out += _text(axes.x(0), 64, "as often", "middle" if axes.x(0) - axes.x(-tolerance) > 130 else "start")
     out += _text(axes.x(-tolerance), 64, f"{threshold(tolerance)} less", "end")
     more = at_most(found) if fell else at_least(found)
-    said = f"{more} more often than the baseline, between {at_least(low)} and {at_most(high)}"
-    return _svg(WIDTH, height, said, out, "chart")
+    label = f"{more} more often than the baseline, between {at_least(low)} and {at_most(high)}"
+    return _svg(WIDTH, height, label, out, "chart")
 
 
 def shares(counts: Sequence[tuple[str, int]]) -> Markup:
-    """A bar divided by how many there are of each kind: class and count."""
+    """A bar divided in proportion to the count of each CSS class."""
     total, x, out = sum(n for _, n in counts) or 1, 0.0, Markup("")
     for kind, n in counts:
         width = 1000 * n / total
@@ -240,17 +243,17 @@ def shares(counts: Sequence[tuple[str, int]]) -> Markup:
             kind, x, max(width - 2, 0)
         )
         x += width
-    said = ", ".join(f"{n} {kind}" for kind, n in counts if n)
+    label = ", ".join(f"{n} {kind}" for kind, n in counts if n)
     text = Markup(
         '<svg class="shares" viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     )
-    return text.format(said, out)
+    return text.format(label, out)
 
 
-def _level(axes: Axes, value: float, said: str, kind: str, *, above: bool) -> Markup:
+def _level(axes: Axes, value: float, label: str, kind: str, *, above: bool) -> Markup:
     y = axes.y(value)
     line = _line(LEFT, y, WIDTH - RIGHT, y, kind)
-    return line + _text(WIDTH - RIGHT - 2, y - 5 if above else y + 13, said, "end")
+    return line + _text(WIDTH - RIGHT - 2, y - 5 if above else y + 13, label, "end")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
@@ -258,13 +261,13 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
     return text.format(kind, x1, y1, x2, y2)
 
 
-def _text(x: float, y: float, said: str, anchor: str) -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, said)
+def _text(x: float, y: float, label: str, anchor: str) -> Markup:
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, label)
 
 
-def _svg(width: float, height: float, said: str, inside: Markup, kind: str) -> Markup:
+def _svg(width: float, height: float, label: str, inside: Markup, kind: str) -> Markup:
     text = Markup(
         '<svg class="{}" width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">'
         "<title>{}</title>{}</svg>"
     )
-    return text.format(kind, width, height, width, height, said, said, inside)
+    return text.format(kind, width, height, width, height, label, label, inside)

@@ -1,7 +1,7 @@
-"""Figures as a person reads them: shares in per cent, evidence as odds. No figure is rounded toward a claim.
+"""Figures as text: shares in per cent, evidence as odds. No figure is rounded toward a claim.
 
-Every writer formats its figures here. A lower bound is rounded down and an upper bound up; the share of probes that
-pass is rounded away from what its verdict claims; evidence is rounded down, and what it needs is rounded up.
+A lower bound is rounded down and an upper bound up. The share of probes that pass is rounded against the claim of its
+verdict. Evidence is rounded down, and the evidence that is needed is rounded up.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from math import exp, log
 
-MOST = log(1e6)
+LARGE_ODDS = log(1e6)
+"""Larger odds are written as a power of ten."""
 PLACES = 10
-"""Digits behind the point that a share may need, so that it does not read as none or all of something."""
+"""Decimal places that a share may need so that it does not read as 0 % or 100 %."""
 EXACT = 12
-"""Digits of a float that are no artefact of how it was computed."""
+"""Digits of a float that do not depend on how it was computed."""
 
 
 def percent(share: float) -> str:
-    """A share in per cent, to the nearest tenth; with more places where that would make it none or all.
+    """A share in per cent to the nearest tenth, or to more places if it would read as 0 % or 100 %.
 
     >>> percent(0.95), percent(0.9375), percent(2047 / 2048)
     ('95 %', '93.8 %', '99.95 %')
@@ -26,7 +27,7 @@ def percent(share: float) -> str:
 
 
 def at_least(share: float, *, unit: str = " %") -> str:
-    """A lower bound in per cent, rounded down to a tenth: the share is no smaller than what is printed.
+    """A lower bound in per cent, rounded down to a tenth.
 
     >>> at_least(0.99867), at_least(0.95), at_least(0.00012), at_least(-0.0512)
     ('99.8 %', '95 %', '0.01 %', '-5.2 %')
@@ -35,7 +36,7 @@ def at_least(share: float, *, unit: str = " %") -> str:
 
 
 def at_most(share: float, *, unit: str = " %") -> str:
-    """An upper bound in per cent, rounded up to a tenth: the share is no larger than what is printed.
+    """An upper bound in per cent, rounded up to a tenth.
 
     >>> at_most(0.9501), at_most(0.95), at_most(0.99999), at_most(1.0)
     ('95.1 %', '95 %', '99.999 %', '100 %')
@@ -44,7 +45,7 @@ def at_most(share: float, *, unit: str = " %") -> str:
 
 
 def observed(passes: int, probes: int, *, up: bool = False) -> str:
-    """The share of probes that pass, rounded down, or `up` where it supports the claim that the rate is low.
+    """The share of probes that pass, rounded down, or `up` if the claim is that the rate is low.
 
     >>> observed(1999, 2000), observed(2000, 2000), observed(1, 2000, up=True), observed(0, 0)
     ('99.9 %', '100 %', '0.1 %', 'none')
@@ -55,7 +56,7 @@ def observed(passes: int, probes: int, *, up: bool = False) -> str:
 
 
 def threshold(share: float) -> str:
-    """A share that was asked for in per cent, as it was asked: rounding would claim another.
+    """A share that was asked for in per cent. It is not rounded, since rounding would claim another.
 
     >>> threshold(0.95 - 0.02), threshold(0.999 - 0.0004)
     ('93 %', '99.86 %')
@@ -81,17 +82,8 @@ def bounds(low: float, high: float) -> str:
     return f"[{at_least(low)}, {at_most(high)}]"
 
 
-def interval(passes: int, probes: int, low: float, high: float, *, up: bool = False) -> str:
-    """The share of probes that pass, and its bounds.
-
-    >>> interval(190, 200, 0.88, 0.986)
-    '95 % [88 %, 98.6 %]'
-    """
-    return f"{observed(passes, probes, up=up)} {bounds(low, high)}"
-
-
 def above(value: float, figures: int) -> str:
-    """A number to so many figures, rounded up: an upper bound, or a p-value.
+    """A number rounded up to so many figures: an upper bound, or a p-value.
 
     >>> above(0.010001, 3), above(0.01, 3)
     ('0.0101', '0.01')
@@ -100,7 +92,7 @@ def above(value: float, figures: int) -> str:
 
 
 def below(value: float, figures: int) -> str:
-    """A number to so many figures, rounded down: a lower bound.
+    """A number rounded down to so many figures: a lower bound.
 
     >>> below(2.71828, 3), below(0.01 / 15, 2)
     ('2.71', '0.00066')
@@ -109,7 +101,7 @@ def below(value: float, figures: int) -> str:
 
 
 def toward_zero(value: float, places: int) -> str:
-    """A signed number to so many places, no further from 0 than it is.
+    """A signed number rounded toward 0 to so many places.
 
     >>> toward_zero(0.289, 2), toward_zero(-0.289, 2)
     ('+0.28', '-0.28')
@@ -159,7 +151,7 @@ def _figures(value: float, figures: int, rounding: str) -> str:
 
 
 def _odds(log_evidence: float, rounding: str) -> str:
-    if log_evidence > MOST:
+    if log_evidence > LARGE_ODDS:
         power = log_evidence / log(10)
         places = 0 if rounding == ROUND_FLOOR else 1
         figure = Decimal(f"{10 ** (power % 1):.9g}").quantize(Decimal(1).scaleb(-places), rounding)
@@ -171,5 +163,5 @@ def _odds(log_evidence: float, rounding: str) -> str:
 
 
 def _plain(value: Decimal) -> str:
-    """Without zeros at the end, and without a sign of nothing."""
+    """The number without trailing zeros, and 0 without a sign."""
     return f"{(value + 0).normalize():f}"

@@ -1,4 +1,4 @@
-"""Progress while a run works: a live bar where a person watches, a line now and then where none does."""
+"""Progress of a run: a live bar in a terminal, or else a plain line every thirty seconds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PLAIN_SECONDS = 30.0
-"""Without a terminal a line is written no more often."""
+"""The time between two plain lines."""
 ROOM, SAVE, RESTORE = "\x1bD\x1bD\x1b[2A", "\x1b7\x1bE", "\x1b8"
-"""Two free lines below the cursor, which stays; then down to the first of them; and back to where the cursor was."""
+"""Codes of a terminal: make room for two lines below the cursor, go to the first of them, and go back."""
 BAR = 16
 
 
 def stderr() -> TextIO | None:
-    """Standard error as it is before pytest captures it, as a file of its own; None where there is none."""
+    """A new file for standard error, opened before pytest captures it; None if there is none."""
     if sys.__stderr__ is None:
         return None
     with suppress(OSError, ValueError):
@@ -31,7 +31,7 @@ def stderr() -> TextIO | None:
 
 
 def attended() -> bool:
-    """Whether somebody watches: all that is written goes to a terminal, and no CI says that it runs this."""
+    """Whether a person watches: both streams are terminals, and this is not CI."""
     streams = (sys.__stdout__, sys.__stderr__)
     with suppress(ValueError):
         return all(s is not None and s.isatty() for s in streams) and not os.environ.get("CI")
@@ -39,10 +39,10 @@ def attended() -> bool:
 
 
 class Watch:
-    """Follows one property: how many probes are decided, how fast images come, and how long it will take.
+    """A context manager that shows the progress of one property: its probes, its speed and the time that is left.
 
-    Use as a context manager. `file` is a terminal (a bar is drawn below the line of pytest's dots, and erased), another
-    stream (plain lines), or None. `live=False` asks for plain lines in a terminal too.
+    `file` is a terminal, another stream for plain lines, or None. The bar is drawn below the line of pytest's dots, and
+    erased at the end. `live=False` asks for plain lines in a terminal too.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Watch:
         self._file = file
         self._live = live
         self._clock = clock
-        self._started = self._said = clock()
+        self._started = self._written_at = clock()
         self._images = 0
         self._done = self._total = 0
         self._bar: Progress | None = None
@@ -77,13 +77,13 @@ class Watch:
         console = Console(file=file, width=_width(file))
         if console.is_dumb_terminal or console.legacy_windows or not console.is_terminal:
             return
-        title, said = (
+        title, status = (
             TextColumn(f"{{task.{field}}}", markup=False, table_column=Column(no_wrap=True))
-            for field in ("description", "fields[said]")
+            for field in ("description", "fields[status]")
         )
-        self._bar = Progress(title, BarColumn(BAR), said, TimeRemainingColumn(), console=console, transient=True)
+        self._bar = Progress(title, BarColumn(BAR), status, TimeRemainingColumn(), console=console, transient=True)
         room = console.width - BAR - len(" 300 of 300 probes  10,000 images/s 0:00:00 ")
-        self._bar.add_task(shortened(self._title, max(8, room)), total=None, said="")
+        self._bar.add_task(shortened(self._title, max(8, room)), total=None, status="")
         file.write(ROOM + SAVE)
         file.flush()
         self._bar.start()
@@ -98,12 +98,12 @@ class Watch:
             self._bar = None
 
     def images(self, n: int) -> None:
-        """So many more images were made."""
+        """Count `n` more images."""
         self._images += n
         self._show()
 
     def probes(self, done: int, total: int) -> None:
-        """So many of the planned probes are decided; of a rate nobody knows how many it takes, and `total` is 0."""
+        """Show that `done` of `total` probes are decided; `total` is 0 for a rate, which takes an unknown number."""
         self._done, self._total = done, total
         self._show()
 
@@ -115,18 +115,20 @@ class Watch:
         if self._bar is not None:
             (task,) = self._bar.tasks
             if bool(task.total) != bool(self._total) or self._done < task.completed:
-                self._bar.reset(task.id)  # another stage, of which the time is not that of the last
-            task.total = self._total or None  # `update` takes None for no change
-            self._bar.update(task.id, completed=self._done, said=f"{probes}  {speed}")
-        elif self._file is not None and now - self._said >= PLAIN_SECONDS:
-            self._said = now
+                # a new stage has a time of its own
+                self._bar.reset(task.id)
+            # `update` would take None for no change
+            task.total = self._total or None
+            self._bar.update(task.id, completed=self._done, status=f"{probes}  {speed}")
+        elif self._file is not None and now - self._written_at >= PLAIN_SECONDS:
+            self._written_at = now
             made = f"{probes}, " if probes else ""
             self._file.write(f"\ngentest: {self._title}: {made}{self._images:,} images, {speed} ")
             self._file.flush()
 
 
 def _width(file: TextIO) -> int | None:
-    """How wide the terminal is that a file writes to: pytest hides it from whoever looks at standard output."""
+    """The width of the terminal behind a file. pytest captures standard output, so rich cannot see it there."""
     if os.environ.get("COLUMNS", "").isdigit():
         return None  # rich goes by it
     with suppress(OSError, ValueError):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gentest.errors import InvalidArgument
-from gentest.results.outcome import Outcome
+from gentest.results.outcome import Outcome, Verdict
 from gentest.results.outcome import Standing as Standing
 from gentest.results.records import Confidence, Count, Evidence, Packed, Scale, Seed, Spread, Tolerance, Wrong, unpack
 from gentest.results.settings import OnDrift, OnUndecided
@@ -93,8 +93,8 @@ class Gate:
     standing: Standing
     message: str = ""
     """Why there are no figures; empty if there are."""
-    baseline_verdict: str = ""
-    """The property's verdict when the baseline was blessed: a violation that is known fails nobody now."""
+    baseline_verdict: Verdict | None = None
+    """The property's verdict when the baseline was blessed, or None. A known violation fails nobody now."""
     baseline_passes: Count = 0
     """Probes that hold in the baseline."""
     candidate_passes: Count = 0

@@ -213,4 +213,5 @@ def _with_gate_thresholds(gate: Any, alpha: float) -> Any:
     if not isinstance(gate, Mapping):
         return gate
     missing = {"needed_held": log(1.0 / alpha), "each_end": 1.0 - alpha}
-    return {**gate, **{name: item for name, item in missing.items() if gate.get(name) is None}}
+    new = {**gate, **{name: item for name, item in missing.items() if gate.get(name) is None}}
+    return {**new, "baseline_verdict": gate.get("baseline_verdict") or None}

@@ -428,8 +428,8 @@ class Result:
         """Whether the baseline was blessed with a verdict that is as bad."""
         before = None if self.gate is None else self.gate.baseline_verdict
         if self.verdict is Verdict.VIOLATED:
-            return before == Verdict.VIOLATED.value
-        return self.verdict is Verdict.UNDECIDED and before in (Verdict.VIOLATED.value, Verdict.UNDECIDED.value)
+            return before == Verdict.VIOLATED
+        return self.verdict is Verdict.UNDECIDED and before in (Verdict.VIOLATED, Verdict.UNDECIDED)
 
     @builtins.property
     def left_to_gate(self) -> bool:
@@ -443,7 +443,7 @@ class Result:
         if self.known or self.gate is None or self.rate is None:
             return self.known
         in_doubt = self.verdict is Verdict.UNDECIDED or (self.verdict is Verdict.VIOLATED and not self.rate.arms)
-        return in_doubt and self.radius is None and self.gate.baseline_verdict == Verdict.HOLDS.value
+        return in_doubt and self.radius is None and self.gate.baseline_verdict == Verdict.HOLDS
 
     @builtins.property
     def outcome(self) -> Outcome:

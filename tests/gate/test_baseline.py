@@ -479,7 +479,7 @@ def _a_key_of_several_lines(body: dict[str, Any]) -> None:
     body["blocks"]["margins"] = {"a\nb": ""}
 
 
-@wrong("has the verdict 'fine'")
+@wrong("got verdict='fine'")
 def _a_verdict_of_its_own(body: dict[str, Any]) -> None:
     body["properties"][first(body, "properties")]["verdict"] = "fine"
 

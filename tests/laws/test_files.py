@@ -190,7 +190,7 @@ def baselines(draw: st.DrawFn) -> Baseline:
             spreads=draw(st.dictionaries(TEXTS, st.floats(1e-300, 1e300), max_size=2)),
             look=look,
         )
-        entries[key] = Entry(draw(st.sampled_from(Verdict)).value, sample)
+        entries[key] = Entry(draw(st.sampled_from(Verdict)), sample)
     return Baseline(tuple(draw(st.lists(records(Blessing), min_size=1, max_size=2))), entries, "blessed.json")
 
 

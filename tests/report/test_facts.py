@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentest.report import facts, markdown, run_facts
-from gentest.report.numbers import interval, odds, percent, threshold
+from gentest.report.numbers import observed, odds, percent, threshold
 from gentest.results.comparison import Compared, Comparison, Gate, Standing, Terms
 from gentest.results.document import Document
 from gentest.results.result import (
@@ -81,9 +81,9 @@ def test_any_evidence_can_be_shown(log_evidence: float) -> None:
         assert 1 <= int(said.split("e")[0]) <= 9
 
 
-def test_an_interval_without_probes_is_shown() -> None:
+def test_a_share_of_no_probes_is_none() -> None:
     """Where nothing was looked at there is no share."""
-    assert interval(0, 0, 0.0, 1.0) == "none [0 %, 100 %]"
+    assert observed(0, 0) == "none"
 
 
 RATE = Rate(Verdict.HOLDS, 0.999, 0.0004, 0.99, 4000, 4000, 4096, 0.998, 1.0, 4.7, -3.2, *NEEDED)

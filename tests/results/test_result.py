@@ -71,7 +71,10 @@ RESULTS = st.builds(
     message=st.text(),
     search=SEARCHES,
     rate=st.none() | RATES,
-    gate=st.none() | st.builds(Gate, st.sampled_from(Standing), st.text(), st.text(), *[COUNTS] * 6, *[EVIDENCE] * 3),
+    gate=st.none()
+    | st.builds(
+        Gate, st.sampled_from(Standing), st.text(), st.none() | st.sampled_from(Verdict), *[COUNTS] * 6, *[EVIDENCE] * 3
+    ),
     sample=st.none()
     | st.builds(
         Sample,
