@@ -17,11 +17,11 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 import gentest
-from tests.helpers import pages
+from tests.helpers import option_table, pages
 from tests.helpers.pages import PAGES, ROOT, Block
 
 STAND_INS = Path(__file__).parent / "helpers" / "stand_ins"
-"""Modules that a reader has: `my_model`, `my_encoder`."""
+"""Stand-ins for a reader's own modules, `my_model` and `my_encoder`."""
 FASHION_CLIP = f"local-dir:{ROOT / 'examples/fashion/clip'}"
 FEW = gentest.settings(examples=4, budget=32, reduce=0, clip=FASHION_CLIP)
 SHELL = ("bash", "console")
@@ -37,16 +37,16 @@ def all_blocks(*languages: str) -> list[Block]:
 
 
 def quoted(text: str) -> Path | None:
-    """The file of this repository that a block of Python is a part of, by the comment on its first line."""
+    """The file that the first line of a block of Python names in a comment, or None."""
     first = re.match(r"# (\S+/\S+\.py)\n", text)
     return ROOT / first[1] if first else None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of Python run one after the other, hidden ones too, and what they decorate can be checked.
+    """Blocks of Python run one after the other, hidden ones too.
 
-    Checked is: on the page's `generator`, without an error; whether it holds is not what this is about.
+    Each property that they declare is then checked on the page's `generator`. It may hold or not, but without an error.
     """
     monkeypatch.chdir(tmp_path)
     for folder in (STAND_INS, page.parent, ROOT / "examples" / "fashion"):
@@ -65,14 +65,14 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("block", [b for b in all_blocks("python") if quoted(b.text)], ids=str)
 def test_quoted_code_is_the_code(block: Block) -> None:
-    """A block that begins with the path of a file is found in it, as it stands."""
+    """A block that begins with the path of a file is a part of that file, word for word."""
     path = quoted(block.text)
     assert path is not None
     assert block.text.partition("\n")[2].strip() in path.read_text(encoding="utf-8")
 
 
 def test_every_block_is_tested() -> None:
-    """Every fenced block says its language, and it is one that tests look at."""
+    """Every fenced block names its language, and tests know that language."""
     for page in PAGES:
         found = list(pages.blocks(page))
         assert {block.language for block in found} <= {"python", "yaml", *SHELL}, page
@@ -81,7 +81,7 @@ def test_every_block_is_tested() -> None:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The commands that a page shows in blocks and names in its prose, as words."""
+    """The commands in the blocks and the prose of a page, each as words."""
     texts = [block.text for block in pages.blocks(page, "bash")]
     texts += [block.command for block in pages.blocks(page, "console")]
     texts += re.findall(rf"`((?:{'|'.join(PROGRAMS)}) [^`\n]*)`", page.read_text(encoding="utf-8"))
@@ -114,7 +114,7 @@ def script_of(words: list[str]) -> Path:
 
 
 def unknown(words: list[str]) -> list[str]:
-    """What of a command is not there: options that its program does not have, files and extras that do not exist."""
+    """The options of a command that its program does not have, and the files and extras that do not exist."""
     program = words[0]
     given = [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-zA-Z]", word)]
     known: frozenset[str] = frozenset()
@@ -139,7 +139,7 @@ def unknown(words: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_are_right(page: Path) -> None:
-    """What a page tells to type parses in bash; its programs have the options, and its files exist."""
+    """Commands of a page parse in bash, their programs have the options, and their files exist."""
     for block in pages.blocks(page, "bash"):
         subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
     for words in commands(page):
@@ -149,7 +149,7 @@ def test_commands_are_right(page: Path) -> None:
 
 
 def test_wrong_commands_are_noticed() -> None:
-    """An option, a file, a subcommand's option, a script's option and an extra that are not there."""
+    """The check finds wrong options, missing files and extras, and the name of somebody else's distribution."""
     for line, wrong in {
         "pytest --gentest-exmples 3 tests/helpers/zoo.py": "--gentest-exmples",
         "pytest --gentest examples/nothing": "examples/nothing",
@@ -162,7 +162,7 @@ def test_wrong_commands_are_noticed() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives the headings of a page; of a file of tests, their names."""
+    """The anchors that GitHub gives the headings of a page, or the tests of a file."""
     if page.suffix == ".py":
         tree = ast.walk(ast.parse(page.read_text(encoding="utf-8")))
         return {node.name for node in tree if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
@@ -230,8 +230,24 @@ def test_the_readme_is_one_page_and_leads_to_every_guide() -> None:
         assert f"({name(page)}" in README, page
 
 
+def test_the_readme_model_repository_is_checked(pytester: pytest.Pytester) -> None:
+    """The conftest.py and the tests that the README shows pass under `pytest --gentest`."""
+    files = {block.text.partition("\n")[0]: block.text for block in pages.blocks(ROOT / "README.md", "python")}
+    pytester.makeconftest(files["# conftest.py"])
+    pytester.makepyfile(test_latent=files["# test_latent.py"])
+    pytester.makeini(f"[pytest]\npythonpath = {STAND_INS}\n")
+    result = pytester.runpytest_subprocess("--gentest", "--gentest-examples", "20", "-p", "no:asyncio")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["3 properties: 3 no counterexample*"])
+
+
+def test_the_table_of_options_is_that_of_their_declarations() -> None:
+    """The page of options has every option with its help text; `python -m tests.helpers.option_table` writes it."""
+    assert option_table.written() == option_table.table()
+
+
 def run(command: str) -> str:
-    """What a shell command prints in the root of the repository, on a clean pytest with this Python."""
+    """The output of a shell command in the root of the repository, on a clean pytest with this Python."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "CI"))}
     env |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}", "COLUMNS": "100"}
     env |= {"PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider"}
@@ -252,7 +268,7 @@ def shown() -> Iterator[object]:
 
 @pytest.mark.parametrize("block", list(shown()))
 def test_what_is_printed_is_shown(block: Block) -> None:
-    """A command prints what its page shows, but for seconds; or the page names the test or script that runs it."""
+    """A command prints the lines of its page, seconds aside; or the page names the test or script that runs it."""
     if block.run_by is not None:
         assert (ROOT / block.run_by).is_file()
         return
@@ -260,7 +276,7 @@ def test_what_is_printed_is_shown(block: Block) -> None:
 
 
 def test_what_is_not_printed_is_noticed() -> None:
-    """A page that shows another word or figure, a line too many, or no gap where there is one, is told from a run."""
+    """The comparison finds another word, another figure, a line too many, and a missing gap."""
     printed = ["==== 3 failed in 4.0s ====", "a  margin -0.50, x:0123456789abcdef-m1", "b", "c  12 images in 3.1 s"]
     shown = ["== 3 failed in 7.9s ==", printed[1].replace("0.50", "0.501"), "[... more ...]", "c  12 [...] in 9 s"]
     assert pages.difference(shown, printed) is None
@@ -273,7 +289,7 @@ def test_what_is_not_printed_is_noticed() -> None:
 
 
 def test_the_api_reference_is_built(tmp_path: Path) -> None:
-    """The README's command makes a reference without a warning, with every public name and what is said of it."""
+    """The README's command makes a reference without a warning, with every public name and its docstring."""
     (command,) = (words for words in commands(ROOT / "README.md") if words[0] == "pdoc")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", *command, "-o", str(tmp_path)],
@@ -291,7 +307,7 @@ def test_the_api_reference_is_built(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_notebook_runs() -> None:
-    """Every cell of the notebook runs, ends in what there is to see, and is kept without its output."""
+    """Every cell of the notebook runs and shows a result, and the file holds no output."""
     import nbformat
     from nbclient import NotebookClient
 
