@@ -221,11 +221,11 @@ def _guesses(
 ) -> Iterator[str]:
     """A line for each answer that nobody gave, with the evidence for it."""
     if facts.output and not images and not options.no_images:
-        yield f"images: for 16 latents it gives {[16, *facts.output]}, which are no images"
+        yield f"images: for 16 latents it gives {[16, *facts.output]}, which cannot be images"
     if facts.latent and options.latent is None:
-        yield f"latent: {facts.latent_from}; that its prior is normal is assumed"
+        yield f"latent: {facts.latent_from}; a normal prior is assumed"
     elif latent is None and _has_free_space(source):
-        yield "latent: 128 normal numbers are assumed; --latent says another, --probe asks the model"
+        yield "latent: 128 normal numbers are assumed; give --latent, or let --probe ask the model"
     if facts.output and options.range is None:
         within = f"output_range: 16 outputs lie within [{facts.low:.3g}, {facts.high:.3g}]"
         yield within if facts.range else f"{within}, which is none of the usual ranges"

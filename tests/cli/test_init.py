@@ -461,5 +461,5 @@ def test_outputs_that_are_no_images_make_a_suite_without_images(run: Run, peeked
     status, out, err = run("--yes", "--load", "my_model:load", "--probe", "--ci", "none")
     assert (status, err) == (0, "")
     assert "images=False," in Path("conftest.py").read_text()
-    assert "guessed  images: for 16 latents it gives [16, 5], which are no images" in out
+    assert "guessed  images: for 16 latents it gives [16, 5], which cannot be images" in out
     assert "brightness" not in Path("test_latent.py").read_text()
