@@ -9,6 +9,7 @@ from .attributes.clip import clip_embedding as clip_embedding
 from .attributes.distances import Distance as Distance
 from .attributes.distances import distance as distance
 from .attributes.distances import lpips as lpips
+from .attributes.distances import ssim as ssim
 from .attributes.pixels import brightness as brightness
 from .attributes.pixels import colorfulness as colorfulness
 from .attributes.pixels import contrast as contrast

@@ -16,7 +16,7 @@ from gentest.attributes.attribute import (
     score,
 )
 from gentest.attributes.clip import clip, clip_classes, clip_embedding
-from gentest.attributes.distances import Distance, lpips
+from gentest.attributes.distances import Distance, lpips, ssim
 from gentest.attributes.pixels import brightness, colorfulness, contrast, pixels, saturation, sharpness
 from gentest.attributes.prompts import PromptCache
 
@@ -43,4 +43,5 @@ __all__ = [
     "saturation",
     "score",
     "sharpness",
+    "ssim",
 ]

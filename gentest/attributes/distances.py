@@ -235,6 +235,45 @@ def lpips(net: Net = "alex", *, size: int | None = None) -> Lpips:
     return Lpips(net, size)
 
 
+@dataclass(frozen=True, repr=False)
+class Ssim(Distance, Named):
+    """The value of `ssim`."""
+
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        try:
+            from torchmetrics.functional.image import structural_similarity_index_measure as similarity
+        except ImportError as error:
+            raise InvalidArgument("ssim() needs torchmetrics: pip install 'pytest-gentest[ssim]'") from error
+        first, second = check_images(first), check_images(second)
+        if min(first.shape[2:]) < LEAST_SSIM:
+            raise InvalidArgument(
+                f"ssim() needs images of at least {LEAST_SSIM} x {LEAST_SSIM} pixels, not {tuple(first.shape[2:])}"
+            )
+        similarities = similarity(first, second, data_range=1.0, reduction="none")
+        assert isinstance(similarities, Tensor)
+        return (1.0 - similarities).reshape(len(first))
+
+    def __repr__(self) -> str:
+        return "ssim()"
+
+
+LEAST_SSIM = 11
+"""Side of SSIM's window in pixels."""
+
+
+def ssim() -> Ssim:
+    """1 - SSIM, from 0 for equal images to 2, [B] (Wang et al. 2004, "Image quality assessment: from error visibility
+    to structural similarity"), by torchmetrics with its 11 x 11 Gaussian window.
+
+    It needs `pip install 'pytest-gentest[ssim]'`, and images of at least 11 x 11 pixels. An SSIM of at least 0.95 is a
+    distance of at most 0.05: `gentest.agrees(gentest.ssim(), within=0.05)`.
+
+    >>> ssim()(torch.ones(2, 3, 16, 16), torch.ones(2, 3, 16, 16)).round(decimals=4)
+    tensor([0., 0.])
+    """
+    return Ssim()
+
+
 def resized(images: Tensor, size: int) -> Tensor:
     """Images [B, C, size, size]: resized by area if both sides are longer than that, bilinearly otherwise."""
     if min(images.shape[2:]) > size:

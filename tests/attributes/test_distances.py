@@ -247,3 +247,44 @@ def test_without_the_library_the_extra_is_named(hub: Path, monkeypatch: pytest.M
     distance = gentest.lpips("squeeze")
     with pytest.raises(InvalidArgument, match=r"pip install 'pytest-gentest\[lpips\]'"):
         bind(distance, CPU)
+
+
+class TestSsim:
+    """`ssim` is 1 - SSIM of each pair of images."""
+
+    def test_it_is_the_library_s(self) -> None:
+        """With its Gaussian window, one pair at a time or many."""
+        metrics = pytest.importorskip("torchmetrics.functional.image", reason="needs torchmetrics")
+        rng = torch.Generator().manual_seed(0)
+        first, second = torch.rand(4, 3, 20, 20, generator=rng), torch.rand(4, 3, 20, 20, generator=rng)
+        distances = gentest.ssim()(first, second)
+        assert distances.shape == (4,)
+        for one, other, value in zip(first, second, distances, strict=True):
+            alone = metrics.structural_similarity_index_measure(one[None], other[None], data_range=1.0)
+            assert value.item() == pytest.approx(1.0 - alone.item(), abs=1e-5)
+        assert gentest.ssim()(first, first).abs().max().item() < 1e-5
+
+    def test_a_pair_agrees_by_it(self) -> None:
+        """A blurred candidate is further from the reference than one with a little more light."""
+        pytest.importorskip("torchmetrics", reason="needs torchmetrics")
+
+        def f(z: Tensor) -> Tensor:
+            return (z.reshape(-1, 1, 16, 16) * 2).sigmoid()
+
+        def blurred(z: Tensor) -> Tensor:
+            return torch.nn.functional.avg_pool2d(f(z), 3, 1, 1)
+
+        g = gentest.Generator(f, latent=gentest.Normal(256), output_range=(0, 1))
+        settings = gentest.settings(device="cpu", examples=20)
+        lighter = g.then(lambda x: (x + 0.02).clamp(0, 1))
+        agrees = gentest.agrees(gentest.ssim(), within=0.05)
+        assert agrees.check(lighter.against(g), settings=settings).verdict is gentest.Verdict.NO_COUNTEREXAMPLE
+        assert agrees.check(g.then(lambda x: x), settings=settings).verdict is gentest.Verdict.ERROR
+        blur = gentest.Generator(blurred, latent=gentest.Normal(256), output_range=(0, 1))
+        assert agrees.check(blur.against(g), settings=settings).verdict is gentest.Verdict.VIOLATED
+
+    def test_small_images_are_one_line(self) -> None:
+        """They have no window of 11 x 11."""
+        pytest.importorskip("torchmetrics", reason="needs torchmetrics")
+        with pytest.raises(InvalidArgument, match="at least 11 x 11 pixels"):
+            gentest.ssim()(torch.ones(2, 3, 8, 8), torch.ones(2, 3, 8, 8))
