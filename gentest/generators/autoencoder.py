@@ -1,4 +1,4 @@
-"""Autoencoders: the decoder as f, and a bank of encoded images as the latent space."""
+"""Autoencoders: the decoder as f with a bank of encoded images as its latent space, and round trips through both."""
 
 from __future__ import annotations
 
@@ -27,6 +27,34 @@ class Decoder:
 
     def __call__(self, z: Tensor) -> Any:
         return self.decode(z)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Decoded codes of images [B, C, H, W]: `decode(encode(x))`."""
+
+    encode: Callable[..., Any]
+    decode: Callable[..., Any]
+
+    def __call__(self, x: Tensor) -> Any:
+        return self.decode(latents_in(self.encode(x), len(x)))
+
+
+@dataclass(frozen=True)
+class Reencoding:
+    """Encoded outputs of latents [B, *shape]: `encode(decode(z))`."""
+
+    encode: Callable[..., Any]
+    decode: Callable[..., Any]
+
+    def __call__(self, z: Tensor) -> Tensor:
+        made = self.decode(z)
+        return latents_in(self.encode(getattr(made, "sample", made)), len(z))
+
+
+def same(x: Tensor) -> Tensor:
+    """The input of a round trip, as its reference."""
+    return x
 
 
 @dataclass(frozen=True)
@@ -64,7 +92,8 @@ def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
     with torch.no_grad():
         for batch in _batches(data, batch_size):
             encode = partial(_encode, encoder, batch.to(device))
-            rows.append(_latents(call_in_own_dtype(encode, modules), len(batch)))
+            latents = latents_in(call_in_own_dtype(encode, modules), len(batch))
+            rows.append(latents.detach().float().cpu())
     if not rows:
         raise InvalidArgument("Expected at least one image to encode but got data=[]")
     return Empirical(torch.cat(rows))
@@ -90,7 +119,7 @@ def _batches(data: Any, size: int) -> Iterator[Tensor]:
         yield from _batches(batch, size)
 
 
-def _latents(encoded: Any, n: int) -> Tensor:
+def latents_in(encoded: Any, n: int) -> Tensor:
     """The latents [n, *shape] that an encoder returned: a tensor, a distribution's mean, or the first of a tuple."""
     for name in ("latent_dist", "latents", "latent"):  # diffusers' AutoencoderKL, VQModel, AutoencoderTiny
         encoded = getattr(encoded, name, encoded)
@@ -102,4 +131,4 @@ def _latents(encoded: Any, n: int) -> Tensor:
     if not isinstance(latents, Tensor) or latents.ndim < 2 or len(latents) != n:
         got = f"shape {tuple(latents.shape)}" if isinstance(latents, Tensor) else f"a {type(latents).__name__}"
         raise InvalidArgument(f"the encoder gave {got} for {n} images; expected latents [{n}, *shape], or their mean")
-    return latents.detach().float().cpu()
+    return latents

@@ -24,7 +24,7 @@ from gentest.generators.identity import identify
 from gentest.generators.modules import modules_of, place, resolve_device, to_eval_mode
 from gentest.generators.returned import TANH as TANH
 from gentest.generators.returned import as_images, as_values
-from gentest.spaces import Joint, Part, Space
+from gentest.spaces import Empirical, Joint, Part, Space
 from gentest.spaces.space import check_psi
 
 if TYPE_CHECKING:
@@ -251,6 +251,42 @@ class Generator:
 
         made = autoencoder(decoder, encoder, data, batch_size)
         return cls(made.decode, latent=made.bank, output_range=output_range, images=images)
+
+    @classmethod
+    def round_trip(
+        cls,
+        encode: Callable[..., Any],
+        decode: Callable[..., Any],
+        *,
+        data: Any = None,
+        latent: Space | None = None,
+        output_range: tuple[float, float] | None = None,
+        images: bool = True,
+    ) -> Pair:
+        """The pair of what comes back from an encoder and a decoder, and what went in.
+
+        With `data`, images [M, C, H, W] in `output_range` as the encoder takes them, the candidate is
+        decode(encode(x)) and the reference x. With `latent`, a space, the candidate is encode(decode(z)) and the
+        reference z: `gentest.agrees` then names the values of z that do not come back. An encoder may return a
+        distribution, whose mean counts.
+
+        >>> import gentest
+        >>> pair = gentest.Generator.round_trip(lambda x: x / 2, lambda z: 2 * z, latent=gentest.Normal(4))
+        >>> gentest.agrees(within=1e-6).check(pair).verdict.value
+        'no_counterexample'
+        """
+        from gentest.generators.autoencoder import Reconstruction, Reencoding, same
+
+        for name, function in (("encode", encode), ("decode", decode)):
+            if not callable(function) or isinstance(function, type):
+                raise InvalidArgument.expected("an nn.Module or a callable", name, function)
+        if (data is None) == (latent is None):
+            raise InvalidArgument("Expected either data=, images to encode, or latent=, a space to decode from")
+        if latent is not None:
+            made = cls(Reencoding(encode, decode), latent=latent, images=False)
+        else:
+            made = cls(Reconstruction(encode, decode), latent=Empirical(data), output_range=output_range, images=images)
+        return made.against(same)
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():

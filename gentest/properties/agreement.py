@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
 from torch import Tensor
 
 from gentest.attributes import Attribute, Distance, Feature
@@ -18,6 +21,9 @@ from gentest.properties.definition import (
     check_tolerance,
     non_defaults,
 )
+
+PLACES = 3
+"""Number of values of an output that a counterexample names."""
 
 
 def agrees(on: Attribute | Feature | Distance | None = None, *, within: Tolerance) -> Definition:
@@ -47,7 +53,10 @@ def agrees(on: Attribute | Feature | Distance | None = None, *, within: Toleranc
         return tolerance - difference
 
     arguments = non_defaults(agrees, on=on, within=within)
-    return Definition("agrees", points(), margin, arguments=arguments, measures=_measures(on), compares=True)
+    note = None
+    if on is None and isinstance(tolerance, float):
+        note = partial(_largest_differences, tolerance)
+    return Definition("agrees", points(), margin, arguments=arguments, measures=_measures(on), compares=True, note=note)
 
 
 def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float) -> Definition:
@@ -78,6 +87,20 @@ def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float
         compares=True,
         reducible=False,
     )
+
+
+def _largest_differences(within: float, evidence: Evidence) -> str:
+    """How many values of one output differ by more than `within`, and the places of the largest, in words."""
+    own, other = evidence.images[0, 0], evidence.reference.images[0, 0]  # [*shape]
+    differences = (own - other) / evidence.reference.unit
+    sizes = differences.abs()
+    n = int((sizes > within).sum())
+    if not n:
+        return ""
+    order = sizes.flatten().topk(min(n, PLACES)).indices
+    places = [tuple(int(i) for i in torch.unravel_index(at, sizes.shape)) for at in order]
+    named = ", ".join(f"{list(place)} by {differences[place].item():+.3g}" for place in places)
+    return f"{n:,} of {sizes.numel():,} values differ by more, the most at {named}"
 
 
 def _check_on(on: object) -> None:

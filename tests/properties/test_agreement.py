@@ -267,3 +267,68 @@ def test_both_sides_are_truncated_given_and_moved_to_a_prior(net: Net) -> None:
     pair = generator(net).against(net).truncated(0.5).under(gentest.Uniform(16))
     assert repr(pair.candidate.latent) == repr(pair.reference.latent) == repr(pair.latent)
     assert check(gentest.agrees(within=1e-4), pair).verdict is Verdict.NO_COUNTEREXAMPLE
+
+
+class Coupling(nn.Module):
+    """One affine coupling layer of a RealNVP (Dinh et al. 2017, arXiv:1605.08803) on 8 numbers, and its inverse."""
+
+    def __init__(self, sign: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 8))
+        self.sign = torch.ones(4)
+        self.sign[2] = sign
+
+    def decode(self, z: Tensor) -> Tensor:
+        kept, moved = z.chunk(2, dim=1)
+        scale, shift = self.net(kept).chunk(2, dim=1)
+        return torch.cat([kept, moved * scale.tanh().exp() + shift], dim=1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        kept, moved = x.chunk(2, dim=1)
+        scale, shift = self.net(kept).chunk(2, dim=1)
+        return torch.cat([kept, (moved - self.sign * shift) * (-scale.tanh()).exp()], dim=1)
+
+
+def test_an_inverse_with_one_wrong_sign_names_the_coordinate() -> None:
+    """encode(decode(z)) is z but for the seventh number."""
+    for sign, verdict in ((1.0, Verdict.NO_COUNTEREXAMPLE), (-1.0, Verdict.VIOLATED)):
+        flow = Coupling(sign)
+        pair = gentest.Generator.round_trip(flow.encode, flow.decode, latent=gentest.Normal(8))
+        found = check(gentest.agrees(within=1e-3), pair)
+        assert found.verdict is verdict, found.message
+    assert found.counterexample is not None
+    assert found.counterexample.note.startswith("1 of 8 values differ by more, the most at [6] by ")
+
+
+def test_a_shift_that_is_dropped_on_decode_is_found() -> None:
+    """A VAE whose latents are scaled and shifted on the way in, and only scaled on the way back."""
+    images = 0.2 + 0.7 * torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def encode(x: Tensor) -> Tensor:
+        return (x - 0.1) * 2.0
+
+    for decode, verdict in (
+        (lambda z: z / 2.0 + 0.1, Verdict.NO_COUNTEREXAMPLE),
+        (lambda z: z / 2.0, Verdict.VIOLATED),
+    ):
+        pair = gentest.Generator.round_trip(encode, decode, data=images, output_range=(0, 1))
+        found = check(gentest.agrees(within=1e-3), pair, examples=40)
+        assert found.verdict is verdict, found.message
+    with pytest.raises(InvalidArgument, match="Expected either data=, images to encode, or latent="):
+        gentest.Generator.round_trip(encode, encode)
+
+
+def test_a_counterexample_names_the_place_of_the_largest_difference(net: Net) -> None:
+    """One pixel of one channel is off, and by how much."""
+
+    def spot(z: Tensor) -> Tensor:
+        images = net(z).clone()
+        images[:, 1, 4, 7] = (images[:, 1, 4, 7] + 0.25) % 1.0
+        return images
+
+    found = check(gentest.agrees(within=0.01), generator(spot).against(reference(net)), examples=20)
+    assert found.counterexample is not None
+    assert re.fullmatch(
+        r"1 of 432 values differ by more, the most at \[1, 4, 7\] by [+-]0\.\d+", found.counterexample.note
+    )
