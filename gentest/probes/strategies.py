@@ -9,8 +9,10 @@ A draw is a seed, as bytes, and choices, never floats: so every draw is a sample
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -157,10 +159,11 @@ def draw(strategy: st.SearchStrategy[Probe], n: int, seed: int) -> list[Probe]:
     Hypothesis only generates: it runs a condition that records each probe, and keeps no examples.
     """
     drawn: dict[Probe, None] = {}
+    held: list[int] = []
 
     def is_enough(probe: Probe) -> bool:
         drawn.setdefault(probe)
-        return len(drawn) >= n
+        return len(drawn) >= n or bool(held)
 
     quiet = settings(
         max_examples=SPARE_DRAWS * n,
@@ -172,6 +175,28 @@ def draw(strategy: st.SearchStrategy[Probe], n: int, seed: int) -> list[Probe]:
         backend="hypothesis",
         suppress_health_check=list(HealthCheck),
     )
-    with suppress(NoSuchExample):
+    with _hold_interrupts(held), suppress(NoSuchExample):
         find(strategy, is_enough, settings=quiet, random=Random(seed))
     return list(drawn)[:n]
+
+
+@contextmanager
+def _hold_interrupts(held: list[int]) -> Iterator[None]:
+    """Collect SIGINT and SIGTERM in `held`, and deliver the first one at the end.
+
+    Hypothesis may lose an interrupt that arrives inside a draw, and then it reports inconsistent data.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, frame: held.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if held:
+        handlers[signal.Signals(held[0])](held[0], None)

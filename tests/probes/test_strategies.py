@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -255,3 +256,24 @@ def test_no_module_of_gentest_has_a_constant_that_a_search_could_draw() -> None:
             node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)
         ]
         assert [value for value in constants if isinstance(value, bytes) and len(value) == length] == [], path
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_a_plan_after_the_current_draw(number: signal.Signals) -> None:
+    """Hypothesis may turn an interrupt inside a draw into an error: it is held until the draw is over, then raised."""
+    drawn: list[Probe] = []
+
+    def interrupted(probe: Probe) -> Probe:
+        drawn.append(probe)
+        if len(drawn) == 5:
+            signal.raise_signal(number)
+        return probe
+
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            strategies.draw(strategies.probes(gentest.Normal(3)).map(interrupted), 100, seed=1)
+        assert len(drawn) < 10
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
