@@ -1,4 +1,4 @@
-"""Autoencoders: the decoder as f with a bank of encoded images as its latent space, and round trips through both."""
+"""Autoencoders: the decoder as f, and a bank of encoded images as the latent space."""
 
 from __future__ import annotations
 
@@ -27,34 +27,6 @@ class Decoder:
 
     def __call__(self, z: Tensor) -> Any:
         return self.decode(z)
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """Decoded codes of images [B, C, H, W]: `decode(encode(x))`."""
-
-    encode: Callable[..., Any]
-    decode: Callable[..., Any]
-
-    def __call__(self, x: Tensor) -> Any:
-        return self.decode(latents_in(self.encode(x), len(x)))
-
-
-@dataclass(frozen=True)
-class Reencoding:
-    """Encoded outputs of latents [B, *shape]: `encode(decode(z))`."""
-
-    encode: Callable[..., Any]
-    decode: Callable[..., Any]
-
-    def __call__(self, z: Tensor) -> Tensor:
-        made = self.decode(z)
-        return latents_in(self.encode(getattr(made, "sample", made)), len(z))
-
-
-def same(x: Tensor) -> Tensor:
-    """The input of a round trip, as its reference."""
-    return x
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from gentest.errors import GeneratorError
+from gentest.generators.autoencoder import latents_in
 from gentest.generators.returned import as_images, as_values
 
 
@@ -52,3 +53,31 @@ class After:
         n = next(iter(inputs.values())).shape[0]
         read = as_images if self.images else as_values
         return self.transform(read(raw, n, sizes, self.output_range))
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Decoded codes of images [B, C, H, W]: `decode(encode(x))`."""
+
+    encode: Callable[..., Any]
+    decode: Callable[..., Any]
+
+    def __call__(self, x: Tensor) -> Any:
+        return self.decode(latents_in(self.encode(x), len(x)))
+
+
+@dataclass(frozen=True)
+class Reencoding:
+    """Encoded outputs of latents [B, *shape]: `encode(decode(z))`."""
+
+    encode: Callable[..., Any]
+    decode: Callable[..., Any]
+
+    def __call__(self, z: Tensor) -> Tensor:
+        made = self.decode(z)
+        return latents_in(self.encode(getattr(made, "sample", made)), len(z))
+
+
+def same(x: Tensor) -> Tensor:
+    """The input of a round trip, as its reference."""
+    return x

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gentest._support.arguments import is_whole
 from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
 from gentest.generators.calling import OnArrays, call_in_own_dtype, generator_error, pinned_rng
-from gentest.generators.derived import After, Before
+from gentest.generators.derived import After, Before, Reconstruction, Reencoding, same
 from gentest.generators.identity import identify
 from gentest.generators.modules import modules_of, place, resolve_device, to_eval_mode
 from gentest.generators.returned import TANH as TANH
@@ -275,8 +275,6 @@ class Generator:
         >>> gentest.agrees(within=1e-6).check(pair).verdict.value
         'no_counterexample'
         """
-        from gentest.generators.autoencoder import Reconstruction, Reencoding, same
-
         for name, function in (("encode", encode), ("decode", decode)):
             if not callable(function) or isinstance(function, type):
                 raise InvalidArgument.expected("an nn.Module or a callable", name, function)
