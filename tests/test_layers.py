@@ -76,7 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 VIOLATIONS = [
-    ("layers", "gentest/engine/evidence/observed.py", "import gentest.decorators"),
+    ("layers", "gentest/engine/evidence/observed.py", "import gentest.plugin.decorators"),
     ("layers", "gentest/spaces/priors.py", "from gentest.probes import probe as probes"),
     ("layers", "gentest/attributes/pixels.py", "from gentest.generators.generator import Generator"),
     ("layers", "gentest/errors.py", "from gentest.results.result import SCHEMA"),

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gentest._support.printable import error_summary
-from gentest.decorators import Property
 from gentest.generators.generator import Generator, Pair
 from gentest.plugin.checkpoints import checkpoint_name
+from gentest.plugin.decorators import Property
 from gentest.plugin.items import declared_by, name_of
 from gentest.results.outcome import Outcome, Verdict
 from gentest.results.result import Provenance, Result

@@ -14,7 +14,7 @@ from gentest.plugin.checkpoints import checkpoint_of
 from gentest.results.settings import ATTRIBUTE, DECLARED, settings
 
 if TYPE_CHECKING:
-    from gentest.decorators import Declared
+    from gentest.plugin.decorators import Declared
 
 
 def declared_by(item: pytest.Item) -> Declared | None:

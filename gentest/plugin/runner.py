@@ -12,7 +12,6 @@ import pytest
 from gentest._support.printable import printable
 from gentest.attributes.clip.low_precision import check_packages
 from gentest.attributes.prompts import PromptCache
-from gentest.decorators import Declared, Property, checker
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import check_ray, shared_context
 from gentest.engine.evidence.context import SHARED, Context
@@ -29,6 +28,7 @@ from gentest.plugin.checked_tests import (
     labelled_properties,
 )
 from gentest.plugin.checkpoints import checkpoint_name, checkpoint_of
+from gentest.plugin.decorators import Declared, Property, checker
 from gentest.plugin.items import declared_by, name_of, settings_of
 from gentest.plugin.replays import FailedProbes
 from gentest.plugin.report_files import ReportFiles

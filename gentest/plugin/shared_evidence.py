@@ -18,12 +18,12 @@ import pytest
 from _pytest.config import builtin_plugins
 
 from gentest.attributes import Distance
-from gentest.decorators import Property
 from gentest.engine.evidence.context import SHARED, Context
 from gentest.engine.evidence.plans import Origin, Upcoming
 from gentest.engine.evidence.subject import thing_key
 from gentest.engine.outputs_summary import summary_measures
 from gentest.errors import GentestError, InvalidArgument
+from gentest.plugin.decorators import Property
 from gentest.plugin.items import declared_by, params_of, settings_of
 from gentest.probes.families import Probes, points
 from gentest.properties.definition import Measure

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import gentest
-from gentest.decorators import Property
 from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing
 from gentest.generators.generator import Generator
+from gentest.plugin.decorators import Property
 from gentest.probes.probe import Probe
 from gentest.properties.distribution import Matches
 from gentest.results.comparison import Comparison, Standing, Terms

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 import gentest
-from gentest.decorators import Property
+from gentest.plugin.decorators import Property
 
 ROOT = Path(__file__).resolve().parents[3]
 FACES, FASHION = ROOT / "examples" / "faces", ROOT / "examples" / "fashion"
