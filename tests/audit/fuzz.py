@@ -83,7 +83,7 @@ def plan(n: int, kinds: tuple[Kind, ...] = KINDS) -> Iterator[tuple[Kind, int]]:
 
 def warm_up() -> None:
     """What is imported and compiled at first use is no input's doing."""
-    for name in ("safetensors.torch", "PIL.ImageCms"):
+    for name in ("safetensors.torch", "PIL.ImageCms", "rich._emoji_codes", "encodings.ascii"):
         importlib.import_module(name)
     Image.init()
     terminal.shortened("笑", 40)

@@ -47,7 +47,7 @@ from gentest.properties.references import reference_of
 from gentest.report import images, junit, page
 from gentest.report.annotations import Annotation
 from gentest.results.document import Document
-from gentest.results.result import Verdict
+from gentest.results.result import Provenance, Verdict
 from gentest.results.settings import SETTINGS
 from gentest.spaces.direction import Direction
 from tests.audit.malformed import NUMBERS, TEXTS, bytes_changed, changed, json_bytes, text_changed
@@ -509,10 +509,10 @@ def use_array(made: None, folder: Path) -> None:
 
 
 def make_image_folder(rng: Random, folder: Path) -> Any:
-    result = replace(
-        drawn.failed(),
-        **{name: text_changed(getattr(RESULTS[0], name), rng) for name in ("test", "property", "checkpoint")},
+    test, property, checkpoint = (
+        text_changed(getattr(RESULTS[0], name), rng) for name in ("test", "property", "checkpoint")
     )
+    result = replace(drawn.failed(), test=test, property=property, provenance=Provenance(checkpoint=checkpoint))
     (folder / "images").mkdir()
     if rng.random() < 0.3:
         (folder.parent / "theirs").mkdir(exist_ok=True)

@@ -218,7 +218,8 @@ def test_a_page_that_does_not_escape_is_found(monkeypatch: pytest.MonkeyPatch, w
 
 def test_codes_for_a_terminal_are_found(monkeypatch: pytest.MonkeyPatch, watch: Watch, tmp_path: Path) -> None:
     """Where names are printed as they are, some input moves the cursor or speaks to a CI runner."""
-    monkeypatch.setattr("gentest.cli.printable", lambda text: text)
+    for module in ("cli.results_files", "report.terminal"):
+        monkeypatch.setattr(f"gentest.{module}.printable", lambda text: text)
     tree = replace(parsers.CANDIDATE, results=(replace(parsers.RESULTS[0], property="\x1b[2J"),)).to_json()
     assert "a terminal is shown" in fuzz.feed(unchanged("results", tree), 0, 0, tmp_path, watch)
 
