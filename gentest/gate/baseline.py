@@ -78,7 +78,7 @@ class Baseline:
 
     @property
     def looks(self) -> Mapping[str, Look]:
-        """What the outputs of each generator are like, by everything that its properties measured."""
+        """The outputs of each generator, by everything that its properties measured."""
         return merge_looks(entry.sample for entry in self.entries.values())
 
     @classmethod
@@ -174,7 +174,7 @@ def keys(test: str, properties: Sequence[str]) -> list[str]:
 
 
 def is_of_test(key: str, test: str) -> bool:
-    """Whether `keys` made this key for a property of this test."""
+    """True if `keys` made this key for a property of this test."""
     return key.startswith(f"{test} ")
 
 

@@ -97,7 +97,7 @@ def _n_rows(embedded: Embedded) -> int:
 
 
 def outcomes(sample: Sample) -> NDArray[np.bool_]:
-    """Whether each of a sample's probes holds, in their order."""
+    """For each of a sample's probes, True if it holds."""
     return np.asarray(np.array(unpack(sample.margins, "margins")) >= 0)
 
 
@@ -254,7 +254,7 @@ def decide(
 
 
 def _is_blessed(candidate: Mapping[str, Result], baseline: Baseline) -> bool:
-    """Whether every generator has the fingerprint that was blessed."""
+    """True if every generator has the fingerprint that was blessed."""
     pairs = {
         (entry.sample.generator, result.generator)
         for key, result in candidate.items()

@@ -1,4 +1,4 @@
-"""What a generator's outputs are like, as a baseline keeps it: levels of attributes, and small embeddings.
+"""A generator's outputs as a baseline keeps them: levels of attributes, and small embeddings.
 
 Embeddings are projected to few dimensions by random signs, which keeps the distances between outputs (Achlioptas 2003,
 "Database-friendly random projections"), and rounded down to a grid whose step is a power of two. Two samples are
@@ -59,7 +59,7 @@ def merge_looks(samples: Iterable[Sample]) -> dict[str, Look]:
 
 
 def _agree(one: str, other: str) -> bool:
-    """Whether two packed levels are the same but for rounding."""
+    """True if two packed levels are the same but for rounding."""
     if one == other:
         return True
     a, b = unpack(one, "levels"), unpack(other, "levels")

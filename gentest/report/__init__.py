@@ -1,1 +1,1 @@
-"""What a person or a machine reads of a run. Reads results only: nothing here imports torch."""
+"""Reports of a run for people and machines: facts, and one writer per format. They read results, and need no torch."""

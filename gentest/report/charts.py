@@ -50,13 +50,13 @@ class Axes:
 
     def frame(self, *, percents: bool, whole: bool = False) -> Markup:
         """Grid lines and figures along both axes. With `whole` the y axis has whole numbers only."""
-        found = Markup("")
+        out = Markup("")
         for value in [v for v in ticks(self.y0, self.y1) if not whole or v == int(v)]:
-            found += _line(LEFT, self.y(value), WIDTH - RIGHT, self.y(value), "grid")
-            found += _text(LEFT - 6, self.y(value) + 4, percent(value) if percents else f"{value:g}", "end")
+            out += _line(LEFT, self.y(value), WIDTH - RIGHT, self.y(value), "grid")
+            out += _text(LEFT - 6, self.y(value) + 4, percent(value) if percents else f"{value:g}", "end")
         for value in ticks(self.x0, self.x1):
-            found += _text(self.x(value), HEIGHT - BOTTOM + 16, f"{value:g}", "middle")
-        return found
+            out += _text(self.x(value), HEIGHT - BOTTOM + 16, f"{value:g}", "middle")
+        return out
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -89,24 +89,24 @@ def curve(values: Sequence[float], columns: Sequence[float], *, width: int, cell
         return bottom - (value - low) / span * (bottom - top) if high > low else (top + bottom) / 2
 
     ends = sorted((values[0], values[-1]))
-    found = Markup("")
+    out = Markup("")
     if path:
-        found += Markup('<rect class="band" x="0" y="{:.1f}" width="{}" height="{:.1f}"/>').format(
+        out += Markup('<rect class="band" x="0" y="{:.1f}" width="{}" height="{:.1f}"/>').format(
             y(ends[1]), width, max(y(ends[0]) - y(ends[1]), 1.0)
         )
     points = " ".join(f"{x:.1f},{y(v):.1f}" for x, v in zip(at, values, strict=True))
-    found += Markup('<polyline class="line" points="{}"/>').format(points)
+    out += Markup('<polyline class="line" points="{}"/>').format(points)
     for x, value in zip(at, values, strict=True):
-        out = path and not ends[0] <= value <= ends[1]
-        found += Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(
-            "dot out" if out else "dot", x, y(value), 3.5 if out else 2.5
+        outside = path and not ends[0] <= value <= ends[1]
+        out += Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(
+            "dot out" if outside else "dot", x, y(value), 3.5 if outside else 2.5
         )
     for value, dy in ((high, -6), (low, 14)) if high > low else ((high, -6),):
         x = at[list(values).index(value)]
         anchor = "start" if x < 30 else "end" if x > width - 30 else "middle"
-        found += _text(x, y(value) + dy, f"{value:.3g}", anchor)
+        out += _text(x, y(value) + dy, f"{value:.3g}", anchor)
     label = f"from {values[0]:.3g} to {values[-1]:.3g}, between {low:.3g} and {high:.3g}"
-    return _svg(width, CURVE, label, found, "curve")
+    return _svg(width, CURVE, label, out, "curve")
 
 
 def rate(trace: Trace, *, p0: float, certified: float, verdict: Verdict) -> Markup:
@@ -121,7 +121,8 @@ def rate(trace: Trace, *, p0: float, certified: float, verdict: Verdict) -> Mark
     axes = Axes(0, probes[-1], max(0.0, least - 0.05), 1.0)
     up = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(probes, highs, strict=True)]
     down = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(probes, lows, strict=True)]
-    line = [f"{axes.x(n):.1f},{axes.y(v):.1f}" for n, v in zip(trace.probes, shares, strict=True)]
+    places = [(axes.x(n), axes.y(v)) for n, v in zip(trace.probes, shares, strict=True)]
+    line = [f"{x:.1f},{y:.1f}" for x, y in places]
     out = axes.frame(percents=True)
     out += Markup('<polygon class="band" points="{}"/>').format(" ".join([*up, *reversed(down)]))
     out += _level(axes, p0, f"asked {threshold(p0)}", "refute", above=True)
@@ -129,8 +130,8 @@ def rate(trace: Trace, *, p0: float, certified: float, verdict: Verdict) -> Mark
         word = "certified at" if verdict is Verdict.HOLDS else "less slack"
         out += _level(axes, certified, f"{word} {threshold(certified)}", "certify", above=False)
     out += Markup('<polyline class="line" points="{}"/>').format(" ".join(line))
-    for place in line if len(line) <= FEW else line[-1:]:
-        out += Markup('<circle class="dot" cx="{}" cy="{}" r="3"/>').format(*place.split(","))
+    for x, y in places if len(places) <= FEW else places[-1:]:
+        out += Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(x, y)
     seen = observed(trace.passes[-1], trace.probes[-1], up=verdict is Verdict.VIOLATED)
     label = f"after {probes[-1]} probes {seen}, {at_least(lows[-1])} to {at_most(highs[-1])}"
     return _svg(WIDTH, HEIGHT, label, out, "chart")
@@ -145,38 +146,36 @@ def arms(rates: Sequence[Rate]) -> Markup:
     def x(share: float) -> float:
         return left + share * (WIDTH - 2 * RIGHT - left)
 
-    found = Markup("")
+    out = Markup("")
     for value in ticks(axes.x0, axes.x1):
-        found += _line(x(value), 8, x(value), height - 22, "grid") + _text(
-            x(value), height - 6, percent(value), "middle"
-        )
+        out += _line(x(value), 8, x(value), height - 22, "grid") + _text(x(value), height - 6, percent(value), "middle")
     for value, kind in ((p0, "refute"), (certified, "certify")):
-        found += _line(x(value), 4, x(value), height - 22, kind)
+        out += _line(x(value), 4, x(value), height - 22, kind)
     for row, rate in enumerate(rates):
         y = 16 + row * ROW
         kind = {Verdict.VIOLATED: "dot out"}.get(rate.verdict, "dot")
-        found += _text(left - 8, y + 4, rate.arm if len(rate.arm) <= NAME else f"{rate.arm[: NAME - 1]}…", "end")
-        found += Markup('<line class="range" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(
+        out += _text(left - 8, y + 4, rate.arm if len(rate.arm) <= NAME else f"{rate.arm[: NAME - 1]}…", "end")
+        out += Markup('<line class="range" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(
             x(rate.low), y, x(rate.high), y
         )
-        found += Markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>').format(
+        out += Markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>').format(
             kind, x(rate.passes / max(rate.probes, 1)), y
         )
     label = "; ".join(f"{rate.arm} {facts.share(rate)}" for rate in rates)
-    return _svg(WIDTH, height, label, found, "chart")
+    return _svg(WIDTH, height, label, out, "chart")
 
 
-def histogram(shown: Histogram, behind: Histogram | None = None) -> Markup:
+def histogram(margins: Histogram, behind: Histogram | None = None) -> Markup:
     """The distribution of margins, with those below 0 in another colour; `behind` is an outline over the same bins."""
-    both = (shown, behind) if behind is not None else (shown,)
+    both = (margins, behind) if behind is not None else (margins,)
     most = max(max(h.counts) for h in both)
-    axes = Axes(shown.low, shown.high, 0, most)
+    axes = Axes(margins.low, margins.high, 0, most)
     out = axes.frame(percents=False, whole=True)
-    width = (shown.high - shown.low) / len(shown.counts)
-    for i, count in enumerate(shown.counts):
+    width = (margins.high - margins.low) / len(margins.counts)
+    for i, count in enumerate(margins.counts):
         if count:
-            low, high = axes.x(shown.low + i * width), axes.x(shown.low + (i + 1) * width)
-            kind = "bar below" if shown.low + (i + 0.5) * width < 0 else "bar"
+            low, high = axes.x(margins.low + i * width), axes.x(margins.low + (i + 1) * width)
+            kind = "bar below" if margins.low + (i + 0.5) * width < 0 else "bar"
             out += Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
                 kind, low + 0.5, axes.y(count), max(high - low - 1, 0.5), max(HEIGHT - BOTTOM - axes.y(count), 1)
             )
@@ -186,10 +185,10 @@ def histogram(shown: Histogram, behind: Histogram | None = None) -> Markup:
             y = axes.y(count)
             path += [f"{axes.x(behind.low + k * width):.1f},{y:.1f}" for k in (i, i + 1)]
         out += Markup('<polyline class="outline" points="{}"/>').format(" ".join(path))
-    if shown.low <= 0 <= shown.high:
+    if margins.low <= 0 <= margins.high:
         out += _line(axes.x(0), TOP, axes.x(0), HEIGHT - BOTTOM, "zero")
-    below = sum(n for i, n in enumerate(shown.counts) if shown.low + (i + 0.5) * width < 0)
-    return _svg(WIDTH, HEIGHT, f"{sum(shown.counts)} margins, {below} of them below 0", out, "chart")
+    below = sum(n for i, n in enumerate(margins.counts) if margins.low + (i + 0.5) * width < 0)
+    return _svg(WIDTH, HEIGHT, f"{sum(margins.counts)} margins, {below} of them below 0", out, "chart")
 
 
 def radius(rays: Rays, *, p0: float, reached: float, confirmed: bool) -> Markup:
@@ -213,23 +212,23 @@ def radius(rays: Rays, *, p0: float, reached: float, confirmed: bool) -> Markup:
     return _svg(WIDTH, HEIGHT, label, out, "chart")
 
 
-def difference(low: float, high: float, found: float, *, tolerance: float, fell: bool) -> Markup:
+def difference(low: float, high: float, observed_difference: float, *, tolerance: float, fell: bool) -> Markup:
     """How much more often a property holds than in the baseline, with bounds, beside how far it may fall.
 
     The difference is rounded up if the property `fell`, that is, regressed, and else down.
     """
     reach = max(abs(low), abs(high), 1.5 * tolerance, 0.02)
-    reach = min(reach, max(0.3, 4 * tolerance, 1.5 * abs(found)), 1.0)
+    reach = min(reach, max(0.3, 4 * tolerance, 1.5 * abs(observed_difference)), 1.0)
     axes, height, y = Axes(-reach, reach, 0, 1), 74, 28
     out = _line(LEFT, y, WIDTH - RIGHT, y, "grid")
     out += _line(axes.x(0), 8, axes.x(0), 48, "zero") + _line(axes.x(-tolerance), 8, axes.x(-tolerance), 48, "refute")
     out += Markup('<line class="range" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(
         axes.x(low), y, axes.x(high), y
     )
-    out += Markup('<circle class="dot" cx="{:.1f}" cy="{}" r="5"/>').format(axes.x(found), y)
+    out += Markup('<circle class="dot" cx="{:.1f}" cy="{}" r="5"/>').format(axes.x(observed_difference), y)
     out += _text(axes.x(0), 64, "as often", "middle" if axes.x(0) - axes.x(-tolerance) > 130 else "start")
     out += _text(axes.x(-tolerance), 64, f"{threshold(tolerance)} less", "end")
-    more = at_most(found) if fell else at_least(found)
+    more = at_most(observed_difference) if fell else at_least(observed_difference)
     label = f"{more} more often than the baseline, between {at_least(low)} and {at_most(high)}"
     return _svg(WIDTH, height, label, out, "chart")
 

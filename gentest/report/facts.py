@@ -132,8 +132,8 @@ def statement(result: Result) -> str:
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
         tried = "the replayed probe" if result.replayed else f"{result.examples} probes"
         return f"no counterexample in {tried}{distinct}{_withstood(result.attack)}"
-    shown = [c.margin for c in (result.worst, result.counterexample) if c is not None]
-    worst = f"{min(shown, default=float('nan')):.4g}"
+    margins = [c.margin for c in (result.worst, result.counterexample) if c is not None]
+    worst = f"{min(margins, default=float('nan')):.4g}"
     if result.replayed:
         return f"violated by a replayed probe, margin {worst}"
     if result.attack is not None and result.attack.found:
@@ -324,7 +324,7 @@ def rate_in_brief(rate: Rate) -> str:
 
 
 def certified(rate: Rate) -> str:
-    """What is certified of a rate, or of every one of several."""
+    """The rate that is certified or refuted, for one rate or for every one of several."""
     if rate.weakest is Verdict.HOLDS:
         return f"certified at {threshold(rate.certifiable)}"
     if rate.weakest is Verdict.VIOLATED:
@@ -333,7 +333,7 @@ def certified(rate: Rate) -> str:
 
 
 def invariant(other: Invariant, rate: Rate) -> str:
-    """Whether the rate of another prior differs, with the bounds of the difference."""
+    """The comparison of another prior's rate, with the bounds of the difference."""
     words = {
         Verdict.HOLDS: f"differs by less than {threshold(other.delta)}",
         Verdict.VIOLATED: "differs",
@@ -365,26 +365,26 @@ def radius(radius: Radius, rate: Rate | None) -> str:
 # a distribution
 
 
-def distribution(found: Distribution, verdict: Verdict) -> str:
+def distribution(compared: Distribution, verdict: Verdict) -> str:
     """How the outputs compare with the reference, with the p-value and the bound of the distance."""
     words = {
         Verdict.VIOLATED: "different from",
-        Verdict.HOLDS: f"within MMD^2 {found.tolerance} of",
+        Verdict.HOLDS: f"within MMD^2 {compared.tolerance} of",
         Verdict.NO_COUNTEREXAMPLE: "not found different from",
-        Verdict.UNDECIDED: f"neither different from nor certified within MMD^2 {found.tolerance} of",
+        Verdict.UNDECIDED: f"neither different from nor certified within MMD^2 {compared.tolerance} of",
     }
-    p, bound = numbers.above(found.p, 3), numbers.above(found.bound, 4)
+    p, bound = numbers.above(compared.p, 3), numbers.above(compared.bound, 4)
     return (
-        f"{words.get(verdict, 'against')} {found.reference}: {distance(found, verdict)} (p = {p}, "
-        f"below {bound} with {numbers.confidence(1.0 - found.alpha)} confidence), "
-        f"{found.n} outputs against {found.n_reference}"
+        f"{words.get(verdict, 'against')} {compared.reference}: {distance(compared, verdict)} (p = {p}, "
+        f"below {bound} with {numbers.confidence(1.0 - compared.alpha)} confidence), "
+        f"{compared.n} outputs against {compared.n_reference}"
     )
 
 
-def distance(found: Distribution, verdict: Verdict) -> str:
+def distance(compared: Distribution, verdict: Verdict) -> str:
     """The distance from the reference, rounded down if outputs are claimed to differ, and else up."""
     rounded = numbers.below if verdict is Verdict.VIOLATED else numbers.above
-    return f"MMD^2 {rounded(found.mmd2, 4)}"
+    return f"MMD^2 {rounded(compared.mmd2, 4)}"
 
 
 # what is behind a result
@@ -404,20 +404,20 @@ class Detail:
 
 def details(result: Result) -> list[Detail]:
     """Each rate, the radius, the gate, the worst and the minimal counterexample, and what matters in it."""
-    found = [] if result.rate is None else _arms(result.rate)
+    lines = [] if result.rate is None else _arms(result.rate)
     if result.radius is not None:
-        found.append(Detail("radius", radius(result.radius, result.rate)))
+        lines.append(Detail("radius", radius(result.radius, result.rate)))
     if result.gate is not None:
-        found.append(Detail("gate", f"{standing(result.gate)}: {gate_figures(result.gate)}"))
+        lines.append(Detail("gate", f"{standing(result.gate)}: {gate_figures(result.gate)}"))
         if result.known and result.gate.standing is Standing.REGRESSED:
-            found.append(Detail("", "(what follows is as the baseline has it; the gate refused its rate)"))
+            lines.append(Detail("", "(what follows is as the baseline has it; the gate refused its rate)"))
     if result.worst is not None and result.counterexample != result.worst:
-        found.append(_counterexample("worst", result.worst))
+        lines.append(_counterexample("worst", result.worst))
     if result.counterexample is not None:
-        found += [_counterexample("minimal", result.counterexample), *matters(result.counterexample)]
+        lines += [_counterexample("minimal", result.counterexample), *matters(result.counterexample)]
     notes = dict.fromkeys(c.note for c in (result.worst, result.counterexample) if c is not None and c.note)
-    found += [Detail("because", note) for note in notes]
-    return found + ([Detail("rounding", rounding(result))] if result.decided_alone else [])
+    lines += [Detail("because", note) for note in notes]
+    return lines + ([Detail("rounding", rounding(result))] if result.decided_alone else [])
 
 
 def _arms(rate: Rate) -> list[Detail]:
@@ -431,21 +431,21 @@ def _arms(rate: Rate) -> list[Detail]:
     return table + [Detail("" if rows else "rates", invariant(other, rate)) for other in rate.invariant]
 
 
-def _counterexample(word: str, found: Counterexample) -> Detail:
+def _counterexample(word: str, counterexample: Counterexample) -> Detail:
     """Its margin, its place, and the scores of each attribute: along a path, as a curve."""
     rows: list[tuple[str, ...]] = [
         (name, f"{scores[0]:.3g} {curve(scores)} {scores[-1]:.3g}   (from {min(scores):.3g} to {max(scores):.3g})")
-        for name, scores in found.scores.items()
+        for name, scores in counterexample.scores.items()
         if len(scores) > 1
     ]
-    singles = {name: scores[0] for name, scores in found.scores.items() if len(scores) == 1}
+    singles = {name: scores[0] for name, scores in counterexample.scores.items() if len(scores) == 1}
     listed = list(singles)
     if len(singles) > MAX_SCORES:
         listed = sorted(singles, key=lambda name: -singles[name])[:MAX_SCORES]
     rows += [(name, f"{singles[name]:.4g}") for name in listed]
     more = len(singles) - len(listed)
     rows += [("", f"… and {more:,} smaller ones")] if more else []
-    return Detail(word, place(found), tuple(rows))
+    return Detail(word, place(counterexample), tuple(rows))
 
 
 def curve(values: Sequence[float]) -> str:
@@ -462,60 +462,62 @@ def curve(values: Sequence[float]) -> str:
     return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in values)
 
 
-def place(found: Counterexample) -> str:
+def place(counterexample: Counterexample) -> str:
     """The margin of a counterexample, its place along the path, its choices and its quantile of the prior."""
-    parts = [f"margin {found.margin:.4g}", found.under]
-    if len(found.t) > 1 and (found.t[0], found.t[-1]) != (0.0, 1.0):
-        parts.append(f"from {found.t[0]:.2f} to {found.t[-1]:.2f} of the way")
-    parts.append(choices(found))
-    if found.typicality is not None:
-        usual = 0.005 <= found.typicality <= 0.995
+    parts = [f"margin {counterexample.margin:.4g}", counterexample.under]
+    if len(counterexample.t) > 1 and (counterexample.t[0], counterexample.t[-1]) != (0.0, 1.0):
+        parts.append(f"from {counterexample.t[0]:.2f} to {counterexample.t[-1]:.2f} of the way")
+    parts.append(choices(counterexample))
+    if counterexample.typicality is not None:
+        usual = 0.005 <= counterexample.typicality <= 0.995
         parts.append(
-            f"typical of its prior (norm at quantile {found.typicality:.2f})"
+            f"typical of its prior (norm at quantile {counterexample.typicality:.2f})"
             if usual
-            else f"far out in its prior (norm at quantile {found.typicality:.4f})"
+            else f"far out in its prior (norm at quantile {counterexample.typicality:.4f})"
         )
     return ", ".join(filter(None, parts))
 
 
-def choices(found: Counterexample) -> str:
+def choices(counterexample: Counterexample) -> str:
     """The choices of a counterexample by the names of their parts, as `label=3`."""
-    if found.choices:
-        return ", ".join(f"{name}={value}" if name else f"choice {value}" for name, value in found.choices.items())
+    if counterexample.choices:
+        return ", ".join(
+            f"{name}={value}" if name else f"choice {value}" for name, value in counterexample.choices.items()
+        )
     # files of early versions name no parts
-    unnamed = ", ".join(map(str, found.probe.get("choices", ())))
+    unnamed = ", ".join(map(str, counterexample.probe.get("choices", ())))
     return f"choice {unnamed}" if unnamed else ""
 
 
-def matters(found: Counterexample) -> list[Detail]:
+def matters(counterexample: Counterexample) -> list[Detail]:
     """The coordinates that matter: those that the far end still changes, or that an attack moved."""
-    if found.moved is not None:
-        return _moved(found.moved, found)
-    if found.n_groups == 0:
+    if counterexample.moved is not None:
+        return _moved(counterexample.moved, counterexample)
+    if counterexample.n_groups == 0:
         return []
-    if not found.groups:
+    if not counterexample.groups:
         return [Detail("matters", "no coordinate: other samples fail as well")]
-    if len(found.groups) == found.n_groups:
-        return [Detail("changes", f"all {found.n_coordinates} coordinates of the latent")]
-    return [Detail("matters", _coordinates(found.groups, found))]
+    if len(counterexample.groups) == counterexample.n_groups:
+        return [Detail("changes", f"all {counterexample.n_coordinates} coordinates of the latent")]
+    return [Detail("matters", _coordinates(counterexample.groups, counterexample))]
 
 
-def _moved(moved: Moved, found: Counterexample) -> list[Detail]:
+def _moved(moved: Moved, counterexample: Counterexample) -> list[Detail]:
     """How far an attack went from a sample, in which coordinates, and how to replay that sample."""
     way = f"{moved.distance:.2g} of the way to an unrelated sample"
     return [
-        Detail("moved", f"{way}, in {_coordinates(moved.groups, found)}"),
+        Detail("moved", f"{way}, in {_coordinates(moved.groups, counterexample)}"),
         Detail("from", f"{moved.start}, a sample of margin {moved.start_margin:.4g}"),
     ]
 
 
-def _coordinates(groups: Sequence[str], found: Counterexample) -> str:
-    if len(groups) == found.n_groups:
-        return f"all {found.n_coordinates} coordinates"
+def _coordinates(groups: Sequence[str], counterexample: Counterexample) -> str:
+    if len(groups) == counterexample.n_groups:
+        return f"all {counterexample.n_coordinates} coordinates"
     runs = _runs(groups)
     more = f" and {len(runs) - MAX_RUNS} more runs" if len(runs) > MAX_RUNS else ""
-    listed = f"{', '.join(runs[:MAX_RUNS])}{more} of {found.n_coordinates}"
-    return f"coordinates {listed} ({len(groups)} of {found.n_groups} groups)"
+    listed = f"{', '.join(runs[:MAX_RUNS])}{more} of {counterexample.n_coordinates}"
+    return f"coordinates {listed} ({len(groups)} of {counterexample.n_groups} groups)"
 
 
 def _runs(groups: Sequence[str]) -> list[str]:

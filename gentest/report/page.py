@@ -154,7 +154,7 @@ class View:
 
 
 def view_of(result: Result, *, place: int = 0, anchor: str = "", gate: Comparison | None = None) -> View:
-    """What the page shows of a result, in a run that was compared with a baseline or not."""
+    """The view of a result; `gate` is the comparison with a baseline, if the run made one."""
     drawings = result.drawings or Drawings()
     rates = _rate_charts(result, drawings)
     return View(
@@ -215,30 +215,30 @@ def _looks(result: Result, drawings: Drawings) -> tuple[CounterexampleView, ...]
     return tuple(looks)
 
 
-def _look(title: str, found: Counterexample, strip: Strip | None) -> CounterexampleView:
-    n = len(found.t)
-    is_path = n > 2 and len(set(found.t)) == n
-    captions = [f"{t:.2f}" for t in found.t] if is_path else [str(i + 1) for i in range(n)] if n > 1 else [""]
+def _look(title: str, counterexample: Counterexample, strip: Strip | None) -> CounterexampleView:
+    n = len(counterexample.t)
+    is_path = n > 2 and len(set(counterexample.t)) == n
+    captions = [f"{t:.2f}" for t in counterexample.t] if is_path else [str(i + 1) for i in range(n)] if n > 1 else [""]
     places = list(range(n)) if strip is None else list(strip.places)
     n_columns = n if strip is None else len(strip.frames)
     frame = _frame_width(n_columns)
     width = n_columns * frame + (n_columns - 1) * GAP
     curves: list[tuple[str, Markup]] = []
-    for name, values in found.scores.items():
+    for name, values in counterexample.scores.items():
         if len(values) > 1 and len(curves) < MAX_CURVES:
             # a score of two neighbouring outputs stands between them
             between = len(values) == n - 1
             columns = [_column(i + (0.5 if between else 0.0), places) for i in range(len(values))]
             path = is_path and not between
             curves.append((name, charts.curve(values, columns, width=width, cell=frame, gap=GAP, path=path)))
-    notes = [f"Because {found.note}."] if found.note else []
+    notes = [f"Because {counterexample.note}."] if counterexample.note else []
     notes += ["Shaded: between the scores of the two ends; red: outside."] if is_path and curves else []
     return CounterexampleView(
         title,
-        facts.place(found),
+        facts.place(counterexample),
         None if strip is None else _frames(strip, [captions[place] for place in strip.places]),
         tuple(curves),
-        tuple((name, f"{values[0]:.4g}") for name, values in found.scores.items() if len(values) == 1),
+        tuple((name, f"{values[0]:.4g}") for name, values in counterexample.scores.items() if len(values) == 1),
         " ".join(notes),
     )
 
@@ -268,10 +268,14 @@ def _frames(strip: Strip, captions: Sequence[str] | None = None) -> Frames:
 
 def _change(result: Result, drawings: Drawings) -> tuple[Frames, str] | None:
     """The two outputs between which the coordinate groups differ, the map of the difference, and a caption."""
-    change, found = drawings.change, result.counterexample
-    if change is None or found is None or not (found.groups or found.moved or len(found.t) > 1):
+    change, counterexample = drawings.change, result.counterexample
+    if (
+        change is None
+        or counterexample is None
+        or not (counterexample.groups or counterexample.moved or len(counterexample.t) > 1)
+    ):
         return None  # another sample fails as well, so there is nothing to compare
-    words = [detail.text for detail in facts.matters(found)]
+    words = [detail.text for detail in facts.matters(counterexample)]
     words.append(f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1")
     return _frames(change.strip, [*change.names, "difference"]), "; ".join(words)
 
@@ -287,38 +291,40 @@ def _rate_charts(result: Result, drawings: Drawings) -> tuple[Chart, ...]:
     whole = result.rate
     if whole is None:
         return ()
-    found = []
+    drawn_charts = []
     if whole.arms:
         caption = f"of the whole prior {facts.overall(whole)}" if whole.overall is not None else ""
-        found.append(Chart("Each rate", charts.arms(whole.arms), caption))
+        drawn_charts.append(Chart("Each rate", charts.arms(whole.arms), caption))
     rates = {rate.arm: rate for rate in whole.arms or (whole,)}
     for trace in sorted(drawings.traces, key=lambda trace: trace.arm != whole.arm):
         rate = rates[trace.arm]
         arm = f", {trace.arm}" if trace.arm else ""
         drawn = charts.rate(trace, p0=rate.p0, certified=rate.certifiable, verdict=rate.verdict)
-        found.append(Chart(f"Rate as probes came in{arm}", drawn, f"{rate.passes:,} of {rate.probes:,} hold"))
-    return tuple(found)
+        drawn_charts.append(Chart(f"Rate as probes came in{arm}", drawn, f"{rate.passes:,} of {rate.probes:,} hold"))
+    return tuple(drawn_charts)
 
 
 def _other_charts(result: Result, drawings: Drawings, compared: Comparison | None) -> tuple[Chart, ...]:
     """Histograms of margins, the rays of a radius, and the difference from the baseline."""
     named = {histogram.of: histogram for histogram in drawings.histograms}
     candidate, before = named.pop("candidate", None), named.pop("baseline", None)
-    found = [Chart(f"Margins, {of}", charts.histogram(h), f"{sum(h.counts):,} probes") for of, h in named.items()]
+    drawn_charts = [
+        Chart(f"Margins, {of}", charts.histogram(h), f"{sum(h.counts):,} probes") for of, h in named.items()
+    ]
     if candidate is not None:
         caption = "bars: this checkpoint; outline: the baseline"
-        found.append(Chart("Margins on the baseline's probes", charts.histogram(candidate, before), caption))
+        drawn_charts.append(Chart("Margins on the baseline's probes", charts.histogram(candidate, before), caption))
     radius, rate, gate = result.radius, result.rate, result.gate
     if drawings.rays is not None and radius is not None and rate is not None:
         confirmed = radius.confirmed is not None and radius.confirmed.verdict is Verdict.HOLDS
         drawn = charts.radius(drawings.rays, p0=rate.p0, reached=radius.certified, confirmed=confirmed)
-        found.append(Chart("Rays that hold up to each radius", drawn, facts.radius(radius, rate)))
+        drawn_charts.append(Chart("Rays that hold up to each radius", drawn, facts.radius(radius, rate)))
     if gate is not None and gate.probes and compared is not None:
         difference = (gate.candidate_passes - gate.baseline_passes) / gate.probes
         fell, tolerance = gate.standing is Standing.REGRESSED, compared.terms.tolerance
         drawn = charts.difference(gate.low, gate.high, difference, tolerance=tolerance, fell=fell)
-        found.append(Chart("How often, against the baseline", drawn, facts.gate_figures(gate)))
-    return tuple(found)
+        drawn_charts.append(Chart("How often, against the baseline", drawn, facts.gate_figures(gate)))
+    return tuple(drawn_charts)
 
 
 # the run
@@ -340,15 +346,15 @@ def _samples(results: Sequence[Result]) -> list[tuple[str, tuple[tuple[str, Fram
     for result in results:
         if result.drawings is not None and result.drawings.samples is not None:
             users.setdefault(result.drawings.samples.frames, []).append(result)
-    found = []
+    samples = []
     for own in users.values():
         tests = list(dict.fromkeys(result.test for result in own))
         drawings = own[0].drawings
         assert drawings is not None
         assert drawings.samples is not None
         rows = _pairs(drawings) or (("", _frames(drawings.samples)),)
-        found.append((run_facts.first_of(tests) + facts.on_checkpoint(own[0]), rows))
-    return found
+        samples.append((run_facts.first_of(tests) + facts.on_checkpoint(own[0]), rows))
+    return samples
 
 
 def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, str, str, str, str]]:
@@ -370,7 +376,7 @@ def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, 
 def _facts(document: Document, at: str) -> list[tuple[str, str]]:
     session, results = document.session, document.results
     images, seconds = sum(result.images for result in results), sum(result.seconds for result in results)
-    found = [
+    facts_of_run = [
         ("checkpoint", session.checkpoint),
         ("generator", session.generator),
         ("CLIP", session.clip),
@@ -378,4 +384,4 @@ def _facts(document: Document, at: str) -> list[tuple[str, str]]:
         ("images", f"{images:,} in {seconds:.1f} s"),
         ("ended", at),
     ]
-    return [(name, value) for name, value in found if value]
+    return [(name, value) for name, value in facts_of_run if value]

@@ -31,7 +31,7 @@ def stderr() -> TextIO | None:
 
 
 def attended() -> bool:
-    """Whether a person watches: both streams are terminals, and this is not CI."""
+    """True if a person watches: both streams are terminals, and this is not CI."""
     streams = (sys.__stdout__, sys.__stderr__)
     with suppress(ValueError):
         return all(s is not None and s.isatty() for s in streams) and not os.environ.get("CI")

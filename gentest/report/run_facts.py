@@ -75,17 +75,17 @@ def without_drift(comparison: Comparison) -> str:
     return "" if comparison.drifted else ", ".join(dict.fromkeys(drift.what for drift in comparison.drifts))
 
 
-def drift(found: Drift) -> str:
-    """What drifted, how far, the evidence, and in which tests."""
-    by = "" if found.mean is None else f" by {numbers.toward_zero(found.mean, 2)} of the baseline's sd"
-    evidence = f"evidence {odds(found.log_evidence)}, needs {needed_odds(found.needed)}"
-    if found.mean is None:
-        p, needed = numbers.above(exp(-found.log_evidence), 2), numbers.below(exp(-found.needed), 2)
+def drift(drift: Drift) -> str:
+    """The name of a drift, its size, its evidence, and the tests that measured it."""
+    by = "" if drift.mean is None else f" by {numbers.toward_zero(drift.mean, 2)} of the baseline's sd"
+    evidence = f"evidence {odds(drift.log_evidence)}, needs {needed_odds(drift.needed)}"
+    if drift.mean is None:
+        p, needed = numbers.above(exp(-drift.log_evidence), 2), numbers.below(exp(-drift.needed), 2)
         evidence = f"p = {p}, needs {needed}"
-    if found.certain_at:
-        evidence += f", certain after {found.certain_at}"
-    on = f" on {found.checkpoint}" if found.checkpoint else ""
-    return f"{found.what}{by}{on} [{found.probes} latents; {evidence}] in {first_of(found.tests)}"
+    if drift.certain_at:
+        evidence += f", certain after {drift.certain_at}"
+    on = f" on {drift.checkpoint}" if drift.checkpoint else ""
+    return f"{drift.what}{by}{on} [{drift.probes} latents; {evidence}] in {first_of(drift.tests)}"
 
 
 def first_of(names: Sequence[str]) -> str:
@@ -139,7 +139,7 @@ def unfinished(interrupted: str, unchecked: Sequence[str]) -> str:
 
 
 def certainty(document: Document) -> list[str]:
-    """What a reader has to know once about a run: its priors and seeds, its intervals, and all verdicts together.
+    """Lines that a reader needs once per run: its priors and seeds, its intervals, and all verdicts together.
 
     A gate weighs all claims together, and its table shows no intervals.
     """
@@ -188,7 +188,7 @@ def _together(family: Family | None) -> str:
 
 
 def _reused_seed(document: Document, family: Family | None) -> str:
-    """What a choice among checkpoints costs: one seed judges all of them on the same probes."""
+    """The price of choosing among checkpoints: one seed judges all of them on the same probes."""
     seeds = {result.seed for result in document.results if result.seed is not None}
     statistical = family is not None or document.gate is not None
     if not statistical or document.session.checkpoint is None or len(seeds) != 1:

@@ -100,7 +100,7 @@ def summary(document: Document, *, width: int = MAX_WIDTH, quiet: bool = False) 
 
 
 def certainty(document: Document, width: int) -> list[str]:
-    """What a reader has to know once about a run."""
+    """Lines that a reader needs once per run, wrapped."""
     return [line for text in run_facts.certainty(document) for line in wrapped(text, width, rest=" " * 4)]
 
 
@@ -115,22 +115,22 @@ def ranking(results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def comparison(found: Comparison, width: int = MAX_WIDTH) -> list[Line]:
+def comparison(compared: Comparison, width: int = MAX_WIDTH) -> list[Line]:
     """How a run compares with a baseline: each drift that is certain, what is missing, and the whole.
 
     The table has a row for each property.
     """
-    lines = [Line(text) for text in wrapped(run_facts.against(found), width, rest="    ")]
-    entries = [("drift", run_facts.drift(drift), Outcome.UNDECIDED) for drift in found.drifted]
-    if without := run_facts.without_drift(found):
+    lines = [Line(text) for text in wrapped(run_facts.against(compared), width, rest="    ")]
+    entries = [("drift", run_facts.drift(drift), Outcome.UNDECIDED) for drift in compared.drifted]
+    if without := run_facts.without_drift(compared):
         entries.append(("drift", f"not found in {without}", Outcome.PASSED))
-    for word, prefix, names in (("not seen", "", found.missing), ("drift", "not comparable: ", found.uncompared)):
+    for word, prefix, names in (("not seen", "", compared.missing), ("drift", "not comparable: ", compared.uncompared)):
         more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
         if names:
             entries.append((word, f"{prefix}{', '.join(names[:MAX_NAMES])}{more}", Outcome.UNDECIDED))
     for word, text, outcome in entries:
         lines += [Line(line, outcome) for line in _beside(word, _text(text), width)]
-    return [*lines, Line(run_facts.gate_total(found), found.outcome)]
+    return [*lines, Line(run_facts.gate_total(compared), compared.outcome)]
 
 
 # the table of results

@@ -30,7 +30,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Look:
-    """What a generator's outputs are like on the first independent latents of a seed."""
+    """The outputs of a generator on the first independent latents of a seed."""
 
     levels: Mapping[str, Packed]
     """The score of every output by each attribute, as packed float32."""
@@ -122,7 +122,7 @@ class Gate:
     each_end: Confidence = 0.0
     """The confidence of `low`, and that of `high`."""
     new: bool = False
-    """Whether the baseline lacks the property, so that nothing is claimed about it."""
+    """True if the baseline lacks the property, so that nothing is claimed about it."""
     certified: bool = True
     """False for a distribution: HELD then says only that no regression was found."""
 
@@ -136,7 +136,7 @@ class Drift:
     tests: tuple[str, ...]
     """The tests that measured it."""
     drifted: bool
-    """Whether the drift is certain among all claims."""
+    """True if the drift is certain among all claims."""
     log_evidence: Evidence
     """-log p of "no drift": for a level p is 2 / evidence, for a distribution that of a permutation test."""
     needed: Evidence
@@ -194,13 +194,13 @@ class Comparison:
 
     @builtins.property
     def refused(self) -> bool:
-        """Whether the candidate is refused: it regressed, or drift counts and it drifted or could not be compared."""
+        """True if the candidate is refused: it regressed, or drift counts and it drifted or could not be compared."""
         drifts = bool(self.drifted or self.uncompared)
         return self.standing is Standing.REGRESSED or (self.terms.drift == OnDrift.FAIL and drifts)
 
     @builtins.property
     def outcome(self) -> Outcome:
-        """What the whole comparison means for the candidate."""
+        """The comparison's meaning for the candidate."""
         return Outcome.FAILED if self.refused else self.standing.outcome
 
     @builtins.property

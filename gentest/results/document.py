@@ -28,7 +28,7 @@ MAX_CHECKPOINTS = 1_000
 
 @dataclass(frozen=True)
 class Session:
-    """What a run was made with: enough to make it again."""
+    """The checkpoint, seed, device and versions of a run: enough to make it again."""
 
     checkpoint: str | None
     generator: str | None
@@ -104,7 +104,7 @@ class Document:
     gentest: str = ""
     """The version of gentest."""
     interrupted: str = ""
-    """What ended the run early; empty if nothing did."""
+    """The reason why the run ended early; empty if it did not."""
     unchecked: tuple[str, ...] = ()
     """Tests that should have been checked, and were not, or only in part."""
     family: Family | None = None
@@ -112,7 +112,7 @@ class Document:
 
     @builtins.property
     def outcome(self) -> Outcome:
-        """What the run came to. A gate stands in for undecided results, and an unfinished run never passes."""
+        """The outcome of the whole run. A gate stands in for undecided results, and an unfinished run never passes."""
         results = Outcome.worst(result.outcome for result in self.results)
         if results in (Outcome.FAILED, Outcome.ERROR):
             return results

@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Outcome(str, Enum):
-    """What a result means for its test and for the run, worst first."""
+    """The meaning of a result for its test and for the run, worst first."""
 
     ERROR = "error"
     """Nothing was decided: the generator, an attribute or the property itself failed."""
@@ -39,7 +39,7 @@ class Outcome(str, Enum):
 
 
 class Verdict(str, Enum):
-    """What a check decided about a property."""
+    """The decision of a check about a property."""
 
     VIOLATED = "violated"
     """gentest found and confirmed a counterexample; or, for a property at a rate, refuted the rate."""
@@ -54,7 +54,7 @@ class Verdict(str, Enum):
 
     @builtins.property
     def outcome(self) -> Outcome:
-        """What the verdict alone means, without a baseline."""
+        """The outcome of the verdict alone, without a baseline."""
         return {
             Verdict.VIOLATED: Outcome.FAILED,
             Verdict.NO_COUNTEREXAMPLE: Outcome.PASSED,
@@ -80,7 +80,7 @@ class Standing(str, Enum):
 
     @builtins.property
     def outcome(self) -> Outcome:
-        """What the standing alone means."""
+        """The outcome of the standing alone."""
         return {
             Standing.HELD: Outcome.PASSED,
             Standing.REGRESSED: Outcome.FAILED,

@@ -112,7 +112,7 @@ class Margins:
 
 @dataclass(frozen=True)
 class Search:
-    """What the search for a counterexample evaluated and found. It does not say how often the property holds."""
+    """The search for a counterexample. It does not say how often the property holds."""
 
     examples: Count = 0
     """Distinct probes that were evaluated."""
@@ -125,7 +125,7 @@ class Search:
     worst: Counterexample | None = None
     """The counterexample with the smallest margin."""
     replayed: bool = False
-    """Whether the probes come from an earlier run or from `--gentest-replay`, so that nothing new was drawn."""
+    """True if the probes come from an earlier run or from `--gentest-replay`, so that nothing new was drawn."""
     distinct: Count | None = None
     """Distinct inputs among the probes, if the latent space is finite."""
     inputs: Count | None = None
@@ -268,7 +268,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Attack:
-    """What a gradient attack did after the search found no counterexample."""
+    """An attack, made after the search found no counterexample."""
 
     method: str
     """"gradient" or "evolution"."""
@@ -281,14 +281,14 @@ class Attack:
     least: float
     """The smallest margin that it saw."""
     found: bool
-    """Whether it found a counterexample."""
+    """True if it found a counterexample."""
     message: str = ""
     """Why there was no attack; empty if there was one."""
 
 
 @dataclass(frozen=True)
 class Screening:
-    """What a lower precision decided before full precision was needed."""
+    """The probes that a lower precision decided before full precision was needed."""
 
     precision: str = "full"
     probes: Count = 0
@@ -301,7 +301,7 @@ class Screening:
 
 @dataclass(frozen=True)
 class Rounding:
-    """Which probes numerical precision could have decided."""
+    """The probes that numerical precision could have decided."""
 
     decided_alone: Count = 0
     """Probes within rounding of zero, each decided by itself in full precision.
@@ -309,7 +309,7 @@ class Rounding:
     If another machine or another release of torch gives another margin, it is one of these.
     """
     screening: Screening | None = None
-    """What a lower precision decided; None if none was used."""
+    """The probes that a lower precision decided; None if none was used."""
 
 
 @dataclass(frozen=True)
@@ -348,7 +348,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the check cost, with pilots, confirmations and reduction."""
+    """The cost of the check, with pilots, confirmations and reduction."""
 
     images: Count = 0
     calls: Count = 0
@@ -377,7 +377,7 @@ class Result:
     message: str = ""
     """Why nothing was decided; empty unless the verdict is an error."""
     search: Search = field(default_factory=Search)
-    """What the search for a counterexample found."""
+    """The search for a counterexample."""
     rate: Rate | None = None
     """How often the property holds; None unless a rate was asked for."""
     radius: Radius | None = None
@@ -385,17 +385,17 @@ class Result:
     distribution: Distribution | None = None
     """How `matches` compares the outputs with a reference."""
     attack: Attack | None = None
-    """What an attack did; None unless one was asked for, the search found nothing and no rate was refuted."""
+    """The attack; None unless one was asked for, the search found nothing and no rate was refuted."""
     gate: Gate | None = None
     """How the property compares with the baseline."""
     sample: Sample | None = None
     """Outcomes probe by probe, for a baseline, or for a JSON file if asked for."""
     rounding: Rounding = field(default_factory=Rounding)
-    """Which probes numerical precision could have decided."""
+    """The probes that numerical precision could have decided."""
     audit: Audit | None = field(default=None, compare=False)
     """Which outputs were made again to verify the verdict; None if nothing was decided."""
     provenance: Provenance = field(default_factory=Provenance)
-    """What was checked."""
+    """The generator, latents and seed that were checked."""
     cost: Cost = field(default_factory=Cost)
     """Images, calls and seconds."""
     traceback: str = field(default="", compare=False)
@@ -425,7 +425,7 @@ class Result:
 
     @builtins.property
     def known(self) -> bool:
-        """Whether the baseline was blessed with a verdict that is as bad."""
+        """True if the baseline was blessed with a verdict that is as bad."""
         before = None if self.gate is None else self.gate.baseline_verdict
         if self.verdict is Verdict.VIOLATED:
             return before == Verdict.VIOLATED
@@ -433,7 +433,7 @@ class Result:
 
     @builtins.property
     def left_to_gate(self) -> bool:
-        """Whether the gate decides, and not the verdict on the candidate alone.
+        """True if the gate decides, and not the verdict on the candidate alone.
 
         The gate decides if the violation is known, and if a rate that held when the baseline was blessed is now in
         doubt. HOLDS certifies p0 - slack, so a rate a little below p0 is blessed as often as not, and an equal
@@ -447,7 +447,7 @@ class Result:
 
     @builtins.property
     def outcome(self) -> Outcome:
-        """What the result means for its test: its verdict and its standing together."""
+        """The result's meaning for its test: its verdict and its standing together."""
         verdict = Outcome.PASSED if self.left_to_gate else self.verdict.outcome
         if self.gate is None or verdict is Outcome.ERROR:
             return verdict
@@ -455,12 +455,12 @@ class Result:
 
     @builtins.property
     def passed(self) -> bool:
-        """Whether the property holds as far as it was checked, and has held against the baseline."""
+        """True if the property holds as far as it was checked, and has held against the baseline."""
         return self.outcome is Outcome.PASSED
 
     @builtins.property
     def undecided(self) -> bool:
-        """Whether nothing speaks against the property, and too little for it."""
+        """True if nothing speaks against the property, and too little for it."""
         return self.outcome is Outcome.UNDECIDED
 
     def to_json(self, *, drawings: bool = False) -> dict[str, Any]:
