@@ -95,7 +95,9 @@ class RunOptions:
         FLAG, "write the text embeddings that this run needs to the file of --gentest-prompts", default=False
     )
     replay: Replay | None = option(REPLAY, "evaluate only this probe: the string that a failing test prints, or a file")
-    report: Path | None = option(OUTPUT, "write the results as one HTML page, with pictures")
+    report: Path | None = option(
+        OUTPUT, "write the results as one HTML page with pictures, or as Markdown to a file that ends in .md"
+    )
     images: str | None = option(FOLDER, "write the outputs of counterexamples to this folder, as PNG files")
     json: Path | None = option(OUTPUT, "write the results as JSON")
     outcomes: bool = option(

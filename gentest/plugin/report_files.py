@@ -1,8 +1,8 @@
-"""The HTML page and the folder of images that a run writes."""
+"""The report and the folder of images that a run writes. The name of the report's file says which format it has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,17 +16,38 @@ from gentest.results.drawings import Drawings
 from gentest.results.result import Result
 
 
+def _html(document: Document, at: str) -> str:
+    from gentest.report import page  # which imports jinja2
+
+    return page.page(document, at=at)
+
+
+def _markdown(document: Document, at: str) -> str:
+    from gentest.report import markdown
+
+    return markdown.page(document)
+
+
+WRITERS: Mapping[str, Callable[[Document, str], str]] = {".html": _html, ".md": _markdown}
+"""The text of a report from a document and the time, by the end of the file's name; any other end gives HTML."""
+WITH_PICTURES = {_html}
+
+
 @dataclass(frozen=True)
 class ReportFiles:
-    """The page and the folder of images, if the run asks for them."""
+    """The report and the folder of images, if the run asks for them."""
 
     problems: Problems
     page: Path | None
     images: str | None
 
     @property
+    def _writer(self) -> Callable[[Document, str], str]:
+        return _html if self.page is None else WRITERS.get(self.page.suffix.lower(), _html)
+
+    @property
     def _wants_pictures(self) -> bool:
-        return self.page is not None or self.images is not None
+        return self.images is not None or (self.page is not None and self._writer in WITH_PICTURES)
 
     def ask(self, question: Question) -> Question:
         """The question with the pictures that the files need. They change no figure."""
@@ -48,12 +69,10 @@ class ReportFiles:
             return replace(result, drawings=replace(images.without(drawings), missing=missing))
 
     def write(self, document: Document) -> None:
-        """Write the page of a run that ends now. Raises `OSError`."""
+        """Write the report of a run that ends now. Raises `OSError`."""
         if self.page is not None:
-            from gentest.report import page  # which imports jinja2
-
             at = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-            write_whole(self.page, page.page(document, at=at))
+            write_whole(self.page, self._writer(document, at))
 
     def lines(self, results: Sequence[Result]) -> list[str]:
         """One line for each file or folder, saying where it is."""

@@ -61,6 +61,17 @@ def test_a_run_leaves_a_page(flags: list[str], repository: Repository) -> None:
         result.stdout.fnmatch_lines([f"report: {page}"])
 
 
+def test_the_end_of_the_name_says_the_format(repository: Repository) -> None:
+    """A file that ends in .md is the page of a CI job, and takes no pictures."""
+    repository.write("@FAILS\ndef test_a(generator):\n    return generator\n")
+    result = repository.check("-p", "no:cacheprovider", "--gentest-report", "report.md")
+    assert result.ret == 1
+    text = (repository.path / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("### gentest\n")
+    assert "| verdict | test | property | probes | margin or rate | time |" in text
+    assert "<svg" not in text
+
+
 def test_no_figure_depends_on_it(repository: Repository) -> None:
     """The JSON is the same with a page and images as without, and holds none of what they show."""
     repository.write(SOURCE)
