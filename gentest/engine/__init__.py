@@ -1,1 +1,1 @@
-"""How a property is decided: evidence in full batches, margins, search, reduction, and one driver over them."""
+"""The engine: evidence in full batches, margins, the methods that decide, and one driver over them."""

@@ -70,7 +70,7 @@ class Answer:
     near: tuple[int, ...] = ()
     """The indices of those probes."""
     screening: Screening = field(default_factory=Screening)
-    """What a lower precision decided of these probes."""
+    """The share of a lower precision in these margins."""
 
 
 class Evaluator(Protocol):
@@ -339,7 +339,7 @@ def most_recent(margins: dict[Probe, Margins]) -> dict[Probe, Margins]:
 
 
 def combined(one: Screening, other: Screening) -> Screening:
-    """What a lower precision decided of two sets of probes."""
+    """The record of a lower precision on two sets of probes together."""
     band = max((s.band for s in (one, other) if s.band is not None), default=None)
     return replace(one, probes=one.probes + other.probes, again=one.again + other.again, band=band)
 

@@ -90,7 +90,7 @@ def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float
 
 
 def _largest_differences(within: float, evidence: Evidence) -> str:
-    """How many values of one output differ by more than `within`, and the places of the largest, in words."""
+    """The number of values of one output that differ by more than `within`, and the largest places, in words."""
     own, other = evidence.images[0, 0], evidence.reference.images[0, 0]  # [*shape]
     differences = (own - other) / evidence.reference.unit
     sizes = differences.abs()

@@ -35,7 +35,7 @@ class Matches(Declaration):
 
 
 AnyDefinition: TypeAlias = Definition | Matches
-"""What a user may declare: a property of single probes, or of all outputs together."""
+"""A declared property: of single probes, or of all outputs together."""
 
 
 def matches(

@@ -1,4 +1,4 @@
-"""Where a property holds: under which priors (meaning belongs to f, not to p(z)), and how far from the middle."""
+"""Properties of properties: under which priors one holds (meaning belongs to f, not to p(z)), and how far out."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Outcome(str, Enum):
     UNDECIDED = "undecided"
     """Nothing speaks against the property, and too little for it."""
     PASSED = "passed"
-    """The property holds as far as it was checked."""
+    """The property holds on everything that was checked."""
 
     @builtins.property
     def severity(self) -> int:

@@ -166,7 +166,7 @@ class Rate:
     each_end: Confidence
     """The confidence of `low`, and that of `high`. Both together err with the sum of their errors."""
     arm: str = ""
-    """Which rate it is, if there are several: the prior, or the value of a label."""
+    """The name of this rate among several: the prior, or the value of a label."""
     arms: tuple[Rate, ...] = ()
     """All rates, if there are several. The figures above are then of the worst one."""
     invariant: tuple[Invariant, ...] = ()
@@ -393,7 +393,7 @@ class Result:
     rounding: Rounding = field(default_factory=Rounding)
     """The probes that numerical precision could have decided."""
     audit: Audit | None = field(default=None, compare=False)
-    """Which outputs were made again to verify the verdict; None if nothing was decided."""
+    """The outputs that were made again to verify the verdict; None if nothing was decided."""
     provenance: Provenance = field(default_factory=Provenance)
     """The generator, latents and seed that were checked."""
     cost: Cost = field(default_factory=Cost)

@@ -1,1 +1,1 @@
-"""Evidence: the outputs of a batch of probes and what was measured on them, computed on demand and shared."""
+"""Evidence: the outputs of a batch of probes and the measurements on them, computed on demand and shared."""

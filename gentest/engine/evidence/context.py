@@ -46,7 +46,7 @@ class Cluster(Protocol):
 
 
 class Context:
-    """What all checks with the same device, batch size, CLIP and memory bound share.
+    """The state that all checks with the same device, batch size, CLIP and memory bound share.
 
     `share` connects to a cluster at first use; None evaluates everything in this process.
     """

@@ -38,7 +38,7 @@ class _Measured:
 
 
 class Measurements:
-    """What is known of some outputs: N probes of P latents on one generator."""
+    """All that is known of some outputs: N probes of P latents on one generator."""
 
     def __init__(self, outputs: Outputs) -> None:
         self.outputs = outputs

@@ -27,7 +27,7 @@ LEAST_SPREAD = 1e-6
 
 
 class Measuring:
-    """What a session measures with, and in which unit.
+    """The measures of a session, ready to run, and their units.
 
     Standard deviations come from a pilot of 256 samples with a fixed seed, or from the baseline inside `measured_by`.
     """

@@ -29,7 +29,7 @@ COMPANY_SEED = 0x636F6D70616E79
 PROBE_BYTES = 512
 """Memory that one probe takes besides its tensors."""
 REFERENCE = "in the reference, "
-"""How errors of a pair's reference begin."""
+"""The beginning of an error of a pair's reference."""
 SLACK = 1e-3
 """Share of the declared range by which outputs may leave it."""
 BATCH_BYTES = 4096
@@ -89,7 +89,7 @@ class Outputs:
 
     @property
     def variant(self) -> str:
-        """How these outputs differ from the generator's own; empty for the generator's own."""
+        """The change made to the generator's own outputs; empty if there is none."""
         return ""
 
     @property

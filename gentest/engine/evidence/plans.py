@@ -30,11 +30,11 @@ CHUNK = 256
 CHUNKS = 16
 """Chunks kept in memory."""
 BARREN = 64
-"""After so many chunks without a usable probe, gentest gives up."""
+"""Number of chunks without a usable probe after which gentest gives up."""
 
 
 class Origin(IntEnum):
-    """Where the probes of a batch come from."""
+    """The origin of the probes in a batch."""
 
     SEARCHED = 0
     INDEPENDENT = 1
@@ -57,7 +57,7 @@ class Plans:
         """Probes on which a property measured its rounding: the next property measures it on the same ones."""
 
     def origin(self, probe: Probe) -> Origin:
-        """Where a probe comes from."""
+        """The origin of a probe."""
         if any(probe in plan for plan in self.searched.values()):
             return Origin.SEARCHED
         return Origin.PILOT if probe in PILOTS else Origin.INDEPENDENT
@@ -112,7 +112,7 @@ class Inputs:
 
 
 def inputs(family: Probes, generator: Generator, probes: Sequence[Probe], *, of: int = 1) -> Inputs:
-    """The distinct inputs among some probes of a finite space, of which a share 1/`of` can be drawn.
+    """The distinct inputs among some probes of a finite space. Only a share 1/`of` of its latents can be drawn.
 
     Probes with different seeds can be the same input of the generator.
     """

@@ -40,7 +40,7 @@ BUSY = "locked"
 BROKEN = ("not a database", "malformed", "no such column", "no such table", "has 3 columns", "values were supplied")
 """Parts of SQLite's messages, since Python gives no error codes before 3.11."""
 FAULTS = (sqlite3.Error, OSError, ValueError)
-"""What SQLite raises for an unusable folder or file; ValueError if the message about a damaged file is not text."""
+"""The errors of SQLite for an unusable folder or file; ValueError if its message about a damaged file is not text."""
 _SCHEMA = "CREATE TABLE rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
 _HEAD = 16
 _LONGEST = _HEAD + 1 + 4 * 255 + LARGEST_ROW

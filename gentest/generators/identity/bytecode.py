@@ -1,4 +1,4 @@
-"""What code reads: the globals, closure variables, imports and names in the instructions of a function."""
+"""The reads of code: the globals, closure variables, imports and names in the instructions of a function."""
 
 from __future__ import annotations
 

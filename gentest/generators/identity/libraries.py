@@ -1,4 +1,4 @@
-"""What installed code counts as: its version or the checksums of its files, instead of its content."""
+"""Installed code counts as its version or as the checksums of its files, not as its content."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _tokens: dict[str, bytes | None] = {}
 
 
 def library_token(module: object) -> bytes | None:
-    """What the library of a module counts as: Python's version, a package's, or its checksums; None for other code.
+    """The stand-in for the library of a module: Python's version, a package's, or its checksums; None for other code.
 
     A package that is installed in editable mode, or not installed at all, is read like any user's code.
     """

@@ -163,7 +163,7 @@ class ProgramReader(ValueReader):
             yield self.part(".__annotations__", dict(value.__annotations__))
 
     def _code(self, code: types.CodeType) -> bytes:
-        """What the instructions do, without names of local variables, lines and files."""
+        """The effect of the instructions, without names of local variables, lines and files."""
         reads = reads_of(code)
         self.names |= reads.own_names
         n_named = code.co_argcount + code.co_kwonlyargcount
