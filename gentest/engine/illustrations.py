@@ -113,7 +113,7 @@ def _change(context: Context, evidence: Observed, outputs: Tensor) -> Change:
     if evidence.compared is not None:
         reference = _outputs(context, evidence.compared)
         at = _furthest(reference, outputs)
-        return pictures.change(reference[at], outputs[at], ("reference", "candidate"))
+        return pictures.change(reference[at], outputs[at], ("reference", "candidate"), of_pair=True)
     if probe.shift:
         before = _outputs(context, evidence, replace(probe, shift=b""))
         at = _furthest(before, outputs)

@@ -58,12 +58,12 @@ def strip(outputs: Tensor, *, whole: bool = False, room: int = ROOM) -> Strip:
     return replace(small, places=tuple(places), n=n, whole=files)
 
 
-def change(near: Tensor, far: Tensor, names: tuple[str, str]) -> Change:
+def change(near: Tensor, far: Tensor, names: tuple[str, str], *, of_pair: bool = False) -> Change:
     """Two outputs [C, H, W] and a map of their differences: the mean over channels, as a share of the largest."""
     differences = np.abs(_clipped(far) - _clipped(near)).mean(0)  # [H, W]
     largest = float(differences.max())
     small = _small([pixels(near), pixels(far), heat(differences / largest if largest else differences)], ROOM // 2)
-    return Change(replace(small, places=(0, 1, 2), n=3), names, largest, float(differences.mean()))
+    return Change(replace(small, places=(0, 1, 2), n=3), names, largest, float(differences.mean()), of_pair)
 
 
 def samples(context: Context, subject: Subject, seed: int) -> Strip | None:

@@ -143,7 +143,7 @@ class View:
     figures: tuple[tuple[str, str, str], ...]
     """The name of each figure, the figure, and the word beside it."""
     looks: tuple[CounterexampleView, ...]
-    change: tuple[Frames, str] | None
+    change: tuple[Frames, str, str] | None
     """The outputs between which the coordinates make the difference, and a caption."""
     charts: tuple[Chart, ...]
     more_charts: tuple[Chart, ...]
@@ -266,18 +266,20 @@ def _frames(strip: Strip, captions: Sequence[str] | None = None) -> Frames:
     return Frames(pictures, width, height, max(strip.width, strip.height) < PIXELATED)
 
 
-def _change(result: Result, drawings: Drawings) -> tuple[Frames, str] | None:
-    """The two outputs between which the coordinate groups differ, the map of the difference, and a caption."""
+def _change(result: Result, drawings: Drawings) -> tuple[Frames, str, str] | None:
+    """The two outputs to compare and the map of their difference, a caption, and a title.
+
+    They are the two sides of a pair, or the outputs between which the coordinate groups differ.
+    """
     change, counterexample = drawings.change, result.counterexample
-    if (
-        change is None
-        or counterexample is None
-        or not (counterexample.groups or counterexample.moved or len(counterexample.t) > 1)
-    ):
+    if change is None or counterexample is None:
+        return None
+    if not (change.of_pair or counterexample.groups or counterexample.moved or len(counterexample.t) > 1):
         return None  # another sample fails as well, so there is nothing to compare
     words = [detail.text for detail in facts.matters(counterexample)]
     words.append(f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1")
-    return _frames(change.strip, [*change.names, "difference"]), "; ".join(words)
+    title = "Reference and candidate" if change.of_pair else "What the coordinates change"
+    return _frames(change.strip, [*change.names, "difference"]), "; ".join(words), title
 
 
 def _pairs(drawings: Drawings) -> tuple[tuple[str, Frames], ...]:

@@ -45,6 +45,8 @@ class Change:
     """The largest difference of a pixel, drawn brightest. Outputs lie in [0, 1]."""
     mean: float
     """The mean difference of all pixels."""
+    of_pair: bool = False
+    """True if they are the outputs of a reference and its candidate; else of one generator."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ def test_plain():
 def test_a_pair_is_checked(pytester: pytest.Pytester) -> None:
     """The coordinate at fault is named, each property has its verdict, and an undecorated pair fails."""
     pytester.makepyfile(SOURCE)
-    result = pytester.runpytest_subprocess("-p", "no:randomly", "--gentest", "--gentest-device", "cpu")
+    options = ["--gentest", "--gentest-device", "cpu", "--gentest-report", "report.html"]
+    result = pytester.runpytest_subprocess("-p", "no:randomly", *options)
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines(
         [
@@ -44,3 +45,5 @@ def test_a_pair_is_checked(pytester: pytest.Pytester) -> None:
         ]
     )
     result.stdout.no_fnmatch_line("*differs(*violated*")
+    page = (pytester.path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<h4>Reference and candidate</h4>") == 2
