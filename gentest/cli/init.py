@@ -191,7 +191,7 @@ def _question(source: Source, options: argparse.Namespace, folder: Path, ask: As
     if may(f"Import {code.module} and call {code.name} once"):
         roots = dict.fromkeys((code.root or folder, folder, folder / "src"))
         question |= {"module": code.module, "name": code.name, "path": [str(root) for root in roots]}
-        question["shape"] = read_latent(options.latent)[0] if options.latent else None
+        question["shape"] = read_latent(options.latent).shape if options.latent else None
     return question
 
 

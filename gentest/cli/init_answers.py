@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gentest.cli.init_source import Source
@@ -69,11 +69,29 @@ class Answers:
         return self.facts.is_class or self.source.weights is not None or bool(self.facts.needs)
 
 
-def read_latent(text: str) -> tuple[tuple[int, ...], str]:
-    """The shape of one latent, and its space in Python.
+@dataclass(frozen=True)
+class NamedSpace:
+    """A latent space of one part, as `--latent` names it: the class in `gentest`, and its arguments."""
 
-    >>> read_latent("normal:100,1,1"), read_latent("uniform:64:-1:1")
-    (((100, 1, 1), 'gentest.Normal((100, 1, 1))'), ((64,), 'gentest.Uniform(64, low=-1, high=1)'))
+    space: str
+    shape: tuple[int, ...]
+    """The shape of one latent."""
+    bounds: Mapping[str, float]
+    """The arguments after the shape, by name."""
+
+    @property
+    def code(self) -> str:
+        """The space in Python."""
+        arguments = [str(self.shape if len(self.shape) > 1 else self.shape[0])]
+        arguments += [f"{name}={bound:g}" for name, bound in self.bounds.items()]
+        return f"gentest.{self.space}({', '.join(arguments)})"
+
+
+def read_latent(text: str) -> NamedSpace:
+    """The latent space that a text names. Raises `InvalidArgument`.
+
+    >>> read_latent("normal:100,1,1").code, read_latent("uniform:64:-1:1").code
+    ('gentest.Normal((100, 1, 1))', 'gentest.Uniform(64, low=-1, high=1)')
     """
     name, _, rest = text.replace(" ", "").partition(":")
     sizes, *words = rest.split(":")
@@ -89,9 +107,7 @@ def read_latent(text: str) -> tuple[tuple[int, ...], str]:
     if not valid:
         what = "normal:128, normal:100,1,1, uniform:64, uniform:64:LOW:HIGH, sphere:512 or truncated:128:BOUND"
         raise InvalidArgument.expected(what, "--latent", text)
-    arguments = [str(shape if len(shape) > 1 else shape[0])]
-    arguments += [f"{name}={bound:g}" for name, bound in zip(names, bounds, strict=False)]
-    return shape, f"gentest.{space}({', '.join(arguments)})"
+    return NamedSpace(space, shape, dict(zip(names, bounds, strict=False)))
 
 
 def read_range(text: str) -> tuple[float, float]:

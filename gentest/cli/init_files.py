@@ -77,7 +77,8 @@ def _render(name: str, values: dict[str, object]) -> str:
 
 def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
     source, facts = answers.source, answers.facts
-    shape, space = read_latent(answers.latent)
+    named = read_latent(answers.latent)
+    shape, space = named.shape, named.code
     arguments = [] if source.kind.name in ("autoencoder", "diffusers") else _latent_argument(space, answers.labels)
     if source.kind.name != "diffusers" and answers.output_range is not None:
         low, high = answers.output_range

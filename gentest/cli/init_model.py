@@ -118,7 +118,7 @@ def _of_model(question: Mapping[str, Any]) -> Iterator[Told]:
         from gentest.generators.torchscript import scripted
 
         model: Model = scripted(question["file"])
-        shapes = _shapes_of(model)
+        shapes = latent_shapes(model)
     elif kind == "exported":
         from gentest.generators.torchscript import exported, inputs_of
 
@@ -139,7 +139,7 @@ def _of_model(question: Mapping[str, Any]) -> Iterator[Told]:
         made = make() if parameters["is_class"] or not parameters["takes_checkpoint"] else make(None)
         if not callable(made):
             raise TypeError(f"it gave a {type(made).__name__}, which cannot be called")
-        model, shapes = (OnArrays(made), []) if kind == "numpy" else (made, _shapes_of(made))
+        model, shapes = (OnArrays(made), []) if kind == "numpy" else (made, latent_shapes(made))
     yield call_facts(model, [tuple(question["shape"])] if question.get("shape") else shapes)
 
 
@@ -158,7 +158,7 @@ def _parameters(make: Callable[..., Any]) -> Told:
     }
 
 
-def _shapes_of(model: Model) -> Shapes:
+def latent_shapes(model: Model) -> Shapes:
     """The shape of latents that the model's first weight takes, if there is one."""
     modules = [to_eval_mode(module) for module in modules_of(model)]
     shapes = {f"{i}.{name}": tuple(t.shape) for i, m in enumerate(modules) for name, t in m.state_dict().items()}
@@ -180,11 +180,11 @@ def call_facts(model: Model, shapes: Iterable[tuple[int, ...]]) -> Told:
             first_error = first_error or error_summary(error)
             continue
         latent = {"latent": form, "latent_from": f"the model takes {[N, *form]}", "error": ""}
-        return {**latent, **_output_facts(raw, {"z": (N, *form)})}
+        return {**latent, **output_facts(raw, {"z": (N, *form)})}
     return {"error": first_error or "its weights do not tell the shape of its latents: give --latent"}
 
 
-def _output_facts(raw: Any, sizes: Mapping[str, tuple[int, ...]]) -> Told:
+def output_facts(raw: Any, sizes: Mapping[str, tuple[int, ...]]) -> Told:
     """Facts about a model's outputs, read as a run reads them: as images, or else as outputs of another kind."""
     try:
         images, read = True, read_images(raw, N, sizes)

@@ -23,4 +23,4 @@ def test_a_latent_that_is_none_is_refused(text: str) -> None:
 )
 def test_a_latent_that_is_read_is_a_space(text: str) -> None:
     """What is written for each is a space of gentest's."""
-    assert isinstance(eval(read_latent(text)[1], {"gentest": gentest}), gentest.Space)
+    assert isinstance(eval(read_latent(text).code, {"gentest": gentest}), gentest.Space)
