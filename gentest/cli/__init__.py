@@ -2,6 +2,7 @@
 
     gentest init [FOLDER] [--load SOURCE]             write a conftest.py, a test file and a CI workflow for a model
     gentest doctor [FOLDER]                           find what would stop a run, and say how to fix it
+    gentest compare REFERENCE CANDIDATE               measure how far a model and its export are apart
     gentest show RESULT.json                          print the results of a run, or a baseline
     gentest gate RESULT.json --baseline FILE          compare a run with a baseline, from files alone
     gentest bless FILE --by NAME [PYTEST ARGUMENTS]   make a checkpoint the baseline of later ones
@@ -20,11 +21,19 @@ import sys
 from collections.abc import Sequence
 
 from gentest._support.printable import in_one_line
-from gentest.cli import bless, doctor, gate, init, show, suggest
+from gentest.cli import bless, compare, doctor, gate, init, show, suggest
 from gentest.cli.results_files import MISUSE
 from gentest.errors import InvalidArgument
 
-COMMANDS = {"init": init, "doctor": doctor, "show": show, "gate": gate, "bless": bless, "suggest": suggest}
+COMMANDS = {
+    "init": init,
+    "doctor": doctor,
+    "compare": compare,
+    "show": show,
+    "gate": gate,
+    "bless": bless,
+    "suggest": suggest,
+}
 LONGEST_ERROR = 4_000
 """Characters."""
 

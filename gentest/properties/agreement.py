@@ -100,7 +100,8 @@ def _largest_differences(within: float, evidence: Evidence) -> str:
     order = sizes.flatten().topk(min(n, PLACES)).indices
     places = [tuple(int(i) for i in torch.unravel_index(at, sizes.shape)) for at in order]
     named = ", ".join(f"{list(place)} by {differences[place].item():+.3g}" for place in places)
-    return f"{n:,} of {sizes.numel():,} values differ by more, the most at {named}"
+    by_more = " by more" if within else ""
+    return f"{n:,} of {sizes.numel():,} values differ{by_more}, the most at {named}"
 
 
 def _check_on(on: object) -> None:

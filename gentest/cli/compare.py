@@ -1,0 +1,287 @@
+"""The command `gentest compare`: how far a candidate is from its reference, without test code.
+
+The command reads its arguments and prints. `compare_run` loads both models and compares them, in a child process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from gentest._support.printable import in_one_line, printable
+from gentest.cli import child
+from gentest.cli.init_answers import read_latent
+from gentest.cli.init_source import WEIGHTS, code_of, file_kind
+from gentest.errors import InvalidArgument
+from gentest.report import terminal
+from gentest.report.numbers import above, at_most, confidence
+from gentest.results.outcome import Outcome
+
+HELP = "compare two models, such as a model and its export, on the same latents"
+DESCRIPTION = (
+    "Searches for a latent on which CANDIDATE gives another output than REFERENCE, and measures how far the two are "
+    "apart. Each is an ONNX file, a TorchScript file, a .pt2 file, or MODULE:NAME: a function without arguments that "
+    "gives a gentest.Generator, an nn.Module or another callable on latents. Loading a model may run any code in it."
+)
+CONFIDENCE = 0.99
+SECONDS = 3600.0
+FILE_KINDS = ("onnx", "torchscript", "exported")
+"""Kinds of files that can be compared, by their names in `init_source.KINDS`."""
+SHARES = (0.5, 0.9, 0.99, 1.0)
+"""The quantiles of differences that the table has."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """The level of an attribute on both sides: the mean of its scores."""
+
+    attribute: str
+    reference: float
+    candidate: float
+    shift: float | None
+    """The candidate's mean less the reference's, in standard deviations of the reference; None if it has none."""
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The latent with the largest difference."""
+
+    difference: float
+    source: str
+    """What found it, in words."""
+    replay: str
+    """The string that `Property.replay` takes."""
+    choices: str
+    """The values of its discrete parts, in words; empty without any."""
+    note: str
+    """The values of the output that differ most; empty if none differs."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How far a candidate is from its reference."""
+
+    space: str
+    """The latent space, as Python writes it."""
+    outputs: str
+    """The kind, shape and range of outputs, in words."""
+    unit: str
+    """The unit of differences, in words."""
+    n: int
+    """Independent latents of the prior, behind the quantiles, the levels and the rate."""
+    searched: int
+    """Latents that the search for a larger difference evaluated."""
+    quantiles: tuple[float, ...]
+    """The largest difference of any value of an output, at each of `SHARES`."""
+    levels: tuple[Level, ...]
+    worst: Worst
+    attack: str
+    """What an attack did, in words; empty if none was asked for."""
+    disagreeing: int
+    """Independent latents that differ by more than the tolerance. Without `--within` it is the largest difference."""
+    agrees: bool
+    """True if no latent differs by more than the tolerance, in the search and the attack neither."""
+    images: int
+    """Outputs that each side made."""
+    seconds: float
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Differences:
+        """The record from its JSON."""
+        levels = tuple(Level(**level) for level in value["levels"])
+        return cls(
+            **{**value, "quantiles": tuple(value["quantiles"]), "levels": levels, "worst": Worst(**value["worst"])}
+        )
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("reference", metavar="REFERENCE", help="the model that is right")
+    parser.add_argument("candidate", metavar="CANDIDATE", help="the model that should do the same")
+    parser.add_argument(
+        "--within",
+        metavar="TOLERANCE",
+        help="the largest difference of a value that is allowed, such as 4/255 or 0.01; makes the comparison a check",
+    )
+    parser.add_argument(
+        "--latent",
+        metavar="SPACE",
+        help="normal:128, normal:100,1,1, uniform:64, as in gentest init (default: guessed)",
+    )
+    parser.add_argument("--labels", type=int, metavar="N", help="the models take z=... and label=..., one of N labels")
+    parser.add_argument("--examples", type=int, default=300, metavar="N", help="latents to compare on (default: 300)")
+    parser.add_argument("--attack", type=int, default=0, metavar="IMAGES", help="outputs for an attack (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latents (default: 0)")
+    parser.add_argument("--device", metavar="DEVICE", help="torch device (default: CUDA, else the CPU)")
+    parser.add_argument(
+        "--output-range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="the range of outputs (default: guessed for images)",
+    )
+    parser.add_argument("--no-images", action="store_true", help="outputs are audio, tables, anything but images")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page")
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=SECONDS,
+        metavar="SECONDS",
+        help=f"end the comparison, undecided, after this time (default: {SECONDS:g})",
+    )
+
+
+def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
+    """Compare, print, and return the exit status: with `--within`, 0 if no latent disagrees and 1 if one does."""
+    within = None if options.within is None else read_tolerance(options.within)
+    question = _question(options, within)
+    try:
+        function = "gentest.cli.compare_run:compare"
+        answer = child.call(function, question, seconds=options.time_limit).value
+    except child.ChildFailed as error:
+        return _undecided(str(error))
+    except KeyboardInterrupt:
+        return _undecided("interrupted")
+    if answer.get("misuse"):
+        raise InvalidArgument(answer["misuse"])
+    if answer.get("error"):
+        return _undecided(answer["error"])
+    differences = Differences.from_json(answer["differences"])
+    _print(differences, options)
+    return Outcome.PASSED.exit_status if within is None or differences.agrees else Outcome.FAILED.exit_status
+
+
+def _undecided(reason: str) -> int:
+    """The exit status of a comparison without a result, after one line on standard error that says why."""
+    sys.stderr.write(f"gentest: undecided: {in_one_line(reason, 4_000)}\n")
+    return Outcome.UNDECIDED.exit_status
+
+
+def read_tolerance(text: str) -> float:
+    """The number that a fraction or a decimal says. Raises `InvalidArgument` unless it is finite and >= 0.
+
+    >>> read_tolerance("4/255") == 4 / 255, read_tolerance("1e-3")
+    (True, 0.001)
+    """
+    try:
+        value = float(Fraction(text))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        raise InvalidArgument.expected("a fraction or a number >= 0, such as 4/255", "--within", text)
+    return value
+
+
+def _question(options: argparse.Namespace, within: float | None) -> dict[str, Any]:
+    """The argument of `compare_run.compare`. Raises `InvalidArgument` for arguments that cannot be used."""
+    report: Path | None = options.report
+    if report is not None and (report.is_dir() or not report.absolute().parent.is_dir()):
+        raise InvalidArgument.expected("a file in a folder that exists", "--report", str(report))
+    if not options.time_limit > 0.0:
+        raise InvalidArgument.expected("a number of seconds > 0", "--time-limit", options.time_limit)
+    if options.labels is not None and options.latent is None:
+        raise InvalidArgument("--labels needs --latent, the space of z")
+    if options.labels is not None and options.labels < 2:
+        raise InvalidArgument.expected("a number of labels >= 2", "--labels", options.labels)
+    return {
+        "reference": _model("REFERENCE", options.reference),
+        "candidate": _model("CANDIDATE", options.candidate),
+        "latent": None if options.latent is None else asdict(read_latent(options.latent)),
+        "labels": options.labels,
+        "within": within,
+        "settings": {name: getattr(options, name) for name in ("examples", "seed", "attack", "device")},
+        "output_range": options.output_range,
+        "images": not options.no_images,
+        "report": None if report is None else str(report.absolute()),
+    }
+
+
+def _model(argument: str, text: str) -> dict[str, Any]:
+    """A model as `compare_run` loads it: its kind, and its file or its code. Nothing is loaded here."""
+    path, folder = Path(text), Path.cwd()
+    kind = file_kind(path)
+    if kind in FILE_KINDS:
+        return {"name": text, "kind": kind, "file": str(path.absolute())}
+    if path.is_file() and path.suffix.lower() in WEIGHTS:
+        raise InvalidArgument(f"{argument} {text}: holds weights alone; give MODULE:NAME, a function that loads them")
+    if path.exists() or ":" not in text:
+        what = "an ONNX file, a TorchScript file, a .pt2 file, or MODULE:NAME such as my_model:load"
+        raise InvalidArgument.expected(what, argument, text)
+    code = code_of(argument, text, folder)
+    roots = dict.fromkeys((code.root or folder, folder, folder / "src"))
+    return {"name": text, "kind": "code", "module": code.module, "function": code.name, "path": [str(r) for r in roots]}
+
+
+def _print(differences: Differences, options: argparse.Namespace) -> None:
+    """Print the figures as one table, and what follows from them in sentences."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(width=terminal.columns())
+    shown = f"Compared {options.candidate} with {options.reference}"
+    latents = f"on {differences.n:,} independent latents of {differences.space}"
+    console.print(Text(printable(f"{shown} {latents}. Outputs are {differences.outputs}.")))
+    console.print("", _table(differences), "", sep="\n")
+    for line in _sentences(differences, options):
+        console.print(Text(printable(line)))
+    # lines to copy, which are not wrapped
+    console.print(Text(f"replay: {differences.worst.replay}"), soft_wrap=True)
+    if options.report is not None:
+        console.print(Text(printable(f"report: {options.report}")), soft_wrap=True)
+
+
+def _table(differences: Differences) -> Any:
+    """The quantiles of the difference, and the levels on both sides, as a table of rich."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in ("reference", "candidate", "difference"):
+        table.add_column(name, justify="right")
+    for share, value in zip(SHARES, differences.quantiles, strict=True):
+        latents = f"all {differences.n:,}" if share == 1.0 else f"{100 * share:g} % of"
+        table.add_row(f"{latents} latents differ by at most", "", "", above(value, 3))
+    for level in differences.levels:
+        shift = "" if level.shift is None else f"{level.shift:+.2g} sd"
+        table.add_row(Text(f"mean {level.attribute}"), f"{level.reference:.4g}", f"{level.candidate:.4g}", shift)
+    return table
+
+
+def _sentences(differences: Differences, options: argparse.Namespace) -> list[str]:
+    """The worst latent, what is certain about all latents, and the cost; with `--within`, the verdict first."""
+    worst, tolerance = differences.worst, options.within
+    lines = [f"A difference is the largest of all values of an output, {differences.unit}."]
+    lines += [] if tolerance is None else [_verdict(differences, tolerance)]
+    if worst.difference:
+        place = f" ({worst.choices})" if worst.choices else ""
+        size = above(worst.difference, 3)
+        lines.append(f"The worst latent{place} differs by {size}; {worst.source} found it.")
+    else:
+        lines.append("Both give the same outputs on all of these latents.")
+    lines += [f"There, {worst.note}."] if worst.note else []
+    lines += [f"The attack {differences.attack}."] if differences.attack else []
+    refuted = f"Fewer than {at_most(1.0 - (1.0 - CONFIDENCE) ** (1.0 / differences.n))} of latents"
+    certain = f"({confidence(CONFIDENCE)})"
+    if tolerance is None:
+        lines.append(f"{refuted} differ by more than {above(differences.quantiles[-1], 3)} {certain}.")
+    elif not differences.disagreeing:
+        lines.append(f"{refuted} disagree {certain}.")
+    return [*lines, f"This took {differences.images:,} images a side and {differences.seconds:.1f} s."]
+
+
+def _verdict(differences: Differences, tolerance: str) -> str:
+    """The verdict of a check, with the latents that it rests on."""
+    sampled = f"{differences.n:,} independent latents"
+    if differences.agrees:
+        searched = f"{differences.searched:,} latents of the search"
+        return f"They agree within {tolerance}: none of {sampled} and {searched} differs by more."
+    if not differences.disagreeing:
+        return f"They disagree: a latent differs by more than {tolerance}, but none of {sampled}."
+    return f"They disagree: {differences.disagreeing:,} of {sampled} differ by more than {tolerance}."

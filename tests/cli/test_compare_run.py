@@ -1,0 +1,97 @@
+"""The pair that `gentest compare` makes of two models, and the differences that it measures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import gentest
+from gentest.cli.compare_run import Comparing, space_of
+from gentest.engine.evidence.context import Context
+from gentest.errors import InvalidArgument
+from gentest.generators.torchscript import exported
+from gentest.results.result import Verdict
+from gentest.results.settings import Values
+
+
+def comparing(change: float, *, examples: int = 60, attack: int = 0) -> Comparing:
+    """A pair of z and z + `change`, clamped to [0, 1], in which the reference knows the range."""
+    reference = gentest.Generator(lambda z: z.sigmoid()[:, None, None], latent=gentest.Normal(4), output_range=(0, 1))
+    pair = reference.then(lambda x: (x + change).clamp(0, 1)).against(reference)
+    values = Values(examples=examples, attack=attack, device="cpu")
+    return Comparing(pair, Context(values), values, lambda done, total: None)
+
+
+def test_a_constant_difference_is_every_quantile() -> None:
+    """A candidate that adds 0.02 differs by 0.02 at the median and at the worst latent, in sd of levels too."""
+    differences, result = comparing(0.02).run(0.05)
+    assert differences.quantiles == pytest.approx([0.02] * 4, abs=1e-6)
+    assert differences.worst.difference == pytest.approx(0.02, abs=1e-6)
+    assert differences.worst.note.startswith("4 of 4 values differ, the most at [")
+    (brightness, _) = differences.levels
+    assert brightness.candidate - brightness.reference == pytest.approx(0.02, abs=1e-6)
+    assert brightness.shift is not None
+    assert brightness.shift > 0
+    assert (result.verdict, differences.agrees, differences.disagreeing) == (Verdict.NO_COUNTEREXAMPLE, True, 0)
+
+
+def test_a_disagreement_is_counted_and_explained() -> None:
+    """Every independent latent is beyond the tolerance, and the note names the values."""
+    differences, result = comparing(0.02).run(0.01)
+    assert (result.verdict, differences.agrees, differences.disagreeing) == (Verdict.VIOLATED, False, 60)
+    assert differences.worst.replay.startswith("agrees:")
+    assert "4 of 4 values differ by more" in differences.worst.note
+    replayed = gentest.agrees(within=0.01).replay(comparing(0.02).pair, differences.worst.replay)
+    assert replayed.verdict is Verdict.VIOLATED
+
+
+def test_a_rare_disagreement_in_the_sample_decides() -> None:
+    """If only an independent latent disagrees, the verdict says so, whatever the search found."""
+    reference = gentest.Generator(lambda z: z.sigmoid()[:, None, None], latent=gentest.Normal(1), output_range=(0, 1))
+    values = Values(examples=200, device="cpu")
+    context = Context(values)
+    subject = context.subject(reference)
+    largest = max(float(e.images.max()) for e in context.samples(subject, 0, 0, 200))
+    pair = reference.then(lambda x: torch.where(x >= largest - 1e-6, x - 0.5, x)).against(reference)
+    differences, result = Comparing(pair, Context(values), values, lambda done, total: None).run(0.1)
+    assert differences.disagreeing >= 1
+    assert result.verdict is Verdict.VIOLATED
+    assert differences.worst.difference == pytest.approx(0.5, abs=1e-3)
+
+
+def test_an_attack_goes_beyond_the_largest_difference() -> None:
+    """Without a tolerance, the attack looks for more than the search saw."""
+    reference = gentest.Generator(lambda z: z.sigmoid()[:, None, None], latent=gentest.Normal(8), output_range=(0, 1))
+    pair = reference.then(lambda x: x * (1 - 0.2 * x.mean((1, 2, 3), keepdim=True))).against(reference)
+    values = Values(examples=20, attack=400, device="cpu")
+    differences, result = Comparing(pair, Context(values), values, lambda done, total: None).run(None)
+    assert result.attack is not None
+    assert result.attack.found
+    assert differences.worst.source == "the attack"
+    assert differences.worst.difference > differences.quantiles[-1]
+    assert differences.disagreeing == 0
+
+
+def test_a_module_and_a_program_tell_their_latent_space() -> None:
+    """The first weight of a module, and the input of a program, give a normal space."""
+    net = nn.Sequential(nn.Linear(5, 48), nn.Tanh(), nn.Unflatten(1, (3, 4, 4))).eval()
+    assert space_of(net) == gentest.Normal(5)
+    assert space_of(exported(torch.export.export(net, (torch.zeros(2, 5),)))) == gentest.Normal(5)
+    with pytest.raises(InvalidArgument, match="give --latent"):
+        space_of(lambda z: z)
+
+
+def test_an_onnx_input_of_integers_needs_a_space() -> None:
+    """A label has values that no file tells."""
+    onnx = pytest.importorskip("onnx", reason="needs onnx to write graphs")
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime to run graphs")
+    from gentest.generators.onnx import OnnxModel
+
+    helper, kinds = onnx.helper, onnx.TensorProto
+    inputs = [helper.make_tensor_value_info("label", kinds.INT64, ["b"])]
+    outputs = [helper.make_tensor_value_info("x", kinds.FLOAT, ["b"])]
+    graph = helper.make_graph([helper.make_node("Cast", ["label"], ["x"], to=kinds.FLOAT)], "g", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    with pytest.raises(InvalidArgument, match=r"its input 'label' \(int64 \[\?\]\) does not tell"):
+        space_of(OnnxModel(model.SerializeToString()))
