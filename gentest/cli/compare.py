@@ -119,6 +119,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attack", type=int, default=0, metavar="IMAGES", help="outputs for an attack (default: 0)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latents (default: 0)")
     parser.add_argument("--device", metavar="DEVICE", help="torch device (default: CUDA, else the CPU)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="latents in one call of the models (default: auto)")
     parser.add_argument(
         "--output-range",
         type=float,
@@ -195,7 +196,7 @@ def _question(options: argparse.Namespace, within: float | None) -> dict[str, An
         "latent": None if options.latent is None else asdict(read_latent(options.latent)),
         "labels": options.labels,
         "within": within,
-        "settings": {name: getattr(options, name) for name in ("examples", "seed", "attack", "device")},
+        "settings": {name: getattr(options, name) for name in ("examples", "seed", "attack", "device", "batch_size")},
         "output_range": options.output_range,
         "images": not options.no_images,
         "report": None if report is None else str(report.absolute()),

@@ -98,7 +98,7 @@ def _naming(model: Mapping[str, Any]) -> Iterator[None]:
         yield
     except GentestError as error:
         raise InvalidArgument(f"{model['name']}: {error}") from error
-    except Exception as error:  # other people's files and code raise anything
+    except (Exception, SystemExit) as error:  # other people's files and code raise anything
         raise InvalidArgument(f"{model['name']}: {error_summary(error)}") from error
 
 
@@ -318,19 +318,19 @@ class Comparing:
     def _sample(self) -> Sampled:
         """The differences and levels of the seed's first independent latents."""
         subject = self.context.subject(self.pair)
-        found: list[float] = []
+        differences: list[float] = []
         scores: dict[str, tuple[list[float], list[float]]] = {}
         shape: tuple[int, ...] = ()
         for evidence in self.context.samples(subject, self.values.seed, 0, self.values.examples):
-            found += evidence.from_reference()[:, 0].double().tolist()
+            differences += evidence.from_reference()[:, 0].double().tolist()
             shape = tuple(evidence.images.shape[2:])
             for attribute in self._attributes(shape):
                 own, other = scores.setdefault(describe(attribute), ([], []))
                 own += evidence.scores(attribute)[:, 0].double().tolist()
                 other += evidence.reference.scores(attribute)[:, 0].double().tolist()
-            self._watch(len(found), self.values.examples)
+            self._watch(len(differences), self.values.examples)
         levels = tuple(_level(name, *both) for name, both in scores.items())
-        return Sampled(np.array(found), levels, shape)
+        return Sampled(np.array(differences), levels, shape)
 
     def _attributes(self, shape: tuple[int, ...]) -> list[Attribute]:
         """The attributes whose levels are compared: none for outputs that are not images of one or three channels."""

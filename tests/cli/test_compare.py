@@ -83,6 +83,10 @@ def needs(width):
 
 def number():
     return 3
+
+
+def quits():
+    raise SystemExit("bye")
 """
 FEW = ("--examples", "40")
 
@@ -246,6 +250,7 @@ def test_an_unfinished_comparison_is_undecided(error: BaseException, run: Run, m
         (["models:net", "nothing:net"], ["CANDIDATE nothing:net: no module 'nothing'"]),
         (["models:net", "models:nothing"], ["models:nothing: ", "has no attribute 'nothing'"]),
         (["models:net", "models:needs"], ["models:needs: ", "'width'"]),
+        (["models:net", "models:quits"], ["models:quits: SystemExit: bye"]),
         (["models:net", "models:number"], ["models:number: gave a int"]),
         (["models:rows", "models:rows"], ["models:rows: it does not tell its latent space: give --latent"]),
         (["models:net", "none.onnx"], ["CANDIDATE='none.onnx'"]),
