@@ -10,8 +10,13 @@ import torch
 from torch import Tensor, nn
 
 import gentest
+from gentest.engine.check import Question
+from gentest.engine.check import check as run_check
+from gentest.engine.cluster.actors import shared_context
 from gentest.errors import InvalidArgument
+from gentest.results.records import unpack
 from gentest.results.result import Result
+from gentest.results.settings import Values
 
 Verdict = gentest.Verdict
 SETTINGS = gentest.settings(device="cpu")
@@ -332,3 +337,59 @@ def test_a_counterexample_names_the_place_of_the_largest_difference(net: Net) ->
     assert re.fullmatch(
         r"1 of 432 values differ by more, the most at \[1, 4, 7\] by [+-]0\.\d+", found.counterexample.note
     )
+
+
+def test_a_flipped_align_corners_is_found() -> None:
+    """One resize of a decoder takes other places for its samples."""
+
+    def resize(*, align_corners: bool) -> object:
+        def decode(z: Tensor) -> Tensor:
+            small = z.reshape(-1, 1, 4, 4).sigmoid()
+            return nn.functional.interpolate(small, (12, 12), mode="bilinear", align_corners=align_corners)
+
+        return decode
+
+    pair = generator(resize(align_corners=True)).against(generator(resize(align_corners=False)))
+    found = check(gentest.agrees(within=4 / 255), pair)
+    assert found.verdict is Verdict.VIOLATED
+    assert found.counterexample is not None
+    assert " of 144 values differ by more, the most at [0, " in found.counterexample.note
+
+
+def test_an_operator_that_depends_on_batches_from_8_up_never_passes(net: Net) -> None:
+    """In batches it is an error that names the cause; one latent at a time it agrees."""
+
+    def kernel(z: Tensor) -> Tensor:
+        return net(z) if len(z) < 8 else net(z).roll(1, 0)
+
+    candidate = generator(kernel)
+    together = check(gentest.agrees(within=0.01), candidate.against(reference(net)))
+    assert together.verdict is Verdict.ERROR
+    assert "an output depends on the rest of its batch" in together.message
+    alone = check(gentest.agrees(within=0.01), candidate.on(batch_size=1).against(reference(net)), examples=50)
+    assert alone.verdict is Verdict.NO_COUNTEREXAMPLE
+
+
+def test_averaged_weights_that_equal_the_raw_ones_are_found(net: Net) -> None:
+    """An average (EMA) that was never updated gives the raw model's images."""
+    averaged = copy.deepcopy(net)
+    never = check(gentest.differs(at_least=1e-3), generator(averaged).against(reference(net)))
+    assert never.verdict is Verdict.VIOLATED
+    for parameter in averaged.parameters():
+        parameter.data.mul_(0.8)
+    updated = check(gentest.differs(at_least=1e-3), generator(averaged).against(reference(net)))
+    assert updated.verdict is Verdict.NO_COUNTEREXAMPLE
+
+
+def test_a_counterexample_holds_for_the_gate(net: Net) -> None:
+    """A baseline keeps the margins of a pair, and an equal candidate is held."""
+    definition = gentest.agrees(within=0.05).at_rate(0.9).definition
+    context, values = shared_context(Values(device="cpu")), Values(device="cpu", examples=20)
+    pair = generator(shifted(net)).against(reference(net))
+    blessed = run_check(Question(definition, n_sampled=512, blesses=True), pair, context, values)
+    assert blessed.sample is not None
+    again = run_check(Question(definition, against=blessed.sample), pair, context, values)
+    assert again.sample is not None
+    kept, now = (unpack(sample.margins, "margins") for sample in (blessed.sample, again.sample))
+    assert len(kept) == 512
+    assert now == kept[: len(now)]
