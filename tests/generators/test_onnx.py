@@ -275,3 +275,18 @@ def test_wrong_calls_of_the_model_are_told() -> None:
     with pytest.raises(GeneratorError, match=r"'label' \(int64 \[\?\]\) but was given float32 values"):
         model(z=Z, label=label.float())
     assert model(z=Z, label=label.int()).shape == (5, 1, 2, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_a_graph_agrees_with_the_torch_function_that_it_is_of(seed: int) -> None:
+    """In float32 to 1e-3, whatever the latents; a graph whose weights have three bits does not."""
+    settings = gentest.settings(device="cpu", seed=seed)
+    original = Generator(expected, latent=NORMAL, output_range=(0, 1))
+    exported = Generator.from_onnx(graph().SerializeToString(), latent=NORMAL)
+    agrees = gentest.agrees(within=1e-3)
+    assert agrees.check(exported.against(original), settings=settings).verdict is gentest.Verdict.NO_COUNTEREXAMPLE
+    step = 2.0**-2
+    rounded = graph(weights=np.round(WEIGHTS / step) * step)
+    coarse = Generator.from_onnx(rounded.SerializeToString(), latent=NORMAL)
+    assert agrees.check(coarse.against(original), settings=settings).verdict is gentest.Verdict.VIOLATED
