@@ -281,6 +281,7 @@ def test_gate_sh_without_a_checkpoint_says_how_it_is_used(repository: ModelRepos
         assert done.stderr.startswith("usage: gate.sh CHECKPOINT")
 
 
+@pytest.mark.slow
 def test_a_blessing_goes_to_a_branch_of_its_own(repository: ModelRepository, tmp_path: Path) -> None:
     """bless.yml blesses on the seed after the last one's, and pushes one commit with the baseline on a branch."""
     git = "git -c user.name=tests -c user.email=tests@example.org"

@@ -230,6 +230,7 @@ def test_the_readme_is_one_page_and_leads_to_every_guide() -> None:
         assert f"({name(page)}" in README, page
 
 
+@pytest.mark.slow
 def test_the_readme_model_repository_is_checked(pytester: pytest.Pytester) -> None:
     """The conftest.py and the tests that the README shows pass under `pytest --gentest`."""
     files = {block.text.partition("\n")[0]: block.text for block in pages.blocks(ROOT / "README.md", "python")}
@@ -266,6 +267,7 @@ def shown() -> Iterator[object]:
         yield pytest.param(block, id=str(block), marks=[pytest.mark.slow] if is_slow else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", list(shown()))
 def test_what_is_printed_is_shown(block: Block) -> None:
     """A command prints the lines of its page, seconds aside; or the page names the test or script that runs it."""

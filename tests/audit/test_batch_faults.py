@@ -14,6 +14,7 @@ from tests.audit.batch_faults import GREY, Case, Fault, checked, drawn, judged, 
 from tests.helpers.law import tried_on
 
 
+@pytest.mark.slow
 @tried_on(40)
 @given(st.integers(0, 2**32))
 def test_a_drawn_fault_is_never_green_and_never_blamed_on_the_property(seed: int) -> None:

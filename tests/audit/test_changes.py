@@ -38,6 +38,7 @@ def test_a_change_is_looked_at_anew(kind: str, where: str, way: str, tmp_path: P
         assert said == "", result
 
 
+@pytest.mark.slow
 @tried_on(50)
 @given(st.integers(0, 2**32))
 def test_drawn_changes_are_looked_at_anew(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
@@ -133,6 +134,7 @@ def test_it():
 """
 
 
+@pytest.mark.slow
 def test_a_measure_that_changed_does_not_pass_a_gate(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

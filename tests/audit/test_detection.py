@@ -160,6 +160,7 @@ def test_a_checkerboard_is_one_pixel_of_four() -> None:
 # harmless is harmless
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", models())
 def test_harmless_changes_are_harmless(name: str) -> None:
     """Twenty of each model, all within one step of 8 bits on average."""

@@ -152,6 +152,7 @@ def checked(generator: gentest.Generator, rate: float | None, size: int) -> Resu
 # --- rounding
 
 
+@pytest.mark.slow
 @tried_on(6)
 @given(st.integers(0, 2**32))
 def test_drawn_rounding_decides_nothing(seed: int) -> None:

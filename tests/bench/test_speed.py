@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SPEED = ROOT / "tests/bench/speed.py"
 ROWS = {"end-to-end", "plain given", "20 attributes", "warm", "overhead", "reduce", "workers", "memory"}
@@ -20,6 +22,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env=env)
 
 
+@pytest.mark.slow
 def test_a_row_is_measured_and_written(tmp_path: Path) -> None:
     """A quick run of one row ends with exit status 0, a table, and its figures as JSON; none of them meets a target."""
     done = run("--quick", "--only", "overhead", "--rounds", "2", "--json", str(tmp_path / "figures.json"))
@@ -45,6 +48,7 @@ def test_rows_are_known_by_name() -> None:
     assert "tests/bench/path_length.py" in described
 
 
+@pytest.mark.slow
 def test_a_row_that_cannot_be_measured_fails(tmp_path: Path) -> None:
     """Where a check ends in an error, so does the benchmark, with exit status 1 and the error in its table."""
     done = run(

@@ -95,6 +95,7 @@ def run(*tests: str) -> Document:
     )
 
 
+@pytest.mark.slow
 def test_fifty_failures_open(opened: Any) -> None:
     """Fifty properties with counterexamples, whose pictures do not compress, are all there with all of their pictures,
     in a page as small as the two seconds of `tests/bench/opening.py` need.

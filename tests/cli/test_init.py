@@ -287,6 +287,7 @@ def test_code_is_not_run_unless_it_may_be(run: Run, folder: Path) -> None:
     assert "guessed  output_range: 16 outputs lie within [" in out
 
 
+@pytest.mark.slow
 def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
     """If a model raises or exits, one line says so, and the files have the defaults."""
     for body, said in {

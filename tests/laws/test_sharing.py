@@ -246,6 +246,7 @@ NEAR_AND_FAR = [Asked("mixed", p, 0, 10, 0, looks=False) for p in PROPERTIES if 
 """The same seeds and the same measure, of another family: rows that only its text tells apart on disk."""
 
 
+@pytest.mark.slow
 @tried_on(4)
 @given(several(), SESSIONS, st.randoms(use_true_random=False))
 @example(NEAR_AND_FAR, Session(16, 1 << 30, "cold", "full", ()), random.Random(0))

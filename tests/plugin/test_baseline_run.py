@@ -83,6 +83,7 @@ def leftovers(model: Repository) -> list[str]:
     return [path.name for path in model.path.iterdir() if path.suffix == ".tmp"]
 
 
+@pytest.mark.slow
 def test_the_blessed_checkpoint_is_held(model: Repository) -> None:
     """A violation that is known passes where its rate is held; the run says so, and exits 0."""
     blessed = bless(model, "good", *MORE)

@@ -355,8 +355,8 @@ def test_a_decorator_without_wraps_is_not_let_through(repository: Repository) ->
     ("source", "said"),
     [
         ("@given(st.integers(0, 3))\n@HOLDS", "*which is not active here*(such as Hypothesis's @given)*"),
-        ("@HOLDS\n@given(st.integers(0, 3))", "*test_it has Hypothesis's @given too*"),
-        ("@HOLDS\n@given(st.integers(0, 3))\n@HOLDS", "*test_it has Hypothesis's @given too*"),
+        ("@HOLDS\n@given(st.integers(0, 3))", "*test_it also has Hypothesis's @given*"),
+        ("@HOLDS\n@given(st.integers(0, 3))\n@HOLDS", "*test_it also has Hypothesis's @given*"),
     ],
 )
 def test_given_and_a_property_do_not_go_together(source: str, said: str, repository: Repository) -> None:

@@ -286,6 +286,7 @@ def test_a_clip_that_cannot_be_had(flags: list[str], said: str, repository: Repo
     failing(repository, CLIP, *flags).stdout.fnmatch_lines([said])
 
 
+@pytest.mark.slow
 def test_a_clip_that_nobody_lists(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unknown weights and models of CLIP, and weights that are not on this machine, are each one line."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -340,5 +341,5 @@ def test_outputs_that_cannot_be_read_are_told_once_a_generator(repository: Repos
     said = [r["message"] for r in repository.document()["results"] if r["verdict"] == "error"]
     assert len(said) == 4
     assert [("return x[0]" in message) for message in said] == [True, False, False, False]
-    assert said[1] == "the generator's outputs cannot be read, as said above"
-    assert all("cannot be read, as said by test_model.py::test_first" in message for message in said[2:])
+    assert said[1] == "the generator's outputs cannot be read, as reported above"
+    assert all("cannot be read, as reported by test_model.py::test_first" in message for message in said[2:])

@@ -33,6 +33,7 @@ def test_d(generator):
 """
 
 
+@pytest.mark.slow
 def test_tests_that_fail_are_annotated(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """One error a failing test, at its file from the workspace and its line; nothing elsewhere, or where it is off."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")

@@ -89,6 +89,7 @@ def test_a_closeness_that_cannot_be_certified_is_undecided(model: Repository) ->
     check(model, "data", "--gentest-undecided", "warn", "-W", "default").assert_outcomes(passed=1, warnings=1)
 
 
+@pytest.mark.slow
 def test_a_candidate_is_asked_whether_it_is_further_from_the_data(model: Repository) -> None:
     """A checkpoint that differs from the data is blessed: as far or nearer is held, further is regressed."""
     bless(model, "near")
@@ -156,6 +157,7 @@ def test_probes_that_are_too_few_for_so_many_claims_are_an_error(
     assert "8 probes or outputs cannot show a regression among 1 claims" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_distribution_of_another_size_is_blessed_beside_other_properties(repository: Repository) -> None:
     """`matches(n=)` and the look at outputs keep as many each, and the baseline reads back."""
     repository.write(MANY.format(others=1).replace("n=512", "n=300"))
@@ -177,6 +179,7 @@ def test_a_baseline_of_a_distribution_has_embeddings_and_no_outcomes(model: Repo
     assert "of all outputs together" in baseline.summary[0]
 
 
+@pytest.mark.slow
 def test_the_gate_of_files_is_that_of_the_run(model: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     """`gentest gate` on the JSON of a run comes to the same."""
     bless(model, "near")

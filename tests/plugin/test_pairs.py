@@ -30,8 +30,10 @@ def test_plain():
 """
 
 
-def test_a_pair_is_checked(pytester: pytest.Pytester) -> None:
+@pytest.mark.slow
+def test_a_pair_is_checked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The coordinate at fault is named, each property has its verdict, and an undecorated pair fails."""
+    monkeypatch.setenv("COLUMNS", "100")
     pytester.makepyfile(SOURCE)
     options = ["--gentest", "--gentest-device", "cpu", "--gentest-report", "report.html"]
     result = pytester.runpytest_subprocess("-p", "no:randomly", *options)

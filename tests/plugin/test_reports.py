@@ -180,6 +180,7 @@ def written(request: pytest.FixtureRequest, repository: Repository, monkeypatch:
     return repository.path
 
 
+@pytest.mark.slow
 def test_all_reports_of_a_run_agree(written: Path) -> None:
     """Verdict, probes, margin or rate, and time of each property are the same everywhere, and so are the totals."""
     expected = sorted(of_json(written), key=str)
@@ -203,6 +204,7 @@ def test_all_reports_of_a_run_agree(written: Path) -> None:
     assert replays
 
 
+@pytest.mark.slow
 def test_a_page_is_of_the_run_alone(written: Path) -> None:
     """Each failure is folded with its block, whatever the number of workers; the page is written once."""
     page = (written / "summary.md").read_text(encoding="utf-8")

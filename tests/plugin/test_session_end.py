@@ -170,6 +170,7 @@ def test_a_second_interrupt_while_fixtures_end_takes_no_file_away(repository: Re
     assert (repository.path / "page.html").exists()
 
 
+@pytest.mark.slow
 def test_workers_that_are_interrupted_leave_what_they_sent(repository: Repository) -> None:
     """Ctrl-C reaches the controller and its workers at once: the files are there and name what is missing."""
     slow = "".join(

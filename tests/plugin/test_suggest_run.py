@@ -248,6 +248,7 @@ def command(repository: Repository, *args: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.slow
 def test_the_suggested_file_holds_on_fresh_seeds(repository: Repository) -> None:
     """The command writes a file that runs as it is: on two seeds that it was not measured on, every property holds."""
     repository.pytester.makeini("[pytest]\naddopts = -n 2 -k nothing\n")
@@ -268,6 +269,7 @@ def test_the_suggested_file_holds_on_fresh_seeds(repository: Repository) -> None
     assert again.stderr == "gentest: test_latent.py: exists already, and is not overwritten\n"
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_file_alone(repository: Repository) -> None:
     """Standard output is the file, whatever the fixture prints; arguments after -- go to pytest."""
     body = FIXTURE.replace("return", "print('loading')\n    return").replace(

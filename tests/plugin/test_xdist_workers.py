@@ -95,6 +95,7 @@ def found(repository: Repository, *args: str) -> tuple[list[str], int]:
     return sorted(json.dumps(r | cost) for r in results), images
 
 
+@pytest.mark.slow
 def test_workers_change_nothing_but_the_time(repository: Repository) -> None:
     """Two workers give the results of one process, under the same names and for as many images."""
     repository.pytester.makeconftest(MODELS)
@@ -182,6 +183,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_takes_one_test_with_it(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed worker fails the test it ran, once; another, on the same GPU, runs what was left of the group.
 

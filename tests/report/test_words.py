@@ -271,6 +271,7 @@ def rates_of(document: Document) -> Iterator[Rate]:
 # the threshold that decides
 
 
+@pytest.mark.slow
 def test_evidence_is_printed_beside_the_threshold_that_decides(plain: Run) -> None:
     """Of ten labels one that is refuted needs ten times the evidence of one that holds, in every report."""
     rate = plain.rate("test_each_label")
@@ -288,6 +289,7 @@ def test_evidence_is_printed_beside_the_threshold_that_decides(plain: Run) -> No
     assert f'name="gentest.lit.needed_violated" value="{rate.needed_violated}"' in plain.junit
 
 
+@pytest.mark.slow
 def test_a_gate_says_what_both_its_answers_need(several: Run) -> None:
     """Regressed by the share of all claims, held by that of the checkpoints among which one is chosen."""
     found = several.document.gate
@@ -346,6 +348,7 @@ def test_a_radius_is_certified_where_fresh_probes_confirm_it(plain: Run) -> None
         assert said in text, where
 
 
+@pytest.mark.slow
 def test_what_was_only_not_found_is_not_held(held: Run) -> None:
     """A distribution that was not found further is called that; the JSON says that nothing certifies it."""
     found = held.document.gate

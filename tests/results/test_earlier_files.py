@@ -56,6 +56,7 @@ def test_results_of_schema_2_are_read(name: str) -> None:
     assert Document.from_json(again) == Document.from_json(flat)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "standings", "outcome"),
     [("held", {"held": 4}, Outcome.PASSED), ("regressed", {"held": 2, "regressed": 2}, Outcome.FAILED)],
@@ -79,6 +80,7 @@ def test_the_gate_decides_as_before(name: str, standings: dict[str, int], outcom
     assert document.outcome is outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "status"), [("held", 0), ("regressed", 1), ("attacked", 1)])
 def test_the_command_ends_as_before(name: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
     """`gentest show` and `gentest gate` have the exit status that they had."""

@@ -69,6 +69,7 @@ def test_rows_of_another_int8_are_not_taken_from_a_cache() -> None:
     assert feature.lowered("bf16").address == f"{feature.address} bf16"
 
 
+@pytest.mark.slow
 def test_a_lowered_model_can_be_pickled(model: ClipModel) -> None:
     """Its copy makes its own towers, with the same rows."""
     images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))

@@ -123,6 +123,7 @@ def test_an_address_without_a_cluster_is_refused(address: str) -> None:
 class TestSameResults:
     """What two actors decide is what one process does."""
 
+    @pytest.mark.slow
     def test_a_counterexample(self) -> None:
         """A search finds, reduces and reports the same."""
         _, shared = compared(gentest.between(gentest.brightness(), tolerance=0.05), folded, examples=150, batch_size=32)
@@ -310,6 +311,7 @@ class TestErrors:
         generator = generator or zoo.generator(zoo.linear)
         return Judge(context, Subject.of(generator), Definition("custom", points(), margin))
 
+    @pytest.mark.slow
     def test_the_generators(self, shared: Context) -> None:
         """The first probe that it fails on is named, as in one process, and the traceback is the user's."""
         probes = independent(1, 0, 32)

@@ -244,6 +244,7 @@ def test_a_radius_replays() -> None:
     assert again.under == found.under
 
 
+@pytest.mark.slow
 def test_a_radius_of_a_prior_and_a_prior_of_a_radius() -> None:
     """The two nest: within a radius under each prior, with a rate for each."""
     inner = gentest.holds_within(between, 0.5)
@@ -276,6 +277,7 @@ def test_within_a_radius_priors_are_compared_too() -> None:
     assert result.verdict is UNDECIDED
 
 
+@pytest.mark.slow
 def test_each_label_has_a_radius() -> None:
     """Where each label is asked about, the radius is that of the label which fails first, and not of their mixture."""
 

@@ -145,6 +145,7 @@ def test_it_has_no_probe_to_replay() -> None:
     assert "it has no probe to replay" in result.message
 
 
+@pytest.mark.slow
 def test_the_share_of_false_alarms_is_what_was_promised() -> None:
     """Through the engine: the generator against itself under 60 seeds is different in no more than chance allows."""
     different = [check(generator(), generator(), seed=seed).verdict is DIFFERENT for seed in range(60)]

@@ -144,6 +144,7 @@ def test_suggestions_are_reproducible_and_depend_on_the_seed() -> None:
     assert other != batches[0]
 
 
+@pytest.mark.slow
 def test_defaults_fit_the_images() -> None:
     """Grey images have no colour and tiny ones no sharpness; of other channels nothing is known but their values."""
 
