@@ -137,6 +137,7 @@ def unknown(words: list[str]) -> list[str]:
     return [word for word in given if word not in known] + [file for file in files if not (ROOT / file).exists()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_are_right(page: Path) -> None:
     """Commands of a page parse in bash, their programs have the options, and their files exist."""
@@ -290,6 +291,7 @@ def test_what_is_not_printed_is_noticed() -> None:
     assert pages.difference([other], printed, figures=False) is None
 
 
+@pytest.mark.slow
 def test_the_api_reference_is_built(tmp_path: Path) -> None:
     """The README's command makes a reference without a warning, with every public name and its docstring."""
     (command,) = (words for words in commands(ROOT / "README.md") if words[0] == "pdoc")

@@ -142,6 +142,7 @@ def test_workers_that_save_at_once_keep_all_prompts(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["prompts.json"]
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_run_that_died_is_dropped(tmp_path: Path) -> None:
     cache = PromptCache(tmp_path / "prompts.json")
     put(cache, "a cat")

@@ -23,6 +23,7 @@ def test_a_drawn_fault_is_never_green_and_never_blamed_on_the_property(seed: int
     assert came != "wrong", (case, result)
 
 
+@pytest.mark.slow
 @tried_on(15)
 @given(st.integers(0, 2**32))
 def test_an_intact_generator_has_a_verdict(seed: int) -> None:

@@ -36,6 +36,7 @@ def watch() -> Watch:
     return Watch()
 
 
+@pytest.mark.slow
 def test_some_hundred_inputs_are_used_or_refused(watch: Watch) -> None:
     """Every parser is fed, some inputs are accepted and most refused, and none does what it may not."""
     tally = fuzz.run(N, SEED, watch=watch)

@@ -178,6 +178,7 @@ DENSE = Rounding(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["first", "dark", "short"])
 @pytest.mark.parametrize("rate", [None, 0.9])
 @pytest.mark.parametrize("of_each_call", [False, True])

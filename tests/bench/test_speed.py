@@ -37,6 +37,7 @@ def test_a_row_is_measured_and_written(tmp_path: Path) -> None:
         assert row["what"] in done.stdout
 
 
+@pytest.mark.slow
 def test_rows_are_known_by_name() -> None:
     """A row that does not exist is refused, and those that do are named: all that the docstring describes."""
     done = run("--only", "overhead,nonsense")

@@ -61,6 +61,7 @@ def test_blessing_twice_rotates_the_seed(repository: Path, capfd: pytest.Capture
     assert (repository / "blessed.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_does_not_hold_is_known_from_now_on(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The command blesses a violated property and says so. --seed chooses the seed."""
     (repository / "gan.pt").write_text("0")
@@ -70,6 +71,7 @@ def test_what_does_not_hold_is_known_from_now_on(repository: Path, capfd: pytest
     assert Baseline.load(repository / "blessed.json").blessings[0].seed == 7
 
 
+@pytest.mark.slow
 def test_nothing_is_blessed_where_nothing_was_checked(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A file of tests without a property writes no baseline."""
     (repository / "test_model.py").write_text("def test_plain():\n    pass\n")

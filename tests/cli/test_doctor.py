@@ -46,6 +46,7 @@ def apart(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_well(folder: Path) -> None:
     """Versions, device, tests, CLIP, caches and plugins are a row each; nothing is run and nothing is written."""
     before = sorted(folder.iterdir())
@@ -111,6 +112,7 @@ def test_what_stops_pytest_is_said(folder: Path, doctor: Doctor, name: str, text
     assert "device" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -127,6 +129,7 @@ def test_what_does_not_even_start_is_said(folder: Path, name: str, text: str, wo
     assert any(words in line for line in done.stdout.splitlines() if line.startswith(PROBLEM)), done.stdout
 
 
+@pytest.mark.slow
 def test_plugins_that_are_not_loaded(folder: Path) -> None:
     """Where pytest loads no plugin by itself it does not know --gentest; the rest is looked at all the same."""
     done = apart(folder, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")

@@ -193,6 +193,7 @@ def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: lis
     assert installs[3] == "python -m pip install pytest-gentest gan_face_generate==1.1.1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blessed", [False, True])
 def test_the_steps_of_the_workflow_run(blessed: bool, run: Run, folder: Path) -> None:  # noqa: FBT001
     """In a repository with a folder of tests the steps check them, and compare with a baseline if there is one."""

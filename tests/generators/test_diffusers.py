@@ -131,6 +131,7 @@ def test_a_class_conditional_pipeline_takes_latents_and_labels(checked: Checked)
     checked(generator)
 
 
+@pytest.mark.slow
 def test_latent_diffusion_starts_from_latents(checked: Checked) -> None:
     """A pipeline with a VAE, without `latents=`, whose noise is of its transformer's channels."""
     space = gentest.Joint(latents=gentest.Normal((4, SIZE, SIZE)), class_labels=gentest.Categorical(5))

@@ -103,6 +103,7 @@ def another_world(tmp_path: Path) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
+@pytest.mark.slow
 def test_what_is_set_in_the_process_changes_nothing(found: dict[str, Any], tmp_path: Path) -> None:
     """Default dtype, default device, threads, matmul precision, NumPy's errors, seeds, folder and time zone."""
     with another_world(tmp_path):

@@ -105,6 +105,7 @@ def test_one_report_that_cannot_be_written_takes_no_other_along(repository: Repo
     assert not Path("/dev/full").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), ("-n", "1")], ids=["alone", "worker"])
 def test_images_that_cannot_be_written_are_said(flags: tuple[str, ...], repository: Repository) -> None:
     """One line, from a worker too; a rate that holds has counterexamples, and is then no success."""

@@ -257,6 +257,7 @@ def test_it(generator):
 """
 
 
+@pytest.mark.slow
 def test_what_nothing_interrupts_ends_the_run(tmp_path: Path) -> None:
     """A call that waits in C ends the process, which says what was checked and where it waits, and is no success."""
     (tmp_path / "test_it.py").write_text(DEAF)

@@ -323,6 +323,7 @@ MAKERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @tried_on(6)
 @given(
     st.sampled_from([*LEVELS]),

@@ -138,6 +138,7 @@ def cells() -> Iterator[object]:
         yield pytest.param(property, name, marks=[pytest.mark.slow] if is_slow else [], id=f"{property}-{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("property", "name"), list(cells()))
 def test_every_verdict_is_right(property: str, name: str) -> None:
     """In search and at a rate, on every generator."""

@@ -568,6 +568,7 @@ def test_outputs_of_another_size_are_an_error_of_their_test(model: Repository) -
     assert model.document()["results"][0]["verdict"] == "error"
 
 
+@pytest.mark.slow
 def test_blessing_replaces_the_baseline_of_an_ini_file(model: Repository) -> None:
     """With `gentest_baseline` in an ini file, `--gentest-save-baseline` on the command line blesses anew."""
     bless(model)
@@ -616,6 +617,7 @@ def test_a_new_violation_is_one_from_files_too(model: Repository, capsys: pytest
     assert "violated, and not in the baseline: test_model.py::test_lit  lit()" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_violation_among_the_sample_is_known(model: Repository) -> None:
     """Where only the baseline's own probes violated, "always" was refuted all the same, and the gate decides alone."""
     (model.path / "nearly.pt").write_text("0.99")
@@ -626,6 +628,7 @@ def test_a_violation_among_the_sample_is_known(model: Repository) -> None:
     result.stdout.fnmatch_lines(["held  violated (known)  test_lit  lit()*"])
 
 
+@pytest.mark.slow
 def test_a_gate_run_is_of_the_seed_of_the_baseline(model: Repository) -> None:
     """Search, rate and gate look at the baseline's seed, whatever the run's own is."""
     model.write(LIT + "\n@lit().at_rate(0.5)\ndef test_lit(generator):\n    return generator\n")

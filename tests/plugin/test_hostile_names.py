@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gentest.gate.baseline import Baseline
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def test_a_node_id_leads_out_of_no_folder(repository: Repository) -> None:
     assert "\x1b" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_a_baseline_of_a_stranger_writes_no_codes(repository: Repository) -> None:
     """Who blessed it, its note, and tests that it alone has are printed as text in a run against it."""
     repository.write("@HOLDS\ndef test_a(generator):\n    return generator\n")

@@ -43,6 +43,7 @@ def outcomes(path: Path) -> list[str]:
     return re.findall('data-outcome="([a-z]+)"', path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["-q"], ["-p", "no:terminal"], ["-n", "1"]], ids=str)
 def test_a_run_leaves_a_page(flags: list[str], repository: Repository) -> None:
     """Every property is on it, the failing ones first and with pictures, from workers too; names stay text."""

@@ -304,6 +304,7 @@ def test_a_bar_is_drawn_only_where_somebody_watches(
         assert re.search(r"\x1b\[32mno counterexample  test_slow .*\x1b\[0m", text)
 
 
+@pytest.mark.slow
 def test_what_is_piped_is_plain(repository: Repository) -> None:
     """Neither output nor errors have a control sequence."""
     repository.write(SLOW)

@@ -485,6 +485,7 @@ def test_it_works_without_pytests_cache(repository: Repository) -> None:
     result.stdout.fnmatch_lines(["*violated by 20 of 20 probes*"])
 
 
+@pytest.mark.slow
 def test_a_run_leaves_no_warning(repository: Repository) -> None:
     """With warnings as errors, in a process of its own, a run passes and ends in peace."""
     repository.write("@HOLDS\ndef test_it(generator):\n    return generator")

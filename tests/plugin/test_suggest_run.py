@@ -137,6 +137,7 @@ def test_every_scope_works(scope: str, package: bool, repository: Repository, an
     assert written(suggest(repository, answer, folder="models")["text"]) == EXPECTED
 
 
+@pytest.mark.slow
 def test_a_conftest_of_a_parent_is_seen(repository: Repository, answer: Path) -> None:
     """A folder without a conftest.py of its own has the fixtures of those above it, and one below overrides them."""
     below = repository.path / "a" / "b"

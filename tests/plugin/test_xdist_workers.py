@@ -204,6 +204,7 @@ def test_a_worker_that_dies_takes_one_test_with_it(repository: Repository, monke
     assert gpus["gw2"] == gpus[ran["test_d"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "scheduling"),
     [
@@ -219,6 +220,7 @@ def test_only_scattering_is_replaced(flags: tuple[str, ...], scheduling: str, re
     result.stdout.fnmatch_lines([f"scheduling tests via {scheduling}"])
 
 
+@pytest.mark.slow
 def test_a_scheduler_of_ones_own_is_respected(repository: Repository) -> None:
     """A conftest file that makes a scheduler has it, also under --gentest."""
     mine = "def pytest_xdist_make_scheduler(config, log):\n    return LoadFileScheduling(config, log)"

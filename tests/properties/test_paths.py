@@ -69,6 +69,7 @@ def test_a_length_is_replayed() -> None:
     assert again.counterexample.margin == found.margin
 
 
+@pytest.mark.slow
 def test_a_length_at_a_rate() -> None:
     """It is decided on independent probes: true for 87 % of the paths, it holds at 0.7 and is refuted at 0.95."""
     limit = float(np.quantile(true_lengths(20_000, seed=9), 0.87))

@@ -567,6 +567,7 @@ def test_a_gate_weighs_its_claims_together(held: Run) -> None:
         assert "statistical verdicts" not in held.texts[where], where
 
 
+@pytest.mark.slow
 def test_checkpoints_that_share_a_seed_are_said_to(held: Run, ranked: Run, several: Run) -> None:
     """One after the other, and side by side: what choosing one of them takes."""
     for where, text in held.texts.items():

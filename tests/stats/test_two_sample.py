@@ -531,6 +531,7 @@ def test_no_global_generator_is_touched() -> None:
     assert str(np.random.get_state()) == before  # noqa: NPY002 - as above
 
 
+@pytest.mark.slow
 def test_ten_thousand_permutations_reach_below_one_in_a_thousand() -> None:
     """9,999 permutations of 512 against 512 rows give p-values down to 1e-4, which Holm over many claims needs."""
     rng = np.random.default_rng(9)

@@ -132,6 +132,7 @@ def test_a_real_clip_scores_faces_within_a_small_part_of_their_spread(precision:
     assert 0 < errors.median() < 1 / 7
 
 
+@pytest.mark.slow
 def test_a_row_in_int8_depends_on_no_other_image(model: ClipModel) -> None:
     """Otherwise a band that was measured on some images would not hold for others."""
     images = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -253,6 +254,7 @@ def test_it_has_torchs_threads(lines: Lines) -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_it_works_in_inference_mode_and_with_float64_as_default(lines: Lines) -> None:
     """The caller may be in inference mode, or have float64 as torch's default."""
     plain = Int8Module(lines, GIVEN[:2])(GIVEN)

@@ -64,6 +64,7 @@ def test_misuse_is_refused_where_it_is_written(arguments: dict[str, Any], messag
         clip(**arguments)
 
 
+@pytest.mark.slow
 def test_importing_the_attributes_does_not_import_open_clip() -> None:
     code = "import sys, gentest.attributes; assert not {'open_clip', 'torchvision', 'huggingface_hub'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.getcwd()})

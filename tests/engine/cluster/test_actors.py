@@ -161,6 +161,7 @@ class TestSameResults:
         assert shared.rate is not None
         assert len(shared.rate.arms) == 3
 
+    @pytest.mark.slow
     def test_a_radius(self) -> None:
         """How far a property holds is found on the same rays."""
         property = gentest.holds_within(gentest.between(gentest.brightness(), tolerance=0.04), 1.0, places=1)
@@ -256,6 +257,7 @@ class TestLostActors:
         """What a result says, less the fingerprint, which is of another function."""
         return told(result) | {"provenance": self.expected()["provenance"]}
 
+    @pytest.mark.slow
     def test_one_is_replaced(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """Another actor answers for what was asked of one that was killed, and a new one takes its place."""
         before = {slot.actor for slot in _Pool.connected("auto", CPU)._slots}

@@ -68,6 +68,7 @@ class Net(torch.nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_another_process_and_another_path_give_the_same_identity(tmp_path: Path) -> None:
     """Neither the order of sets, nor addresses, nor where a file lies enters it."""
     found = set()
