@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +19,7 @@ import json
 from gentest._support.files import read_json
 from gentest.errors import InvalidArgument
 from gentest.gate.baseline import Baseline
-
-
-@contextmanager
-def full_beyond(n_bytes: int) -> Iterator[None]:
-    """No file can grow beyond this size: a full disk, even for root."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from tests.helpers.full_disk import full_beyond
 
 
 @pytest.mark.parametrize("what", ["full", "no folder", "a folder there"])

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tests.helpers.commands import run
 from tests.helpers.doctor_runs import doctor
-from tests.helpers.new_models import peeked
+from tests.helpers.new_models import folder, peeked, run_init
 
-__all__ = ["doctor", "peeked", "run"]
+__all__ = ["doctor", "folder", "peeked", "run", "run_init"]

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gentest import cli
 from gentest.cli import child, compare_run
 from gentest.cli.compare import SHARES, Differences, read_tolerance
 from gentest.errors import InvalidArgument
-from tests.helpers.commands import misuse
+from tests.helpers.commands import called, misuse
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -98,12 +97,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     Path("models.py").write_text(MODELS)
 
     def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = cli.main(["compare", *arguments])
-        except SystemExit as error:
-            status = int(str(error.code))
-        printed = capfd.readouterr()
-        return status, " ".join(printed.out.split()), printed.err
+        status, out, err = called(["compare", *arguments], capfd)
+        return status, " ".join(out.split()), err
 
     return command
 

@@ -9,7 +9,6 @@ import pty
 import re
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,38 +22,10 @@ from gentest import cli
 from gentest.cli import init
 from gentest.cli.init_source import KINDS
 from gentest.errors import InvalidArgument
-from tests.helpers.new_models import LATENT, MODEL, Run, clean, exported, net, onnx
+from tests.helpers.commands import Run
+from tests.helpers.new_models import LATENT, MODEL, clean, exported, onnx, scripted
 
 ROOT = Path(gentest.__file__).parents[1]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, outside of any Git repository."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CI", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command there, and returns its exit status, output and errors."""
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = cli.main(["init", *arguments])
-        except SystemExit as error:
-            status = int(str(error.code))
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
-
-
-def scripted() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that TorchScript is deprecated
-        torch.jit.trace(net(), torch.zeros(2, LATENT)).save("gan.pt")  # type: ignore[no-untyped-call]
 
 
 def pipeline() -> None:
@@ -116,14 +87,14 @@ def test_every_kind_has_a_case() -> None:
         for n in CASES
     ],
 )
-def test_what_is_written_runs(name: str, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_written_runs(name: str, run_init: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """pytest checks the files of each kind without an edit, and formatters change nothing in them."""
     _, make, given, said = CASES[name]
     if make is nothing:
         Path("my_model.py").write_text(MODEL + LABELLED)
     make()
     capsys.readouterr()  # what other packages print as they are imported
-    status, out, err = run("--yes", *given)
+    status, out, err = run_init("--yes", *given)
     assert (status, err) == (0, "")
     assert "edit " not in out
     assert said in Path("conftest.py").read_text()
@@ -153,14 +124,14 @@ TYPED: dict[str, list[str]] = {
 
 
 @pytest.mark.slow
-def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) -> None:
+def test_what_is_written_type_checks(run_init: Run, folder: Path, peeked: list[Any]) -> None:
     """mypy --strict accepts the files of every form, before the edit too, except for packages without types."""
     for name, given in TYPED.items():
         where = Path(name.replace(" ", "_"))
         where.mkdir()
         if "my_model:load" in given:
             (where / "my_model.py").write_text("from typing import Any\n\n\ndef load(path: object) -> Any: ...\n")
-        assert run(str(where), "--yes", "--ci", "none", *given)[0] == 0
+        assert run_init(str(where), "--yes", "--ci", "none", *given)[0] == 0
         clean(folder / where)
     allowed = [f"--disable-error-code={code}" for code in ("no-any-return", "arg-type")]  # of packages without types
     for where in sorted(folder.iterdir()):
@@ -175,12 +146,12 @@ def test_what_is_written_type_checks(run: Run, folder: Path, peeked: list[Any]) 
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_class_is_left_to_a_person(run: Run, peeked: list[Any]) -> None:
+def test_a_class_is_left_to_a_person(run_init: Run, peeked: list[Any]) -> None:
     """The user fills in the arguments of a class. Its weights tell the latent, with or without --probe."""
     state = {"main.0.weight": torch.zeros(100, 512, 4, 4), "main.3.weight": torch.zeros(512, 3, 4, 4)}
     torch.save({"netG_state_dict": state, "epoch": 3}, "weights.tar")
     given = ["--yes", "--load", "gan_face_generate.models:Generator", "--weights", "weights.tar", "--ci", "none"]
-    status, out, _ = run(*given, "--probe")
+    status, out, _ = run_init(*given, "--probe")
     assert status == 0
     lines = Path("conftest.py").read_text().splitlines()
     (at,) = re.findall(r"^edit +conftest\.py:(\d+): the arguments that your model is made with$", out, re.MULTILINE)
@@ -189,7 +160,7 @@ def test_a_class_is_left_to_a_person(run: Run, peeked: list[Any]) -> None:
     assert 'Path(__file__).parent / "weights.tar"' in text
     assert 'state["netG_state_dict"]' in text
     assert "latent=gentest.Normal((100, 1, 1))," in text
-    status, out, _ = run(*given, "--force")
+    status, out, _ = run_init(*given, "--force")
     assert status == 0
     assert "the arguments that your model is made with, if it needs any" in out
     assert "    model = Model()" in Path("conftest.py").read_text()
@@ -197,10 +168,10 @@ def test_a_class_is_left_to_a_person(run: Run, peeked: list[Any]) -> None:
     assert ["module" in question for question in peeked] == [True, False]
 
 
-def test_a_class_that_needs_nothing_is_made_and_called(run: Run, folder: Path) -> None:
+def test_a_class_that_needs_nothing_is_made_and_called(run_init: Run, folder: Path) -> None:
     """With --probe, a class without arguments tells its latent as a function does."""
     Path("my_model.py").write_text(MODEL + MADE)
-    status, out, err = run("--yes", "--load", "my_model:Made", "--probe")
+    status, out, err = run_init("--yes", "--load", "my_model:Made", "--probe")
     assert (status, err) == (0, "")
     assert "edit " not in out
     assert f"latent=gentest.Normal({LATENT})," in Path("conftest.py").read_text()
@@ -208,9 +179,9 @@ def test_a_class_that_needs_nothing_is_made_and_called(run: Run, folder: Path) -
     clean(folder)
 
 
-def test_with_nothing_known_one_function_is_left(run: Run) -> None:
+def test_with_nothing_known_one_function_is_left(run_init: Run) -> None:
     """In an empty folder the only edit is the function that makes the model."""
-    status, out, _ = run("--yes")
+    status, out, _ = run_init("--yes")
     assert status == 0
     (at,) = re.findall(r"^edit +conftest\.py:(\d+): make your model, and return it$", out, re.MULTILINE)
     assert "still to be written" in Path("conftest.py").read_text().splitlines()[int(at) - 1]
@@ -229,11 +200,11 @@ OPEN = {
 
 @pytest.mark.parametrize("name", OPEN)
 @pytest.mark.usefixtures("peeked")
-def test_a_call_of_other_arguments_is_left_to_a_person(name: str, run: Run, folder: Path) -> None:
+def test_a_call_of_other_arguments_is_left_to_a_person(name: str, run_init: Run, folder: Path) -> None:
     """If a function takes other arguments than the checkpoint, the user fills them in."""
     source, line = OPEN[name]
     Path("my_model.py").write_text(source + "\n")
-    status, out, _ = run("--yes", "--load", "my_model:make", "--probe")
+    status, out, _ = run_init("--yes", "--load", "my_model:make", "--probe")
     lines = Path("conftest.py").read_text().splitlines()
     (at,) = re.findall(r"^edit +conftest\.py:(\d+): the arguments that your model is made with$", out, re.MULTILINE)
     assert (status, lines[int(at) - 1]) == (0, line)
@@ -242,44 +213,44 @@ def test_a_call_of_other_arguments_is_left_to_a_person(name: str, run: Run, fold
 
 @pytest.mark.parametrize("source", ["make = lambda path: path", "def make(path, *, a=1): ...", "def make(): ..."])
 @pytest.mark.usefixtures("peeked")
-def test_a_call_that_is_told_is_written(source: str, run: Run, folder: Path) -> None:
+def test_a_call_that_is_told_is_written(source: str, run_init: Run, folder: Path) -> None:
     """The fixture calls a function of the checkpoint, or of nothing, with the right argument. A lambda works too."""
     Path("my_model.py").write_text(source + "\n")
-    assert "edit " not in run("--yes", "--load", "my_model:make", "--probe")[1]
+    assert "edit " not in run_init("--yes", "--load", "my_model:make", "--probe")[1]
     assert f"make_model({'gentest_checkpoint' * ('path' in source)})," in Path("conftest.py").read_text()
 
 
 @pytest.mark.parametrize("name", ["conftest.py", "test_latent.py", ".github/workflows/gentest.yml"])
-def test_no_file_is_overwritten(name: str, run: Run) -> None:
+def test_no_file_is_overwritten(name: str, run_init: Run) -> None:
     """If one of the files exists, none is written and the message says how to go on. --force overwrites."""
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_text("mine")
-    status, out, err = run("--yes")
+    status, out, err = run_init("--yes")
     assert (status, out) == (2, "")
     assert f"{name}: exist already" in err
     assert "--force" in err
     assert [p for p in Path().rglob("*") if p.is_file()] == [Path(name)]
     assert Path(name).read_text() == "mine"
-    assert run("--yes", "--force")[0] == 0
+    assert run_init("--yes", "--force")[0] == 0
     assert Path(name).read_text() != "mine"
 
 
-def test_a_dry_run_prints_and_writes_nothing(run: Run, folder: Path) -> None:
+def test_a_dry_run_prints_and_writes_nothing(run_init: Run, folder: Path) -> None:
     """--dry-run prints the files, even if they exist."""
     Path("conftest.py").write_text("mine")
-    status, out, _ = run("--yes", "--dry-run")
+    status, out, _ = run_init("--yes", "--dry-run")
     assert status == 0
     assert all(word in out for word in ("# conftest.py\n", "# test_latent.py\n", "# .github/workflows/gentest.yml\n"))
     assert [p.name for p in folder.iterdir()] == ["conftest.py"]
 
 
-def test_code_is_not_run_unless_it_may_be(run: Run, folder: Path) -> None:
+def test_code_is_not_run_unless_it_may_be(run_init: Run, folder: Path) -> None:
     """The command imports no module that --load names. With --probe a child imports it and tells its latent."""
     Path("my_model.py").write_text(MODEL)
-    assert run("--yes", "--load", "my_model:load")[0] == 0
+    assert run_init("--yes", "--load", "my_model:load")[0] == 0
     assert not Path("ran").exists()
     assert "gentest.Normal(128)" in Path("conftest.py").read_text()
-    status, out, err = run("--yes", "--load", "my_model:load", "--probe", "--force")
+    status, out, err = run_init("--yes", "--load", "my_model:load", "--probe", "--force")
     assert (status, err) == (0, "")
     assert Path("ran").exists()
     assert f"gentest.Normal({LATENT})" in Path("conftest.py").read_text()
@@ -288,7 +259,7 @@ def test_code_is_not_run_unless_it_may_be(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
+def test_a_probe_that_fails_is_said_and_not_fatal(run_init: Run) -> None:
     """If a model raises or exits, one line says so, and the files have the defaults."""
     for body, said in {
         "raise KeyError('why')": "KeyError: 'why'",
@@ -296,22 +267,22 @@ def test_a_probe_that_fails_is_said_and_not_fatal(run: Run) -> None:
         "return 3": "int",
     }.items():
         Path("my_model.py").write_text(f"def load(checkpoint):\n    {body}\n")
-        status, _, err = run("--yes", "--load", "my_model:load", "--probe", "--force")
+        status, _, err = run_init("--yes", "--load", "my_model:load", "--probe", "--force")
         assert status == 0
         assert err.startswith("gentest: my_model:load told nothing of its latent space: ")
         assert said in err
         assert err.count("\n") == 1
 
 
-def test_a_program_of_torch_export_is_not_loaded_unasked(run: Run, peeked: list[Any]) -> None:
+def test_a_program_of_torch_export_is_not_loaded_unasked(run_init: Run, peeked: list[Any]) -> None:
     """Loading a .pt2 file unpickles it, so the command names it in the conftest.py without loading it."""
     Path("gan.pt2").touch()
-    assert run("--yes")[0] == 0
+    assert run_init("--yes")[0] == 0
     assert 'Path(__file__).parent / "gan.pt2"' in Path("conftest.py").read_text()
     assert not peeked
-    assert run("--yes", "--load", "gan.pt2", "--force")[0] == 0
+    assert run_init("--yes", "--load", "gan.pt2", "--force")[0] == 0
     assert not peeked
-    assert run("--yes", "--probe", "--force")[0] == 0
+    assert run_init("--yes", "--probe", "--force")[0] == 0
     assert [(q["kind"], "file" in q) for q in peeked] == [("exported", True)]
 
 
@@ -436,12 +407,12 @@ MISUSE = {
 
 
 @pytest.mark.parametrize("name", MISUSE)
-def test_misuse_is_one_line(name: str, run: Run, folder: Path) -> None:
+def test_misuse_is_one_line(name: str, run_init: Run, folder: Path) -> None:
     """The error is one line, with exit status 2, and nothing is written."""
     Path("my_model.py").write_text(MODEL)
     Path("weights.ckpt").write_bytes(b"\x80")
     given, said = MISUSE[name]
-    status, out, err = run("--yes", *given)
+    status, out, err = run_init("--yes", *given)
     assert (status, out) == (2, "")
     assert err.startswith("gentest: ")
     assert err.count("\n") == 1
@@ -454,12 +425,12 @@ NO_LATENTS = ["", "normal", "normal:", "normal:0", "normal:3,", "normal:-3", "no
 NO_LATENTS += ["uniform:3:1:-1", "truncated:3:0", "sphere:3:1", "normal:3.5", "uniform:3:nan:1"]
 
 
-def test_outputs_that_are_no_images_make_a_suite_without_images(run: Run, peeked: list[Any]) -> None:
+def test_outputs_that_are_no_images_make_a_suite_without_images(run_init: Run, peeked: list[Any]) -> None:
     """For a model that gives rows of a table the command writes `images=False`, and says why."""
     Path("my_model.py").write_text(
         f"import torch\n\n\ndef load(checkpoint):\n    return torch.nn.Linear({LATENT}, 5)\n"
     )
-    status, out, err = run("--yes", "--load", "my_model:load", "--probe", "--ci", "none")
+    status, out, err = run_init("--yes", "--load", "my_model:load", "--probe", "--ci", "none")
     assert (status, err) == (0, "")
     assert "images=False," in Path("conftest.py").read_text()
     assert "guessed  images: for 16 latents it gives [16, 5], which cannot be images" in out

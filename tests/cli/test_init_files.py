@@ -16,33 +16,10 @@ import torch
 import yaml
 
 import gentest
-from gentest import cli
-from tests.helpers.new_models import LATENT, MODEL, Run, clean
+from tests.helpers.commands import Run
+from tests.helpers.new_models import LATENT, MODEL, clean
 
 ROOT = Path(gentest.__file__).parents[1]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, outside of any Git repository."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CI", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command there, and returns its exit status, output and errors."""
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = cli.main(["init", *arguments])
-        except SystemExit as error:
-            status = int(str(error.code))
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
 
 
 NAMES: dict[str, list[str]] = {
@@ -58,13 +35,13 @@ NAMES: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_name_hides_another(name: str, run: Run, folder: Path) -> None:
+def test_no_name_hides_another(name: str, run_init: Run, folder: Path) -> None:
     """A conftest.py binds every name once, binds no hook of pytest, and calls the functions that the user named."""
     names = ("generator", "images", "load", "load_data", "model", "pytest_configure")
     source = "\n\n".join(f"def {n}(path=None):\n    return '{n}'" for n in names) + "\n"
     Path("my_model.py").write_text(source + "\n\nclass Vae:\n    pass\n")
     Path("other.py").write_text(source)
-    assert run("--yes", *NAMES[name])[0] == 0
+    assert run_init("--yes", *NAMES[name])[0] == 0
     tree = ast.parse(Path("conftest.py").read_text())
     bound = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     for node in tree.body:
@@ -78,7 +55,9 @@ def test_no_name_hides_another(name: str, run: Run, folder: Path) -> None:
     clean(folder)
 
 
-def test_what_is_loaded_is_found_beside_the_folder(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_loaded_is_found_beside_the_folder(
+    run_init: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command finds modules, files and pipelines in the current folder and the repository's root."""
     Path(".git").mkdir()
     Path("here/tests").mkdir(parents=True)
@@ -96,19 +75,19 @@ def test_what_is_loaded_is_found_beside_the_folder(run: Run, folder: Path, monke
         "top_model": "Path(__file__).parents[2]",
         "near_model": "Path(__file__).parents[1]",
     }.items():
-        assert run("tests", *told, "--load", f"{module}:load")[0] == 0
+        assert run_init("tests", *told, "--load", f"{module}:load")[0] == 0
         text = Path("tests/conftest.py").read_text()
         assert f"sys.path.insert(0, str({place}))" in text
         assert f"from {module} import load" in text
         clean(Path("tests"))
         where = eval(place, {"Path": Path, "__file__": str(Path("tests/conftest.py").absolute())})
         assert (where / f"{module}.py").is_file()
-    assert run("tests", *told, "--load", "near.onnx")[0] == 0
+    assert run_init("tests", *told, "--load", "near.onnx")[0] == 0
     assert 'Path(__file__).parent / "../near.onnx"' in Path("tests/conftest.py").read_text()
-    assert run("tests", "--yes", "--force", "--load", "pipe")[0] == 0
+    assert run_init("tests", "--yes", "--force", "--load", "pipe")[0] == 0
     assert 'Path(__file__).parent / "../../pipe"' in Path("tests/conftest.py").read_text()
     Path("tests/my_model.py").write_text("def load(path): ...\n")
-    assert run("tests", *told, "--load", "my_model:load")[0] == 0
+    assert run_init("tests", *told, "--load", "my_model:load")[0] == 0
     assert "sys" not in Path("tests/conftest.py").read_text()
 
 
@@ -123,13 +102,13 @@ def strings(text: str) -> list[str]:
     return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
-def test_what_a_file_holds_is_never_written_as_code(run: Run, peeked: list[Any]) -> None:
+def test_what_a_file_holds_is_never_written_as_code(run_init: Run, peeked: list[Any]) -> None:
     """The names of keys, weights and files stay inside literals and comments."""
     Path("my_model.py").write_text(MODEL)
     file = "w\"+__import__('os')+\".pt"
     state = {"a\nimport os\n\x00": torch.zeros(8, LATENT)}
     torch.save({HOSTILE: state}, file)
-    assert run("--yes", "--load", "my_model:Vae", "--weights", file)[0] == 0
+    assert run_init("--yes", "--load", "my_model:Vae", "--weights", file)[0] == 0
     text = Path("conftest.py").read_text()
     assert f"gentest.Normal({LATENT})" in text
     assert {HOSTILE, file} <= set(strings(text))
@@ -137,27 +116,27 @@ def test_what_a_file_holds_is_never_written_as_code(run: Run, peeked: list[Any])
 
 
 @pytest.mark.parametrize("kind", ["torchscript", "exported", "onnx", "diffusers"])
-def test_the_name_of_a_model_is_never_written_as_code(kind: str, run: Run) -> None:
+def test_the_name_of_a_model_is_never_written_as_code(kind: str, run_init: Run) -> None:
     """The names of a model's file, a pipeline on the hub and a CLIP stay inside literals."""
     name = HOSTILE.strip().replace("/", "")
     if kind != "diffusers":
         Path(name).touch()
     told = [] if kind == "diffusers" else ["--latent", "normal:6", "--range", "0,1"]
     given = ["--kind", kind, "--load", name, *told, "--clip", "a smile", "--clip-model", HOSTILE, "--ci", "none"]
-    assert run("--yes", *given)[0] == 0
+    assert run_init("--yes", *given)[0] == 0
     assert strings(Path("conftest.py").read_text()).count(name) == 1
     assert strings(Path("test_latent.py").read_text()).count(HOSTILE) == 1
 
 
-def workflow(run: Run, *given: str) -> dict[Any, Any]:
-    assert run("--yes", *given)[0] == 0
+def workflow(run_init: Run, *given: str) -> dict[Any, Any]:
+    assert run_init("--yes", *given)[0] == 0
     said: dict[Any, Any] = yaml.safe_load(Path(".github/workflows/gentest.yml").read_text())
     return said
 
 
-def test_the_workflow_asks_for_little(run: Run) -> None:
+def test_the_workflow_asks_for_little(run_init: Run) -> None:
     """It only reads, has a time limit, pins actions to a major version, and installs no other package named gentest."""
-    said = workflow(run, "--clip", "a smile")
+    said = workflow(run_init, "--clip", "a smile")
     assert said["permissions"] == {"contents": "read"}
     assert "pull_request" in said[True]  # YAML 1.1 reads `on` as true
     (job,) = said["jobs"].values()
@@ -172,10 +151,10 @@ def test_the_workflow_asks_for_little(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["runs #2", "exp: a", "it's", "é 😀", "{a}", '"q\\'])
-def test_any_name_of_a_folder_fits_the_workflow(name: str, run: Run, folder: Path) -> None:
+def test_any_name_of_a_folder_fits_the_workflow(name: str, run_init: Run, folder: Path) -> None:
     """The baseline's path, the tests and the cache's key are quoted for YAML and the shell."""
     Path(".git").mkdir()
-    (job,) = workflow(run, name, "--clip", "a smile", "--clip-model", "local-dir:a #b: c")["jobs"].values()
+    (job,) = workflow(run_init, name, "--clip", "a smile", "--clip-model", "local-dir:a #b: c")["jobs"].values()
     assert job["env"]["BASELINE"] == f"{name}/gentest_baseline.json"
     (key,) = (step["with"]["key"] for step in job["steps"] if step.get("uses", "").startswith("actions/cache@"))
     assert key == "clip-local-dir-a #b- c"
@@ -183,11 +162,11 @@ def test_any_name_of_a_folder_fits_the_workflow(name: str, run: Run, folder: Pat
     assert shlex.split(check.splitlines()[-1])[-1] == name
 
 
-def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: list[Any]) -> None:
+def test_the_workflow_installs_what_there_is(run_init: Run, folder: Path, peeked: list[Any]) -> None:
     """It installs the model's package, the requirements, and the repository if that is a package."""
     Path("requirements.txt").write_text("torch\n")
     Path("pyproject.toml").write_text("[project]\nname = 'x'\n")
-    steps = workflow(run, "--load", "gan_face_generate.models:Generator")["jobs"]["gentest"]["steps"]
+    steps = workflow(run_init, "--load", "gan_face_generate.models:Generator")["jobs"]["gentest"]["steps"]
     installs = [step["run"] for step in steps if "pip install" in step.get("run", "")]
     assert installs[1:3] == ["python -m pip install -r requirements.txt", "python -m pip install ."]
     assert installs[3] == "python -m pip install pytest-gentest gan_face_generate==1.1.1"
@@ -195,12 +174,12 @@ def test_the_workflow_installs_what_there_is(run: Run, folder: Path, peeked: lis
 
 @pytest.mark.slow
 @pytest.mark.parametrize("blessed", [False, True])
-def test_the_steps_of_the_workflow_run(blessed: bool, run: Run, folder: Path) -> None:  # noqa: FBT001
+def test_the_steps_of_the_workflow_run(blessed: bool, run_init: Run, folder: Path) -> None:  # noqa: FBT001
     """In a repository with a folder of tests the steps check them, and compare with a baseline if there is one."""
     Path(".git").mkdir()
     Path("tests").mkdir()
     Path("tests/my_model.py").write_text(MODEL)
-    said = workflow(run, "tests", "--load", "my_model:load", "--latent", f"normal:{LATENT}")
+    said = workflow(run_init, "tests", "--load", "my_model:load", "--latent", f"normal:{LATENT}")
     (job,) = said["jobs"].values()
     if blessed:
         Path(job["env"]["BASELINE"]).write_text("no baseline")

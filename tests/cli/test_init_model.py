@@ -12,34 +12,9 @@ from PIL import Image
 from torch import nn
 
 import gentest
-from gentest import cli
 from gentest.cli.init_answers import Facts
 from gentest.cli.init_model import call_facts, inspect_model
-from tests.helpers.new_models import LATENT, Run
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, outside of any Git repository."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CI", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command there, and returns its exit status, output and errors."""
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = cli.main(["init", *arguments])
-        except SystemExit as error:
-            status = int(str(error.code))
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
-
+from tests.helpers.new_models import LATENT
 
 WEIGHTS = {
     "linear": ({"0.weight": (8, LATENT)}, (LATENT,)),

@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import pytest
 import torch
 
-from gentest import cli
 from gentest.cli.init_source import code_of, file_kind
-from tests.helpers.new_models import LATENT, MODEL, Run, net
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that the command runs in, of no repository of git's."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CI", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command there: exit status, output, error."""
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = cli.main(["init", *arguments])
-        except SystemExit as error:
-            status = int(str(error.code))
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
-
-
-def scripted() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that TorchScript is deprecated
-        torch.jit.trace(net(), torch.zeros(2, LATENT)).save("gan.pt")  # type: ignore[no-untyped-call]
+from tests.helpers.commands import Run
+from tests.helpers.new_models import LATENT, MODEL, net, scripted
 
 
 def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,13 +33,13 @@ def test_only_what_an_index_gave_is_pinned(folder: Path, monkeypatch: pytest.Mon
     assert installed(folder / "editable", '{"url": "file:///x", "dir_info": {"editable": true}}') == ""
 
 
-def test_modules_of_the_folder_do_not_shadow_others(run: Run) -> None:
+def test_modules_of_the_folder_do_not_shadow_others(run_init: Run) -> None:
     """A json.py or torch.py beside a file of weights is not imported by the process that looks into the file."""
     for name in ("json", "torch", "runpy"):
         Path(f"{name}.py").write_text("open('ran', 'w')\n")
     Path("my_model.py").write_text(MODEL)
     torch.save({"0.weight": torch.zeros(8, LATENT)}, "weights.pt")
-    status, out, err = run("--yes", "--load", "my_model:Vae", "--weights", "weights.pt")
+    status, out, err = run_init("--yes", "--load", "my_model:Vae", "--weights", "weights.pt")
     assert (status, err) == (0, "")
     assert f"is [8, {LATENT}]" in out
     assert not Path("ran").exists()

@@ -15,21 +15,9 @@ from torch.nn import functional as F
 
 import gentest
 from gentest.errors import GeneratorError
-
-SPACE = gentest.Normal(16)
+from tests.helpers.small_generators import CPU, FEW, SPACE, Z, net
 
 LABELLED = gentest.Joint(z=gentest.Normal(16), label=gentest.Categorical(10))
-
-Z = torch.linspace(-1, 1, 4 * 16).reshape(4, 16)
-
-CPU = torch.device("cpu")
-
-FEW = gentest.settings(examples=10, batch_size=8, device="cpu")
-
-
-def net(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 48), nn.Tanh(), nn.Unflatten(1, (3, 4, 4))).eval()
 
 
 def deconvolution() -> nn.Module:

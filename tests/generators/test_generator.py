@@ -20,27 +20,10 @@ import gentest
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.probes.ends import noise
 from gentest.probes.probe import independent
+from tests.helpers.small_generators import NORMAL, called, closure, generator, images
 from tests.helpers.zoo import Decoder
 
-NORMAL = gentest.Normal(3)
-
 LABELLED = gentest.Joint(z=NORMAL, label=gentest.Categorical(4))
-
-
-def images(z: Tensor) -> Tensor:
-    return z[:, :1, None, None].tanh()
-
-
-def generator(function: Callable[..., Any] = images, **options: Any) -> gentest.Generator:
-    return gentest.Generator(function, latent=options.pop("latent", NORMAL), **options)
-
-
-def called(g: gentest.Generator, z: Tensor | None = None) -> Tensor:
-    return g.outputs({"": torch.zeros(2, 3) if z is None else z})
-
-
-def closure(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    return lambda z: module(z)
 
 
 def test_numpy_functions_take_and_return_arrays() -> None:

@@ -15,25 +15,8 @@ import gentest
 from gentest.errors import GeneratorError
 from gentest.generators import modules
 from gentest.generators.modules import ACCELERATE_HOOK
+from tests.helpers.small_generators import CPU, FEW, SPACE, Z, called, closure, generator, images, net
 from tests.helpers.zoo import Decoder
-
-NORMAL = gentest.Normal(3)
-
-
-def images(z: Tensor) -> Tensor:
-    return z[:, :1, None, None].tanh()
-
-
-def generator(function: Callable[..., Any] = images, **options: Any) -> gentest.Generator:
-    return gentest.Generator(function, latent=options.pop("latent", NORMAL), **options)
-
-
-def called(g: gentest.Generator, z: Tensor | None = None) -> Tensor:
-    return g.outputs({"": torch.zeros(2, 3) if z is None else z})
-
-
-def closure(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    return lambda z: module(z)
 
 
 class Holder:
@@ -168,20 +151,6 @@ def test_a_holder_lists_its_modules_and_its_content() -> None:
     other.word = "a"
     assert generator(other).fingerprint() == before
     assert g.fingerprint() == generator(closure(other)).fingerprint()
-
-
-SPACE = gentest.Normal(16)
-
-Z = torch.linspace(-1, 1, 4 * 16).reshape(4, 16)
-
-CPU = torch.device("cpu")
-
-FEW = gentest.settings(examples=10, batch_size=8, device="cpu")
-
-
-def net(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 48), nn.Tanh(), nn.Unflatten(1, (3, 4, 4))).eval()
 
 
 def outputs(f: Callable[..., Any], **options: Any) -> Tensor:

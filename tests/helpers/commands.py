@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,16 @@ VIOLATED = replace(
 Run = Callable[..., tuple[int, str, str]]
 
 
+def called(arguments: Sequence[str], captured: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """The exit status of the command `gentest` in this process, its output and its errors."""
+    try:
+        status = cli.main(arguments)
+    except SystemExit as error:
+        status = int(str(error.code))
+    printed = captured.readouterr()
+    return status, printed.out, printed.err
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command, run where `blessed.json` is a baseline of `GOOD`: exit status, output, error."""
@@ -36,12 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     written(tmp_path / "blessed.json", baseline(GOOD))
 
     def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = cli.main(arguments)
-        except SystemExit as error:
-            status = int(str(error.code))
-        said = capsys.readouterr()
-        return status, said.out, said.err
+        return called(arguments, capsys)
 
     return command
 

@@ -45,3 +45,18 @@ def checked(
 def without_costs(result: Result) -> Result:
     """The result without its images, calls and seconds."""
     return replace(result, cost=Cost())
+
+
+def context(**values: object) -> Context:
+    """A context on the CPU."""
+    return Context(Values(device="cpu", **values))  # type: ignore[arg-type]
+
+
+def images(n_bytes: int) -> gentest.Generator:
+    """Outputs of so many bytes each."""
+    side = int((n_bytes / 4) ** 0.5)
+
+    def f(z: Tensor) -> Tensor:
+        return z[:, :1, None, None].sigmoid().expand(-1, 1, side, side)
+
+    return gentest.Generator(f, latent=gentest.Normal(4), output_range=(0, 1))

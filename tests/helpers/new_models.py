@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import gentest
 from gentest.cli import init
 from gentest.cli.init_answers import Facts
 from gentest.cli.init_model import inspect_model
+from tests.helpers.commands import Run, called
 
 ROOT = Path(gentest.__file__).parents[1]
 LATENT = 6
@@ -76,13 +78,30 @@ pathlib.Path("ran").write_text("my_model was imported")
 """
 
 
-Run = Callable[..., tuple[int, str, str]]
-
-
 def net() -> nn.Module:
     """The model of `MODEL`."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(LATENT, 192), nn.Tanh(), nn.Unflatten(1, (3, 8, 8))).eval()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, outside of any Git repository."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run_init(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`gentest init`, run in an empty folder: exit status, output and errors."""
+    return lambda *arguments: called(["init", *arguments], capsys)
+
+
+def scripted() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TorchScript is deprecated
+        torch.jit.trace(net(), torch.zeros(2, LATENT)).save("gan.pt")  # type: ignore[no-untyped-call]
 
 
 def exported() -> None:

@@ -50,6 +50,52 @@ FAILS = gentest.responsive(at_least=10.0)
 def a_generator():
     return gentest.Generator(lambda z: z.tanh()[:, :, None, None], latent=gentest.Normal(3))
 """
+EVERY_OUTCOME = """
+@HOLDS
+@FAILS
+def test_a(generator):
+    return generator
+
+@gentest.between(gentest.brightness(), tolerance=0.3).at_rate(0.9)
+@gentest.between(gentest.brightness(), tolerance=0.001).at_rate(0.9)
+@gentest.between(gentest.brightness(), tolerance=0.001).at_rate(0.1)
+def test_b(generator):
+    return generator
+
+@gentest.matches(torch.rand(400, 3, 1, 1, generator=torch.Generator().manual_seed(0)), feature=gentest.pixels(), n=256)
+@HOLDS
+def test_c(generator):
+    return generator
+
+@FAILS
+def test_d(generator):
+    raise RuntimeError("broken | `before`")
+"""
+"""Tests that pass and fail in every way: by a search, by a rate, by a distribution, and before a check."""
+
+TWO_GENERATORS = """
+import os
+import pytest, torch
+import gentest
+
+def a_model(f):
+    return gentest.Generator(lambda z: f(z)[:, :, None, None], latent=gentest.Normal(3), output_range=(-1, 1))
+
+@pytest.fixture(scope="session")
+def generator():
+    return a_model(torch.tanh)
+
+@pytest.fixture(scope="session")
+def other():
+    return a_model(torch.sin)
+
+def pytest_runtest_logstart(nodeid):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        with open(f"ran-{os.environ['PYTEST_XDIST_WORKER']}", "a") as file:
+            file.write(f"{nodeid}\\n")
+"""
+"""A conftest.py with two generators. It notes which worker runs which test."""
+
 EXAMPLES = ("--gentest-examples", "20")
 
 

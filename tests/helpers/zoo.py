@@ -143,3 +143,24 @@ class Decoder(nn.Module):
 
     def decode(self, z: Tensor, scale: float = 1.0) -> Tensor:
         return self(z) * scale
+
+
+def slope(z: Tensor) -> Tensor:
+    """A level that is linear in z, small enough for any prior."""
+    return 0.5 + 0.02 * z[:, 0].clamp(-5, 5)
+
+
+def edge(z: Tensor) -> Tensor:
+    """A slope, and a step where a coordinate passes 1.8, where no box of the normal's variance reaches."""
+    return slope(z) + 0.3 * (z.abs().amax(1) > 1.8)
+
+
+def of_labels(z: Tensor, label: Tensor) -> Tensor:
+    """Images whose level folds for label 3 alone."""
+    return images(torch.where(label == 3, 0.5 + 0.1 * z[:, 0].abs().clamp(max=4), slope(z)))
+
+
+FOLDS_FOR_LABEL_3 = gentest.Generator(
+    of_labels, latent=gentest.Joint(z=gentest.Uniform(4), label=gentest.Categorical(5)), output_range=UNIT
+)
+"""`of_labels` on a box, with five labels."""

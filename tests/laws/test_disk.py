@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import resource
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from gentest.engine.evidence.store import FILE, Store
 from gentest.probes.probe import independent
 from gentest.results.result import Cost, Provenance, Result
 from tests.helpers import zoo
+from tests.helpers.full_disk import full_beyond
 
 if TYPE_CHECKING:
     from tests.helpers.repository import Repository
@@ -39,17 +39,6 @@ def test_b(generator):
 """
 
 DECIDED = ("test", "property", "verdict", "search", "rate")
-
-
-@contextmanager
-def full_beyond(n_bytes: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes: what a full disk is to whoever writes, also to root."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 FULL = """

@@ -7,30 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.repository import EVERY_OUTCOME
+
 if TYPE_CHECKING:
     from tests.helpers.repository import Repository
-
-SOURCE = """
-@HOLDS
-@FAILS
-def test_a(generator):
-    return generator
-
-@gentest.between(gentest.brightness(), tolerance=0.3).at_rate(0.9)
-@gentest.between(gentest.brightness(), tolerance=0.001).at_rate(0.9)
-@gentest.between(gentest.brightness(), tolerance=0.001).at_rate(0.1)
-def test_b(generator):
-    return generator
-
-@gentest.matches(torch.rand(400, 3, 1, 1, generator=torch.Generator().manual_seed(0)), feature=gentest.pixels(), n=256)
-@HOLDS
-def test_c(generator):
-    return generator
-
-@FAILS
-def test_d(generator):
-    raise RuntimeError("broken | `before`")
-"""
 
 
 @pytest.mark.slow
@@ -38,7 +18,7 @@ def test_tests_that_fail_are_annotated(repository: Repository, monkeypatch: pyte
     """One error a failing test, at its file from the workspace and its line; nothing elsewhere, or where it is off."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(repository.path.parent))
-    source = repository.write(SOURCE).read_text().splitlines()
+    source = repository.write(EVERY_OUTCOME).read_text().splitlines()
     for args in ([], ["-n", "1"]):
         lines = [line for line in repository.check(*args).outlines if line.startswith("::")]
         assert len(lines) == 4
@@ -56,7 +36,7 @@ def test_tests_that_fail_are_annotated(repository: Repository, monkeypatch: pyte
 def test_another_plugin_that_annotates_is_left_to_it(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where pytest-github-actions-annotate-failures is active, no failure is said twice."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    repository.write(SOURCE)
+    repository.write(EVERY_OUTCOME)
     (repository.path / "pytest_github_actions_annotate_failures.py").write_text("")
     monkeypatch.syspath_prepend(str(repository.path))
     result = repository.check("-p", "pytest_github_actions_annotate_failures")

@@ -23,31 +23,10 @@ from gentest.report import facts, terminal
 from gentest.report.numbers import above, at_least, at_most, below, observed, threshold
 from gentest.results.document import Document
 from gentest.results.result import Verdict
+from tests.helpers.repository import EVERY_OUTCOME
 
 if TYPE_CHECKING:
     from tests.helpers.repository import Repository
-
-SOURCE = """
-@HOLDS
-@FAILS
-def test_a(generator):
-    return generator
-
-@gentest.between(gentest.brightness(), tolerance=0.3).at_rate(0.9)
-@gentest.between(gentest.brightness(), tolerance=0.001).at_rate(0.9)
-@gentest.between(gentest.brightness(), tolerance=0.001).at_rate(0.1)
-def test_b(generator):
-    return generator
-
-@gentest.matches(torch.rand(400, 3, 1, 1, generator=torch.Generator().manual_seed(0)), feature=gentest.pixels(), n=256)
-@HOLDS
-def test_c(generator):
-    return generator
-
-@FAILS
-def test_d(generator):
-    raise RuntimeError("broken | `before`")
-"""
 
 
 @dataclass(frozen=True)
@@ -171,7 +150,7 @@ READERS: dict[str, Reader] = {"terminal": of_terminal, "junit": of_junit, "summa
 @pytest.fixture(params=["alone", "workers"])
 def written(request: pytest.FixtureRequest, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder with every report of one run."""
-    repository.write(SOURCE)
+    repository.write(EVERY_OUTCOME)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(repository.path / "summary.md"))
     args = ["--gentest-json", "results.json", "--junitxml", "junit.xml", "--gentest-report", "report.html"]
     result = repository.check(*args, *(["-n", "1"] if request.param == "workers" else []))
@@ -215,7 +194,7 @@ def test_a_page_is_of_the_run_alone(written: Path) -> None:
 
 def test_a_failing_test_fits_a_hundred_columns(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that gentest writes is at most 100 wide, but for the command; in 80 columns at most 80."""
-    repository.write(SOURCE)
+    repository.write(EVERY_OUTCOME)
     monkeypatch.setattr(terminal, "MAX_WIDTH", 100)
     for width in ("100", "80", "250"):
         monkeypatch.setenv("COLUMNS", width)
@@ -229,7 +208,7 @@ def test_a_failing_test_fits_a_hundred_columns(repository: Repository, monkeypat
 
 def test_quiet_says_failures_and_one_line(repository: Repository) -> None:
     """Under `-q` nothing that holds has a row."""
-    repository.write(SOURCE)
+    repository.write(EVERY_OUTCOME)
     lines = repository.check("-q").outlines
     at = next(i for i, line in enumerate(lines) if line.startswith("verdict "))
     rows = [line.split()[0] for line in lines[at + 1 :] if re.match(r"[a-z]", line)]

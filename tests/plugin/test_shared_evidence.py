@@ -7,30 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.repository import TWO_GENERATORS
+
 if TYPE_CHECKING:
     from tests.helpers.repository import Repository
 
-MODELS = """
-import os
-import pytest, torch
-import gentest
-
-def a_model(f):
-    return gentest.Generator(lambda z: f(z)[:, :, None, None], latent=gentest.Normal(3), output_range=(-1, 1))
-
-@pytest.fixture(scope="session")
-def generator():
-    return a_model(torch.tanh)
-
-@pytest.fixture(scope="session")
-def other():
-    return a_model(torch.sin)
-
-def pytest_runtest_logstart(nodeid):
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        with open(f"ran-{os.environ['PYTEST_XDIST_WORKER']}", "a") as file:
-            file.write(f"{nodeid}\\n")
-"""
 
 GROUPED = """
 import json
@@ -126,7 +107,7 @@ TESTS = {
 def test_what_shares_evidence_is_one_group(case: str, repository: Repository) -> None:
     """A group is of one generator, as far as fixtures, parameters and settings tell, and of one family of probes."""
     source, expected = TESTS[case]
-    repository.pytester.makeconftest(MODELS + GROUPED)
+    repository.pytester.makeconftest(TWO_GENERATORS + GROUPED)
     repository.write(source)
     if expected[-1] == "other":
         repository.write("@HOLDS\ndef test_other(): pass", "test_other")

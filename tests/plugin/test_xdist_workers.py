@@ -13,31 +13,11 @@ import torch
 
 from gentest.plugin.xdist_workers import VISIBLE, Controller, gpu_of
 from gentest.results.settings import Values
+from tests.helpers.repository import TWO_GENERATORS
 
 if TYPE_CHECKING:
     from tests.helpers.repository import Repository
 
-MODELS = """
-import os
-import pytest, torch
-import gentest
-
-def a_model(f):
-    return gentest.Generator(lambda z: f(z)[:, :, None, None], latent=gentest.Normal(3), output_range=(-1, 1))
-
-@pytest.fixture(scope="session")
-def generator():
-    return a_model(torch.tanh)
-
-@pytest.fixture(scope="session")
-def other():
-    return a_model(torch.sin)
-
-def pytest_runtest_logstart(nodeid):
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        with open(f"ran-{os.environ['PYTEST_XDIST_WORKER']}", "a") as file:
-            file.write(f"{nodeid}\\n")
-"""
 
 SUITE = """
 @HOLDS
@@ -98,7 +78,7 @@ def found(repository: Repository, *args: str) -> tuple[list[str], int]:
 @pytest.mark.slow
 def test_workers_change_nothing_but_the_time(repository: Repository) -> None:
     """Two workers give the results of one process, under the same names and for as many images."""
-    repository.pytester.makeconftest(MODELS)
+    repository.pytester.makeconftest(TWO_GENERATORS)
     repository.write(SUITE)
     alone = found(repository)
     assert len(alone[0]) == 8
@@ -116,7 +96,7 @@ def test_workers_change_nothing_but_the_time(repository: Repository) -> None:
 @pytest.mark.slow
 def test_one_worker_changes_nothing(repository: Repository) -> None:
     """One worker gives the results of one process, under the same names and for as many images."""
-    repository.pytester.makeconftest(MODELS)
+    repository.pytester.makeconftest(TWO_GENERATORS)
     repository.write(SUITE)
     assert found(repository, "-n", "1") == found(repository)
     assert set(where(repository).values()) == {"gw0"}
@@ -125,7 +105,7 @@ def test_one_worker_changes_nothing(repository: Repository) -> None:
 @pytest.mark.slow
 def test_scattered_tests_make_images_again(repository: Repository) -> None:
     """Images tell whether evidence was shared: by file, which is respected, two workers make the same ones."""
-    repository.pytester.makeconftest(MODELS)
+    repository.pytester.makeconftest(TWO_GENERATORS)
     for name in ("test_one", "test_two"):
         repository.write("@HOLDS\ndef test_it(generator):\n    return generator", name)
     images = []
@@ -156,7 +136,7 @@ def test_c(generator):
 @pytest.mark.slow
 def test_marks_are_respected_and_failures_remembered(repository: Repository) -> None:
     """Tests go where their own marks say, and what failed in a worker is looked at first without any."""
-    repository.pytester.makeconftest(MODELS)
+    repository.pytester.makeconftest(TWO_GENERATORS)
     repository.write(MARKED)
     repository.check("-n", "2", "--gentest-json", "results.json").assert_outcomes(passed=1, failed=2)
     ran = where(repository)
@@ -190,7 +170,7 @@ def test_a_worker_that_dies_takes_one_test_with_it(repository: Repository, monke
     A worker's GPU is in its environment before a conftest file is imported.
     """
     monkeypatch.setenv(VISIBLE, "4,6")
-    repository.pytester.makeconftest(MODELS + DYING)
+    repository.pytester.makeconftest(TWO_GENERATORS + DYING)
     died = "test_d(other):\n    os.kill(os.getpid(), 9)"
     source = f"import os\n{SUITE}".replace("test_d(other):", died)
     repository.write(source.replace("@FAILS", "@HOLDS").replace("tolerance=0.1", "tolerance=1"))  # nothing fails else

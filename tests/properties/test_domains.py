@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch import Tensor
 
 import gentest
 from gentest import Verdict, settings
 from tests.helpers import zoo
+from tests.helpers.zoo import FOLDS_FOR_LABEL_3, edge, slope
 
 level = gentest.brightness()
 
@@ -16,25 +15,6 @@ BOX, NORMAL = gentest.Uniform(4), gentest.Normal(4)
 
 QUICK = settings(examples=40)
 
-
-def slope(z: Tensor) -> Tensor:
-    """A level that is linear in z, small enough for any prior."""
-    return 0.5 + 0.02 * z[:, 0].clamp(-5, 5)
-
-
-def edge(z: Tensor) -> Tensor:
-    """A slope, and a step where a coordinate passes 1.8, where no box of the normal's variance reaches."""
-    return slope(z) + 0.3 * (z.abs().amax(1) > 1.8)
-
-
-def of_labels(z: Tensor, label: Tensor) -> Tensor:
-    """Images whose level folds for label 3 alone."""
-    return zoo.images(torch.where(label == 3, 0.5 + 0.1 * z[:, 0].abs().clamp(max=4), slope(z)))
-
-
-LABELLED = gentest.Generator(
-    of_labels, latent=gentest.Joint(z=BOX, label=gentest.Categorical(5)), output_range=zoo.UNIT
-)
 
 between = gentest.between(level, tolerance=0.02)
 
@@ -59,7 +39,7 @@ between = gentest.between(level, tolerance=0.02)
 def test_wrong_arguments_are_named(make: object, words: str) -> None:
     """In one line, where the property is checked."""
     with pytest.raises(gentest.InvalidArgument, match=words):
-        make().check(LABELLED)  # type: ignore[operator]
+        make().check(FOLDS_FOR_LABEL_3)  # type: ignore[operator]
 
 
 def test_the_own_prior_is_no_other() -> None:

@@ -19,22 +19,9 @@ from gentest.probes.families import points, segments
 from gentest.probes.probe import FULL_MASK, Probe, independent
 from gentest.spaces import Part, Space, at_radius
 from gentest.spaces.space import MAX_GROUPS, Array
+from tests.helpers.spaces import BANK, CONTINUOUS, SPACES
 
 ALARM = 1e-6
-
-BANK = np.arange(12.0).reshape(6, 2)
-
-CONTINUOUS = [gentest.Normal(8), gentest.Uniform(8), gentest.TruncatedNormal(8), gentest.Sphere(8)]
-
-SPACES = [
-    *CONTINUOUS,
-    gentest.Normal((2, 3, 5)),
-    gentest.Uniform(3, low=-1, high=4),
-    gentest.Sphere((4, 4), radius=1),
-    gentest.Empirical(BANK),
-    gentest.Normal(8).truncated(0.5),
-    gentest.Joint(z=gentest.Normal(8), label=gentest.Categorical(10), w=gentest.Empirical(BANK)),
-]
 
 
 def ends(space: Space, probes: list[Probe]) -> tuple[dict[str, Array], dict[str, Array]]:

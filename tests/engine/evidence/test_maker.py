@@ -7,26 +7,11 @@ import torch
 from torch import Tensor
 
 import gentest
-from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.families import points, segments
 from gentest.probes.probe import independent
-from gentest.results.settings import Values
 from tests.helpers import zoo
-
-
-def context(**values: object) -> Context:
-    return Context(Values(device="cpu", **values))  # type: ignore[arg-type]
-
-
-def images(n_bytes: int) -> gentest.Generator:
-    """Outputs of so many bytes each."""
-    side = int((n_bytes / 4) ** 0.5)
-
-    def f(z: Tensor) -> Tensor:
-        return z[:, :1, None, None].sigmoid().expand(-1, 1, side, side)
-
-    return gentest.Generator(f, latent=gentest.Normal(4), output_range=(0, 1))
+from tests.helpers.counting import context, images
 
 
 @pytest.mark.parametrize("fits", [1, 3, 8])

@@ -7,26 +7,10 @@ import torch
 from torch import Tensor
 
 import gentest
-from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.families import points
 from gentest.probes.probe import independent
-from gentest.results.settings import Values
-from tests.helpers.counting import Counting, checked, fold, without_costs
-
-
-def context(**values: object) -> Context:
-    return Context(Values(device="cpu", **values))  # type: ignore[arg-type]
-
-
-def images(n_bytes: int) -> gentest.Generator:
-    """Outputs of so many bytes each."""
-    side = int((n_bytes / 4) ** 0.5)
-
-    def f(z: Tensor) -> Tensor:
-        return z[:, :1, None, None].sigmoid().expand(-1, 1, side, side)
-
-    return gentest.Generator(f, latent=gentest.Normal(4), output_range=(0, 1))
+from tests.helpers.counting import Counting, checked, context, fold, images, without_costs
 
 
 def test_outputs_go_before_what_was_measured_on_them() -> None:

@@ -17,6 +17,7 @@ from gentest.engine.methods.rate import MAX_FAILING, _refuting, decide_arms
 from gentest.properties.definition import AtRate
 from gentest.results.result import Cost
 from tests.helpers import zoo
+from tests.helpers.zoo import FOLDS_FOR_LABEL_3, edge, of_labels, slope
 
 level = gentest.brightness()
 
@@ -26,25 +27,6 @@ BOX, NORMAL = gentest.Uniform(4), gentest.Normal(4)
 
 QUICK = settings(examples=40)
 
-
-def slope(z: Tensor) -> Tensor:
-    """A level that is linear in z, small enough for any prior."""
-    return 0.5 + 0.02 * z[:, 0].clamp(-5, 5)
-
-
-def edge(z: Tensor) -> Tensor:
-    """A slope, and a step where a coordinate passes 1.8, where no box of the normal's variance reaches."""
-    return slope(z) + 0.3 * (z.abs().amax(1) > 1.8)
-
-
-def of_labels(z: Tensor, label: Tensor) -> Tensor:
-    """Images whose level folds for label 3 alone."""
-    return zoo.images(torch.where(label == 3, 0.5 + 0.1 * z[:, 0].abs().clamp(max=4), slope(z)))
-
-
-LABELLED = gentest.Generator(
-    of_labels, latent=gentest.Joint(z=BOX, label=gentest.Categorical(5)), output_range=zoo.UNIT
-)
 
 between = gentest.between(level, tolerance=0.02)
 
@@ -123,8 +105,8 @@ def test_few_failures_far_from_zero_are_confirmed() -> None:
 
 def test_each_label_has_its_own_rate() -> None:
     """One label of five breaks the property: the mixture of all holds at 0.7, and each of them does not."""
-    mixed = between.at_rate(0.7).check(LABELLED, settings=QUICK)
-    each = between.at_rate(0.7, each="label").check(LABELLED, settings=QUICK)
+    mixed = between.at_rate(0.7).check(FOLDS_FOR_LABEL_3, settings=QUICK)
+    each = between.at_rate(0.7, each="label").check(FOLDS_FOR_LABEL_3, settings=QUICK)
     assert mixed.verdict is HOLDS
     assert each.verdict is VIOLATED
     assert each.rate is not None
@@ -152,7 +134,7 @@ def test_several_rates_are_the_same_in_any_batch(batch_size: int) -> None:
     """Every figure, and the counterexample, of rates by prior, by label and within a radius."""
     cases = [
         (gentest.prior_invariant(between, priors=[NORMAL]).at_rate(0.9), zoo.generator(edge, BOX)),
-        (between.at_rate(0.8, each="label"), LABELLED),
+        (between.at_rate(0.8, each="label"), FOLDS_FOR_LABEL_3),
         (gentest.holds_within(between, 2.0).at_rate(0.9), zoo.generator(ring, gentest.Normal(6))),
     ]
     for property, generator in cases:
