@@ -54,7 +54,7 @@ class Worst:
 
     difference: float
     source: str
-    """What found it, in words."""
+    """The sample, search or attack that found it, in words."""
     replay: str
     """The string that `Property.replay` takes."""
     choices: str
@@ -82,7 +82,7 @@ class Differences:
     levels: tuple[Level, ...]
     worst: Worst
     attack: str
-    """What an attack did, in words; empty if none was asked for."""
+    """The outcome of an attack, in words; empty if none was asked for."""
     disagreeing: int
     """Independent latents that differ by more than the tolerance. Without `--within` it is the largest difference."""
     agrees: bool

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import platform
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +39,7 @@ from gentest.properties.agreement import agrees
 from gentest.report import facts, page
 from gentest.report.numbers import above
 from gentest.report.progress import Watch, stderr
-from gentest.results.document import Document, Session
+from gentest.results.document import Document, Session, installed_versions
 from gentest.results.records import unpack
 from gentest.results.result import Attack, Result, Verdict
 from gentest.results.settings import Values, settings
@@ -133,7 +130,7 @@ def load_pair(question: Mapping[str, Any]) -> Pair:
 
 
 def _load(model: Mapping[str, Any]) -> Any:
-    """What a file holds, or what a function gives."""
+    """The model in a file, or the one that a function gives."""
     if model["kind"] == "onnx":
         from gentest.generators.onnx import OnnxModel
 
@@ -382,7 +379,6 @@ def _level(name: str, candidate: list[float], reference: list[float]) -> Level:
 
 def _write_page(path: Path, result: Result, context: Context, values: Values) -> None:
     """Write the page that a run of this one check would write. Raises `OSError`."""
-    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}}
-    session = Session(None, result.generator, None, str(context.device), values.seed, versions)
+    session = Session(None, result.generator, None, str(context.device), values.seed, installed_versions(*VERSIONS))
     document = Document(session, (replace(result, sample=None),), gentest=__version__)
-    write_whole(path, page.page(document, at=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")))
+    write_whole(path, page.page(document))

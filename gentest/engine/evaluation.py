@@ -156,9 +156,9 @@ class LocalEvaluator:
         own = self.context.evidence(self.subject, family, probes, alone=alone, precision=precision)
         return own if under.space == self.subject.generator.base else own.under(under.space)
 
-    def observed(self, outputs: Outputs) -> Observed:
-        """The evidence of outputs that nobody shares."""
-        return Observed(self.context.measuring, Measurements(outputs), yardstick=self.subject)
+    def observed(self, measurements: Measurements) -> Observed:
+        """The evidence in measurements that nobody shares."""
+        return Observed(self.context.measuring, measurements, yardstick=self.subject)
 
     def margins_of(self, evidence: Observed) -> list[float]:
         """The property's margins [N] as numbers. Raises `PropertyFailed` unless there are N finite ones."""
@@ -263,13 +263,10 @@ class LocalEvaluator:
             for probe in probes:
                 for under in self.under:
                     own = self.evidence([probe], under, alone=True).measurements
-                    (margin,) = self.margins_of(self._of(own))
+                    (margin,) = self.margins_of(self.observed(own))
                     with suppress(GentestError):
-                        changes += [abs(margin - self.margins_of(self._of(moved))[0]) for moved in own.moves(by)]
+                        changes += [abs(margin - self.margins_of(self.observed(moved))[0]) for moved in own.moves(by)]
         return max(changes)
-
-    def _of(self, measurements: Measurements) -> Observed:
-        return Observed(self.context.measuring, measurements, yardstick=self.subject)
 
     def _screened(self, block: list[Probe]) -> tuple[list[Margins], Sequence[int], Screening]:
         """Margins in a lower precision, except those whose sign its error could flip: these in full precision.

@@ -18,6 +18,7 @@ from gentest.engine.evaluation import Answer, Evaluator, LocalEvaluator, Margins
 from gentest.engine.evidence.audit import DRAWN, largest_difference, undeclared
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.maker import full_precision
+from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
@@ -196,7 +197,7 @@ class Judge:
             for under, before in zip(self.under, self.local.alone(probe), strict=True):
                 own = self.evidence([probe], under, alone=True).measurements.outputs
                 other = Outputs(self.context.maker, own.subject, own.family, [probe], alone=True, chance=chance)
-                (after,) = self.local.margins_of(self.local.observed(other))
+                (after,) = self.local.margins_of(self.local.observed(Measurements(other)))
                 if after == before:
                     continue
                 if (difference := largest_difference(own.values, other.values, unit)) > DRAWN:

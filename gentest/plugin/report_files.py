@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 from gentest._support.files import write_whole
@@ -16,20 +15,20 @@ from gentest.results.drawings import Drawings
 from gentest.results.result import Result
 
 
-def _html(document: Document, at: str) -> str:
+def _html(document: Document) -> str:
     from gentest.report import page  # which imports jinja2
 
-    return page.page(document, at=at)
+    return page.page(document)
 
 
-def _markdown(document: Document, at: str) -> str:
+def _markdown(document: Document) -> str:
     from gentest.report import markdown
 
     return markdown.page(document)
 
 
-WRITERS: Mapping[str, Callable[[Document, str], str]] = {".html": _html, ".md": _markdown}
-"""The text of a report from a document and the time, by the end of the file's name; any other end gives HTML."""
+WRITERS: Mapping[str, Callable[[Document], str]] = {".html": _html, ".md": _markdown}
+"""The writer of a report by the end of its file's name; any other end gives HTML."""
 WITH_PICTURES = {_html}
 
 
@@ -42,7 +41,7 @@ class ReportFiles:
     images: str | None
 
     @property
-    def _writer(self) -> Callable[[Document, str], str]:
+    def _writer(self) -> Callable[[Document], str]:
         return _html if self.page is None else WRITERS.get(self.page.suffix.lower(), _html)
 
     @property
@@ -71,8 +70,7 @@ class ReportFiles:
     def write(self, document: Document) -> None:
         """Write the report of a run that ends now. Raises `OSError`."""
         if self.page is not None:
-            at = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-            write_whole(self.page, self._writer(document, at))
+            write_whole(self.page, self._writer(document))
 
     def lines(self, results: Sequence[Result]) -> list[str]:
         """One line for each file or folder, saying where it is."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Mapping
 from collections.abc import Generator as Iteration
 from dataclasses import replace
-from importlib import metadata
 from typing import TypeVar
 
 import pytest
@@ -25,7 +23,7 @@ from gentest.plugin.session_end import Completion, Problems, signals_ignored
 from gentest.report import junit, run_facts, terminal
 from gentest.report.terminal import Line
 from gentest.results.comparison import Comparison
-from gentest.results.document import Document, Family, Session
+from gentest.results.document import Document, Family, Session, installed_versions
 from gentest.results.outcome import Outcome
 from gentest.results.result import Result
 
@@ -177,7 +175,7 @@ class SessionResults:
             clip=values.clip,
             device=str(resolve_device(values.device)),
             seed=self._baseline_run.seed(values),
-            versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}},
+            versions=installed_versions(*VERSIONS),
         )
 
     @pytest.hookimpl

@@ -83,7 +83,7 @@ def bounds(low: float, high: float) -> str:
 
 
 def above(value: float, figures: int) -> str:
-    """A number rounded up to so many figures: an upper bound, or a p-value.
+    """A number rounded up to a number of figures: an upper bound, or a p-value.
 
     >>> above(0.010001, 3), above(0.01, 3)
     ('0.0101', '0.01')
@@ -92,7 +92,7 @@ def above(value: float, figures: int) -> str:
 
 
 def below(value: float, figures: int) -> str:
-    """A number rounded down to so many figures: a lower bound.
+    """A number rounded down to a number of figures: a lower bound.
 
     >>> below(2.71828, 3), below(0.01 / 15, 2)
     ('2.71', '0.00066')
@@ -101,7 +101,7 @@ def below(value: float, figures: int) -> str:
 
 
 def toward_zero(value: float, places: int) -> str:
-    """A signed number rounded toward 0 to so many places.
+    """A signed number rounded toward 0 to a number of places.
 
     >>> toward_zero(0.289, 2), toward_zero(-0.289, 2)
     ('+0.28', '-0.28')

@@ -11,6 +11,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from itertools import pairwise
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -34,8 +35,9 @@ PIXELATED = 56
 """Frames with fewer pixels a side are enlarged as squares."""
 
 
-def page(document: Document, *, at: str) -> str:
-    """The whole page of a run that ended at the time `at`."""
+def page(document: Document, *, at: str | None = None) -> str:
+    """The whole page of a run that ended at the time `at`, by default now."""
+    at = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC") if at is None else at
     views = _views(document)
     counts = {outcome.value: sum(view.outcome == outcome.value for view in views) for outcome in Outcome}
     tests: dict[str, list[View]] = {}

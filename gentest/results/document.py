@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import builtins
 import json
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from importlib import metadata
 from math import log
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,11 @@ FLAT_SCHEMA = 2
 """The schema of gentest 0.1: a result without groups. It is still read."""
 MAX_CHECKPOINTS = 1_000
 """Checkpoints of one run: a comparison goes over each of them."""
+
+
+def installed_versions(*distributions: str) -> dict[str, str]:
+    """The version of Python and of each distribution, by name. Raises `PackageNotFoundError`."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in distributions}}
 
 
 @dataclass(frozen=True)

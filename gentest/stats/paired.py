@@ -44,7 +44,7 @@ Ints: TypeAlias = NDArray[np.int64]
 FRACTIONS = np.geomspace(0.03, 0.999, 12)
 """The staked fractions of what can be lost; never all of it, so that no single outcome ruins a bettor."""
 LOOK = 32
-"""The test looks at a candidate after every so many probes, and at the baseline's last one, at any batch size."""
+"""Probes between two looks at a candidate, at any batch size. The test also looks at the baseline's last probe."""
 
 
 def log_mean_wealth(log_wealth: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ from gentest.stats.quantiles import check_probability
 Floats: TypeAlias = NDArray[np.float64]
 
 LOOK = 16
-"""The test looks at a rate after every so many probes, and after the last one, at any batch size."""
+"""Probes between two looks at a rate, at any batch size. The test also looks after the last probe."""
 PRIOR = 8.0
 """The weight of the prior in probes, a + b."""
 EDGE = 1e-6

@@ -50,7 +50,7 @@ def grid(radius: float) -> NDArray[np.float64]:
 
 
 def bisect(n_rays: int, holds: Callable[[Ints], NDArray[np.bool_]]) -> Ints:
-    """The number of radii at which each ray holds, [n], 0 to 31: it holds at the first so many, and fails beyond.
+    """The number of radii at which each ray holds, [n], 0 to 31: it holds up to there and fails beyond.
 
     `holds` is called five times with the index of one radius for each ray, [n] of 0 to 30, and returns which rays hold
     there, bool [n].

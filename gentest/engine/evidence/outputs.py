@@ -28,8 +28,6 @@ COMPANY_SEED = 0x636F6D70616E79
 """The master seed of the samples that fill a latent's batch in `Outputs.again`."""
 PROBE_BYTES = 512
 """Memory that one probe takes besides its tensors."""
-REFERENCE = "in the reference, "
-"""The beginning of an error of a pair's reference."""
 SLACK = 1e-3
 """Share of the declared range by which outputs may leave it."""
 BATCH_BYTES = 4096
@@ -235,8 +233,8 @@ class Outputs:
 
     def _name_side(self, error: GeneratorError) -> None:
         """Add to an error of a reference that it is the reference's."""
-        if self.subject.is_reference and not str(error).startswith(REFERENCE):
-            error.args = (f"{REFERENCE}{error}",)
+        if self.subject.is_reference:
+            error.args = (f"in the reference, {error}",)
 
     def _name_probe(self, error: GeneratorError) -> None:
         """Add to an error the probe on which the generator fails, or that it fails on none of them alone."""
