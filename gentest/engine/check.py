@@ -402,6 +402,7 @@ class _Check(_Run):
             counterexample=None if minimal is None else minimal.record,
             worst=None if worst is None else worst.record,
             replayed=searched.replayed,
+            stopped=searched.stopped,
             distinct=seen.distinct,
             inputs=seen.of,
         )

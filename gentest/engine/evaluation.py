@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from gentest.engine.cost import SLOW_BLOCK
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.maker import full_precision
 from gentest.engine.evidence.measurements import Measurements
@@ -114,6 +115,8 @@ class LocalEvaluator:
         if not image_bytes:
             return min(size, FIRST)
         latents = self.definition.probes.n_points * len(self.under)
+        if self.context.slow:
+            return max(1, min(size, SLOW_BLOCK // latents))
         room = max(self.context.pool.room // 2 // (image_bytes * latents), size // latents)
         return max(1, min(size, room))
 

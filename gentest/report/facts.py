@@ -139,7 +139,8 @@ def statement(result: Result) -> str:
     if result.attack is not None and result.attack.found:
         attack = f"{result.attack.method}, {result.attack.probes:,} probes more"
         return f"violated under attack, worst margin {worst} (by none of {result.examples} probes; {attack})"
-    return f"violated by {result.violations} of {result.examples} probes{distinct}, worst margin {worst}"
+    stopped = ", where the search stops" if result.search.stopped else ""
+    return f"violated by {result.violations} of {result.examples} probes{stopped}{distinct}, worst margin {worst}"
 
 
 def undecided(result: Result) -> str:

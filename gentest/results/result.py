@@ -126,6 +126,8 @@ class Search:
     """The counterexample with the smallest margin."""
     replayed: bool = False
     """True if the probes come from an earlier run or from `--gentest-replay`, so that nothing new was drawn."""
+    stopped: bool = False
+    """True if the search ended at a violation, as `stop_after` asks, and left further probes of its plan alone."""
     distinct: Count | None = None
     """Distinct inputs among the probes, if the latent space is finite."""
     inputs: Count | None = None

@@ -183,6 +183,10 @@ class Values:
         "outputs for an attack on each property that search and rate do not refute",
         default=0,
     )
+    stop_after: int | None = option(
+        whole(1),
+        "violations after which a search stops (default: 1 if an image takes over half a second, else no limit)",
+    )
     device: str | None = option(
         free_text("DEVICE"), "torch device, such as cuda:0 (default: CUDA, else the CPU)", in_replay=True
     )

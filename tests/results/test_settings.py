@@ -81,6 +81,7 @@ def test_every_setting_can_be_given() -> None:
         "cache": "a",
         "ray": "local",
         "time_limit": 2.5,
+        "stop_after": 2,
     }
     assert set(every) == {setting.name for setting in SETTINGS}
     assert settings(**every).over(Values()) == Values(**every)

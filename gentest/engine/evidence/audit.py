@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
 from gentest.attributes.distances import distances_between
+from gentest.engine.cost import Meter
 from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import GeneratorError
 from gentest.generators.generator import Generator
@@ -32,11 +33,9 @@ from gentest.results.result import Audit
 RANDOM = 16
 """Number of random rows. If 17 % of all rows are wrong, at least one of these is wrong with probability 95 %."""
 RANDOM_SLOW = 4
-"""Number of random rows if an image takes longer than `SLOW` seconds."""
+"""Number of random rows if images are slow."""
 MOST_SLOW = 7
-"""Number of all rows to make again if an image takes longer than `SLOW` seconds."""
-SLOW = 0.5
-"""Seconds."""
+"""Number of all rows to make again if images are slow."""
 FAILING = 2
 """Number of probes that violate."""
 MOST_VALUES = 32
@@ -110,18 +109,14 @@ class _Differs(Exception):
         self.audited = Audited(Audit(), error.at(row.probe), row.subject if row.reused else None)
 
 
-class Counts(Protocol):
-    """Images made so far, and the seconds they took."""
-
-    images: int
-    seconds: float
-
-
 class OutputMaker(Protocol):
     """Makes outputs: `gentest.engine.evidence.maker.Maker`."""
 
     @property
-    def meter(self) -> Counts: ...
+    def meter(self) -> Meter: ...
+
+    @property
+    def slow(self) -> bool: ...
 
     def call(
         self, generator: Generator, latents: Mapping[str, Any], drawn: Mapping[str, Any], chance: int = 0
@@ -201,9 +196,8 @@ class Auditor:
 
     @property
     def slow(self) -> bool:
-        """Whether an image takes longer than `SLOW` seconds, so that few are made again."""
-        meter = self._maker.meter
-        return meter.seconds > SLOW * max(meter.images, 1)
+        """Whether images are slow, so that few are made again."""
+        return self._maker.slow
 
     def called(self, block: Rows, start: int, outputs: Tensor) -> None:
         """Make the last row of each largest batch so far alone, right after it: the call may have left state behind."""

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gentest.attributes.attribute import Setup
 from gentest.attributes.prompts import PromptCache
-from gentest.engine.evidence.maker import Maker, Meter
+from gentest.engine.cost import Meter
+from gentest.engine.evidence.maker import Maker
 from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.measuring import Measuring, in_precision
 from gentest.engine.evidence.observed import Observed
@@ -94,6 +95,7 @@ class Context:
     def begin(self, seed: int, *, body: bool) -> None:
         """Start a check. `body=True` if somebody else's code may have run since the check before."""
         self.identities.begin(body=body)
+        self.maker.begin()
         self.maker.audit.begin(seed)
 
     def end(self, *, believed: bool) -> None:
@@ -104,8 +106,15 @@ class Context:
             (self.maker.store.commit if believed else self.maker.store.forget)()
 
     def subject(self, generator: Generator | Pair) -> Subject:
-        """The generator, or the pair, in its present state."""
-        return Subject.of(generator, self.identities)
+        """The generator, or the pair, in its present state. The check is about it from now on."""
+        subject = Subject.of(generator, self.identities)
+        self.maker.test(subject)
+        return subject
+
+    @property
+    def slow(self) -> bool:
+        """Whether the generator under test takes longer than half a second for an image."""
+        return self.maker.audit.slow
 
     def discard(self, subject: Subject) -> None:
         """Drop everything known about a generator, in memory and on disk, because some of it is wrong."""

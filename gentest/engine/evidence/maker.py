@@ -6,16 +6,16 @@ halved for good. No verdict depends on it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gentest.engine import cost
+from gentest.engine.cost import Meter, Pace
 from gentest.engine.evidence.audit import Auditor
 from gentest.engine.evidence.store import Store, digest
 from gentest.engine.evidence.subject import Identities, Subject, thing_key
@@ -27,16 +27,6 @@ LARGEST_BATCH = {"cuda": 256, "cpu": 128}
 """The default batch size for small outputs."""
 BATCH_BYTES = {"cuda": 1 << 27, "cpu": 1 << 25}
 """Bytes of outputs in one batch by default. The generator's activations take 40 to 150 times that."""
-
-
-@dataclass
-class Meter:
-    """Images and calls that a generator was asked for."""
-
-    images: int = 0
-    calls: int = 0
-    seconds: float = 0.0
-    """Time spent in calls of this process."""
 
 
 class Maker:
@@ -61,6 +51,10 @@ class Maker:
         self._watch = watch
         self.identities = Identities()
         self.audit = Auditor(self)
+        self._paces: dict[Hashable, Pace] = {}
+        """The pace of each generator, by the part of a subject's key that is about its function."""
+        self._under_test: list[tuple[object, Pace]] = []
+        """The functions of the generators that the check is about, each with its pace."""
         self._unreadable: dict[Hashable, tuple[str, str, Generator]] = {}
         """The test and property that reported each generator, which is kept alive since its id may be the key."""
 
@@ -107,13 +101,36 @@ class Maker:
         """Outputs [B, ...] of one call of a generator, on the device."""
         device = generator.device or self.device
         batch, noise = ({name: _on(device, z) for name, z in arrays.items()} for arrays in (latents, drawn))
-        started = time.perf_counter()
+        started = cost.clock()
         with torch.set_grad_enabled(gradients), self.limited("the generator", GeneratorError):
             x = generator.outputs(batch, noise, chance=chance)
-        self.meter.seconds += time.perf_counter() - started
+        seconds = cost.clock() - started
+        self.meter.seconds += seconds
+        for function, pace in self._under_test:
+            if function is generator.function:
+                pace.add(len(x), seconds)
         self.count(len(x), 1)
         self.image_bytes = max(self.image_bytes, 4 * x[0].numel())
         return x.to(self.device)
+
+    def begin(self) -> None:
+        """Start a check, which is about no generator yet."""
+        self._under_test = []
+
+    def test(self, subject: Subject) -> None:
+        """Note that the check is about a generator, or about both of a pair."""
+        for side in subject.sides:
+            self._under_test.append((side.generator.function, self._paces.setdefault(side.computed, Pace())))
+
+    @property
+    def paces(self) -> list[Pace]:
+        """The paces of the generators that the check is about."""
+        return [pace for _, pace in self._under_test]
+
+    @property
+    def slow(self) -> bool:
+        """Whether a generator that the check is about takes longer than half a second for an image."""
+        return any(pace.slow for pace in self.paces)
 
     def exactly(self) -> AbstractContextManager[None]:
         """Inside, everything is computed in full precision."""

@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 
+from gentest.engine.cost import SLOW_BLOCK
 from gentest.engine.evidence.plans import Stream, fits, real
 from gentest.engine.judge import Judge
 from gentest.errors import InvalidArgument
@@ -44,7 +45,8 @@ class Problem:
     def block(self) -> int:
         """Number of independent probes to evaluate before a sequential test looks at them again."""
         context = self.judge.context
-        return min(context.batch_size, MAX_BLOCK) * context.n_processes
+        most = SLOW_BLOCK if context.slow else MAX_BLOCK
+        return min(context.batch_size, most) * context.n_processes
 
     def stream(self, purpose: Purpose = Purpose.RATE, *, seed: int | None = None) -> Stream:
         """The independent probes for a purpose, by the settings' seed or another one."""

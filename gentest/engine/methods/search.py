@@ -19,11 +19,15 @@ from gentest.spaces import Space
 
 @dataclass(frozen=True)
 class SearchFacts:
-    """The probes of a search and their margins; `replayed` if they are those of an earlier run."""
+    """The probes of a search and their margins; `replayed` if they are those of an earlier run.
+
+    `stopped` says that the search ended at its last violation, before the end of the plan.
+    """
 
     probes: tuple[Probe, ...]
     margins: tuple[float, ...]
     replayed: bool = False
+    stopped: bool = False
 
     @property
     def failing(self) -> tuple[Probe, ...]:
@@ -35,18 +39,32 @@ def search(problem: Problem, *, stored: Sequence[Probe] = ()) -> SearchFacts:
     """The margins of the planned probes; or only the stored probes that still violate, if there are any.
 
     The stored probes failed in an earlier run. While one of them violates, a failing test fails fast and in the same
-    way. Raises `InvalidArgument` if nothing moves along any planned probe.
+    way. A search that stops after some violations ends at the last of them, at any batch size. Raises `InvalidArgument`
+    if nothing moves along any planned probe.
     """
     judge, context = problem.judge, problem.judge.context
     if failing := tuple(probe for probe in problem.fitting(stored) if judge.alone(probe) < 0):
         return SearchFacts(failing, tuple(judge.alone(probe) for probe in failing), replayed=True)
-    probes = _planned(problem)
+    probes, most = _planned(problem), _most_violations(problem)
     margins: list[float] = []
-    step = max(1, context.batch_size) * context.n_processes
+    n_violations = 0
     while len(margins) < len(probes):
-        margins += judge.margins(probes[len(margins) : len(margins) + step])
+        # at a slow generator, a block is a few images; else a step is as many probes as a batch has latents
+        step = (judge.local.block_size if context.slow else max(1, context.batch_size)) * context.n_processes
+        for margin in judge.margins(probes[len(margins) : len(margins) + step]):
+            margins.append(margin)
+            n_violations += margin < 0
+            if n_violations == most:
+                n = len(margins)
+                return SearchFacts(tuple(probes[:n]), tuple(margins), stopped=n < len(probes))
         problem.watch(len(margins), len(probes))
     return SearchFacts(tuple(probes), tuple(margins))
+
+
+def _most_violations(problem: Problem) -> int | None:
+    """The number of violations after which a search stops; None for a search of the whole plan."""
+    given = problem.values.stop_after
+    return 1 if given is None and problem.judge.context.slow else given
 
 
 def replay(problem: Problem, probe: Probe) -> SearchFacts:
