@@ -9,15 +9,15 @@ import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from gentest._support.printable import in_one_line, printable
 from gentest.cli import child
-from gentest.cli.init_answers import read_latent
-from gentest.cli.init_source import WEIGHTS, code_of, file_kind
+from gentest.cli.model_options import add_model_options, given_by
+from gentest.cli.model_source import MODELS, ModelKind, find_model, kind_of_path
 from gentest.errors import InvalidArgument
 from gentest.report import terminal
 from gentest.report.numbers import above, at_most, confidence
@@ -26,13 +26,11 @@ from gentest.results.outcome import Outcome
 HELP = "compare two models, such as a model and its export, on the same latents"
 DESCRIPTION = (
     "Searches for a latent on which CANDIDATE gives another output than REFERENCE, and measures how far the two are "
-    "apart. Each is an ONNX file, a TorchScript file, a .pt2 file, or MODULE:NAME: a function without arguments that "
-    "gives a gentest.Generator, an nn.Module or another callable on latents. Loading a model may run any code in it."
+    f"apart. Each is {MODELS}: a function that gives a gentest.Generator, an nn.Module, a pipeline or another callable "
+    "on latents. Loading a model may run any code in it."
 )
 CONFIDENCE = 0.99
 SECONDS = 3600.0
-FILE_KINDS = ("onnx", "torchscript", "exported")
-"""Kinds of files that can be compared, by their names in `init_source.KINDS`."""
 SHARES = (0.5, 0.9, 0.99, 1.0)
 """The quantiles of differences that the table has."""
 
@@ -109,25 +107,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         metavar="TOLERANCE",
         help="the largest difference of a value that is allowed, such as 4/255 or 0.01; makes the comparison a check",
     )
-    parser.add_argument(
-        "--latent",
-        metavar="SPACE",
-        help="normal:128, normal:100,1,1, uniform:64, as in gentest init (default: guessed)",
-    )
-    parser.add_argument("--labels", type=int, metavar="N", help="the models take z=... and label=..., one of N labels")
     parser.add_argument("--examples", type=int, default=300, metavar="N", help="latents to compare on (default: 300)")
     parser.add_argument("--attack", type=int, default=0, metavar="IMAGES", help="outputs for an attack (default: 0)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latents (default: 0)")
-    parser.add_argument("--device", metavar="DEVICE", help="torch device (default: CUDA, else the CPU)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="latents in one call of the models (default: auto)")
-    parser.add_argument(
-        "--output-range",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="the range of outputs (default: guessed for images)",
-    )
-    parser.add_argument("--no-images", action="store_true", help="outputs are audio, tables, anything but images")
+    add_model_options(parser)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page")
     parser.add_argument(
         "--time-limit",
@@ -186,37 +169,24 @@ def _question(options: argparse.Namespace, within: float | None) -> dict[str, An
         raise InvalidArgument.expected("a file in a folder that exists", "--report", str(report))
     if not options.time_limit > 0.0:
         raise InvalidArgument.expected("a number of seconds > 0", "--time-limit", options.time_limit)
-    if options.labels is not None and options.latent is None:
-        raise InvalidArgument("--labels needs --latent, the space of z")
-    if options.labels is not None and options.labels < 2:
-        raise InvalidArgument.expected("a number of labels >= 2", "--labels", options.labels)
     return {
-        "reference": _model("REFERENCE", options.reference),
-        "candidate": _model("CANDIDATE", options.candidate),
-        "latent": None if options.latent is None else asdict(read_latent(options.latent)),
-        "labels": options.labels,
+        "reference": find_model(
+            "REFERENCE", options.reference, made_by=_class_for(options.reference, options)
+        ).to_json(),
+        "candidate": find_model(
+            "CANDIDATE", options.candidate, made_by=_class_for(options.candidate, options)
+        ).to_json(),
+        "given": given_by(options).to_json(),
         "within": within,
         "settings": {name: getattr(options, name) for name in ("examples", "seed", "attack", "device", "batch_size")},
-        "output_range": options.output_range,
-        "images": not options.no_images,
         "report": None if report is None else str(report.absolute()),
     }
 
 
-def _model(argument: str, text: str) -> dict[str, Any]:
-    """A model as `compare_run` loads it: its kind, and its file or its code. Nothing is loaded here."""
-    path, folder = Path(text), Path.cwd()
-    kind = file_kind(path)
-    if kind in FILE_KINDS:
-        return {"name": text, "kind": kind, "file": str(path.absolute())}
-    if path.is_file() and path.suffix.lower() in WEIGHTS:
-        raise InvalidArgument(f"{argument} {text}: holds weights alone; give MODULE:NAME, a function that loads them")
-    if path.exists() or ":" not in text:
-        what = "an ONNX file, a TorchScript file, a .pt2 file, or MODULE:NAME such as my_model:load"
-        raise InvalidArgument.expected(what, argument, text)
-    code = code_of(argument, text, folder)
-    roots = dict.fromkeys((code.root or folder, folder, folder / "src"))
-    return {"name": text, "kind": "code", "module": code.module, "function": code.name, "path": [str(r) for r in roots]}
+def _class_for(text: str, options: argparse.Namespace) -> str | None:
+    """The value of `--class` for a model that is a file of weights; None for others, which need none."""
+    made_by: str | None = options.made_by
+    return made_by if kind_of_path(Path(text)) is ModelKind.WEIGHTS else None
 
 
 def _print(differences: Differences, options: argparse.Namespace) -> None:

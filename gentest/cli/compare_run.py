@@ -5,35 +5,29 @@ The command calls `compare` in a child process, which imports torch and the user
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from gentest import spaces
 from gentest._support import __version__
 from gentest._support.files import write_whole
-from gentest._support.printable import error_summary
 from gentest.attributes import Attribute, brightness, contrast, describe
 from gentest.cli.compare import SHARES, Differences, Level, Worst
-from gentest.cli.init_model import N, call_facts, latent_shapes, output_facts
+from gentest.cli.model_facts import describe_model, first_latents
+from gentest.cli.model_loading import load, naming
+from gentest.cli.model_options import Given
+from gentest.cli.model_source import ModelSource
 from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
 from gentest.errors import GentestError, InvalidArgument
-from gentest.generators.calling import call_in_own_dtype
 from gentest.generators.generator import Generator, Pair
-from gentest.generators.modules import modules_of
-from gentest.probes.families import points
 from gentest.probes.probe import Probe, independent
 from gentest.properties.agreement import agrees
 from gentest.report import facts, page
@@ -50,7 +44,6 @@ rounding could decide."""
 MARGIN = 1e-3
 """Share by which a tolerance lies above the largest difference so far, so that rounding does not decide on that."""
 VERSIONS = ("torch", "numpy", "hypothesis")
-Model = Callable[..., Any]
 
 
 class JudgingFailed(GentestError):
@@ -88,150 +81,41 @@ def compare(question: Mapping[str, Any]) -> dict[str, Any]:
 # the models
 
 
-@contextmanager
-def _naming(model: Mapping[str, Any]) -> Iterator[None]:
-    """Turn any error of loading or calling a model into one that names the model."""
-    try:
-        yield
-    except GentestError as error:
-        raise InvalidArgument(f"{model['name']}: {error}") from error
-    except (Exception, SystemExit) as error:  # other people's files and code raise anything
-        raise InvalidArgument(f"{model['name']}: {error_summary(error)}") from error
-
-
 def load_pair(question: Mapping[str, Any]) -> Pair:
     """The candidate against the reference. Raises `InvalidArgument`, which names the model that is wrong.
 
     A `gentest.Generator` knows its latent space and its outputs, and so tells those of a model on the other side. Other
     facts are given, or read from the models.
     """
-    models = [question["reference"], question["candidate"]]
+    given = Given.from_json(question["given"])
+    sources = [ModelSource.from_json(question[side]) for side in ("reference", "candidate")]
     loaded: list[Any] = []
-    for model in models:
-        with _naming(model):
-            loaded.append(_load(model))
-    known = next((made for made in loaded if isinstance(made, Generator)), None)
-    if known is not None and (question["output_range"] is not None or not question["images"]):
-        raise InvalidArgument("a gentest.Generator declares its outputs: leave out --output-range and --no-images")
-    space = _given_space(question)
+    for source in sources:
+        with naming(source):
+            loaded.append(load(source))
+    like = next((made for made in loaded if isinstance(made, Generator)), None)
+    space = None if like is None else like.latent
     generators: list[Generator] = []
-    for model, made in zip(models, loaded, strict=True):
-        with _naming(model):
-            if isinstance(made, Generator):
-                generators.append(made)
-                continue
-            own = space or (known.latent if known else None) or space_of(made)
-            like = known or (generators[0] if generators else None)
-            generators.append(_generator(made, own, like, question))
-    reference, candidate = generators
-    if space is not None and known is not None and repr(known.latent) != repr(space):
-        raise InvalidArgument(f"--latent says {space!r}, and a gentest.Generator has {known.latent!r}: leave it out")
-    return candidate.against(reference)
-
-
-def _load(model: Mapping[str, Any]) -> Any:
-    """The model in a file, or the one that a function gives."""
-    if model["kind"] == "onnx":
-        from gentest.generators.onnx import OnnxModel
-
-        return OnnxModel(model["file"])
-    if model["kind"] in ("torchscript", "exported"):
-        from gentest.generators.torchscript import exported, scripted
-
-        return scripted(model["file"]) if model["kind"] == "torchscript" else exported(model["file"])
-    sys.path[:0] = [folder for folder in model["path"] if folder not in sys.path]
-    make = getattr(importlib.import_module(model["module"]), model["function"])
-    if isinstance(make, (Generator, nn.Module)):
-        return make
-    inspect.signature(make).bind()  # raises TypeError, which names an argument without a default
-    made = make()
-    if not callable(getattr(made, "function", made)):
-        raise InvalidArgument(f"gave a {type(made).__name__}; expected a gentest.Generator, an nn.Module or a callable")
-    return made
-
-
-def _given_space(question: Mapping[str, Any]) -> spaces.Space | None:
-    """The latent space that `--latent` and `--labels` say, if they do."""
-    if question["latent"] is None:
-        return None
-    named = question["latent"]
-    space: spaces.Part = getattr(spaces, named["space"])(tuple(named["shape"]), **named["bounds"])
-    labels = question["labels"]
-    return space if labels is None else spaces.Joint(z=space, label=spaces.Categorical(labels))
-
-
-def space_of(model: Model) -> spaces.Space:
-    """The normal latent space that a model takes. Raises `InvalidArgument` if the model does not tell."""
-    from gentest.generators.onnx import OnnxModel
-    from gentest.generators.torchscript import Exported, inputs_of
-
-    if isinstance(model, OnnxModel):
-        for value in model.inputs:
-            if not value.dtype.startswith("float") or len(value.shape) < 2 or None in value.shape[1:]:
-                raise InvalidArgument(f"its input {value} does not tell the latent space: give --latent (and --labels)")
-        normals = {value.name: spaces.Normal([size or 1 for size in value.shape[1:]]) for value in model.inputs}
-        return next(iter(normals.values())) if len(normals) == 1 else spaces.Joint(**normals)
-    if isinstance(model, Exported):
-        inputs = inputs_of(model.program)
-        if len(inputs) != 1 or not inputs[0].is_floating_point() or inputs[0].ndim < 2:
-            raise InvalidArgument("its inputs do not tell the latent space: give --latent (and --labels)")
-        return spaces.Normal([int(size) for size in inputs[0].shape[1:]])
-    told = call_facts(model, latent_shapes(model))
-    if "latent" not in told:
-        raise InvalidArgument(f"it does not tell its latent space: give --latent ({told['error']})")
-    return spaces.Normal(told["latent"])
-
-
-def _generator(model: Model, space: spaces.Space, like: Generator | None, question: Mapping[str, Any]) -> Generator:
-    """The model as a generator. Its outputs are as the command says, as on the other side, or as 16 of them look."""
-    from gentest.generators.onnx import OnnxModel
-
-    if isinstance(model, OnnxModel):
-        model.check(space, {})
-    given = question["output_range"]
-    if like is not None:
-        return Generator(model, latent=space, output_range=like.output_range, noise=like.noise, images=like.images)
-    images = question["images"]
-    if images:
-        told = _output_facts(model, space)
-        if "output" not in told:
-            raise InvalidArgument(told["error"])
-        images = told["images"]
-        if images and given is None and told["range"] is None:
-            bounds = f"[{told['low']:.3g}, {told['high']:.3g}]"
-            raise InvalidArgument(
-                f"16 outputs lie within {bounds}, which is none of the usual ranges: give --output-range"
+    for source, made in zip(sources, loaded, strict=True):
+        with naming(source):
+            if isinstance(made, Pair):
+                raise InvalidArgument("gave a pair of generators; expected one of them")
+            other = (
+                given if like is None or isinstance(made, Generator) else replace(given, output_range=None, images=True)
             )
-        given = given or (told["range"] if images else None)
-    return Generator(model, latent=space, output_range=None if given is None else tuple(given), images=images)
-
-
-def _output_facts(model: Model, space: spaces.Space) -> dict[str, Any]:
-    """Facts about outputs of the first independent latents."""
-    latents = _latents(space, torch.device("cpu"), N)
-    sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
-
-    def call(dtype: torch.dtype | None) -> Any:
-        cast = {name: z.to(dtype or z.dtype, copy=True) if z.is_floating_point() else z for name, z in latents.items()}
-        return model(cast[""]) if list(cast) == [""] else model(**cast)
-
-    with torch.no_grad():
-        return output_facts(call_in_own_dtype(call, modules_of(model)), sizes)
-
-
-def _latents(space: spaces.Space, device: torch.device, n: int) -> dict[str, Tensor]:
-    """The first `n` independent latents of a space by part, each [n, *shape]."""
-    placed = points().place(space, independent(0, 0, n))
-    return {name: torch.from_numpy(latents[:, 0]).to(device) for name, latents in placed.items()}
+            generators.append(describe_model(made, other, like=like, space=space, guesses_range=False).generator)
+            like = like or generators[0]
+    reference, candidate = generators
+    return candidate.against(reference)
 
 
 def _check_shapes(pair: Pair, context: Context, question: Mapping[str, Any]) -> None:
     """Raises `InvalidArgument` unless both sides take the latents, and give outputs of one shape."""
     shapes = []
     for side, generator in (("candidate", pair.candidate), ("reference", pair.reference)):
-        with _naming(question[side]), torch.no_grad():
+        with naming(ModelSource.from_json(question[side])), torch.no_grad():
             generator.to(context.device)
-            outputs = generator.outputs(_latents(generator.latent, generator.device or context.device, 2))
+            outputs = generator.outputs(first_latents(generator.latent, generator.device or context.device, 2))
         shapes.append(list(outputs.shape[1:]))
     if shapes[0] != shapes[1]:
         raise InvalidArgument(f"the candidate makes outputs {shapes[0]} and the reference {shapes[1]}")

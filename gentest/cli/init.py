@@ -22,12 +22,12 @@ from gentest.cli.init_answers import (
     Answers,
     Facts,
     ask_until_valid,
-    read_latent,
     read_prompts,
-    read_range,
 )
 from gentest.cli.init_files import NewFile, new_files
-from gentest.cli.init_source import KINDS, Source, find_source, model_file, repository_of
+from gentest.cli.init_source import KINDS, Source, find_source, model_file
+from gentest.cli.model_options import read_latent, read_range
+from gentest.cli.model_source import repository_of
 from gentest.errors import InvalidArgument
 
 HELP = "write a conftest.py, a test file and a CI workflow for a model"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gentest.cli.init_source import Source
@@ -12,13 +11,6 @@ from gentest.errors import InvalidArgument
 LATENT = "normal:128"
 RANGE = "-1,1"
 CLIP = "ViT-B-32:laion2b_s34b_b79k"
-SPACES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "normal": ("Normal", ()),
-    "uniform": ("Uniform", ("low", "high")),
-    "sphere": ("Sphere", ()),
-    "truncated": ("TruncatedNormal", ("bound",)),
-}
-"""The space that each word of --latent names, and the arguments after its shape."""
 
 
 @dataclass(frozen=True)
@@ -67,58 +59,6 @@ class Answers:
     def is_wrapped(self) -> bool:
         """True if a function in the conftest.py makes the model, from a class or from arguments that the user gives."""
         return self.facts.is_class or self.source.weights is not None or bool(self.facts.needs)
-
-
-@dataclass(frozen=True)
-class NamedSpace:
-    """A latent space of one part, as `--latent` names it: the class in `gentest`, and its arguments."""
-
-    space: str
-    shape: tuple[int, ...]
-    """The shape of one latent."""
-    bounds: Mapping[str, float]
-    """The arguments after the shape, by name."""
-
-    @property
-    def code(self) -> str:
-        """The space in Python."""
-        arguments = [str(self.shape if len(self.shape) > 1 else self.shape[0])]
-        arguments += [f"{name}={bound:g}" for name, bound in self.bounds.items()]
-        return f"gentest.{self.space}({', '.join(arguments)})"
-
-
-def read_latent(text: str) -> NamedSpace:
-    """The latent space that a text names. Raises `InvalidArgument`.
-
-    >>> read_latent("normal:100,1,1").code, read_latent("uniform:64:-1:1").code
-    ('gentest.Normal((100, 1, 1))', 'gentest.Uniform(64, low=-1, high=1)')
-    """
-    name, _, rest = text.replace(" ", "").partition(":")
-    sizes, *words = rest.split(":")
-    try:
-        space, names = SPACES[name]
-        shape = tuple(int(size) for size in sizes.split(","))
-        bounds = [float(word) for word in words]
-    except (KeyError, ValueError):
-        valid = False
-    else:
-        valid = min(shape) > 0 and len(bounds) in (0, len(names)) and all(map(math.isfinite, bounds))
-        valid = valid and bounds == sorted(set(bounds)) and (name != "truncated" or all(b > 0 for b in bounds))
-    if not valid:
-        what = "normal:128, normal:100,1,1, uniform:64, uniform:64:LOW:HIGH, sphere:512 or truncated:128:BOUND"
-        raise InvalidArgument.expected(what, "--latent", text)
-    return NamedSpace(space, shape, dict(zip(names, bounds, strict=False)))
-
-
-def read_range(text: str) -> tuple[float, float]:
-    """The range of outputs that a text such as `-1,1` says."""
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        low = high = math.nan
-    if not -math.inf < low < high < math.inf:
-        raise InvalidArgument.expected("LOW,HIGH with LOW < HIGH, such as -1,1", "--range", text)
-    return low, high
 
 
 def read_prompts(text: str) -> tuple[str, ...]:

@@ -15,8 +15,10 @@ from pathlib import Path
 from textwrap import wrap
 
 from gentest.cli.doctor import EDIT
-from gentest.cli.init_answers import Answers, read_latent
-from gentest.cli.init_source import Code, Source
+from gentest.cli.init_answers import Answers
+from gentest.cli.init_source import Source
+from gentest.cli.model_options import read_latent
+from gentest.cli.model_source import Code
 
 WORKFLOW = Path(".github", "workflows", "gentest.yml")
 WIDTH = 88
@@ -85,7 +87,7 @@ def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
         arguments.append(f"output_range=({low:g}, {high:g}),")
     if not answers.images:
         arguments.append("images=False,")
-    roots = dict.fromkeys(code.root for code in (source.code, source.data) if code is not None)
+    roots = dict.fromkeys(Path(c.root) for c in (source.code, source.data) if c is not None and c.root)
     third_party, own = _imports(source, wrapped=answers.is_wrapped)
     return {
         "source": source,
@@ -95,7 +97,7 @@ def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
         "arguments": arguments,
         "third_party": third_party,
         "own": own,
-        "paths": [_from_fixture(root, folder) for root in roots if root is not None and root != folder],
+        "paths": [_from_fixture(root, folder) for root in roots if root != folder],
         "shape": f"[B, {', '.join(map(str, shape))}]",
         "guesses": [line for guess in answers.guesses for line in wrap(guess, WIDTH - 6)],
         "edit": EDIT,
@@ -125,7 +127,7 @@ def _imports(source: Source, *, wrapped: bool) -> tuple[list[str], list[str]]:
     for code, name in names:
         if code is not None:
             alias = "" if code.name == name else f" as {name}"
-            (third_party if code.root is None else own).append(f"from {code.module} import {code.name}{alias}")
+            (own if code.root else third_party).append(f"from {code.module} import {code.name}{alias}")
     return plain + sorted(third_party), sorted(own)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gentest.cli.model_source import Code, code_of, repository_of
 from gentest.errors import InvalidArgument
 
 
@@ -49,18 +48,6 @@ WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
 
 
 @dataclass(frozen=True)
-class Code:
-    """A function or class of the user's, as `--load` or `--data` names it."""
-
-    module: str
-    name: str
-    root: Path | None = None
-    """The folder that Python imports it from; None if it is installed."""
-    requirement: str = ""
-    """The argument of pip that installs it; empty if that is not known."""
-
-
-@dataclass(frozen=True)
 class Source:
     """The model: its kind, and the code, file or pipeline that it comes from."""
 
@@ -86,11 +73,6 @@ def find_source(load: str | None, kind: str | None, weights: Path | None, data: 
         data=code_of("--data", data, folder) if data else None,
         weights=Path(os.path.relpath(weights.absolute(), folder)) if weights and load else None,
     )
-
-
-def repository_of(folder: Path) -> Path:
-    """The root of the Git repository, or the folder itself outside of one."""
-    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
 
 
 def _places(folder: Path) -> list[Path]:
@@ -155,29 +137,3 @@ def _file_of(load: str | None, kind: Kind, folder: Path) -> str:
     if not path.is_file():
         raise InvalidArgument.expected("the model's file", "--load", load)
     return relative
-
-
-def code_of(option: str, load: str, folder: Path) -> Code:
-    """The function or class that MODULE:NAME names, and the folder that Python imports it from. Nothing is imported."""
-    module, _, name = load.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise InvalidArgument.expected("PACKAGE.MODULE:NAME, such as my_model:load", option, load)
-    top = module.partition(".")[0]
-    for root in (root for place in _places(folder) for root in (place, place / "src")):
-        if (root / top).is_dir() or (root / f"{top}.py").is_file():
-            return Code(module, name, root)
-    try:
-        installed = importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        installed = False
-    if not installed:
-        raise InvalidArgument(f"{option} {load}: no module {top!r} in {folder}, and none is installed")
-    return Code(module, name, requirement=_requirement(top))
-
-
-def _requirement(top: str) -> str:
-    """The pinned distribution of an installed package; empty if it came from a folder or URL, not from an index."""
-    for name in importlib.metadata.packages_distributions().get(top, []):
-        distribution = importlib.metadata.distribution(name)
-        return "" if distribution.read_text("direct_url.json") else f"{name}=={distribution.version}"
-    return ""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gentest.cli import child
-from gentest.cli.init_answers import read_prompts
+from gentest.cli.model_options import read_texts
 from gentest.cli.results_files import HELD
 from gentest.errors import InvalidArgument
 from gentest.stats.quantiles import upper_rank
@@ -83,7 +83,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InvalidArgument.expected("a whole number >= 0", "--seed", options.seed)
     upper_rank(options.n, options.rate, options.confidence)
     for text in options.clip:
-        read_prompts(text)
+        read_texts(text)
 
 
 def _measured(options: argparse.Namespace, rest: Sequence[str]) -> tuple[str, list[str]]:
@@ -92,7 +92,7 @@ def _measured(options: argparse.Namespace, rest: Sequence[str]) -> tuple[str, li
     with tempfile.TemporaryDirectory() as scratch:
         answer, request = Path(scratch, "answer.json"), Path(scratch, "request.json")
         wanted = {name: getattr(options, name) for name in ("fixture", "rate", "confidence", "n", "seed")}
-        wanted |= {"folder": folder, "attributes": options.attribute, "prompts": list(map(read_prompts, options.clip))}
+        wanted |= {"folder": folder, "attributes": options.attribute, "prompts": list(map(read_texts, options.clip))}
         request.write_text(json.dumps({**wanted, "answer": str(answer)}), encoding="utf-8")
         try:
             arguments = [folder, *_arguments(request, scratch), *rest]

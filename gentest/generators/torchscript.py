@@ -73,7 +73,21 @@ class Exported(Holder):
     def content(self) -> Sequence[object]:
         return (self.module,)
 
+    @property
+    def is_positional(self) -> bool:
+        """True if the program was exported with positional arguments alone, and so takes no names."""
+        spec = self.program.call_spec.in_spec
+        if spec is None:
+            return False
+        by_name = spec.child(1) if hasattr(spec, "child") else spec.children_specs[1]  # before torch 2.9
+        return not by_name.num_children
+
     def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
+        if not latents and self.is_positional:
+            names = input_names(self.program)
+            if set(names) == set(named):
+                latents, named = tuple(named[name] for name in names), {}
+
         def call(inputs: dict[str, Tensor]) -> Any:
             given = [inputs.pop(f"{POSITIONAL} {at}") for at in range(len(latents))]
             return self.module(*given, **inputs)
@@ -100,6 +114,16 @@ def _rebuilt(program: bytes, weights: dict[str, Any]) -> Exported:
     made = exported(torch.export.load(io.BytesIO(program)))
     made.module.load_state_dict(weights)
     return made
+
+
+def input_names(program: ExportedProgram) -> list[str]:
+    """The names of a program's input tensors, in order."""
+    names = set(program.graph_signature.user_inputs)
+    return [
+        node.name
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in names and isinstance(node.meta.get("val"), Tensor)
+    ]
 
 
 def inputs_of(program: ExportedProgram) -> list[Tensor]:

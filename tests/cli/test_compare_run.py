@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 import gentest
-from gentest.cli.compare_run import Comparing, space_of
+from gentest.cli.compare_run import Comparing
 from gentest.engine.evidence.context import Context
-from gentest.errors import InvalidArgument
-from gentest.generators.torchscript import exported
 from gentest.results.result import Verdict
 from gentest.results.settings import Values
 
@@ -71,27 +68,3 @@ def test_an_attack_goes_beyond_the_largest_difference() -> None:
     assert differences.worst.source == "the attack"
     assert differences.worst.difference > differences.quantiles[-1]
     assert differences.disagreeing == 0
-
-
-def test_a_module_and_a_program_tell_their_latent_space() -> None:
-    """The first weight of a module, and the input of a program, give a normal space."""
-    net = nn.Sequential(nn.Linear(5, 48), nn.Tanh(), nn.Unflatten(1, (3, 4, 4))).eval()
-    assert space_of(net) == gentest.Normal(5)
-    assert space_of(exported(torch.export.export(net, (torch.zeros(2, 5),)))) == gentest.Normal(5)
-    with pytest.raises(InvalidArgument, match="give --latent"):
-        space_of(lambda z: z)
-
-
-def test_an_onnx_input_of_integers_needs_a_space() -> None:
-    """A label has values that no file tells."""
-    onnx = pytest.importorskip("onnx", reason="needs onnx to write graphs")
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime to run graphs")
-    from gentest.generators.onnx import OnnxModel
-
-    helper, kinds = onnx.helper, onnx.TensorProto
-    inputs = [helper.make_tensor_value_info("label", kinds.INT64, ["b"])]
-    outputs = [helper.make_tensor_value_info("x", kinds.FLOAT, ["b"])]
-    graph = helper.make_graph([helper.make_node("Cast", ["label"], ["x"], to=kinds.FLOAT)], "g", inputs, outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    with pytest.raises(InvalidArgument, match=r"its input 'label' \(int64 \[\?\]\) does not tell"):
-        space_of(OnnxModel(model.SerializeToString()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import gentest
-from gentest.cli.init_answers import read_latent
+from gentest.cli.model_options import read_latent
 from gentest.errors import InvalidArgument
 
 NO_LATENTS = ["", "normal", "normal:", "normal:0", "normal:3,", "normal:-3", "normal:3:1", "uniform:3:1"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gentest.cli.init_source import code_of, file_kind
+from gentest.cli.init_source import file_kind
+from gentest.cli.model_source import code_of
 from tests.helpers.commands import Run
 from tests.helpers.new_models import LATENT, MODEL, net, scripted
 
