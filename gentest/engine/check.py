@@ -15,7 +15,7 @@ from gentest.engine.cluster.transport import user_traceback
 from gentest.engine.evidence.audit import Audited
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, examine_again
-from gentest.engine.evidence.plans import inputs
+from gentest.engine.evidence.plans import Inputs, inputs
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.explain import Explained, explain
 from gentest.engine.illustrations import Material, illustrate
@@ -24,9 +24,9 @@ from gentest.engine.methods.attack.descent import attack
 from gentest.engine.methods.baseline_sample import take_sample
 from gentest.engine.methods.problem import Problem
 from gentest.engine.methods.rate import certify_radius, check_budget, confirm_rate, decide_rate
-from gentest.engine.methods.reduce import ReductionFacts, reduce
+from gentest.engine.methods.reduce import ReductionFacts, first_and_worst, reduce
 from gentest.engine.methods.reference_comparison import compare_with_reference
-from gentest.engine.methods.search import SearchFacts, replay, search
+from gentest.engine.methods.search import SearchFacts, check_plan, replay, search
 from gentest.errors import GentestError, InvalidArgument, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator, Pair
 from gentest.probes.probe import Probe
@@ -200,11 +200,16 @@ class _Run(ABC):
         self.values = values
 
     @abstractmethod
+    def _check_question(self) -> None:
+        """Raise `InvalidArgument` for a question that no outputs could answer."""
+
+    @abstractmethod
     def _decide(self) -> Decision:
         """The verdict, and the records that it rests on."""
 
     def run(self) -> Decision:
         """Decides the property, audits the evidence for the verdict, and adds what a baseline or a report shows."""
+        self._check_question()
         if not self.total:
             for subject in self.subject.sides:
                 examine(self.context, subject)
@@ -263,10 +268,16 @@ class _Comparison(_Run):
         super().__init__(question, subject, context, values)
         self.matches = matches
 
+    def _check_question(self) -> None:
+        if self.question.replay is not None:
+            raise InvalidArgument(f"{self.matches} judges all outputs together, so it has no probe to replay")
+        if self.values.exhaustive:
+            raise InvalidArgument(
+                f"exhaustive=True is for properties of single latents: {self.matches} compares samples"
+            )
+
     def _decide(self) -> Decision:
         question = self.question
-        if question.replay is not None:
-            raise InvalidArgument(f"{self.matches} judges all outputs together, so it has no probe to replay")
         facts = compare_with_reference(
             self.context,
             self.subject,
@@ -309,6 +320,12 @@ class _Check(_Run):
             store.commit()
             self._committed = time.perf_counter()
 
+    def _check_question(self) -> None:
+        if self.question.replay is None:
+            if self.definition.rate is not None:
+                check_budget(self.problem, self.definition.rate)
+            check_plan(self.problem)
+
     def _decide(self) -> Decision:
         decided = self._judge_probes() if self.question.replay is None else self._replay(self.question.replay)
         self.judge.check_draws()
@@ -316,14 +333,13 @@ class _Check(_Run):
 
     def _judge_probes(self) -> Decision:
         question, baseline, goal = self.question, self.question.against, self.definition.rate
-        if goal is not None:
-            check_budget(self.problem, goal)
         searched = search(self.problem, stored=question.stored)
         rated = None if goal is None else decide_rate(self.problem, goal)
         radius, rays = (None, None) if goal is None or rated is None else self._radius(goal, rated.rate)
         failing = searched.failing or (() if rated is None else rated.failing)
         attacked = None
-        if self.values.attack and not failing and baseline is None and not question.blesses:
+        untried = not failing and not searched.exhaustive
+        if self.values.attack and untried and baseline is None and not question.blesses:
             attacked = attack(self.problem, searched.probes, searched.margins)
             failing = attacked.failing
         reduced = self._reduced(searched, failing) if failing else None
@@ -339,7 +355,8 @@ class _Check(_Run):
                 looks=question.looks,
                 blesses=question.blesses,
             )
-        verdict = Verdict.VIOLATED if failing else Verdict.NO_COUNTEREXAMPLE
+        verdict = Verdict.HOLDS if searched.exhaustive else Verdict.NO_COUNTEREXAMPLE
+        verdict = Verdict.VIOLATED if failing else verdict
         min_margin = reduced.min_margin if reduced is not None and searched.failing else min(searched.margins)
         screening = self.judge.screening
         return Decision(
@@ -371,6 +388,8 @@ class _Check(_Run):
 
     def _reduced(self, searched: SearchFacts, failing: Sequence[Probe]) -> ReductionFacts:
         """The worst and the minimal of some failing probes. Those of an earlier run stay as they were reported."""
+        if searched.exhaustive:
+            return first_and_worst(self.problem, failing)
         if not searched.replayed:
             return reduce(self.problem, failing)
         return ReductionFacts(worst=failing[-1], min_margin=min(searched.margins), minimal=failing[0])
@@ -394,7 +413,11 @@ class _Check(_Run):
     def _search_record(
         self, searched: SearchFacts, min_margin: float, minimal: Explained | None, worst: Explained | None
     ) -> Search:
-        seen = inputs(self.definition.probes, self.subject.generator, searched.probes)
+        generator, n = self.subject.generator, len(searched.probes)
+        if searched.exhaustive:
+            seen = Inputs(n, generator.latent.n_latents if searched.stopped else n)
+        else:
+            seen = inputs(self.definition.probes, generator, searched.probes)
         return Search(
             examples=len(searched.margins),
             violations=len(searched.failing),
@@ -405,4 +428,5 @@ class _Check(_Run):
             stopped=searched.stopped,
             distinct=seen.distinct,
             inputs=seen.of,
+            exhaustive=searched.exhaustive,
         )

@@ -10,11 +10,11 @@ import torch
 from gentest.attributes import Distance, Feature
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.judge import Judge
-from gentest.probes.ends import rounded, shifted_groups
+from gentest.probes.ends import shifted_groups
+from gentest.probes.enumeration import entry_of
 from gentest.probes.probe import FULL_MASK, Probe, active_groups
 from gentest.probes.shifts import to_scores
 from gentest.results.result import Counterexample, Moved
-from gentest.spaces import AtRadius, Empirical, Part, Truncated
 
 MAX_COMPONENTS = 16
 """The most components of one output's feature that are shown."""
@@ -57,6 +57,7 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         moved=_moved(judge, probe, label) if probe.shift else None,
         choices={name: int(evidence.placed[name].flat[0]) for name, part in space.parts.items() if part.n_choices},
         note="; ".join(filter(None, notes)),
+        entries=_entries(evidence),
     )
     return Explained(record, evidence)
 
@@ -69,23 +70,22 @@ def _note_on_repeats(evidence: Observed) -> str:
     for place, row in enumerate(rows):
         places.setdefault(row.tobytes(), []).append(place)
     repeated = next((same for same in places.values() if len(same) > 1), None)
-    name, part = next(((name, part) for name, part in parts.items() if _bank_size(part)), ("", None))
+    name, part = next(((name, part) for name, part in parts.items() if part.n_entries), ("", None))
     if repeated is None or part is None:
         return ""
-    size = _bank_size(part)
-    middles = (np.arange(size)[:, None] + 0.5) / size
-    entries = rounded(part.from_uniforms(middles)) == evidence.placed[name][0, repeated[0]]
-    entry = int(entries.reshape(size, -1).all(axis=1).argmax())
+    size = part.n_entries
+    entry = entry_of(part, evidence.placed[name][0, repeated[0]])
     bank = f"the bank {name!r}" if name else "the bank"
     first, second = (place + 1 for place in repeated[:2])
     return f"samples {first} and {second} are the same latent: both drew entry {entry} of {bank} of {size:,}"
 
 
-def _bank_size(part: Part) -> int:
-    """Number of entries that a part draws from, even if it is truncated or pulled to a radius; 0 without a bank."""
-    while isinstance(part, (Truncated, AtRadius)):
-        part = part.part
-    return len(part.bank) if isinstance(part, Empirical) else 0
+def _entries(evidence: Observed) -> dict[str, int]:
+    """The entry of each bank that a single latent is, by the name of its part; empty for several latents."""
+    if evidence.shape[1] > 1:
+        return {}
+    parts = {name: part for name, part in evidence.space.parts.items() if part.n_entries}
+    return {name: entry_of(part, evidence.placed[name][0, 0]) for name, part in parts.items()}
 
 
 def _moved(judge: Judge, probe: Probe, label: str) -> Moved:

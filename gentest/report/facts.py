@@ -35,6 +35,8 @@ WORDS = {
     Verdict.ERROR: "error",
 }
 WORST_FIRST = (Verdict.ERROR, Verdict.VIOLATED, Verdict.UNDECIDED, Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE)
+HOLDS_ON_ALL = "holds on all inputs"
+"""The word for a property that holds on each input of a finite latent space."""
 BARS = "▁▂▃▄▅▆▇█"
 MAX_BARS = 48
 """Bars in a curve. Of more scores some are left out, but never the ends."""
@@ -61,6 +63,8 @@ def verdict(result: Result) -> str:
     word = WORDS[result.verdict]
     if result.verdict is Verdict.HOLDS and result.rate is not None:
         word = holds([result.rate])
+    elif result.verdict is Verdict.HOLDS and result.search.exhaustive:
+        word = HOLDS_ON_ALL
     if result.known:
         return f"{word} (known)"
     return f"{word} (left to the gate)" if result.left_to_gate and result.passed else word
@@ -76,6 +80,8 @@ def n_probes(result: Result) -> str:
 def probes(result: Result) -> str:
     """As `n_probes`, with the number of distinct probes if the latent space is finite."""
     distinct, inputs = _distinct(result)
+    if result.search.exhaustive and result.rate is None:
+        return f"{n_probes(result)} of {inputs:,}" if result.search.stopped else f"all {n_probes(result)}"
     if distinct is None or result.distribution is not None:
         return n_probes(result)
     if inputs is None:
@@ -128,7 +134,10 @@ def statement(result: Result) -> str:
         return distribution(result.distribution, result.verdict)
     if result.rate is not None:
         return rate(result.rate)
-    distinct = _after_comma(inputs(result.distinct, result.inputs))
+    every, n = result.search.exhaustive, f"{result.examples:,}"
+    if result.verdict is Verdict.HOLDS:
+        return f"holds on all {n} inputs that there are"
+    distinct = "" if every else _after_comma(inputs(result.distinct, result.inputs))
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
         tried = "the replayed probe" if result.replayed else f"{result.examples} probes"
         return f"no counterexample in {tried}{distinct}{_withstood(result.attack)}"
@@ -140,7 +149,10 @@ def statement(result: Result) -> str:
         attack = f"{result.attack.method}, {result.attack.probes:,} probes more"
         return f"violated under attack, worst margin {worst} (by none of {result.examples} probes; {attack})"
     stopped = ", where the search stops" if result.search.stopped else ""
-    return f"violated by {result.violations} of {result.examples} probes{stopped}{distinct}, worst margin {worst}"
+    tried = f"{result.examples} probes{stopped}{distinct}"
+    if every:
+        tried = f"the first {n} of {result.inputs:,} inputs{stopped}" if stopped else f"all {n} inputs that there are"
+    return f"violated by {result.violations} of {tried}, worst margin {worst}"
 
 
 def undecided(result: Result) -> str:
@@ -236,7 +248,7 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
         lines.append(distribution(result.distribution, result.verdict))
     if result.rate is not None and (verbose or result.rate.arms):
         lines.append(rate_in_brief(result.rate))
-    if distinct := inputs(*_distinct(result)):
+    if not result.search.exhaustive and (distinct := inputs(*_distinct(result))):
         lines.append(f"looked at {distinct}")
     if result.radius is not None:
         lines.append(radius(result.radius, result.rate))
@@ -468,7 +480,7 @@ def place(counterexample: Counterexample) -> str:
     parts = [f"margin {counterexample.margin:.4g}", counterexample.under]
     if len(counterexample.t) > 1 and (counterexample.t[0], counterexample.t[-1]) != (0.0, 1.0):
         parts.append(f"from {counterexample.t[0]:.2f} to {counterexample.t[-1]:.2f} of the way")
-    parts.append(choices(counterexample))
+    parts += [choices(counterexample), _entries(counterexample)]
     if counterexample.typicality is not None:
         usual = 0.005 <= counterexample.typicality <= 0.995
         parts.append(
@@ -490,11 +502,20 @@ def choices(counterexample: Counterexample) -> str:
     return f"choice {unnamed}" if unnamed else ""
 
 
+def _entries(counterexample: Counterexample) -> str:
+    """The entry of each bank that a counterexample is, as `entry 3 of the bank`."""
+    named = {
+        f" of the bank {name!r}" if name else " of the bank": entry for name, entry in counterexample.entries.items()
+    }
+    return ", ".join(f"entry {entry}{bank}" for bank, entry in named.items())
+
+
 def matters(counterexample: Counterexample) -> list[Detail]:
     """The coordinates that matter: those that the far end still changes, or that an attack moved."""
     if counterexample.moved is not None:
         return _moved(counterexample.moved, counterexample)
-    if counterexample.n_groups == 0:
+    whole_entries = len(counterexample.groups) == counterexample.n_groups == len(counterexample.entries)
+    if counterexample.n_groups == 0 or whole_entries:
         return []
     if not counterexample.groups:
         return [Detail("matters", "no coordinate: other samples fail as well")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import exp, inf
 
 from gentest.report import numbers
-from gentest.report.facts import WORDS, holds, measure, standing, verdict
+from gentest.report.facts import HOLDS_ON_ALL, WORDS, holds, measure, standing, verdict
 from gentest.report.numbers import at_least, at_most, needed_odds, odds
 from gentest.results.comparison import Comparison, Drift
 from gentest.results.document import Document, Family
@@ -109,9 +109,11 @@ def totals(results: Sequence[Result]) -> str:
     """The whole run in one line: how many results have each verdict, and what they cost."""
     counts = Counter(result.verdict for result in results)
     rates = [r.rate for r in results if r.verdict is Verdict.HOLDS and r.rate is not None]
-    counts[Verdict.HOLDS] -= len(rates)
+    n_on_all = sum(r.verdict is Verdict.HOLDS and r.rate is None and r.search.exhaustive for r in results)
+    counts[Verdict.HOLDS] -= len(rates) + n_on_all
     words = []
     for kind in Verdict:
+        words += [f"{n_on_all} {HOLDS_ON_ALL}"] if kind is Verdict.HOLDS and n_on_all else []
         words += [f"{len(rates)} {holds(rates)}"] if kind is Verdict.HOLDS and rates else []
         words += [f"{counts[kind]} {WORDS[kind]}"] if counts[kind] else []
     return f"{counted(len(results), 'property', 'properties')}: {', '.join(words)}; {cost(results)}"

@@ -46,7 +46,7 @@ class Verdict(str, Enum):
     NO_COUNTEREXAMPLE = "no_counterexample"
     """Every probe that was tried holds. It does not say how often the property holds elsewhere."""
     HOLDS = "holds"
-    """The rate is certified, less its slack."""
+    """The rate is certified, less its slack; or, in a finite latent space, the property holds on every input."""
     UNDECIDED = "undecided"
     """The budget of probes ran out before the rate was certified or refuted."""
     ERROR = "error"

@@ -86,6 +86,8 @@ class Counterexample:
     """The value of each discrete part of the space, by the part's name."""
     note: str = ""
     """Another explanation of the margin, such as values that are not finite."""
+    entries: Mapping[str, int] = field(default_factory=dict)
+    """The entry of each bank that a single latent is, counted from 0, by the name of its part."""
 
     def inconsistency(self) -> str:
         """Name choices, scores or groups that cannot be a probe's."""
@@ -132,6 +134,8 @@ class Search:
     """Distinct inputs among the probes, if the latent space is finite."""
     inputs: Count | None = None
     """Inputs that the space has; None for probes of several latents."""
+    exhaustive: bool = False
+    """True if the probes are all inputs of a finite space in order, up to the last violation if it `stopped`."""
 
 
 @dataclass(frozen=True)

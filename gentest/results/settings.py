@@ -183,6 +183,12 @@ class Values:
         "outputs for an attack on each property that search and rate do not refute",
         default=0,
     )
+    exhaustive: bool = option(
+        FLAG,
+        "try each input of a finite latent space once, in order, instead of a search: the entries of banks, the values "
+        "of labels and their combinations, up to 100,000",
+        default=False,
+    )
     stop_after: int | None = option(
         whole(1),
         "violations after which a search stops (default: 1 if an image takes over half a second, else no limit)",

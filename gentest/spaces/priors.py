@@ -307,9 +307,15 @@ class Empirical(Part):
             _n_distinct[self.digest] = len({row.tobytes() for row in self.bank})
         return _n_distinct[self.digest]
 
+    @property
+    def n_entries(self) -> int:
+        return len(self.bank)
+
+    def entries(self, uniforms: Floats) -> Array:
+        return np.minimum((uniforms[:, 0] * len(self.bank)).astype(np.int64), len(self.bank) - 1)
+
     def from_uniforms(self, uniforms: Floats) -> Array:
-        index = np.minimum((uniforms[:, 0] * len(self.bank)).astype(np.int64), len(self.bank) - 1)
-        return np.asarray(self.bank[index], dtype=np.float64)
+        return np.asarray(self.bank[self.entries(uniforms)], dtype=np.float64)
 
     def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
         return np.zeros_like(scores)

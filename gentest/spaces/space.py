@@ -154,6 +154,15 @@ class Part(Space):
         """The number of distinct latents of the part; None if it is infinite."""
         return None
 
+    @property
+    def n_entries(self) -> int:
+        """The number of entries of the bank that the part draws from; 0 for a part without a bank."""
+        return 0
+
+    def entries(self, uniforms: Floats) -> Array:
+        """The entry of the bank, int64 [N], that uniforms [N, dim] draw, for a part with a bank."""
+        raise InvalidArgument(f"{self!r} has no bank")
+
     @abstractmethod
     def from_uniforms(self, uniforms: Floats) -> Array:
         """Latents [N, *shape] from uniforms [N, dim], by the inverse CDF in float64 (int64 for a choice)."""
@@ -272,6 +281,13 @@ class Wrapper(Part):
     @property
     def n_values(self) -> int | None:
         return self.part.n_values
+
+    @property
+    def n_entries(self) -> int:
+        return self.part.n_entries
+
+    def entries(self, uniforms: Floats) -> Array:
+        return self.part.entries(uniforms)
 
     @property
     def truncation(self) -> str:

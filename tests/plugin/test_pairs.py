@@ -49,3 +49,51 @@ def test_a_pair_is_checked(pytester: pytest.Pytester, monkeypatch: pytest.Monkey
     result.stdout.no_fnmatch_line("*differs(*violated*")
     page = (pytester.path / "report.html").read_text(encoding="utf-8")
     assert page.count("<h4>Reference and candidate</h4>") == 2
+
+
+HELD_OUT = """
+import gentest, torch
+
+data = torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+def encode(x):
+    return 2.0 * x
+
+def decode(z):
+    return torch.where((z == 2.0 * data[41]).all(3, keepdim=True), torch.zeros(()), z / 2.0)
+
+@gentest.agrees(within=0.01)
+def test_held_out():
+    return gentest.Generator.round_trip(encode, decode, data=data, output_range=(0, 1))
+
+@gentest.agrees(within=0.01)
+def test_others():
+    return gentest.Generator.round_trip(encode, decode, data=data[:40], output_range=(0, 1))
+
+@gentest.agrees(within=0.01)
+def test_infinite():
+    return gentest.Generator.round_trip(encode, decode, latent=gentest.Normal((1, 4, 4)))
+"""
+
+
+def test_every_input_is_tried_from_the_command_line(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One wrong image of 60 is found and named, others hold for certain, and an infinite space is one line."""
+    monkeypatch.setenv("COLUMNS", "120")
+    pytester.makepyfile(HELD_OUT)
+    options = ["--gentest", "--gentest-device", "cpu", "--gentest-exhaustive", "-p", "no:randomly"]
+    result = pytester.runpytest_subprocess(*options)
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "agrees(within=0.01): violated by 1 of all 60 inputs that there are, worst margin -0.*",
+            "  minimal  margin -0.*, entry 41 of the bank",
+            "agrees(within=0.01): error: exhaustive=True needs a finite latent space: Normal((1, 4, 4)) *",
+            "holds on all inputs *test_others *40 *",
+            "3 properties: 1 violated, 1 holds on all inputs, 1 error; *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Error*")
+    again = pytester.runpytest_subprocess(*options, "-k", "test_held_out")
+    assert again.ret == 1
+    again.stdout.fnmatch_lines(["agrees(within=0.01): violated by a replayed probe, margin -0.*"])

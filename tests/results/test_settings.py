@@ -75,6 +75,7 @@ def test_every_setting_can_be_given() -> None:
         "clip": "a:b",
         "reduce": 1,
         "attack": 1,
+        "exhaustive": True,
         "replay_failures": False,
         "precision": "bf16",
         "memory": 5,

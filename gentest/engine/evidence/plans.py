@@ -51,8 +51,8 @@ class Plans:
     """The probes that the checks of a session plan to look at."""
 
     def __init__(self) -> None:
-        self.searched: dict[Hashable, list[Probe]] = {}
-        """The probes of each search, by the space's choices, the number of examples and the seed."""
+        self.searched: dict[Hashable, dict[Probe, None]] = {}
+        """The probes of each search in order, by what they were drawn from and how."""
         self.rounded: set[Probe] = set()
         """Probes on which a property measured its rounding: the next property measures it on the same ones."""
 

@@ -72,6 +72,16 @@ def reduce(problem: Problem, failing: Sequence[Probe]) -> ReductionFacts:
     return ReductionFacts(minimal if judge.alone(minimal) < margin else worst, margin, minimal)
 
 
+def first_and_worst(problem: Problem, failing: Sequence[Probe]) -> ReductionFacts:
+    """The worst and the first of the failing probes of all inputs. Raises `GeneratorError` as `reduce` does.
+
+    The first has the first entry and the lowest choices. Other probes of a finite space are the same inputs again, so
+    there is nothing to reduce.
+    """
+    worst, first = (_confirmed(problem, probe) for probe in (problem.judge.worst(failing), failing[0]))
+    return ReductionFacts(worst, problem.judge.alone(worst), first)
+
+
 def _confirmed(problem: Problem, probe: Probe) -> Probe:
     """A probe that violates in a batch, once it violates alone as well."""
     problem.judge.confirm(probe, problem.judge.alone(probe))

@@ -1,7 +1,8 @@
 """Search: judge the probes that Hypothesis draws.
 
 Hypothesis runs one example at a time, and a generator is fast in batches of hundreds. So Hypothesis draws all probes
-first (`plan`), and full batches of them are evaluated afterwards.
+first (`plan`), and full batches of them are evaluated afterwards. With `exhaustive=True` the probes are all inputs of
+a finite space instead.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ from gentest.engine.evidence.plans import real
 from gentest.engine.methods.problem import Problem
 from gentest.errors import InvalidArgument
 from gentest.probes import strategies
+from gentest.probes.enumeration import every_point
+from gentest.probes.families import Points
 from gentest.probes.probe import Probe
 from gentest.spaces import Space
 
 
 @dataclass(frozen=True)
 class SearchFacts:
-    """The probes of a search and their margins; `replayed` if they are those of an earlier run.
-
-    `stopped` says that the search ended at its last violation, before the end of the plan.
-    """
+    """The probes of a search and their margins."""
 
     probes: tuple[Probe, ...]
     margins: tuple[float, ...]
     replayed: bool = False
+    """True if the probes are those of an earlier run."""
+    exhaustive: bool = False
+    """True if the probes are all inputs of a finite space, each once and in order."""
     stopped: bool = False
+    """True if the search ended at its last violation, before the end of its probes."""
 
     @property
     def failing(self) -> tuple[Probe, ...]:
@@ -35,17 +39,24 @@ class SearchFacts:
         return tuple(probe for probe, margin in zip(self.probes, self.margins, strict=True) if margin < 0)
 
 
+def check_plan(problem: Problem) -> None:
+    """Raise `InvalidArgument` if `exhaustive` asks for all inputs of a space that cannot be enumerated."""
+    if problem.values.exhaustive:
+        _every_input(problem)
+
+
 def search(problem: Problem, *, stored: Sequence[Probe] = ()) -> SearchFacts:
     """The margins of the planned probes; or only the stored probes that still violate, if there are any.
 
     The stored probes failed in an earlier run. While one of them violates, a failing test fails fast and in the same
     way. A search that stops after some violations ends at the last of them, at any batch size. Raises `InvalidArgument`
-    if nothing moves along any planned probe.
+    if nothing moves along any planned probe, or as `check_plan` does.
     """
     judge, context = problem.judge, problem.judge.context
     if failing := tuple(probe for probe in problem.fitting(stored) if judge.alone(probe) < 0):
         return SearchFacts(failing, tuple(judge.alone(probe) for probe in failing), replayed=True)
-    probes, most = _planned(problem), _most_violations(problem)
+    exhaustive, most = problem.values.exhaustive, _most_violations(problem)
+    probes = _every_input(problem) if exhaustive else _planned(problem)
     margins: list[float] = []
     n_violations = 0
     while len(margins) < len(probes):
@@ -56,15 +67,19 @@ def search(problem: Problem, *, stored: Sequence[Probe] = ()) -> SearchFacts:
             n_violations += margin < 0
             if n_violations == most:
                 n = len(margins)
-                return SearchFacts(tuple(probes[:n]), tuple(margins), stopped=n < len(probes))
+                tried = tuple(probes[:n])
+                return SearchFacts(tried, tuple(margins), exhaustive=exhaustive, stopped=n < len(probes))
         problem.watch(len(margins), len(probes))
-    return SearchFacts(tuple(probes), tuple(margins))
+    return SearchFacts(tuple(probes), tuple(margins), exhaustive=exhaustive)
 
 
 def _most_violations(problem: Problem) -> int | None:
-    """The number of violations after which a search stops; None for a search of the whole plan."""
-    given = problem.values.stop_after
-    return 1 if given is None and problem.judge.context.slow else given
+    """The number of violations after which a search stops; None for a search of the whole plan.
+
+    One is enough at a slow generator, unless somebody asked for all inputs.
+    """
+    given, slow = problem.values.stop_after, problem.judge.context.slow
+    return 1 if given is None and slow and not problem.values.exhaustive else given
 
 
 def replay(problem: Problem, probe: Probe) -> SearchFacts:
@@ -87,10 +102,34 @@ def _planned(problem: Problem) -> list[Probe]:
     space = judge.subject.generator.latent
     key = (space.supports, values.examples, values.seed)
     if key not in plans:
-        plans[key] = plan(space, values.examples, values.seed)
-    family, probes = judge.definition.probes, plans[key]
+        plans[key] = dict.fromkeys(plan(space, values.examples, values.seed))
+    family, probes = judge.definition.probes, list(plans[key])
     for space in judge.spaces:
         probes = real(family, space, probes)
         if not probes:
             raise InvalidArgument(f"{judge.definition} looks at {family!r}, and nothing moves in {space!r}")
     return probes
+
+
+def _every_input(problem: Problem) -> list[Probe]:
+    """Each input of a finite space, once and in order. All properties of a session share them."""
+    judge, plans = problem.judge, problem.judge.context.plans.searched
+    definition, generator = judge.definition, judge.subject.generator
+    what = ""
+    if definition.rate is not None:
+        what = f"decides {definition} without a rate: take .at_rate(...) away, or exhaustive"
+    elif not isinstance(definition.probes, Points):
+        what = f"is for properties of single latents, and {definition} looks at {definition.probes!r}"
+    elif judge.spaces != [generator.latent]:
+        what = f"is for one prior, and {definition} looks at several"
+    elif generator.noise:
+        what = f"needs a finite number of inputs, and noise={list(generator.noise)} has infinitely many values"
+    if what:
+        raise InvalidArgument(f"exhaustive=True {what}")
+    key = ("every", repr(generator.latent))
+    if key not in plans:
+        try:
+            plans[key] = dict.fromkeys(every_point(generator.latent))
+        except InvalidArgument as error:
+            raise InvalidArgument(f"exhaustive=True needs a finite latent space: {error}") from None
+    return list(plans[key])

@@ -175,7 +175,7 @@ def attack_found(result: Result) -> bool:
 
 
 def judge(
-    candidate: Candidate, plan: Plan, blessed: Blessed, *, harmless: bool, plans: dict[Hashable, list[Probe]]
+    candidate: Candidate, plan: Plan, blessed: Blessed, *, harmless: bool, plans: dict[Hashable, dict[Probe, None]]
 ) -> Judged:
     """The suite on a checkpoint, and the gate's decision; `plans` are probes of a search, shared by all."""
     started = time.perf_counter()
