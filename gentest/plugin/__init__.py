@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gentest.plugin import checkpoints, options
+from gentest.plugin import checkpoints, hooks, options
 from gentest.plugin.items import declared_by
 
 if TYPE_CHECKING:
     import torch
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

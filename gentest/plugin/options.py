@@ -71,6 +71,12 @@ def _output(text: str) -> Path:
 CHECKPOINTS = ValueKind("PATH", "a file or folder that exists, or a pattern that matches some", find, path_after="")
 INPUT = ValueKind("FILE", "a file", Path, path_after="")
 OUTPUT = ValueKind("FILE", "a file in a folder that exists", _output, path_after="")
+TRACKER = ValueKind(
+    "mlflow|wandb|tensorboard:DIR",
+    "the name of a tracker, and after a colon its folder, experiment or project",
+    str,
+    path_after="tensorboard:",
+)
 SHARE = ValueKind("T", "a number above 0 and below 1", float, lambda value: 0.0 < value < 1.0)
 REPLAY = ValueKind("STRING", "PROPERTY:PROBE, as a failing test prints it, or a file that holds it", Replay.parse)
 
@@ -100,6 +106,12 @@ class RunOptions:
     )
     images: str | None = option(FOLDER, "write the outputs of counterexamples to this folder, as PNG files")
     json: Path | None = option(OUTPUT, "write the results as JSON")
+    log: tuple[str, ...] = option(
+        TRACKER,
+        "log the figures of the run to an experiment tracker, and its report; the option may come several times",
+        default=(),
+        many=True,
+    )
     outcomes: bool = option(
         FLAG, "keep the outcome of each of the baseline's probes in the JSON, for `gentest gate`", default=False
     )
@@ -180,6 +192,11 @@ class RunOptions:
         """True in the controller of pytest-xdist's workers."""
         return self.dist != "no"
 
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The trackers to log the run to. A replay is not a run that a team wants to see, unless the option says so."""
+        return () if self.replay is not None and "log" not in self.on_command_line else self.log
+
     def values(self, of_test: settings | None = None) -> Values:
         """The settings in force for a test, or for one without settings of its own."""
         values = self.from_ini.over(settings.default())
@@ -230,6 +247,8 @@ def value_of(config: pytest.Config, name: str) -> Any:
     given = _given(config, option)
     if given is None or not option.kind.metavar:
         return given
+    if option.many and option.name != "checkpoint":  # one text may name several checkpoints: see `checkpoints_of`
+        return tuple(_read(config, option, text) for text in given)
     return tuple(given) if option.many else _read(config, option, given)
 
 

@@ -39,6 +39,8 @@ class ReportFiles:
     problems: Problems
     page: Path | None
     images: str | None
+    logs: bool = False
+    """The run is logged to a tracker, with its page."""
 
     @property
     def _writer(self) -> Callable[[Document], str]:
@@ -46,7 +48,7 @@ class ReportFiles:
 
     @property
     def _wants_pictures(self) -> bool:
-        return self.images is not None or (self.page is not None and self._writer in WITH_PICTURES)
+        return self.images is not None or self.logs or (self.page is not None and self._writer in WITH_PICTURES)
 
     def ask(self, question: Question) -> Question:
         """The question with the pictures that the files need. They change no figure."""
@@ -71,6 +73,10 @@ class ReportFiles:
         """Write the report of a run that ends now. Raises `OSError`."""
         if self.page is not None:
             write_whole(self.page, self._writer(document))
+
+    def html(self, document: Document) -> str:
+        """The report as one HTML page, for a tracker."""
+        return _html(document)
 
     def lines(self, results: Sequence[Result]) -> list[str]:
         """One line for each file or folder, saying where it is."""

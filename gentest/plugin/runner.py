@@ -19,7 +19,7 @@ from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked,
 from gentest.gate.baseline import keys
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.modules import resolve_device
-from gentest.plugin import options, replays
+from gentest.plugin import hooks, options, replays
 from gentest.plugin.baseline_run import BaselineRun
 from gentest.plugin.checked_tests import (
     CheckedTest,
@@ -54,7 +54,9 @@ class Runner:
         self._baseline_run = BaselineRun(self.options)
         self._problems = Problems(config)
         config.pluginmanager.register(self._problems, "gentest-problems")
-        self._report_files = ReportFiles(self._problems, self.options.report, self.options.images)
+        self._report_files = ReportFiles(
+            self._problems, self.options.report, self.options.images, logs=bool(self.options.trackers)
+        )
         self._failed_probes = FailedProbes(config, self._problems)
         self._later = LaterMeasures(())
         self._contexts: dict[Values, Context] = {}
@@ -80,6 +82,7 @@ class Runner:
         config.pluginmanager.register(self._completion, "gentest-completion")
         results = SessionResults(
             config,
+            hooks.Listeners(config, self._problems, self.options.trackers),
             self.options,
             baseline_run=self._baseline_run,
             completion=self._completion,

@@ -17,6 +17,7 @@ from gentest.gate import decision as gate
 from gentest.generators.modules import resolve_device
 from gentest.plugin import github, replays
 from gentest.plugin.baseline_run import BaselineRun
+from gentest.plugin.hooks import Listeners
 from gentest.plugin.options import RunOptions
 from gentest.plugin.report_files import ReportFiles
 from gentest.plugin.session_end import Completion, Problems, signals_ignored
@@ -53,6 +54,7 @@ class SessionResults:
     def __init__(
         self,
         config: pytest.Config,
+        listeners: Listeners,
         options: RunOptions,
         *,
         baseline_run: BaselineRun,
@@ -61,6 +63,7 @@ class SessionResults:
         report_files: ReportFiles,
     ) -> None:
         self._config = config
+        self._listeners = listeners
         self._options = options
         self._baseline_run = baseline_run
         self._completion = completion
@@ -93,6 +96,8 @@ class SessionResults:
                 self._completion.end(report.nodeid)
             file, line, _ = report.location
             self._places.update((result.test, (file, (line or 0) + 1)) for result in results)
+            for result in results:
+                self._listeners.tell_result(result)
             if report.failed:
                 self._failed.update((r.test, r.checkpoint) for r in results)
                 self._explained.update((r.test, r.checkpoint, r.property) for r in results if not r.passed)
@@ -106,6 +111,9 @@ class SessionResults:
             if not self._options.collects_only:
                 with signals_ignored():
                     self._finish(session)
+                document = self._document
+                if document is not None:
+                    self._lines += self._listeners.tell_finished(document, lambda: self._report_files.html(document))
 
     def _finish(self, session: pytest.Session) -> None:
         stopped, path = self._completion.stopped_by(session), self._options.json

@@ -97,15 +97,8 @@ def measure(result: Result, *, with_bounds: bool = True) -> str:
         return share(result.rate) + (f" [{low}, {high}]" if with_bounds else "")
     if result.distribution is not None:
         return distance(result.distribution, result.verdict)
-    margin = smallest_margin(result)
+    margin = result.smallest_margin
     return "" if margin is None else f"{margin:.4g}"
-
-
-def smallest_margin(result: Result) -> float | None:
-    """The smallest margin that the search, a replay or an attack saw; None if there is none."""
-    margins = [c.margin for c in (result.worst, result.counterexample) if c is not None]
-    margins += [] if result.margin is None else [result.margin.min]
-    return min(margins, default=None)
 
 
 def seconds(result: Result) -> str:

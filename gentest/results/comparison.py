@@ -126,6 +126,22 @@ class Gate:
     certified: bool = True
     """False for a distribution: HELD then says only that no regression was found."""
 
+    def figures(self) -> dict[str, float]:
+        """The numbers of the comparison, flat and unrounded; none but the evidence if no probes were compared."""
+        evidence = {"gate_log_regressed": self.log_regressed, "gate_log_held": self.log_held}
+        if not self.probes:
+            return evidence
+        return {
+            "gate_probes": self.probes,
+            "gate_rate_before": self.baseline_passes / self.probes,
+            "gate_rate": self.candidate_passes / self.probes,
+            "gate_wins": self.wins,
+            "gate_losses": self.losses,
+            "gate_low": self.low,
+            "gate_high": self.high,
+            **evidence,
+        }
+
 
 @dataclass(frozen=True)
 class Drift:

@@ -469,6 +469,67 @@ class Result:
         """True if nothing speaks against the property, and too little for it."""
         return self.outcome is Outcome.UNDECIDED
 
+    @builtins.property
+    def smallest_margin(self) -> float | None:
+        """The smallest margin that the search, a replay or an attack saw; None if there is none."""
+        margins = [c.margin for c in (self.search.worst, self.search.counterexample) if c is not None]
+        margins += [] if self.search.margin is None else [self.search.margin.min]
+        return min(margins, default=None)
+
+    def figures(self) -> dict[str, float]:
+        """The numbers of the result, flat and unrounded, for experiment trackers and dashboards.
+
+        The names never change, and a number that the result lacks has none. `examples/guides/results.md` lists them.
+
+        >>> search = Search(300, 2, Margins(-0.25, 0.5))
+        >>> figures = Result("t", "lit()", Verdict.VIOLATED, search=search).figures()
+        >>> figures["passed"], figures["probes"], figures["violations"], figures["margin"], figures["margin_median"]
+        (0, 300, 2, -0.25, 0.5)
+        """
+        margin = self.search.margin
+        attack = None if self.attack is None or self.attack.message else self.attack
+        named: dict[str, float | None] = {
+            "passed": int(self.passed),
+            **self._evidence_figures(),
+            "violations": self.search.violations if self.search.examples else None,
+            "margin": self.smallest_margin,
+            "margin_median": None if margin is None else margin.median,
+            "radius": None if self.radius is None else self.radius.certified,
+            "attack_probes": None if attack is None else attack.probes,
+            "attack_margin": None if attack is None else attack.least,
+            **({} if self.gate is None else self.gate.figures()),
+            "decided_alone": self.rounding.decided_alone,
+            "images": self.cost.images,
+            "calls": self.cost.calls,
+            "seconds": self.cost.seconds,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    def _evidence_figures(self) -> dict[str, float | None]:
+        """The numbers of the rate or the distribution, or else of the search."""
+        rate, distribution = self.rate, self.distribution
+        if rate is not None:
+            return {
+                "probes": rate.probes,
+                "passes": rate.passes,
+                "rate": rate.passes / rate.probes if rate.probes else None,
+                "rate_low": rate.low,
+                "rate_high": rate.high,
+                "rate_each_end": rate.each_end,
+                "rate_asked": rate.p0,
+                "rate_certified": rate.certified,
+                "log_holds": rate.log_holds,
+                "log_violated": rate.log_violated,
+                "needed_holds": rate.needed_holds,
+                "needed_violated": rate.needed_violated,
+                "distinct": rate.distinct,
+                "inputs": rate.inputs,
+            }
+        if distribution is not None:
+            bound, p = distribution.bound, distribution.p
+            return {"probes": distribution.n, "mmd2": distribution.mmd2, "mmd2_bound": bound, "p": p}
+        return {"probes": self.search.examples, "distinct": self.search.distinct, "inputs": self.search.inputs}
+
     def to_json(self, *, drawings: bool = False) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads; `drawings` adds pictures and curves."""
         value: dict[str, Any] = plain(asdict(self if drawings else replace(self, drawings=None)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+import re
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,19 @@ from gentest.results.comparison import Embedded, Gate, Look, Sample, Standing
 from gentest.results.document import SCHEMA, Document, Session
 from gentest.results.outcome import RATE_VERDICTS
 from gentest.results.records import pack
-from gentest.results.result import Cost, Counterexample, Margins, Provenance, Rate, Result, Search, Verdict
+from gentest.results.result import (
+    Attack,
+    Cost,
+    Counterexample,
+    Distribution,
+    Margins,
+    Provenance,
+    Radius,
+    Rate,
+    Result,
+    Search,
+    Verdict,
+)
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -282,3 +296,31 @@ def test_a_document_holds_the_whole_run() -> None:
     assert Document.from_json(value) == Document(session, (result,), gentest="1.2")
     with pytest.raises(InvalidArgument, match=r"not results of schema 3 or 2 \(schema: 1\)"):
         Document.from_json(value | {"schema": 1})
+
+
+def test_the_guide_lists_every_figure() -> None:
+    """The table of the guide has each name that `Result.figures` gives, and no other."""
+    rate = Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 9, 9, 99, 0.5, 1.0, 1.0, -1.0, 1.0, 1.0, 0.99, certified=0.93)
+    whole: dict[str, Any] = {
+        "rate": replace(rate, distinct=3, inputs=3),
+        "radius": Radius(1.0, 0.5, 8, None),
+        "attack": Attack("gradient", 16, 160, 200, 0.1, found=False),
+        "gate": Gate(Standing.HELD, probes=32),
+        "search": Search(9, margin=Margins(0.1, 0.2)),
+    }
+    compared = Distribution("faces", 0.1, 0.5, 0.2, 0.01, 256, 400)
+    named = {
+        *Result("t", "p", Verdict.HOLDS, **whole).figures(),
+        *Result("t", "p", Verdict.HOLDS, distribution=compared).figures(),
+    }
+    guide = (Path(__file__).parents[2] / "examples/guides/results.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+?`) \|", guide.partition("## Figures")[2].partition("\n## ")[0], re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(named)
+
+
+def test_a_figure_that_is_missing_is_left_out() -> None:
+    """A result without a search has no margin, and an attack that was not made no figures."""
+    none = Attack("", 0, 0, 200, 0.0, found=False, message="no gradient")
+    for attack in (None, none):
+        figures = Result("t", "p", Verdict.ERROR, "broken", attack=attack).figures()
+        assert set(figures) == {"passed", "probes", "decided_alone", "images", "calls", "seconds"}
