@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
 from gentest.errors import InvalidArgument
-from gentest.stats.paired import FRACTIONS, log_mean_wealth
+from gentest.stats.levels import log_mean_above
 
 CLIP = 3.0
 """Larger differences, in standard deviations, count as this one."""
@@ -38,21 +38,6 @@ UNIT_ALPHA = 0.0025
 """The chance that the bound of a standard deviation lies below it: a quarter of a drift's 1 %."""
 LEAST_SPREAD = 1e-4
 """The smallest unit of a level, as a share of its size: smaller differences are rounding."""
-
-
-def log_mean_above(values: NDArray[np.float64], bound: float, low: float) -> NDArray[np.float64]:
-    """Log evidence [n] that the mean of `values` [n], all >= `low`, is above `bound`, after each of them.
-
-    >>> log_mean_above(np.array([1.0, 1.0, 1.0, -1.0]), 0.0, -1.0).round(2).tolist()
-    [0.26, 0.57, 0.94, 0.19]
-    """
-    if not low < bound:
-        raise InvalidArgument.expected(f"a bound above low={low}", "bound", bound)
-    values = np.asarray(values, dtype=np.float64)
-    if not np.all(values >= low):
-        raise InvalidArgument.expected(f"values >= low={low}, none of them NaN", "min(values)", float(values.min()))
-    growth = np.log1p(FRACTIONS[:, None] / (bound - low) * (values - bound))
-    return log_mean_wealth(np.cumsum(growth, axis=1))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ at 99.9 %, is above it.
     matches   `closeness`, the bound that lets `matches(tolerance=)` hold, is below the true MMD^2
     engine    `matches(tolerance=)` on a collapsed generator holds where the true MMD^2 is the tolerance
     drift     a level that moved by 0.1 sd at most is called a drift
+    levels    a level that moved by exactly the tolerance is certified within it, or refuted
     gate      an equal candidate of a baseline that was blessed as `holds` passes; one that fell by 10 points does not
 """
 
@@ -37,6 +38,7 @@ from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 from gentest.stats.drift import drift_between
 from gentest.stats.kernels import WIDTHS, squared_distances
+from gentest.stats.levels import LevelTest
 from gentest.stats.paired import probes_to_hold
 from gentest.stats.two_sample import closeness
 
@@ -210,6 +212,39 @@ def drifts(n: int, seed: int) -> Iterator[Count]:
             yield Count(f"{name} scores, {moved}: called a drift", count, n)
 
 
+EDGES = tuple((tolerance, noise) for tolerance in (0.3, 0.5) for noise in (0.1, 0.3, 0.7))
+"""The tolerance, and the standard deviation of a latent's difference, both in sd of the reference."""
+TAILS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
+    "normal": lambda rng, n: rng.standard_normal(n),
+    "exponential": lambda rng, n: rng.standard_exponential(n) - 1.0,
+    "lognormal": lambda rng, n: (rng.lognormal(0.0, 1.0, n) - math.exp(0.5)) / math.sqrt(math.expm1(1.0) * math.e),
+}
+"""Differences of mean 0 and standard deviation 1."""
+N_PILOT = 16
+
+
+def at_the_edge(tolerance: float, noise: float, tail: str, n: int, seed: int, *, budget: int) -> Count:
+    """Runs of `LevelTest` on a mean of plus or minus the tolerance, with a tail to either side: each verdict is wrong.
+
+    Neither verdict may be wrong in more than 1 % of runs; the count is that of the verdict that is wrong more often.
+    """
+    rng, wrong = np.random.default_rng([seed, round(100 * tolerance), round(100 * noise), len(tail)]), Counter[bool]()
+    for _ in range(n):
+        sign, side = rng.choice([-1.0, 1.0], 2)
+        differences = sign * (tolerance + side * noise * TAILS[tail](rng, N_PILOT + budget))
+        test = LevelTest.within(tolerance, differences[:N_PILOT], ALPHA)
+        if (holds := test.decide(differences[N_PILOT:], ends=True).holds) is not None:
+            wrong[holds] += 1
+    return Count(f"{tail} differences, tolerance {tolerance} sd, noise {noise} sd", max(wrong.values(), default=0), n)
+
+
+def levels(n: int, seed: int) -> Iterator[Count]:
+    """The sequential test at both limits, with all of the default budget."""
+    for tail in TAILS:
+        for tolerance, noise in EDGES:
+            yield at_the_edge(tolerance, noise, tail, n, seed, budget=4096)
+
+
 RATES = ((0.8, 0.08), (0.9, 0.04), (0.95, 0.02), (0.99, 0.004))
 FALLEN = 0.1
 
@@ -252,6 +287,7 @@ PARTS: dict[str, Callable[[int, int], Iterator[Count]]] = {
     "matches": bounds_of_matches,
     "engine": matches_of_engine,
     "drift": drifts,
+    "levels": levels,
     "gate": gates,
 }
 

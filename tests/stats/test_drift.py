@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from gentest.errors import InvalidArgument
-from gentest.stats.drift import CLIP, NULL, LevelDrift, level_drift, log_mean_above, p_of_mean, spread_bound
+from gentest.stats.drift import CLIP, NULL, LevelDrift, level_drift, p_of_mean, spread_bound
+from gentest.stats.levels import log_mean_above
 from gentest.stats.paired import log_mean_wealth
 
 ALPHA = 0.01
