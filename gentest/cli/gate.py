@@ -18,6 +18,7 @@ from gentest.cli.results_files import (
 from gentest.errors import InvalidArgument
 from gentest.gate import decision
 from gentest.gate.baseline import Baseline
+from gentest.integrations.sources import file_name
 from gentest.report import markdown, terminal
 from gentest.results.comparison import Comparison, Terms
 from gentest.results.document import Document
@@ -91,5 +92,5 @@ def _compare(document: Document, baseline: Baseline, terms: Terms) -> Comparison
     claims = decision.n_claims(baseline, drift=terms.drift != OnDrift.OFF, checkpoints=n)
     terms = replace(terms, claims=claims, checkpoints=n)
     decision.check_reach(baseline, terms)
-    file = "" if checkpoints else Path(session.checkpoint or "").name
+    file = "" if checkpoints else file_name(session.checkpoint or "")
     return decision.decide(results, baseline, terms, checkpoints=checkpoints, file=file)

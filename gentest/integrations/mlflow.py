@@ -1,13 +1,19 @@
-"""MLflow: a run's figures and report, by `--gentest-log mlflow`."""
+"""MLflow: a run's figures and report, by `--gentest-log mlflow`; and checkpoints of its registry, by `models:/`."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import re
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentest.integrations.sinks import TrackedRun, require, tracked_runs
+from gentest.integrations.sinks import TrackedRun, tracked_runs
+from gentest.integrations.sources import Fetched, require
 from gentest.results.document import Document
 
 if TYPE_CHECKING:
@@ -79,3 +85,30 @@ def _log_figures(client: MlflowClient, run_id: str, run: TrackedRun) -> None:
     for start in range(0, len(parameters), BATCH_OF_PARAMETERS):
         client.log_batch(run_id, params=parameters[start : start + BATCH_OF_PARAMETERS])
     client.set_tag(run_id, "gentest.outcome", run.parameters["outcome"])
+
+
+def fetch(address: str) -> Fetched:
+    """The files of a registered model or of a run: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `runs:/ID/PATH`.
+
+    A path inside may follow. The files are copied to a temporary folder until this process ends. An alias and `latest`
+    are pinned to the version that they name now. MLflow's variables name the registry.
+    """
+    require("mlflow", extra="mlflow")
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+
+    pinned = _pinned(MlflowClient(), address)
+    folder = tempfile.mkdtemp(prefix="gentest-mlflow-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Fetched(Path(download_artifacts(artifact_uri=pinned, dst_path=folder)), pinned)
+
+
+def _pinned(client: MlflowClient, address: str) -> str:
+    if match := re.fullmatch(r"models:/([^/@]+)@([^/]+)(/.*)?", address):
+        version = client.get_model_version_by_alias(match[1], match[2]).version
+        return f"models:/{match[1]}/{version}{match[3] or ''}"
+    if match := re.fullmatch(r"models:/([^/@]+)/latest(/.*)?", address):
+        versions = client.search_model_versions(f"name='{match[1]}'")
+        newest = max((int(one.version) for one in versions), default=None)
+        return address if newest is None else f"models:/{match[1]}/{newest}{match[2] or ''}"
+    return address

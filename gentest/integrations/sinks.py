@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from typing import Protocol, cast
 
 from gentest.errors import InvalidArgument
@@ -65,12 +64,6 @@ def _factory(name: str) -> SinkFactory:
         known = ", ".join(sorted({*SHIPPED, *others}))
         raise InvalidArgument(f"{name!r} is not a tracker that gentest can log to: {known}")
     return cast(SinkFactory, others[name].load())
-
-
-def require(library: str, *, extra: str) -> None:
-    """Raise `InvalidArgument`, which says what to install, unless a library is here. This does not import it."""
-    if find_spec(library) is None:
-        raise InvalidArgument(f"{library} is not installed: pip install 'pytest-gentest[{extra}]'")
 
 
 @dataclass(frozen=True)

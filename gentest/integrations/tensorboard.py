@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gentest.errors import InvalidArgument
-from gentest.integrations.sinks import TrackedRun, require, tracked_runs
+from gentest.integrations.sinks import TrackedRun, tracked_runs
+from gentest.integrations.sources import require
 from gentest.report import markdown
 from gentest.results.document import Document
 

@@ -132,7 +132,7 @@ class BaselineRun:
         if self.baseline is None or self._replays:
             return None
         checkpoints = self._options.checkpoints
-        file = checkpoints[0].path.name if len(checkpoints) == 1 else ""
+        file = checkpoints[0].name if len(checkpoints) == 1 else ""
         return gate.decide(results, self.baseline, self.terms, checkpoints=self.checkpoints, file=file)
 
     def refuses(self, comparison: Comparison) -> bool:

@@ -1,6 +1,6 @@
 """The checkpoints of a run, and how a test runs once for each of several.
 
-The plugin imports this module in every run of pytest: the standard library and pytest only.
+The plugin imports this module in every run of pytest, so it loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from gentest.integrations.sources import Fetched
+
 FIXTURE = "gentest_checkpoint"
 
 
@@ -24,7 +26,12 @@ class Checkpoint:
     path: Path
     """Absolute."""
     name: str
-    """The last part of its path, or as many parts as tell it from the run's other checkpoints."""
+    """The last part of its path, or as many parts as tell it from the run's other checkpoints.
+
+    Of a checkpoint from elsewhere, its pinned address without the source.
+    """
+    address: str = ""
+    """The pinned address of a checkpoint from elsewhere; empty for a path that the user gave."""
 
     @property
     def id(self) -> str:
@@ -42,14 +49,24 @@ def find(text: str) -> list[Path]:
     raise ValueError("no such file or folder, and the pattern matches none")
 
 
-def named(paths: Iterable[Path]) -> tuple[Checkpoint, ...]:
+def named(found: Iterable[Path | Fetched]) -> tuple[Checkpoint, ...]:
     """A checkpoint for each different path."""
-    absolute = list(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))
-    names = [path.name for path in absolute]
+    fetched: dict[Path, Fetched | None] = {}
+    for one in found:
+        if isinstance(one, Fetched):
+            fetched.setdefault(one.path, one)
+        else:
+            fetched.setdefault(Path(os.path.abspath(one)), None)
+    local = [path for path, one in fetched.items() if one is None]
+    names = [path.name for path in local]
     if len(set(names)) < len(names):
-        root = os.path.commonpath([path.parent for path in absolute])
-        names = [os.path.relpath(path, root) for path in absolute]
-    return tuple(map(Checkpoint, absolute, names))
+        root = os.path.commonpath([path.parent for path in local])
+        names = [os.path.relpath(path, root) for path in local]
+    by_path = dict(zip(local, names, strict=True))
+    return tuple(
+        Checkpoint(path, by_path[path]) if one is None else Checkpoint(path, one.name, one.pinned)
+        for path, one in fetched.items()
+    )
 
 
 def parametrize(metafunc: pytest.Metafunc, checkpoints: Sequence[Checkpoint]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from gentest._support.printable import short_repr
 from gentest.errors import InvalidArgument
+from gentest.integrations.sources import Fetched, fetch, is_address
 from gentest.plugin.checkpoints import Checkpoint, find, named
 from gentest.results.settings import (
     FLAG,
@@ -87,7 +88,8 @@ class RunOptions:
 
     checkpoint: tuple[str, ...] = option(
         CHECKPOINTS,
-        "what the fixture gentest_checkpoint gives; with several, or a pattern, each test runs once for each",
+        "what the fixture gentest_checkpoint gives: a path, or models:/NAME@ALIAS of MLflow, or "
+        "hf://ORG/NAME@REVISION/FILE of the Hugging Face Hub; with several, or a pattern, each test runs once for each",
         default=(),
         many=True,
     )
@@ -171,10 +173,13 @@ class RunOptions:
             raise pytest.UsageError("--gentest-update-prompts needs --gentest-prompts FILE")
         if "save_baseline" in own and "baseline" not in typed:
             own.pop("baseline", None)  # the baseline of an ini file is the one to replace
+        checkpoints = checkpoints_of(config)
+        pinned = {text: fetched.pinned for text, fetched in config.stash[FETCHED].items()}
+        own["checkpoint"] = tuple(pinned.get(text, text) for text in own.get("checkpoint", ()))
         chosen = {o.name: values[o.name] for o in SETTINGS if o.name in values}
         return cls(
             **own,
-            checkpoints=checkpoints_of(config),
+            checkpoints=checkpoints,
             from_command_line=settings(**{name: value for name, value in chosen.items() if name in typed}),
             from_ini=settings(**{name: value for name, value in chosen.items() if name not in typed}),
             on_command_line=typed,
@@ -210,6 +215,10 @@ OPTIONS = tuple(o for o in (*SETTINGS, *RUN_OPTIONS) if o.on_command_line)
 BY_NAME = {o.name: o for o in OPTIONS}
 _RUN = pytest.StashKey[RunOptions]()
 _CHECKPOINTS = pytest.StashKey[tuple[Checkpoint, ...]]()
+FETCHED = pytest.StashKey[dict[str, Fetched]]()
+"""The checkpoints from elsewhere, by the text that names them."""
+FETCHED_INPUT = "gentest_fetched"
+"""The key in an xdist worker's input for the paths and the pinned addresses of the checkpoints from elsewhere."""
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -257,8 +266,22 @@ def checkpoints_of(config: pytest.Config) -> tuple[Checkpoint, ...]:
     if _CHECKPOINTS not in config.stash:
         o = BY_NAME["checkpoint"]
         texts = _given(config, o) or ()
-        config.stash[_CHECKPOINTS] = named(path for text in texts for path in _read(config, o, text))
+        fetched = config.stash[FETCHED] = {t: _fetched(config, t) for t in texts if is_address(t)}
+        config.stash[_CHECKPOINTS] = named(
+            one for text in texts for one in ([fetched[text]] if text in fetched else _read(config, o, text))
+        )
     return config.stash[_CHECKPOINTS]
+
+
+def _fetched(config: pytest.Config, address: str) -> Fetched:
+    """The checkpoint at an address. A worker has that of its controller, which an alias may name no longer."""
+    path, pinned = getattr(config, "workerinput", {}).get(FETCHED_INPUT, {}).get(address, ("", address))
+    if path and Path(path).exists():
+        return Fetched(Path(path), pinned)
+    try:
+        return fetch(pinned)
+    except InvalidArgument as error:
+        raise pytest.UsageError(f"{BY_NAME['checkpoint'].flag}: {error}") from None
 
 
 def refuse_without_gentest(config: pytest.Config) -> None:

@@ -83,7 +83,7 @@ def command(item: pytest.Item, replay: str, *, checkpoint: Checkpoint | None) ->
     test = f"{os.path.relpath(item.path, here)}::{name_in_file(item)}"
     words = ["pytest", "--gentest", test, "--gentest-replay", short(item.config, replay)]
     if checkpoint is not None:
-        words += ["--gentest-checkpoint", os.path.relpath(checkpoint.path, here)]
+        words += ["--gentest-checkpoint", checkpoint.address or os.path.relpath(checkpoint.path, here)]
     return shlex.join([*words, *options.of_run(item.config).replay_words])
 
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from xdist.scheduler import LoadScopeScheduling
 
-from gentest.plugin.options import RunOptions
+from gentest.plugin.options import FETCHED, FETCHED_INPUT, RunOptions
 from gentest.plugin.shared_evidence import groups
 from gentest.report import terminal
 
@@ -91,6 +91,8 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[COLUMNS] = terminal.columns()
+        fetched = node.config.stash[FETCHED].items()
+        node.workerinput[FETCHED_INPUT] = {text: (str(one.path), one.pinned) for text, one in fetched}
         channel = node.gateway.newchannel()
         channel.setcallback(self._receive)
         node.workerinput[CHANNEL] = channel

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from gentest.errors import InvalidArgument
 from gentest.integrations.sinks import sink_of, tracked_runs
+from gentest.integrations.sources import fetch
 from gentest.results.document import Document
 
 pytest.importorskip("mlflow", reason="needs the extra mlflow")
@@ -90,3 +92,43 @@ def test_a_run_with_many_figures_is_logged_whole(client: Any, document: Document
     (tracked,) = tracked_runs(large)
     assert len(tracked.figures) > 1000
     assert run.data.metrics == dict(tracked.figures)
+
+
+def registered(client: Any, folder: Path, name: str = "faces") -> None:
+    """A registered model of two versions, each a folder with one file; `champion` names the first."""
+    client.create_registered_model(name)
+    run = client.create_run(client.create_experiment(f"training {name}"))
+    for version in ("1", "2"):
+        (folder / version).mkdir(parents=True)
+        (folder / version / "model.json").write_text(f'{{"version": {version}}}')
+        client.log_artifacts(run.info.run_id, str(folder / version), f"model{version}")
+        client.create_model_version(name, f"runs:/{run.info.run_id}/model{version}", run.info.run_id)
+    client.set_registered_model_alias(name, "champion", "1")
+
+
+@pytest.mark.parametrize(
+    ("address", "pinned", "version"),
+    [
+        ("models:/faces@champion", "models:/faces/1", 1),
+        ("models:/faces/2", "models:/faces/2", 2),
+        ("models:/faces/latest", "models:/faces/2", 2),
+        ("models:/faces@champion/model.json", "models:/faces/1/model.json", 1),
+    ],
+)
+def test_a_registered_model_is_fetched(client: Any, tmp_path: Path, address: str, pinned: str, version: int) -> None:
+    """The folder or a file of a version; an alias is pinned to the version that it names now."""
+    registered(client, tmp_path)
+    fetched = fetch(address)
+    assert fetched.pinned == pinned
+    file = fetched.path if fetched.path.is_file() else fetched.path / "model.json"
+    assert json.loads(file.read_text()) == {"version": version}
+    client.set_registered_model_alias("faces", "champion", "2")
+    assert fetch(fetched.pinned).pinned == pinned
+
+
+@pytest.mark.parametrize("address", ["models:/nobody@champion", "models:/faces@nobody", "models:/faces/9", "runs:/1/a"])
+def test_a_model_that_is_not_there_is_one_line(client: Any, tmp_path: Path, address: str) -> None:
+    registered(client, tmp_path)
+    with pytest.raises(InvalidArgument, match=f"^{address}: ") as caught:
+        fetch(address)
+    assert "\n" not in str(caught.value)

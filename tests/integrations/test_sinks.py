@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gentest.errors import InvalidArgument
-from gentest.integrations import sinks
+from gentest.integrations import sinks, sources
 from gentest.integrations.sinks import figure_names, sink_of, tracked_runs
 from gentest.results.document import Document
 from gentest.results.result import Provenance, Result, Verdict
@@ -80,7 +80,7 @@ def test_long_names_fit_and_tell_apart() -> None:
 @pytest.mark.parametrize("name", sinks.SHIPPED)
 def test_a_library_that_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install. Nothing was imported to find out."""
-    monkeypatch.setattr(sinks, "find_spec", lambda name: None)
+    monkeypatch.setattr(sources, "find_spec", lambda name: None)
     loaded = name in sys.modules
     with pytest.raises(InvalidArgument, match=rf"^{name} is not installed: pip install 'pytest-gentest\[{name}\]'$"):
         sink_of(name)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from gentest.integrations.sources import Fetched
 from gentest.plugin import checkpoints
+from tests.helpers.hub_cache import COMMIT, write_cache
+
+if TYPE_CHECKING:
+    from tests.helpers.repository import Repository
 
 
 @pytest.fixture
@@ -61,7 +69,117 @@ def test_names_are_short_and_tell_apart(paths: list[str], expected: list[str]) -
     assert [str(checkpoint.path) for checkpoint in named] == paths
 
 
+def test_a_checkpoint_from_elsewhere_has_the_name_of_its_address() -> None:
+    """Its version or commit tells it from others, and no local path gets a longer name because of it."""
+    fetched = Fetched(Path("/tmp/x/model"), "models:/faces/3")
+    local, other = checkpoints.named([Path("/m/model"), fetched])
+    assert (local.name, local.address) == ("model", "")
+    assert (other.name, other.address, other.path) == ("faces/3", "models:/faces/3", Path("/tmp/x/model"))
+
+
 def test_a_path_counts_once(models: Path) -> None:
     """A checkpoint that two names or patterns give is one checkpoint, by its absolute path."""
     named = checkpoints.named([models / "a.pt", models / "deep" / ".." / "a.pt", models / "b.pt"])
     assert [checkpoint.path for checkpoint in named] == [models / "a.pt", models / "b.pt"]
+
+
+CONFTEST = """
+import json
+import pytest, torch
+import gentest
+
+@pytest.fixture(scope="session")
+def generator(gentest_checkpoint):
+    path = gentest_checkpoint / "model.json" if gentest_checkpoint.is_dir() else gentest_checkpoint
+    share = json.loads(path.read_text())["sound"]
+    def draw(z):
+        return torch.where(z[:, 1:2].abs() < share, z[:, :1].tanh() / 2, torch.nan)[:, :, None, None]
+    return gentest.Generator(draw, latent=gentest.Normal(16))
+"""
+TESTS = """
+@gentest.well_formed()
+def test_outputs(generator):
+    return generator
+"""
+
+
+def gate(repository: Repository, good: str, bad: str, *flags: str) -> pytest.RunResult:
+    """Bless the model at `good` and gate both: the one is held, the other refused, and its run is returned."""
+    repository.pytester.makeconftest(CONFTEST)
+    repository.write(TESTS)
+
+    def run(checkpoint: str, option: str) -> pytest.RunResult:
+        given = ("-p", "no:cacheprovider", "--gentest-json", "results.json", option, "blessed.json")
+        return repository.apart("--gentest-checkpoint", checkpoint, *given, *flags)
+
+    blessed = run(good, "--gentest-save-baseline")
+    assert blessed.ret == 0, blessed.stdout.str() + blessed.stderr.str()
+    held = run(good, "--gentest-baseline")
+    assert held.ret == 0
+    held.stdout.fnmatch_lines(["gate: held *"])
+    words = " ".join(held.stdout.str().split())
+    assert "): same weights as blessed drift" in words
+    refused = run(bad, "--gentest-baseline")
+    assert refused.ret == 1
+    refused.stdout.fnmatch_lines(["gate: regressed *"])
+    return refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [(), ("-n", "1")], ids=str)
+def test_a_model_of_the_hub_is_gated(
+    flags: tuple[str, ...], repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`hf://` from a local cache, offline. The baseline, the JSON and the replay name the commit."""
+    write_cache(repository.path / "hub", {"good.json": '{"sound": 99}', "bad.json": '{"sound": 1}'})
+    monkeypatch.setenv("HF_HUB_CACHE", str(repository.path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    refused = gate(repository, "hf://org/faces@main/good.json", "hf://org/faces@main/bad.json", *flags)
+    assert f"org/faces@{COMMIT[:8]}/good.json" in repository.document("blessed.json")["blessed"][0]["checkpoint"]
+    pinned = f"hf://org/faces@{COMMIT}/bad.json"
+    assert repository.document()["session"]["checkpoint"] == pinned
+    refused.stdout.fnmatch_lines([f"*pytest --gentest * --gentest-checkpoint {pinned}*"])
+
+
+REGISTER = """
+import mlflow
+client = mlflow.MlflowClient()
+client.create_registered_model("faces")
+run = client.create_run(client.create_experiment("training")).info.run_id
+for alias, sound in {"good": 99, "bad": 1}.items():
+    client.log_text(run, f'{{"sound": {sound}}}', f"{alias}/model.json")
+    made = client.create_model_version("faces", f"runs:/{run}/{alias}", run)
+    client.set_registered_model_alias("faces", alias, made.version)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [(), ("-n", "1")], ids=str)
+def test_a_registered_model_is_gated(
+    flags: tuple[str, ...], repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`models:/` from a local sqlite registry. The baseline, the JSON and the replay name the version."""
+    pytest.importorskip("mlflow", reason="needs the extra mlflow")
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, f"sqlite:///{repository.path}/mlflow.db")
+    subprocess.run([sys.executable, "-c", REGISTER], cwd=repository.path, check=True, capture_output=True)
+    refused = gate(repository, "models:/faces@good", "models:/faces@bad", *flags)
+    assert repository.document("blessed.json")["blessed"][0]["checkpoint"] == "faces/1"
+    assert repository.document()["session"]["checkpoint"] == "models:/faces/2"
+    refused.stdout.fnmatch_lines(["*pytest --gentest * --gentest-checkpoint models:/faces/2*"])
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("s3://bucket/a.pt", "s3:/ is not a source of checkpoints: hf:/, models:/, runs:/"),
+        ("hf://gpt2", "is not a model on the Hub"),
+    ],
+)
+def test_an_address_of_nothing_is_a_usage_error(address: str, message: str, repository: Repository) -> None:
+    """One line, before any test runs, with `--gentest` or without."""
+    repository.write(TESTS)
+    for flags in (("--gentest",), ()):
+        result = repository.run(*flags, "--gentest-checkpoint", address)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"ERROR: --gentest-checkpoint: *{message}*"])
