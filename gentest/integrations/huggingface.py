@@ -1,4 +1,7 @@
-"""Files and folders of the Hugging Face Hub as checkpoints, by `hf://org/name@revision/path`."""
+"""Files and folders of the Hugging Face Hub as checkpoints, by `hf://org/name@revision/path`.
+
+Its own module because each system beside gentest has one.
+"""
 
 from __future__ import annotations
 
