@@ -14,7 +14,7 @@ from gentest.errors import InvalidArgument
 from gentest.probes import shifts
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.spaces import Part, Space
-from gentest.spaces.space import Array, Floats
+from gentest.spaces.space import Array, Floats, rounded
 from gentest.spaces.streams import NEAR, NOISE, uniforms_of
 
 
@@ -33,12 +33,13 @@ def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> di
                 choice += 1
             spliced[name] = dict.fromkeys(streams, values)
             continue
-        keep = kept(space, name, part.dim, probes)
+        whole = all(probe.mask == FULL_MASK for probe in probes)
+        keep = None if whole else kept(space, name, part.dim, probes)
         spliced[name] = {}
         for stream in streams:
-            ends = near
-            if stream != NEAR:
-                ends = np.where(keep, uniforms.of(name, stream), near)
+            ends = near if stream == NEAR else uniforms.of(name, stream)
+            if keep is not None:
+                ends = np.where(keep, ends, near)
             spliced[name][stream] = part.from_uniforms(ends)
     return spliced
 
@@ -127,11 +128,6 @@ def kept(space: Space, name: str, dim: int, probes: Sequence[Probe]) -> np.ndarr
                 if group.part == name and not probe.mask >> g & 1:
                     keep[row, group.low : group.high] = False
     return keep
-
-
-def rounded(values: Array) -> Array:
-    """Latents as generators receive them: float32; choices stay integers."""
-    return values if values.dtype == np.int64 else values.astype(np.float32)
 
 
 def noise(spaces: Mapping[str, Part], probes: Sequence[Probe], n_points: int) -> dict[str, Array]:

@@ -14,10 +14,9 @@ from math import prod
 import numpy as np
 
 from gentest.errors import InvalidArgument
-from gentest.probes.ends import rounded
 from gentest.probes.probe import Probe
 from gentest.spaces import Part, Space
-from gentest.spaces.space import Array
+from gentest.spaces.space import Array, rounded
 from gentest.spaces.streams import FAR, uniforms_of
 
 MOST = 100_000

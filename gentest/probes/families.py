@@ -17,10 +17,10 @@ import numpy as np
 from gentest._support.arguments import as_number, is_whole
 from gentest._support.printable import format_number
 from gentest.errors import InvalidArgument
-from gentest.probes.ends import ends_of, kept, rounded
+from gentest.probes.ends import ends_of, kept
 from gentest.probes.probe import FULL_WINDOW, Probe
 from gentest.spaces import Direction, Space
-from gentest.spaces.space import Array, Floats
+from gentest.spaces.space import Array, Floats, rounded
 from gentest.spaces.streams import FAR, NEAR, NOISE, PLACE, uniforms_of
 
 LEAST_STEP = 1e-6
@@ -102,7 +102,7 @@ class Segments(Probes):
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
         ends, t = ends_of(space, probes, self.streams), self.t(probes)
-        return {name: rounded(space.parts[name].path(end[NEAR], end[FAR], t)) for name, end in ends.items()}
+        return {name: space.parts[name].rounded_path(end[NEAR], end[FAR], t) for name, end in ends.items()}
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,9 @@ class Neighbours(Probes):
         t = np.array([[0.0, self.step]])
         latents = {}
         for name, end in ends.items():
-            pairs = [space.parts[name].path(end[NEAR], end[stream], t.repeat(len(probes), 0)) for stream in streams]
-            latents[name] = rounded(np.concatenate([pairs[0][:, :1], *(pair[:, 1:] for pair in pairs)], axis=1))
+            part, shares = space.parts[name], t.repeat(len(probes), 0)
+            pairs = [part.rounded_path(end[NEAR], end[stream], shares) for stream in streams]
+            latents[name] = np.concatenate([pairs[0][:, :1], *(pair[:, 1:] for pair in pairs)], axis=1)
         return latents
 
 
@@ -171,8 +172,10 @@ class Steps(Probes):
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
         ends, t = ends_of(space, probes, self.streams), self.t(probes)
-        paths = {name: part.straight if self.straight else part.path for name, part in space.parts.items()}
-        return {name: rounded(paths[name](end[NEAR], end[FAR], t)) for name, end in ends.items()}
+        return {
+            name: space.parts[name].rounded_path(end[NEAR], end[FAR], t, straight=self.straight)
+            for name, end in ends.items()
+        }
 
 
 @dataclass(frozen=True)

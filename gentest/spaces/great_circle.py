@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from gentest.spaces.space import Floats
+from gentest.spaces.space import Array, Floats, pieces
 
 NARROW = 1e-7
 """Ends whose angle has a smaller sine count as parallel or opposite."""
@@ -18,8 +19,10 @@ ORIGIN = 1e-150
 """A shorter latent has no direction: its square underflows in float64."""
 
 
-def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
+def great_circle(near: Floats, far: Floats, t: Floats, *, dtype: DTypeLike = np.float64) -> Array:
     """Latents [N, P, d] from near [N, d] to far [N, d] at fractions t [N, P]: direction and length change evenly.
+
+    Computes in float64, and rounds once if another `dtype` is asked for.
 
     The direction follows Shoemake's formula and the length goes straight. His formula for both would leave every bound
     between nearly opposite ends of unequal length.
@@ -31,12 +34,15 @@ def great_circle(near: Floats, far: Floats, t: Floats) -> Floats:
     length = arc.near_length * (1.0 - t) + arc.far_length * t  # [N, P]
     a = np.where(arc.narrow, 1.0 - t, np.sin((1.0 - t) * arc.angle) / arc.sine * (length / arc.near_length))
     b = np.where(arc.narrow, t, np.sin(t * arc.angle) / arc.sine * (length / arc.far_length))
-    path = near[:, None] * a[..., None]
-    path += far[:, None] * b[..., None]
+    path = np.empty((*t.shape, near.shape[1]), dtype)
+    for rows in pieces(len(path), path[:1].size):
+        some = near[rows, None] * a[rows, :, None]
+        some += far[rows, None] * b[rows, :, None]
+        path[rows] = some
     opposite = (arc.narrow_angle & (arc.cosine < -0.5))[:, 0]
     if opposite.any() and near.shape[1] > 1:
         path[opposite] = _half_circle(near[opposite], far[opposite], t[opposite])
-    return np.asarray(path)
+    return path
 
 
 def great_circle_gradients(near: Floats, far: Floats, t: Floats, gradients: Floats) -> tuple[Floats, Floats]:
@@ -88,7 +94,7 @@ def _arc(near: Floats, far: Floats) -> _Arc:
     near_length, far_length = _lengths(near), _lengths(far)
     u, v = near / near_length, far / far_length
     cosine = np.einsum("nd,nd->n", u, v)[:, None]
-    across = np.linalg.norm(v - cosine * u, axis=1)[:, None]
+    across = _norms(v - cosine * u)
     angle = np.arctan2(across, cosine)  # an arc cosine is off by 1e-8 if the ends are nearly opposite
     narrow_angle = across < NARROW
     narrow = narrow_angle | (np.minimum(near_length, far_length) <= ORIGIN)
@@ -115,4 +121,9 @@ def _half_circle(near: Floats, far: Floats, t: Floats) -> Floats:
 
 def _lengths(latents: Floats) -> Floats:
     """Lengths [N, 1] of latents [N, d], at least `ORIGIN`."""
-    return np.asarray(np.maximum(np.linalg.norm(latents, axis=1, keepdims=True), ORIGIN))
+    return np.asarray(np.maximum(_norms(latents), ORIGIN))
+
+
+def _norms(rows: Floats) -> Floats:
+    """The norms [N, 1] of rows [N, d]: the bits of `np.linalg.norm`, in half its time for few rows."""
+    return np.asarray(np.sqrt(np.add.reduce(rows * rows, axis=1, keepdims=True)))

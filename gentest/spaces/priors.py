@@ -27,6 +27,13 @@ class _Shell(Part):
         n = len(near)
         return great_circle(near.reshape(n, -1), far.reshape(n, -1), t).reshape(*t.shape, *self.shape)
 
+    def rounded_path(self, near: Array, far: Array, t: Floats, *, straight: bool = False) -> Array:
+        if straight:
+            return super().rounded_path(near, far, t, straight=True)
+        n = len(near)
+        path = great_circle(near.reshape(n, -1), far.reshape(n, -1), t, dtype=np.float32)
+        return path.reshape(*t.shape, *self.shape)
+
     def path_gradients(self, near: Array, far: Array, t: Floats, gradients: Floats) -> tuple[Floats, Floats]:
         n = len(near)
         flat = great_circle_gradients(near.reshape(n, -1), far.reshape(n, -1), t, gradients.reshape(*t.shape, -1))

@@ -19,6 +19,9 @@ from gentest.errors import InvalidArgument
 MAX_GROUPS = 64
 """The most groups in which coordinates are removed when a counterexample is reduced."""
 
+PIECE = 1 << 18
+"""Bytes of float64 numbers to compute at once: more would leave the processor's cache."""
+
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
@@ -180,6 +183,12 @@ class Part(Space):
         t = t.reshape(*t.shape, *(1,) * len(self.shape))
         return np.asarray(near[:, None] * (1.0 - t) + far[:, None] * t)
 
+    def rounded_path(self, near: Array, far: Array, t: Floats, *, straight: bool = False) -> Array:
+        """The latents [N, P, *shape] of `path`, or of `straight`, as generators receive them: rounded to float32."""
+        path = self.straight if straight else self.path
+        parts = [rounded(path(near[rows], far[rows], t[rows])) for rows in pieces(len(t), t[:1].size * near[:1].size)]
+        return np.concatenate(parts)
+
     def score_gradients(self, scores: Floats, gradients: Floats) -> Floats | None:
         """Gradients [N, dim] in the normal scores of latents, from gradients [N, *shape] in the latents themselves.
 
@@ -224,6 +233,21 @@ class Part(Space):
     def is_round(self) -> bool:
         """True if every sample lies on a sphere around the mean."""
         return False
+
+
+def pieces(n: int, numbers: int) -> list[slice]:
+    """Slices of `n` rows of so many float64 numbers, each of at most `PIECE` bytes or one row; one slice for no rows.
+
+    >>> pieces(5, 1 << 14)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    rows = max(1, PIECE // (8 * max(numbers, 1)))
+    return [slice(start, start + rows) for start in range(0, max(n, 1), rows)]
+
+
+def rounded(values: Array) -> Array:
+    """Latents as generators receive them: float32; choices stay integers."""
+    return values if values.dtype == np.int64 else values.astype(np.float32)
 
 
 def digest_of(values: Array) -> str:

@@ -36,10 +36,13 @@ def uniforms_of(seeds: Sequence[int], stream: int, part: int, n: int) -> Floats:
     """The first `n` uniforms of one stream of each seed, [N, n]; each row is that of `uniforms`."""
     raw = np.empty((len(seeds), n), dtype=np.uint64)
     source = np.random.Philox(key=0)
-    fresh = source.state
+    key = [0, (stream << 32) | part]
+    # One source for all seeds: setting its state gives the bits of a new one in a tenth of the time. NumPy reads lists
+    # in half the time of its own arrays.
+    fresh = {**source.state, "state": {"counter": [0] * 4, "key": key}, "buffer": [0] * 4}
     for row, seed in enumerate(seeds):
-        fresh["state"]["key"][:] = seed, (stream << 32) | part
-        source.state = fresh  # the same bits as a new generator's, in a seventh of the time
+        key[0] = seed
+        source.state = fresh
         raw[row] = source.random_raw(n)
     raw >>= np.uint64(11)
     middles = raw.astype(np.float64)

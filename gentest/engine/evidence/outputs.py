@@ -34,8 +34,8 @@ BATCH_BYTES = 4096
 """Memory that one batch of probes takes besides its tensors."""
 MOVES = (1, 2)
 """The two ways to move outputs: each value by itself, or each output as a whole."""
-PLACED_AT_ONCE = 1 << 18
-"""Bytes of latents to compute in one call on a CPU, where each call has a fixed cost."""
+PLACED_AT_ONCE = 1 << 20
+"""Bytes of latents to compute in one call on a CPU, where each call has a fixed cost and more would leave the cache."""
 
 
 class Outputs:
