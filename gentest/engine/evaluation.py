@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from math import isfinite
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -184,10 +183,10 @@ class LocalEvaluator:
             raise PropertyFailed(f"{self.definition} gave {got}; expected one margin a probe, a tensor [{n}]")
         if margins.dtype == torch.bool:
             raise PropertyFailed(f"{self.definition} gave True or False; expected a margin, >= 0 where it holds")
-        values = [float(m) for m in margins.double().cpu()]
-        for probe, value in zip(evidence.probes, values, strict=True):
-            if not isfinite(value):
-                raise PropertyFailed(f"{self.definition} gave the margin {value} at probe {probe}; expected a number")
+        values: list[float] = margins.double().tolist()
+        for at in (~margins.isfinite()).nonzero().flatten().tolist()[:1]:
+            gave = f"{self.definition} gave the margin {values[at]} at probe {evidence.probes[at]}"
+            raise PropertyFailed(f"{gave}; expected a number")
         return values
 
     def learn(self, block: Sequence[Probe], answer: Answer) -> None:
@@ -221,7 +220,8 @@ class LocalEvaluator:
         self._measure_rounding(block, margins, exact)
         decided = list(margins)
         alone: set[int] = set()
-        while near := [i for i, row in enumerate(margins) if i not in alone and nearest_to_zero(row) <= self.band]:
+        distances = [nearest_to_zero(row) for row in margins]
+        while near := [i for i in _up_to(self.band, distances) if i not in alone]:
             for i in near:
                 decided[i] = self.alone(block[i])
             self._compare((margins[i], decided[i]) for i in near)  # may widen the band
@@ -325,6 +325,11 @@ class LocalEvaluator:
         if precision != "full":
             self._screens = lowered
         return list(zip(*rows, strict=True))
+
+
+def _up_to(limit: float, distances: Sequence[float]) -> list[int]:
+    """The indices of the distances up to a limit."""
+    return [i for i, distance in enumerate(distances) if distance <= limit]
 
 
 def nearest_to_zero(row: Margins) -> float:

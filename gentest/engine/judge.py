@@ -108,7 +108,8 @@ class Judge:
 
     def arm(self, name: str, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe under the priors of one arm."""
-        return [min(margins[i] for i in self._indices(name)) for margins in self.by_prior(probes)]
+        indices = self._indices(name)
+        return [min(margins[i] for i in indices) for margins in self.by_prior(probes)]
 
     def arm_alone(self, name: str, probe: Probe) -> float:
         """The probe's margin under the priors of one arm, evaluated by itself."""

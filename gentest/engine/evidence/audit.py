@@ -234,7 +234,8 @@ class Auditor:
         n, p = block.shape
         draws = self._rng.random(n * p)
         limit = self._random[-1][0] if len(self._random) == RANDOM else 1.0
-        for at in np.flatnonzero(draws < limit):
+        smaller = np.flatnonzero(draws < limit)
+        for at in smaller[np.argsort(draws[smaller], kind="stable")[:RANDOM]]:
             self._random.append((float(draws[at]), self._row(block, int(at))))
         self._random = sorted(self._random, key=lambda pair: pair[0])[:RANDOM]
         if margins is not None:
