@@ -22,7 +22,7 @@ from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample
-from gentest.results.drawings import Change, Drawings, Histogram, Rays, Strip, Trace, check_pictures
+from gentest.results.drawings import Change, Difference, Drawings, Histogram, Rays, Strip, Trace, check_pictures
 from gentest.results.records import unpack
 from gentest.results.result import Rate, Verdict
 from gentest.stats.rates import LOOK, RateTest
@@ -77,12 +77,24 @@ def illustrate(
             return None
         return drawn(lambda: _outputs(context, evidence))
 
+    def change_of(evidence: Observed | None, outputs: Tensor | None) -> Change | None:
+        if evidence is None or outputs is None or evidence.compared is not None:
+            return None
+        return drawn(lambda: _change(context, evidence, outputs))
+
+    def difference_of(evidence: Observed | None, outputs: Tensor | None) -> Difference | None:
+        if evidence is None or outputs is None or evidence.compared is None:
+            return None
+        return drawn(lambda: _difference(context, evidence, outputs, whole=whole))
+
     evidence = material.minimal
     worst, minimal = outputs_of(material.worst), outputs_of(evidence)
     drawings = Drawings(
         worst=None if worst is None else drawn(lambda: pictures.strip(worst, whole=whole)),
         minimal=None if minimal is None else drawn(lambda: pictures.strip(minimal, whole=whole)),
-        change=None if evidence is None or minimal is None else drawn(lambda: _change(context, evidence, minimal)),
+        change=change_of(evidence, minimal),
+        worst_difference=difference_of(material.worst, worst),
+        minimal_difference=difference_of(evidence, minimal),
         samples=drawn(lambda: pictures.samples(context, subject, seed)),
         baseline=None if baseline is None else drawn(lambda: _of_baseline(baseline)),
         traces=drawn(lambda: _traces(rate, material.rate_margins)) or (),
@@ -105,15 +117,11 @@ def _outputs(context: Context, evidence: Observed, probe: Probe | None = None) -
 
 
 def _change(context: Context, evidence: Observed, outputs: Tensor) -> Change:
-    """The two of a probe's outputs [P, C, H, W] between which only its coordinate groups differ; in a pair, both sides.
+    """The two of a probe's outputs [P, C, H, W] between which only its coordinate groups differ.
 
     With several outputs, these are the first one and the one that is furthest from it.
     """
     probe = evidence.probes[0]
-    if evidence.compared is not None:
-        reference = _outputs(context, evidence.compared)
-        at = _furthest(reference, outputs)
-        return pictures.change(reference[at], outputs[at], ("reference", "candidate"), of_pair=True)
     if probe.shift:
         before = _outputs(context, evidence, replace(probe, shift=b""))
         at = _furthest(before, outputs)
@@ -128,6 +136,14 @@ def _change(context: Context, evidence: Observed, outputs: Tensor) -> Change:
         first, other = (float(t) for t in evidence.t[0][[0, at]])
         names = ends.get(first, f"t = {first:.2f}"), ends.get(other, f"t = {other:.2f}")
     return pictures.change(outputs[0], outputs[at], names)
+
+
+def _difference(context: Context, evidence: Observed, outputs: Tensor, *, whole: bool) -> Difference:
+    """Both sides of a pair at a probe, at the output [C, H, W] where they are furthest apart."""
+    assert evidence.compared is not None
+    reference = _outputs(context, evidence.compared)
+    at = _furthest(reference, outputs)
+    return pictures.difference(reference[at], outputs[at], whole=whole)
 
 
 def _furthest(one: Tensor, other: Tensor) -> int:

@@ -20,7 +20,7 @@ from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.families import points
 from gentest.probes.probe import independent
-from gentest.results.drawings import MAX_BYTES, SAMPLES, SIDE, Change, Strip
+from gentest.results.drawings import MAX_BYTES, SAMPLES, SIDE, Change, Difference, Strip
 from gentest.results.records import pack_bytes
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -36,6 +36,9 @@ STEPS = ((SIDE, 82), (SIDE, 60), (80, 50), (56, 40), (40, 25), (24, 10))
 MAGENTA = (255, 0, 255)
 HEAT = ((0, 0, 0), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164))
 """Colours from no difference to the largest: black, violet, red, orange, pale yellow."""
+
+DIVERGING = ((20, 70, 255), (90, 115, 190), (128, 128, 128), (195, 110, 95), (255, 60, 20))
+"""Colours from the largest difference below 0 over grey to the largest above."""
 
 
 @contextmanager
@@ -58,12 +61,41 @@ def strip(outputs: Tensor, *, whole: bool = False, room: int = ROOM) -> Strip:
     return replace(small, places=tuple(places), n=n, whole=files)
 
 
-def change(near: Tensor, far: Tensor, names: tuple[str, str], *, of_pair: bool = False) -> Change:
+def change(near: Tensor, far: Tensor, names: tuple[str, str]) -> Change:
     """Two outputs [C, H, W] and a map of their differences: the mean over channels, as a share of the largest."""
     differences = np.abs(_clipped(far) - _clipped(near)).mean(0)  # [H, W]
     largest = float(differences.max())
     small = _small([pixels(near), pixels(far), heat(differences / largest if largest else differences)], ROOM // 2)
-    return Change(replace(small, places=(0, 1, 2), n=3), names, largest, float(differences.mean()), of_pair)
+    return Change(replace(small, places=(0, 1, 2), n=3), names, largest, float(differences.mean()))
+
+
+def difference(reference: Tensor, candidate: Tensor, *, whole: bool = False) -> Difference:
+    """The outputs [C, H, W] of both sides of a pair, and a map of their signed difference.
+
+    A pixel of the map has the difference of the channel that differs most. A small map keeps the largest difference of
+    the pixels that it draws as one. `whole` adds PNGs in full size of the reference and of the map.
+    """
+    by_channel = _clipped(candidate) - _clipped(reference)  # [C, H, W]
+    signed = np.take_along_axis(by_channel, np.abs(by_channel).argmax(0)[None], axis=0)[0]  # [H, W]
+    height, width = signed.shape
+    row, column = divmod(int(np.abs(signed).argmax()), width)
+    largest = abs(float(signed[row, column]))
+    shares = signed / largest if largest else signed
+    small_width, small_height = _size_within(pixels(reference), SIDE)
+    small_map = diverging(_strongest(shares, small_height, small_width))
+    small = _small([pixels(reference), pixels(candidate), small_map], ROOM // 2)
+    files = (pixels(reference), diverging(shares)) if whole else ()
+    return Difference(
+        replace(small, places=(0, 1, 2), n=3),
+        largest,
+        float(signed[row, column]),
+        float(np.abs(by_channel).mean()),
+        row=row,
+        column=column,
+        height=height,
+        width=width,
+        whole=tuple(pack_bytes(_encoded(file, "PNG")) for file in files),
+    )
 
 
 def samples(context: Context, subject: Subject, seed: int) -> Strip | None:
@@ -109,12 +141,31 @@ def _clipped(image: Tensor) -> NDArray[np.float64]:
     return np.asarray(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0))
 
 
+def diverging(shares: NDArray[np.float64]) -> Pixels:
+    """Shares [H, W] in [-1, 1] as colours [H, W, 3]: blue below 0, grey at 0, red above."""
+    return _coloured(shares, -1.0, DIVERGING)
+
+
 def heat(shares: NDArray[np.float64]) -> Pixels:
     """Shares [H, W] in [0, 1] as colours [H, W, 3]."""
-    stops = np.linspace(0.0, 1.0, len(HEAT))
-    channels = [np.interp(shares, stops, column) for column in zip(*HEAT, strict=True)]
+    return _coloured(shares, 0.0, HEAT)
+
+
+def _coloured(shares: NDArray[np.float64], lowest: float, colours: Sequence[tuple[int, int, int]]) -> Pixels:
+    """Shares [H, W] from `lowest` to 1 as colours [H, W, 3], between the given ones."""
+    stops = np.linspace(lowest, 1.0, len(colours))
+    channels = [np.interp(shares, stops, column) for column in zip(*colours, strict=True)]
     picture: Pixels = np.round(np.stack(channels, axis=2)).astype(np.uint8)
     return picture
+
+
+def _strongest(values: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """Values [H, W] at a smaller size [height, width]: each is the one of its block that is furthest from 0."""
+    for axis, n in ((0, height), (1, width)):
+        edges = np.arange(n) * values.shape[axis] // n
+        high, low = np.maximum.reduceat(values, edges, axis=axis), np.minimum.reduceat(values, edges, axis=axis)
+        values = np.where(high >= -low, high, low)
+    return values
 
 
 def _small(frames: Sequence[Pixels], room: int) -> Strip:

@@ -14,6 +14,7 @@ from math import ceil
 from gentest.report import numbers
 from gentest.report.numbers import at_least, at_most, bounds, needed_odds, observed, odds, threshold
 from gentest.results.comparison import Gate
+from gentest.results.drawings import Difference
 from gentest.results.outcome import Standing, Verdict
 from gentest.results.result import (
     Attack,
@@ -548,6 +549,31 @@ def _runs(groups: Sequence[str]) -> list[str]:
         else:
             runs.append(group)
     return list(map(str, runs))
+
+
+# the two sides of a pair
+
+
+def difference_scale(difference: Difference) -> str:
+    """The ends of the colour scale of a difference.
+
+    >>> from gentest.results.drawings import Strip
+    >>> difference_scale(Difference(Strip((), 0, 0, (), 0), 0.1234, -0.1234, 0.01, 5, 4, 28, 28))
+    '-0.123 … +0.123'
+    """
+    end = f"{difference.largest:.3g}"
+    return f"-{end} … +{end}" if difference.largest else "no difference"
+
+
+def difference(difference: Difference) -> str:
+    """What the picture of a difference shows: its colours, and the pixel that differs most."""
+    if not difference.largest:
+        return "the two are the same in every pixel"
+    place = f"row {difference.row}, column {difference.column} of {difference.height} x {difference.width} pixels"
+    return (
+        f"the candidate differs most by {difference.signed:+.3g} of a range of 1, ringed, in {place}; "
+        f"{difference.mean:.3g} in the mean; blue: lower, grey: equal, red: higher"
+    )
 
 
 # a property against the baseline

@@ -10,12 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from gentest._support.files import write_whole
-from gentest.results.drawings import Drawings, Strip
+from gentest.results.drawings import Difference, Drawings, Strip
 from gentest.results.result import Result
 
 PART = 60
 """Characters of a test or property in the name of a folder: file systems allow 255 bytes."""
-WRITTEN = re.compile(r"(worst|minimal)-\d+\.png")
+WRITTEN = re.compile(r"(worst|minimal)-(\d+|reference|difference)\.png")
 
 
 def write(folder: Path, result: Result) -> Result:
@@ -48,7 +48,16 @@ def without(drawings: Drawings) -> Drawings:
     def small(strip: Strip | None) -> Strip | None:
         return None if strip is None else replace(strip, whole=())
 
-    return replace(drawings, worst=small(drawings.worst), minimal=small(drawings.minimal))
+    def smaller(difference: Difference | None) -> Difference | None:
+        return None if difference is None else replace(difference, whole=())
+
+    return replace(
+        drawings,
+        worst=small(drawings.worst),
+        minimal=small(drawings.minimal),
+        worst_difference=smaller(drawings.worst_difference),
+        minimal_difference=smaller(drawings.minimal_difference),
+    )
 
 
 def folder_name(result: Result) -> str:
@@ -79,3 +88,7 @@ def _files(drawings: Drawings) -> Iterator[tuple[str, bytes]]:
         if strip is not None:
             for place, whole in enumerate(strip.whole):
                 yield f"{name}-{place:02d}.png", base64.b64decode(whole)
+    for name, difference in (("worst", drawings.worst_difference), ("minimal", drawings.minimal_difference)):
+        if difference is not None:
+            for kind, whole in zip(("reference", "difference"), difference.whole, strict=False):
+                yield f"{name}-{kind}.png", base64.b64decode(whole)

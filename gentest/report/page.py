@@ -10,7 +10,7 @@ import base64
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import pairwise
 
@@ -31,6 +31,8 @@ MAX_TEXT = 20_000
 """Characters of a text such as a traceback."""
 STRIP_WIDTH, MAX_FRAME, MIN_FRAME, GAP = 836, 84, 44, 4
 """Pixels: the width of a strip, the largest and the smallest width of a frame, and the gap between two."""
+PAIR_FRAME = 132
+"""The largest width of a frame of a pair, in which a single pixel may count."""
 PIXELATED = 56
 """Frames with fewer pixels a side are enlarged as squares."""
 
@@ -107,6 +109,8 @@ class Frames:
     width: int
     height: int
     pixelated: bool
+    mark: tuple[str, str] | None = None
+    """Where each picture has a ring: from its left and from its top, in pixels of the page."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,9 @@ class View:
     figures: tuple[tuple[str, str, str], ...]
     """The name of each figure, the figure, and the word beside it."""
     looks: tuple[CounterexampleView, ...]
-    change: tuple[Frames, str, str] | None
-    """The outputs between which the coordinates make the difference, and a caption."""
+    changes: tuple[tuple[str, str, Frames], ...]
+    """The outputs between which the coordinates make the difference, or the two sides of a pair: title, caption and
+    pictures."""
     charts: tuple[Chart, ...]
     more_charts: tuple[Chart, ...]
     lines: tuple[str, ...]
@@ -169,7 +174,7 @@ def view_of(result: Result, *, place: int = 0, anchor: str = "", gate: Compariso
         headline=_clipped(facts.statement(result)),
         figures=_figures(result),
         looks=_looks(result, drawings),
-        change=_change(result, drawings),
+        changes=(*_change(result, drawings), *_differences(result, drawings)),
         charts=(*rates[:2], *_other_charts(result, drawings, gate)),
         more_charts=rates[2:],
         lines=_lines(result),
@@ -253,14 +258,14 @@ def _column(at: float, places: Sequence[int]) -> float:
     return float(len(places) - 1)
 
 
-def _frame_width(n: int) -> int:
-    return max(MIN_FRAME, min(MAX_FRAME, (STRIP_WIDTH + GAP) // max(n, 1) - GAP))
+def _frame_width(n: int, widest: int = MAX_FRAME) -> int:
+    return max(MIN_FRAME, min(widest, (STRIP_WIDTH + GAP) // max(n, 1) - GAP))
 
 
-def _frames(strip: Strip, captions: Sequence[str] | None = None) -> Frames:
+def _frames(strip: Strip, captions: Sequence[str] | None = None, widest: int = MAX_FRAME) -> Frames:
     """The pictures of a strip, numbered unless there are captions."""
     captions = [str(place + 1) for place in strip.places] if captions is None else captions
-    width = _frame_width(len(strip.frames))
+    width = _frame_width(len(strip.frames), widest)
     height = max(4, min(3 * width, round(width * strip.height / max(strip.width, 1))))
     pictures = tuple(
         (f"data:image/webp;base64,{frame}", caption) for frame, caption in zip(strip.frames, captions, strict=False)
@@ -268,20 +273,35 @@ def _frames(strip: Strip, captions: Sequence[str] | None = None) -> Frames:
     return Frames(pictures, width, height, max(strip.width, strip.height) < PIXELATED)
 
 
-def _change(result: Result, drawings: Drawings) -> tuple[Frames, str, str] | None:
-    """The two outputs to compare and the map of their difference, a caption, and a title.
-
-    They are the two sides of a pair, or the outputs between which the coordinate groups differ.
-    """
+def _change(result: Result, drawings: Drawings) -> tuple[tuple[str, str, Frames], ...]:
+    """The two outputs between which the coordinate groups differ and the map of their difference; or nothing."""
     change, counterexample = drawings.change, result.counterexample
     if change is None or counterexample is None:
-        return None
-    if not (change.of_pair or counterexample.groups or counterexample.moved or len(counterexample.t) > 1):
-        return None  # another sample fails as well, so there is nothing to compare
+        return ()
+    if not (counterexample.groups or counterexample.moved or len(counterexample.t) > 1):
+        return ()  # another sample fails as well, so there is nothing to compare
     words = [detail.text for detail in facts.matters(counterexample)]
     words.append(f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1")
-    title = "Reference and candidate" if change.of_pair else "What the coordinates change"
-    return _frames(change.strip, [*change.names, "difference"]), "; ".join(words), title
+    frames = _frames(change.strip, [*change.names, "difference"])
+    return (("What the coordinates change", "; ".join(words), frames),)
+
+
+def _differences(result: Result, drawings: Drawings) -> tuple[tuple[str, str, Frames], ...]:
+    """Reference, candidate and signed difference of a pair, at the minimal and at the worst counterexample."""
+    shown = [("Reference and candidate", drawings.minimal_difference)]
+    if result.worst is not None and result.worst != result.counterexample:
+        shown.append(("Reference and candidate, worst counterexample", drawings.worst_difference))
+    views = []
+    for title, difference in shown:
+        if difference is not None:
+            scale = facts.difference_scale(difference)
+            frames = _frames(difference.strip, ["reference", "candidate", scale], PAIR_FRAME)
+            if difference.largest:
+                across = (difference.column + 0.5) / difference.width * frames.width
+                down = (difference.row + 0.5) / difference.height * frames.height
+                frames = replace(frames, mark=(f"{across:.1f}", f"{down:.1f}"))
+            views.append((title, facts.difference(difference), frames))
+    return tuple(views)
 
 
 def _pairs(drawings: Drawings) -> tuple[tuple[str, Frames], ...]:

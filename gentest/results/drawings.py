@@ -45,8 +45,28 @@ class Change:
     """The largest difference of a pixel, drawn brightest. Outputs lie in [0, 1]."""
     mean: float
     """The mean difference of all pixels."""
-    of_pair: bool = False
-    """True if they are the outputs of a reference and its candidate; else of one generator."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Both sides of a pair at one latent, and what the candidate adds to the reference in each pixel."""
+
+    strip: Strip
+    """The reference, the candidate, and a map of their signed difference: blue below 0, grey at 0, red above."""
+    largest: float
+    """The largest absolute difference of a value, at the end of the colour scale. Outputs lie in [0, 1]."""
+    signed: float
+    """The same difference with its sign: candidate minus reference."""
+    mean: float
+    """The mean absolute difference of all values."""
+    row: int
+    column: int
+    """The pixel of the largest difference, counted from 0."""
+    height: int
+    width: int
+    """The size of the outputs in pixels."""
+    whole: tuple[str, ...] = ()
+    """The reference and the map as PNG in full size, until they are written as files."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +107,9 @@ class Drawings:
     worst: Strip | None = None
     minimal: Strip | None = None
     change: Change | None = None
+    worst_difference: Difference | None = None
+    minimal_difference: Difference | None = None
+    """The two sides of a pair at the worst and at the minimal probe."""
     samples: Strip | None = None
     """Outputs of the seed's first latents."""
     baseline: Strip | None = None

@@ -16,7 +16,7 @@ from gentest.report import page
 from gentest.results.document import Document
 from gentest.results.result import Cost
 from tests.helpers.chromium import launch, show
-from tests.helpers.drawn import AT, every_kind, failed, many
+from tests.helpers.drawn import AT, SESSION, difference, every_kind, failed, many
 
 pytestmark = pytest.mark.browser
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the test extra")
@@ -225,6 +225,21 @@ def test_light_and_dark(scheme: str, opened: Any) -> None:
         if one.tab.inner_text("#theme") == f"Theme: {other}":
             break
     assert (one.tab.evaluate(LUMINANCE)[1] > 0.8) == (other == "light")
+
+
+def test_rings_lie_on_the_pixel_that_differs_most(opened: Any) -> None:
+    """In each of the three pictures of a pair, at its column and row."""
+    shown = failed().drawings
+    assert shown is not None
+    pair = replace(shown, change=None, minimal_difference=difference())
+    tab = opened(Document(SESSION, (failed(drawings=pair),))).tab
+    marked = tab.query_selector_all(".frames figure:has(svg.mark)")
+    assert len(marked) == 3
+    for figure in marked:
+        picture, ring = (figure.query_selector(name).bounding_box() for name in ("img", "svg.mark circle.under"))
+        middle = (ring["x"] + ring["width"] / 2 - picture["x"]) / picture["width"]
+        assert middle == pytest.approx(6.5 / 8, abs=0.02)
+        assert (ring["y"] + ring["height"] / 2 - picture["y"]) / picture["height"] == pytest.approx(1.5 / 8, abs=0.02)
 
 
 def test_a_phone_scrolls_down_only(opened: Any) -> None:

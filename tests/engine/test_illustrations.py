@@ -168,6 +168,20 @@ def test_counterexamples_have_their_pictures() -> None:
     assert len(whole.worst.whole) == 9
 
 
+def test_both_sides_of_a_pair_have_their_pictures() -> None:
+    """At the worst and the minimal latent."""
+    candidate = zoo.generator(lambda z: zoo.fold(z) + 0.1 * (z[:, 1] > 0))
+    pair = candidate.against(zoo.generator(zoo.fold))
+    drawings = asked(gentest.agrees(within=0.02), pair, shows=True, whole=True).drawings
+    assert drawings is not None
+    assert drawings.change is None
+    for difference in (drawings.worst_difference, drawings.minimal_difference):
+        assert difference is not None
+        assert len(difference.strip.frames) == 3
+        assert difference.signed == pytest.approx(0.1, abs=1e-6)
+        assert len(difference.whole) == 2
+
+
 def test_what_holds_has_samples_and_no_counterexample() -> None:
     """Of a property that holds there are outputs to look at, of no probe in particular."""
     shown = asked(BETWEEN, zoo.generator(zoo.linear), shows=True).drawings

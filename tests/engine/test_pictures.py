@@ -101,6 +101,41 @@ def test_a_change_is_where_pixels_differ() -> None:
     assert (same.largest, same.mean) == (0.0, 0.0)
 
 
+def test_a_difference_of_a_pair_is_signed() -> None:
+    """Blue where the candidate is lower, grey where both are equal, red where it is higher; the largest is named."""
+    reference = torch.full((3, 4, 6), 0.5)
+    candidate = reference.clone()
+    candidate[:, 1, 2] = torch.tensor([0.6, 0.25, 0.5])  # of the channels, the one that differs most counts
+    candidate[:, 3, 5] = 0.75
+    found = pictures.difference(reference, candidate, whole=True)
+    assert (found.largest, found.signed) == (0.25, -0.25)
+    assert (found.row, found.column, found.height, found.width) == (1, 2, 4, 6)
+    assert found.mean == pytest.approx((0.1 + 0.25 + 3 * 0.25) / 72)
+    small = np.array(decoded(found.strip.frames[2]))
+    for drawn in (small, np.array(decoded(found.whole[1]))):
+        assert drawn[1, 2].tolist() == list(pictures.DIVERGING[0])
+        assert drawn[3, 5].tolist() == list(pictures.DIVERGING[-1])
+        assert (drawn == 128).all(2).sum() == 22
+    assert np.array(decoded(found.whole[0])).shape == (4, 6, 3)
+    swapped = torch.stack([torch.ones(2, 2), torch.zeros(2, 2), torch.zeros(2, 2)])
+    assert pictures.difference(swapped, swapped.flip(0)).largest == 1.0, "a swap of channels does not cancel out"
+    same = pictures.difference(reference, reference)
+    assert (same.largest, same.mean) == (0.0, 0.0)
+    assert (np.array(decoded(same.strip.frames[2])) == 128).all()
+
+
+def test_a_small_map_keeps_a_single_pixel() -> None:
+    """A difference in one of a quarter of a million pixels is as strong on a map of 112."""
+    reference, candidate = torch.full((1, 500, 499), 0.5), torch.full((1, 500, 499), 0.5)
+    candidate[0, 333, 77] = 0.3
+    candidate[0, 100, 400] = 0.6
+    shares = pictures._strongest((candidate - reference)[0].double().numpy(), 112, 111)
+    assert shares.shape == (112, 111)
+    assert (shares.min(), shares.max()) == (pytest.approx(-0.2), pytest.approx(0.1))
+    assert np.argwhere(shares == shares.min()).tolist() == [[333 * 112 // 500, 77 * 111 // 499]]
+    assert np.count_nonzero(shares) == 2
+
+
 def test_nobody_counts_a_sample() -> None:
     """Outputs that are made to be shown are made once, and leave the counts of images and calls as they are."""
     g = zoo.generator(zoo.linear)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
 from gentest.results.document import Document, Session
-from gentest.results.drawings import Change, Drawings, Histogram, Rays, Strip, Trace
+from gentest.results.drawings import Change, Difference, Drawings, Histogram, Rays, Strip, Trace
 from gentest.results.result import (
     Cost,
     Counterexample,
@@ -41,6 +41,11 @@ def frame(side: int = 8, *, noise: bool = False) -> str:
 def strip(n: int = 9, side: int = 8, *, noise: bool = False) -> Strip:
     """A strip of `n` pictures."""
     return Strip(tuple(frame(side, noise=noise) for _ in range(n)), side, side, tuple(range(n)), n)
+
+
+def difference(side: int = 8, *, noise: bool = False) -> Difference:
+    """Both sides of a pair, which differ most in row 1 and column 6."""
+    return Difference(strip(3, side, noise=noise), 0.25, -0.25, 0.01, row=1, column=6, height=8, width=8)
 
 
 def counterexample(name: str = "brightness()", *, points: int = 9, margin: float = -0.25) -> Counterexample:

@@ -49,6 +49,7 @@ def test_a_pair_is_checked(pytester: pytest.Pytester, monkeypatch: pytest.Monkey
     result.stdout.no_fnmatch_line("*differs(*violated*")
     page = (pytester.path / "report.html").read_text(encoding="utf-8")
     assert page.count("<h4>Reference and candidate</h4>") == 2
+    assert page.count("ringed, in row ") >= 2
 
 
 HELD_OUT = """

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gentest.report import images
 from gentest.results.drawings import Drawings
 from gentest.results.result import Provenance, Result, Verdict
+from tests.helpers import drawn
 from tests.helpers.drawn import failed, strip
 
 PNG = base64.b64encode(b"\x89PNG").decode()
@@ -41,6 +42,20 @@ def test_each_output_is_a_file(tmp_path: Path) -> None:
     assert result.drawings.worst is not None
     assert (result.drawings.files, result.drawings.worst.whole, result.drawings.command) == (4, (), "pytest")
     assert len(result.drawings.worst.frames) == 2
+
+
+def test_a_pair_has_files_of_its_reference_and_its_difference(tmp_path: Path) -> None:
+    """Beside the candidate's own outputs; the result goes on without them, and a later run replaces them."""
+    pair = replace(drawn.difference(), whole=(PNG, PNG))
+    result = failed(drawings=Drawings(minimal=replace(strip(1), whole=(PNG,)), minimal_difference=pair))
+    written = images.write(tmp_path, result)
+    [folder] = tmp_path.iterdir()
+    names = ["minimal-00.png", "minimal-difference.png", "minimal-reference.png"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert written.drawings is not None
+    assert written.drawings.minimal_difference == replace(pair, whole=())
+    images.write(tmp_path, failed(drawings=Drawings(minimal=replace(strip(1), whole=(PNG,)))))
+    assert [path.name for path in folder.iterdir()] == ["minimal-00.png"]
 
 
 def test_files_of_an_earlier_run_go_and_others_stay(tmp_path: Path) -> None:

@@ -243,6 +243,27 @@ def test_all_that_was_found_is_on_the_page() -> None:
         assert said in read.text
 
 
+def test_the_sides_of_a_pair_are_marked_where_they_differ_most() -> None:
+    """Reference, candidate and difference with its scale, at the minimal and at the worst counterexample."""
+    shown = drawn.failed().drawings
+    assert shown is not None
+    pair = replace(shown, change=None, minimal_difference=drawn.difference(), worst_difference=drawn.difference())
+    read = Read(page.page(Document(drawn.SESSION, (failed(drawings=pair),)), at=AT))
+    for said in (
+        "Reference and candidate, worst counterexample",
+        "the candidate differs most by -0.25 of a range of 1, ringed, in row 1, column 6 of 8 x 8 pixels",
+        "-0.25 … +0.25",
+    ):
+        assert said in read.text
+    rings = [(ring["cx"], ring["cy"]) for ring in read.all("circle") if ring.get("r") == "6"]
+    assert len(rings) == 2 * 3 * 2, "a ring and its ground, in three pictures, at two counterexamples"
+    width = page.PAIR_FRAME
+    assert set(rings) == {(f"{6.5 / 8 * width:.1f}", f"{1.5 / 8 * width:.1f}")}
+    equal = replace(drawn.difference(), largest=0.0, signed=0.0, mean=0.0)
+    read = Read(page.page(Document(drawn.SESSION, (failed(drawings=replace(pair, minimal_difference=equal)),)), at=AT))
+    assert "the two are the same in every pixel" in read.text
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_page_of_nothing_is_a_page(n: int) -> None:
     """A run that checked nothing has a page that says so; one that drew nothing has its figures."""
