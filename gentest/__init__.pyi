@@ -31,6 +31,7 @@ from .errors import PropertyFailed as PropertyFailed
 from .errors import Violation as Violation
 from .generators.generator import Generator as Generator
 from .generators.generator import Pair as Pair
+from .plugin.blessed import blessed as blessed
 from .plugin.decorators import Property as Property
 from .plugin.decorators import agrees as agrees
 from .plugin.decorators import between as between

@@ -68,7 +68,7 @@ def read_json(path: Path, *, most_bytes: int) -> Any:
     Raises `OSError` for a file that cannot be read. Raises `ValueError`, with a reason of one line, for a file that is
     not regular, is larger than `most_bytes`, or is not JSON within the limits above.
     """
-    with open(path, "rb", opener=_open_without_waiting) as file:
+    with open(path, "rb", opener=open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")
         raw = file.read(most_bytes + 1)
@@ -91,7 +91,7 @@ def read_json(path: Path, *, most_bytes: int) -> Any:
     return value
 
 
-def _open_without_waiting(name: str, flags: int) -> int:
+def open_without_waiting(name: str, flags: int) -> int:
     """Opens a file; a pipe without a writer does not block."""
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 

@@ -251,7 +251,8 @@ class Ssim(Distance, Named):
             )
         similarities = similarity(first, second, data_range=1.0, reduction="none")
         assert isinstance(similarities, Tensor)
-        return (1.0 - similarities).reshape(len(first))
+        # an SSIM is at most 1, and float32 takes that of smooth images up to 1e-4 beyond
+        return (1.0 - similarities).clamp_min(0.0).reshape(len(first))
 
     def __repr__(self) -> str:
         return "ssim()"

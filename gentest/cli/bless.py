@@ -26,6 +26,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", required=True, help="the person who answers for it")
     parser.add_argument("--note", default="", help="the reason")
     parser.add_argument("--seed", type=int, help="seed of its probes (default: one more than the last baseline's)")
+    parser.add_argument(
+        "--keep-outputs",
+        type=int,
+        metavar="N",
+        help="keep outputs of N probes beside FILE, for gentest.blessed (default: as many as the last baseline)",
+    )
 
 
 def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -37,6 +43,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     written_before = options.file.stat().st_mtime_ns if before is not None else None
     seed = options.seed if options.seed is not None else before.blessings[0].seed + 1 if before is not None else 1
     command = [sys.executable, "-m", "pytest", "--gentest", "--gentest-save-baseline", str(options.file)]
+    command += [] if options.keep_outputs is None else ["--gentest-keep-outputs", str(options.keep_outputs)]
     done = subprocess.run([*command, "--gentest-seed", str(seed), *rest], check=False)
     if not options.file.exists() or options.file.stat().st_mtime_ns == written_before:
         sys.stderr.write(f"gentest: nothing was blessed: pytest ended with exit status {done.returncode}\n")

@@ -21,7 +21,7 @@ from gentest.engine.explain import Explained, explain
 from gentest.engine.illustrations import Material, illustrate
 from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.descent import attack
-from gentest.engine.methods.baseline_sample import take_sample
+from gentest.engine.methods.baseline_sample import Keeper, keep_outputs, take_sample
 from gentest.engine.methods.problem import Problem
 from gentest.engine.methods.rate import certify_radius, check_budget, confirm_rate, decide_rate
 from gentest.engine.methods.reduce import ReductionFacts, first_and_worst, reduce
@@ -29,11 +29,13 @@ from gentest.engine.methods.reference_comparison import compare_with_reference
 from gentest.engine.methods.search import SearchFacts, check_plan, replay, search
 from gentest.errors import GentestError, InvalidArgument, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator, Pair
+from gentest.generators.recalled import Recalled
+from gentest.probes.families import points
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, Definition, WithinRadius
 from gentest.properties.distribution import AnyDefinition, Matches
 from gentest.properties.domains import holds_within
-from gentest.results.comparison import Sample, Terms
+from gentest.results.comparison import KeptReference, Sample, Terms
 from gentest.results.drawings import Drawings, Rays
 from gentest.results.result import Attack as AttackRecord
 from gentest.results.result import (
@@ -78,6 +80,8 @@ class Question:
     """Whether a sample has a summary of the outputs."""
     blesses: bool = False
     """Whether the sample becomes a baseline's, rather than a candidate's."""
+    keeper: Keeper | None = None
+    """Takes the generator's first outputs, for a baseline that keeps some."""
     shows: bool = False
     """Whether the result has illustrations for a report. They change no figure."""
     whole: bool = False
@@ -120,6 +124,10 @@ def check(
     """
     started, before = time.perf_counter(), replace(context.meter)
     space, fingerprint = generator.latent, ""
+    kept = _kept_reference(generator)
+    if kept is not None:  # its probes are those of its seed, and nothing else can be compared with them
+        values = replace(values, seed=kept.seed, budget=min(values.budget, max(kept.n, 1)), attack=0)
+        question = replace(question, n_sampled=0, against=None)
     decided = Decision(Verdict.ERROR)
     context.begin(values.seed, body=question.begins)
     try:
@@ -157,6 +165,7 @@ def check(
         rounding=decided.rounding,
         audit=decided.audit,
         drawings=decided.drawings,
+        kept=kept,
         provenance=Provenance(
             generator=fingerprint,
             checkpoint=question.checkpoint,
@@ -173,6 +182,26 @@ def check(
     )
 
 
+def _kept_reference(generator: Generator | Pair) -> KeptReference | None:
+    """The kept outputs that a pair compares with; None if its reference computes its own, or there is none."""
+    function = generator.reference.function if isinstance(generator, Pair) else None
+    return function.record if isinstance(function, Recalled) else None
+
+
+def _check_kept(definition: AnyDefinition, subject: Subject) -> None:
+    """Raise `InvalidArgument` for a property that asks a pair for other latents than those whose outputs are kept."""
+    if subject.known_probes is None or not isinstance(definition, Definition):
+        return
+    what = "outputs of single samples of the prior are kept"
+    if definition.probes != points():
+        raise InvalidArgument(f"{what}, and {definition} looks at {definition.probes!r}: give the reference itself")
+    if [under.space for under in definition.under(subject.generator.base)] != [subject.generator.base]:
+        raise InvalidArgument(f"{what}, and {definition} looks at other priors: give the reference itself")
+    if definition.rate is not None and definition.rate.each:
+        each = definition.rate.each
+        raise InvalidArgument(f"{what}, and each={each!r} looks at others: give the reference itself, or omit each=")
+
+
 def _run_of(
     question: Question, subject: Subject, context: Context, values: Values, watch: Callable[[int, int], None]
 ) -> _Run:
@@ -182,6 +211,7 @@ def _run_of(
         raise InvalidArgument(f"{question.definition} compares two generators: check candidate.against(reference)")
     if compares is False and subject.reference is not None:
         raise InvalidArgument(f"{question.definition} is about one generator: check the candidate itself, not a pair")
+    _check_kept(question.definition, subject)
     if isinstance(question.definition, Matches):
         return _Comparison(question, question.definition, subject, context, values)
     return _Check(question, question.definition, subject, context, values, watch)
@@ -211,9 +241,11 @@ class _Run(ABC):
         """Decides the property, audits the evidence for the verdict, and adds what a baseline or a report shows."""
         self._check_question()
         if not self.total:
-            for subject in self.subject.sides:
+            for subject in self.subject.computing:
                 examine(self.context, subject)
         decided = self._decide()
+        if self.question.keeper is not None:
+            keep_outputs(self.context, self.subject, self.question.test, self.values.seed, self.question.keeper)
         audit, sample = self._audited(decided.verdict), decided.sample
         if sample is not None and sample.look is not None and self.question.blesses:
             frames = pictures.baseline_frames(self.context, self.subject, self.values.seed)
@@ -242,7 +274,7 @@ class _Run(ABC):
         if self.total and verdict is Verdict.VIOLATED:
             return None
         if not self.total and not auditor.slow:
-            for subject in self.subject.sides:
+            for subject in self.subject.computing:
                 examine_again(self.context, subject)
         return self._believe(auditor.finish(self._unit))
 

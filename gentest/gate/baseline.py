@@ -19,7 +19,7 @@ from gentest._support.files import read_json, write_whole
 from gentest._support.printable import in_one_line
 from gentest.errors import InvalidArgument
 from gentest.gate.looks import check_look, look_key, merge_looks
-from gentest.results.comparison import Embedded, Look, Sample
+from gentest.results.comparison import Embedded, KeptFile, Look, Sample
 from gentest.results.records import Seed, Share, read_record, unpack
 from gentest.results.result import Result, Verdict
 
@@ -60,6 +60,8 @@ class Baseline:
     name: str = ""
     """Its file's name."""
     gentest: str = field(default="", compare=False)
+    kept: KeptFile | None = None
+    """The file of outputs beside it."""
 
     @property
     def blessed(self) -> str:
@@ -84,6 +86,7 @@ class Baseline:
     @classmethod
     def of(cls, results: Sequence[Result], blessing: Blessing, *, before: Baseline | None, version: str) -> Baseline:
         """The baseline of a run's results. Raises `InvalidArgument` if one of them was not decided."""
+        results = [result for result in results if result.kept is None]  # decided by themselves, and never gated
         if not results:
             raise InvalidArgument("nothing was checked, so there is nothing to bless")
         entries = {}
@@ -130,6 +133,7 @@ class Baseline:
             "blessed": [asdict(blessing) for blessing in self.blessings],
             "properties": {key: _summary(entry) for key, entry in self.entries.items()},
             "outputs": {key: _levels(look) for key, look in self.looks.items()},
+            **({} if self.kept is None else {"kept": asdict(self.kept)}),
             "blocks": {
                 "margins": {key: entry.sample.margins for key, entry in self.entries.items()},
                 "outputs": {key: asdict(look) for key, look in self.looks.items()},
@@ -155,7 +159,8 @@ class Baseline:
         blessings = tuple(read_record(Blessing, value) for value in body["blessed"])
         if not blessings or not entries:
             raise InvalidArgument("no blessing, or no property")
-        return cls(blessings, entries, name, str(body["gentest"]))
+        kept = read_record(KeptFile, body["kept"]) if "kept" in body else None
+        return cls(blessings, entries, name, str(body["gentest"]), kept)
 
 
 def _verdict(result: Result, sample: Sample) -> Verdict:

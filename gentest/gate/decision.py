@@ -207,9 +207,11 @@ def decide(
 ) -> Comparison:
     """Compare a whole run with a baseline: each property, each drift, and Holm's procedure over all of them.
 
-    A property that has held stays held, since the first e-process to fire decides. `checkpoints` names the checkpoints
-    of a run of several, so that one without results counts as missing; `file` names the only checkpoint.
+    A property that has held stays held, since the first e-process to fire decides. One that agrees with kept outputs is
+    left to its own verdict, which compares with a blessed checkpoint already. `checkpoints` names the checkpoints of a
+    run of several, so that one without results counts as missing; `file` names the only checkpoint.
     """
+    results = [result for result in results if result.kept is None]
     compared: list[Compared] = []
     drifts: list[_DriftClaim] = []
     missing: dict[str, None] = {}
@@ -268,7 +270,9 @@ def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
     gates: dict[tuple[str, str, str], list[Gate]] = {}
     for c in comparison.properties:
         gates.setdefault((c.checkpoint, c.test, c.property), []).append(c.gate)
-    return [replace(r, gate=gates[r.checkpoint, r.test, r.property].pop(0)) for r in results]
+    return [
+        r if r.kept is not None else replace(r, gate=gates[r.checkpoint, r.test, r.property].pop(0)) for r in results
+    ]
 
 
 def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # noqa: FBT001 - two columns of Holm's

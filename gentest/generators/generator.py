@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -389,13 +390,18 @@ class Generator:
         where = None if device is None else resolve_device(str(device))
         return self._with(device=where, batch_size=batch_size)
 
-    def against(self, reference: Generator | Callable[..., Any]) -> Pair:
+    def against(self, reference: Generator | Callable[..., Any] | ReferenceSource) -> Pair:
         """This generator as a candidate beside a reference: a generator, or a function of the same inputs.
 
-        Both sides get the same latents, choices and noise. Raises `InvalidArgument`, with the name of the part that
-        differs, unless both have the same latent space and the same noise, and both make images or neither does.
+        Both sides get the same latents, choices and noise. `gentest.blessed(path)` stands for outputs that a baseline
+        keeps. Raises `InvalidArgument`, with the name of the part that differs, unless both have the same latent space
+        and the same noise, and both make images or neither does.
         """
-        if not isinstance(reference, Generator):
+        if isinstance(reference, ReferenceSource):
+            function, output_range = reference.beside(self)
+            reference = self._derived(function, output_range)
+            reference = reference._with(identity="", device=None, batch_size=None)
+        elif not isinstance(reference, Generator):
             if not callable(reference) or isinstance(reference, type):
                 what = "a gentest.Generator, or a callable on the same inputs as the candidate"
                 raise InvalidArgument.expected(what, "reference", reference)
@@ -521,6 +527,14 @@ class Pair:
         """Puts the modules of both sides in eval mode and on the device."""
         self.candidate.to(device)
         self.reference.to(device)
+
+
+class ReferenceSource(ABC):
+    """Something that is not a generator itself, and knows a reference for one."""
+
+    @abstractmethod
+    def beside(self, candidate: Generator) -> tuple[Callable[..., Any], tuple[float, float] | None]:
+        """The reference's function on the candidate's inputs, and its output range. Raises `InvalidArgument`."""
 
 
 def _difference(own: Mapping[str, Part], other: Mapping[str, Part]) -> str:

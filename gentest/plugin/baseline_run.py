@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from gentest.engine.check import Question
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing, Entry, is_of_test
+from gentest.plugin.kept_outputs import OutputsToKeep, describe_kept, remove_replaced
 from gentest.plugin.options import RunOptions
 from gentest.properties.definition import Definition
 from gentest.results.comparison import Comparison, Terms
@@ -31,7 +33,7 @@ from gentest.stats.paired import LEAST_STORED, probes_to_hold
 class BaselineRun:
     """The baselines of a run. Raises `pytest.UsageError` for options that do not fit together, or a wrong file."""
 
-    def __init__(self, options: RunOptions) -> None:
+    def __init__(self, config: pytest.Config, options: RunOptions) -> None:
         self._options = options
         self._refuse_combinations()
         save = options.save_baseline
@@ -40,6 +42,11 @@ class BaselineRun:
             self._replaced = Baseline.load(save) if save is not None and save.exists() else None
         except InvalidArgument as error:
             raise pytest.UsageError(f"gentest: {error}") from None
+        n_kept = options.keep_outputs
+        if n_kept is None and self._replaced is not None and self._replaced.kept is not None:
+            n_kept = self._replaced.kept.outputs[0].n
+        self.outputs = OutputsToKeep(config, n_kept) if save is not None and n_kept else None
+        """Takes the outputs that the baseline is to keep; None if it keeps none."""
         self.terms = Terms(tolerance=options.tolerance, undecided=options.undecided, drift=options.drift)
         if self.baseline is not None:
             n = max(1, len(options.checkpoints))
@@ -99,7 +106,7 @@ class BaselineRun:
             return question if entry is None else replace(question, against=entry.sample)
         if entry is None:
             n = self._n_probes(question) if blesses or (outcomes and self.baseline is None) else 0
-            return replace(question, n_sampled=n, blesses=blesses)
+            return replace(question, n_sampled=n, blesses=blesses, keeper=self.outputs if blesses else None)
         n = len(gate.outcomes(entry.sample)) if outcomes else 0
         looks = self.terms.drift is not OnDrift.OFF
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
@@ -112,9 +119,15 @@ class BaselineRun:
         test = rate.test
         return probes_to_hold((test.certified, min(test.p0 + test.slack, 1.0)))
 
+    def skip_if_blessing(self, path: Path) -> None:
+        """Skip the running test if it compares with outputs of the baseline that this run replaces."""
+        save = self._options.save_baseline
+        if save is not None and os.path.realpath(save) == os.path.realpath(path):
+            pytest.skip(f"this run blesses {path.name}, so there are no kept outputs of it to agree with yet")
+
     def weigh(self, result: Result, question: Question, key: str) -> Result:
         """The result with its standing against the baseline; an error if the two cannot be compared."""
-        if self.baseline is None or question.replay is not None:
+        if self.baseline is None or question.replay is not None or result.kept is not None:
             return result
         try:
             return replace(result, gate=gate.weigh(result, self._entry(key), self.terms))
@@ -142,14 +155,14 @@ class BaselineRun:
         """
         return comparison.refused or (bool(comparison.missing) and not self._options.selects)
 
-    def bless(self, results: Sequence[Result], seed: int, *, skipped: Collection[str], partial: str) -> str:
-        """Write the baseline that the run asks for, and describe it. Raises `InvalidArgument` or `OSError`.
+    def bless(self, results: Sequence[Result], seed: int, *, skipped: Collection[str], partial: str) -> list[str]:
+        """Write the baseline that the run asks for, and describe it in lines. Raises `InvalidArgument` or `OSError`.
 
         `partial` says why the run did not come to its end; nothing is blessed then.
         """
         path, before = self._options.save_baseline, self._replaced
         if path is None:
-            return ""
+            return []
         if partial:
             raise InvalidArgument(partial)
         names = [checkpoint.name for checkpoint in self._options.checkpoints]
@@ -160,12 +173,16 @@ class BaselineRun:
         if skipped_keys or (lost and self._options.selects):
             keys = ", ".join(skipped_keys or lost)
             raise InvalidArgument(f"{path} would lose {keys}: bless all of its tests at once")
+        kept = None if self.outputs is None else self.outputs.save(path)
+        blessed = replace(blessed, kept=kept)
         blessed.save(path)
+        remove_replaced(path, None if before is None else before.kept, kept)
         n = len(blessed.entries)
         stored = sorted({len(gate.outcomes(entry.sample)) for entry in blessed.entries.values()} - {0})
         on = f" on {' to '.join(map(str, dict.fromkeys((stored[0], stored[-1]))))} probes" if stored else ""
         line = f"blessed: {n} {'property' if n == 1 else 'properties'}{on}, in {path}"
-        return line + (f"; no longer in it: {', '.join(lost)}" if lost else "")
+        lines = [line + (f"; no longer in it: {', '.join(lost)}" if lost else "")]
+        return lines + ([f"kept: {describe_kept(kept, path)}"] if kept is not None else [])
 
 
 def _who() -> str:

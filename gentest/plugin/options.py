@@ -125,6 +125,11 @@ class RunOptions:
         whole(32),
         "independent probes that a baseline keeps of each property (default: 2048; more for a rate below 0.93)",
     )
+    keep_outputs: int | None = option(
+        whole(0),
+        "with --gentest-save-baseline, keep outputs of this many probes beside the baseline, for gentest.blessed "
+        "(default: as many as the baseline that is replaced)",
+    )
     tolerance: float = option(SHARE, "how far a rate may fall below the baseline's", default=0.05)
     undecided: OnUndecided = option(
         one_of({word.value: word for word in OnUndecided}),
@@ -171,6 +176,8 @@ class RunOptions:
         own = {o.name: values[o.name] for o in RUN_OPTIONS if o.name in values}
         if own.get("update_prompts") and "prompts" not in own:
             raise pytest.UsageError("--gentest-update-prompts needs --gentest-prompts FILE")
+        if "keep_outputs" in typed and "save_baseline" not in own:
+            raise pytest.UsageError("--gentest-keep-outputs needs --gentest-save-baseline FILE")
         if "save_baseline" in own and "baseline" not in typed:
             own.pop("baseline", None)  # the baseline of an ini file is the one to replace
         checkpoints = checkpoints_of(config)

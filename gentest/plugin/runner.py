@@ -21,6 +21,7 @@ from gentest.generators.generator import Generator, Pair
 from gentest.generators.modules import resolve_device
 from gentest.plugin import hooks, options, replays
 from gentest.plugin.baseline_run import BaselineRun
+from gentest.plugin.blessed import before_reading
 from gentest.plugin.checked_tests import (
     CheckedTest,
     error_results,
@@ -51,7 +52,7 @@ class Runner:
             self.prompts = self._check_environment()
         except (InvalidArgument, ClipError) as error:
             raise pytest.UsageError(f"gentest: {error}") from None
-        self._baseline_run = BaselineRun(self.options)
+        self._baseline_run = BaselineRun(config, self.options)
         self._problems = Problems(config)
         config.pluginmanager.register(self._problems, "gentest-problems")
         self._report_files = ReportFiles(
@@ -93,7 +94,9 @@ class Runner:
         if self.options.has_workers:
             from gentest.plugin import xdist_workers
 
-            controller = xdist_workers.Controller(self.options, self._completion.expect)
+            outputs = self._baseline_run.outputs
+            folder = None if outputs is None else outputs.folder
+            controller = xdist_workers.Controller(self.options, self._completion.expect, folder)
             config.pluginmanager.register(controller, "gentest-controller")
 
     def _check_environment(self) -> PromptCache | None:
@@ -133,6 +136,15 @@ class Runner:
                 settings.load_profile(self.options.profile)
             except InvalidArgument as error:
                 raise pytest.UsageError(f"gentest: {error}") from None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Iteration[None, object, object]:
+        """Skip a test that asks, here or in a fixture, for outputs of the baseline that this run is to write."""
+        token = before_reading.set(self._baseline_run.skip_if_blessing)
+        try:
+            return (yield)
+        finally:
+            before_reading.reset(token)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iteration[None, Any, Any]:

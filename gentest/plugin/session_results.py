@@ -150,12 +150,11 @@ class SessionResults:
         """Write the baseline that the run asks for. A refusal fails the run."""
         seed = self._options.values().seed
         try:
-            line = self._baseline_run.bless(self.results, seed, skipped=self._skipped, partial=self._unfinished)
+            self._lines += self._baseline_run.bless(self.results, seed, skipped=self._skipped, partial=self._unfinished)
         except InvalidArgument as error:
-            line = f"not blessed: {error}"
+            self._lines.append(f"not blessed: {error}")
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        self._lines += [line] if line else []
 
     def _make_document(self, stopped: str) -> Document:
         """The run as its JSON has it. Each property has the standing that follows from all claims together."""

@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from xdist.scheduler import LoadScopeScheduling
 
+from gentest.plugin.kept_outputs import FOLDER
 from gentest.plugin.options import FETCHED, FETCHED_INPUT, RunOptions
 from gentest.plugin.shared_evidence import groups
 from gentest.report import terminal
@@ -69,11 +71,17 @@ def describe_tests(config: pytest.Config, items: Sequence[pytest.Item], to_check
 
 
 class Controller:
-    """Registered as a plugin in the controller. `expect` is told which tests the workers are to check."""
+    """Registered as a plugin in the controller. `expect` is told which tests the workers are to check.
 
-    def __init__(self, options: RunOptions, expect: Callable[[Mapping[str, str]], None]) -> None:
+    `folder` is where they put outputs that a baseline is to keep.
+    """
+
+    def __init__(
+        self, options: RunOptions, expect: Callable[[Mapping[str, str]], None], folder: Path | None = None
+    ) -> None:
         self._options = options
         self._expect = expect
+        self._folder = None if folder is None else str(folder)
         self._groups: dict[str, str] = {}
 
     @pytest.hookimpl(optionalhook=True)
@@ -93,6 +101,8 @@ class Controller:
         node.workerinput[COLUMNS] = terminal.columns()
         fetched = node.config.stash[FETCHED].items()
         node.workerinput[FETCHED_INPUT] = {text: (str(one.path), one.pinned) for text, one in fetched}
+        if self._folder is not None:
+            node.workerinput[FOLDER] = self._folder
         channel = node.gateway.newchannel()
         channel.setcallback(self._receive)
         node.workerinput[CHANNEL] = channel

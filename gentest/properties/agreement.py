@@ -47,10 +47,11 @@ def agrees(on: Attribute | Feature | Distance | None = None, *, within: Toleranc
 
     def margin(evidence: Evidence) -> Tensor:
         difference = evidence.from_reference(on)[:, 0]
+        allowed: float | Tensor = evidence.rounding_of_reference(on)[:, 0]
         if isinstance(tolerance, StandardDeviations):
             assert on is not None
-            return evidence.in_units(tolerance, on) - difference
-        return tolerance - difference
+            return evidence.in_units(tolerance, on) + allowed - difference
+        return tolerance + allowed - difference
 
     arguments = non_defaults(agrees, on=on, within=within)
     note = None
@@ -75,7 +76,7 @@ def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float
     _check_on(on)
 
     def margin(evidence: Evidence) -> Tensor:
-        return evidence.from_reference(on)[:, 0] - floor
+        return evidence.from_reference(on)[:, 0] + evidence.rounding_of_reference(on)[:, 0] - floor
 
     arguments = non_defaults(differs, on=on, at_least=at_least)
     return Definition(
@@ -94,7 +95,7 @@ def _largest_differences(within: float, evidence: Evidence) -> str:
     own, other = evidence.images[0, 0], evidence.reference.images[0, 0]  # [*shape]
     differences = (own - other) / evidence.reference.unit
     sizes = differences.abs()
-    n = int((sizes > within).sum())
+    n = int((sizes > within + evidence.rounding_of_reference()[0, 0]).sum())
     if not n:
         return ""
     order = sizes.flatten().topk(min(n, PLACES)).indices

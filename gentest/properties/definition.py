@@ -118,6 +118,14 @@ class Evidence(Protocol):
         a `thing`, the largest absolute difference of values, in `unit`.
         """
 
+    def rounding_of_reference(self, thing: Attribute | Feature | Distance | None = None) -> Tensor:
+        """By how much the rounding of kept outputs may have changed `from_reference`, float32 [N, P].
+
+        It is 0 for a reference that computes its outputs, and for outputs that are kept bit for bit. Of a measure it is
+        the largest change when the kept outputs move by their rounding: each value by itself, and each output as a
+        whole.
+        """
+
     def again(self, company: int, *, chance: int = 0) -> Tensor:
         """Outputs [N, P, C, H, W] made once more, each latent last in a batch after `company` other samples.
 

@@ -201,6 +201,20 @@ def _after_comma(text: str) -> str:
     return f", {text}" if text else ""
 
 
+def kept_reference(result: Result) -> str:
+    """The kept outputs that a pair was compared with, and what that leaves open; empty for any other result."""
+    kept = result.kept
+    if kept is None:
+        return ""
+    probes = "1 probe" if kept.n == 1 else f"{kept.n:,} probes"
+    exact = "bit for bit" if not kept.rounding else f"each value within {numbers.above(kept.rounding, 2)}"
+    simpler = ", so no simpler counterexample was sought" if result.violations else ""
+    return (
+        f"compared with outputs of {probes} that {kept.file} keeps ({kept.bits} bit, {exact}; {kept.blessed}); "
+        f"outputs of no others are known{simpler}"
+    )
+
+
 def audited(result: Result) -> str:
     """The outputs that were made again, and the share of wrong ones that they would have revealed; empty if none."""
     audit = result.audit
@@ -251,6 +265,8 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
         lines.append(f"{word}: --gentest-replay {replay(result.counterexample.replay)}")
     if result.attack is not None:
         lines.append(attacked(result.attack))
+    if result.kept is not None:
+        lines.append(kept_reference(result))
     if verbose:
         lines += filter(None, [rounding(result), audited(result)])
     return lines
@@ -414,6 +430,8 @@ def details(result: Result) -> list[Detail]:
     lines = [] if result.rate is None else _arms(result.rate)
     if result.radius is not None:
         lines.append(Detail("radius", radius(result.radius, result.rate)))
+    if result.kept is not None:
+        lines.append(Detail("against", kept_reference(result)))
     if result.gate is not None:
         lines.append(Detail("gate", f"{standing(result.gate)}: {gate_figures(result.gate)}"))
         if result.known and result.gate.standing is Standing.REGRESSED:

@@ -28,6 +28,8 @@ def properties(label: str, result: Result) -> list[tuple[str, str]]:
         "gate": None if result.gate is None else facts.standing(result.gate),
         "replay": None if result.counterexample is None else result.counterexample.replay,
     }
+    if result.kept is not None:
+        fields["kept_outputs"] = result.kept.n
     if result.prior:
         fields |= {"prior": result.prior, "truncation": result.truncation, "seed": result.seed}
     return [(f"{PREFIX}{label}.{name}", str(value)) for name, value in fields.items() if value is not None]

@@ -205,7 +205,7 @@ def _lines(result: Result) -> tuple[str, ...]:
         lines.append(facts.radius(result.radius, result.rate))
     if result.gate is not None and not result.gate.probes:
         lines.append(f"{facts.standing(result.gate)}: {facts.gate_figures(result.gate)}")
-    lines += [run_facts.prior([result]), facts.rounding(result), facts.audited(result)]
+    lines += [facts.kept_reference(result), run_facts.prior([result]), facts.rounding(result), facts.audited(result)]
     return tuple(filter(None, lines))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 from gentest.errors import InvalidArgument
 from gentest.results.outcome import Outcome, Verdict
@@ -68,6 +69,101 @@ class Sample:
         except InvalidArgument as error:
             return str(error)
         return ""
+
+
+MOST_KEPT_BYTES = 2**31
+"""The most bytes that the kept outputs of one generator may take in memory."""
+
+
+@dataclass(frozen=True)
+class KeptOutputs:
+    """The outputs of one generator that a baseline keeps: where they are from, and how their values are written."""
+
+    tests: tuple[str, ...]
+    """The tests whose properties checked the generator."""
+    generator: str
+    """The fingerprint of the generator."""
+    space: str
+    """The latent space's key."""
+    noise: Mapping[str, str]
+    """The keys of the spaces of noise inputs."""
+    seed: Seed
+    latents: Packed
+    """The mean of each probe's latents and noise: it tells latents of another bank or network from these."""
+    images: bool
+    bounded: bool
+    """True for outputs with a range, which is mapped to [0, 1]."""
+    shape: tuple[int, ...]
+    """The shape of one output."""
+    bits: Count
+    """Bits of a value: 8, or 16 if 8 are not exact."""
+    low: float
+    """The value that is written as 0."""
+    high: float
+    """The value that is written as 255 or 65,535."""
+    rounding: float
+    """The largest error of a value; 0 if each comes back bit for bit."""
+    span: Spread
+    """The unit of differences of outputs: 1, or the range of 16 samples for outputs without a range."""
+
+    def inconsistency(self) -> str:
+        """Refuse a form that gentest does not write, and outputs that do not fit in memory."""
+        if self.bits not in (8, 16) or not self.tests or any(size < 1 for size in self.shape):
+            return f"{self.bits} bits, {len(self.tests)} tests, outputs {list(self.shape)}"
+        if not (self.low <= self.high and self.rounding >= 0.0):
+            return f"values from {self.low} to {self.high}, rounding {self.rounding}"
+        try:
+            unpack(self.latents, "latents")
+        except InvalidArgument as error:
+            return str(error)
+        if (n_bytes := self.n_bytes) > MOST_KEPT_BYTES:
+            return f"{n_bytes / 2**30:.3g} GiB of outputs; at most {MOST_KEPT_BYTES / 2**30:.3g} are allowed"
+        return ""
+
+    @builtins.property
+    def n(self) -> int:
+        """Number of probes."""
+        return len(unpack(self.latents, "latents"))
+
+    @builtins.property
+    def n_bytes(self) -> int:
+        """Bytes of all values."""
+        return self.n * prod(self.shape) * self.bits // 8
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """The file of outputs beside a baseline."""
+
+    file: str
+    """Its name."""
+    digest: str
+    """The SHA-256 of its bytes."""
+    outputs: tuple[KeptOutputs, ...]
+    """The generators, in their order in the file."""
+
+    def inconsistency(self) -> str:
+        """Refuse a file elsewhere than beside the baseline."""
+        return "" if self.file and set(self.file).isdisjoint("/\\\0") else f"not the name of a file: {self.file!r}"
+
+
+@dataclass(frozen=True)
+class KeptReference:
+    """The reference of a pair that a baseline's kept outputs stand for."""
+
+    file: str
+    """The name of the baseline's file."""
+    blessed: str
+    """Who blessed which checkpoint, and when."""
+    n: Count
+    """Probes whose outputs are kept: the first independent ones of the seed."""
+    seed: Seed
+    bits: Count
+    """Bits of a value: 8 or 16."""
+    rounding: float
+    """The largest error of a value, in the unit of the outputs; 0 if each comes back bit for bit."""
+    digest: str
+    """The digest of the file of outputs, and the place of these in it."""
 
 
 @dataclass(frozen=True)

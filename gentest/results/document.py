@@ -129,6 +129,9 @@ class Document:
             return Outcome.UNDECIDED
         if self.gate is None:
             return results
+        ungated = Outcome.worst(result.outcome for result in self.results if result.gate is None)
+        if ungated is Outcome.UNDECIDED and self.gate.terms.undecided is OnUndecided.FAIL:
+            return ungated
         excused = self.gate.terms.undecided is OnUndecided.WARN and not self.gate.missing
         return Outcome.PASSED if excused else self.gate.outcome
 

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, TypeVar, cast
 
 from gentest.errors import InvalidArgument
-from gentest.results.comparison import Gate, Sample
+from gentest.results.comparison import Gate, KeptReference, Sample
 from gentest.results.drawings import Drawings
 from gentest.results.outcome import RATE_VERDICTS, Outcome
 from gentest.results.outcome import Verdict as Verdict
@@ -396,6 +396,8 @@ class Result:
     """How the property compares with the baseline."""
     sample: Sample | None = None
     """Outcomes probe by probe, for a baseline, or for a JSON file if asked for."""
+    kept: KeptReference | None = None
+    """The kept outputs that a pair was compared with; None if its reference computed its own."""
     rounding: Rounding = field(default_factory=Rounding)
     """The probes that numerical precision could have decided."""
     audit: Audit | None = field(default=None, compare=False)

@@ -199,10 +199,14 @@ class Auditor:
         """Whether images are slow, so that few are made again."""
         return self._maker.slow
 
+    def _audits(self, block: Rows) -> bool:
+        """Whether rows are collected now, and these can be made again: nobody computes outputs that were kept."""
+        return self._is_on and block.subject.recalled is None
+
     def called(self, block: Rows, start: int, outputs: Tensor) -> None:
         """Make the last row of each largest batch so far alone, right after it: the call may have left state behind."""
         size, key = len(outputs), block.subject.key
-        if not self._is_on or block.alone or size <= max(EXAMINED, self._largest_ever.get(key, 0)):
+        if not self._audits(block) or block.alone or size <= max(EXAMINED, self._largest_ever.get(key, 0)):
             return
         self._largest_ever[key] = size
         at = start + size - 1
@@ -211,7 +215,7 @@ class Auditor:
 
     def made(self, block: Rows, outputs: Tensor, sizes: Sequence[int]) -> None:
         """Collect rows of the outputs [N * P, ...] that calls of these sizes made."""
-        if not self._is_on or block.alone:
+        if not self._audits(block) or block.alone:
             return
         starts = np.cumsum([0, *sizes[:-1]])
         at = int(np.argmax(sizes))
@@ -229,7 +233,7 @@ class Auditor:
     def judged(self, block: Rows, margins: Sequence[float] | None) -> None:
         """Collect rows of probes that a property looked at. `margins` [N] are theirs, if each probe has one."""
         reused = block.reused
-        if not self._is_on or (block.alone and not reused):
+        if not self._audits(block) or (block.alone and not reused):
             return
         n, p = block.shape
         draws = self._rng.random(n * p)

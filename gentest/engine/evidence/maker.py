@@ -22,6 +22,7 @@ from gentest.engine.evidence.subject import Identities, Subject, thing_key
 from gentest.engine.evidence.time_limit import limited
 from gentest.errors import GeneratorError, GentestError, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator
+from gentest.generators.recalled import Recalled
 
 LARGEST_BATCH = {"cuda": 256, "cpu": 128}
 """The default batch size for small outputs."""
@@ -104,12 +105,13 @@ class Maker:
         started = cost.clock()
         with torch.set_grad_enabled(gradients), self.limited("the generator", GeneratorError):
             x = generator.outputs(batch, noise, chance=chance)
-        seconds = cost.clock() - started
-        self.meter.seconds += seconds
-        for function, pace in self._under_test:
-            if function is generator.function:
-                pace.add(len(x), seconds)
-        self.count(len(x), 1)
+        if not isinstance(generator.function, Recalled):  # kept outputs cost nothing
+            seconds = cost.clock() - started
+            self.meter.seconds += seconds
+            for function, pace in self._under_test:
+                if function is generator.function:
+                    pace.add(len(x), seconds)
+            self.count(len(x), 1)
         self.image_bytes = max(self.image_bytes, 4 * x[0].numel())
         return x.to(self.device)
 
@@ -119,7 +121,7 @@ class Maker:
 
     def test(self, subject: Subject) -> None:
         """Note that the check is about a generator, or about both of a pair."""
-        for side in subject.sides:
+        for side in subject.computing:
             self._under_test.append((side.generator.function, self._paces.setdefault(side.computed, Pace())))
 
     @property

@@ -18,7 +18,7 @@ from gentest.engine.evidence.pool import MemoryPool
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import NoSpread
 from gentest.probes.families import points
-from gentest.probes.probe import independent
+from gentest.probes.probe import Probe, independent
 from gentest.results.settings import Precision
 
 PILOT_BATCH = 16
@@ -63,6 +63,8 @@ class Measuring:
 
     def span(self, subject: Subject) -> float:
         """Largest minus smallest value over 16 samples, each made alone; 1 if all values are equal."""
+        if subject.recalled is not None:
+            return subject.recalled.span
         if subject.key not in self._units:
             samples = independent(PILOT_SEED, 0, PILOT_BATCH)
             values = self.pool.measurements(subject, points(), samples, alone=True).outputs.values
@@ -111,8 +113,9 @@ class Measuring:
         """The standard deviation under the prior, from small batches of one size whatever the batch size is."""
         size = min(PILOT_BATCH, self._maker.batch_size)
         bound, rows = self.bound(of), []
-        for start in range(0, PILOT, size):
-            probes = independent(PILOT_SEED, start, min(size, PILOT - start))
+        samples = _pilot_probes(subject)
+        for start in range(0, len(samples), size):
+            probes = samples[start : start + size]
             pilot = self.pool.measurements(subject, points(), probes, batch_size=size)
             rows.append(pilot.measured(bound)[:, 0].double().cpu())
         values = torch.cat(rows)  # [PILOT] or [PILOT, D]
@@ -123,6 +126,19 @@ class Measuring:
                 "nothing: give a tolerance in its units, or check whether the generator collapsed"
             )
         return spread
+
+
+def _pilot_probes(subject: Subject) -> list[Probe]:
+    """The samples that measure a subject's spread. Of kept outputs there are no others than those of the file."""
+    recalled = subject.recalled
+    if recalled is None:
+        return independent(PILOT_SEED, 0, PILOT)
+    if recalled.n < PILOT_BATCH:
+        raise NoSpread(
+            f"{recalled.record.file} keeps outputs of {recalled.n} probes, and sd(x) needs {PILOT_BATCH}: bless again "
+            f"with --keep-outputs {PILOT}, or give a tolerance in units"
+        )
+    return independent(recalled.record.seed, 0, min(recalled.n, PILOT))
 
 
 @dataclass(frozen=True)

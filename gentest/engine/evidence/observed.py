@@ -195,7 +195,25 @@ class Observed:
         return Observed(self._measuring, other, precision=self._precision)
 
     def from_reference(self, thing: Attribute | Feature | Distance | None = None) -> Tensor:
-        other = self.reference
+        return self._from(self.reference, thing)
+
+    def rounding_of_reference(self, thing: Attribute | Feature | Distance | None = None) -> Tensor:
+        other, recalled = self.reference, self.reference.measurements.subject.recalled
+        own = self.measurements.outputs.checked
+        if recalled is None or not recalled.rounding:
+            return own.new_zeros(self.shape)
+        if thing is None:
+            return own.new_full(self.shape, recalled.rounding) / other.unit
+        now = self._from(other, thing)
+        moved = [
+            Observed(self._measuring, measurements, precision=self._precision)
+            for measurements in other.measurements.moves(recalled.rounding)
+        ]
+        changes = [(self._from(one, thing) - now).abs() for one in moved]
+        return torch.stack(changes).amax(0)
+
+    def _from(self, other: Observed, thing: Attribute | Feature | Distance | None) -> Tensor:
+        """How far each output is from another generator's on the same latent, [N, P]."""
         own_images, images = self.measurements.outputs.checked, other.measurements.outputs.checked
         if own_images.shape != images.shape:
             shapes = f"{list(own_images.shape[2:])} and the reference {list(images.shape[2:])}"

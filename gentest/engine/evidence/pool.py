@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+from torch import Tensor
 
 from gentest.engine.evidence.maker import Maker
 from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.plans import Upcoming
 from gentest.engine.evidence.subject import Subject
-from gentest.probes.families import Probes
+from gentest.probes.families import Probes, points
 from gentest.probes.probe import Probe
 
 MOST_ALONE = 256
@@ -69,6 +71,16 @@ class MemoryPool:
                 self._kept.pop(oldest := next(iter(self._alone)), None)
                 del self._alone[oldest]
         return kept
+
+    def outputs_of(self, subject: Subject, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Tensor]]:
+        """The outputs [*shape], checked, of those single samples that are in memory."""
+        wanted = set(probes)
+        for kept in list(self._kept.values()):
+            if kept.subject.key != subject.key or kept.family != points() or kept.known_outputs is None:
+                continue
+            for row, probe in enumerate(kept.probes):
+                if probe in wanted:
+                    yield probe, kept.outputs.checked[row, 0]
 
     def discard(self, subject: Subject) -> None:
         """Drop everything that the subject's function made, under any prior."""

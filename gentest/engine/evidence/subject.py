@@ -13,6 +13,8 @@ from gentest.attributes.pixels import Pixels
 from gentest.errors import AttributeFailed
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.identity import Identity, Tensors, identify
+from gentest.generators.recalled import Recalled
+from gentest.probes.probe import Probe, independent
 from gentest.spaces import Space
 
 
@@ -136,6 +138,23 @@ class Subject:
     def sides(self) -> tuple[Subject, ...]:
         """This subject, and the reference of a pair."""
         return (self,) if self.reference is None else (self, self.reference)
+
+    @property
+    def recalled(self) -> Recalled | None:
+        """The function of a reference that gives back kept outputs; None for a subject that computes its own."""
+        function = self.generator.function
+        return function if isinstance(function, Recalled) else None
+
+    @property
+    def computing(self) -> tuple[Subject, ...]:
+        """The sides that compute their outputs: there is nothing to examine or audit in kept ones."""
+        return tuple(side for side in self.sides if side.recalled is None)
+
+    @property
+    def known_probes(self) -> tuple[Probe, ...] | None:
+        """The only probes on which a pair can be compared, since outputs of no others are kept; None for all."""
+        recalled = None if self.reference is None else self.reference.recalled
+        return None if recalled is None else tuple(independent(recalled.record.seed, 0, recalled.n))
 
     @property
     def bounded(self) -> bool:

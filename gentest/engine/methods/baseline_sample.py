@@ -10,23 +10,60 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
+from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.plans import Stream
+from gentest.engine.evidence.subject import Subject
 from gentest.engine.explain import observed
 from gentest.engine.methods.problem import Problem
 from gentest.engine.outputs_summary import summarize_outputs
 from gentest.errors import GeneratorError
+from gentest.probes.families import points
+from gentest.probes.probe import independent
 from gentest.results.comparison import Look, Sample, Terms
 from gentest.results.records import pack, unpack
 from gentest.stats.paired import compare
 
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 """The version of Python, on which the identity of a measure's code depends."""
+
+
+class Keeper(Protocol):
+    """Takes the outputs of generators that a baseline is to keep."""
+
+    @property
+    def n(self) -> int:
+        """Number of probes whose outputs are kept."""
+
+    def needs(self, test: str, subject: Subject, seed: int) -> bool:
+        """Whether nobody has given the outputs of a generator yet. Notes that the test checks it."""
+
+    def keep(self, subject: Subject, seed: int, outputs: NDArray[np.float32], span: float) -> None:
+        """Keep the outputs float32 [n, *shape] of the seed's first probes; `span` is the unit of their differences."""
+
+
+def keep_outputs(context: Context, subject: Subject, test: str, seed: int, keeper: Keeper) -> None:
+    """Give a keeper a generator's outputs of the seed's first probes, unless it has them.
+
+    Takes outputs that are in memory, and makes the others.
+    """
+    if not keeper.needs(test, subject, seed):
+        return
+    probes = independent(seed, 0, keeper.n)
+    rows = {probe: output.cpu().numpy() for probe, output in context.pool.outputs_of(subject, probes)}
+    missing = [probe for probe in probes if probe not in rows]
+    while missing:
+        block, missing = missing[: context.batch_size], missing[context.batch_size :]
+        outputs = context.evidence(subject, points(), block).images[:, 0].cpu().numpy()
+        rows.update(zip(block, outputs, strict=True))
+    keeper.keep(subject, seed, np.stack([rows[probe] for probe in probes]), context.measuring.unit(subject))
 
 
 def take_sample(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -52,8 +52,16 @@ class Problem:
         """The independent probes for a purpose, by the settings' seed or another one."""
         return Stream((self.values.seed if seed is None else seed) ^ purpose, self.usable)
 
+    @cached_property
+    def known_probes(self) -> dict[Probe, None] | None:
+        """The only probes on which a pair can be compared, in order; None for all."""
+        known = self.judge.subject.known_probes
+        return None if known is None else dict.fromkeys(known)
+
     def usable(self, probes: Sequence[Probe]) -> list[Probe]:
-        """The probes along which something moves, under every prior of the property."""
+        """The probes along which something moves, under every prior of the property, and which a pair can compare."""
+        if self.known_probes is not None:
+            probes = [probe for probe in probes if probe in self.known_probes]
         for space in self.judge.spaces:
             probes = real(self.judge.definition.probes, space, probes)
         return list(probes)

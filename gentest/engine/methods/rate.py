@@ -69,6 +69,12 @@ class RadiusFacts:
 def check_budget(problem: Problem, goal: AtRate) -> None:
     """Raises `InvalidArgument` for a budget that is too small to decide the rate, whatever the outcomes."""
     test = goal.test_among(len(arms_of(problem.judge, goal.each)))
+    known = problem.known_probes
+    if known is not None and len(known) < test.fewest_deciding:
+        raise InvalidArgument(
+            f"outputs of {len(known)} probes are kept, which cannot decide {goal}: a decision needs at least "
+            f"{test.fewest_deciding}; bless again with --keep-outputs {test.fewest}, the fewest that certify the rate"
+        )
     if problem.values.budget < test.fewest_deciding:
         raise InvalidArgument(
             f"budget={problem.values.budget} cannot decide {goal}: a decision needs at least {test.fewest_deciding} "

@@ -52,10 +52,13 @@ class ReductionFacts:
 def reduce(problem: Problem, failing: Sequence[Probe]) -> ReductionFacts:
     """The worst and the minimal of some failing probes. Raises `GeneratorError` if one does not violate alone.
 
-    A reduced probe may violate more than any that it comes from: then it is the worst as well.
+    A reduced probe may violate more than any that it comes from: then it is the worst as well. Where outputs of a few
+    probes are kept, no simpler probe can be compared, and the worst is the minimal one too.
     """
     judge, values = problem.judge, problem.values
     worst = _confirmed(problem, judge.worst(failing))
+    if problem.known_probes is not None:
+        return ReductionFacts(worst, judge.alone(worst), worst)
     budget = min(values.reduce, max(values.examples, MIN_BUDGET))
 
     def violates(probes: list[Probe]) -> list[bool]:

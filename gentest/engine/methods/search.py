@@ -85,6 +85,11 @@ def _most_violations(problem: Problem) -> int | None:
 def replay(problem: Problem, probe: Probe) -> SearchFacts:
     """The margin of one probe. Raises `InvalidArgument` if the space cannot place it."""
     judge = problem.judge
+    if problem.known_probes is not None and probe not in problem.known_probes:
+        raise InvalidArgument(
+            f"the probe {probe} is none of the {len(problem.known_probes)} whose outputs are kept: only these can be "
+            "compared"
+        )
     if not problem.fitting([probe]):
         space = judge.subject.generator.latent
         raise InvalidArgument(f"the probe {probe} does not fit {judge.definition.probes!r} in {space!r}")
@@ -100,6 +105,8 @@ def _planned(problem: Problem) -> list[Probe]:
     """The probes of the plan along which something moves. All properties of a session share a plan."""
     judge, values, plans = problem.judge, problem.values, problem.judge.context.plans.searched
     space = judge.subject.generator.latent
+    if problem.known_probes is not None:
+        return list(problem.known_probes)
     key = (space.supports, values.examples, values.seed)
     if key not in plans:
         plans[key] = dict.fromkeys(plan(space, values.examples, values.seed))
@@ -122,6 +129,8 @@ def _every_input(problem: Problem) -> list[Probe]:
         what = f"is for properties of single latents, and {definition} looks at {definition.probes!r}"
     elif judge.spaces != [generator.latent]:
         what = f"is for one prior, and {definition} looks at several"
+    elif problem.known_probes is not None:
+        what = f"needs the reference on every input, and outputs of {len(problem.known_probes)} probes are kept"
     elif generator.noise:
         what = f"needs a finite number of inputs, and noise={list(generator.noise)} has infinitely many values"
     if what:
