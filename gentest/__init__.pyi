@@ -42,6 +42,7 @@ from .plugin.decorators import follows_label as follows_label
 from .plugin.decorators import holds_within as holds_within
 from .plugin.decorators import matches as matches
 from .plugin.decorators import monotone as monotone
+from .plugin.decorators import not_blank as not_blank
 from .plugin.decorators import path_length as path_length
 from .plugin.decorators import prior_invariant as prior_invariant
 from .plugin.decorators import property as property

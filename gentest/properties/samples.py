@@ -92,6 +92,41 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
     return Definition("diverse", samples, margin, arguments=arguments, measures=measures, reducible=False)
 
 
+def not_blank(*, at_least: float) -> Definition:
+    """No output is flat: a floor under the contrast of every sample.
+
+    `at_least` > 0 is the smallest contrast allowed: the standard deviation of a channel's values over the image, in the
+    channel where it is largest, for values in [0, 1]. For outputs that are not images it is the standard deviation of
+    all values of an output, as a share of the output range (without a declared range: of the range of 16 samples'
+    values). A frame of one colour has none, a photograph 0.1 to 0.3. Outputs of a single value have no contrast, and
+    are an error.
+
+    Margin: the contrast minus `at_least`.
+
+    >>> import gentest
+    >>> gentest.not_blank(at_least=0.02)
+    not_blank(at_least=0.02)
+    """
+    floor = check_number("at_least", at_least, positive=True)
+
+    def margin(evidence: Evidence) -> Tensor:
+        return _contrast(evidence) - floor
+
+    def note(evidence: Evidence) -> str:
+        return f"its contrast is {float(_contrast(evidence)[0]):.3g}, and {floor:g} is the least allowed"
+
+    return Definition("not_blank", points(), margin, arguments={"at_least": at_least}, storable=True, note=note)
+
+
+def _contrast(evidence: Evidence) -> Tensor:
+    """The standard deviation of the values of each output [N], in the channel of an image where it is largest."""
+    outputs = evidence.images[:, 0]  # [N, C, H, W], or [N, ...]
+    values = outputs.flatten(2) if outputs.ndim == 4 else outputs.flatten(1)[:, None]  # [N, C, V]
+    if values.shape[2] < 2:
+        raise InvalidArgument(f"not_blank needs outputs of at least two values but got {list(outputs.shape[1:])}")
+    return values.std(dim=2, correction=0).amax(1) / evidence.unit
+
+
 def well_formed(*, tolerance: float = 1e-3) -> Definition:
     """Every output is finite and within the declared output range; outputs without a range only have to be finite.
 

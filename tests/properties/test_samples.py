@@ -1,4 +1,4 @@
-"""`well_formed` and `reproducible` on outputs that are not finite."""
+"""`well_formed` and `reproducible` on outputs that are not finite, and `not_blank` on flat ones."""
 
 from __future__ import annotations
 
@@ -167,3 +167,47 @@ def test_misuse_is_refused(arguments: dict[str, Any]) -> None:
     """A bar is a number, and two samples make a pair."""
     with pytest.raises(gentest.InvalidArgument, match=r"^diverse: Expected"):
         _ = gentest.diverse(**arguments).definition
+
+
+def flat_where_positive(value: float) -> gentest.Generator:
+    """Images [3, 4, 4] of one colour for each channel where the first coordinate is above 1, and a ramp elsewhere."""
+
+    def f(z: Tensor) -> Tensor:
+        ramp = torch.linspace(0.2, 0.8, 16).view(1, 1, 4, 4).expand(len(z), 3, 4, 4).clone()
+        ramp[z[:, 0] > 1.0] = value
+        ramp[z[:, 0] > 1.0, 0] = 0.5
+        return ramp
+
+    return gentest.Generator(f, latent=gentest.Normal(3), output_range=(0, 1))
+
+
+def test_a_flat_output_is_blank_whatever_its_colour() -> None:
+    """Channels that differ from each other make no contrast, and the counterexample states the contrast."""
+    result = gentest.not_blank(at_least=0.02).check(flat_where_positive(0.9), settings=FEW)
+    assert result.verdict is Verdict.VIOLATED
+    assert result.counterexample is not None
+    assert result.counterexample.margin == pytest.approx(-0.02)
+    assert result.counterexample.note == "its contrast is 0, and 0.02 is the least allowed"
+
+
+def test_an_output_with_contrast_is_not_blank() -> None:
+    """A ramp from 0.2 to 0.8 has a standard deviation of 0.1844, which the floor meets or does not."""
+    ramp = flat_where_positive(0.9).then(
+        lambda x: torch.linspace(0.2, 0.8, 16).view(1, 1, 4, 4).expand(len(x), 3, 4, 4)
+    )
+    assert gentest.not_blank(at_least=0.184).check(ramp, settings=FEW).verdict is Verdict.NO_COUNTEREXAMPLE
+    assert gentest.not_blank(at_least=0.185).check(ramp, settings=FEW).verdict is Verdict.VIOLATED
+
+
+def test_silence_is_blank() -> None:
+    """Other outputs are measured by the range of their samples; one value alone has no contrast."""
+
+    def waves(z: Tensor) -> Tensor:
+        return 40.0 * z[:, :1].clamp(min=0.0) * torch.sin(torch.arange(32.0))
+
+    generator = gentest.Generator(waves, latent=gentest.Normal(2), images=False)
+    assert gentest.not_blank(at_least=0.001).check(generator, settings=FEW).verdict is Verdict.VIOLATED
+    single = gentest.Generator(lambda z: z[:, :1], latent=gentest.Normal(2), images=False)
+    result = gentest.not_blank(at_least=0.001).check(single, settings=FEW)
+    assert result.verdict is Verdict.ERROR
+    assert "at least two values" in result.message
