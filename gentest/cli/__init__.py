@@ -1,5 +1,6 @@
 """The command `gentest`.
 
+    gentest check MODEL                               check a model as it is, without a test
     gentest init [FOLDER] [--load SOURCE]             write a conftest.py, a test file and a CI workflow for a model
     gentest doctor [FOLDER]                           find what would stop a run, and say how to fix it
     gentest compare REFERENCE CANDIDATE               measure how far a model and its export are apart
@@ -21,11 +22,12 @@ import sys
 from collections.abc import Sequence
 
 from gentest._support.printable import in_one_line
-from gentest.cli import bless, compare, doctor, gate, init, show, suggest
+from gentest.cli import bless, check_model, compare, doctor, gate, init, show, suggest
 from gentest.cli.results_files import MISUSE
 from gentest.errors import InvalidArgument
 
 COMMANDS = {
+    "check": check_model,
     "init": init,
     "doctor": doctor,
     "compare": compare,

@@ -6,17 +6,15 @@ The command reads its arguments and prints. `compare_run` loads both models and 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from gentest._support.printable import in_one_line, printable
 from gentest.cli import child
-from gentest.cli.model_options import add_model_options, given_by
+from gentest.cli.model_options import add_model_options, given_by, read_tolerance
 from gentest.cli.model_source import MODELS, ModelKind, find_model, kind_of_path
 from gentest.errors import InvalidArgument
 from gentest.report import terminal
@@ -145,21 +143,6 @@ def _undecided(reason: str) -> int:
     """The exit status of a comparison without a result, after one line on standard error that says why."""
     sys.stderr.write(f"gentest: undecided: {in_one_line(reason, 4_000)}\n")
     return Outcome.UNDECIDED.exit_status
-
-
-def read_tolerance(text: str) -> float:
-    """The number that a fraction or a decimal says. Raises `InvalidArgument` unless it is finite and >= 0.
-
-    >>> read_tolerance("4/255") == 4 / 255, read_tolerance("1e-3")
-    (True, 0.001)
-    """
-    try:
-        value = float(Fraction(text))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        value = math.nan
-    if not 0.0 <= value < math.inf:
-        raise InvalidArgument.expected("a fraction or a number >= 0, such as 4/255", "--within", text)
-    return value
 
 
 def _question(options: argparse.Namespace, within: float | None) -> dict[str, Any]:

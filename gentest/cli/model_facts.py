@@ -7,7 +7,10 @@ which option changes it. `gentest check` and `gentest compare` share this module
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -353,6 +356,7 @@ def _outputs(
     if given.output_range is None:
         low, high = output_range
         option = "--range 0,1" if output_range == TANH else "--range -1,1"
+        option = option if facts.usual else f"--range {facts.low:.2g},{facts.high:.2g}"
         text = f"images {_sizes(facts.shape)} in [{low:g}, {high:g}]: {within}"
         assumptions.append(Assumption("outputs", text, option))
     return Described(Generator(model, latent=space, output_range=output_range), tuple(assumptions))
@@ -493,7 +497,8 @@ def _accepted(model: Model, shapes: Shapes, latent: str | None, label: str | Non
         batch = _batch(z, latent, label)
         for called in (model, OnArrays(model)):
             try:
-                raw = call(called, batch)
+                with silent_stderr():
+                    raw = call(called, batch)
                 read_values(raw, N, {"z": tuple(z.shape)})
             except Exception as error:  # the next shape may fit
                 first_error = first_error or error_summary(error)
@@ -521,6 +526,21 @@ def call(model: Model, batch: Mapping[str, Tensor]) -> Any:
         return call_in_own_dtype(in_dtype, modules_of(model))
 
 
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Send what native code writes to standard error nowhere: calls that may fail are no news."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def count_labels(
     model: Model, part: spaces.Part, latent: ModelInput | None, label: str, weights: Any
 ) -> tuple[int, str]:
@@ -533,7 +553,8 @@ def count_labels(
 
     def takes(value: int) -> bool:
         try:
-            call(model, {name: z, label: torch.tensor([value])})
+            with silent_stderr():  # ONNX Runtime prints each error
+                call(model, {name: z, label: torch.tensor([value])})
         except Exception:  # a model refuses a label by raising anything
             return False
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +49,13 @@ def load(source: ModelSource) -> Any:
 
     Raises anything that the model's file or code raises; `naming` turns that into one line.
     """
-    return LOADERS[source.kind](source)
+    logging.disable(logging.WARNING)  # libraries warn of what a user of the command cannot change
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return LOADERS[source.kind](source)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def is_pipeline(model: object) -> bool:
@@ -189,9 +196,7 @@ def _load_code(source: ModelSource) -> Any:
     code = source.code
     assert code is not None
     sys.path[:0] = [folder for folder in source.folders if folder not in sys.path]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other people's modules warn of anything
-        value: Any = functools.reduce(getattr, code.name.split("."), importlib.import_module(code.module))
+    value: Any = functools.reduce(getattr, code.name.split("."), importlib.import_module(code.module))
     if not code.called and _is_model(value):
         return value
     if not callable(value):

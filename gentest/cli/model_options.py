@@ -9,6 +9,7 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,21 @@ def read_choice(text: str) -> tuple[str, Any]:
         except ValueError:
             continue
     return name.strip(), value.strip()
+
+
+def read_tolerance(text: str) -> float:
+    """The number that a fraction or a decimal says. Raises `InvalidArgument` unless it is finite and >= 0.
+
+    >>> read_tolerance("4/255") == 4 / 255, read_tolerance("1e-3")
+    (True, 0.001)
+    """
+    try:
+        value = float(Fraction(text))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        raise InvalidArgument.expected("a fraction or a number >= 0, such as 4/255", "--within", text)
+    return value
 
 
 def read_texts(text: str) -> tuple[str, ...]:

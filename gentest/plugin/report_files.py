@@ -32,6 +32,16 @@ WRITERS: Mapping[str, Callable[[Document], str]] = {".html": _html, ".md": _mark
 WITH_PICTURES = {_html}
 
 
+def writer_for(path: Path) -> Callable[[Document], str]:
+    """The writer of a report with this name."""
+    return WRITERS.get(path.suffix.lower(), _html)
+
+
+def shows_pictures(path: Path) -> bool:
+    """True if a report with this name has pictures."""
+    return writer_for(path) in WITH_PICTURES
+
+
 @dataclass(frozen=True)
 class ReportFiles:
     """The report and the folder of images, if the run asks for them."""
@@ -43,12 +53,8 @@ class ReportFiles:
     """The run is logged to a tracker, with its page."""
 
     @property
-    def _writer(self) -> Callable[[Document], str]:
-        return _html if self.page is None else WRITERS.get(self.page.suffix.lower(), _html)
-
-    @property
     def _wants_pictures(self) -> bool:
-        return self.images is not None or self.logs or (self.page is not None and self._writer in WITH_PICTURES)
+        return self.images is not None or self.logs or (self.page is not None and shows_pictures(self.page))
 
     def ask(self, question: Question) -> Question:
         """The question with the pictures that the files need. They change no figure."""
@@ -72,7 +78,7 @@ class ReportFiles:
     def write(self, document: Document) -> None:
         """Write the report of a run that ends now. Raises `OSError`."""
         if self.page is not None:
-            write_whole(self.page, self._writer(document))
+            write_whole(self.page, writer_for(self.page)(document))
 
     def html(self, document: Document) -> str:
         """The report as one HTML page, for a tracker."""

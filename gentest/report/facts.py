@@ -124,6 +124,8 @@ def statement(result: Result) -> str:
     """The headline without the property."""
     if result.verdict is Verdict.ERROR:
         return f"error: {result.message}"
+    if result.verdict is Verdict.UNDECIDED and result.rate is None and result.message:
+        return f"undecided: {result.message}"
     if result.distribution is not None:
         return distribution(result.distribution, result.verdict)
     if result.rate is not None:

@@ -58,6 +58,7 @@ class Watch:
         self._live = live
         self._clock = clock
         self._started = self._written_at = clock()
+        self._has_written = False
         self._images = 0
         self._done = self._total = 0
         self._bar: Progress | None = None
@@ -96,6 +97,9 @@ class Watch:
             self._file.write(RESTORE)
             self._file.flush()
             self._bar = None
+        elif self._has_written and self._file is not None:
+            self._file.write("\n")
+            self._file.flush()
 
     def images(self, n: int) -> None:
         """Count `n` more images."""
@@ -121,7 +125,7 @@ class Watch:
             task.total = self._total or None
             self._bar.update(task.id, completed=self._done, status=f"{probes}  {speed}")
         elif self._file is not None and now - self._written_at >= PLAIN_SECONDS:
-            self._written_at = now
+            self._written_at, self._has_written = now, True
             made = f"{probes}, " if probes else ""
             self._file.write(f"\ngentest: {self._title}: {made}{self._images:,} images, {speed} ")
             self._file.flush()

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from gentest.cli import child, compare_run
-from gentest.cli.compare import SHARES, Differences, read_tolerance
-from gentest.errors import InvalidArgument
+from gentest.cli.compare import SHARES, Differences
 from tests.helpers.commands import called, misuse
 
 Run = Callable[..., tuple[int, str, str]]
@@ -265,14 +264,6 @@ def test_an_unfinished_comparison_is_undecided(error: BaseException, run: Run, m
 def test_misuse_is_one_line_and_status_2(arguments: list[str], words: list[str], run: Run) -> None:
     """Spaces or shapes that differ, models that are not there, and wrong options are named in one line."""
     misuse(run(*arguments), *words)
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "1/0", "inf", "nan", "1/2/3"])
-def test_a_tolerance_is_a_fraction_or_a_number(text: str) -> None:
-    """Text that is no finite number >= 0 is named."""
-    assert (read_tolerance("1/4"), read_tolerance("0.25"), read_tolerance("0")) == (0.25, 0.25, 0.0)
-    with pytest.raises(InvalidArgument, match="--within"):
-        read_tolerance(text)
 
 
 def test_differences_survive_json() -> None:

@@ -16,6 +16,7 @@ from gentest.cli.model_options import (
     read_latent,
     read_range,
     read_texts,
+    read_tolerance,
 )
 from gentest.errors import InvalidArgument
 
@@ -75,3 +76,11 @@ def test_what_is_given_survives_json() -> None:
     assert Given.from_json(json.loads(json.dumps(given.to_json()))) == given
     with pytest.raises(InvalidArgument, match="--labels=1"):
         given_by(parsed("--labels", "1"))
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1/0", "inf", "nan", "1/2/3"])
+def test_a_tolerance_is_a_fraction_or_a_number(text: str) -> None:
+    """Text that is no finite number >= 0 is named."""
+    assert (read_tolerance("1/4"), read_tolerance("0.25"), read_tolerance("0")) == (0.25, 0.25, 0.0)
+    with pytest.raises(InvalidArgument, match="--within"):
+        read_tolerance(text)

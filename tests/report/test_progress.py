@@ -101,7 +101,7 @@ def test_elsewhere_a_line_is_written_now_and_then() -> None:
                 watch.probes(now, 100)
         assert file.getvalue() == (
             "\ngentest: test_it between: 30 of 100 probes, 0 images, 0 images/s "
-            "\ngentest: test_it between: 60 of 100 probes, 0 images, 0 images/s "
+            "\ngentest: test_it between: 60 of 100 probes, 0 images, 0 images/s \n"
         )
 
 

@@ -1,0 +1,404 @@
+"""Load a model, find out what it takes and gives, and check the laws of every generator, for `gentest check`.
+
+The command calls `check_model` in a child process, which imports torch and the user's code. Cheap laws come first. If
+the time ends within a law, that law is undecided and those after it are not checked.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gentest._support import __version__
+from gentest._support.files import write_whole
+from gentest.attributes import Attribute, brightness, contrast, describe, pixels
+from gentest.cli.check_model import LAWS
+from gentest.cli.model_facts import Assumption, Described, describe_model, first_latents
+from gentest.cli.model_loading import load, naming
+from gentest.cli.model_options import Given
+from gentest.cli.model_source import ModelSource
+from gentest.engine.check import Question, check
+from gentest.engine.cluster.actors import shared_context
+from gentest.engine.evidence.context import Context
+from gentest.errors import GentestError, InvalidArgument
+from gentest.generators.generator import TANH, Generator, Pair
+from gentest.plugin.report_files import shows_pictures, writer_for
+from gentest.probes.probe import Probe
+from gentest.properties import references
+from gentest.properties.agreement import agrees
+from gentest.properties.definition import AtRate, sd
+from gentest.properties.distribution import LEAST as LEAST_REFERENCE
+from gentest.properties.distribution import AnyDefinition, matches
+from gentest.properties.paths import between
+from gentest.properties.samples import diverse, not_blank, reproducible, responsive, well_formed
+from gentest.report import facts
+from gentest.report.progress import Watch, stderr
+from gentest.results.document import Document, Family, Session, installed_versions
+from gentest.results.drawings import Drawings
+from gentest.results.outcome import Verdict
+from gentest.results.result import Cost, Result
+from gentest.results.settings import Values, settings
+from gentest.spaces import Empirical
+
+VERSIONS = ("torch", "numpy", "hypothesis")
+FLOOR = 0.01
+"""The smallest difference between two outputs, and the smallest contrast of one, as a share of their range."""
+WITHIN = 4 / 255
+"""The difference from a reference that is allowed if none is given, as a share of the output range."""
+LOSS = 0.1
+"""The root-mean-square difference that an autoencoder's images may have, as a share of their range."""
+APART = 0.05
+"""The distance from the data that is allowed, in MMD^2."""
+ENCODED = 256
+"""Images of the data that an autoencoder encodes."""
+LEVELS = 64
+"""Samples behind the levels."""
+SHARES = {"well_formed": 0.1, "reproducible": 0.1, "not_blank": 0.05, "responsive": 0.1, "diverse": 0.1}
+"""The share of the time that the probes of each law may take. Examining, audits and reduction take some, too."""
+IMAGES = {"well_formed": 1, "reproducible": 3, "not_blank": 1, "responsive": 2, "diverse": 16}
+"""Outputs that a probe of each law makes; `reproducible` makes them in calls of their own."""
+MOST = {"well_formed": 1_000, "reproducible": 50, "not_blank": 1_000, "responsive": 300, "diverse": 64}
+LEAST = {"well_formed": 8, "reproducible": 4, "not_blank": 8, "responsive": 8, "diverse": 2}
+FIRST = ("well_formed", "reproducible")
+"""Laws without which no other margin means anything."""
+PATHS = 32
+"""The fewest paths that are worth telling a rate of."""
+
+
+class TimeIsOver(BaseException):
+    """The time of the command has ended. Like an interrupt, it ends a check wherever it is."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A law to check, on what, and with how many probes."""
+
+    label: str
+    definition: AnyDefinition
+    subject: Generator | Pair
+    examples: int
+
+
+def check_model(question: Mapping[str, Any]) -> dict[str, Any]:
+    """The report on a model as JSON, which `Report` of the command reads; or the `misuse` that prevented it."""
+    warnings.simplefilter("ignore")  # other people's models warn of anything
+    try:
+        return Check(question).run()
+    except (GentestError, OSError) as error:
+        return {"misuse": str(error)}
+
+
+class Check:
+    """One run of the command."""
+
+    def __init__(self, question: Mapping[str, Any]) -> None:
+        self.question = question
+        self.source = ModelSource.from_json(question["model"])
+        self.values = settings(**question["settings"]).over(Values())
+        self.images = 0
+        self.seconds = self.alone = 0.0
+        self._watch: Watch | None = None
+        self._assumptions: list[Assumption] = []
+        self._results: list[Result] = []
+        self._skipped = ""
+
+    def run(self) -> dict[str, Any]:
+        """The report. Raises `InvalidArgument` or `OSError`."""
+        self.context = shared_context(self.values, watch=self._count)
+        with naming(self.source):
+            described, pair = self._described()
+        generator = described.generator
+        self._assumptions += described.assumptions
+        try:
+            with naming(self.source):
+                self._time(generator)
+            asked = list(self._asked(described, pair))
+            self._check_all(asked)
+            information = self._information(generator) if not self._skipped and not self.question["replay"] else []
+        except KeyboardInterrupt:
+            self._skipped, information = "interrupted", []
+            asked = []
+        document = self._document([each.label for each in asked])
+        self._write(document)
+        return {
+            "kind": self._kind(),
+            "assumptions": [[a.about, a.text, a.option] for a in self._assumptions],
+            "document": document.to_json(),
+            "skipped": self._skipped,
+            "information": information,
+            "answers": answers(described, generator),
+        }
+
+    # the model
+
+    def _described(self) -> tuple[Described, Pair | None]:
+        """The model as a generator, and the pair that it is or makes with a reference."""
+        given, model = Given.from_json(self.question["given"]), load(self.source)
+        if isinstance(model, Pair):
+            return describe_model(model.candidate, given), model
+        described = describe_model(model, given)
+        if self.question["data"] is not None and described.encode is not None:
+            described = self._on_data(described)
+        if self.question["against"] is None:
+            return described, None
+        generator, source = described.generator, ModelSource.from_json(self.question["against"])
+        with naming(source):
+            other = describe_model(load(source), given, like=generator, space=generator.latent).generator
+        return described, generator.against(other)
+
+    def _on_data(self, described: Described) -> Described:
+        """An autoencoder on the encodings of the data, instead of a prior that is assumed."""
+        generator, encode = described.generator, described.encode
+        assert encode is not None
+        images = self._data(generator)
+        with torch.no_grad():
+            latents = torch.cat([encode(part) for part in torch.split(images, 16)])
+        bank = Empirical(latents.float())
+        self._assumptions.append(
+            Assumption("latents", f"the encodings of {len(images)} images in {self.question['data']}")
+        )
+        made = Generator(generator.function, latent=bank, output_range=generator.output_range)
+        others = tuple(a for a in described.assumptions if a.about != "latents")
+        return replace(described, generator=made, assumptions=others)
+
+    def _data(self, generator: Generator) -> Tensor:
+        """Some images of the data [M, C, H, W], fitted to the generator's outputs, in its range."""
+        folder = references.reference_of(self.question["data"])
+        assert isinstance(folder, references.Folder)
+        with torch.no_grad():
+            shape = generator.outputs(first_latents(generator.latent, torch.device("cpu"), 1)).shape[1:]
+        low, high = generator.output_range or TANH
+        chosen = references.chosen(folder, ENCODED, self.values.seed)
+        return low + folder.fitted(chosen, shape) * (high - low)
+
+    def _kind(self) -> str:
+        size = Path(self.source.path).stat().st_size if Path(self.source.path).is_file() else 0
+        megabytes = f" of {size / 1e6:.1f} MB" if size else ""
+        return f"{self.question['kind']}{megabytes}, {1000 * self.seconds:.3g} ms an output"
+
+    def _time(self, generator: Generator) -> None:
+        """Measure how long an output takes: alone, and in a batch unless that is a twentieth of the whole time."""
+        generator.to(self.context.device)
+        latents = first_latents(generator.latent, generator.device or self.context.device, 16)
+        with torch.no_grad():
+            for n in (1, 1, 16):  # the first call is slower than those after it
+                started = time.perf_counter()
+                generator.outputs({name: z[:n] for name, z in latents.items()})
+                self.seconds = (time.perf_counter() - started) / n
+                self.alone = self.seconds if n == 1 else self.alone
+                if 16 * self.seconds > 0.05 * self._left():
+                    break
+
+    # the laws
+
+    def _left(self) -> float:
+        """The seconds that are left."""
+        return float(self.question["until"]) - time.time()
+
+    def _count(self, n: int) -> None:
+        """Count `n` more outputs. Raises `TimeIsOver`."""
+        self.images += n
+        if self._watch is not None:
+            self._watch.images(n)
+        if self._left() < 0.0:
+            raise TimeIsOver
+
+    def _asked(self, described: Described, pair: Pair | None) -> Iterator[Asked]:
+        """The laws that apply to a model, in the order in which they are checked."""
+        generator = described.generator
+        with torch.no_grad():
+            first = generator.outputs(first_latents(generator.latent, generator.device or self.context.device, 2))
+        span = 1.0 if generator.images or generator.output_range else max(float(first.max() - first.min()), 1e-12)
+        least = float(f"{FLOOR * span:.2g}")
+        laws: dict[str, AnyDefinition] = {"well_formed": well_formed(), "reproducible": reproducible()}
+        if first[0].numel() > 3:
+            laws["not_blank"] = not_blank(at_least=FLOOR)
+        laws["responsive"] = responsive(at_least=least)
+        if not _is_small(generator):
+            laws["diverse"] = diverse(at_least=least)
+        for label, definition in laws.items():
+            seconds = self.alone if label == "reproducible" else self.seconds
+            n = int(SHARES[label] * max(self._left(), 0.0) / max(seconds, 1e-6) / IMAGES[label])
+            n = max(LEAST[label], min(MOST[label], n))
+            yield Asked(label, definition, generator, min(n, self.question["examples"]))
+        if pair is not None:
+            within = self.question["within"] or WITHIN
+            if self.question["within"] is None and self.question["against"]:
+                self._assumptions.append(Assumption("agrees", "within 4/255 of the output range", "--within TOLERANCE"))
+            yield Asked("agrees", agrees(within=within), pair, self._points(2))
+        if self.question["data"] is not None:
+            yield from self._on_images(described)
+
+    def _on_images(self, described: Described) -> Iterator[Asked]:
+        """The laws about a folder of images."""
+        generator = described.generator
+        if not generator.images:
+            raise InvalidArgument("--data is a folder of images, and the outputs are not images")
+        if described.encode is not None:
+            within = self.question["within"] or LOSS
+            if self.question["within"] is None:
+                text = f"up to a root-mean-square difference of {LOSS:g} of the range"
+                self._assumptions.append(Assumption("images", f"come back {text}", "--within 0.05"))
+            trip = Generator.round_trip(
+                described.encode, generator.function, data=self._data(generator), output_range=generator.output_range
+            )
+            yield Asked("round_trip", agrees(pixels(), within=within), trip, self._points(2))
+        folder = references.reference_of(self.question["data"])
+        assert isinstance(folder, references.Folder)
+        if len(folder) < LEAST_REFERENCE:
+            text = f"not checked: {len(folder)} images are too few, and {LEAST_REFERENCE} are enough"
+            self._assumptions.append(Assumption("matches", text))
+            return
+        text = f"within {APART:g} of the data, as MMD^2 of pixels"
+        self._assumptions.append(Assumption("matches", text, "a test with gentest.matches"))
+        definition = matches(self.question["data"], feature=pixels(), tolerance=APART)
+        yield Asked("matches", definition, generator, 1)
+
+    def _points(self, images: int) -> int:
+        most: int = self.question["examples"]
+        return min(most, 300, max(8, int(0.2 * max(self._left(), 0.0) / max(self.seconds, 1e-6) / images)))
+
+    def _check_all(self, asked: Sequence[Asked]) -> None:
+        """Check each law until one makes the others meaningless, or until the time is over."""
+        replay = self.question["replay"]
+        if replay is not None:
+            asked = [each for each in asked if each.label == replay.partition(":")[0]]
+            if not asked:
+                raise InvalidArgument(f"--replay {replay}: this is not checked on this model")
+        for each in asked:
+            if self._left() < 0.0:
+                self._skipped = self._time_is_over()
+                return
+            probe = None if replay is None else Probe.parse(replay.partition(":")[2])
+            result = self._checked(each, probe)
+            self._results.append(result)
+            last = each is asked[-1]
+            if result.verdict is Verdict.VIOLATED and each.label in FIRST and not last:
+                # an error before it says the same in other words
+                self._results = [result]
+                self._skipped = f"without {LAWS[each.label].test!r} they mean nothing; mend that first"
+                return
+            if result.verdict is Verdict.ERROR and each.label != FIRST[0] and not last:
+                self._skipped = "an error stopped the check"
+                return
+            if result.verdict is Verdict.UNDECIDED and self._left() < 0.0:
+                self._skipped = "" if last else self._time_is_over()
+                return
+
+    def _time_is_over(self) -> str:
+        return f"{self.question['minutes']:g} minutes are over: give --max-minutes"
+
+    def _checked(self, asked: Asked, probe: Probe | None) -> Result:
+        """The result of one law; undecided if its time ends first."""
+        law, before, started = LAWS[asked.label], self.images, time.perf_counter()
+        shows = self.question["report"] is not None and shows_pictures(Path(self.question["report"]))
+        question = Question(asked.definition, law.test, asked.label, replay=probe, shows=shows, begins=False)
+        values = replace(self.values, examples=asked.examples, time_limit=max(1.0, self._left()))
+        progress = stderr()
+        try:
+            with progress or nullcontext(), Watch(law.test, progress) as self._watch:
+                result = check(question, asked.subject, self.context, values, watch=self._watch.probes)
+        except TimeIsOver:
+            images = self.images - before
+            more = f"--max-minutes {10 * self.question['minutes']:g} gives more"
+            cost = Cost(images=images, seconds=round(time.perf_counter() - started, 3))
+            message = f"the time ended after {images:,} outputs; {more}"
+            return Result(law.test, str(asked.definition), Verdict.UNDECIDED, message, cost=cost)
+        finally:
+            self._watch = None
+        if result.counterexample is not None and shows:
+            command = f"{self.question['command']} {result.counterexample.replay}"
+            result = replace(result, drawings=replace(result.drawings or Drawings(), command=command))
+        return result
+
+    # figures that decide nothing
+
+    def _information(self, generator: Generator) -> list[str]:
+        """The levels of brightness and contrast, and the share of paths along which brightness stays between."""
+        try:
+            lines = self._levels(generator)
+            rate = self._between(generator)
+        except (TimeIsOver, GentestError):
+            return []
+        return [*lines, *([rate] if rate else [])]
+
+    def _levels(self, generator: Generator) -> list[str]:
+        subject = self.context.subject(generator)
+        scores: dict[Attribute, list[float]] = {brightness(): [], contrast(): []}
+        if not _has_colours(self.context, generator):
+            return []
+        n = max(2, min(LEVELS, int(0.1 * self._left() / max(self.seconds, 1e-6))))
+        for evidence in self.context.samples(subject, self.values.seed, 0, n):
+            for attribute, own in scores.items():
+                own += evidence.scores(attribute)[:, 0].double().tolist()
+        told = [
+            f"{describe(a)} {torch.tensor(s).mean():.2f} (sd {torch.tensor(s).std():.2f})" for a, s in scores.items()
+        ]
+        return [f"mean {', '.join(told)}, of {n} outputs"]
+
+    def _between(self, generator: Generator) -> str:
+        """How often brightness stays between its ends along a path; empty if it would take too long."""
+        n = int(0.5 * self._left() / max(self.seconds, 1e-6) / 9)
+        n = min(n, self.question["examples"])
+        if n < PATHS or not _has_colours(self.context, generator):
+            return ""
+        definition = replace(between(brightness(), tolerance=sd(0.5)), rate=AtRate(0.9))
+        values = replace(self.values, examples=PATHS, budget=min(512, n), reduce=0)
+        result = check(Question(definition, "", "between", begins=False), generator, self.context, values)
+        if result.rate is None:
+            return ""
+        return (
+            "along a path between two latents, brightness stays between its ends, give or take half a standard "
+            f"deviation, on {facts.rate_interval(result.rate)} of {result.rate.probes} paths"
+        )
+
+    # the files
+
+    def _document(self, labels: Sequence[str]) -> Document:
+        done = {result.test for result in self._results}
+        unchecked = tuple(LAWS[label].test for label in labels if LAWS[label].test not in done) if self._skipped else ()
+        generators = {result.generator for result in self._results if result.generator}
+        session = Session(
+            None,
+            generators.pop() if len(generators) == 1 else None,
+            None,
+            str(self.context.device),
+            self.values.seed,
+            installed_versions(*VERSIONS),
+        )
+        results = tuple(self._results)
+        return Document(session, results, gentest=__version__, unchecked=unchecked, family=Family.of(results))
+
+    def _write(self, document: Document) -> None:
+        if self.question["report"] is not None:
+            path = Path(self.question["report"])
+            write_whole(path, writer_for(path)(document))
+        if self.question["json"] is not None:
+            document.save(Path(self.question["json"]))
+
+
+def _is_small(generator: Generator) -> bool:
+    """True for a bank of latents too small for 16 of them to differ: the birthday paradox."""
+    return any(isinstance(part, Empirical) for part in generator.latent.parts.values())
+
+
+def _has_colours(context: Context, generator: Generator) -> bool:
+    """True for images of one or three channels."""
+    if not generator.images:
+        return False
+    with torch.no_grad():
+        latents = first_latents(generator.latent, generator.device or context.device, 1)
+        return generator.outputs(latents).shape[1] in (1, 3)
+
+
+def answers(described: Described, generator: Generator) -> dict[str, Any]:
+    """What the files of `--write` need to know of the model."""
+    return {}

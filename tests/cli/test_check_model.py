@@ -1,0 +1,221 @@
+"""`gentest check`: the right verdicts on models of every kind, clean and broken, and misuse in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gentest.cli import check_run, child
+from gentest.cli.check_model import LAWS
+from gentest.results.document import Document
+from gentest.results.outcome import Outcome, Verdict
+from tests.helpers.artefacts import CODE, FAULTS, IN_FOLDERS, KINDS, VIOLATED, made
+from tests.helpers.commands import Run, called, misuse
+
+FEW = ("--examples", "40")
+
+
+@pytest.fixture
+def run(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`gentest check` in an empty folder: exit status, output and error."""
+    monkeypatch.setenv("COLUMNS", "100")
+    return lambda *arguments: called(["check", *arguments], capfd)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Checks in this process, which is faster than a child that imports torch."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my_gan", raising=False)
+
+    def call(function: str, question: dict[str, Any], *, seconds: float) -> child.Reply:
+        assert function == "gentest.cli.check_run:check_model"
+        assert seconds > 0
+        return child.Reply(json.loads(json.dumps(check_run.check_model(json.loads(json.dumps(question))))), "")
+
+    monkeypatch.setattr(child, "call", call)
+    yield
+    sys.modules.pop("my_gan", None)
+
+
+def write_code(fault: str = "clean", more: str = "") -> None:
+    """`my_gan.py`, whose `load` gives a GAN of 8 numbers."""
+    Path("my_gan.py").write_text(f"{CODE}\n\ndef load():\n    return Gan({fault!r})\n{more}")
+
+
+CASES = [
+    pytest.param(
+        kind,
+        fault,
+        id=f"{kind}-{fault}",
+        marks=() if (kind, fault) == ("onnx", "NaN") else pytest.mark.slow,
+    )
+    for kind in KINDS
+    for fault in IN_FOLDERS.get(kind, FAULTS)
+]
+
+
+@pytest.mark.parametrize(("kind", "fault"), CASES)
+@pytest.mark.usefixtures("in_process")
+def test_each_model_gets_the_right_verdicts(kind: str, fault: str, run: Run) -> None:
+    """In an empty folder, the command alone finds each fault and nothing else, within two minutes."""
+    if kind == "onnx":
+        pytest.importorskip("onnx", reason="needs onnx to write graphs")
+        pytest.importorskip("onnxruntime", reason="needs onnxruntime to run graphs")
+    if kind in IN_FOLDERS:
+        pytest.importorskip("diffusers", reason="needs diffusers")
+    status, out, err = run(*made(kind, fault), "--json", "out.json")
+    document = Document.from_json(json.loads(Path("out.json").read_text()))
+    violated = tuple(result.test for result in document.results if result.verdict is Verdict.VIOLATED)
+    assert (status, set(violated)) == (1 if VIOLATED[fault] else 0, set(VIOLATED[fault])), out + err
+    assert not any(result.verdict in (Verdict.ERROR, Verdict.UNDECIDED) for result in document.results), out
+    assert "assumed  latents" in out
+    assert sum(result.seconds for result in document.results) < 120
+    assert ("replay   gentest check" in out) == bool(violated)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_failure_is_explained_and_replayed(run: Run) -> None:
+    """The block says what is asked and what usually is wrong, and its last line evaluates that latent again."""
+    write_code("NaN")
+    status, out, err = run("my_gan:load")
+    assert (status, err) == (1, "")
+    assert "my_gan:load: code, " in out
+    assert "asks     every value of an output is a finite number within the output range" in out
+    assert "because  192 of 192 values are not finite" in out
+    assert "usually  the model overflows" in out
+    assert "not checked: same again, no blank output, latents matter, samples differ" in out
+    (command,) = re.findall(r"replay   gentest (check .*)$", out, re.MULTILINE)
+    status, out, err = run(*command.split()[1:])
+    assert (status, err) == (1, "")
+    assert "violated by a replayed probe, margin -2" in out
+
+
+@pytest.mark.usefixtures("in_process")
+def test_each_assumption_names_the_option_that_changes_it(run: Run) -> None:
+    """The options that the output names replace the guesses."""
+    write_code()
+    _, out, _ = run("my_gan:load", *FEW)
+    assert "latents  Normal(8), since it takes [16, 8]; the prior is a guess (to change it: --latent" in out
+    assert "(to change it: --range 0,1)" in " ".join(out.split())
+    status, out, _ = run("my_gan:load", "--latent", "uniform:8:-1:1", "--range=-1,1", *FEW)
+    assert status == 0
+    assert "assumed" not in out
+    status, out, _ = run("my_gan:load", "--range", "0,1", *FEW)
+    assert status == 1
+    assert "well_formed(tolerance=0.001): violated" in out
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_time_bounds_the_check(run: Run) -> None:
+    """What is not decided in time is undecided or not checked, and never green; the output says how to go on."""
+    write_code(more="\n\ndef slow():\n    import time\n\n    f = Gan()\n\n    def g(z):\n        time.sleep(0.05)\n"
+                    "        return f(z)\n\n    return g\n")  # fmt: skip
+    status, out, _ = run("my_gan:slow", "--max-minutes", "0.03")
+    assert status == 3
+    assert "not checked: " in out
+    said = " ".join(out.split())
+    assert "0.03 minutes are over: give --max-minutes" in said
+    assert "undecided: the time ended after" in said
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_reference_is_agreed_with_or_not(run: Run) -> None:
+    """`--against` adds agreement, within 4/255 or as given."""
+    write_code(more="\n\ndef near():\n    f = Gan()\n    return lambda z: f(z) * 0.99\n")
+    status, out, _ = run("my_gan:near", "--against", "my_gan:load", "--latent", "normal:8", *FEW)
+    assert (status, "agrees   within 4/255 of the output range" in out) == (0, True), out
+    status, out, _ = run("my_gan:near", "--against", "my_gan:load", "--latent", "normal:8", "--within", "0.001", *FEW)
+    assert status == 1
+    assert "agrees(within=0.001): violated by" in out
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_report_and_results_are_written(run: Run) -> None:
+    """The report shows each law, and its pictures' command replays; the ending of its name says its format."""
+    write_code("blank")
+    status, out, _ = run("my_gan:load", "--report", "out.html", "--json", "out.json", "--examples", "200")
+    assert status == 1
+    assert out.endswith("wrote out.html\nwrote out.json\n")
+    page = Path("out.html").read_text(encoding="utf-8")
+    assert "no blank output" in page
+    assert "gentest check my_gan:load --replay not_blank:" in page
+    document = Document.from_json(json.loads(Path("out.json").read_text()))
+    assert document.outcome is Outcome.FAILED
+    run("my_gan:load", "--report", "out.md", *FEW)
+    assert Path("out.md").read_text(encoding="utf-8").startswith("#")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_other_outputs_are_checked_in_their_own_units(run: Run) -> None:
+    """Rows of a table and audio need no images, and silence is blank."""
+    write_code(more="\n\ndef rows():\n    return nn.Linear(D, 5)\n\n\ndef audio(z):\n"
+                    "    return 40 * z[:, :1].clamp(min=0) * torch.sin(torch.arange(64.0))\n")  # fmt: skip
+    status, out, _ = run("my_gan:rows", *FEW)
+    assert status == 0, out
+    assert "not images: for 16 latents it gives [16, 5]" in out
+    status, out, _ = run("my_gan:audio", "--latent", "normal:2", "--no-images", *FEW)
+    assert status == 1
+    assert "not_blank(at_least=0.01): violated" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.onnx"], ["MODEL='none.onnx'", "no such file"]),
+        (["my_gan:nothing"], ["my_gan:nothing: ", "has no attribute 'nothing'"]),
+        (["my_gan:load", "--latent", "normal:9"], ["give --latent", "my_gan:load"]),
+        (["my_gan:load", "--given", "label=1"], ["has no named parts"]),
+        (["my_gan:load", "--against", "none.onnx"], ["--against='none.onnx'"]),
+        (["my_gan:load", "--data", "none"], ["--data='none'"]),
+        (["my_gan:load", "--max-minutes", "0"], ["--max-minutes=0.0"]),
+        (["my_gan:load", "--report", "no/page.html"], ["--report='no/page.html'"]),
+        (["my_gan:load", "--replay", "x:1"], ["--replay='x:1'", "the line of a failure"]),
+        (["my_gan:load", "--replay", "agrees:1"], ["this is not checked on this model"]),
+        (["my_gan:load", "--within", "0.1"], ["--within is for --against"]),
+        (["my_gan:load", "--class", "my_gan:Gan"], ["leave --class out"]),
+        (["program.pt2"], ["loading it may run any code in it: add --trust"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+@pytest.mark.usefixtures("in_process")
+def test_misuse_is_one_line_and_status_2(arguments: list[str], words: list[str], run: Run) -> None:
+    """A model that is not there, and options that cannot be used, are named in one line."""
+    write_code()
+    Path("program.pt2").touch()
+    misuse(run(*arguments), *words)
+
+
+def test_a_child_that_fails_is_undecided(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt and the last time limit are status 3, and never green."""
+    write_code()
+    for error in (KeyboardInterrupt(), child.ChildFailed("no answer within 1 seconds")):
+
+        def fail(*_: object, error: BaseException = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(child, "call", fail)
+        status, out, err = run("my_gan:load")
+        assert (status, out) == (3, "")
+        assert err.startswith("gentest: undecided: ")
+
+
+@pytest.mark.slow
+def test_the_command_runs_in_a_child(run: Run) -> None:
+    """Nothing of the model is imported by the command itself."""
+    write_code()
+    status, out, err = run("my_gan:load", *FEW)
+    assert (status, err) == (0, "")
+    assert "5 properties: 5 no counterexample" in out
+    assert "my_gan" not in sys.modules
+
+
+def test_every_law_is_named_once() -> None:
+    """Tables, replays and explanations know each law by one name."""
+    assert len({law.test for law in LAWS.values()}) == len(LAWS)

@@ -1,0 +1,128 @@
+"""What `gentest check` does with a folder of images, with pairs, and with a model that is slow."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import gentest
+from gentest.cli import check_run
+from gentest.cli.check_run import Check, check_model
+from gentest.cli.model_options import Given
+from gentest.cli.model_source import ModelKind, ModelSource
+from gentest.results.outcome import Verdict
+
+
+class Copying(nn.Module):
+    """An autoencoder of images [3, 4, 4] that keeps a share of them."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.tensor(share))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return (self.share * z).view(-1, 3, 4, 4)
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, model: object, **more: Any) -> dict[str, Any]:
+    """The question about a model that is in memory."""
+    monkeypatch.setattr(check_run, "load", lambda source: model)
+    question: dict[str, Any] = {
+        "model": ModelSource("MODEL", "my_model:load", ModelKind.CODE).to_json(),
+        "kind": "code",
+        "against": None,
+        "given": Given().to_json(),
+        "within": None,
+        "data": None,
+        "settings": {"seed": 0, "device": "cpu", "batch_size": None},
+        "examples": 40,
+        "until": time.time() + 60.0,
+        "minutes": 1.0,
+        "replay": None,
+        "report": None,
+        "json": None,
+        "command": "gentest check my_model:load --replay",
+    }
+    return {**question, **more}
+
+
+def verdicts(answer: dict[str, Any]) -> dict[str, str]:
+    return {result["test"]: result["verdict"] for result in answer["document"]["results"]}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of 40 images, 4 x 4."""
+    rng = torch.Generator().manual_seed(0)
+    (tmp_path / "photos").mkdir()
+    for i in range(40):
+        pixels = torch.randint(0, 256, (4, 4, 3), generator=rng, dtype=torch.uint8).numpy()
+        Image.fromarray(pixels).save(tmp_path / f"photos/{i}.png")
+    return tmp_path / "photos"
+
+
+GIVEN = Given.from_json({**Given().to_json(), "latent": {"space": "Normal", "shape": [48], "bounds": {}}})
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, "no_counterexample"), (0.5, "violated")])
+def test_images_come_back_from_an_autoencoder(
+    share: float, verdict: str, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a folder of images, latents are their encodings, and each image must come back."""
+    given = Given.from_json({**GIVEN.to_json(), "output_range": [-1, 1]})
+    answer = check_model(asked(monkeypatch, Copying(share), data=str(photos), given=given.to_json()))
+    assert "misuse" not in answer, answer
+    assert verdicts(answer)["images come back"] == verdict
+    told = {about: text for about, text, _ in answer["assumptions"]}
+    assert told["latents"] == f"the encodings of 40 images in {photos}"
+    assert told["matches"] == "not checked: 40 images are too few, and 256 are enough"
+
+
+def test_a_pair_is_checked_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The laws are about the candidate, and it must agree with the reference."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 48), nn.Tanh(), nn.Unflatten(1, (3, 4, 4))).eval()
+    generator = gentest.Generator(net, latent=gentest.Normal(6))
+    pair = generator.then(lambda x: (x + 0.1).clamp(0, 1)).against(generator)
+    found = verdicts(check_model(asked(monkeypatch, pair)))
+    assert found["values are valid"] == "no_counterexample"
+    assert found["agrees"] == "violated"
+
+
+def test_a_slow_model_is_asked_for_few_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The searches are as long as the time allows, by the time that an output takes."""
+    monkeypatch.setattr(Check, "_time", lambda check, generator: setattr(check, "seconds", 1.0))
+    check = Check(asked(monkeypatch, None, examples=1_000))
+    check.seconds = check.alone = 1.0
+    check.context = check_run.shared_context(check.values)
+    generator = gentest.Generator(lambda z: z.sigmoid()[:, None, None], latent=gentest.Normal(4), output_range=(0, 1))
+    described = check_run.Described(generator)
+    slow = {each.label: each.examples for each in check._asked(described, None)}
+    assert slow == {"well_formed": 8, "reproducible": 4, "not_blank": 8, "responsive": 8, "diverse": 2}
+    check.seconds = check.alone = 1e-5
+    assert {each.label: each.examples for each in check._asked(described, None)} == check_run.MOST
+
+
+def test_an_error_stops_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that raises on some latents is an error, and never green."""
+    calls = []
+
+    def f(z: Tensor) -> Tensor:
+        calls.append(len(z))
+        if len(calls) > 8:
+            raise RuntimeError("it broke")
+        return z.sigmoid()[:, None, None]
+
+    answer = check_model(asked(monkeypatch, gentest.Generator(f, latent=gentest.Normal(4), output_range=(0, 1))))
+    assert Verdict.ERROR.value in verdicts(answer).values()
+    assert answer["skipped"] == "an error stopped the check"
+    assert answer["document"]["unchecked"]
