@@ -71,7 +71,10 @@ from .spaces import Empirical as Empirical
 from .spaces import Joint as Joint
 from .spaces import Mapped as Mapped
 from .spaces import Normal as Normal
+from .spaces import OneOf as OneOf
+from .spaces import Prompts as Prompts
 from .spaces import Space as Space
 from .spaces import Sphere as Sphere
+from .spaces import Template as Template
 from .spaces import TruncatedNormal as TruncatedNormal
 from .spaces import Uniform as Uniform

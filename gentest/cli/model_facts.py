@@ -23,7 +23,7 @@ from gentest._support.printable import error_summary
 from gentest.cli.model_loading import is_autoencoder, is_pipeline
 from gentest.cli.model_options import Given, NamedSpace
 from gentest.errors import InvalidArgument, WrongOutputs
-from gentest.generators.calling import OnArrays, call_in_own_dtype
+from gentest.generators.calling import OnArrays, call_in_own_dtype, inputs_on
 from gentest.generators.generator import Generator
 from gentest.generators.modules import modules_of, to_eval_mode
 from gentest.generators.returned import BYTES, TANH, Returned, read_images, read_values
@@ -595,13 +595,13 @@ def _first_outputs(model: Model, space: spaces.Space) -> tuple[Any, dict[str, Sh
     return call(model, latents), {name or "z": tuple(z.shape) for name, z in latents.items()}
 
 
-def first_latents(space: spaces.Space, device: torch.device, n: int) -> dict[str, Tensor]:
-    """The first `n` independent latents of a space by part, each [n, *shape]."""
+def first_latents(space: spaces.Space, device: torch.device, n: int) -> dict[str, Any]:
+    """What f receives for the first `n` independent latents of a space, by part: tensors [n, *shape], or n values."""
     from gentest.probes.families import points
     from gentest.probes.probe import independent
 
     placed = points().place(space, independent(0, 0, n))
-    return {name: torch.from_numpy(latents[:, 0]).to(device) for name, latents in placed.items()}
+    return dict(inputs_on(device, space, {name: latents[:, 0] for name, latents in placed.items()}))
 
 
 def output_facts(raw: Any, sizes: Mapping[str, Shape]) -> OutputFacts:

@@ -17,7 +17,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, examine_again
 from gentest.engine.evidence.plans import Inputs, inputs
 from gentest.engine.evidence.subject import Subject
-from gentest.engine.explain import Explained, explain
+from gentest.engine.explain import Explained, explain, values_at
 from gentest.engine.illustrations import Material, illustrate
 from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.descent import attack
@@ -141,7 +141,8 @@ def check(
         message = context.maker.unreadable(candidate, error, question.test, str(question.definition))
         decided = Decision(Verdict.ERROR, message, user_traceback(error))
     except GentestError as error:
-        decided = Decision(Verdict.ERROR, str(error), user_traceback(error))
+        there = values_at(space, getattr(error, "probe", None))
+        decided = Decision(Verdict.ERROR, f"{error}; there {there}" if there else str(error), user_traceback(error))
     except Exception as error:
         message = f"{error_summary(error)} (while checking {generator!r})"
         if out_of_memory(error):
@@ -409,7 +410,8 @@ class _Check(_Run):
         )
 
     def _replay(self, probe: Probe) -> Decision:
-        searched, explained = replay(self.problem, probe), self._explained(probe)
+        searched = replay(self.problem, probe)
+        explained = self._explained(searched.probes[0])
         violates = bool(searched.failing)
         failing = explained if violates else None
         return Decision(

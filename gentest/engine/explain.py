@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +14,12 @@ from gentest.engine.evidence.observed import Observed
 from gentest.engine.judge import Judge
 from gentest.probes.ends import shifted_groups
 from gentest.probes.enumeration import entry_of
-from gentest.probes.probe import FULL_MASK, Probe, active_groups
+from gentest.probes.families import points
+from gentest.probes.probe import FULL_MASK, Probe, active_groups, recorded
 from gentest.probes.shifts import to_scores
-from gentest.results.result import Counterexample, Moved
+from gentest.results.result import Counterexample, Moved, shown_choice
+from gentest.spaces import Choice, Space
+from gentest.spaces.space import Shown
 
 MAX_COMPONENTS = 16
 """The most components of one output's feature that are shown."""
@@ -43,8 +48,9 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
     groups = space.groups
     active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
     notes = ("" if judge.definition.note is None else judge.definition.note(evidence), _note_on_repeats(evidence))
+    kept = recorded(space, probe, evidence.placed)
     record = Counterexample(
-        probe=probe.to_json(),
+        probe=kept.to_json(),
         margin=judge.alone(probe),
         scores=_curves(evidence),
         t=tuple(float(t) for t in evidence.t[0]),
@@ -52,10 +58,10 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         n_groups=len(groups),
         n_coordinates=sum(part.dim for part in space.parts.values() if part.n_groups),
         typicality=_typicality(evidence),
-        replay=f"{label}:{probe}",
+        replay=f"{label}:{kept}",
         under=judge.weakest(probe).name,
-        moved=_moved(judge, probe, label) if probe.shift else None,
-        choices={name: int(evidence.placed[name].flat[0]) for name, part in space.parts.items() if part.n_choices},
+        moved=_moved(judge, probe, kept, label) if probe.shift else None,
+        choices=shown_choices(space, evidence.placed),
         note="; ".join(filter(None, notes)),
         entries=_entries(evidence),
     )
@@ -88,14 +94,32 @@ def _entries(evidence: Observed) -> dict[str, int]:
     return {name: entry_of(part, evidence.placed[name][0, 0]) for name, part in parts.items()}
 
 
-def _moved(judge: Judge, probe: Probe, label: str) -> Moved:
+def shown_choices(space: Space, latents: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Shown]:
+    """The value of each discrete part, by its name, at the first of some latents [N, P, *shape]."""
+    return {
+        name: part.shown(latents[name][0, 0].reshape(-1).tolist())
+        for name, part in space.parts.items()
+        if isinstance(part, Choice) and part.slots
+    }
+
+
+def values_at(space: Space, probe: object) -> str:
+    """The values that somebody wrote at a probe, in words; empty if the space has none, or without a probe."""
+    if not isinstance(probe, Probe) or not any(part.has_values for part in space.parts.values()):
+        return ""
+    choices = shown_choices(space, points().place(space, [replace(probe, shift=b"")]))
+    return ", ".join(shown_choice(name, value) for name, value in choices.items() if space.parts[name].has_values)
+
+
+def _moved(judge: Judge, probe: Probe, kept: Probe, label: str) -> Moved:
     """How far an attack moved a probe; 1 is the root mean square distance of two independent samples."""
     space, n_ends = judge.subject.generator.latent, len(judge.definition.probes.streams)
     start = replace(probe, shift=b"")
     groups = tuple(str(space.groups[g]) for g in shifted_groups(space, n_ends, probe))
     n_moving = sum(part.dim for part in space.parts.values() if part.n_groups) * n_ends
     distance = float(np.sqrt(np.square(to_scores(probe.shift)).sum() / n_moving / 2))
-    return Moved(distance, groups, f"{label}:{start}", judge.alone(start))
+    replay = f"{label}:{replace(kept, shift=b'')}"
+    return Moved(distance, groups, replay, judge.alone(start))
 
 
 def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:

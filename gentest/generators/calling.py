@@ -11,15 +11,15 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gentest._support.printable import error_summary, printable
-from gentest.errors import GeneratorError, out_of_memory
-from gentest.spaces import Space
+from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
+from gentest.spaces import Categorical, Space
 
 SHAPES = (
     "shapes cannot be multiplied", "mat1 and mat2 shapes", "size mismatch", "Sizes of tensors must match",
@@ -43,15 +43,45 @@ INDICES = ("out of range", "out of bounds", "Class values must be smaller")
 """Their words for an index, such as a label, that is too large."""
 
 
+def _as_array(value: Tensor | list[Any]) -> Any:
+    return value.cpu().numpy() if isinstance(value, Tensor) else value
+
+
+Inputs: TypeAlias = Mapping[str, "Tensor | list[Any]"]
+"""What f receives, by the name of the part: tensors [B, *shape], or lists of B values that somebody wrote."""
+
+
 @dataclass(frozen=True)
 class OnArrays:
-    """A NumPy function that takes tensors."""
+    """A NumPy function that takes tensors; lists of values stay lists."""
 
     function: Callable[..., Any]
 
-    def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
-        arrays = [z.cpu().numpy() for z in latents]
-        return self.function(*arrays, **{name: z.cpu().numpy() for name, z in named.items()})
+    def __call__(self, *latents: Tensor | list[Any], **named: Tensor | list[Any]) -> Any:
+        arrays = [_as_array(z) for z in latents]
+        return self.function(*arrays, **{name: _as_array(z) for name, z in named.items()})
+
+
+def inputs_on(device: torch.device, space: Space, latents: Mapping[str, Any]) -> Inputs:
+    """What f receives for latents [B, *shape] by part, arrays or tensors: tensors on the device, and values.
+
+    The values of a condition are a tensor [B] if they are numbers, else a list of B.
+    """
+    inputs: dict[str, Tensor | list[Any]] = {}
+    for name, z in latents.items():
+        part = space.parts.get(name)
+        if part is not None and part.has_values:
+            z = part.values_of(z.detach().cpu().numpy() if isinstance(z, Tensor) else z)
+            if z.dtype == object:
+                inputs[name] = z.tolist()
+                continue
+        inputs[name] = (z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z))).to(device)
+    return inputs
+
+
+def size_of(value: Tensor | list[Any]) -> tuple[int, ...]:
+    """The sizes of an input: those of a tensor, or the length of a list."""
+    return tuple(value.shape) if isinstance(value, Tensor) else (len(value),)
 
 
 def call_in_own_dtype(call: Callable[[torch.dtype | None], Any], modules: Sequence[nn.Module]) -> Any:
@@ -84,8 +114,8 @@ def generator_error(
     function: Callable[..., Any],
     latent: Space,
     sizes: Mapping[str, tuple[int, ...]],
-    inputs: Sequence[Tensor],
-    named: Mapping[str, Tensor],
+    inputs: Sequence[Tensor | list[Any]],
+    named: Inputs,
     modules: Sequence[nn.Module],
 ) -> GeneratorError:
     """The error of a generator that raised, in one line: its own error, the sizes of the latents, and a hint."""
@@ -115,7 +145,7 @@ def _line_with(error: Exception, words: Sequence[str]) -> str:
 
 
 def _signature_mismatch(
-    function: Callable[..., Any], inputs: Sequence[Tensor], named: Mapping[str, Tensor]
+    function: Callable[..., Any], inputs: Sequence[Tensor | list[Any]], named: Inputs
 ) -> str | None:
     """The parameters of f, if they do not fit the inputs; None if they fit, or if f has no signature."""
     function = function.function if isinstance(function, OnArrays) else function
@@ -138,9 +168,19 @@ def _dtype_hint(modules: Sequence[nn.Module]) -> str:
 
 def _label_hint(latent: Space) -> str:
     """The range of each label, for the user to compare with f's; empty without labels."""
-    choices = {name or "the choice": part.n_choices for name, part in latent.parts.items() if part.n_choices}
-    ranges = [f"{name} is 0 to {n - 1}" for name, n in choices.items()]
+    labels = {name or "the choice": part.n for name, part in latent.parts.items() if isinstance(part, Categorical)}
+    ranges = [f"{name} is 0 to {n - 1}" for name, n in labels.items()]
     return f"{', '.join(ranges)}: does f know as many? gentest.Categorical(n) gives 0 to n - 1" if ranges else ""
+
+
+def check_numbers(latent: Space, what: str) -> None:
+    """Raises `InvalidArgument` for a part whose values are not numbers, which `what` cannot take."""
+    for name, part in latent.parts.items():
+        if part.has_values and part.values_of(np.zeros((1, *part.shape), np.int64)).dtype == object:
+            label = repr(name) if name else "the condition"
+            raise InvalidArgument(
+                f"{what} takes numbers, and {label} is {part!r}: wrap the model in a function that encodes the values"
+            )
 
 
 def in_batches_of(size: int | None, call: Callable[[dict[str, Tensor]], Any], inputs: Mapping[str, Tensor]) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gentest.errors import GeneratorError
 from gentest.generators.autoencoder import latents_in
+from gentest.generators.calling import size_of
 from gentest.generators.returned import as_images, as_values
 
 
@@ -25,7 +26,7 @@ class Before:
     parts: tuple[str, ...]
     """The names of a `Joint` space's parts; empty for a space of one part."""
 
-    def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
+    def __call__(self, *latents: Tensor | list[Any], **named: Tensor | list[Any]) -> Any:
         if not self.parts:
             return self.function(self.transform(*latents), **named)
         transformed = self.transform({name: named[name] for name in self.parts})
@@ -46,11 +47,11 @@ class After:
     output_range: tuple[float, float] | None
     images: bool
 
-    def __call__(self, *latents: Tensor, **named: Tensor) -> Any:
+    def __call__(self, *latents: Tensor | list[Any], **named: Tensor | list[Any]) -> Any:
         raw = self.function(*latents, **named)
         inputs = {**({"z": latents[0]} if latents else {}), **named}
-        sizes = {name: tuple(z.shape) for name, z in inputs.items()}
-        n = next(iter(inputs.values())).shape[0]
+        sizes = {name: size_of(z) for name, z in inputs.items()}
+        n = next(iter(sizes.values()))[0]
         read = as_images if self.images else as_values
         return self.transform(read(raw, n, sizes, self.output_range))
 

@@ -93,14 +93,18 @@ class Pipeline(Holder):
         classes = type(self.pipeline), type(scheduler)
         return [*self.modules, *classes, config, noise, _public_values(own), parts, dict(self.arguments)]
 
-    def __call__(self, *noise: Tensor, **named: Tensor) -> Any:
+    def __call__(self, *noise: Tensor, **named: Any) -> Any:
         if LATENTS in named:
             noise = (named.pop(LATENTS),)
         if len(noise) != 1:
             raise GeneratorError(f"a pipeline is a function of one noise, named {LATENTS!r} where it has other inputs")
         n = len(noise[0])
-        others = {name: value if value.is_floating_point() else value.tolist() for name, value in named.items()}
-        given = {**self.arguments, **self._batch_arguments(n), **others, "output_type": "pt"}
+        others = {
+            name: value.tolist() if isinstance(value, Tensor) and not value.is_floating_point() else value
+            for name, value in named.items()
+        }
+        count = self._batch_arguments(n) if "prompt" not in others else {self.count: 1} if self.count else {}
+        given = {**self.arguments, **count, **others, "output_type": "pt"}
         generators = [torch.Generator("cpu").manual_seed(SEED) for _ in range(n)]
         if LATENTS in self.takes:
             dtype = self._dtype()

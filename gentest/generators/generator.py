@@ -19,7 +19,15 @@ from torch import Tensor, nn
 
 from gentest._support.arguments import is_whole
 from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
-from gentest.generators.calling import OnArrays, call_in_own_dtype, generator_error, pinned_rng
+from gentest.generators.calling import (
+    Inputs,
+    OnArrays,
+    call_in_own_dtype,
+    check_numbers,
+    generator_error,
+    pinned_rng,
+    size_of,
+)
 from gentest.generators.derived import After, Before, Reconstruction, Reencoding, same
 from gentest.generators.identity import identify
 from gentest.generators.modules import modules_of, place, resolve_device, to_eval_mode
@@ -30,9 +38,6 @@ from gentest.spaces.space import check_psi
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
-
-Batch = Mapping[str, Tensor]
-"""Latents by part, each [B, *shape]."""
 
 
 @dataclass(frozen=True, init=False)
@@ -75,7 +80,7 @@ class Generator:
     images: bool
     identity: str
     psi: float
-    choices: Mapping[str, int]
+    fixed: Mapping[str, Part]
     device: torch.device | None
     batch_size: int | None
 
@@ -114,7 +119,7 @@ class Generator:
             images=images,
             identity=identity,
             psi=1.0,
-            choices=MappingProxyType({}),
+            fixed=MappingProxyType({}),
             device=None,
             batch_size=None,
         )
@@ -157,7 +162,9 @@ class Generator:
         """A generator from a TorchScript module, or from a file of `torch.jit.save`."""
         from gentest.generators.torchscript import scripted
 
-        return cls(scripted(model), latent=latent, output_range=output_range, noise=noise, images=images)
+        made = cls(scripted(model), latent=latent, output_range=output_range, noise=noise, images=images)
+        check_numbers(made.base, "a TorchScript module")
+        return made
 
     @classmethod
     def from_exported(
@@ -176,7 +183,9 @@ class Generator:
         """
         from gentest.generators.torchscript import exported
 
-        return cls(exported(model), latent=latent, output_range=output_range, noise=noise, images=images)
+        made = cls(exported(model), latent=latent, output_range=output_range, noise=noise, images=images)
+        check_numbers(made.base, "a program of torch.export")
+        return made
 
     @classmethod
     def from_onnx(
@@ -306,12 +315,8 @@ class Generator:
 
     @property
     def latent(self) -> Space:
-        """The space of latents: the prior, with truncation and choices applied."""
-        space = self.base
-        if self.choices:
-            if not isinstance(space, Joint):
-                raise InvalidArgument(f"{self!r} has no named parts: .given() needs gentest.Joint(z=..., label=...)")
-            space = space.given(self.choices)
+        """The space of latents: the prior, with truncation and fixed parts applied."""
+        space = Joint(**{**self.base.parts, **self.fixed}) if self.fixed else self.base
         return space if self.psi == 1.0 else space.truncated(self.psi)
 
     def truncated(self, psi: float) -> Generator:
@@ -321,20 +326,36 @@ class Generator:
         """
         return self._with(psi=self.psi * check_psi(psi))
 
-    def given(self, **choices: int) -> Generator:
-        """The same f with fixed choices: `.given(label=3)` fixes the part `label` of a `Joint`."""
-        other = self._with(choices=MappingProxyType({**self.choices, **choices}))
+    def given(self, **values: Any) -> Generator:
+        """The same f with some parts of a `Joint` fixed: a label, a value that somebody wrote, or a latent [*shape].
+
+        A fixed part stays as it is given, along paths and under truncation. Raises `InvalidArgument` for an unknown
+        part, and for a value that its prior does not have: it names near ones.
+
+        >>> import gentest
+        >>> space = gentest.Joint(z=gentest.Normal(2), prompt=gentest.OneOf("a red coat", "a blue hat"))
+        >>> g = gentest.Generator(lambda z, prompt: z[:, :, None], latent=space)
+        >>> g.given(prompt="a blue hat").latent
+        Joint(z=Normal(2), prompt=Fixed(value='a blue hat'))
+        >>> g.given(z=[0.0, 1.0]).given(prompt="a blue coat")
+        Traceback (most recent call last):
+        gentest.errors.InvalidArgument: Expected one of the 2 values in OneOf, since the prior has no other but got \
+prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
+        """
         if not isinstance(self.base, Joint):
             raise InvalidArgument(f"{self.base!r} has no named parts: .given() needs gentest.Joint(z=..., label=...)")
-        self.base.given(other.choices)
-        return other
+        parts = self.base.given(values).parts
+        return self._with(fixed=MappingProxyType({**self.fixed, **{name: parts[name] for name in values}}))
 
     def under(self, prior: Space) -> Generator:
-        """The same f under another prior of the same shape; truncation and choices stay."""
+        """The same f under another prior of the same shape; truncation and fixed parts stay.
+
+        A condition of the other prior has the same values, perhaps with other weights.
+        """
         if not isinstance(prior, Space):
             raise InvalidArgument.expected("a latent space such as gentest.Uniform(128)", "prior", prior)
-        ours = {name: (part.shape, part.n_choices) for name, part in self.base.parts.items()}
-        theirs = {name: (part.shape, part.n_choices) for name, part in prior.parts.items()}
+        ours = {name: part.takes for name, part in self.base.parts.items()}
+        theirs = {name: part.takes for name, part in prior.parts.items()}
         if ours != theirs:
             raise InvalidArgument(f"Expected a prior of the shape of {self.base!r} but got prior={prior!r}")
         if isinstance(prior, Joint):  # probes draw for parts in the order of this space
@@ -377,7 +398,7 @@ class Generator:
             images=self.images,
             identity=self.identity,
         )
-        return made._with(psi=self.psi, choices=self.choices, device=self.device, batch_size=self.batch_size)
+        return made._with(psi=self.psi, fixed=self.fixed, device=self.device, batch_size=self.batch_size)
 
     def on(self, device: str | torch.device | None = None, *, batch_size: int | None = None) -> Generator:
         """The generator on a device and with a batch size of its own, whatever the run's are.
@@ -448,17 +469,17 @@ class Generator:
         """
         return identify(self.function, name=self.identity).digest[:16]
 
-    def outputs(self, latents: Batch, noise: Batch | None = None, *, chance: int = 0) -> Tensor:
+    def outputs(self, latents: Inputs, noise: Inputs | None = None, *, chance: int = 0) -> Tensor:
         """The outputs of f for a batch: float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
 
-        With `images=False` they are [B, ...], mapped only if a range is declared. `chance` seeds the random numbers
-        that f draws by itself from torch, NumPy or `random`; the global states are restored after the call. f receives
+        `latents` are what f receives, by part: tensors [B, *shape], and lists of B values that somebody wrote. With
+        `images=False` outputs are [B, ...], mapped only if a range is declared. `chance` seeds the random numbers that
+        f draws by itself from torch, NumPy or `random`; the global states are restored after the call. f receives
         copies of the latents, which it may change. Raises `GeneratorError`, with the cause, if f raises or returns
         anything but B outputs.
         """
-        sizes = {name or "z": tuple(z.shape) for name, z in latents.items()}
-        first = next(iter(latents.values()))
-        n, device = first.shape[0], first.device
+        sizes = {name or "z": size_of(z) for name, z in latents.items()}
+        n, device = next(iter(sizes.values()))[0], self._device_of(latents)
         inputs = [latents[""]] if list(latents) == [""] else []
         named = {**({} if inputs else latents), **(noise or {})}
 
@@ -479,6 +500,12 @@ class Generator:
         if self.images:
             return as_images(raw, n, sizes, self.output_range)
         return as_values(raw, n, sizes, self.output_range)
+
+    def _device_of(self, latents: Inputs) -> torch.device:
+        """The device of some latents; of f's first weight if they are all lists."""
+        on = (z.device for z in latents.values() if isinstance(z, Tensor))
+        weights = (weight.device for module in self.modules for weight in module.parameters())
+        return next(on, None) or next(weights, torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -515,9 +542,9 @@ class Pair:
         """Both sides with every latent pulled toward the space's mean."""
         return Pair(self.candidate.truncated(psi), self.reference.truncated(psi))
 
-    def given(self, **choices: int) -> Pair:
-        """Both sides with fixed choices."""
-        return Pair(self.candidate.given(**choices), self.reference.given(**choices))
+    def given(self, **values: Any) -> Pair:
+        """Both sides with some parts fixed."""
+        return Pair(self.candidate.given(**values), self.reference.given(**values))
 
     def under(self, prior: Space) -> Pair:
         """Both sides under another prior of the same shape."""
@@ -564,8 +591,10 @@ def check_generator_or_pair(value: object) -> Generator | Pair:
     return value
 
 
-def _copy(z: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """A copy of latents or noise that f may change, in `dtype` if one is given; choices stay integers."""
+def _copy(z: Tensor | list[Any], dtype: torch.dtype | None) -> Tensor | list[Any]:
+    """A copy of an input that f may change, in `dtype` if one is given; integers and lists of values stay."""
+    if isinstance(z, list):
+        return list(z)
     return z.clone() if dtype is None or not z.is_floating_point() else z.to(dtype, copy=True)
 
 

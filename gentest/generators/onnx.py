@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gentest._support.printable import first_line
 from gentest.errors import GeneratorError, InvalidArgument
-from gentest.generators.calling import in_batches_of
+from gentest.generators.calling import check_numbers, in_batches_of
 from gentest.generators.modules import Holder
 from gentest.generators.returned import as_tensor
 from gentest.spaces import Part, Space
@@ -131,6 +131,7 @@ class OnnxModel(Holder):
 
     def check(self, latent: Space, noise: Mapping[str, Part]) -> None:
         """Raises `InvalidArgument` if the graph's inputs do not fit a latent space and noise."""
+        check_numbers(latent, "an ONNX graph")
         parts = {**latent.parts, **noise}
         names = {value.name: value for value in self.inputs}
         if "" in parts:

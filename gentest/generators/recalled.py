@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gentest.errors import GeneratorError
 from gentest.results.comparison import KeptReference
+from gentest.spaces.one_of import shown_value
 
 
 class Recalled:
@@ -40,7 +41,7 @@ class Recalled:
         self.gentest_identity = f"outputs {record.digest}"
         """What stands for this function in `gentest.generators.identity`."""
         self._restored = restored
-        keys = _keys({name: np.asarray(z) for name, z in inputs.items()})
+        keys = _keys(inputs)
         self._rows = {key: row for row, key in reversed(list(enumerate(keys)))}
 
     @property
@@ -56,9 +57,8 @@ class Recalled:
         """
         return 2.0 * self.record.rounding
 
-    def __call__(self, *latents: Tensor, **named: Tensor) -> Tensor:
-        inputs = {**({"": latents[0]} if latents else {}), **named}
-        keys = _keys({name: z.detach().cpu().numpy() for name, z in inputs.items()})
+    def __call__(self, *latents: Tensor | list[Any], **named: Tensor | list[Any]) -> Tensor:
+        keys = _keys({**({"": latents[0]} if latents else {}), **named})
         if unknown := sum(key not in self._rows for key in keys):
             raise GeneratorError(
                 f"{unknown} of {len(keys)} latents are none of the {self.n} whose outputs {self.record.file} keeps"
@@ -66,8 +66,16 @@ class Recalled:
         return torch.from_numpy(self._restored(np.array([self._rows[key] for key in keys])))
 
 
-def _keys(inputs: Mapping[str, NDArray[Any]]) -> list[bytes]:
+def _keys(inputs: Mapping[str, Any]) -> list[bytes]:
     """A key for each of N rows of the inputs."""
-    rows = [np.ascontiguousarray(inputs[name]).reshape(len(inputs[name]), -1) for name in sorted(inputs)]
-    joined = (b"".join(z.tobytes() for z in row) for row in zip(*rows, strict=True))
+    joined = (b"".join(row) for row in zip(*(_texts(inputs[name]) for name in sorted(inputs)), strict=True))
     return [hashlib.blake2b(one, digest_size=16).digest() for one in joined]
+
+
+def _texts(values: Any) -> list[bytes]:
+    """Each of N rows of one input as bytes: its numbers, or the name of the value that somebody wrote."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    if isinstance(values, list) or values.dtype == object:
+        return [repr(shown_value("a value", value)).encode("utf-8", "surrogatepass") for value in values]
+    return [row.tobytes() for row in np.ascontiguousarray(values).reshape(len(values), -1)]

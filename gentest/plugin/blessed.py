@@ -91,7 +91,9 @@ class Blessed(ReferenceSource):
             digest=f"{baseline.kept.digest} {index}",
         )
         quantized = kept.load(path, baseline.kept, index)
-        return Recalled(record, inputs, quantized.restored, span=one.span), (0.0, 1.0) if one.bounded else None
+        parts = candidate.latent.parts
+        values = {name: parts[name].values_of(z) if name in parts else z for name, z in inputs.items()}
+        return Recalled(record, values, quantized.restored, span=one.span), (0.0, 1.0) if one.bounded else None
 
     def _index(self, candidate: Generator, file: KeptFile) -> int:
         """The place of the outputs to compare the candidate with."""

@@ -26,11 +26,10 @@ def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> di
         near = uniforms.of(name, NEAR)
         if part.n_groups == 0:
             values = part.from_uniforms(near)
-            if part.n_choices:
-                values = np.array(
-                    [probe.choices[choice] if probe.choices else v for probe, v in zip(probes, values, strict=True)]
-                )
-                choice += 1
+            chosen = slice(choice, choice := choice + len(part.slots))
+            for row, probe in enumerate(probes):
+                if probe.choices[chosen]:
+                    values[row] = np.reshape(probe.choices[chosen], part.shape)
             spliced[name] = dict.fromkeys(streams, values)
             continue
         whole = all(probe.mask == FULL_MASK for probe in probes)

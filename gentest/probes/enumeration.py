@@ -46,12 +46,16 @@ def every_point(space: Space) -> list[Probe]:
         raise InvalidArgument(f"{space!r} has {n:,} latents, more than {MOST:,}")
     first = {i: _first_equal(part) for i, part in banks.items()}
     seeds = _seeds(banks, first)
-    values = [sorted(set(first[i])) if i in first else part.support for i, part in enumerate(parts)]
-    varying = [i for i, part in enumerate(parts) if i in first or part.support]
+    values: list[Sequence[int]] = []
+    is_entry: list[bool] = []
+    for i, part in enumerate(parts):
+        own = [sorted(set(first[i]))] if i in first else [slot.support for slot in part.slots]
+        values += own
+        is_entry += [i in first] * len(own)
     probes = []
-    for latent in product(*(values[i] for i in varying)):
-        entries = tuple(value for i, value in zip(varying, latent, strict=True) if i in first)
-        choices = tuple(value for i, value in zip(varying, latent, strict=True) if i not in first)
+    for latent in product(*values):
+        entries = tuple(value for value, bank in zip(latent, is_entry, strict=True) if bank)
+        choices = tuple(value for value, bank in zip(latent, is_entry, strict=True) if not bank)
         probes.append(Probe(seeds[entries], choices=choices))
     return probes
 

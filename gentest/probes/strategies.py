@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 import torch
 from hypothesis import HealthCheck, Phase, Verbosity, find, settings
@@ -28,6 +29,7 @@ from gentest.probes.ends import nearer
 from gentest.probes.families import Probes, Where
 from gentest.probes.probe import SEED_BITS, Probe
 from gentest.spaces import Direction, Space
+from gentest.spaces.space import Array
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,19 @@ class Drawn:
         return f"{type(self.family).__name__}({self.probe})"
 
     @property
-    def latents(self) -> Tensor | Mapping[str, Tensor]:
-        """The latents in order, [P, *shape], or [*shape] for a single point; by part in a `Joint`."""
+    def latents(self) -> Any:
+        """The latents in order, [P, *shape], or [*shape] for a single point; by part in a `Joint`.
+
+        Values that somebody wrote are themselves: a list of P, or one for a single point; numbers are tensors.
+        """
         placed = self.family.place(self.space, [self.probe])
-        single = self.family.n_points == 1
-        rows = {name: torch.from_numpy(z[0]) for name, z in placed.items()}
-        tensors = {name: z[0] if single else z for name, z in rows.items()}
-        return tensors[""] if list(tensors) == [""] else tensors
+        seen = {name: self._seen(self.space.parts[name].values_of(z[0])) for name, z in placed.items()}
+        return seen[""] if list(seen) == [""] else seen
+
+    def _seen(self, values: Array) -> Any:
+        """The values [P, ...] of one part, or the only one."""
+        rows = values.tolist() if values.dtype == object else torch.from_numpy(values)
+        return rows[0] if self.family.n_points == 1 else rows
 
     @property
     def t(self) -> Tensor:

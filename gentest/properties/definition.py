@@ -63,7 +63,11 @@ class Evidence(Protocol):
 
     @property
     def latents(self) -> Tensor | Mapping[str, Tensor]:
-        """The latents that the generator received: [N, P, *shape], by part in a `Joint` space."""
+        """The latents that the generator received: [N, P, *shape], by part in a `Joint` space.
+
+        Values that somebody wrote are [N, P]: tensors if they are numbers, else NumPy arrays of objects, which type
+        checkers take for tensors.
+        """
 
     @property
     def t(self) -> Tensor:

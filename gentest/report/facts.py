@@ -26,6 +26,7 @@ from gentest.results.result import (
     Radius,
     Rate,
     Result,
+    shown_choice,
 )
 
 WORDS = {
@@ -508,9 +509,7 @@ def place(counterexample: Counterexample) -> str:
 def choices(counterexample: Counterexample) -> str:
     """The choices of a counterexample by the names of their parts, as `label=3`."""
     if counterexample.choices:
-        return ", ".join(
-            f"{name}={value}" if name else f"choice {value}" for name, value in counterexample.choices.items()
-        )
+        return ", ".join(shown_choice(name, value) for name, value in counterexample.choices.items())
     # files of early versions name no parts
     unnamed = ", ".join(map(str, counterexample.probe.get("choices", ())))
     return f"choice {unnamed}" if unnamed else ""

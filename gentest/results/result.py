@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
+from math import isfinite
 from typing import Any, TypeVar, cast
 
+from gentest._support.printable import short_repr
 from gentest.errors import InvalidArgument
 from gentest.results.comparison import Gate, KeptReference, Sample
 from gentest.results.drawings import Drawings
@@ -82,8 +84,8 @@ class Counterexample:
     """The prior or radius under which the probe violates most, if the property has several."""
     moved: Moved | None = None
     """How far an attack moved it; None if no attack found it."""
-    choices: Mapping[str, int] = field(default_factory=dict)
-    """The value of each discrete part of the space, by the part's name."""
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    """The value of each discrete part of the space, by the part's name: a number, a text, True, False or None."""
     note: str = ""
     """Another explanation of the margin, such as values that are not finite."""
     entries: Mapping[str, int] = field(default_factory=dict)
@@ -94,6 +96,9 @@ class Counterexample:
         choices = self.probe.get("choices", [])
         if not isinstance(choices, (list, tuple)) or any(type(choice) is not int for choice in choices):
             return "its choices are not whole numbers"
+        for name, value in self.choices.items():
+            if not isinstance(value, (str, int, type(None))) and not (isinstance(value, float) and isfinite(value)):
+                return f"the value of {name!r} is not a number, a text, True, False or None"
         if any(not 1 <= len(scores) <= len(self.t) for scores in self.scores.values()):
             return "its scores do not match its latents"
         try:
@@ -102,6 +107,17 @@ class Counterexample:
         except InvalidArgument as error:
             return str(error)
         return ""
+
+
+def shown_choice(name: str, value: object) -> str:
+    """A choice by the name of its part, as `label=3` or `prompt='a red coat'`.
+
+    >>> shown_choice("prompt", "a red coat"), shown_choice("", 3)
+    ("prompt='a red coat'", 'choice 3')
+    """
+    if isinstance(value, int) and not name:
+        return f"choice {value}"
+    return f"{name}={short_repr(value)}" if name else short_repr(value)
 
 
 @dataclass(frozen=True)

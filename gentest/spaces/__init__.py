@@ -12,13 +12,16 @@ Paths follow the prior: great circles where the mass lies on a shell, straight l
 from gentest.spaces.at_radius import AtRadius, at_radius
 from gentest.spaces.direction import Direction
 from gentest.spaces.mapped import Mapped
+from gentest.spaces.one_of import Condition, OneOf, Prompts
 from gentest.spaces.priors import Categorical, Empirical, Normal, Sphere, TruncatedNormal, Uniform
 from gentest.spaces.space import Choice, Fixed, Group, Joint, Part, Space, Truncated, Wrapper
+from gentest.spaces.template import Template
 
 __all__ = [
     "AtRadius",
     "Categorical",
     "Choice",
+    "Condition",
     "Direction",
     "Empirical",
     "Fixed",
@@ -26,9 +29,12 @@ __all__ = [
     "Joint",
     "Mapped",
     "Normal",
+    "OneOf",
     "Part",
+    "Prompts",
     "Space",
     "Sphere",
+    "Template",
     "Truncated",
     "TruncatedNormal",
     "Uniform",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf, pi, prod, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,8 +14,11 @@ from scipy.special import chdtr, ndtr, ndtri
 from gentest._support.arguments import as_number, is_whole
 from gentest.errors import InvalidArgument
 from gentest.spaces.great_circle import great_circle, great_circle_gradients
-from gentest.spaces.space import Array, Choice, Floats, Part, check_shape, digest_of, format_shape
+from gentest.spaces.space import Array, Choice, Fixed, Floats, Part, Slot, check_shape, digest_of, format_shape
 from gentest.spaces.streams import uniforms_at
+
+NEAR_SPHERE = 1e-3
+"""How far a given latent may lie from its sphere, as a share of the radius."""
 
 _n_distinct: dict[str, int] = {}
 """The number of distinct entries of a bank, by its digest."""
@@ -52,6 +56,9 @@ class _Box(Part):
 
     def shifted(self, latents: Array, by: Array) -> Array:
         return np.asarray(np.clip(latents + by, self.low, self.high))
+
+    def reaches(self, latent: Array) -> bool:
+        return bool((latent >= np.float32(self.low)).all() and (latent <= np.float32(self.high)).all())
 
 
 @dataclass(frozen=True, init=False)
@@ -208,6 +215,9 @@ class Sphere(_Shell):
     def unit_radius(self) -> float:
         return self.radius
 
+    def reaches(self, latent: Array) -> bool:
+        return bool(abs(np.linalg.norm(latent) / self.radius - 1.0) <= NEAR_SPHERE)
+
     @property
     def is_round(self) -> bool:
         return True
@@ -234,6 +244,7 @@ class Categorical(Choice):
 
     n: int
     probabilities: tuple[float, ...]
+    slot: Slot = field(compare=False, repr=False)
 
     def __init__(self, n: int, *, probabilities: Sequence[float] | None = None) -> None:
         if not is_whole(n, 1):
@@ -244,22 +255,24 @@ class Categorical(Choice):
             raise InvalidArgument.expected(f"{n} probabilities that sum to 1", "probabilities", probabilities)
         object.__setattr__(self, "n", n)
         object.__setattr__(self, "probabilities", weights)
+        object.__setattr__(self, "slot", Slot(weights))
 
     def __repr__(self) -> str:
         equal = self.probabilities == (1.0 / self.n,) * self.n
         return f"Categorical({self.n}{'' if equal else f', probabilities={self.probabilities}'})"
 
     @property
-    def support(self) -> tuple[int, ...]:
-        return tuple(value for value, p in enumerate(self.probabilities) if p > 0)
+    def slots(self) -> tuple[Slot, ...]:
+        return (self.slot,)
 
     @property
-    def n_choices(self) -> int:
+    def takes(self) -> Hashable:
         return self.n
 
-    def from_uniforms(self, uniforms: Floats) -> Array:
-        edges = np.cumsum(self.probabilities)[:-1]
-        return np.asarray(np.searchsorted(edges, uniforms[:, 0], side="right"), dtype=np.int64)
+    def given(self, name: str, value: Any) -> Part:
+        if not is_whole(value, 0, self.n - 1):
+            raise InvalidArgument.expected(f"a choice from 0 to {self.n - 1}", name, value)
+        return Fixed(self, np.array(value, np.int64))
 
 
 @dataclass(frozen=True, init=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from math import inf, prod
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,15 @@ from gentest.errors import InvalidArgument
 
 MAX_GROUPS = 64
 """The most groups in which coordinates are removed when a counterexample is reduced."""
+MAX_LISTED = 1_000
+"""A choice among more values has a range as its support, not a tuple."""
+MOST_COUNTED = 2**53
+"""A space with more latents counts as infinite: a result could not hold the number."""
 
 PIECE = 1 << 18
 """Bytes of float64 numbers to compute at once: more would leave the processor's cache."""
-
+Shown: TypeAlias = "str | int | float | bool | None"
+"""A value as reports and JSON show it."""
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
@@ -61,9 +67,9 @@ class Space(ABC):
         """The same space with every latent drawn toward its mean: mean + psi (z - mean), psi in (0, 1]."""
 
     @property
-    def supports(self) -> tuple[tuple[int, ...], ...]:
-        """The possible values of each discrete part, in the order of the parts, as in a probe's `choices`."""
-        return tuple(part.support for part in self.parts.values() if part.support)
+    def supports(self) -> tuple[Sequence[int], ...]:
+        """The possible values of each choice, in the order of the parts, as in a probe's `choices`."""
+        return tuple(slot.support for part in self.parts.values() for slot in part.slots)
 
     @property
     def n_latents(self) -> int | None:
@@ -143,14 +149,9 @@ class Part(Space):
         return self.dim
 
     @property
-    def support(self) -> tuple[int, ...]:
-        """The values of a discrete part that have a probability above 0, in order; empty for any other part."""
+    def slots(self) -> tuple[Slot, ...]:
+        """The choices that make a latent of a discrete part; empty for any other part."""
         return ()
-
-    @property
-    def n_choices(self) -> int:
-        """The number of values of a discrete part; 0 for any other part."""
-        return 0
 
     @property
     def n_values(self) -> int | None:
@@ -165,6 +166,45 @@ class Part(Space):
     def entries(self, uniforms: Floats) -> Array:
         """The entry of the bank, int64 [N], that uniforms [N, dim] draw, for a part with a bank."""
         raise InvalidArgument(f"{self!r} has no bank")
+
+    @property
+    def takes(self) -> Hashable:
+        """What a generator of this part takes. Two priors with an equal one can stand in for each other."""
+        return self.shape
+
+    @property
+    def has_values(self) -> bool:
+        """True if a latent is a code for a value that somebody wrote, which the generator receives instead."""
+        return False
+
+    def values_of(self, latents: Array) -> Array:
+        """What the generator receives for latents [..., *shape]: these, or the values [...] that they stand for.
+
+        Numbers are float32 or int64; anything else is an array of objects.
+        """
+        return latents
+
+    def given(self, name: str, value: Any) -> Part:
+        """The part called `name` with one latent, the given one.
+
+        A tensor or array has the part's shape; a part of a single number also takes that number. Raises
+        `InvalidArgument` for a value that the prior does not have.
+        """
+        array = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+        try:
+            latent = np.array(array, np.float32)
+        except (TypeError, ValueError):
+            latent = np.full(0, np.nan, np.float32)
+        latent = latent.reshape(self.shape) if latent.shape == () and prod(self.shape) == 1 else latent
+        if latent.shape != self.shape or not np.isfinite(latent).all():
+            raise InvalidArgument.expected(f"finite numbers of shape {self.shape}, one latent of {self!r}", name, value)
+        if not self.reaches(latent):
+            raise InvalidArgument.expected(f"a latent that {self!r} reaches", name, value)
+        return Fixed(self, latent)
+
+    def reaches(self, latent: Array) -> bool:
+        """True if a latent [*shape] lies where samples of the prior can lie."""
+        return True
 
     @abstractmethod
     def from_uniforms(self, uniforms: Floats) -> Array:
@@ -375,8 +415,41 @@ class Truncated(Wrapper):
         return np.asarray(mean + (latents - mean) / self.psi)
 
 
+@dataclass(frozen=True, init=False)
+class Slot:
+    """A choice among n values, from 0 to n - 1, by their probabilities."""
+
+    probabilities: tuple[float, ...]
+    support: Sequence[int] = field(compare=False, repr=False)
+    """The values that have a probability above 0, in order."""
+    edges: Floats = field(compare=False, repr=False)
+
+    def __init__(self, probabilities: tuple[float, ...]) -> None:
+        support: Sequence[int] = tuple(value for value, p in enumerate(probabilities) if p > 0)
+        if len(support) == len(probabilities) > MAX_LISTED:
+            support = range(len(probabilities))
+        object.__setattr__(self, "probabilities", probabilities)
+        object.__setattr__(self, "support", support)
+        object.__setattr__(self, "edges", np.cumsum(probabilities)[:-1])
+
+    def drawn(self, uniforms: Floats) -> Array:
+        """The values int64 [N] of uniforms [N]."""
+        return np.asarray(np.searchsorted(self.edges, uniforms, side="right"), dtype=np.int64)
+
+    def digest_of(self, code: int) -> str:
+        """A digest of the value that a number stands for; empty if it stands for itself."""
+        return ""
+
+    def located(self, name: str, code: int, digest: str) -> int:
+        """The number that stands now for the value with this digest, which was `code`, in the part called `name`.
+
+        Raises `InvalidArgument` if the value is gone.
+        """
+        return code
+
+
 class Choice(Part):
-    """A discrete part, int64 [N]. Paths and truncation leave it as it is."""
+    """A discrete part, int64 [N, *shape]. Paths and truncation leave it as it is."""
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -388,13 +461,30 @@ class Choice(Part):
 
     @property
     def n_values(self) -> int | None:
-        return max(1, len(self.support))
+        n = prod(len(slot.support) for slot in self.slots)
+        return n if n <= MOST_COUNTED else None
+
+    def from_uniforms(self, uniforms: Floats) -> Array:
+        drawn = [slot.drawn(uniforms[:, column]) for column, slot in enumerate(self.slots)]
+        return np.stack(drawn, axis=1).reshape(-1, *self.shape)
+
+    def options(self) -> list[tuple[int, ...]]:
+        """The possible latents, each as the value of every slot."""
+        return list(product(*(slot.support for slot in self.slots)))
+
+    def probability(self, option: Sequence[int]) -> float:
+        """The probability of a latent, given as the value of every slot."""
+        return prod(slot.probabilities[value] for slot, value in zip(self.slots, option, strict=True))
+
+    def shown(self, option: Sequence[int]) -> Shown:
+        """A latent as reports show it, given as the value of every slot: here, the number itself."""
+        return int(option[0])
 
     def mean(self) -> Floats:
         raise InvalidArgument(f"{self!r} is a choice: it has no mean to be truncated toward")
 
     def straight(self, near: Array, far: Array, t: Floats) -> Array:
-        return np.array(np.broadcast_to(near[:, None], t.shape))
+        return np.array(np.broadcast_to(near[:, None], (*t.shape, *near.shape[1:])))
 
     def score_gradients(self, scores: Floats, gradients: Floats) -> Floats:
         return np.zeros_like(scores)
@@ -407,14 +497,48 @@ class Choice(Part):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Fixed(Choice):
-    """A choice that was made: `.given(label=3)` replaces a `Categorical` by it."""
+    """A part with one latent, which somebody gave: `.given(label=3)` replaces a `Categorical` by it."""
 
-    value: int
+    part: Part
+    latent: Array = field(compare=False)
+    """[*shape], float32, or int64 for a choice."""
+    digest: str
+
+    def __init__(self, part: Part, latent: Array) -> None:
+        latent.setflags(write=False)
+        object.__setattr__(self, "part", part)
+        object.__setattr__(self, "latent", latent)
+        object.__setattr__(self, "digest", digest_of(latent))
+
+    def __repr__(self) -> str:
+        if isinstance(self.part, Choice):
+            return f"Fixed(value={self.part.shown(self.latent.reshape(-1).tolist())!r})"
+        return f"Fixed(value={self.latent.item()})" if self.latent.size == 1 else f"Fixed({self.shape}, {self.digest})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.part.shape
+
+    @property
+    def dim(self) -> int:
+        return 1
+
+    @property
+    def takes(self) -> Hashable:
+        return self.part.takes
+
+    @property
+    def has_values(self) -> bool:
+        return self.part.has_values
+
+    def values_of(self, latents: Array) -> Array:
+        return self.part.values_of(latents)
 
     def from_uniforms(self, uniforms: Floats) -> Array:
-        return np.full(len(uniforms), self.value, dtype=np.int64)
+        kind = np.int64 if self.latent.dtype == np.int64 else np.float64
+        return np.repeat(self.latent[None], len(uniforms), axis=0).astype(kind)
 
 
 @dataclass(frozen=True, init=False)
@@ -438,6 +562,8 @@ class Joint(Space):
                 raise InvalidArgument.expected("a space that is one part", name, part)
         if len(parts) > MAX_GROUPS:
             raise InvalidArgument(f"Expected at most {MAX_GROUPS} named parts but got {len(parts)}")
+        if (n := sum(len(part.slots) for part in parts.values())) > MAX_GROUPS:
+            raise InvalidArgument(f"Expected at most {MAX_GROUPS} choices but got {n}: each slot of a template is one")
         object.__setattr__(self, "items", tuple(parts.items()))
 
     def __repr__(self) -> str:
@@ -458,16 +584,11 @@ class Joint(Space):
     def truncated(self, psi: float) -> Joint:
         return Joint(**{name: part.truncated(psi) for name, part in self.items})
 
-    def given(self, choices: Mapping[str, int]) -> Joint:
-        """The same space with some choices made. Raises `InvalidArgument` for an unknown part or value."""
+    def given(self, values: Mapping[str, Any]) -> Joint:
+        """The same space with some parts fixed. Raises `InvalidArgument` for an unknown part or value."""
         parts = dict(self.items)
-        for name, value in choices.items():
-            part = parts.get(name)
-            if part is None:
+        for name, value in values.items():
+            if name not in parts:
                 raise InvalidArgument(f"No part is named {name!r}; the space has {', '.join(parts)}")
-            n = part.n_choices
-            if not is_whole(value, 0, n - 1):
-                what = f"a choice from 0 to {n - 1}" if n else f"a part that is a choice ({part!r} is none)"
-                raise InvalidArgument.expected(what, name, value)
-            parts[name] = Fixed(value)
+            parts[name] = parts[name].given(name, value)
         return Joint(**parts)

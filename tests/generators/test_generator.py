@@ -264,7 +264,7 @@ def test_choices_are_made_by_name() -> None:
         (LABELLED, {"label": 4}, "a choice from 0 to 3 but got label=4"),
         (LABELLED, {"label": -1}, "label=-1"),
         (LABELLED, {"label": 1.0}, r"label=1.0"),
-        (LABELLED, {"z": 0}, "a part that is a choice"),
+        (LABELLED, {"z": [0, 1]}, r"finite numbers of shape \(3,\)"),
         (NORMAL, {"label": 1}, r"Normal\(3\) has no named parts: .given\(\) needs gentest.Joint"),
     ],
 )

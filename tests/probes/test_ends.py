@@ -45,7 +45,7 @@ def test_a_latent_does_not_depend_on_its_batch(family: Probes, space: Space) -> 
         alone = family.place(space, [probes[i]])
         for name, z in alone.items():
             assert z.shape == (1, family.n_points, *space.parts[name].shape)
-            assert z.dtype == (np.int64 if space.parts[name].n_choices else np.float32)
+            assert z.dtype == (np.int64 if space.parts[name].slots else np.float32)
             assert z[0].tobytes() == together[name][i].tobytes()
 
 

@@ -382,7 +382,7 @@ MISUSE = [
     (lambda: gentest.Categorical(2).truncated(2), "psi=2"),
     (lambda: gentest.Categorical(2).mean(), "a choice: it has no mean"),
     (lambda: gentest.Joint(z=gentest.Normal(1)).given({"y": 1}), "No part is named 'y'; the space has z"),
-    (lambda: gentest.Joint(z=gentest.Normal(1)).given({"z": 1}), "a part that is a choice"),
+    (lambda: gentest.Joint(z=gentest.Normal(1)).given({"z": [1, 2]}), "one latent of Normal"),
     (lambda: gentest.Joint(y=gentest.Categorical(3)).given({"y": 3}), "a choice from 0 to 2 but got y=3"),
     (lambda: gentest.Joint(y=gentest.Categorical(3)).given({"y": True}), "y=True"),
 ]

@@ -176,7 +176,7 @@ class Auditor:
         self._largest = 0
         self._extreme: tuple[float, Row] | None = None
         self._failing: list[Row] = []
-        self._values: dict[tuple[str, int], Row] = {}
+        self._values: dict[tuple[str | int, ...], Row] = {}
         self._after: list[tuple[Row, Tensor]] = []
         self._unit: Callable[[Subject], float] = lambda subject: 1.0
 
@@ -272,12 +272,12 @@ class Auditor:
 
     def _note_values(self, block: Rows) -> None:
         for name, part in block.subject.generator.latent.parts.items():
-            if not part.support:
+            if not part.slots:
                 continue
-            values = block.placed[name].reshape(-1)
-            for value, at in zip(*np.unique(values, return_index=True), strict=True):
-                if len(self._values) < MOST_VALUES and (name, int(value)) not in self._values:
-                    self._values[name, int(value)] = self._row(block, int(at))
+            codes = block.placed[name].reshape(-1, len(part.slots))  # [N * P, slots]
+            for code, at in zip(*np.unique(codes, axis=0, return_index=True), strict=True):
+                if len(self._values) < MOST_VALUES and (value := (name, *code.tolist())) not in self._values:
+                    self._values[value] = self._row(block, int(at))
 
     def _row(self, block: Rows, at: int, *, outputs: Tensor | None = None, first: int = 0, where: str = "") -> Row:
         """Row `at` of some probes, with what is known of it. `outputs` are new ones, from row `first` on."""

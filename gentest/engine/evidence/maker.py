@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from gentest.engine.evidence.store import Store, digest
 from gentest.engine.evidence.subject import Identities, Subject, thing_key
 from gentest.engine.evidence.time_limit import limited
 from gentest.errors import GeneratorError, GentestError, WrongOutputs, out_of_memory
+from gentest.generators.calling import inputs_on
 from gentest.generators.generator import Generator
 from gentest.generators.recalled import Recalled
 
@@ -101,7 +101,7 @@ class Maker:
     ) -> Tensor:
         """Outputs [B, ...] of one call of a generator, on the device."""
         device = generator.device or self.device
-        batch, noise = ({name: _on(device, z) for name, z in arrays.items()} for arrays in (latents, drawn))
+        batch, noise = (inputs_on(device, generator.latent, arrays) for arrays in (latents, drawn))
         started = cost.clock()
         with torch.set_grad_enabled(gradients), self.limited("the generator", GeneratorError):
             x = generator.outputs(batch, noise, chance=chance)
@@ -176,11 +176,6 @@ def full_precision(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(matmul)
-
-
-def _on(device: torch.device, z: Any) -> Tensor:
-    """An array or tensor as a tensor on the device."""
-    return (z if isinstance(z, Tensor) else torch.from_numpy(np.ascontiguousarray(z))).to(device)
 
 
 def sliced(arrays: Mapping[str, Any], rows: slice) -> dict[str, Any]:

@@ -105,8 +105,12 @@ class Observed:
 
     @property
     def latents(self) -> Tensor | Mapping[str, Tensor]:
-        tensors = self.measurements.outputs.latents
-        return tensors[""] if list(tensors) == [""] else tensors
+        seen: dict[str, Any] = dict(self.measurements.outputs.latents)
+        for name, part in self.space.parts.items():
+            if part.has_values:
+                values = part.values_of(self.placed[name])
+                seen[name] = values if values.dtype == object else torch.from_numpy(values).to(seen[name].device)
+        return seen[""] if list(seen) == [""] else seen
 
     @property
     def t(self) -> Tensor:

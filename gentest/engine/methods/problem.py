@@ -7,9 +7,11 @@ the methods and passes facts on; no method knows another one. The methods that e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +19,16 @@ from gentest.engine.cost import SLOW_BLOCK
 from gentest.engine.evidence.plans import Stream, fits, real
 from gentest.engine.judge import Judge
 from gentest.errors import InvalidArgument
-from gentest.probes.probe import Probe
+from gentest.probes.families import Probes
+from gentest.probes.probe import Probe, located
+from gentest.results.result import shown_choice
 from gentest.results.settings import Values
+from gentest.spaces import Choice, Space
 
 MAX_BLOCK = 256
 """The largest block: a rate is often decided after some hundred probes."""
+MAX_ARMS = 64
+"""The most values of a part with a rate each. Of more, the prior's mixture has one."""
 
 
 class Purpose(IntEnum):
@@ -58,6 +65,15 @@ class Problem:
         known = self.judge.subject.known_probes
         return None if known is None else dict.fromkeys(known)
 
+    def of_known(self, probe: Probe) -> Probe:
+        """The known probe that is this one with its choices made, or else the probe itself."""
+        own = replace(probe, choices=())
+        if self.known_probes is None or not probe.choices or own not in self.known_probes:
+            return probe
+        space, family = self.judge.subject.generator.latent, self.judge.definition.probes
+        same = tuple(chosen(space, family, [own])[0].tolist()) == probe.choices
+        return own if same else probe
+
     def usable(self, probes: Sequence[Probe]) -> list[Probe]:
         """The probes along which something moves, under every prior of the property, and which a pair can compare."""
         if self.known_probes is not None:
@@ -68,8 +84,11 @@ class Problem:
 
     def fitting(self, probes: Sequence[Probe]) -> list[Probe]:
         """The usable probes among those of another run, whose space may differ."""
-        family, spaces = self.judge.definition.probes, self.judge.spaces
-        return self.usable([probe for probe in probes if all(fits(family, space, probe) for space in spaces)])
+        family, spaces, known = self.judge.definition.probes, self.judge.spaces, []
+        for probe in probes:
+            with suppress(InvalidArgument):  # a value that it has is gone
+                known.append(self.of_known(located(self.judge.subject.generator.latent, probe)))
+        return self.usable([probe for probe in known if all(fits(family, space, probe) for space in spaces)])
 
 
 @dataclass(frozen=True)
@@ -88,25 +107,48 @@ class Arm:
 def arms_of(judge: Judge, each: str) -> list[Arm]:
     """The arms of a property: its priors, or the values of the discrete part called `each`.
 
-    Raises `InvalidArgument` if there is no such part, or if the property has several priors as well.
+    A part with more than `MAX_ARMS` values has a single arm, the prior. Raises `InvalidArgument` if there is no such
+    part, or if the property has several priors as well.
     """
     if not each:
         return [Arm(name, list, partial(judge.arm, name), partial(judge.arm_alone, name)) for name in judge.arms]
     if len(judge.arms) > 1:
         raise InvalidArgument(f"{judge.definition.name} has a rate for each prior already: take each={each!r} away")
     space = judge.subject.generator.latent
-    discrete = [name for name, part in space.parts.items() if part.support]
-    if each not in discrete:
+    discrete = [name for name, part in space.parts.items() if part.slots]
+    part = space.parts.get(each)
+    if each not in discrete or not isinstance(part, Choice):
         known = f"; those of {space!r} are {', '.join(discrete)}" if discrete else f"; {space!r} has none"
         raise InvalidArgument.expected(f"the name of a discrete part{known}", "each", each)
 
-    def with_value(value: int, probes: Sequence[Probe]) -> list[Probe]:
-        latents = judge.definition.probes.place(space, probes)
-        choices = np.stack([latents[name][:, 0] for name in discrete], axis=1)  # [N, parts]
-        choices[:, discrete.index(each)] = value
-        return [replace(probe, choices=tuple(map(int, row))) for probe, row in zip(probes, choices, strict=True)]
+    options = part.options() if part.n_values is not None and part.n_values <= MAX_ARMS else []
+    if not options:
+        return arms_of(judge, "")
 
+    def with_option(option: tuple[int, ...], probes: Sequence[Probe]) -> list[Probe]:
+        choices = chosen(space, judge.definition.probes, probes)
+        choices[:, columns] = option
+        return [replace(probe, choices=tuple(row)) for probe, row in zip(probes, choices.tolist(), strict=True)]
+
+    columns = columns_of(space, each)
     return [
-        Arm(f"{each}={value}", partial(with_value, value), judge.margins, judge.alone)
-        for value in space.parts[each].support
+        Arm(shown_choice(each, part.shown(option)), partial(with_option, option), judge.margins, judge.alone)
+        for option in options
     ]
+
+
+def chosen(space: Space, family: Probes, probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The value of each choice of a space at some probes, [N, choices]."""
+    latents = family.place(space, probes)
+    codes = [latents[name][:, 0].reshape(len(probes), -1) for name, part in space.parts.items() if part.slots]
+    return np.concatenate(codes, axis=1)
+
+
+def columns_of(space: Space, name: str) -> slice:
+    """The choices of one part among those of its space."""
+    start = 0
+    for other, part in space.parts.items():
+        if other == name:
+            return slice(start, start + len(part.slots))
+        start += len(part.slots)
+    raise KeyError(name)

@@ -34,7 +34,7 @@ from gentest.properties.domains import holds_within
 from gentest.results.drawings import Rays
 from gentest.results.outcome import RATE_VERDICTS, Verdict
 from gentest.results.result import Invariant, Rate
-from gentest.spaces import Part
+from gentest.spaces import Choice
 from gentest.stats import rays as ray_stats
 from gentest.stats.invariance import compare_priors
 from gentest.stats.rates import RateDecision, RateTest
@@ -92,6 +92,7 @@ def decide_rate(problem: Problem, goal: AtRate) -> RateFacts:
     rate = _decide(problem, goal, stream, arms, margins, invariance)
     if goal.each:
         part = problem.judge.subject.generator.latent.parts[goal.each]
+        assert isinstance(part, Choice)
         rate = replace(rate, overall=_overall_rate(part, rate))
     failing = _refuting(rate, stream, arms, margins) if rate.verdict is Verdict.VIOLATED else ()
     return RateFacts(rate, failing, margins)
@@ -170,7 +171,7 @@ def _with_distinct_inputs(problem: Problem, rate: Rate, stream: Stream, arms: Ma
     generator, family = problem.judge.subject.generator, problem.judge.definition.probes
     if generator.latent.n_latents is None:
         return rate
-    of = len(generator.latent.parts[each].support) if each else 1
+    of = len(arms) if each else 1
 
     def counted(rate: Rate) -> Rate:
         seen = inputs(family, generator, arms[rate.arm].probes(stream.probes(0, rate.probes)), of=of)
@@ -179,10 +180,9 @@ def _with_distinct_inputs(problem: Problem, rate: Rate, stream: Stream, arms: Ma
     return replace(counted(rate), arms=tuple(map(counted, rate.arms)))
 
 
-def _overall_rate(part: Part, rate: Rate) -> float:
+def _overall_rate(part: Choice, rate: Rate) -> float:
     """The rate under the whole prior: the rates of a part's values, weighted by how often each value is drawn."""
-    drawn = part.from_uniforms(((np.arange(1 << 16) + 0.5) / (1 << 16))[:, None])
-    shares = [float((drawn == value).mean()) for value in part.support]
+    shares = [part.probability(option) for option in part.options()]
     return sum(share * arm.passes / max(arm.probes, 1) for share, arm in zip(shares, rate.arms or (rate,), strict=True))
 
 

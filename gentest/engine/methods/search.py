@@ -16,7 +16,7 @@ from gentest.errors import InvalidArgument
 from gentest.probes import strategies
 from gentest.probes.enumeration import every_point
 from gentest.probes.families import Points
-from gentest.probes.probe import Probe
+from gentest.probes.probe import Probe, located
 from gentest.spaces import Space
 
 
@@ -83,15 +83,16 @@ def _most_violations(problem: Problem) -> int | None:
 
 
 def replay(problem: Problem, probe: Probe) -> SearchFacts:
-    """The margin of one probe. Raises `InvalidArgument` if the space cannot place it."""
+    """The margin of one probe. Raises `InvalidArgument` if the space cannot place it, or lost a value of it."""
     judge = problem.judge
+    space = judge.subject.generator.latent
+    probe = problem.of_known(located(space, probe))
     if problem.known_probes is not None and probe not in problem.known_probes:
         raise InvalidArgument(
             f"the probe {probe} is none of the {len(problem.known_probes)} whose outputs are kept: only these can be "
             "compared"
         )
     if not problem.fitting([probe]):
-        space = judge.subject.generator.latent
         raise InvalidArgument(f"the probe {probe} does not fit {judge.definition.probes!r} in {space!r}")
     return SearchFacts((probe,), (judge.alone(probe),), replayed=True)
 
