@@ -6,6 +6,7 @@
     gentest compare REFERENCE CANDIDATE               measure how far a model and its export are apart
     gentest show RESULT.json                          print the results of a run, or a baseline
     gentest gate RESULT.json --baseline FILE          compare a run with a baseline, from files alone
+    gentest card RESULT.json [--into README.md]       print or update a part of a model card
     gentest bless FILE --by NAME [PYTEST ARGUMENTS]   make a checkpoint the baseline of later ones
     gentest suggest [FOLDER] [-- PYTEST ARGUMENTS]    write tests whose tolerances are measured on your model
 
@@ -22,7 +23,7 @@ import sys
 from collections.abc import Sequence
 
 from gentest._support.printable import in_one_line
-from gentest.cli import bless, check_model, compare, doctor, gate, init, show, suggest
+from gentest.cli import bless, card, check_model, compare, doctor, gate, init, show, suggest
 from gentest.cli.results_files import MISUSE
 from gentest.errors import InvalidArgument
 
@@ -33,6 +34,7 @@ COMMANDS = {
     "compare": compare,
     "show": show,
     "gate": gate,
+    "card": card,
     "bless": bless,
     "suggest": suggest,
 }

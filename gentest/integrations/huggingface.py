@@ -10,6 +10,7 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from gentest._support.printable import short_repr
 from gentest.errors import InvalidArgument
 from gentest.integrations.sources import Fetched, require
 
@@ -30,10 +31,10 @@ def fetch(address: str) -> Fetched:
     """
     match = ADDRESS.fullmatch(address)
     if match is None or match["repository"].partition("/")[0] in OTHERS:
-        raise InvalidArgument(f"{address!r} is not a model on the Hub: expected hf://org/name@revision/path")
+        raise InvalidArgument(f"{short_repr(address)} is not a model on the Hub: expected hf://org/name@revision/path")
     repository, path = match["repository"], (match["path"] or "").strip("/")
     if ".." in PurePosixPath(path).parts:
-        raise InvalidArgument(f"{address!r}: a path inside the repository has no '..'")
+        raise InvalidArgument(f"{short_repr(address)}: a path inside the repository has no '..'")
     require("huggingface_hub", extra="huggingface")
     revision = None if match["revision"] is None else unquote(match["revision"])
     local = _local(repository, revision, path)

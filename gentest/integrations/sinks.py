@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Protocol, cast
 
+from gentest._support.printable import short_repr
 from gentest.errors import InvalidArgument
 from gentest.report.images import result_hash
 from gentest.results.document import Document
@@ -62,7 +63,7 @@ def _factory(name: str) -> SinkFactory:
     others = {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
     if name not in others:
         known = ", ".join(sorted({*SHIPPED, *others}))
-        raise InvalidArgument(f"{name!r} is not a tracker that gentest can log to: {known}")
+        raise InvalidArgument(f"{short_repr(name)} is not a tracker that gentest can log to: {known}")
     return cast(SinkFactory, others[name].load())
 
 

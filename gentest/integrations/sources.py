@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from gentest._support.printable import error_summary
+from gentest._support.printable import error_summary, in_one_line, short_repr
 from gentest.errors import InvalidArgument
 
 GROUP = "gentest.sources"
@@ -79,19 +79,19 @@ def fetch(address: str) -> Fetched:
     """
     match = ADDRESS.fullmatch(address)
     if match is None:
-        raise InvalidArgument(f"{address!r} is not an address, such as hf://org/name@revision/file")
+        raise InvalidArgument(f"{short_repr(address)} is not an address, such as hf://org/name@revision/file")
     source = _source(match[1])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fetched = source(address)
+        if fetched.path.exists():
+            return fetched
     except InvalidArgument:
         raise
     except Exception as error:
-        raise InvalidArgument(f"{address}: {error_summary(error)}") from error
-    if not fetched.path.exists():
-        raise InvalidArgument(f"{address}: the source has no such file")
-    return fetched
+        raise InvalidArgument(in_one_line(f"{address}: {error_summary(error)}")) from error
+    raise InvalidArgument(in_one_line(f"{address}: the source has no such file"))
 
 
 def _source(name: str) -> Source:
@@ -103,7 +103,7 @@ def _source(name: str) -> Source:
     others = {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
     if name not in others:
         known = ", ".join(f"{known}:/" for known in sorted({*SHIPPED, *others}))
-        raise InvalidArgument(f"{name}:/ is not a source of checkpoints: {known}")
+        raise InvalidArgument(f"{in_one_line(name)}:/ is not a source of checkpoints: {known}")
     return cast(Source, others[name].load())
 
 

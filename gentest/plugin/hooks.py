@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gentest._support.printable import error_summary
+from gentest._support.printable import error_summary, in_one_line
 from gentest.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -79,4 +79,5 @@ def _sink(text: str) -> Sink:
     except InvalidArgument as error:
         raise pytest.UsageError(f"--gentest-log: {error}") from None
     except Exception as error:  # somebody else's sink
-        raise pytest.UsageError(f"--gentest-log: {text} cannot be used: {error_summary(error)}") from None
+        why = in_one_line(error_summary(error))
+        raise pytest.UsageError(f"--gentest-log: {in_one_line(text)} cannot be used: {why}") from None

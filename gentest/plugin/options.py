@@ -5,6 +5,7 @@ The plugin imports this module in every run of pytest, so it loads nothing heavy
 
 from __future__ import annotations
 
+import shlex
 from argparse import SUPPRESS
 from contextlib import suppress
 from dataclasses import dataclass
@@ -220,6 +221,9 @@ class RunOptions:
 RUN_OPTIONS = options_of(RunOptions)
 OPTIONS = tuple(o for o in (*SETTINGS, *RUN_OPTIONS) if o.on_command_line)
 BY_NAME = {o.name: o for o in OPTIONS}
+BY_FLAG = {o.flag: o for o in OPTIONS}
+WRITING = {BY_NAME[name].flag for name in ("report", "images", "json", "log", "outcomes", "save_baseline")}
+"""Options that write files, and decide nothing."""
 _RUN = pytest.StashKey[RunOptions]()
 _CHECKPOINTS = pytest.StashKey[tuple[Checkpoint, ...]]()
 FETCHED = pytest.StashKey[dict[str, Fetched]]()
@@ -336,6 +340,24 @@ def _replay_words(config: pytest.Config) -> tuple[str, ...]:
     flags = {"-c": config.getoption("inifilename"), "--rootdir": config.getoption("rootdir")}
     flags |= {o.flag: config.getoption(o.flag) for o in OPTIONS if o.in_replay}
     return tuple(str(word) for flag, given in flags.items() if given for word in (flag, given))
+
+
+def check_command(config: pytest.Config, seed: int) -> str:
+    """The command of this run as it was typed, with its seed and pinned checkpoints, without what only writes files."""
+    pinned = {address: fetched.pinned for address, fetched in config.stash[FETCHED].items()}
+    words, given = ["pytest"], iter(map(str, config.invocation_params.args))
+    for word in given:
+        flag, equals, value = word.partition("=")
+        if flag in WRITING:
+            if BY_FLAG[flag].kind.metavar and not equals:
+                next(given, None)
+        elif flag == BY_NAME["checkpoint"].flag and value in pinned:
+            words.append(f"{flag}={pinned[value]}")
+        else:
+            words.append(pinned.get(word, word))
+    words += [] if "--gentest" in words else ["--gentest"]
+    typed = config.getoption(BY_NAME["seed"].flag) is not None or config.getoption(BY_NAME["baseline"].flag) is not None
+    return shlex.join(words if typed else [*words, BY_NAME["seed"].flag, str(seed)])
 
 
 def _selects(config: pytest.Config) -> bool:

@@ -15,7 +15,7 @@ from gentest._support.printable import printable
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.generators.modules import resolve_device
-from gentest.plugin import github, replays
+from gentest.plugin import github, options, replays
 from gentest.plugin.baseline_run import BaselineRun
 from gentest.plugin.hooks import Listeners
 from gentest.plugin.options import RunOptions
@@ -183,6 +183,7 @@ class SessionResults:
             device=str(resolve_device(values.device)),
             seed=self._baseline_run.seed(values),
             versions=installed_versions(*VERSIONS),
+            command=options.check_command(self._config, self._baseline_run.seed(values)),
         )
 
     @pytest.hookimpl

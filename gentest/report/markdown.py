@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from html import escape
 
 from gentest._support.printable import printable
@@ -24,11 +25,10 @@ def page(document: Document) -> str:
     ordered = sorted(document.results, key=facts.severity)
     lines = [*(_gate(document.gate) if document.gate is not None else []), "### gentest", ""]
     if partial := run_facts.unfinished(document.interrupted, document.unchecked):
-        lines += [f"❌ {_cell(partial)}", ""]
-    lines += ["| verdict | test | property | probes | margin or rate | time |", "|---|---|---|---:|---|---:|"]
-    lines += [_row(result) for result in ordered]
-    lines += ["", f"{run_facts.totals(document.results)} on {_cell(session.device)}, seed {session.seed}", ""]
-    lines += [line for text in run_facts.certainty(document) for line in (_cell(text), "")]
+        lines += [f"❌ {cell(partial)}", ""]
+    lines += table(ordered)
+    lines += ["", f"{run_facts.totals(document.results)} on {cell(session.device)}, seed {session.seed}", ""]
+    lines += [line for text in run_facts.certainty(document) for line in (cell(text), "")]
     length = sum(map(_bytes, lines))
     failed = [result for result in ordered if not result.passed]
     for n, result in enumerate(failed):
@@ -41,11 +41,17 @@ def page(document: Document) -> str:
     return printable("\n".join(lines).rstrip()) + "\n"
 
 
+def table(results: Sequence[Result]) -> list[str]:
+    """A row for each result, under a head."""
+    head = ["| verdict | test | property | probes | margin or rate | time |", "|---|---|---|---:|---|---:|"]
+    return head + [_row(result) for result in results]
+
+
 def _row(result: Result) -> str:
-    verdict = f"{SIGNS[result.outcome]} {_cell(facts.verdict(result))}"
-    test = _cell(result.test) + (f" on {_cell(result.checkpoint)}" if result.checkpoint else "")
+    verdict = f"{SIGNS[result.outcome]} {cell(facts.verdict(result))}"
+    test = cell(result.test) + (f" on {cell(result.checkpoint)}" if result.checkpoint else "")
     figures = (facts.probes(result), facts.measure(result), facts.seconds(result))
-    return f"| {' | '.join([verdict, test, *map(_cell, (result.property, *figures))])} |"
+    return f"| {' | '.join([verdict, test, *map(cell, (result.property, *figures))])} |"
 
 
 def _failure(result: Result, document: Document) -> list[str]:
@@ -69,19 +75,19 @@ def _command(result: Result, document: Document) -> str:
 
 
 def _gate(comparison: Comparison) -> list[str]:
-    baseline = f"{_cell(comparison.baseline)} ({_cell(comparison.blessed)})"
+    baseline = f"{cell(comparison.baseline)} ({cell(comparison.blessed)})"
     return [
         f"### Gate: {SIGNS[comparison.outcome]} {run_facts.gate_word(comparison)}",
         "",
-        f"{_cell(run_facts.gate_total(comparison))}, against {baseline}",
+        f"{cell(run_facts.gate_total(comparison))}, against {baseline}",
         "",
         "| | test | property | baseline | candidate | probes | lost / won | evidence |",
         "|---" * 8 + "|",
         *map(_gate_row, comparison.properties),
         "",
-        *(f"- ⚠️ drift: {_cell(run_facts.drift(drift))}" for drift in comparison.drifted),
-        *(f"- ⚠️ drift not comparable: {_cell(name)}" for name in comparison.uncompared),
-        *(f"- ⚠️ not looked at: {_cell(name)}" for name in comparison.missing),
+        *(f"- ⚠️ drift: {cell(run_facts.drift(drift))}" for drift in comparison.drifted),
+        *(f"- ⚠️ drift not comparable: {cell(name)}" for name in comparison.uncompared),
+        *(f"- ⚠️ not looked at: {cell(name)}" for name in comparison.missing),
         "",
     ]
 
@@ -89,19 +95,19 @@ def _gate(comparison: Comparison) -> list[str]:
 def _gate_row(compared: Compared) -> str:
     gate = compared.gate
     standing = f"{SIGNS[gate.standing.outcome]} {facts.standing(gate)}"
-    test = _cell(compared.test) + (f" on {_cell(compared.checkpoint)}" if compared.checkpoint else "")
-    figures = ["", "", "", "", _cell(facts.gate_figures(gate))]
+    test = cell(compared.test) + (f" on {cell(compared.checkpoint)}" if compared.checkpoint else "")
+    figures = ["", "", "", "", cell(facts.gate_figures(gate))]
     if gate.probes:
         probes, differ = f"{gate.probes:,} of {gate.stored:,}", f"{gate.losses} / {gate.wins}"
         figures = [*facts.rates_compared(gate), probes, differ, facts.gate_evidence(gate)]
-    return f"| {' | '.join([standing, test, _cell(compared.property), *figures])} |"
+    return f"| {' | '.join([standing, test, cell(compared.property), *figures])} |"
 
 
 def _bytes(line: str) -> int:
     return len(line.encode(errors="backslashreplace")) + 1
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that stays text: names and prompts come from anybody."""
     escaped = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\|*_[]`~#" else c for c in escaped)

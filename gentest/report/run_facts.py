@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,16 @@ def unfinished(interrupted: str, unchecked: Sequence[str]) -> str:
     more = f" and {len(unchecked) - MAX_UNCHECKED} more" if len(unchecked) > MAX_UNCHECKED else ""
     listed = ", ".join(unchecked[:MAX_UNCHECKED])
     return f"{what}: {counted(len(unchecked), 'test', 'tests')} not checked: {listed}{more}"
+
+
+def check_command(document: Document) -> str:
+    """The command that checks the same again: as it was typed, or put together for a file that does not have it."""
+    session = document.session
+    if session.command:
+        return session.command
+    words = ["pytest", "--gentest", *dict.fromkeys(result.test.partition("::")[0] for result in document.results)]
+    words += ["--gentest-seed", str(session.seed)]
+    return shlex.join(words + (["--gentest-checkpoint", session.checkpoint] if session.checkpoint else []))
 
 
 def certainty(document: Document) -> list[str]:

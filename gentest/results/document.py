@@ -46,6 +46,8 @@ class Session:
     versions: Mapping[str, str]
     checkpoints: tuple[str, ...] = ()
     """The names of the checkpoints of a run of several."""
+    command: str = ""
+    """The command that checks the same again, without options that only write files; empty in files of gentest 0.1."""
 
     def inconsistency(self) -> str:
         """Refuse more checkpoints than a run may have."""

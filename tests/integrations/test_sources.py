@@ -56,6 +56,9 @@ def test_another_package_adds_a_source(tmp_path: Path, monkeypatch: pytest.Monke
     assert fetch("shelf:/w.pt@new") == Fetched(Path("w.pt"), "shelf:/w.pt@7")
     with pytest.raises(InvalidArgument, match=r"^shelf:/gone@new: the source has no such file$"):
         fetch("shelf:/gone@new")
+    with pytest.raises(InvalidArgument, match=r"^shelf:/x") as caught:
+        fetch(f"shelf:/{'x' * 100_000}@new")
+    assert len(str(caught.value)) < 1_000
     with pytest.raises(InvalidArgument, match=r"^shelf:/w.pt: KeyError: 'no version'$"):
         fetch("shelf:/w.pt")
     with pytest.raises(

@@ -468,7 +468,8 @@ def config(text: str, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", [o.name for o in options.OPTIONS if o.kind.metavar and o.name not in ("profile", "device", "clip", "ray")]
+    "name",
+    [o.name for o in options.OPTIONS if o.kind.metavar and o.name not in ("profile", "device", "clip", "ray", "log")],
 )
 def test_a_value_of_very_many_signs_is_a_usage_error(name: str, tmp_path: Path) -> None:
     """However long a value is, the error is one line that names its option; what is only a name is taken as one."""

@@ -114,6 +114,8 @@ def test_a_tracker_that_fails_changes_no_verdict(board: Repository) -> None:
         ("broken:1", "broken:1 cannot be used: RuntimeError: no board today"),
         ("gone", "gone cannot be used: AttributeError"),
         ("tensorboard", "tensorboard needs the folder"),
+        ("x" * 100_000, "is not a tracker that gentest can log to"),
+        ("tensorboard:" + "x" * 100_000, "cannot be used: OSError"),
         ("", "expected mlflow|wandb|tensorboard:DIR but got ''"),
     ],
 )
@@ -122,6 +124,7 @@ def test_a_tracker_that_cannot_be_used_stops_the_run_at_once(text: str, message:
     result = board.check("--gentest-log", text)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert message in result.stderr.str()
+    assert len(result.stderr.str()) < 1_000
     assert "test_a" not in result.stdout.str()
 
 

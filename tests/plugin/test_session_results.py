@@ -38,7 +38,8 @@ def check_schema(document: dict[str, Any]) -> None:
     assert list(document) == names
     assert (document["schema"], document["gentest"]) == (3, gentest.__version__)
     session = document["session"]
-    assert set(session) == {"checkpoint", "checkpoints", "generator", "clip", "device", "seed", "versions"}
+    names = {"checkpoint", "checkpoints", "generator", "clip", "device", "seed", "versions", "command"}
+    assert set(session) == names
     assert {"python", "torch", "hypothesis", "numpy", "open_clip_torch", "pytest"} <= set(session["versions"])
     for result in document["results"]:
         kinds = {
@@ -165,3 +166,23 @@ def test_a_file_that_cannot_be_written_fails_the_run(repository: Repository) -> 
     result.assert_outcomes(passed=2)
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(["no counterexample  *test_a*", "could not write: *No such file or directory*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ((), "pytest --gentest {path} --gentest-seed 0"),
+        (("--gentest-seed", "5", "-q"), "pytest --gentest {path} --gentest-seed 5 -q"),
+        (("--gentest-report=a b.html", "--gentest-images", "c"), "pytest --gentest {path} --gentest-seed 0"),
+        (("--gentest-outcomes", "-k", "a or b"), "pytest --gentest {path} -k 'a or b' --gentest-seed 0"),
+    ],
+)
+def test_the_json_has_the_command_that_checks_again(
+    arguments: tuple[str, ...], command: str, repository: Repository
+) -> None:
+    """As it was typed, with the seed, and without options that only write files."""
+    path = str(repository.write("@HOLDS\ndef test_a(generator):\n    return generator\n"))
+    repository.run("--gentest", path, *arguments, "--gentest-json", "results.json")
+    ours = repository.document()["session"]["command"].split()
+    own = command.format(path=path).split()
+    assert [word for word in ours if not word.startswith(("--rootdir", "--basetemp", "-p", "no:"))] == own
