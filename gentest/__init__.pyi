@@ -48,6 +48,7 @@ from .plugin.decorators import prior_invariant as prior_invariant
 from .plugin.decorators import property as property
 from .plugin.decorators import reproducible as reproducible
 from .plugin.decorators import responsive as responsive
+from .plugin.decorators import same_level as same_level
 from .plugin.decorators import steers as steers
 from .plugin.decorators import well_formed as well_formed
 from .probes import strategies as strategies

@@ -34,9 +34,9 @@ from gentest.plugin.report_files import shows_pictures, writer_for
 from gentest.probes.probe import Probe
 from gentest.properties import references
 from gentest.properties.agreement import agrees
-from gentest.properties.definition import AtRate, sd
+from gentest.properties.definition import AnyDefinition, AtRate, sd
 from gentest.properties.distribution import LEAST as LEAST_REFERENCE
-from gentest.properties.distribution import AnyDefinition, matches
+from gentest.properties.distribution import matches
 from gentest.properties.paths import between
 from gentest.properties.samples import diverse, not_blank, reproducible, responsive, well_formed
 from gentest.report import facts

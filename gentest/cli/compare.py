@@ -34,7 +34,7 @@ SHARES = (0.5, 0.9, 0.99, 1.0)
 
 
 @dataclass(frozen=True)
-class Level:
+class ComparedLevel:
     """The level of an attribute on both sides: the mean of its scores."""
 
     attribute: str
@@ -75,7 +75,7 @@ class Differences:
     """Latents that the search for a larger difference evaluated."""
     quantiles: tuple[float, ...]
     """The largest difference of any value of an output, at each of `SHARES`."""
-    levels: tuple[Level, ...]
+    levels: tuple[ComparedLevel, ...]
     worst: Worst
     attack: str
     """The outcome of an attack, in words; empty if none was asked for."""
@@ -90,7 +90,7 @@ class Differences:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Differences:
         """The record from its JSON."""
-        levels = tuple(Level(**level) for level in value["levels"])
+        levels = tuple(ComparedLevel(**level) for level in value["levels"])
         return cls(
             **{**value, "quantiles": tuple(value["quantiles"]), "levels": levels, "worst": Worst(**value["worst"])}
         )

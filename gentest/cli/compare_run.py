@@ -19,7 +19,7 @@ import torch
 from gentest._support import __version__
 from gentest._support.files import write_whole
 from gentest.attributes import Attribute, brightness, contrast, describe
-from gentest.cli.compare import SHARES, Differences, Level, Worst
+from gentest.cli.compare import SHARES, ComparedLevel, Differences, Worst
 from gentest.cli.model_facts import describe_model, first_latents
 from gentest.cli.model_loading import load, naming
 from gentest.cli.model_options import Given
@@ -130,7 +130,7 @@ class Sampled:
 
     differences: np.ndarray[Any, np.dtype[np.float64]]
     """Float [n]."""
-    levels: tuple[Level, ...]
+    levels: tuple[ComparedLevel, ...]
     shape: tuple[int, ...]
     """The shape of an output."""
 
@@ -255,10 +255,10 @@ def _describe_attack(attack: Attack, tolerance: float) -> str:
     return f"reached a difference of {reached} ({attack.method}, {attack.probes:,} latents)"
 
 
-def _level(name: str, candidate: list[float], reference: list[float]) -> Level:
+def _level(name: str, candidate: list[float], reference: list[float]) -> ComparedLevel:
     own, other = float(np.mean(candidate)), float(np.mean(reference))
     spread = float(np.std(reference, ddof=1)) if len(reference) > 1 else 0.0
-    return Level(name, reference=other, candidate=own, shift=(own - other) / spread if spread > 0.0 else None)
+    return ComparedLevel(name, reference=other, candidate=own, shift=(own - other) / spread if spread > 0.0 else None)
 
 
 def _write_page(path: Path, result: Result, context: Context, values: Values) -> None:

@@ -22,6 +22,7 @@ from gentest.engine.illustrations import Material, illustrate
 from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.descent import attack
 from gentest.engine.methods.baseline_sample import Keeper, keep_outputs, take_sample
+from gentest.engine.methods.level_comparison import compare_levels
 from gentest.engine.methods.problem import Problem
 from gentest.engine.methods.rate import certify_radius, check_budget, confirm_rate, decide_rate
 from gentest.engine.methods.reduce import ReductionFacts, first_and_worst, reduce
@@ -32,8 +33,9 @@ from gentest.generators.generator import Generator, Pair
 from gentest.generators.recalled import Recalled
 from gentest.probes.families import points
 from gentest.probes.probe import Probe
-from gentest.properties.definition import AtRate, Definition, WithinRadius
-from gentest.properties.distribution import AnyDefinition, Matches
+from gentest.properties.agreement import SameLevel
+from gentest.properties.definition import AnyDefinition, AtRate, Definition, OfAll, WithinRadius
+from gentest.properties.distribution import Matches
 from gentest.properties.domains import holds_within
 from gentest.results.comparison import KeptReference, Sample, Terms
 from gentest.results.drawings import Drawings, Rays
@@ -42,6 +44,7 @@ from gentest.results.result import (
     Audit,
     Cost,
     Distribution,
+    Level,
     Margins,
     Provenance,
     Radius,
@@ -101,6 +104,7 @@ class Decision:
     rate: Rate | None = None
     radius: Radius | None = None
     distribution: Distribution | None = None
+    level: Level | None = None
     attack: AttackRecord | None = None
     sample: Sample | None = None
     rounding: Rounding = field(default_factory=Rounding)
@@ -161,6 +165,7 @@ def check(
         rate=decided.rate,
         radius=decided.radius,
         distribution=decided.distribution,
+        level=decided.level,
         attack=decided.attack,
         sample=decided.sample,
         rounding=decided.rounding,
@@ -215,6 +220,9 @@ def _run_of(
     _check_kept(question.definition, subject)
     if isinstance(question.definition, Matches):
         return _Comparison(question, question.definition, subject, context, values)
+    if isinstance(question.definition, SameLevel):
+        return _LevelComparison(question, question.definition, subject, context, values, watch)
+    assert isinstance(question.definition, Definition)
     return _Check(question, question.definition, subject, context, values, watch)
 
 
@@ -292,22 +300,35 @@ class _Run(ABC):
         return self.context.measuring.unit(subject)
 
 
-class _Comparison(_Run):
-    """A property that judges all outputs together, against a reference."""
+class _OfAll(_Run):
+    """A property that judges all outputs together."""
+
+    def __init__(self, question: Question, of_all: OfAll, subject: Subject, context: Context, values: Values) -> None:
+        super().__init__(question, subject, context, values)
+        self._of_all = of_all
+
+    def _check_question(self) -> None:
+        if self.question.replay is not None:
+            raise InvalidArgument(f"{self._of_all} judges all outputs together, so it has no probe to replay")
+        if self.values.exhaustive:
+            raise InvalidArgument(
+                f"exhaustive=True is for properties of single latents: {self._of_all} judges all outputs together"
+            )
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether the result has a sample."""
+        return bool(self.question.n_sampled) or self.question.against is not None
+
+
+class _Comparison(_OfAll):
+    """The distribution of outputs against a reference."""
 
     def __init__(
         self, question: Question, matches: Matches, subject: Subject, context: Context, values: Values
     ) -> None:
-        super().__init__(question, subject, context, values)
+        super().__init__(question, matches, subject, context, values)
         self.matches = matches
-
-    def _check_question(self) -> None:
-        if self.question.replay is not None:
-            raise InvalidArgument(f"{self.matches} judges all outputs together, so it has no probe to replay")
-        if self.values.exhaustive:
-            raise InvalidArgument(
-                f"exhaustive=True is for properties of single latents: {self.matches} compares samples"
-            )
 
     def _decide(self) -> Decision:
         question = self.question
@@ -317,11 +338,32 @@ class _Comparison(_Run):
             self.matches,
             self.values.seed,
             baseline=question.against,
-            keeps=bool(question.n_sampled) or question.against is not None,
+            keeps=self._keeps,
             looks=question.looks,
             blesses=question.blesses,
         )
         return Decision(facts.verdict, distribution=facts.distribution, sample=facts.sample)
+
+
+class _LevelComparison(_OfAll):
+    """The level of an attribute on both sides of a pair."""
+
+    def __init__(
+        self,
+        question: Question,
+        same: SameLevel,
+        subject: Subject,
+        context: Context,
+        values: Values,
+        watch: Callable[[int, int], None],
+    ) -> None:
+        super().__init__(question, same, subject, context, values)
+        self.same = same
+        self._watch = watch
+
+    def _decide(self) -> Decision:
+        facts = compare_levels(self.context, self.subject, self.same, self.values, keeps=self._keeps, watch=self._watch)
+        return Decision(facts.verdict, level=facts.level, sample=facts.sample)
 
 
 class _Check(_Run):

@@ -34,7 +34,7 @@ from gentest.results.comparison import (
     Terms,
 )
 from gentest.results.records import unpack
-from gentest.results.result import Distribution, Result, Verdict
+from gentest.results.result import Distribution, Level, Result, Verdict
 from gentest.results.settings import OnDrift
 from gentest.stats.drift import drift_between, level_drift
 from gentest.stats.paired import compare, difference_bounds, holm
@@ -152,6 +152,8 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         raise InvalidArgument(f"{result.test} {result.property}: {wrong}; or bless the checkpoint again")
     if result.distribution is not None:
         return _weigh_distribution(result, result.distribution, known, terms)
+    if result.level is not None:
+        return _weigh_level(result, result.level, known, terms)
     before, now = outcomes(entry.sample), outcomes(result.sample)
     paired = compare(
         before,
@@ -200,6 +202,30 @@ def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms:
     moved = f"MMD^2 to the reference {found.further:+.3g} against the baseline's"
     message = f"{moved}, p = {p:.2g} of being no further, needs {terms.alpha / terms.claims:.2g}"
     return replace(known, standing=standing, message=message, log_regressed=-log(p), needed=needed, certified=False)
+
+
+def _weigh_level(result: Result, level: Level, known: Gate, terms: Terms) -> Gate:
+    """The standing of a pair whose level compares with its reference: its own verdict, unless the baseline shares it.
+
+    The reference is in the pair, so the baseline's verdict is the only thing to compare with.
+    """
+    standings = {Verdict.HOLDS: Standing.HELD, Verdict.VIOLATED: Standing.REGRESSED}
+    standing, certified = standings.get(result.verdict, Standing.UNDECIDED), True
+    message = f"the level is {result.verdict.value}"
+    if known.baseline_verdict is not None:
+        message += f", and was {known.baseline_verdict.value} when the baseline was blessed"
+    if replace(result, gate=known).known:
+        standing, certified = Standing.HELD, False
+    return replace(
+        known,
+        standing=standing,
+        message=message,
+        log_regressed=0.0 if standing is Standing.HELD else max(0.0, level.log_beyond - log(2.0)),
+        log_held=level.log_within,
+        needed=log(terms.claims / terms.alpha),
+        needed_held=level.needed_within,
+        certified=certified,
+    )
 
 
 def decide(

@@ -23,8 +23,7 @@ from gentest.generators.generator import Generator, Pair, check_generator_or_pai
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
 from gentest.properties import agreement, conditions, directions, distribution, domains, paths, samples
-from gentest.properties.definition import AtRate, Definition, Evidence, check_probes, measures_in
-from gentest.properties.distribution import AnyDefinition
+from gentest.properties.definition import AnyDefinition, AtRate, Definition, Evidence, check_probes, measures_in
 from gentest.results.result import Result, set_html_writer
 from gentest.results.settings import DECLARED, in_force, settings
 from gentest.spaces import Space
@@ -223,6 +222,7 @@ reproducible = _public(samples.reproducible)
 matches = _public(distribution.matches)
 agrees = _public(agreement.agrees)
 differs = _public(agreement.differs)
+same_level = _public(agreement.same_level)
 
 
 def prior_invariant(property: Property, *, priors: Sequence[Space], delta: float = 0.05) -> Property:

@@ -26,8 +26,7 @@ from gentest.errors import GentestError, InvalidArgument
 from gentest.plugin.decorators import Property
 from gentest.plugin.items import declared_by, params_of, settings_of
 from gentest.probes.families import Probes, points
-from gentest.properties.definition import Measure
-from gentest.properties.distribution import AnyDefinition, Matches
+from gentest.properties.definition import AnyDefinition, Measure, OfAll
 
 
 def definitions_of(item: pytest.Item) -> list[AnyDefinition]:
@@ -128,10 +127,11 @@ class LaterMeasures:
         def upcoming(family: Probes, origin: Origin) -> Iterator[Measure]:
             for definition in definitions:
                 if origin is Origin.PILOT:
-                    if definition.in_deviations:  # the spread of everything but distances of two outputs
+                    # the spread of everything but distances of two outputs, and the pilot of a level
+                    if definition.in_deviations or isinstance(definition, OfAll):
                         yield from (Measure(m.thing) for m in definition.measures if not isinstance(m.thing, Distance))
                     continue
-                if isinstance(definition, Matches):
+                if isinstance(definition, OfAll):
                     judged = bool(origin)
                 else:
                     judged = sampled or definition.rate is not None or not origin

@@ -1,8 +1,13 @@
-"""Pairs: on every latent the candidate does what the reference does, or differs from it as it should."""
+"""Pairs: on every latent the candidate does what the reference does, or differs from it as it should.
+
+`same_level` speaks of all outputs together: on average the candidate scores as the reference does.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +19,7 @@ from gentest.properties.definition import (
     Definition,
     Evidence,
     Measure,
+    OfAll,
     StandardDeviations,
     Tolerance,
     check_callable,
@@ -87,6 +93,44 @@ def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float
         measures=_measures(on),
         compares=True,
         reducible=False,
+    )
+
+
+@dataclass(frozen=True)
+class SameLevel(OfAll):
+    """The statement of `same_level`: the means of an attribute on both sides differ by less than `within`."""
+
+    attribute: Attribute
+    within: Tolerance
+    compares: ClassVar[bool] = True
+
+
+def same_level(attribute: Attribute, *, within: Tolerance) -> SameLevel:
+    """The mean of an attribute is the same on both sides of a pair, up to `within` > 0.
+
+    `within` is in the attribute's own units or, with `gentest.sd(x)`, in standard deviations of the reference. Both
+    sides get the same latents, and a sequential test of the differences of their scores stops as soon as it is certain,
+    at most after `settings(budget=...)` latents: the property holds if the mean difference is certified to lie within
+    (-`within`, `within`), and is violated if it is certified to lie beyond. Each is wrong with a probability of at most
+    1 %, whenever the test stops (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by
+    betting"). It looks after every 8 latents. An unchanged candidate takes 16 latents; one that moved by five times
+    `within` takes 8 to 24.
+
+    It says nothing of single outputs: `agrees` does. It has no rate and no counterexample, since it speaks of the mean.
+    A tail that no latent has shown so far is not in the mean: outputs that break on one latent in a thousand are
+    found by `agrees`, or by a rate of it.
+
+    >>> import gentest
+    >>> gentest.same_level(gentest.brightness(), within=gentest.sd(0.3))
+    same_level(brightness(), within=sd(0.3))
+    """
+    check_callable("attribute", attribute)
+    return SameLevel(
+        "same_level",
+        attribute,
+        check_tolerance(within, "within", positive=True),
+        arguments=non_defaults(same_level, attribute=attribute, within=within),
+        measures=(Measure(attribute, scalar=True),),
     )
 
 

@@ -1,7 +1,7 @@
 """A property as the engine sees it: a family of probes, and a margin [N] of the evidence that they give.
 
 `Declaration` is what every property has: a name, arguments, and what it measures. A `Definition` judges probe by
-probe; `gentest.properties.distribution.Matches` compares all outputs at once with a reference.
+probe; an `OfAll` judges all outputs together, as `matches` and `same_level` do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from inspect import Parameter, signature
 from numbers import Real
 from sys import float_info
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
-from gentest.probes.families import Probes
+from gentest.probes.families import Points, Probes, points
 from gentest.probes.probe import Probe
 from gentest.spaces import Space
 from gentest.stats.rates import RateTest, default_slack
@@ -265,6 +265,19 @@ class Declaration:
         return f"{self.name}({', '.join(words)})"
 
 
+@dataclass(frozen=True)
+class OfAll(Declaration):
+    """A property that judges all outputs together, so that it has no rate and no counterexample."""
+
+    compares: ClassVar[bool] = False
+    """True if the property is about a pair, False if about one generator."""
+
+    @property
+    def probes(self) -> Points:
+        """The probes whose outputs are judged: independent samples of the prior."""
+        return points()
+
+
 def _word(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_word, value))}]"
@@ -303,6 +316,10 @@ class Definition(Declaration):
 
     def __str__(self) -> str:
         return f"{super().__str__()}{'' if self.rate is None else self.rate}"
+
+
+AnyDefinition: TypeAlias = Definition | OfAll
+"""A declared property: of single probes, or of all outputs together."""
 
 
 def non_defaults(define: Callable[..., object], **arguments: object) -> dict[str, object]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Feature
 from gentest.attributes.clip import clip_embedding
 from gentest.errors import InvalidArgument
-from gentest.probes.families import Points, points
-from gentest.properties.definition import Declaration, Definition, Measure, check_callable, check_number, non_defaults
+from gentest.properties.definition import Measure, OfAll, check_callable, check_number, non_defaults
 from gentest.properties.references import Reference, reference_of
 
 SIDE = 512
@@ -19,23 +17,13 @@ LEAST = 256
 
 
 @dataclass(frozen=True)
-class Matches(Declaration):
+class Matches(OfAll):
     """The statement of `matches`: `n` outputs are distributed as the reference is, to within `tolerance` in MMD^2."""
 
     reference: Reference
     feature: Feature
     tolerance: float | None
     n: int
-    compares: ClassVar[bool] = False
-
-    @property
-    def probes(self) -> Points:
-        """The probes whose outputs are compared: independent samples of the prior."""
-        return points()
-
-
-AnyDefinition: TypeAlias = Definition | Matches
-"""A declared property: of single probes, or of all outputs together."""
 
 
 def matches(

@@ -22,6 +22,7 @@ from gentest.results.result import (
     Counterexample,
     Distribution,
     Invariant,
+    Level,
     Moved,
     Radius,
     Rate,
@@ -73,7 +74,9 @@ def verdict(result: Result) -> str:
 
 
 def n_probes(result: Result) -> str:
-    """The number of probes behind the verdict: for a rate, with those that hold; for a distribution, of outputs."""
+    """The number of probes behind the verdict: of a rate, with those that hold; of all outputs together, of outputs."""
+    if result.level is not None:
+        return f"{result.level.latents:,}"
     if result.distribution is not None:
         return f"{result.distribution.n:,}"
     return f"{result.examples:,}" if result.rate is None else f"{result.rate.passes:,} of {result.rate.probes:,}"
@@ -84,7 +87,7 @@ def probes(result: Result) -> str:
     distinct, inputs = _distinct(result)
     if result.search.exhaustive and result.rate is None:
         return f"{n_probes(result)} of {inputs:,}" if result.search.stopped else f"all {n_probes(result)}"
-    if distinct is None or result.distribution is not None:
+    if distinct is None or result.distribution is not None or result.level is not None:
         return n_probes(result)
     if inputs is None:
         return f"{n_probes(result)} ({distinct:,} distinct)"
@@ -93,12 +96,14 @@ def probes(result: Result) -> str:
 
 
 def measure(result: Result, *, with_bounds: bool = True) -> str:
-    """The figure behind the verdict: a rate with its bounds, a distance, or else the smallest margin."""
+    """The figure behind the verdict: a rate or a level with its bounds, a distance, or else the smallest margin."""
     if result.rate is not None:
         low, high = at_least(result.rate.low, unit=""), at_most(result.rate.high, unit="")
         return share(result.rate) + (f" [{low}, {high}]" if with_bounds else "")
     if result.distribution is not None:
         return distance(result.distribution, result.verdict)
+    if result.level is not None:
+        return level_difference(result.level) + (f" {level_bounds(result.level)}" if with_bounds else "")
     margin = result.smallest_margin
     return "" if margin is None else f"{margin:.4g}"
 
@@ -129,6 +134,8 @@ def statement(result: Result) -> str:
         return f"undecided: {result.message}"
     if result.distribution is not None:
         return distribution(result.distribution, result.verdict)
+    if result.level is not None:
+        return level(result.level, result.verdict)
     if result.rate is not None:
         return rate(result.rate)
     every, n = result.search.exhaustive, f"{result.examples:,}"
@@ -257,6 +264,8 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
         lines.append(gate_figures(result.gate))
     if result.distribution is not None and result.verdict is not Verdict.ERROR:
         lines.append(distribution(result.distribution, result.verdict))
+    if result.level is not None and result.verdict is not Verdict.ERROR:
+        lines.append(level(result.level, result.verdict))
     if result.rate is not None and (verbose or result.rate.arms):
         lines.append(rate_in_brief(result.rate))
     if not result.search.exhaustive and (distinct := inputs(*_distinct(result))):
@@ -411,6 +420,55 @@ def distance(compared: Distribution, verdict: Verdict) -> str:
     """The distance from the reference, rounded down if outputs are claimed to differ, and else up."""
     rounded = numbers.below if verdict is Verdict.VIOLATED else numbers.above
     return f"MMD^2 {rounded(compared.mmd2, 4)}"
+
+
+# a level
+
+
+def level(compared: Level, verdict: Verdict) -> str:
+    """How the mean of an attribute compares with the reference's, with its bounds, and the evidence that is missing.
+
+    >>> figures = dict(candidate=0.52, reference=0.5, difference=0.02, low=-0.0123, high=0.0512, each_end=0.99)
+    >>> evidence = dict(log_within=4.7, log_beyond=0.0, needed_within=4.6051, needed_beyond=5.2983)
+    >>> compared = Level("brightness()", 0.06, latents=40, budget=4096, alpha=0.01, sd=0.2, **figures, **evidence)
+    >>> print(level(compared, Verdict.HOLDS))
+    within 0.3 sd of the reference: 0.52 against 0.5 on 40 latents, differs by +0.1 sd [-0.0615 sd, +0.256 sd], \
+each end 99 %
+    """
+    tolerance = _in_unit(compared, f"{compared.tolerance / (compared.sd or 1.0):.6g}")
+    words = {
+        Verdict.HOLDS: f"within {tolerance} of the reference",
+        Verdict.VIOLATED: f"more than {tolerance} from the reference",
+    }
+    figures = (
+        f"{words.get(verdict, f'neither within nor beyond {tolerance} of the reference')}: "
+        f"{compared.candidate:.4g} against {compared.reference:.4g} on {compared.latents:,} latents, "
+        f"differs by {level_difference(compared)} {level_bounds(compared)}, "
+        f"each end {numbers.confidence(compared.each_end)}"
+    )
+    if verdict is not Verdict.UNDECIDED:
+        return figures
+    return (
+        f"{figures}; evidence {odds(compared.log_within)} for within, needs {needed_odds(compared.needed_within)}; "
+        f"{odds(compared.log_beyond)} for beyond, needs {needed_odds(compared.needed_beyond)}; "
+        f"budget {compared.budget:,} latents"
+    )
+
+
+def level_difference(compared: Level) -> str:
+    """The difference of the mean scores, in standard deviations of the reference if the tolerance is in them."""
+    return _in_unit(compared, f"{compared.difference / (compared.sd or 1.0):+.3g}")
+
+
+def level_bounds(compared: Level) -> str:
+    """The bounds of the difference, rounded outward."""
+    unit = compared.sd or 1.0
+    low, high = numbers.signed(compared.low / unit, 3, up=False), numbers.signed(compared.high / unit, 3, up=True)
+    return f"[{_in_unit(compared, low)}, {_in_unit(compared, high)}]"
+
+
+def _in_unit(compared: Level, text: str) -> str:
+    return text if compared.sd is None else f"{text} sd"
 
 
 # what is behind a result

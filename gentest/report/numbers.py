@@ -100,6 +100,16 @@ def below(value: float, figures: int) -> str:
     return _figures(value, figures, ROUND_FLOOR)
 
 
+def signed(value: float, figures: int, *, up: bool) -> str:
+    """A signed bound to a number of figures: an upper one is rounded `up`, a lower one down.
+
+    >>> signed(0.12341, 3, up=True), signed(-0.12341, 3, up=False), signed(0.0, 3, up=True)
+    ('+0.124', '-0.124', '+0')
+    """
+    text = _figures(value, figures, ROUND_CEILING if up else ROUND_FLOOR)
+    return text if text.startswith("-") else f"+{text}"
+
+
 def toward_zero(value: float, places: int) -> str:
     """A signed number rounded toward 0 to a number of places.
 

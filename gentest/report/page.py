@@ -188,9 +188,10 @@ def _clipped(text: str) -> str:
 
 
 def _figures(result: Result) -> tuple[tuple[str, str, str], ...]:
-    kind = "" if result.distribution else "rate" if result.rate else "margin"
+    of_all = result.distribution or result.level
+    kind = "difference" if result.level else "" if result.distribution else "rate" if result.rate else "margin"
     figures = (
-        ("probes", facts.probes(result), "outputs" if result.distribution else "probes"),
+        ("probes", facts.probes(result), "outputs" if of_all else "probes"),
         ("measure", facts.measure(result), kind),
         ("images", f"{result.images:,}", "images"),
         ("seconds", facts.seconds(result), ""),

@@ -260,10 +260,12 @@ def _property_ranking(name: str, row: dict[str, Result], order: Sequence[str]) -
 def share_that_holds(result: Result) -> float:
     """The share of probes that hold: of a rate's independent probes, else of the search.
 
-    For a distribution it is 1 less the distance from the reference, so that nearer ranks higher.
+    For a distribution or a level it is 1 less the distance from the reference, so that nearer ranks higher.
     """
     if result.distribution is not None:
         return 1.0 - result.distribution.mmd2
+    if result.level is not None:
+        return 1.0 - abs(result.level.difference)
     if result.rate is not None and result.rate.probes:
         return result.rate.passes / result.rate.probes
     return 1.0 - result.violations / result.examples if result.examples else 0.0
@@ -288,7 +290,7 @@ def _rank_figures(result: Result | None) -> str:
         return "not checked"
     if result.verdict is Verdict.ERROR:
         return "error"
-    if result.distribution is not None:
+    if result.distribution is not None or result.level is not None:
         return f"{measure(result)}  {verdict(result)}"
     median = "" if result.margin is None else f", median margin {result.margin.median:.4g}"
     rounded = at_most if result.verdict is Verdict.VIOLATED else at_least

@@ -57,7 +57,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Family:
-    """How sure the statistical verdicts of a run are together: those on rates, on priors and on distributions."""
+    """How sure the statistical verdicts of a run are together: those on rates, priors, distributions and levels."""
 
     verdicts: Count
     each: Share
@@ -73,8 +73,8 @@ class Family:
     def of(cls, results: Sequence[Result]) -> Family | None:
         """The family of some results; None if none of them is statistical.
 
-        A rate is one verdict, and so is a distribution. A comparison of priors is another, and a radius two: one by
-        rays, one by fresh probes.
+        A rate is one verdict, and so are a distribution and a level. A comparison of priors is another, and a radius
+        two: one by rays, one by fresh probes.
         """
         wrong = [chance for result in results for chance in _chances_of_error(result)]
         if not wrong:
@@ -95,6 +95,8 @@ def _chances_of_error(result: Result) -> list[Decimal]:
         return []
     if result.distribution is not None:
         return [Decimal(repr(result.distribution.alpha))]
+    if result.level is not None:
+        return [Decimal(repr(result.level.alpha))]
     if result.rate is None:
         return []
     by_rays = result.radius is not None and result.rate.verdict is not Verdict.HOLDS

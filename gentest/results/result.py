@@ -19,7 +19,7 @@ from gentest.results.comparison import Gate, KeptReference, Sample
 from gentest.results.drawings import Drawings
 from gentest.results.outcome import RATE_VERDICTS, Outcome
 from gentest.results.outcome import Verdict as Verdict
-from gentest.results.records import Chance, Confidence, Count, Evidence, Seconds, Seed, Share, read_record
+from gentest.results.records import Chance, Confidence, Count, Evidence, Seconds, Seed, Share, Spread, read_record
 
 T = TypeVar("T")
 
@@ -289,6 +289,43 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class Level:
+    """The level of an attribute, its mean score, on both sides of a pair: `same_level`. Figures are in its own units.
+
+    HOLDS certifies that the levels differ by less than `tolerance`, VIOLATED that they differ by more.
+    """
+
+    attribute: str
+    tolerance: Spread
+    candidate: float
+    """The mean score of the candidate's outputs."""
+    reference: float
+    """The mean score of the reference's outputs."""
+    difference: float
+    """The mean of the candidate's score less the reference's on the same latent."""
+    low: float
+    """The lower bound of the difference, valid whenever the test is stopped."""
+    high: float
+    """The upper bound of the difference, valid whenever the test is stopped."""
+    each_end: Confidence
+    """The confidence of `low`, and that of `high`."""
+    latents: Count
+    """Latents that were evaluated when the test stopped."""
+    budget: Count
+    """Latents that the test might have used."""
+    log_within: Evidence
+    """The logarithm of the evidence that the levels differ by less, as odds."""
+    log_beyond: Evidence
+    """The logarithm of the evidence that the levels differ by more, as odds."""
+    needed_within: Evidence
+    needed_beyond: Evidence
+    alpha: Share
+    """The largest probability of a wrong verdict."""
+    sd: Spread | None = None
+    """The standard deviation of the reference's scores, if the tolerance is given in it."""
+
+
+@dataclass(frozen=True)
 class Attack:
     """An attack, made after the search found no counterexample."""
 
@@ -406,6 +443,8 @@ class Result:
     """How far `holds_within` holds at its rate."""
     distribution: Distribution | None = None
     """How `matches` compares the outputs with a reference."""
+    level: Level | None = None
+    """How `same_level` compares the mean of an attribute with a reference's."""
     attack: Attack | None = None
     """The attack; None unless one was asked for, the search found nothing and no rate was refuted."""
     gate: Gate | None = None
@@ -524,8 +563,8 @@ class Result:
         return {name: value for name, value in named.items() if value is not None}
 
     def _evidence_figures(self) -> dict[str, float | None]:
-        """The numbers of the rate or the distribution, or else of the search."""
-        rate, distribution = self.rate, self.distribution
+        """The numbers of the rate, the distribution or the level, or else of the search."""
+        rate, distribution, level = self.rate, self.distribution, self.level
         if rate is not None:
             return {
                 "probes": rate.probes,
@@ -546,6 +585,21 @@ class Result:
         if distribution is not None:
             bound, p = distribution.bound, distribution.p
             return {"probes": distribution.n, "mmd2": distribution.mmd2, "mmd2_bound": bound, "p": p}
+        if level is not None:
+            return {
+                "probes": level.latents,
+                "level": level.candidate,
+                "level_reference": level.reference,
+                "level_difference": level.difference,
+                "level_low": level.low,
+                "level_high": level.high,
+                "level_each_end": level.each_end,
+                "level_tolerance": level.tolerance,
+                "log_holds": level.log_within,
+                "log_violated": level.log_beyond,
+                "needed_holds": level.needed_within,
+                "needed_violated": level.needed_beyond,
+            }
         return {"probes": self.search.examples, "distinct": self.search.distinct, "inputs": self.search.inputs}
 
     def to_json(self, *, drawings: bool = False) -> dict[str, Any]:

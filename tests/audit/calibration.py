@@ -9,6 +9,7 @@ at 99.9 %, is above it.
     engine    `matches(tolerance=)` on a collapsed generator holds where the true MMD^2 is the tolerance
     drift     a level that moved by 0.1 sd at most is called a drift
     levels    a level that moved by exactly the tolerance is certified within it, or refuted
+    pairs     `same_level` on a pair whose levels differ by exactly the tolerance holds, or is violated
     gate      an equal candidate of a baseline that was blessed as `holds` passes; one that fell by 10 points does not
 """
 
@@ -20,6 +21,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -245,6 +247,33 @@ def levels(n: int, seed: int) -> Iterator[Count]:
             yield at_the_edge(tolerance, noise, tail, n, seed, budget=4096)
 
 
+def first_value(rows: Tensor) -> Tensor:
+    """The score of a row: its first value."""
+    return rows[:, 0]
+
+
+def pairs(n: int, seed: int) -> Iterator[Count]:
+    """`same_level` through the engine, `n` runs over all of `EDGES` and both signs: each verdict is wrong."""
+    rng, wrong = np.random.default_rng([seed, 9]), Counter[Verdict]()
+    reference = gentest.Generator(lambda z: z, latent=gentest.Normal(2), images=False)
+    for run in range(n):
+        (tolerance, noise), sign = EDGES[run % len(EDGES)], float(rng.choice([-1.0, 1.0]))
+        values = Values(device="cpu", seed=int(rng.integers(1 << 31)))
+        move = partial(moved, by=sign * tolerance, noise=noise)
+        asked = gentest.same_level(first_value, within=tolerance)
+        result = check(Question(asked.definition), reference.then(move).against(reference), Context(values), values)
+        if result.verdict is Verdict.ERROR:
+            raise RuntimeError(result.message)
+        wrong[result.verdict] += 1
+    for verdict in (Verdict.HOLDS, Verdict.VIOLATED):
+        yield Count(f"`same_level` at the tolerance {verdict.value}", wrong[verdict], n)
+
+
+def moved(rows: Tensor, *, by: float, noise: float) -> Tensor:
+    """Rows [n, 2] whose first value moved, on average and by the second value."""
+    return torch.stack([rows[:, 0] + by + noise * rows[:, 1], rows[:, 1]], dim=1)
+
+
 RATES = ((0.8, 0.08), (0.9, 0.04), (0.95, 0.02), (0.99, 0.004))
 FALLEN = 0.1
 
@@ -288,6 +317,7 @@ PARTS: dict[str, Callable[[int, int], Iterator[Count]]] = {
     "engine": matches_of_engine,
     "drift": drifts,
     "levels": levels,
+    "pairs": pairs,
     "gate": gates,
 }
 

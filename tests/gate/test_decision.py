@@ -142,6 +142,30 @@ def test_outputs_that_were_not_found_further_are_not_certified(p: float) -> None
     assert found.standing is (HELD if p > 0.01 else REGRESSED)
 
 
+@pytest.mark.parametrize(
+    ("before", "verdict", "standing", "certified"),
+    [
+        (HOLDS, HOLDS, HELD, True),
+        (HOLDS, VIOLATED, REGRESSED, True),
+        (HOLDS, OPEN, UNDECIDED, True),
+        (OPEN, OPEN, HELD, False),
+        (VIOLATED, OPEN, HELD, False),
+        (VIOLATED, VIOLATED, HELD, False),
+        (OPEN, VIOLATED, REGRESSED, True),
+        (VIOLATED, HOLDS, HELD, True),
+    ],
+)
+def test_the_level_of_a_pair_is_held_by_its_own_verdict(
+    before: Verdict, verdict: Verdict, standing: Standing, *, certified: bool
+) -> None:
+    """Its reference is in the pair. What the baseline shares is known: it fails nobody, and nothing certifies it."""
+    candidate = replace(result([]), level=handmade.level(), verdict=verdict)
+    found = gate.weigh(candidate, Entry(before, sample([])), Terms())
+    assert (found.standing, found.certified) == (standing, certified)
+    assert found.message == f"the level is {verdict.value}, and was {before.value} when the baseline was blessed"
+    assert replace(candidate, gate=found).outcome is standing.outcome
+
+
 def of_embeddings(n: int) -> Baseline:
     """A baseline of one `matches`, with embeddings of `n` outputs."""
     seen = replace(look(0, n=n), levels={})

@@ -25,6 +25,7 @@ from gentest.results.result import (
     Search,
     Verdict,
 )
+from tests.helpers import handmade
 
 SESSION = Session("gan.pt", "0123456789abcdef", "ViT-B-32:openai", "cpu", 3, {"python": "3.11"})
 AT = "2026-11-25 12:00 UTC"
@@ -123,6 +124,7 @@ def every_kind(name: str = "x") -> Document:
         Result(name, f"{name}!", Verdict.UNDECIDED, rate=replace(RATE, verdict=Verdict.UNDECIDED, arm=name)),
         Result(name, name, Verdict.NO_COUNTEREXAMPLE, search=Search(3)),
         Result(name, name, Verdict.HOLDS, distribution=Distribution(name, 0.1, 0.5, 0.2, 0.01, 512, 400, 0.3)),
+        Result(name, name, Verdict.UNDECIDED, level=handmade.level(name)),
         failed(
             name,
             name,

@@ -16,7 +16,7 @@ from gentest.gate.baseline import Baseline, Blessing, _digest
 from gentest.results.comparison import Embedded, Gate, Look, Sample, Standing
 from gentest.results.document import Document, Session
 from gentest.results.records import pack, pack_bytes
-from gentest.results.result import Margins, Provenance, Result, Search, Verdict
+from gentest.results.result import Level, Margins, Provenance, Result, Search, Verdict
 
 BLESSING = Blessing("ann", "2026-11-24", 3, "gan.pt")
 SESSION = Session(None, None, None, "cpu", 3, {})
@@ -38,6 +38,12 @@ GATE = Gate(
 """A gate that its candidate passes."""
 WORSE = replace(GATE, standing=Standing.REGRESSED, log_regressed=math.log(340), probes=256, baseline_passes=256)
 """One that its candidate fails."""
+
+
+def level(name: str = "brightness()", *, sd: float | None = 0.2, low: float = -0.0123) -> Level:
+    """The level of an attribute on 40 latents of a pair, 0.02 above the reference's."""
+    evidence = (4.7, 0.2, math.log(100), math.log(200))
+    return Level(name, 0.06, 0.52, 0.5, 0.02, low, 0.0512, 0.99, 40, 4096, *evidence, 0.01, sd)
 
 
 def outcomes(n: int, *, lost: int = 0, passes: float = 1.0) -> list[float]:

@@ -84,9 +84,10 @@ def test_a_page_says_all_that_was_decided_of_what_failed() -> None:
     within = Result("t", "holds_within(b)", Verdict.VIOLATED, rate=worse, radius=Radius(2.0, 0.5, 256, None))
     apart = Distribution("images in data", 0.25, 0.002, 0.3, 0.01, 512, 400)
     different = Result("t", "matches(data)", Verdict.VIOLATED, distribution=apart)
+    moved = Result("t", "same_level(e)", Verdict.VIOLATED, level=handmade.level(low=0.0123))
     broken = Result("t", "diverse(c)", Verdict.ERROR, message="it raised")
     fine = Result("t", "steers(d)", Verdict.HOLDS, rate=arm)
-    out = markdown.page(Document(handmade.SESSION, (rated, within, different, broken, fine)))
+    out = markdown.page(Document(handmade.SESSION, (rated, within, different, broken, fine, moved)))
     blocks = [block.partition("```text\n")[2].partition("\n```")[0] for block in out.split("<details>")[1:]]
     assert blocks[0] == "diverse(c): error: it raised"
     assert [line.split()[:3] for line in blocks[1].splitlines()[2:]] == [
@@ -94,7 +95,9 @@ def test_a_page_says_all_that_was_decided_of_what_failed() -> None:
     ]  # fmt: skip
     assert "radius   rays reach radius 0.5 of 2 (256 rays)" in blocks[2]
     assert blocks[3].startswith("matches(data): different from images in data: MMD^2 0.25")
-    assert len(blocks) == 4
+    assert blocks[4].startswith("same_level(e): more than 0.3 sd from the reference: 0.52 against 0.5 on 40 latents")
+    assert len(blocks) == 5
+    assert r"| ❌ violated | t | same\_level(e) | 40 | +0.1 sd \[+0.0615 sd, +0.256 sd\] | 0.0 s |" in out
     assert "| ❌ violated | t | matches(data) | 512 | MMD^2 0.25 | 0.0 s |" in out
 
 

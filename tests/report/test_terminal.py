@@ -15,6 +15,7 @@ from gentest.report.terminal import columns, shortened, table, wrapped
 from gentest.results.comparison import Gate, Standing
 from gentest.results.outcome import Outcome
 from gentest.results.result import Attack, Cost, Counterexample, Distribution, Margins, Rate, Result, Search, Verdict
+from tests.helpers import handmade
 from tests.helpers.drawn import NEEDED
 
 NAMES = st.text(st.sampled_from("ab 笑[](),=…\n\t'"), min_size=1, max_size=150)
@@ -51,6 +52,7 @@ def results(test: str, property: str) -> list[Result]:
         replace(bad, verdict=Verdict.HOLDS, rate=RATE),
         replace(bad, verdict=Verdict.VIOLATED, rate=replace(RATE, verdict=Verdict.VIOLATED, arms=arms)),
         replace(plain, distribution=far),
+        replace(plain, verdict=Verdict.UNDECIDED, level=handmade.level(sd=None)),
         replace(plain, attack=Attack("gradient", 160, 5000, 5000, 0.1, found=False)),
         Result(test, property, Verdict.ERROR, message=f"{property} broke\nbadly"),
         replace(bad, gate=GATE),

@@ -30,6 +30,7 @@ from gentest.results.result import (
     Search,
     Verdict,
 )
+from tests.helpers import handmade
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -312,6 +313,7 @@ def test_the_guide_lists_every_figure() -> None:
     named = {
         *Result("t", "p", Verdict.HOLDS, **whole).figures(),
         *Result("t", "p", Verdict.HOLDS, distribution=compared).figures(),
+        *Result("t", "p", Verdict.HOLDS, level=handmade.level()).figures(),
     }
     guide = (Path(__file__).parents[2] / "examples/guides/results.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.+?`) \|", guide.partition("## Figures")[2].partition("\n## ")[0], re.MULTILINE)

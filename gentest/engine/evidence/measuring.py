@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from gentest.probes.families import points
 from gentest.probes.probe import Probe, independent
 from gentest.results.settings import Precision
 
+PYTHON = ".".join(platform.python_version_tuple()[:2])
+"""The version of Python, on which the identity of a measure's code depends."""
 PILOT_BATCH = 16
 LEAST_SPREAD = 1e-6
 """A spread below this share of an attribute's size is rounding."""
@@ -139,6 +142,11 @@ def _pilot_probes(subject: Subject) -> list[Probe]:
             f"with --keep-outputs {PILOT}, or give a tolerance in units"
         )
     return independent(recalled.record.seed, 0, min(recalled.n, PILOT))
+
+
+def in_six_digits(figure: float) -> float:
+    """A figure in 6 digits: later digits depend on the batch size, by rounding."""
+    return float(f"{figure:.6g}")
 
 
 @dataclass(frozen=True)

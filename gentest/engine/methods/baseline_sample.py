@@ -7,7 +7,6 @@ its decision does not depend on the batch size.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
 from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.measuring import PYTHON
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.plans import Stream
 from gentest.engine.evidence.subject import Subject
@@ -30,9 +30,6 @@ from gentest.probes.probe import independent
 from gentest.results.comparison import Look, Sample, Terms
 from gentest.results.records import pack, unpack
 from gentest.stats.paired import compare
-
-PYTHON = ".".join(platform.python_version_tuple()[:2])
-"""The version of Python, on which the identity of a measure's code depends."""
 
 
 class Keeper(Protocol):

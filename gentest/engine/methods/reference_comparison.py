@@ -18,6 +18,7 @@ from torch import Tensor
 from gentest.attributes.attribute import describe, embed, fingerprint
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine
+from gentest.engine.evidence.measuring import in_six_digits
 from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.gate.looks import packed, unpacked
@@ -90,7 +91,7 @@ class _Comparison:
     def decide(self, baseline: Sample | None) -> tuple[Distribution, Verdict]:
         matches, seed = self._matches, self._seed
         test = mmd_test(self._own, self._theirs, seed=seed)
-        bound = _stable(closeness(self._own, self._theirs, alpha=ALPHA, seed=seed))
+        bound = in_six_digits(closeness(self._own, self._theirs, alpha=ALPHA, seed=seed))
         verdict = Verdict.NO_COUNTEREXAMPLE if matches.tolerance is None else Verdict.UNDECIDED
         if matches.tolerance is not None and bound < matches.tolerance:
             verdict = Verdict.HOLDS
@@ -99,7 +100,7 @@ class _Comparison:
         difference, p_further = self._further_than(baseline)
         distribution = Distribution(
             reference=repr(matches.reference),
-            mmd2=_stable(test.mmd2),
+            mmd2=in_six_digits(test.mmd2),
             p=test.p,
             bound=bound,
             alpha=ALPHA,
@@ -137,7 +138,7 @@ class _Comparison:
         if before.dim != now.dim:
             return None, None
         test = further(*unpacked(now, before, packed(self._theirs)), seed=self._seed)
-        return _stable(test.difference), test.p
+        return in_six_digits(test.difference), test.p
 
     def _embeddings(self, subject: Subject, start: int) -> NDArray[np.float64]:
         """The embeddings [n, D] of the outputs of independent latents from `start` on."""
@@ -176,8 +177,3 @@ class _Comparison:
         if not embeddings.isfinite().all():
             raise InvalidArgument(f"{describe(self._matches.feature)} of {reference!r} is not finite")
         return np.asarray(embeddings.numpy())
-
-
-def _stable(figure: float) -> float:
-    """A figure in 6 digits: later digits depend on the batch size, by rounding."""
-    return float(f"{figure:.6g}")
