@@ -13,8 +13,10 @@ import socket
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import RLock
 from types import MethodType
@@ -77,6 +79,20 @@ def distances_between(distance: Distance, first: Tensor, second: Tensor) -> Tens
             f"{describe(distance)} gave {distances.min().item():.4g} for {given}; expected distances >= 0"
         )
     return distances.reshape(n).clamp(min=0.0)
+
+
+@dataclass(frozen=True, repr=False)
+class LargestDifference(Distance, Named):
+    """The largest absolute difference of a value of two outputs [B, ...], in their units."""
+
+    address = "largest difference"
+    """The key of its rows in the cache."""
+
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        return (first - second).abs().flatten(1).amax(1)
+
+    def __repr__(self) -> str:
+        return "largest difference"
 
 
 @dataclass(frozen=True, repr=False)
@@ -194,6 +210,11 @@ class BoundLpips(Distance, Named):
     network: nn.Module
     fingerprint: str = field(compare=False)
 
+    @property
+    def address(self) -> str:
+        """The key of its distances in the cache: the network with its weights, and the library."""
+        return f"{self.declared!r} {self.fingerprint} {version('lpips')}"
+
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
         distances: Tensor = self.network(self._prepared(first), self._prepared(second), normalize=True)
         return distances.flatten(1).squeeze(1)
@@ -239,20 +260,27 @@ def lpips(net: Net = "alex", *, size: int | None = None) -> Lpips:
 class Ssim(Distance, Named):
     """The value of `ssim`."""
 
+    @property
+    def address(self) -> str:
+        """The key of its distances in the cache: the library that computes them."""
+        with suppress(PackageNotFoundError):
+            return f"{self!r} {version('torchmetrics')}"
+        return ""
+
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
         try:
             from torchmetrics.functional.image import structural_similarity_index_measure as similarity
         except ImportError as error:
             raise InvalidArgument("ssim() needs torchmetrics: pip install 'pytest-gentest[ssim]'") from error
-        first, second = check_images(first), check_images(second)
+        # in float32, the variances of flat images are rounding
+        first, second = check_images(first).double(), check_images(second).double()
         if min(first.shape[2:]) < LEAST_SSIM:
             raise InvalidArgument(
                 f"ssim() needs images of at least {LEAST_SSIM} x {LEAST_SSIM} pixels, not {tuple(first.shape[2:])}"
             )
         similarities = similarity(first, second, data_range=1.0, reduction="none")
         assert isinstance(similarities, Tensor)
-        # an SSIM is at most 1, and float32 takes that of smooth images up to 1e-4 beyond
-        return (1.0 - similarities).clamp_min(0.0).reshape(len(first))
+        return (1.0 - similarities).clamp_min(0.0).float().reshape(len(first))
 
     def __repr__(self) -> str:
         return "ssim()"

@@ -60,13 +60,17 @@ EXAMINED = 16
 
 @dataclass(frozen=True)
 class Number:
-    """A measurement: by `thing` on one output, or between the outputs at the places `ends` of a probe."""
+    """A measurement: by `thing` on one output, or between the outputs at the places `ends` of a probe.
+
+    With `other`, it lies between the output and that of another generator on the same latent.
+    """
 
     thing: Any
     scalar: bool
     ends: tuple[int, int] | None
     kept: Tensor
     allowed: float
+    other: Subject | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,9 @@ class Auditor:
         reused = block.reused
         if not self._audits(block) or (block.alone and not reused):
             return
+        first = self._row(block, 0)
+        if first.output is None and not first.numbers and first.whole is None:
+            return  # a reference whose distances came from disk: the candidate's rows prove them
         n, p = block.shape
         draws = self._rng.random(n * p)
         limit = self._random[-1][0] if len(self._random) == RANDOM else 1.0
@@ -374,7 +381,7 @@ class Auditor:
         """The difference of an output from the evidence. Raises `_Differs` if it is too large."""
         assert row.output is not None
         difference = largest_difference(row.output, alone, self._unit(row.subject))
-        if difference > (CHANGED_HALF if _in_half(row.subject) else CHANGED):
+        if difference > (CHANGED_HALF if in_half(row.subject) else CHANGED):
             raise self._error(row, f"they differ by {difference:.3g} of the range{when}")
         return difference
 
@@ -386,7 +393,11 @@ class Auditor:
                 alone[place] = self._again(row, chance=0, place=place)
         made = [alone[place] for place in places]
         with torch.no_grad(), self._maker.exactly():
-            if number.ends is None:
+            if number.other is not None:
+                theirs = replace(row, subject=number.other)
+                images = _shown(row, made[0]), _shown(theirs, self._again(theirs, chance=0))
+                now = distances_between(number.thing, *images)
+            elif number.ends is None:
                 now = self._measured(row, number, *made)
             elif number.scalar:
                 now = distances_between(number.thing, *(_shown(row, x) for x in made))
@@ -453,7 +464,7 @@ def _shown(row: Row, output: Tensor) -> Tensor:
     return output.clamp(0.0, 1.0) if row.subject.bounded else output
 
 
-def _in_half(subject: Subject) -> bool:
+def in_half(subject: Subject) -> bool:
     """Whether any weight of a generator is in half precision."""
     half = (torch.float16, torch.bfloat16)
     return any(weight.dtype in half for module in subject.generator.modules for weight in module.parameters())

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from gentest.attributes import Distance
 from gentest.attributes.attribute import Readout, describe, embed, evaluate, read, read_rows, score
-from gentest.attributes.distances import distances_between
-from gentest.engine.evidence.audit import LEAST, OF_RANGE, OF_SIZE, Number
+from gentest.attributes.distances import LargestDifference, distances_between
+from gentest.engine.evidence.audit import CHANGED, CHANGED_HALF, LEAST, OF_RANGE, OF_SIZE, Number, in_half
 from gentest.engine.evidence.outputs import PROBE_BYTES, Outputs, joined
 from gentest.engine.evidence.plans import Upcoming
 from gentest.engine.evidence.store import address_of, place
 from gentest.engine.evidence.subject import Subject, measure_of
-from gentest.errors import AttributeFailed
+from gentest.errors import AttributeFailed, GeneratorError
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
 from gentest.properties.definition import Measure
@@ -35,6 +35,8 @@ class _Measured:
     thing: Any
     scalar: bool
     pairs: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    other: Subject | None = None
+    """The generator whose outputs of the same latents a distance leads to."""
 
 
 class Measurements:
@@ -153,23 +155,26 @@ class Measurements:
         return self._rows(key, distance)
 
     def distances_to(self, distance: Distance, other: Measurements) -> Tensor:
-        """A bound distance [N, P] of each output to the output of another generator on the same latent."""
-        key = (self._maker.identities.key(distance), "to", other.subject.key)
+        """A bound distance [N, P] of each output to the output of another generator on the same latent.
+
+        Raises `GeneratorError` if the outputs have other shapes.
+        """
+        key = (self._maker.identities.key(distance), "to", other.subject.key, other.outputs.variant)
         if key not in self._measured:
-            own, theirs = self.outputs.checked.flatten(0, 1), other.outputs.checked.flatten(0, 1)
-            with self.outputs.exactly(), torch.set_grad_enabled(self.outputs.keeps_gradients):
-                parts = self._maker.in_parts(
-                    lambda start, stop: self._call(distances_between, distance, own[start:stop], theirs[start:stop]).to(
-                        own.device
-                    ),
-                    len(own),
-                    size=max(self.outputs.measured_at_once // 2, 1),
-                    lasting=False,
-                )
-                rows = self._finite(distance, joined(parts))
-            self._measured[key] = _Measured(rows, distance, scalar=True, pairs=((), ()))
+            theirs = self._maker.address(other.subject)
+            address = self._address(distance) if theirs else ""
+            at = self._disk_key(address, f"to {theirs}{other.outputs.variant}")
+            rows = self._kept_on_disk(at, lambda: self._distances_to(distance, other))
+            self._measured[key] = _Measured(rows, distance, scalar=True, other=other.subject)
             self._n_bytes = None
         return self._rows(key, distance)
+
+    def check_shape(self, other: Measurements) -> None:
+        """Raise `GeneratorError` if the outputs in memory have another shape than those of another generator."""
+        own, theirs = self.known_outputs, other.known_outputs
+        if own is not None and theirs is not None and own.shape != theirs.shape:
+            shapes = f"{list(own.shape[2:])} and the reference {list(theirs.shape[2:])}"
+            raise GeneratorError(f"the candidate makes outputs {shapes}: bring one to the shape of the other")
 
     def steps(self, feature: Any, first: tuple[int, ...], second: tuple[int, ...]) -> Tensor:
         """The L2 distance [N, K] between the rows of a bound feature at K pairs of places."""
@@ -216,9 +221,15 @@ class Measurements:
             size = rows.abs().max().item() if rows.numel() else 0.0
             span = (rows.max() - rows.min()).item() if rows.numel() else 0.0
             allowed = max(OF_RANGE * span, OF_SIZE * size, LEAST)
-            if entry.pairs is None:
+            if entry.other is not None:
+                if self.outputs.bounded and isinstance(entry.thing, LargestDifference):
+                    halved = in_half(self.subject) or in_half(entry.other)
+                    allowed = max(allowed, CHANGED_HALF if halved else CHANGED)
+                kept = rows[index, at].detach().clone()
+                yield Number(entry.thing, entry.scalar, None, kept, allowed, other=entry.other)
+            elif entry.pairs is None:
                 yield Number(entry.thing, entry.scalar, None, rows[index, at].detach().clone(), allowed)
-            elif entry.pairs[0]:
+            else:
                 k = at % len(entry.pairs[0])
                 ends = (entry.pairs[0][k], entry.pairs[1][k])
                 yield Number(entry.thing, entry.scalar, ends, rows[index, k].detach().clone(), allowed)
@@ -303,6 +314,18 @@ class Measurements:
                 f"probe {self.probes[n]}; expected finite distances"
             )
         return pairs.reshape(len(self.probes), len(first))
+
+    def _distances_to(self, distance: Distance, other: Measurements) -> Tensor:
+        own, theirs = self.outputs.checked, other.outputs.checked
+        self.check_shape(other)
+        own, theirs = own.flatten(0, 1), theirs.flatten(0, 1)  # [N * P, ...]
+
+        def part(start: int, stop: int) -> Tensor:
+            return self._call(distances_between, distance, own[start:stop], theirs[start:stop]).to(own.device)
+
+        with self.outputs.exactly(), torch.set_grad_enabled(self.outputs.keeps_gradients):
+            size = max(self.outputs.measured_at_once // 2, 1)
+            return self._finite(distance, joined(self._maker.in_parts(part, len(own), size=size, lasting=False)))
 
     def _address(self, thing: Any) -> str:
         """A name on disk for what a measure computes; empty if nothing can tell it from another."""

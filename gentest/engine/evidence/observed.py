@@ -11,11 +11,11 @@ from torch import Tensor
 
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
-from gentest.attributes.distances import NO_SPREAD
+from gentest.attributes.distances import NO_SPREAD, LargestDifference
 from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.measuring import Measuring, in_precision
 from gentest.engine.evidence.subject import Subject
-from gentest.errors import GeneratorError, InvalidArgument
+from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.properties.definition import StandardDeviations, Tolerance
 from gentest.results.settings import Precision
@@ -203,11 +203,10 @@ class Observed:
 
     def rounding_of_reference(self, thing: Attribute | Feature | Distance | None = None) -> Tensor:
         other, recalled = self.reference, self.reference.measurements.subject.recalled
-        own = self.measurements.outputs.checked
         if recalled is None or not recalled.rounding:
-            return own.new_zeros(self.shape)
+            return torch.zeros(self.shape, device=self._measuring.device)
         if thing is None:
-            return own.new_full(self.shape, recalled.rounding) / other.unit
+            return torch.full(self.shape, recalled.rounding, device=self._measuring.device) / other.unit
         now = self._from(other, thing)
         moved = [
             Observed(self._measuring, measurements, precision=self._precision)
@@ -218,17 +217,14 @@ class Observed:
 
     def _from(self, other: Observed, thing: Attribute | Feature | Distance | None) -> Tensor:
         """How far each output is from another generator's on the same latent, [N, P]."""
-        own_images, images = self.measurements.outputs.checked, other.measurements.outputs.checked
-        if own_images.shape != images.shape:
-            shapes = f"{list(own_images.shape[2:])} and the reference {list(images.shape[2:])}"
-            raise GeneratorError(f"the candidate makes outputs {shapes}: bring one to the shape of the other")
         if thing is None:
-            return (own_images - images).abs().flatten(2).amax(2) / other.unit
+            return self.measurements.distances_to(LargestDifference(), other.measurements) / other.unit
         if isinstance(thing, Distance):
             self.named_distances.setdefault(_name(thing, self.named_distances), thing)
-            return self.measurements.distances_to(self._bound(thing), other.measurements)
+            return self.measurements.distances_to(self._bound(thing), other.measurements).clone()
         bound = self._bound(thing)
         own, theirs = self.measured(bound), other.measured(other._bound(thing))
+        self.measurements.check_shape(other.measurements)
         named = self.attributes if own.ndim == 2 else self.named_features
         named.setdefault(_name(thing, named), thing)
         return (own - theirs).abs() if own.ndim == 2 else torch.linalg.vector_norm(own - theirs, dim=-1)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import gentest
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.store import FILE, Store
 from gentest.probes.probe import independent
-from gentest.results.result import Verdict
+from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 from tests.helpers import zoo
 from tests.helpers.counting import Counting, checked, fold, without_costs
 
@@ -38,6 +43,66 @@ def test_a_known_generator_is_not_evaluated_again(tmp_path: Path, property: gent
     assert warm.audit.reused >= 16  # besides, rows of the batch that is examined
     assert warm.images - warm.audit.images <= 16 + 22 + 16  # samples, examined twice; where outputs have no unit, those
     assert warm.audit.images <= 2 * 24 + (6 * 16 if property.name == "reproducible" else 0)
+
+
+@pytest.mark.parametrize(
+    "on",
+    [None, gentest.brightness(), gentest.pixels(), gentest.ssim()],
+    ids=lambda on: "values" if on is None else str(on),
+)
+def test_a_known_pair_is_not_evaluated_again(tmp_path: Path, on: Any) -> None:
+    """The second run makes no image on either side but those of the examination and of the audit."""
+
+    def level(z: Tensor) -> Tensor:
+        return z[:, :1, None, None].sigmoid().expand(-1, 1, 16, 16)
+
+    def darker(z: Tensor) -> Tensor:
+        return 0.99 * level(z)
+
+    def judged(candidate: Any, reference: Any) -> tuple[Result, Counting, Counting]:
+        sides = Counting(candidate), Counting(reference)
+        one, other = (gentest.Generator(f, latent=gentest.Normal(8), output_range=zoo.UNIT) for f in sides)
+        values = Values(device="cpu", examples=100, cache=str(tmp_path))
+        question = Question(gentest.agrees(on, within=0.1).definition)
+        return check(question, one.against(other), Context(values), values), *sides
+
+    cold, *_ = judged(darker, level)
+    warm, *sides = judged(darker, level)
+    assert cold.verdict is Verdict.NO_COUNTEREXAMPLE, cold.message
+    assert without_costs(warm) == without_costs(cold)
+    assert warm.audit is not None
+    assert warm.audit.reused >= 16, "distances that come from disk are measured again"
+    for side in sides:
+        assert sum(n for n in side.sizes if n > 1) == 2 * 16, "samples, examined twice"
+    another, *sides = judged(darker, lambda z: level(z) * 0.995)
+    assert another.margin != warm.margin, "another reference has distances of its own"
+    assert sum(n for n in sides[0].sizes if n > 1) == 2 * 16 + (100 if on in (None, gentest.ssim()) else 0)
+
+
+def test_a_reference_that_changes_unseen_is_found(tmp_path: Path) -> None:
+    """Its distances on disk are not what it makes now, and the audit says so."""
+    offset = torch.zeros(1)
+
+    class Hidden:
+        gentest_identity = "a service"
+
+        def __call__(self, z: Tensor) -> Tensor:
+            return (z[:, :1, None, None].sigmoid() * 0.5 + offset).expand(-1, 1, 2, 2)
+
+    def judged() -> Result:
+        candidate = gentest.Generator(fold, latent=gentest.Normal(8), output_range=zoo.UNIT)
+        reference = gentest.Generator(Hidden(), latent=gentest.Normal(8), output_range=zoo.UNIT, identity="a service")
+        values = Values(device="cpu", examples=40, cache=str(tmp_path))
+        return check(
+            Question(gentest.agrees(within=1.0).definition), candidate.against(reference), Context(values), values
+        )
+
+    assert judged().verdict is Verdict.NO_COUNTEREXAMPLE
+    offset += 0.3
+    changed = judged()
+    assert changed.verdict is Verdict.ERROR
+    assert "is not what the generator makes now" in changed.message
+    assert judged().verdict is Verdict.NO_COUNTEREXAMPLE, "the stale rows are gone"
 
 
 def test_other_code_of_the_same_weights_is_another_generator(tmp_path: Path) -> None:
