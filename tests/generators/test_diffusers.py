@@ -24,6 +24,7 @@ from diffusers import (
 import gentest
 from gentest import Generator
 from gentest.errors import GeneratorError, InvalidArgument
+from tests.helpers import planted
 
 if TYPE_CHECKING:
     from tests.generators.conftest import Checked
@@ -373,3 +374,56 @@ def test_pictures_of_a_pipeline_are_read_as_any_others(form: str) -> None:
     """PIL images and arrays with channels last become images [B, C, H, W] in [0, 1]."""
     made = Generator.from_diffusers(OfPictures(form), latent=NOISE).outputs({"": Z})
     torch.testing.assert_close(made, Z.sigmoid(), atol=0.5 / 255 + 1e-6, rtol=0)
+
+
+LATENTS = gentest.Normal((4, 12, 12))
+
+
+def autoencoder() -> AutoencoderKL:
+    """A small `AutoencoderKL` with random weights that doubles the sides, whose latents are scaled and shifted."""
+    torch.manual_seed(0)
+    made: AutoencoderKL = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        scaling_factor=0.36,
+        shift_factor=0.15,
+    )
+    return made.eval()
+
+
+def decoder(*, tile: int | None = None, overlap: float = 0.25, shifted: bool = True) -> Generator:
+    """The decoder as a generator of images: whole or in tiles, and with or without the shift of its config."""
+    vae = autoencoder()
+    if tile is not None:
+        vae.tile_latent_min_size, vae.tile_sample_min_size, vae.tile_overlap_factor = tile, 2 * tile, overlap
+        vae.enable_tiling()
+    shift = vae.config.shift_factor if shifted else 0.0
+    return Generator(lambda z: vae.decode(z / vae.config.scaling_factor + shift).sample.tanh(), latent=LATENTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overlap", [0.25, 0.0])
+def test_seams_of_tiles_are_found(overlap: float) -> None:
+    """With and without an overlap, at any latent; a single tile is the whole image."""
+    _, minimal = planted.found(
+        gentest.agrees(within=0.02), decoder(tile=8, overlap=overlap).against(decoder()), examples=16
+    )
+    assert minimal.groups == (), "any latent will do"
+    assert " of 1,728 values differ by more, the most at [" in minimal.note
+    one_tile = decoder(tile=16, overlap=overlap).against(decoder())
+    same = gentest.agrees(within=1e-4).check(one_tile, settings=gentest.settings(device="cpu", examples=16))
+    assert same.verdict is gentest.Verdict.NO_COUNTEREXAMPLE, same.message
+
+
+@pytest.mark.slow
+def test_a_shift_factor_that_decode_drops_is_found() -> None:
+    """The decoder receives latents that are scaled back and not shifted back."""
+    planted.found(gentest.agrees(within=0.01), decoder(shifted=False).against(decoder()), examples=16)
+    same = gentest.agrees(within=1e-4).check(
+        decoder().against(decoder()), settings=gentest.settings(device="cpu", examples=16)
+    )
+    assert same.verdict is gentest.Verdict.NO_COUNTEREXAMPLE, same.message

@@ -18,6 +18,7 @@ import gentest
 from gentest import Generator
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.generators.onnx import OnnxModel
+from tests.helpers import planted
 
 if TYPE_CHECKING:
     from tests.generators.conftest import Checked
@@ -275,6 +276,18 @@ def test_wrong_calls_of_the_model_are_told() -> None:
     with pytest.raises(GeneratorError, match=r"'label' \(int64 \[\?\]\) but was given float32 values"):
         model(z=Z, label=label.float())
     assert model(z=Z, label=label.int()).shape == (5, 1, 2, 2)
+
+
+def test_one_weight_of_three_bits_is_found_and_its_coordinate_named() -> None:
+    """An export with the weight of the second number rounded: the counterexample needs that number alone."""
+    step, weights = 2.0**-2, WEIGHTS.copy()
+    weights[1, 2] = np.round(weights[1, 2] / step) * step
+    original = Generator(expected, latent=NORMAL, output_range=(0, 1))
+    exported = Generator.from_onnx(graph(weights=weights).SerializeToString(), latent=NORMAL)
+    result, minimal = planted.found(gentest.agrees(within=0.02), exported.against(original))
+    assert 1 <= result.violations <= 60, "where the second number is large"
+    assert minimal.groups == ("1",)
+    assert minimal.note.startswith("1 of 4 values differ by more, the most at [0, 1, 0] by ")
 
 
 @pytest.mark.slow
