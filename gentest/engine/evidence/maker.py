@@ -26,6 +26,8 @@ from gentest.generators.recalled import Recalled
 
 LARGEST_BATCH = {"cuda": 256, "cpu": 128}
 """The default batch size for small outputs."""
+TINY, TINY_FACTOR = 1 << 10, 4
+"""Outputs of at most so many bytes come in batches this much larger: there, a call itself is most of the cost."""
 BATCH_BYTES = {"cuda": 1 << 27, "cpu": 1 << 25}
 """Bytes of outputs in one batch by default. The generator's activations take 40 to 150 times that."""
 
@@ -64,7 +66,8 @@ class Maker:
         """Latents to the generator at once."""
         kind = "cuda" if self.device.type == "cuda" else "cpu"
         fitting = max(1, BATCH_BYTES[kind] // max(self.image_bytes, 1))
-        size = self._given or min(LARGEST_BATCH[kind], fitting)
+        largest = LARGEST_BATCH[kind] * (TINY_FACTOR if 0 < self.image_bytes <= TINY else 1)
+        size = self._given or min(largest, fitting)
         return size if self._room_for is None else min(size, self._room_for)
 
     def in_parts(

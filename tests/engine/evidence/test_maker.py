@@ -39,8 +39,12 @@ def test_memory_that_runs_out_halves_the_batch(fits: int) -> None:
 
 
 def test_the_batch_follows_the_size_of_outputs() -> None:
-    """Unless a size is given: large outputs are made a few at a time."""
+    """Unless a size is given: large outputs are made a few at a time, and numbers more at a time than images."""
     here = context()
+    assert here.batch_size == 128
+    here.evidence(Subject.of(images(1 << 8)), points(), independent(1, 0, 1)).images  # noqa: B018
+    assert here.batch_size == 512
+    here.evidence(Subject.of(images(1 << 12)), points(), independent(1, 0, 1)).images  # noqa: B018
     assert here.batch_size == 128
     here.evidence(Subject.of(images(1 << 22)), points(), independent(1, 0, 1)).images  # noqa: B018
     assert here.batch_size == 8
