@@ -124,12 +124,12 @@ def named(name: str) -> gentest.Generator:
     return generator(make(), dim)
 
 
-def write_clip(folder: Path, *, small: bool) -> str:
+def write_clip(folder: Path, *, small: bool, architecture: str = ARCHITECTURE) -> str:
     """A CLIP of random weights in a folder, both towers; what `settings(clip=...)` takes. `small`: of one layer."""
     import open_clip
     from safetensors.torch import save_file
 
-    config = open_clip.get_model_config(ARCHITECTURE)
+    config = open_clip.get_model_config(architecture)
     if small:
         config["vision_cfg"] |= {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16}
         config["text_cfg"] |= {"width": 64, "heads": 2, "layers": 1}
