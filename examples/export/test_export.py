@@ -19,6 +19,7 @@ def test_half(half: gentest.Generator, generator: gentest.Generator) -> gentest.
 
 @gentest.agrees(gentest.pixels(), within=0.05)
 @gentest.agrees(gentest.brightness(), within=gentest.sd(0.1))
+@gentest.same_level(gentest.sharpness(), within=gentest.sd(0.1))
 def test_int8(int8: gentest.Generator, generator: gentest.Generator) -> gentest.Pair:
     """Weights of 8 bits, one image at a time: single pixels move, images do not."""
     return int8.on(batch_size=1).against(generator)

@@ -18,7 +18,7 @@ from gentest.cli.model_options import add_model_options, given_by, read_toleranc
 from gentest.cli.model_source import MODELS, ModelKind, find_model, kind_of_path
 from gentest.errors import InvalidArgument
 from gentest.report import terminal
-from gentest.report.numbers import above, at_most, confidence
+from gentest.report.numbers import above, at_most, confidence, signed
 from gentest.results.outcome import Outcome
 
 HELP = "compare two models, such as a model and its export, on the same latents"
@@ -42,6 +42,10 @@ class ComparedLevel:
     candidate: float
     shift: float | None
     """The candidate's mean less the reference's, in standard deviations of the reference; None if it has none."""
+    low: float | None
+    """The lower bound of the shift."""
+    high: float | None
+    """The upper bound of the shift; both bounds together hold with a confidence of `CONFIDENCE`."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attack", type=int, default=0, metavar="IMAGES", help="outputs for an attack (default: 0)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latents (default: 0)")
     add_model_options(parser)
+    parser.add_argument("--steps", type=int, metavar="N", help="denoising steps of pipelines (default: 20, or fewer)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page")
     parser.add_argument(
         "--time-limit",
@@ -203,8 +208,12 @@ def _table(differences: Differences) -> Any:
         latents = f"all {differences.n:,}" if share == 1.0 else f"{100 * share:g} % of"
         table.add_row(f"{latents} latents differ by at most", "", "", above(value, 3))
     for level in differences.levels:
-        shift = "" if level.shift is None else f"{level.shift:+.2g} sd"
-        table.add_row(Text(f"mean {level.attribute}"), f"{level.reference:.4g}", f"{level.candidate:.4g}", shift)
+        table.add_row(
+            Text(f"mean {level.attribute}"),
+            f"{level.reference:.4g}",
+            f"{level.candidate:.4g}",
+            "" if level.shift is None else f"{level.shift:+.2g} sd",
+        )
     return table
 
 
@@ -221,6 +230,7 @@ def _sentences(differences: Differences, options: argparse.Namespace) -> list[st
         lines.append("Both give the same outputs on all of these latents.")
     lines += [f"There, {worst.note}."] if worst.note else []
     lines += [f"The attack {differences.attack}."] if differences.attack else []
+    lines += list(map(_level_bounds, differences.levels))
     refuted = f"Fewer than {at_most(1.0 - (1.0 - CONFIDENCE) ** (1.0 / differences.n))} of latents"
     certain = f"({confidence(CONFIDENCE)})"
     if tolerance is None:
@@ -228,6 +238,14 @@ def _sentences(differences: Differences, options: argparse.Namespace) -> list[st
     elif not differences.disagreeing:
         lines.append(f"{refuted} disagree {certain}.")
     return [*lines, f"This took {differences.images:,} images a side and {differences.seconds:.1f} s."]
+
+
+def _level_bounds(level: ComparedLevel) -> str:
+    """How far a level lies from the reference's under the whole prior, rounded outward."""
+    if level.low is None or level.high is None:
+        return f"The reference's {level.attribute} is the same for every latent, so its level has no unit."
+    within = f"{signed(level.low, 2, up=False)} to {signed(level.high, 2, up=True)} sd of the reference"
+    return f"Over all latents, the mean {level.attribute} differs by {within} ({confidence(CONFIDENCE)})."
 
 
 def _verdict(differences: Differences, tolerance: str) -> str:

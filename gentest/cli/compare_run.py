@@ -19,13 +19,16 @@ import torch
 from gentest._support import __version__
 from gentest._support.files import write_whole
 from gentest.attributes import Attribute, brightness, contrast, describe
-from gentest.cli.compare import SHARES, ComparedLevel, Differences, Worst
+from gentest.cli.compare import CONFIDENCE, SHARES, ComparedLevel, Differences, Worst
 from gentest.cli.model_facts import describe_model, first_latents
 from gentest.cli.model_loading import load, naming
 from gentest.cli.model_options import Given
 from gentest.cli.model_source import ModelSource
 from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.examine import samples
+from gentest.engine.evidence.measuring import LEAST_SPREAD
+from gentest.engine.evidence.observed import Observed
 from gentest.errors import GentestError, InvalidArgument
 from gentest.generators.generator import Generator, Pair
 from gentest.probes.probe import Probe, independent
@@ -37,13 +40,19 @@ from gentest.results.document import Document, Session, installed_versions
 from gentest.results.records import unpack
 from gentest.results.result import Attack, Result, Verdict
 from gentest.results.settings import Values, settings
+from gentest.stats.levels import LevelTest
 
 LEAST = 2e-4
 """The smallest tolerance that is used if none is given. Below it the engine would evaluate each latent alone, since
 rounding could decide."""
 MARGIN = 1e-3
 """Share by which a tolerance lies above the largest difference so far, so that rounding does not decide on that."""
+FINE = 0.1
+"""The shift of a level, in standard deviations of the reference, down to which its bounds are made to be near."""
 VERSIONS = ("torch", "numpy", "hypothesis")
+
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class JudgingFailed(GentestError):
@@ -199,6 +208,7 @@ class Comparing:
     def _sample(self) -> Sampled:
         """The differences and levels of the seed's first independent latents."""
         subject = self.context.subject(self.pair)
+        pilot = samples(self.context, subject)
         differences: list[float] = []
         scores: dict[str, tuple[list[float], list[float]]] = {}
         shape: tuple[int, ...] = ()
@@ -210,7 +220,10 @@ class Comparing:
                 own += evidence.scores(attribute)[:, 0].double().tolist()
                 other += evidence.reference.scores(attribute)[:, 0].double().tolist()
             self._watch(len(differences), self.values.examples)
-        levels = tuple(_level(name, *both) for name, both in scores.items())
+        levels = tuple(
+            _level(attribute, pilot, *map(np.array, scores[describe(attribute)]))
+            for attribute in self._attributes(shape)
+        )
         return Sampled(np.array(differences), levels, shape)
 
     def _attributes(self, shape: tuple[int, ...]) -> list[Attribute]:
@@ -234,7 +247,9 @@ class Comparing:
         kind = "images" if self.pair.images else "values"
         bounds = self.pair.reference.output_range or ((-1.0, 1.0) if self.pair.images else None)
         within = "" if bounds is None else f" in [{bounds[0]:g}, {bounds[1]:g}]"
-        return f"{kind} {list(shape)}{within}"
+        steps = getattr(self.pair.reference.function, "arguments", {}).get("num_inference_steps")
+        after = "" if steps is None else f", after {steps} denoising steps"
+        return f"{kind} {list(shape)}{within}{after}"
 
     def _describe_unit(self) -> str:
         if self.pair.images or self.pair.reference.output_range is not None:
@@ -255,10 +270,16 @@ def _describe_attack(attack: Attack, tolerance: float) -> str:
     return f"reached a difference of {reached} ({attack.method}, {attack.probes:,} latents)"
 
 
-def _level(name: str, candidate: list[float], reference: list[float]) -> ComparedLevel:
-    own, other = float(np.mean(candidate)), float(np.mean(reference))
-    spread = float(np.std(reference, ddof=1)) if len(reference) > 1 else 0.0
-    return ComparedLevel(name, reference=other, candidate=own, shift=(own - other) / spread if spread > 0.0 else None)
+def _level(attribute: Attribute, pilot: Observed, candidate: Floats, reference: Floats) -> ComparedLevel:
+    """The scores [n] of both sides on independent latents, with bounds of the shift that the pilot's spread allows."""
+    own, other = float(candidate.mean()), float(reference.mean())
+    spread = float(reference.std(ddof=1)) if len(reference) > 1 else 0.0
+    if not spread > LEAST_SPREAD * max(1.0, abs(other)):
+        return ComparedLevel(describe(attribute), other, own, None, None, None)
+    before = (pilot.scores(attribute) - pilot.reference.scores(attribute))[:, 0].double().cpu().numpy()
+    test = LevelTest.within(FINE * spread, before, 1.0 - CONFIDENCE)
+    low, high = test.interval(candidate - reference, (1.0 - CONFIDENCE) / 2.0)
+    return ComparedLevel(describe(attribute), other, own, (own - other) / spread, low / spread, high / spread)
 
 
 def _write_page(path: Path, result: Result, context: Context, values: Values) -> None:

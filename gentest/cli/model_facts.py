@@ -141,7 +141,12 @@ def _pipeline(pipeline: Any, given: Given) -> Described:
     if given.output_range is not None or not given.images:
         raise InvalidArgument("a diffusers pipeline declares its outputs: leave out --range and --no-images")
     takes = inspect.signature(type(pipeline).__call__).parameters
-    noise: Any = initial_noise(pipeline) if given.latent is None else _part(given.latent)
+    try:
+        noise: Any = initial_noise(pipeline) if given.latent is None else _part(given.latent)
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            "its config does not tell the shape of its initial noise: give --latent normal:CHANNELS,HEIGHT,WIDTH"
+        ) from error
     assumptions = []
     if given.latent is None:
         assumptions.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from gentest.cli import child, compare_run
 from gentest.cli.compare import SHARES, Differences
@@ -153,10 +155,43 @@ def test_models_that_agree_have_status_0_and_a_page(run: Run) -> None:
     )
     # 1 - 0.01 ** (1 / 40) = 0.1088
     assert "Fewer than 10.9 % of latents disagree (99 %)." in out
+    assert re.search(r"the mean brightness\(\) differs by -\d\S* to \+\d\S* sd of the reference \(99 %\)", out)
     assert out.endswith("report: out.html")
     page = Path("out.html").read_text(encoding="utf-8")
     assert "models:near against models:generator" in page
     assert "no counterexample" in page
+
+
+@pytest.mark.usefixtures("in_process")
+def test_folders_of_pipelines_are_compared(run: Run) -> None:
+    """The noise, the steps and the range come from the folders; a folder that does not tell its noise is one line."""
+    diffusers: Any = pytest.importorskip("diffusers", reason="needs diffusers to build pipelines")
+    torch.manual_seed(0)
+    blocks = {"down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",), "add_attention": False}
+    shape = {"in_channels": 3, "out_channels": 3, "layers_per_block": 1, "block_out_channels": (8,)}
+    unet = diffusers.UNet2DModel(sample_size=4, norm_num_groups=4, **blocks, **shape)
+    scheduler = diffusers.DDIMScheduler(num_train_timesteps=10)
+    diffusers.DDIMPipeline(unet, scheduler).save_pretrained("blessed")
+    diffusers.DDIMPipeline(unet, scheduler).save_pretrained("again")
+    with torch.no_grad():
+        unet.conv_out.bias += 0.5
+    diffusers.DDIMPipeline(unet, scheduler).save_pretrained("moved")
+    few = ("--examples", "20", "--within", "1/255", "--steps", "3")
+    status, out, err = run("blessed", "again", *few)
+    assert status == 0, err
+    assert "on 20 independent latents of Normal((3, 4, 4)). " in out
+    assert "Outputs are images [3, 4, 4] in [0, 1], after 3 denoising steps." in out
+    status, out, _ = run("blessed", "moved", *few)
+    assert status == 1
+    assert "the mean brightness() differs by" in out
+    unet.register_to_config(sample_size=None)
+    diffusers.DDIMPipeline(unet, scheduler).save_pretrained("untold")
+    misuse(
+        run("untold", "untold"),
+        "untold: ",
+        "its config does not tell the shape of its initial noise",
+        "give --latent normal:",
+    )
 
 
 def test_models_that_disagree_have_status_1(run: Run) -> None:
@@ -269,7 +304,7 @@ def test_misuse_is_one_line_and_status_2(arguments: list[str], words: list[str],
 def test_differences_survive_json() -> None:
     """The record that the child sends is the record that the command prints."""
     worst = {"difference": 0.1, "source": "the search", "replay": "agrees:1f", "choices": "", "note": ""}
-    level = {"attribute": "brightness()", "reference": 0.5, "candidate": 0.5, "shift": None}
+    level = {"attribute": "brightness()", "reference": 0.5, "candidate": 0.5, "shift": None, "low": None, "high": None}
     value: dict[str, Any] = {"space": "Normal(3)", "outputs": "images", "unit": "", "n": 4, "searched": 4}
     value |= {"quantiles": [0.0] * len(SHARES), "levels": [level], "worst": worst, "attack": "", "disagreeing": 0}
     read = Differences.from_json({**value, "agrees": True, "images": 9, "seconds": 0.1})

@@ -29,8 +29,39 @@ def test_a_constant_difference_is_every_quantile() -> None:
     (brightness, _) = differences.levels
     assert brightness.candidate - brightness.reference == pytest.approx(0.02, abs=1e-6)
     assert brightness.shift is not None
-    assert brightness.shift > 0
+    assert brightness.low is not None
+    assert brightness.high is not None
+    assert 0 < brightness.low < brightness.shift < brightness.high < 2 * brightness.shift
     assert (result.verdict, differences.agrees, differences.disagreeing) == (Verdict.NO_COUNTEREXAMPLE, True, 0)
+
+
+def test_the_bounds_of_a_level_hold_under_the_whole_prior() -> None:
+    """A shift that follows the latent: the bounds contain its mean over 20,000 latents, in sd of the reference."""
+    reference = gentest.Generator(lambda z: z.sigmoid()[:, None, None], latent=gentest.Normal(4), output_range=(0, 1))
+    pair = reference.then(lambda x: x**1.1).against(reference)
+    values = Values(examples=100, device="cpu")
+    differences, _ = Comparing(pair, Context(values), values, lambda done, total: None).run(None)
+    before = torch.randn(20_000, 4, generator=torch.Generator().manual_seed(1)).sigmoid()
+    truth = float(((before**1.1).mean(1) - before.mean(1)).mean() / before.mean(1).std())
+    (brightness, _) = differences.levels
+    assert brightness.low is not None
+    assert brightness.high is not None
+    assert brightness.low < truth < brightness.high < brightness.low + 0.3
+
+
+def test_a_level_without_a_spread_has_no_unit() -> None:
+    """A reference whose every image is as bright has a level, and no bounds of a shift."""
+    reference = gentest.Generator(
+        lambda z: 0.5 + 0.1 * torch.stack([z[:, 0].tanh(), -z[:, 0].tanh()], 1)[:, None, None],
+        latent=gentest.Normal(1),
+        output_range=(0, 1),
+    )
+    pair = reference.then(lambda x: x * 0.9).against(reference)
+    values = Values(examples=40, device="cpu")
+    differences, _ = Comparing(pair, Context(values), values, lambda done, total: None).run(None)
+    (brightness, _) = differences.levels
+    assert (brightness.shift, brightness.low, brightness.high) == (None, None, None)
+    assert brightness.candidate == pytest.approx(0.45)
 
 
 def test_a_disagreement_is_counted_and_explained() -> None:
