@@ -1,7 +1,7 @@
 """The command `gentest`.
 
     gentest check MODEL                               check a model as it is, without a test
-    gentest init [FOLDER] [--load SOURCE]             write a conftest.py, a test file and a CI workflow for a model
+    gentest init MODEL                                the same, and write tests and a CI workflow that do it
     gentest doctor [FOLDER]                           find what would stop a run, and say how to fix it
     gentest compare REFERENCE CANDIDATE               measure how far a model and its export are apart
     gentest show RESULT.json                          print the results of a run, or a baseline

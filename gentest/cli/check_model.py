@@ -19,6 +19,7 @@ from gentest._support.printable import in_one_line, printable
 from gentest.cli import child
 from gentest.cli.model_options import add_model_options, given_by, read_tolerance
 from gentest.cli.model_source import MODELS, ModelKind, ModelSource, find_model, kind_of_path
+from gentest.cli.write_tests import Answers, check_folder, write_tests
 from gentest.errors import InvalidArgument
 from gentest.report import run_facts, terminal
 from gentest.results.document import Document
@@ -161,12 +162,23 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report with pictures: .html, or .md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results, which gentest show reads")
     parser.add_argument("--replay", metavar="PROBE", help="evaluate one latent again: the line of a failure")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="FOLDER",
+        help="write a conftest.py, tests and a CI workflow that do the same (default: .)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files")
     parser.add_argument(TRUST, action="store_true", help="load a .pt2 file, which may run code that it holds")
 
 
 def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     """Check the model, print the verdicts, and return the exit status."""
     question = _question(options)
+    if options.write is not None:
+        check_folder(options.write, force=options.force)
     seconds = 60.0 * options.max_minutes + GRACE
     try:
         answer = child.call("gentest.cli.check_run:check_model", question, seconds=seconds).value
@@ -178,6 +190,11 @@ def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         raise InvalidArgument(answer["misuse"])
     report = Report.from_json(answer)
     _print(report, options)
+    if options.write is not None:
+        assumptions = [f"{about}: {text}" for about, text, _ in report.assumptions]
+        source = ModelSource.from_json(question["model"])
+        answers = Answers.from_json(report.answers, source, assumptions)
+        sys.stdout.write(printable("\n".join(write_tests(answers, options.write))) + "\n")
     return report.document.outcome.exit_status
 
 

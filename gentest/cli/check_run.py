@@ -6,6 +6,7 @@ the time ends within a law, that law is undecided and those after it are not che
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +22,16 @@ from gentest._support import __version__
 from gentest._support.files import write_whole
 from gentest.attributes import Attribute, brightness, contrast, describe, pixels
 from gentest.cli.check_model import LAWS
-from gentest.cli.model_facts import Assumption, Described, describe_model, first_latents
-from gentest.cli.model_loading import load, naming
+from gentest.cli.model_facts import Assumption, Decoding, Described, describe_model, first_latents
+from gentest.cli.model_loading import call_of, is_autoencoder, is_pipeline, load, naming, state_key
 from gentest.cli.model_options import Given
-from gentest.cli.model_source import ModelSource
+from gentest.cli.model_source import ModelKind, ModelSource
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import shared_context
 from gentest.engine.evidence.context import Context
 from gentest.errors import GentestError, InvalidArgument
+from gentest.generators.calling import OnArrays
+from gentest.generators.diffusers import Pipeline
 from gentest.generators.generator import TANH, Generator, Pair
 from gentest.plugin.report_files import shows_pictures, writer_for
 from gentest.probes.probe import Probe
@@ -46,8 +49,11 @@ from gentest.results.drawings import Drawings
 from gentest.results.outcome import Verdict
 from gentest.results.result import Cost, Result
 from gentest.results.settings import Values, settings
-from gentest.spaces import Empirical
+from gentest.spaces import Empirical, Joint
 
+SPACES = re.compile(r"\b(Normal|Uniform|Sphere|TruncatedNormal|Joint|Categorical)\(")
+"""The names of spaces, as they print."""
+STEPS = "num_inference_steps"
 VERSIONS = ("torch", "numpy", "hypothesis")
 FLOOR = 0.01
 """The smallest difference between two outputs, and the smallest contrast of one, as a share of their range."""
@@ -117,15 +123,15 @@ class Check:
             described, pair = self._described()
         generator = described.generator
         self._assumptions += described.assumptions
+        asked: list[Asked] = []
         try:
             with naming(self.source):
                 self._time(generator)
-            asked = list(self._asked(described, pair))
+            asked += self._asked(described, pair)
             self._check_all(asked)
             information = self._information(generator) if not self._skipped and not self.question["replay"] else []
         except KeyboardInterrupt:
             self._skipped, information = "interrupted", []
-            asked = []
         document = self._document([each.label for each in asked])
         self._write(document)
         return {
@@ -134,17 +140,19 @@ class Check:
             "document": document.to_json(),
             "skipped": self._skipped,
             "information": information,
-            "answers": answers(described, generator),
+            "answers": answers(self.source, self._model, self._prior, asked),
         }
 
     # the model
 
     def _described(self) -> tuple[Described, Pair | None]:
         """The model as a generator, and the pair that it is or makes with a reference."""
-        given, model = Given.from_json(self.question["given"]), load(self.source)
+        given = Given.from_json(self.question["given"])
+        model = self._model = load(self.source)
         if isinstance(model, Pair):
-            return describe_model(model.candidate, given), model
-        described = describe_model(model, given)
+            self._prior = describe_model(model.candidate, given)
+            return self._prior, model
+        described = self._prior = describe_model(model, given)
         if self.question["data"] is not None and described.encode is not None:
             described = self._on_data(described)
         if self.question["against"] is None:
@@ -339,9 +347,8 @@ class Check:
         for evidence in self.context.samples(subject, self.values.seed, 0, n):
             for attribute, own in scores.items():
                 own += evidence.scores(attribute)[:, 0].double().tolist()
-        told = [
-            f"{describe(a)} {torch.tensor(s).mean():.2f} (sd {torch.tensor(s).std():.2f})" for a, s in scores.items()
-        ]
+        own_scores = {describe(attribute).removesuffix("()"): torch.tensor(own) for attribute, own in scores.items()}
+        told = [f"{name} {own.mean():.2f} (sd {own.std():.2f})" for name, own in own_scores.items()]
         return [f"mean {', '.join(told)}, of {n} outputs"]
 
     def _between(self, generator: Generator) -> str:
@@ -399,6 +406,34 @@ def _has_colours(context: Context, generator: Generator) -> bool:
         return generator.outputs(latents).shape[1] in (1, 3)
 
 
-def answers(described: Described, generator: Generator) -> dict[str, Any]:
-    """What the files of `--write` need to know of the model."""
-    return {}
+def answers(source: ModelSource, model: Any, described: Described, asked: Sequence[Asked]) -> dict[str, Any]:
+    """What the files of `--write` need to know of a model, as `gentest.cli.write_tests.Answers` reads it."""
+    generator, function = described.generator, described.generator.function
+    form = "numpy" if isinstance(function, OnArrays) else "function"
+    form = "autoencoder" if is_autoencoder(model) else "pipeline" if is_pipeline(model) else form
+    form = "generator" if isinstance(model, (Generator, Pair)) else form
+    template = form if form in ("autoencoder", "pipeline") else "gan" if generator.images else "other"
+    decoding = function if isinstance(function, Decoding) else None
+    arguments: dict[str, Any] = {}
+    if isinstance(function, Pipeline):
+        arguments = {("steps" if name == STEPS else name): value for name, value in function.arguments.items()}
+    has_own_space = form == "pipeline" and not isinstance(generator.base, Joint)
+    floors = [each.definition.arguments["at_least"] for each in asked if each.label == "responsive"]
+    coded = source.kind in (ModelKind.CODE, ModelKind.WEIGHTS)
+    has_key = source.kind is ModelKind.WEIGHTS and not source.path.endswith(".safetensors")
+    return {
+        "template": "onnx" if template == "gan" and source.kind is ModelKind.ONNX else template,
+        "call": call_of(source) if coded else "",
+        "form": form,
+        "latent": "" if has_own_space else SPACES.sub(r"gentest.\1(", repr(generator.base)),
+        "output_range": generator.output_range or (TANH if generator.images else None),
+        "choices": dict(generator.choices),
+        "call_arguments": arguments,
+        "component": type(model).__name__ if source.kind is ModelKind.COMPONENT else "",
+        "scale": 1.0 if decoding is None else decoding.scale,
+        "shift": 0.0 if decoding is None else decoding.shift,
+        "clamps": decoding is not None and decoding.limits is not None,
+        "weights_key": state_key(Path(source.path)) if has_key else "",
+        "laws": [each.label for each in asked],
+        "at_least": floors[0] if floors else FLOOR,
+    }

@@ -14,6 +14,7 @@ from pathlib import Path
 from gentest._support.printable import printable
 from gentest.cli import child
 from gentest.cli.doctor_checks import AUTOLOAD, Finding, State, installed
+from gentest.cli.write_tests import EDIT
 from gentest.errors import InvalidArgument
 
 HELP = "find what would stop a run: versions, device, CLIP's weights, caches, other plugins"
@@ -23,8 +24,6 @@ DESCRIPTION = (
 )
 SECONDS = 300
 """Time limit of collecting the tests."""
-EDIT = "EDIT:"
-"""Marks a line of a conftest.py that `gentest init` leaves to the user; the code to replace stands below it."""
 STYLES = {State.OK: "green", State.NOTE: "yellow", State.PROBLEM: "bold red"}
 UNWRAPPED = 1_000
 """Characters in a line, if the output is not a terminal."""

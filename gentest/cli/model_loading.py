@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from gentest._support.printable import error_summary
-from gentest.cli.model_source import CONFIG, PIPELINE, Code, ModelKind, ModelSource, read_config
+from gentest.cli.model_source import CONFIG, PIPELINE, ModelKind, ModelSource, read_config
 from gentest.errors import GentestError, InvalidArgument
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.modules import to_eval_mode
@@ -193,45 +193,64 @@ def _generators_first(name: str) -> tuple[bool, bool, str]:
 
 def _load_code(source: ModelSource) -> Any:
     """The value that MODULE:NAME names, or what it gives when it is called."""
+    value, made = _value(source), None
+    call = call_of(source)
+    if not call:
+        return value
     code = source.code
     assert code is not None
-    sys.path[:0] = [folder for folder in source.folders if folder not in sys.path]
-    value: Any = functools.reduce(getattr, code.name.split("."), importlib.import_module(code.module))
-    if not code.called and _is_model(value):
-        return value
-    if not callable(value):
-        raise InvalidArgument(f"is a {type(value).__name__}; expected {EXPECTED}, or a function that gives one")
-    if not code.called and is_itself_a_generator(value):
-        return value
-    made = _call(code, value)
+    if code.called:
+        made = value(*code.arguments, **code.keywords)
+    else:
+        made = value(None) if needed_parameters(value) else value()
     if not _is_model(made) and not callable(made) and not is_autoencoder(made):
         raise InvalidArgument(f"gave a {type(made).__name__}; expected {EXPECTED}")
     return made
 
 
-def _call(code: Code, make: Callable[..., Any]) -> Any:
-    """What the user's function or class gives: for the arguments given, or for the usual checkpoint."""
+def _value(source: ModelSource) -> Any:
+    """The value of the user's code, uncalled."""
+    code = source.code
+    assert code is not None
+    sys.path[:0] = [folder for folder in source.folders if folder not in sys.path]
+    return functools.reduce(getattr, code.name.split("."), importlib.import_module(code.module))
+
+
+def call_of(source: ModelSource) -> str:
+    """The arguments, in brackets, with which the user's code makes the model; empty if it is the model itself.
+
+    `(gentest_checkpoint)` stands for the checkpoint of a run. Raises `InvalidArgument` if it needs other arguments.
+    """
+    code, value = source.code, _value(source)
+    assert code is not None
     if code.called:
-        return make(*code.arguments, **code.keywords)
-    needed = needed_parameters(make)
-    if len(needed) == 1 and _takes_checkpoint(needed[0]):
-        return make(None)
-    if needed:
+        return str(code).removeprefix(f"{code.module}:{code.name}")
+    if _is_model(value) or (callable(value) and is_itself_a_generator(value)):
+        return ""
+    if not callable(value):
+        raise InvalidArgument(f"is a {type(value).__name__}; expected {EXPECTED}, or a function that gives one")
+    needed = needed_parameters(value)
+    if len(needed) > 1 or (needed and not _takes_checkpoint(needed[0])):
         values = ", ".join(f"{name}=..." for name in needed)
-        raise InvalidArgument(
-            f"needs {', '.join(map(repr, needed))}: give them, as in '{code.module}:{code.name}({values})'"
-        )
-    return make()
+        names = ", ".join(map(repr, needed))
+        raise InvalidArgument(f"needs {names}: give them, as in '{code.module}:{code.name}({values})'")
+    first = next(iter(_parameters(value)), "")
+    return "(gentest_checkpoint)" if not isinstance(value, type) and _takes_checkpoint(first) else "()"
 
 
 def needed_parameters(make: Callable[..., Any]) -> list[str]:
     """The names of the arguments that a function or class cannot be called without."""
+    return [name for name, needed in _parameters(make).items() if needed]
+
+
+def _parameters(make: Callable[..., Any]) -> dict[str, bool]:
+    """The names of the arguments of a function or class, and whether it cannot be called without them."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     try:
         parameters = inspect.signature(make).parameters.values()
     except (TypeError, ValueError):  # a builtin
-        return []
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in variadic]
+        return {}
+    return {p.name: p.default is p.empty for p in parameters if p.kind not in variadic}
 
 
 def _takes_checkpoint(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The outputs in whatever a generator returned, as one tensor. Runs and `gentest init` share this module.
+"""The outputs in whatever a generator returned, as one tensor. Runs and `gentest check` share this module.
 
 A tensor or array is taken as it is. In a tuple, list, dictionary, dataclass, named tuple or model output (of diffusers
 and transformers) the one tensor that can be the outputs is found. A list with one image for each latent is stacked, PIL

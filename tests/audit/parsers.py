@@ -32,8 +32,8 @@ import gentest
 from gentest import cli
 from gentest.attributes.clip.loading import CONFIG, find_source
 from gentest.attributes.prompts import PromptCache
-from gentest.cli.init_model import inspect_model
-from gentest.cli.init_source import model_file
+from gentest.cli.model_loading import read_state
+from gentest.cli.model_source import kind_of_path
 from gentest.engine.evidence.store import FILE, Store, _checksum, _packed
 from gentest.errors import ClipError, InvalidArgument
 from gentest.gate import decision as gate
@@ -630,10 +630,11 @@ def make_weights(rng: Random, folder: Path) -> str:
 
 
 def use_weights(made: str, folder: Path) -> None:
-    facts = inspect_model({"kind": "torch", "weights": str(folder / made)})
-    model_file(folder, None)
-    if facts.get("error"):
-        raise Refused(check_message(facts["error"], ""))
+    kind_of_path(folder / made)
+    try:
+        read_state(folder / made)
+    except InvalidArgument as error:
+        raise Refused(check_message(str(error), "")) from error
 
 
 KINDS = (

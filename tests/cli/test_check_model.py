@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gentest.cli import check_run, child
+from gentest.cli import child
 from gentest.cli.check_model import LAWS
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome, Verdict
@@ -26,22 +24,6 @@ def run(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     """`gentest check` in an empty folder: exit status, output and error."""
     monkeypatch.setenv("COLUMNS", "100")
     return lambda *arguments: called(["check", *arguments], capfd)
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Checks in this process, which is faster than a child that imports torch."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "my_gan", raising=False)
-
-    def call(function: str, question: dict[str, Any], *, seconds: float) -> child.Reply:
-        assert function == "gentest.cli.check_run:check_model"
-        assert seconds > 0
-        return child.Reply(json.loads(json.dumps(check_run.check_model(json.loads(json.dumps(question))))), "")
-
-    monkeypatch.setattr(child, "call", call)
-    yield
-    sys.modules.pop("my_gan", None)
 
 
 def write_code(fault: str = "clean", more: str = "") -> None:

@@ -36,6 +36,7 @@ class Copying(nn.Module):
 def asked(monkeypatch: pytest.MonkeyPatch, model: object, **more: Any) -> dict[str, Any]:
     """The question about a model that is in memory."""
     monkeypatch.setattr(check_run, "load", lambda source: model)
+    monkeypatch.setattr(check_run, "call_of", lambda source: "()")
     question: dict[str, Any] = {
         "model": ModelSource("MODEL", "my_model:load", ModelKind.CODE).to_json(),
         "kind": "code",

@@ -1,7 +1,8 @@
-"""Models that `gentest init` starts tests for, and what its files must be."""
+"""Models that commands load, and what the files must be that `gentest check --write` writes."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -14,10 +15,7 @@ import torch
 from torch import nn
 
 import gentest
-from gentest.cli import init
-from gentest.cli.init_answers import Facts
-from gentest.cli.init_model import inspect_model
-from tests.helpers.commands import Run, called
+from gentest.cli import child
 
 ROOT = Path(gentest.__file__).parents[1]
 LATENT = 6
@@ -92,12 +90,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def run_init(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`gentest init`, run in an empty folder: exit status, output and errors."""
-    return lambda *arguments: called(["init", *arguments], capsys)
-
-
 def scripted() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that TorchScript is deprecated
@@ -134,18 +126,20 @@ def clean(folder: Path) -> None:
 
 
 @pytest.fixture
-def peeked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Questions to `inspect_model`, answered in this process: without a `my_model` that another test imported."""
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Checks of `gentest check` in this process, which is faster than a child that imports torch."""
+    from gentest.cli import check_run
+
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "my_model", raising=False)
-    questions: list[Any] = []
+    for name in ("my_gan", "my_model"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
-    def facts(question: dict[str, Any]) -> Facts:
-        if len(question) < 2:
-            return Facts()
-        questions.append(question)
-        return Facts(**inspect_model(question))
+    def call(function: str, question: dict[str, Any], *, seconds: float) -> child.Reply:
+        assert function == "gentest.cli.check_run:check_model"
+        assert seconds > 0
+        return child.Reply(json.loads(json.dumps(check_run.check_model(json.loads(json.dumps(question))))), "")
 
-    monkeypatch.setattr(init, "_facts", facts)
-    yield questions
-    sys.modules.pop("my_model", None)
+    monkeypatch.setattr(child, "call", call)
+    yield
+    for name in ("my_gan", "my_model"):
+        sys.modules.pop(name, None)

@@ -28,8 +28,8 @@ from gentest.attributes.clip.loading import CONFIG, find_source, load_towers
 from gentest.attributes.prompts import PromptCache
 from gentest.cli.doctor_checks import State
 from gentest.cli.doctor_run import prompts_finding
-from gentest.cli.init_model import inspect_model
-from gentest.cli.init_source import model_file
+from gentest.cli.model_loading import read_state
+from gentest.cli.model_source import kind_of_path
 from gentest.engine.evidence.store import FILE, Store, _checksum
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
 from gentest.gate.baseline import Baseline
@@ -79,9 +79,7 @@ def bare(mark: Path) -> bytes:
 
 
 def weights_of_a_folder(path: Path) -> None:
-    facts = inspect_model({"kind": "torch", "weights": str(path)})
-    assert "latent" not in facts
-    raise InvalidArgument(facts["error"])
+    read_state(path)
 
 
 def a_clip(path: Path) -> None:
@@ -114,7 +112,7 @@ LOADERS: list[Callable[[Path], object]] = [
 ]
 
 
-@pytest.mark.parametrize("loader", LOADERS, ids=["init", "torchscript", "exported", "onnx", "clip", "lpips"])
+@pytest.mark.parametrize("loader", LOADERS, ids=["weights", "torchscript", "exported", "onnx", "clip", "lpips"])
 @pytest.mark.parametrize("wrapped", [pickled, bare], ids=["checkpoint", "pickle"])
 def test_a_pickle_that_runs_code_is_refused_by_every_loader(
     loader: Callable[[Path], object], wrapped: Callable[[Path], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -450,10 +448,11 @@ def test_the_weights_of_an_onnx_file_lie_beside_it(name: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["gan.pt", "gan.ts", "gan.onnx", "gan.pt2"])
 def test_a_pipe_is_not_taken_for_a_model(name: str, tmp_path: Path) -> None:
-    """`gentest init` looks for models among any files: it does not wait for a pipe, nor follow a loop."""
+    """`gentest check` looks at what it is given: it does not wait for a pipe, nor follow a loop."""
     os.mkfifo(tmp_path / name)
     (tmp_path / "loop").symlink_to("loop")
-    assert model_file(tmp_path, None) is None
+    assert kind_of_path(tmp_path / name) is None
+    assert kind_of_path(tmp_path / "loop") is None
 
 
 def config(text: str, folder: Path) -> Any:

@@ -1,0 +1,293 @@
+"""Write the tests, the fixture and the CI workflow that do what `gentest check` did, from `templates/`.
+
+`gentest check MODEL --write` and `gentest init` share this module. The templates mark values with << >> and blocks with
+<% %>, because GitHub's workflows use {{ }}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from gentest._support.files import write_whole
+from gentest._support.printable import in_one_line
+from gentest.cli.model_source import Code, ModelKind, ModelSource, repository_of
+from gentest.errors import InvalidArgument
+
+WORKFLOW = Path(".github", "workflows", "gentest.yml")
+WIDTH = 88
+"""Line length of generated Python: the default of formatters."""
+EDIT = "EDIT:"
+"""Marks a line of a conftest.py that is left to the user; the code to replace stands below it."""
+TEMPLATES: Mapping[str, str] = {
+    "gan": "a GAN, or any function of latents that gives images",
+    "autoencoder": "an autoencoder, whose decoder is the generator",
+    "pipeline": "a text-to-image pipeline of diffusers",
+    "onnx": "an ONNX export",
+    "other": "a generator of other outputs: audio, tables, tokens",
+}
+"""The templates, and the model that each is for."""
+LAWS = ("well_formed", "reproducible", "not_blank", "responsive", "diverse")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the templates need to know. Without a model, the user writes the lines that are marked."""
+
+    template: str
+    source: ModelSource | None = None
+    call: str = ""
+    """The arguments with which the user's code makes the model, in brackets; empty if it is the model itself."""
+    form: str = "function"
+    """What the code gives: a function, numpy, a generator, a pipeline or an autoencoder."""
+    latent: str = "gentest.Normal(128)"
+    """The latent space, as Python writes it; empty if the model has its own."""
+    output_range: tuple[float, float] | None = (-1.0, 1.0)
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    """Parts that are fixed."""
+    call_arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of a pipeline's call."""
+    component: str = ""
+    """The class of a diffusers model in a folder."""
+    scale: float = 1.0
+    shift: float = 0.0
+    clamps: bool = False
+    """True if the decoder's outputs are clamped to their range."""
+    weights_key: str = ""
+    """The key of the weights in their file; empty if the file is a state dict."""
+    laws: Sequence[str] = LAWS
+    at_least: float = 0.01
+    """The smallest difference of two outputs, in their units."""
+    assumptions: Sequence[str] = ()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], source: ModelSource, assumptions: Sequence[str]) -> Answers:
+        """The answers that `check_run` sent for a model."""
+        bounds = value["output_range"]
+        output_range = None if bounds is None else (bounds[0], bounds[1])
+        return cls(**{**value, "output_range": output_range}, source=source, assumptions=assumptions)
+
+
+def skeleton(template: str) -> Answers:
+    """The answers for a model that is still to be made."""
+    if template in ("autoencoder", "pipeline"):
+        form = "pipeline" if template == "pipeline" else "function"
+        return Answers(template, form=form, latent="", output_range=None)
+    return Answers(template, output_range=None if template == "other" else Answers.output_range)
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file to write."""
+
+    path: Path
+    """Absolute."""
+    text: str
+
+    @property
+    def edits(self) -> list[tuple[int, str]]:
+        """The lines that are left to the user, and what to do there."""
+        lines = enumerate(self.text.splitlines(), 2)  # the code stands below its mark
+        return [(number, line.partition(EDIT)[2].strip()) for number, line in lines if EDIT in line]
+
+
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Raise `InvalidArgument` unless the files can be written to a folder."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidArgument.expected("a folder, or a name for one", "--write", str(folder))
+    whole = folder.resolve()
+    repository = repository_of(whole)
+    if not str(whole.relative_to(repository)).isprintable():
+        raise InvalidArgument.expected("a folder whose name can be printed", "--write", str(folder))
+    names = [whole / "conftest.py", whole / "test_latent.py", repository / WORKFLOW]
+    existing = [os.path.relpath(path) for path in names if path.exists()]
+    if existing and not force:
+        raise InvalidArgument(
+            f"{', '.join(existing)}: exist already; --force overwrites, or name another folder: --write tests/latent"
+        )
+
+
+def write_tests(answers: Answers, folder: Path) -> list[str]:
+    """Write the files; lines that say what was written, what is left to edit, and what to run next."""
+    whole = folder.resolve()
+    files = new_files(answers, whole, repository_of(whole))
+    for file in files:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file.path, file.text)
+    names = {file: os.path.relpath(file.path) for file in files}
+    lines = [f"wrote {name}" for name in names.values()]
+    lines += [f"edit  {name}:{line}: {what}" for file, name in names.items() for line, what in file.edits]
+    where = shlex.quote(os.path.relpath(whole))
+    lines.append(f"next  pytest --gentest{'' if where == '.' else f' {where}'}")
+    lines.append(f"then  gentest suggest {where} --output {shlex.quote(os.path.relpath(whole / 'test_suggested.py'))}")
+    return lines
+
+
+def new_files(answers: Answers, folder: Path, repository: Path) -> list[NewFile]:
+    """The conftest.py, the test file and the workflow of the repository."""
+    return [
+        NewFile(folder / "conftest.py", _render("conftest.py", _conftest(answers, folder))),
+        NewFile(folder / "test_latent.py", _render("test_latent.py", _tests(answers))),
+        NewFile(repository / WORKFLOW, _render("gentest.yml", _workflow(answers, folder, repository))),
+    ]
+
+
+def _render(name: str, values: Mapping[str, object]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("gentest.cli"),
+        undefined=StrictUndefined,
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # nothing here is HTML
+    )
+    environment.filters |= {"quoted": _quoted, "yaml": _in_yaml, "shell": shlex.quote}
+    return environment.get_template(f"{name}.jinja").render(values)
+
+
+def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
+    source = answers.source
+    code = None if source is None else source.code
+    root = Path(code.root) if code is not None and code.root else None
+    file = "" if source is None or not source.path else Path(os.path.relpath(source.path, folder)).as_posix()
+    third_party, own = _imports(answers, code)
+    arguments = [f"latent={answers.latent},"] if answers.latent else []
+    if answers.latent.startswith("gentest.Joint("):
+        arguments = _joint(answers.latent)
+    if answers.output_range is not None and answers.form != "pipeline":
+        arguments.append(f"output_range={_pair(answers.output_range)},")
+    arguments += ["images=False,"] if answers.template == "other" else []
+    arguments += [f"{name}={_literal(value)}," for name, value in answers.call_arguments.items()]
+    return {
+        "template": answers.template,
+        "kind": "" if source is None else source.kind.value,
+        "form": answers.form,
+        "file": file,
+        "third_party": third_party,
+        "own": own,
+        "paths": [_from_fixture(root, folder)] if root is not None and root != folder else [],
+        "model": "" if code is None else _alias(answers) + code.name[len(code.name.partition(".")[0]) :] + answers.call,
+        "arguments": arguments,
+        "given": ", ".join(f"{name}={_literal(value)}" for name, value in answers.choices.items()),
+        "component": answers.component,
+        "latents": _scaled(answers),
+        "clamps": answers.clamps,
+        "bounds": _pair(answers.output_range).strip("()") if answers.output_range else "",
+        "weights_key": answers.weights_key,
+        "is_safe": file.endswith(".safetensors"),
+        "assumptions": [line for text in answers.assumptions for line in wrap(in_one_line(text), WIDTH - 6)],
+        "edit": EDIT,
+    }
+
+
+def _joint(latent: str) -> list[str]:
+    """A joint space as formatters write it, with a part on each line."""
+    inside = latent.removeprefix("gentest.Joint(").removesuffix(")")
+    parts = re.split(r", (?=\w+=gentest\.)", inside)
+    return ["latent=gentest.Joint(", *(f"    {part}," for part in parts), "),"]
+
+
+def _pair(bounds: tuple[float, float]) -> str:
+    return f"({bounds[0]:g}, {bounds[1]:g})"
+
+
+def _scaled(answers: Answers) -> str:
+    """The latents of a decoder, from those of the prior."""
+    text = "z" if answers.scale == 1.0 else f"z / {answers.scale!r}"
+    return text if answers.shift == 0.0 else f"{text} + {answers.shift!r}"
+
+
+def _literal(value: object) -> str:
+    """A value in Python, as formatters write it."""
+    return _quoted(value) if isinstance(value, str) else repr(value)
+
+
+def _alias(answers: Answers) -> str:
+    """The name that the user's code has in the conftest.py, where no other name hides it."""
+    if answers.source is not None and answers.source.kind is ModelKind.WEIGHTS:
+        return "Model"
+    return "make_model" if answers.call else "model"
+
+
+def _imports(answers: Answers, code: Code | None) -> tuple[list[str], list[str]]:
+    """The imports of installed packages and those of the user's modules, each sorted as isort sorts them."""
+    source, plain = answers.source, ["import gentest", "import pytest"]
+    third_party: list[str] = []
+    own: list[str] = []
+    if source is None and answers.template in ("gan", "autoencoder", "other"):
+        plain.append("import torch")
+    if source is not None and source.kind is ModelKind.WEIGHTS:
+        plain.append("import torch")
+        third_party += ["from safetensors.torch import load_file"] if source.path.endswith(".safetensors") else []
+    if answers.template == "pipeline" and (source is None or source.kind is ModelKind.PIPELINE):
+        third_party.append("from diffusers import DiffusionPipeline")
+    if answers.component:
+        third_party.append(f"from diffusers import {answers.component}")
+    if code is not None:
+        name, alias = code.name.partition(".")[0], _alias(answers)
+        line = f"from {code.module} import {name}" + ("" if name == alias else f" as {alias}")
+        (own if code.root else third_party).append(line)
+    return plain + sorted(third_party), own
+
+
+def _from_fixture(root: Path, folder: Path) -> str:
+    """A folder in Python, relative to the fixture's file."""
+    parts = Path(os.path.relpath(root, folder)).parts
+    up = parts.count("..")
+    place = f"Path(__file__).parents[{up}]" if up else "Path(__file__).parent"
+    return f"{place} / {_quoted('/'.join(parts[up:]))}" if parts[up:] else place
+
+
+def _tests(answers: Answers) -> dict[str, object]:
+    return {"laws": answers.laws, "images": answers.template != "other", "least": f"{answers.at_least:g}"}
+
+
+def _workflow(answers: Answers, folder: Path, repository: Path) -> dict[str, object]:
+    place = folder.relative_to(repository)
+    code = None if answers.source is None else answers.source.code
+    is_onnx = answers.template == "onnx" or (answers.source is not None and answers.source.kind is ModelKind.ONNX)
+    extra = "onnx" if is_onnx else "diffusers" if answers.template == "pipeline" or answers.component else ""
+    gentest = f"'pytest-gentest[{extra}]'" if extra else "pytest-gentest"
+    requirement = code.requirement if code is not None else ""
+    return {
+        "tests": shlex.quote(place.as_posix()) if place.parts else "",
+        "baseline": (place / "gentest_baseline.json").as_posix(),
+        "requirements": (repository / "requirements.txt").is_file(),
+        "project": _is_project(repository),
+        "packages": f"{gentest} {requirement}".strip(),
+    }
+
+
+def _is_project(repository: Path) -> bool:
+    """True if pip can install the repository."""
+    try:
+        text = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    except OSError:
+        return (repository / "setup.py").is_file()
+    return bool(re.search(r"^\[project\]", text, re.MULTILINE))
+
+
+def _quoted(text: str) -> str:
+    """A string literal as formatters write it, with anything inside."""
+    literal = repr(text)
+    return f'"{literal[1:-1]}"' if literal.startswith("'") and '"' not in literal else literal
+
+
+def _in_yaml(text: str) -> str:
+    """A YAML string with anything inside. JSON is YAML."""
+    return json.dumps(text, ensure_ascii=False)
