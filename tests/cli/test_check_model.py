@@ -13,7 +13,7 @@ from gentest.cli import child
 from gentest.cli.check_model import LAWS
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome, Verdict
-from tests.helpers.artefacts import CODE, FAULTS, IN_FOLDERS, KINDS, VIOLATED, made
+from tests.helpers.artefacts import ALSO, CODE, FAULTS, IN_FOLDERS, KINDS, VIOLATED, made
 from tests.helpers.commands import Run, called, misuse
 
 FEW = ("--examples", "40")
@@ -55,7 +55,8 @@ def test_each_model_gets_the_right_verdicts(kind: str, fault: str, run: Run) -> 
     status, out, err = run(*made(kind, fault), "--json", "out.json")
     document = Document.from_json(json.loads(Path("out.json").read_text()))
     violated = tuple(result.test for result in document.results if result.verdict is Verdict.VIOLATED)
-    assert (status, set(violated)) == (1 if VIOLATED[fault] else 0, set(VIOLATED[fault])), out + err
+    assert status == (1 if VIOLATED[fault] else 0), out + err
+    assert set(VIOLATED[fault]) <= set(violated) <= {*VIOLATED[fault], *ALSO.get(fault, ())}, out
     assert not any(result.verdict in (Verdict.ERROR, Verdict.UNDECIDED) for result in document.results), out
     assert "assumed  latents" in out
     assert sum(result.seconds for result in document.results) < 120

@@ -82,7 +82,7 @@ def test_an_empty_folder_is_told_of_init(folder: Path, doctor: Doctor) -> None:
 
 def test_a_conftest_that_is_still_to_be_written(folder: Path, doctor: Doctor) -> None:
     """What `gentest init` left to a person is a problem, with its line, until it is written."""
-    assert cli.main(["init", "--yes", "--force", "--ci", "none"]) == 0
+    assert cli.main(["init", "--template", "gan", "--force"]) == 0
     status, said = found(doctor)
     assert status == 1
     assert said["conftest.py"]["said"].startswith("conftest.py:15: still to be written")

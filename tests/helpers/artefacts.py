@@ -66,6 +66,8 @@ VIOLATED: Mapping[str, tuple[str, ...]] = {
     "batch-dependent": ("same again",),
 }
 """The verdicts that are right: what is violated by each fault."""
+ALSO: Mapping[str, tuple[str, ...]] = {"blank": ("latents matter", "samples differ")}
+"""Verdicts that are right too: two outputs that are blank are the same."""
 IN_FOLDERS = {"pipeline": ("clean", "NaN", "one image", "blank"), "autoencoder": FAULTS[:-1]}
 """The faults that the config and the weights of a folder can hold: a pipeline clamps its images to their range."""
 KINDS = ("onnx", "torchscript", "exported", "pipeline", "conditional", "autoencoder")
