@@ -1,4 +1,4 @@
-"""Checks of `gentest doctor` that need torch and pytest: what a run of pytest would find in a folder.
+"""Checks of `gentest doctor` that need torch and pytest: what would stop a run of pytest in a folder.
 
 The command calls `examine` in a child process, where pytest collects the tests and runs none.
 """
@@ -6,7 +6,6 @@ The command calls `examine` in a child process, where pytest collects the tests 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Generator as Iteration
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,16 +20,15 @@ from gentest._support.printable import first_line
 from gentest.attributes.clip import ClipAttribute, ClipClasses, ClipEmbedding
 from gentest.attributes.clip.loading import ClipSource, find_source
 from gentest.attributes.prompts import PromptCache
-from gentest.cli.doctor_checks import Finding, PytestRun, State, conflicts
+from gentest.cli.doctor import Finding
 from gentest.errors import ClipError, GentestError
 from gentest.generators.modules import resolve_device
 from gentest.plugin import options
 from gentest.plugin.items import settings_of
 from gentest.plugin.shared_evidence import definitions_of
 from gentest.properties.definition import Declaration
-from gentest.results.settings import OnUndecided, Values
+from gentest.results.settings import Values
 
-GIB = 2**30
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -72,26 +70,25 @@ class Examiner:
         values = options.of_run(config).values()
         self.findings += tests(items, self._broken, config)
         self.findings += clips(items, values, config)
-        self.findings += caches(config, values)
-        self.findings += conflicts(_pytest_run(config, values, self._workers))
+        self.findings += caches(values)
+        self.findings += conflicts(config)
         self.finished = True
 
 
-def _pytest_run(config: pytest.Config, values: Values, workers: int | str) -> PytestRun:
-    filters = [*config.getini("filterwarnings"), *(config.known_args_namespace.pythonwarnings or [])]
-    return PytestRun(
-        plugins=frozenset(dist.metadata["name"].lower() for _, dist in config.pluginmanager.list_plugin_distinfo()),
-        workers=workers,
-        reruns=int(getattr(config.option, "reruns", None) or _ini(config, "reruns") or 0),
-        count=int(getattr(config.option, "count", None) or 1),
-        forked=bool(getattr(config.option, "forked", False)),
-        timeout=_timeout(config),
-        strict_warnings=any(text.strip() == "error" for text in filters),
-        undecided_warns=options.of_run(config).undecided is OnUndecided.WARN,
-        on_cuda=_on_cuda(values),
-        n_gpus=torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        baseline=options.of_run(config).baseline is not None,
-    )
+def conflicts(config: pytest.Config) -> list[Finding]:
+    """A problem for each option of another plugin that spoils a run.
+
+    pytest-randomly, pytest-cov, pytest-socket, pytest-asyncio and Hypothesis's profiles were tried, and change no
+    verdict.
+    """
+    findings = []
+    if getattr(config.option, "forked", False):
+        message = "pytest-forked: with --forked a test's result is lost with its process"
+        findings.append(Finding("plugins", message, stops=True, fix="run without --forked"))
+    if int(getattr(config.option, "count", None) or 1) > 1 and options.of_run(config).baseline is not None:
+        message = "pytest-repeat: each test is run under names that the baseline does not have"
+        findings.append(Finding("plugins", message, stops=True, fix="use --count 1"))
+    return findings
 
 
 def device(name: str | None) -> Finding:
@@ -101,18 +98,10 @@ def device(name: str | None) -> Finding:
     try:
         chosen = resolve_device(name)
     except GentestError as error:
-        return Finding("device", State.PROBLEM, f"{error}{environment}", "give another --gentest-device, or none")
-    asked = "" if name is None else " (asked for)"
+        return Finding("device", f"{error}{environment}", stops=True, fix="give another --gentest-device, or none")
     if chosen.type == "cuda":
-        gpu = torch.cuda.get_device_properties(chosen)
-        memory = f"{gpu.total_memory / GIB:.0f} GiB, of {torch.cuda.device_count()}"
-        return Finding("device", State.OK, f"{chosen}{asked}: {gpu.name}, {memory}{environment}")
-    message = f"{chosen}{asked}: {torch.get_num_threads()} threads{environment}"
-    if name is None and chosen.type == "cpu" and shutil.which("nvidia-smi"):
-        why = "torch was built without CUDA" if torch.version.cuda is None else "CUDA does not start"
-        fix = "install torch for your CUDA: pytorch.org"
-        return Finding("device", State.NOTE, f"{message}; there is a GPU, but {why}", fix)
-    return Finding("device", State.OK, message)
+        return Finding("device", f"{chosen}: {torch.cuda.get_device_properties(chosen).name}{environment}")
+    return Finding("device", f"{chosen}{environment}")
 
 
 def tests(items: Sequence[pytest.Item], broken: Sequence[pytest.CollectReport], config: pytest.Config) -> list[Finding]:
@@ -122,12 +111,12 @@ def tests(items: Sequence[pytest.Item], broken: Sequence[pytest.CollectReport], 
         text = str(report.longrepr)
         errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
         message = (errors or text.strip().splitlines() or ["it cannot be collected"])[-1]
-        problems.append(Finding("tests", State.PROBLEM, f"{report.nodeid or config.rootpath}: {message}"))
+        problems.append(Finding("tests", f"{report.nodeid or config.rootpath}: {message}", stops=True))
     n = sum(len(definitions_of(item)) for item in items)
     message = f"{len(items)} test{'s' * (len(items) != 1)} of gentest, with {n} propert{'y' if n == 1 else 'ies'}"
     if items:
-        return [Finding("tests", State.OK, message), *problems]
-    return problems or [Finding("tests", State.NOTE, message, "gentest init writes some to start with")]
+        return [Finding("tests", message), *problems]
+    return problems or [Finding("tests", message, fix="gentest init MODEL writes some")]
 
 
 @dataclass(frozen=True)
@@ -166,7 +155,7 @@ def clips(items: Sequence[pytest.Item], values: Values, config: pytest.Config) -
     findings = []
     if without := [use.test for use in uses if use.model is None]:
         fix = "give --gentest-clip MODEL:PRETRAINED, such as ViT-B-32:laion2b_s34b_b79k"
-        findings.append(Finding("clip", State.PROBLEM, f"{without[0]} asks for a CLIP, and none is chosen", fix))
+        findings.append(Finding("clip", f"{without[0]} asks for a CLIP, and none is chosen", stops=True, fix=fix))
     used = dict.fromkeys(use.model for use in uses if use.model is not None)
     models = dict.fromkeys([*used, *([values.clip] if values.clip else [])])
     findings += [_weights(model, used=model in used) for model in models]
@@ -174,7 +163,7 @@ def clips(items: Sequence[pytest.Item], values: Values, config: pytest.Config) -
     if prompts is not None:
         needed = [text for use in uses for text in use.prompts]
         findings.append(prompts_finding(prompts, needed, updates=options.of_run(config).update_prompts))
-    return findings or [Finding("clip", State.OK, "no test asks for one")]
+    return findings
 
 
 def _weights(model: str, *, used: bool) -> Finding:
@@ -182,17 +171,15 @@ def _weights(model: str, *, used: bool) -> Finding:
     try:
         source = find_source(model)
     except GentestError as error:
-        return Finding("clip", State.PROBLEM, first_line(error))
+        return Finding("clip", first_line(error), stops=True)
     if source.weights is not None:
-        size = source.weights.stat().st_size / 2**20
-        return Finding("clip", State.OK, f"{model}: weights are here, {size:.0f} MB at {source.weights}")
+        return Finding("clip", f"{model}: weights are here, at {source.weights}")
     if model.startswith(("hf-hub:", "local-dir:")) and not source.hub_only:
-        return Finding("clip", State.OK, f"{model}: is here")
+        return Finding("clip", f"{model}: is here")
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
     then = "and HF_HUB_OFFLINE forbids to download them" if offline else "and the first run downloads them"
-    state = State.PROBLEM if offline and used else State.NOTE
     fix = f"download them beforehand: {download_command(source)}"
-    return Finding("clip", state, f"{model}: its weights are not here, {then}", fix)
+    return Finding("clip", f"{model}: its weights are not here, {then}", stops=offline and used, fix=fix)
 
 
 def download_command(source: ClipSource) -> str:
@@ -205,64 +192,28 @@ def download_command(source: ClipSource) -> str:
 def prompts_finding(path: Path, needed: Iterable[str], *, updates: bool) -> Finding:
     """A finding on the prompts that the file lacks an embedding for. With `updates` the run adds them."""
     if not path.exists():
-        return Finding("prompts", State.OK, f"{path.name}: this run makes it")
+        return Finding("prompts", f"{path.name}: this run makes it")
     try:
         known = PromptCache.load(path).prompts
     except ClipError as error:
-        return Finding("prompts", State.PROBLEM, str(error), "make it again with --gentest-update-prompts")
+        return Finding("prompts", str(error), stops=True, fix="make it again with --gentest-update-prompts")
     missing = [text for text in dict.fromkeys(needed) if text not in known]
     if missing and not updates:
         message = f"{path.name} lacks {len(missing)} of the prompts, such as {missing[0]!r}"
-        return Finding("prompts", State.PROBLEM, message, "run once with --gentest-update-prompts, and commit the file")
-    return Finding("prompts", State.OK, f"{path.name}: no text tower is needed")
+        fix = "run once with --gentest-update-prompts, and commit the file"
+        return Finding("prompts", message, stops=True, fix=fix)
+    return Finding("prompts", f"{path.name}: no text tower is needed")
 
 
-def caches(config: pytest.Config, values: Values) -> list[Finding]:
-    """Findings on the folders of pytest's cache and gentest's, which a run has to write."""
-    consequence = "the next run does not start with the probes that failed"
-    if getattr(config, "cache", None) is None:
-        findings = [Finding("cache", State.NOTE, f"pytest's cache is off (-p no:cacheprovider): {consequence}")]
-    else:
-        folder = config.rootpath / config.getini("cache_dir")
-        findings = [_writable("cache", folder, State.NOTE, consequence)]
-    if values.cache is not None:
-        fix = "--gentest-cache needs a folder that it can write"
-        findings.append(_writable("measurements", Path(values.cache), State.PROBLEM, fix))
-    return findings
-
-
-def _writable(about: str, folder: Path, otherwise: State, fix: str) -> Finding:
+def caches(values: Values) -> list[Finding]:
+    """A problem if the folder of measurements cannot be written."""
+    if values.cache is None:
+        return []
+    folder = Path(values.cache)
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=existing):
-            return Finding(about, State.OK, str(folder))
+            return []
     except OSError as error:
-        return Finding(about, otherwise, f"{folder}: cannot be written ({error.strerror})", fix)
-
-
-def _ini(config: pytest.Config, name: str) -> Any:
-    """The value of an ini option, or None if no plugin declares it."""
-    try:
-        return config.getini(name)
-    except (KeyError, ValueError):
-        return None
-
-
-def _timeout(config: pytest.Config) -> float:
-    """The time limit of pytest-timeout for a test, in seconds; 0 without a limit."""
-    if not config.pluginmanager.hasplugin("timeout"):
-        return 0.0
-    for value in (getattr(config.option, "timeout", None), os.environ.get("PYTEST_TIMEOUT"), _ini(config, "timeout")):
-        if value not in (None, ""):
-            try:
-                return float(value)
-            except (TypeError, ValueError):
-                return 0.0
-    return 0.0
-
-
-def _on_cuda(values: Values) -> bool:
-    try:
-        return resolve_device(values.device).type == "cuda"
-    except GentestError:
-        return False
+        fix = "--gentest-cache needs a folder that it can write"
+        return [Finding("measurements", f"{folder}: cannot be written ({error.strerror})", stops=True, fix=fix)]

@@ -13,9 +13,9 @@ import pytest
 
 import gentest
 from gentest import cli
-from gentest.cli.doctor import print_table
-from gentest.cli.doctor_checks import Finding, State
-from tests.helpers.doctor_runs import CONFTEST, NOTE, PROBLEM, STATES, TESTS, Doctor, found
+from gentest.cli import doctor as command
+from gentest.cli.doctor import Finding, installed, print_table, requirements
+from tests.helpers.doctor_runs import CONFTEST, OK, PROBLEM, TESTS, Doctor, found
 
 for module in (*(m.name for m in pkgutil.walk_packages(gentest.__path__, "gentest.")), "open_clip", "huggingface_hub"):
     importlib.import_module(module)  # runs in this process find them loaded
@@ -48,25 +48,14 @@ def apart(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProc
 
 @pytest.mark.slow
 def test_a_folder_that_is_well(folder: Path) -> None:
-    """Versions, device, tests, CLIP, caches and plugins are a row each; nothing is run and nothing is written."""
+    """Versions, device and tests are a row each; nothing is run and nothing is written."""
     before = sorted(folder.iterdir())
     done = apart(folder)
     assert (done.returncode, done.stderr) == (0, "")
-    rows = {line.split()[1]: line for line in done.stdout.splitlines() if line.split()[0] in STATES}
-    for about in (
-        "python",
-        "gentest",
-        "torch",
-        "hypothesis",
-        "pytest",
-        "open-clip-torch",
-        "device",
-        "cache",
-        "plugins",
-    ):
-        assert about in rows
+    rows = {line.split()[1]: line for line in done.stdout.splitlines() if line.split()[0] in (OK, PROBLEM)}
+    assert list(rows) == ["python", "gentest", "packages", "device", "tests"]
     assert "1 test of gentest, with 2 properties" in rows["tests"]
-    assert "no test asks for one" in rows["clip"]
+    assert "torch " in rows["packages"]
     assert done.stdout.splitlines()[-1] == "nothing stops a run"
     assert sorted(folder.iterdir()) == before
 
@@ -77,7 +66,7 @@ def test_an_empty_folder_is_told_of_init(folder: Path, doctor: Doctor) -> None:
         path.unlink()
     status, said = found(doctor)
     assert status == 0
-    assert (said["tests"]["state"], said["tests"]["do"]) == (NOTE, "gentest init writes some to start with")
+    assert (said["tests"]["stops"], said["tests"]["fix"]) == (False, "gentest init MODEL writes some")
 
 
 def test_a_conftest_that_is_still_to_be_written(folder: Path, doctor: Doctor) -> None:
@@ -85,7 +74,7 @@ def test_a_conftest_that_is_still_to_be_written(folder: Path, doctor: Doctor) ->
     assert cli.main(["init", "--template", "gan", "--force"]) == 0
     status, said = found(doctor)
     assert status == 1
-    assert said["conftest.py"]["said"].startswith("conftest.py:15: still to be written")
+    assert said["conftest.py"]["message"].startswith("conftest.py:15: still to be written")
     conftest = folder / "conftest.py"
     conftest.write_text(conftest.read_text().replace("raise NotImplementedError", "return Model"))
     status, said = found(doctor)
@@ -139,22 +128,48 @@ def test_plugins_that_are_not_loaded(folder: Path) -> None:
 
 
 def test_the_table_counts_and_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    """The fix stands below its row, no row is wrapped, and the last line counts problems and notes."""
+    """The fix stands below its row, no row is wrapped, and the last line counts problems."""
     rows = [
-        Finding("a", State.OK, "well [bold]"),
-        Finding("long", State.PROBLEM, "bad " * 50, "do this"),
-        Finding("b", State.NOTE, "so so\x1b[31m"),
+        Finding("a", "well [bold]"),
+        Finding("long", "bad " * 50, stops=True, fix="do this"),
+        Finding("b", "so so\x1b[31m"),
     ]
     print_table(rows)
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
         "ok       a     well [bold]",
         "problem  long  " + ("bad " * 50).rstrip(),
         "               -> do this",
-        "note     b     so so\\x1b[31m",
-        "a problem stops a run; 1 note",
+        "ok       b     so so\\x1b[31m",
+        "a problem stops a run",
     ]
     print_table([])
     assert capsys.readouterr().out.splitlines()[-1] == "nothing stops a run"
+
+
+def test_what_is_missing_or_too_old() -> None:
+    """Each requirement is compared with what is installed; the command of pip is what was declared."""
+    declared = [
+        "numpy>=999",
+        "nonesuch-package>=1",
+        "pytest>=1",
+        "tomli>=2; python_version < '3'",
+        "ray>=1; extra == 'ray'",
+    ]
+    by_name = {f.about: f for f in requirements(declared)}
+    assert {name: f.stops for name, f in by_name.items()} == {
+        "packages": False,
+        "numpy": True,
+        "nonesuch-package": True,
+    }
+    assert by_name["packages"].message.startswith("pytest ")
+    assert by_name["numpy"].fix == "pip install 'numpy>=999'"
+
+
+def test_a_distribution_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a copy of the sources alone pytest does not know the plugin."""
+    monkeypatch.setattr(command, "DISTRIBUTION", "nonesuch-distribution")
+    *_, finding = installed()
+    assert (finding.stops, finding.fix) == (True, "pip install nonesuch-distribution")
 
 
 def test_a_folder_that_is_not_there_is_misuse(doctor: Doctor) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import gentest
 from gentest.attributes.clip.loading import ClipSource
+from gentest.cli import doctor_run
 from gentest.cli.doctor_run import download_command
-from tests.helpers.doctor_runs import CONFTEST, NOTE, OK, TESTS, Doctor, found
+from tests.helpers.doctor_runs import CONFTEST, TESTS, Doctor, found
 
 ROOT = Path(gentest.__file__).parents[1]
 
@@ -40,8 +43,8 @@ def test_a_device_that_is_not_there(doctor: Doctor) -> None:
     """A device that is asked for and not there is said with what to do."""
     status, said = found(doctor, "--device", "cuda:77")
     assert status == 1
-    assert "cuda:77" in said["device"]["said"]
-    assert said["device"]["do"]
+    assert "cuda:77" in said["device"]["message"]
+    assert said["device"]["fix"]
 
 
 def test_a_clip_that_is_asked_for_and_not_chosen(folder: Path, doctor: Doctor) -> None:
@@ -49,8 +52,8 @@ def test_a_clip_that_is_asked_for_and_not_chosen(folder: Path, doctor: Doctor) -
     (folder / "test_clip.py").write_text(ASKS_CLIP)
     status, said = found(doctor)
     assert status == 1
-    assert "test_clip.py::test_smile asks for a CLIP, and none is chosen" in said["clip"]["said"]
-    assert "--gentest-clip" in said["clip"]["do"]
+    assert "test_clip.py::test_smile asks for a CLIP, and none is chosen" in said["clip"]["message"]
+    assert "--gentest-clip" in said["clip"]["fix"]
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -66,8 +69,8 @@ def test_weights_that_are_not_here(
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     status, said = found(doctor, "--clip", "ViT-B-32:laion2b_s34b_b79k")
     assert status == int(offline)
-    assert "its weights are not here" in said["clip"]["said"]
-    assert "open_clip.create_model('ViT-B-32', pretrained='laion2b_s34b_b79k')" in said["clip"]["do"]
+    assert "its weights are not here" in said["clip"]["message"]
+    assert "open_clip.create_model('ViT-B-32', pretrained='laion2b_s34b_b79k')" in said["clip"]["fix"]
 
 
 def test_weights_that_are_here(folder: Path, doctor: Doctor) -> None:
@@ -76,11 +79,11 @@ def test_weights_that_are_here(folder: Path, doctor: Doctor) -> None:
     clip = f"@gentest.settings(clip='local-dir:{folder / 'own'}')\n@gentest.monotone"
     (folder / "test_clip.py").write_text(ASKS_CLIP.replace("@gentest.monotone", clip))
     status, said = found(doctor)
-    assert (status, said["clip"]["state"]) == (0, OK)
-    assert "weights are here" in said["clip"]["said"]
+    assert (status, said["clip"]["stops"]) == (0, False)
+    assert "weights are here" in said["clip"]["message"]
     status, said = found(doctor, "--clip", "local-dir:none")
     assert status == 1
-    assert "no such folder" in said["clip"]["said"]
+    assert "no such folder" in said["clip"]["message"]
 
 
 def test_prompts_that_a_file_lacks(folder: Path, doctor: Doctor) -> None:
@@ -91,11 +94,11 @@ def test_prompts_that_a_file_lacks(folder: Path, doctor: Doctor) -> None:
     given = ["--clip", f"local-dir:{CLIP}", "--", "--gentest-prompts", "prompts.json"]
     status, said = found(doctor, *given)
     assert status == 1
-    assert "lacks 1 of the prompts, such as 'a frown'" in said["prompts"]["said"]
-    assert "--gentest-update-prompts" in said["prompts"]["do"]
+    assert "lacks 1 of the prompts, such as 'a frown'" in said["prompts"]["message"]
+    assert "--gentest-update-prompts" in said["prompts"]["fix"]
     model["prompts"] = {"a smile": "AACAPwAAAAA=", "a frown": "AACAPwAAAAA="}
     (folder / "prompts.json").write_text(json.dumps({"schema": 1, "models": {"0": model}}))
-    assert found(doctor, *given)[1]["prompts"]["state"] == OK
+    assert not found(doctor, *given)[1]["prompts"]["stops"]
 
 
 def test_the_command_that_fetches_is_one_that_python_takes() -> None:
@@ -105,19 +108,26 @@ def test_the_command_that_fetches_is_one_that_python_takes() -> None:
 
 
 def test_options_of_pytest_are_those_of_the_run(folder: Path, doctor: Doctor) -> None:
-    """Arguments after -- are looked at as pytest takes them: no cache is worth a note, workers are not started."""
-    status, said = found(doctor, "--", "-p", "no:cacheprovider", "-n", "2")
-    assert (status, said["cache"]["state"]) == (0, NOTE)
-    assert "1 test of gentest" in said["tests"]["said"]
-    status, said = found(doctor, "--", "--gentest-cache", "kept")
-    assert said["measurements"]["said"] == str(folder / "kept")
+    """Arguments after -- are looked at as pytest takes them: workers are not started, and no folder is made."""
+    status, said = found(doctor, "--", "-p", "no:cacheprovider", "-n", "2", "--gentest-cache", "kept")
+    assert status == 0
+    assert "1 test of gentest" in said["tests"]["message"]
     assert not (folder / "kept").exists()
+    (folder / "file").touch()
+    status, said = found(doctor, "--", "--gentest-cache", "file/kept")
+    assert (status, said["measurements"]["stops"]) == (1, True)
 
 
-def test_warnings_that_are_errors_and_an_undecided_rate(folder: Path, doctor: Doctor) -> None:
-    """`--gentest-undecided warn` does not warn where warnings are errors."""
-    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\ngentest_undecided = warn\n")
-    status, said = found(doctor, "--", "-p", "no:asyncio")
-    assert (status, said["warnings"]["state"]) == (0, NOTE)
-    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings =\n    error::DeprecationWarning\n    default\n")
-    assert "warnings" not in found(doctor, "--", "--gentest-undecided", "warn")[1]
+def test_other_plugins_that_spoil_a_run_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked test loses its result, and a repeated one has a name that the baseline does not have."""
+    baselines = {"baseline": None}
+    monkeypatch.setattr(doctor_run.options, "of_run", lambda config: SimpleNamespace(**baselines))
+
+    def messages(**given: object) -> list[str]:
+        config: Any = SimpleNamespace(option=SimpleNamespace(**given))
+        return [finding.message for finding in doctor_run.conflicts(config) if finding.stops]
+
+    assert messages() == messages(count=2) == messages(forked=False, count=1) == []
+    assert "its process" in messages(forked=True)[0]
+    baselines["baseline"] = "blessed.json"  # type: ignore[assignment]
+    assert "names that the baseline does not have" in messages(count=2)[0]

@@ -26,7 +26,6 @@ from gentest import cli
 from gentest.attributes import distances
 from gentest.attributes.clip.loading import CONFIG, find_source, load_towers
 from gentest.attributes.prompts import PromptCache
-from gentest.cli.doctor_checks import State
 from gentest.cli.doctor_run import prompts_finding
 from gentest.cli.model_loading import read_state
 from gentest.cli.model_source import kind_of_path
@@ -239,7 +238,7 @@ def test_doctor_says_what_is_wrong_with_a_prompt_file(text: str, tmp_path: Path)
     """A file that is none of gentest's is a finding, not the end of the command."""
     (tmp_path / "prompts.json").write_text(text)
     found = prompts_finding(tmp_path / "prompts.json", ["a cat"], updates=False)
-    assert found.state is State.PROBLEM
+    assert found.stops
     assert "prompts.json" in found.message
 
 
