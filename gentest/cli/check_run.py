@@ -109,6 +109,7 @@ class Check:
         self.question = question
         self.source = ModelSource.from_json(question["model"])
         self.values = settings(**question["settings"]).over(Values())
+        self.given = Given.from_json(question["given"])
         self.images = 0
         self.seconds = self.alone = 0.0
         self._watch: Watch | None = None
@@ -140,14 +141,14 @@ class Check:
             "document": document.to_json(),
             "skipped": self._skipped,
             "information": information,
-            "answers": answers(self.source, self._model, self._prior, asked),
+            "answers": answers(self.source, self._model, self.given, self._prior, asked),
         }
 
     # the model
 
     def _described(self) -> tuple[Described, Pair | None]:
         """The model as a generator, and the pair that it is or makes with a reference."""
-        given = Given.from_json(self.question["given"])
+        given = self.given
         model = self._model = load(self.source)
         if isinstance(model, Pair):
             self._prior = describe_model(model.candidate, given)
@@ -406,7 +407,9 @@ def _has_colours(context: Context, generator: Generator) -> bool:
         return generator.outputs(latents).shape[1] in (1, 3)
 
 
-def answers(source: ModelSource, model: Any, described: Described, asked: Sequence[Asked]) -> dict[str, Any]:
+def answers(
+    source: ModelSource, model: Any, given: Given, described: Described, asked: Sequence[Asked]
+) -> dict[str, Any]:
     """What the files of `--write` need to know of a model, as `gentest.cli.write_tests.Answers` reads it."""
     generator, function = described.generator, described.generator.function
     form = "numpy" if isinstance(function, OnArrays) else "function"
@@ -417,6 +420,7 @@ def answers(source: ModelSource, model: Any, described: Described, asked: Sequen
     arguments: dict[str, Any] = {}
     if isinstance(function, Pipeline):
         arguments = {("steps" if name == STEPS else name): value for name, value in function.arguments.items()}
+    space = generator.base.parts["latents"] if given.prompts else generator.base
     has_own_space = form == "pipeline" and not isinstance(generator.base, Joint)
     floors = [each.definition.arguments["at_least"] for each in asked if each.label == "responsive"]
     coded = source.kind in (ModelKind.CODE, ModelKind.WEIGHTS)
@@ -425,9 +429,10 @@ def answers(source: ModelSource, model: Any, described: Described, asked: Sequen
         "template": "onnx" if template == "gan" and source.kind is ModelKind.ONNX else template,
         "call": call_of(source) if coded else "",
         "form": form,
-        "latent": "" if has_own_space else SPACES.sub(r"gentest.\1(", repr(generator.base)),
+        "latent": "" if has_own_space else SPACES.sub(r"gentest.\1(", repr(space)),
+        "prompts": given.prompts,
         "output_range": generator.output_range or (TANH if generator.images else None),
-        "choices": dict(generator.choices),
+        "choices": dict(given.choices),
         "call_arguments": arguments,
         "component": type(model).__name__ if source.kind is ModelKind.COMPONENT else "",
         "scale": 1.0 if decoding is None else decoding.scale,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gentest._support.printable import printable
 from gentest.cli import check_model
-from gentest.cli.write_tests import TEMPLATES, check_folder, skeleton, write_tests
+from gentest.cli.write_tests import Answers, check_folder, write_tests
 from gentest.errors import InvalidArgument
 
 HELP = "check a model, and write a conftest.py, tests and a CI workflow that do the same"
@@ -18,6 +18,14 @@ DESCRIPTION = (
     "and .github/workflows/gentest.yml. gentest init --template KIND writes them for a model that you fill in. No file "
     "is overwritten without --force."
 )
+TEMPLATES: Mapping[str, str] = {
+    "gan": "a GAN, or any function of latents that gives images",
+    "autoencoder": "an autoencoder, whose decoder is the generator",
+    "pipeline": "a text-to-image pipeline of diffusers",
+    "onnx": "an ONNX export",
+    "other": "a generator of other outputs: audio, tables, tokens",
+}
+"""The templates, and the model that each is for."""
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -46,3 +54,11 @@ def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     answers = skeleton(options.template)
     sys.stdout.write(printable("\n".join(write_tests(answers, options.write))) + "\n")
     return 0
+
+
+def skeleton(template: str) -> Answers:
+    """The answers for a model that is still to be made."""
+    if template in ("autoencoder", "pipeline"):
+        form = "pipeline" if template == "pipeline" else "function"
+        return Answers(template, form=form, latent="", output_range=None)
+    return Answers(template, output_range=None if template == "other" else Answers.output_range)

@@ -98,6 +98,11 @@ def describe_model(
     that is known. Without `guesses_range`, images beyond the usual ranges are an error. Raises `InvalidArgument` with
     the option to give if something stays unknown.
     """
+    if given.prompts and not is_pipeline(model):
+        raise InvalidArgument(
+            "--prompts is for a text-to-image pipeline of diffusers; for another model write a function that returns "
+            "gentest.Generator(model, latent=gentest.Joint(z=..., prompt=gentest.Prompts.from_file(...)))"
+        )
     if isinstance(model, Generator):
         return Described(_with_choices(_unchanged(model, given), given))
     if is_pipeline(model):
@@ -158,7 +163,11 @@ def _pipeline(pipeline: Any, given: Given) -> Described:
         parts["class_labels"] = spaces.Categorical(count)
         if given.labels is None:
             assumptions.append(Assumption("labels", f"{count}, as its config says", f"--labels {count}"))
-    if "prompt" in takes:
+    if given.prompts and "prompt" not in takes:
+        raise InvalidArgument(f"--prompts: a {type(pipeline).__name__} takes no prompt")
+    if given.prompts:
+        parts["prompt"] = spaces.Prompts.from_file(given.prompts)
+    elif "prompt" in takes:
         arguments["prompt"] = PROMPT
         assumptions.append(Assumption("prompt", f"{PROMPT!r} for every image", "--prompts FILE"))
     steps = given.steps

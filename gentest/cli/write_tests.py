@@ -26,14 +26,6 @@ WIDTH = 88
 """Line length of generated Python: the default of formatters."""
 EDIT = "EDIT:"
 """Marks a line of a conftest.py that is left to the user; the code to replace stands below it."""
-TEMPLATES: Mapping[str, str] = {
-    "gan": "a GAN, or any function of latents that gives images",
-    "autoencoder": "an autoencoder, whose decoder is the generator",
-    "pipeline": "a text-to-image pipeline of diffusers",
-    "onnx": "an ONNX export",
-    "other": "a generator of other outputs: audio, tables, tokens",
-}
-"""The templates, and the model that each is for."""
 LAWS = ("well_formed", "reproducible", "not_blank", "responsive", "diverse")
 
 
@@ -62,6 +54,8 @@ class Answers:
     """True if the decoder's outputs are clamped to their range."""
     weights_key: str = ""
     """The key of the weights in their file; empty if the file is a state dict."""
+    prompts: str = ""
+    """The file of prompts of a pipeline, or empty."""
     laws: Sequence[str] = LAWS
     at_least: float = 0.01
     """The smallest difference of two outputs, in their units."""
@@ -73,14 +67,6 @@ class Answers:
         bounds = value["output_range"]
         output_range = None if bounds is None else (bounds[0], bounds[1])
         return cls(**{**value, "output_range": output_range}, source=source, assumptions=assumptions)
-
-
-def skeleton(template: str) -> Answers:
-    """The answers for a model that is still to be made."""
-    if template in ("autoencoder", "pipeline"):
-        form = "pipeline" if template == "pipeline" else "function"
-        return Answers(template, form=form, latent="", output_range=None)
-    return Answers(template, output_range=None if template == "other" else Answers.output_range)
 
 
 @dataclass(frozen=True)
@@ -169,6 +155,15 @@ def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
     arguments = [f"latent={answers.latent},"] if answers.latent else []
     if answers.latent.startswith("gentest.Joint("):
         arguments = _joint(answers.latent)
+    if answers.prompts:
+        prompts = Path(os.path.relpath(answers.prompts, folder)).as_posix()
+        place = f"Path(__file__).parent / {_quoted(prompts)}"
+        arguments = [
+            "latent=gentest.Joint(",
+            f"    latents={answers.latent},",
+            f"    prompt=gentest.Prompts.from_file({place}),",
+            "),",
+        ]
     if answers.output_range is not None and answers.form != "pipeline":
         arguments.append(f"output_range={_pair(answers.output_range)},")
     arguments += ["images=False,"] if answers.template == "other" else []

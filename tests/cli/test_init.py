@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gentest.cli.write_tests import TEMPLATES
+from gentest.cli.init import TEMPLATES
 from tests.helpers.commands import Run, called, misuse
 from tests.helpers.new_models import MODEL, clean
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -97,7 +99,7 @@ def test_a_label_that_is_never_refused_is_said() -> None:
     described = describe_model(lambda z, label: f(z) * (label[:, None, None, None] == 1), Given())
     assert "ten are a guess" in said(described, "labels")
     fixed = describe_model(lambda z, label: f(z), Given(labels=3, choices={"label": 2})).generator
-    assert fixed.choices == {"label": 2}
+    assert "label" in fixed.fixed
     assert dict(fixed.base.parts)["label"] == gentest.Categorical(3)
     with pytest.raises(InvalidArgument, match="it takes one input, input, and no label"):
         describe_model(f, Given(labels=3))
@@ -259,3 +261,45 @@ def test_outputs_that_cannot_be_images_are_values() -> None:
     described = describe_model(nn.Linear(LATENT, 5), Given())
     assert not described.generator.images
     assert said(described, "outputs").startswith("not images: for 16 latents it gives [16, 5]")
+
+
+class Painter:
+    """A text-to-image pipeline: its noise, brighter by the length of the prompt."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Any] = {}
+        self.unet = SimpleNamespace(config=SimpleNamespace(in_channels=3, sample_size=4))
+
+    def set_progress_bar_config(self, **options: object) -> None:
+        pass
+
+    def __call__(
+        self,
+        prompt: Any,
+        num_inference_steps: int = 50,
+        num_images_per_prompt: int = 1,
+        latents: Any = None,
+        generator: Any = None,
+        output_type: str = "pil",
+    ) -> tuple[Tensor]:
+        assert num_inference_steps <= 50
+        prompts = [prompt] * num_images_per_prompt if isinstance(prompt, str) else prompt
+        lengths = torch.tensor([float(len(p)) for p in prompts])
+        return ((latents.sigmoid() * 0.5 + 0.01 * lengths[:, None, None, None]).clamp(0, 1),)
+
+
+def test_a_pipeline_is_asked_with_prompts_of_a_file(tmp_path: Path) -> None:
+    """Without a file one prompt is assumed, with one each image draws its own; few steps are an assumption too."""
+    described = describe_model(Painter(), Given())
+    assert described.generator.latent == gentest.Normal((3, 4, 4))
+    assert said(described, "prompt") == "'a photograph' for every image | --prompts FILE"
+    assert said(described, "steps") == "20 of denoising, to be quick; its default is 50 | --steps 50"
+    file = tmp_path / "prompts.txt"
+    file.write_text("a red coat\na hat\n")
+    described = describe_model(Painter(), Given(prompts=str(file), steps=50))
+    assert set(described.generator.latent.parts) == {"latents", "prompt"}
+    assert [a.about for a in described.assumptions] == ["latents"]
+    made = gentest.not_blank(at_least=0.01).check(described.generator, settings=gentest.settings(examples=8))
+    assert made.verdict is gentest.Verdict.NO_COUNTEREXAMPLE, made.message
+    with pytest.raises(InvalidArgument, match="--prompts is for a text-to-image pipeline"):
+        describe_model(net(), Given(prompts=str(file)))

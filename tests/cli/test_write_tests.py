@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 import gentest
+from gentest.cli.init import skeleton
 from gentest.cli.model_source import Code, ModelKind, ModelSource, find_model
-from gentest.cli.write_tests import Answers, check_folder, skeleton, write_tests
+from gentest.cli.write_tests import Answers, check_folder, write_tests
 from gentest.errors import InvalidArgument
 from tests.helpers.artefacts import CODE, KINDS, made
 from tests.helpers.commands import Run, called
