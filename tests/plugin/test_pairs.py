@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 SOURCE = """
@@ -98,3 +100,66 @@ def test_every_input_is_tried_from_the_command_line(pytester: pytest.Pytester, m
     again = pytester.runpytest_subprocess(*options, "-k", "test_held_out")
     assert again.ret == 1
     again.stdout.fnmatch_lines(["agrees(within=0.01): violated by a replayed probe, margin -0.*"])
+
+
+BROKEN = """
+import gentest, torch
+
+def level(z):
+    return z[:, :1, None, None].sigmoid().expand(-1, 1, 4, 4)
+
+def generator(function, latent=gentest.Normal(4)):
+    return gentest.Generator(function, latent=latent, output_range=(0, 1))
+
+def no_weights(z):
+    raise ValueError("no weights")
+
+@gentest.agrees(within=0.01)
+def test_other_space():
+    return generator(level).against(generator(level, gentest.Uniform(4)))
+
+@gentest.agrees(within=0.01)
+def test_other_shape():
+    return generator(level).against(generator(lambda z: level(z)[..., ::2]))
+
+@gentest.agrees(within=0.01)
+def test_nan_on_one_side():
+    return generator(lambda z: torch.where(z[:, :1, None, None] > 0, torch.nan, level(z))).against(generator(level))
+
+@gentest.agrees(within=0.01)
+def test_reference_raises():
+    return generator(level).against(no_weights)
+
+@gentest.agrees(within=0.01)
+def test_device_elsewhere():
+    return generator(level).against(generator(level).on("cuda:99"))
+
+@gentest.agrees(within=0.01)
+def test_good():
+    return generator(level).against(generator(level))
+"""
+
+
+def test_broken_pairs_are_one_line_each_and_leave_others_alone(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another space or shape, NaN, a reference that raises, a device that is not here: the good pair has its result."""
+    monkeypatch.setenv("COLUMNS", "200")
+    pytester.makepyfile(BROKEN)
+    result = pytester.runpytest_subprocess("--gentest", "--gentest-device", "cpu", "--gentest-json", "r.json")
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, failed=5)
+    for line in (
+        "the latent spaces of candidate and reference differ: 'z' is Normal(4) in the candidate and Uniform(4) *",
+        "agrees(within=0.01): error: the candidate makes outputs [[]1, 4, 4] and the reference [[]1, 4, 2]:",
+        "agrees(within=0.01): error: the generator returned values that are not finite (at latent 0 of*",
+        "agrees(within=0.01): error: in the reference, the generator raised ValueError: no weights*",
+        "Expected a torch device that is here but got device='cuda:99' (type=str)*",
+        "no counterexample * test_good *",
+    ):
+        result.stdout.fnmatch_lines([line])
+    kept = {
+        r["test"].partition("::")[2]: r["verdict"]
+        for r in json.loads((pytester.path / "r.json").read_text())["results"]
+    }
+    assert kept["test_good"] == "no_counterexample"

@@ -51,6 +51,13 @@ def test_choices_alone_and_a_choice_that_is_made() -> None:
     assert {probe.seed for probe in every_point(space)} == {0}
 
 
+def test_conditions_of_text() -> None:
+    """Each of some texts, and each filling of a template, beside an entry of a bank."""
+    texts = gentest.Template("a {colour} {animal}", colour=["red", "blue", "green"], animal=["cat", "dog"])
+    space = gentest.Joint(w=gentest.Empirical(BANK), text=texts, style=gentest.OneOf("photo", "sketch"))
+    assert len(every_point(space)) == len({str(probe) for probe in every_point(space)}) == 3 * 6 * 2 == space.n_latents
+
+
 def test_transformed_banks() -> None:
     """A truncated bank, a mapped one, and one at a radius have the entries of the bank."""
     bank = gentest.Empirical(BANK)
