@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,19 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.helpers.comment_server import CommentServer
+
+Post = Callable[[CommentServer, Path], "subprocess.CompletedProcess[str]"]
 CI = Path(__file__).parents[1] / "examples" / "ci"
 WORKFLOWS = ("gate.yml", "bless.yml")
-PINNED = {"actions/checkout@v6", "actions/setup-python@v6", "actions/upload-artifact@v6", "./.github/actions/gate"}
+PINNED = {
+    "actions/checkout@v6",
+    "actions/setup-python@v6",
+    "actions/upload-artifact@v6",
+    "actions/download-artifact@v7",
+    "./.github/actions/gate",
+}
+GITHUB = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "org/faces", "GITHUB_RUN_ID": "7"}
 
 CONFTEST = """
 import json
@@ -86,7 +97,9 @@ class ModelRepository:
 
     def bash(self, script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """A script as GitHub's `shell: bash` runs it, in this repository."""
-        bare = {name: os.environ[name] for name in ("HOME", "TMPDIR", "VIRTUAL_ENV") if name in os.environ}
+        bare = {
+            name: os.environ[name] for name in ("HOME", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH") if name in os.environ
+        }
         bare["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         bare |= {"CI": "true", "OMP_NUM_THREADS": "1", "PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider"}
         return subprocess.run(
@@ -149,7 +162,7 @@ class Job:
         for file in files.values():
             file.write_text("", encoding="utf-8")
         env = {name: self._evaluated(value) for name, value in step.get("env", {}).items()}
-        runner = {"RUNNER_TEMP": str(self.folder), "GITHUB_ACTION_PATH": str(CI), "PYTHON": self.python}
+        runner = {"RUNNER_TEMP": str(self.folder), "GITHUB_ACTION_PATH": str(CI), "PYTHON": self.python, **GITHUB}
         done = self.repository.bash(step["run"], env | runner | {name: str(path) for name, path in files.items()})
         self.statuses.append(done.returncode)
         self.log += done.stdout + done.stderr
@@ -186,7 +199,13 @@ def test_the_action_gates_a_checkpoint(
     assert job.statuses == [0, status], job.log
     assert job.outputs["standing"] == standing
     assert job.summary.startswith(title)
-    assert Path(job.outputs["folder"], "gentest.json").stat().st_size > 0
+    folder = Path(job.outputs["folder"])
+    assert (folder / "gentest.json").stat().st_size > 0
+    assert (folder / "comment.md").exists(), job.log
+    comment = (folder / "comment.md").read_text(encoding="utf-8")
+    assert comment.startswith("<!-- gentest comment -->\n### gentest: ")
+    assert "https://github.com/org/faces/actions/runs/7" in comment
+    assert ("░" in comment or "█" in comment) == (checkpoint == "bad")
 
 
 def test_what_is_given_to_the_action_is_never_run(repository: ModelRepository, tmp_path: Path) -> None:
@@ -319,6 +338,8 @@ def test_workflows_ask_for_little(name: str) -> None:
     """Each names the one permission that it needs, ends in time, and runs once at a time."""
     said = yaml.safe_load((CI / name).read_text(encoding="utf-8"))
     assert said["permissions"] == {"contents": "write" if name == "bless.yml" else "read"}
+    own = {job: said["jobs"][job]["permissions"] for job in said["jobs"] if "permissions" in said["jobs"][job]}
+    assert own == ({"comment": {"pull-requests": "write"}} if name == "gate.yml" else {})
     assert said["concurrency"]["group"]
     assert all(job["timeout-minutes"] <= 60 for job in said["jobs"].values())
     assert "pull_request_target" not in said[True]  # YAML 1.1 reads `on` as true
@@ -335,8 +356,80 @@ def test_the_gitlab_job_of_the_readme_parses() -> None:
     """The snippet is YAML, calls gate.sh, and lets no exit status through but that of undecided."""
     text = (CI / "README.md").read_text(encoding="utf-8")
     (job,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    assert job["comment"]["script"] == ["python ci/gitlab_note.py gentest-gate/comment.md"]
+    assert job["comment"]["needs"] == ["gate"]
+    assert job["comment"]["rules"][0]["when"] == "always"
     assert job["gate"]["script"][-1].startswith("ci/gate.sh ")
     assert job["gate"]["allow_failure"] == {"exit_codes": [3]}
+
+
+@pytest.fixture
+def server() -> Iterator[CommentServer]:
+    with CommentServer() as running:
+        yield running
+
+
+def post_on_github(server: CommentServer, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The step that posts, as the runner runs it: Python on its script, with the variables that it names."""
+    job = yaml.safe_load((CI / "gate.yml").read_text(encoding="utf-8"))["jobs"]["comment"]
+    (step,) = [step for step in job["steps"] if "run" in step]
+    assert step["shell"] == "python"
+    values = {
+        "github.token": "secret",
+        "github.api_url": server.url,
+        "github.repository": "org/faces",
+        "github.event.pull_request.number": "3",
+    }
+    env = {n: re.sub(r"\$\{\{ (\S+) \}\}", lambda m: values[m[1]], text) for n, text in step["env"].items()}
+    (folder / "script.py").write_text(step["run"], encoding="utf-8")
+    return run_python(folder / "script.py", folder, env)
+
+
+def post_on_gitlab(server: CommentServer, folder: Path) -> subprocess.CompletedProcess[str]:
+    """gitlab_note.py with the variables of a job."""
+    env = {"CI_API_V4_URL": server.url, "CI_PROJECT_ID": "5", "CI_MERGE_REQUEST_IID": "3", "GENTEST_TOKEN": "secret"}
+    return run_python(CI / "gitlab_note.py", folder, env, "comment.md")
+
+
+def run_python(script: Path, folder: Path, env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", str(script), *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("post", [post_on_github, post_on_gitlab])
+def test_a_comment_is_posted_once_and_then_updated(post: Post, server: CommentServer, tmp_path: Path) -> None:
+    """Of hundreds of comments, the bot's own is replaced; a person who quotes the marker keeps theirs."""
+    marker = "<!-- gentest comment -->"
+    server.add("person", f"{marker}\nquoted")
+    for n in range(150):
+        server.add("person", f"comment {n}")
+    (tmp_path / "comment.md").write_text(f"{marker}\nfirst ✅\n", encoding="utf-8")
+    done = post(server, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert server.bodies()[-1] == f"{marker}\nfirst ✅\n"
+    server.add("person", "thanks")
+    (tmp_path / "comment.md").write_text(f"{marker}\nsecond ❌\n", encoding="utf-8")
+    assert post(server, tmp_path).returncode == 0
+    assert [body for body in server.bodies() if marker in body] == [f"{marker}\nquoted", f"{marker}\nsecond ❌\n"]
+    assert len(server.bodies()) == 153
+    assert server.tokens == {"secret"}
+
+
+@pytest.mark.parametrize("post", [post_on_github, post_on_gitlab])
+def test_a_gate_without_a_comment_posts_nothing(post: Post, server: CommentServer, tmp_path: Path) -> None:
+    """A broken run leaves no file, and the job says so."""
+    done = post(server, tmp_path)
+    assert (done.returncode, server.bodies()) == (1, [])
+    assert "the gate wrote no comment: see its log" in done.stderr
+
+
+def test_the_commenting_job_runs_nothing_of_the_pull_request() -> None:
+    """It checks out nothing and takes one artifact, so its token meets no code of a stranger's."""
+    job = yaml.safe_load((CI / "gate.yml").read_text(encoding="utf-8"))["jobs"]["comment"]
+    assert [step["uses"] for step in job["steps"] if "uses" in step] == ["actions/download-artifact@v7"]
+    assert "head.repo.full_name == github.repository" in job["if"]
+    action = yaml.safe_load((CI / "action.yml").read_text(encoding="utf-8"))
+    assert job["steps"][0]["with"]["name"] == action["inputs"]["artifact"]["default"]
 
 
 def test_nothing_names_the_distribution_of_somebody_else() -> None:

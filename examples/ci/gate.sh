@@ -9,7 +9,9 @@
 #   GATE_DRIFT      warn                    warn, fail or off: what to do when outputs drift
 #   GATE_UNDECIDED  fail                    fail or warn: what to do when the gate is undecided
 #   GATE_PROMPTS    (none)                  the text embeddings of CLIP prompts, if tests use CLIP
-#   GATE_FOLDER     gentest-gate            the folder for gentest.json, summary.md and standing.env
+#   GATE_FOLDER     gentest-gate            the folder for gentest.json, summary.md, comment.md, images and standing.env
+#   GATE_IMAGES_URL (none)                  the address at which a reader of the comment finds the folder's images
+#   GATE_REPORT_URL (none)                  the address of the job, for the comment
 #   PYTHON          python                  the Python that has the model and pytest-gentest
 #
 # Exit status: 0 held, 1 regressed, 3 undecided, 2 nothing was decided (misuse, or the run broke).
@@ -32,7 +34,7 @@ summary=$folder/summary.md
 
 mkdir -p -- "$folder" || exit "$MISUSE"
 # remove the results of an earlier run
-rm -f -- "$results" "$summary" "$folder/standing.env" || exit "$MISUSE"
+rm -f -- "$results" "$summary" "$folder/comment.md" "$folder/standing.env" || exit "$MISUSE"
 
 # Write the result of this run and exit. $1: standing, $2: exit status, $3: a line for the page, or nothing.
 conclude() {
@@ -52,6 +54,7 @@ arguments=(
   "--gentest-drift=${GATE_DRIFT:-warn}"
   "--gentest-undecided=$undecided"
   "--gentest-json=$results"
+  "--gentest-images=$folder/images"
 )
 if [[ -n ${GATE_PROMPTS:-} ]]; then
   arguments+=("--gentest-prompts=$GATE_PROMPTS")
@@ -67,6 +70,10 @@ fi
 # the exit status of `show` is the decision; `|| decided` keeps set -e from stopping here
 decided=0
 "$python" -m gentest show --markdown "$results" >"$summary" || decided=$?
+
+# the comment for a pull request decides nothing
+"$python" -m gentest comment "$results" "--images=$folder/images" "--images-url=${GATE_IMAGES_URL:-}" \
+  "--report-url=${GATE_REPORT_URL:-}" >"$folder/comment.md" || rm -f -- "$folder/comment.md"
 
 # pytest's statuses: 0 and 1 are verdicts; from 2 to 5, the run broke, was misused, or had no tests
 if [[ $run -gt 1 ]]; then

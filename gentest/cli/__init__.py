@@ -6,6 +6,7 @@
     gentest compare REFERENCE CANDIDATE               measure how far a model and its export are apart
     gentest show RESULT.json                          print the results of a run, or a baseline
     gentest gate RESULT.json --baseline FILE          compare a run with a baseline, from files alone
+    gentest comment RESULT.json                       print the comment of a bot on a pull request
     gentest card RESULT.json [--into README.md]       print or update a part of a model card
     gentest bless FILE --by NAME [PYTEST ARGUMENTS]   make a checkpoint the baseline of later ones
     gentest suggest [FOLDER] [-- PYTEST ARGUMENTS]    write tests whose tolerances are measured on your model
@@ -23,7 +24,7 @@ import sys
 from collections.abc import Sequence
 
 from gentest._support.printable import in_one_line
-from gentest.cli import bless, card, check_model, compare, doctor, gate, init, show, suggest
+from gentest.cli import bless, card, check_model, comment, compare, doctor, gate, init, show, suggest
 from gentest.cli.results_files import MISUSE
 from gentest.errors import InvalidArgument
 
@@ -35,6 +36,7 @@ COMMANDS = {
     "show": show,
     "gate": gate,
     "card": card,
+    "comment": comment,
     "bless": bless,
     "suggest": suggest,
 }

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gentest.cli.results_files import (
+    compared_with,
     document_of,
     print_lines,
     read_results,
@@ -16,11 +17,8 @@ from gentest.cli.results_files import (
     unfinished_lines,
 )
 from gentest.errors import InvalidArgument
-from gentest.gate import decision
-from gentest.gate.baseline import Baseline
-from gentest.integrations.sources import file_name
 from gentest.report import markdown, terminal
-from gentest.results.comparison import Comparison, Terms
+from gentest.results.comparison import Terms
 from gentest.results.document import Document
 from gentest.results.result import Verdict
 from gentest.results.settings import OnDrift, OnUndecided
@@ -49,16 +47,8 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     """Print the comparison, and return its exit status."""
     if options.tolerance is not None and not 0.0 < options.tolerance < 1.0:
         raise InvalidArgument.expected("a number above 0 and below 1", "--tolerance", options.tolerance)
-    baseline = Baseline.load(options.baseline)
     document = document_of(options.file, read_results(options.file))
-    errors = [result for result in document.results if result.verdict is Verdict.ERROR]
-    if len(errors) < len(document.results) and all(result.sample is None for result in document.results):
-        raise InvalidArgument(f"{options.file}: has no outcomes to compare; make it with --gentest-outcomes")
-    try:
-        compared = _compare(document, baseline, _terms(options, document))
-    except InvalidArgument as error:
-        raise InvalidArgument(f"{options.file} against {options.baseline}: {error}") from error
-    gated = replace(document, results=tuple(decision.applied(document.results, compared)), gate=compared)
+    gated, compared = compared_with(options.baseline, options.file, document, _terms(options, document))
     new = [r for r in gated.results if r.verdict is Verdict.VIOLATED and not r.left_to_gate]
     if options.markdown:
         sys.stdout.write(markdown.page(gated))
@@ -82,15 +72,3 @@ def _terms(options: argparse.Namespace, document: Document) -> Terms:
     kinds = {"tolerance": float, "undecided": OnUndecided, "drift": OnDrift}
     given = {name: kind(value) for name, kind in kinds.items() if (value := getattr(options, name)) is not None}
     return replace(terms, **given)
-
-
-def _compare(document: Document, baseline: Baseline, terms: Terms) -> Comparison:
-    """The decision on every checkpoint of the run."""
-    results, session = document.results, document.session
-    checkpoints = session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in results if r.checkpoint))
-    n = max(1, len(checkpoints))
-    claims = decision.n_claims(baseline, drift=terms.drift != OnDrift.OFF, checkpoints=n)
-    terms = replace(terms, claims=claims, checkpoints=n)
-    decision.check_reach(baseline, terms)
-    file = "" if checkpoints else file_name(session.checkpoint or "")
-    return decision.decide(results, baseline, terms, checkpoints=checkpoints, file=file)

@@ -1,20 +1,23 @@
-"""Read a run's JSON, and print lines.
-
-Its own module because `show` and `gate` read the same files, and neither command imports another.
-"""
+"""Read a run's JSON, compare it with a baseline, and print lines: what several commands do with files."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gentest._support.files import read_json
 from gentest._support.printable import in_one_line, printable
 from gentest.errors import InvalidArgument
+from gentest.gate import decision
+from gentest.gate.baseline import Baseline
+from gentest.integrations.sources import file_name
 from gentest.report import run_facts, terminal
+from gentest.results.comparison import Comparison, Terms
 from gentest.results.document import Document
-from gentest.results.outcome import Outcome
+from gentest.results.outcome import Outcome, Verdict
+from gentest.results.settings import OnDrift
 
 HELD, MISUSE = Outcome.PASSED.exit_status, 2
 MAX_BYTES = 256 * 2**20
@@ -36,6 +39,31 @@ def document_of(path: Path, value: object) -> Document:
         return Document.from_json(value)
     except InvalidArgument as error:
         raise InvalidArgument(f"{path}: {error}") from error
+
+
+def compared_with(baseline_file: Path, file: Path, document: Document, terms: Terms) -> tuple[Document, Comparison]:
+    """A run with its comparison with a baseline. Raises `InvalidArgument` if the two cannot be compared."""
+    baseline = Baseline.load(baseline_file)
+    errors = [result for result in document.results if result.verdict is Verdict.ERROR]
+    if len(errors) < len(document.results) and all(result.sample is None for result in document.results):
+        raise InvalidArgument(f"{file}: has no outcomes to compare; make it with --gentest-outcomes")
+    try:
+        compared = _compare(document, baseline, terms)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{file} against {baseline_file}: {error}") from error
+    return replace(document, results=tuple(decision.applied(document.results, compared)), gate=compared), compared
+
+
+def _compare(document: Document, baseline: Baseline, terms: Terms) -> Comparison:
+    """The decision on every checkpoint of the run."""
+    results, session = document.results, document.session
+    checkpoints = session.checkpoints or tuple(dict.fromkeys(r.checkpoint for r in results if r.checkpoint))
+    n = max(1, len(checkpoints))
+    claims = decision.n_claims(baseline, drift=terms.drift != OnDrift.OFF, checkpoints=n)
+    terms = replace(terms, claims=claims, checkpoints=n)
+    decision.check_reach(baseline, terms)
+    file = "" if checkpoints else file_name(session.checkpoint or "")
+    return decision.decide(results, baseline, terms, checkpoints=checkpoints, file=file)
 
 
 def unfinished_lines(document: Document) -> list[str]:

@@ -32,7 +32,7 @@ def page(document: Document) -> str:
     length = sum(map(_bytes, lines))
     failed = [result for result in ordered if not result.passed]
     for n, result in enumerate(failed):
-        block = _failure(result, document)
+        block = failure(result, document)
         length += sum(map(_bytes, block))
         if length > MAX_BYTES:
             lines += [f"{len(failed) - n} more that do not pass are left out here: the page would be too long.", ""]
@@ -54,16 +54,22 @@ def _row(result: Result) -> str:
     return f"| {' | '.join([verdict, test, *map(cell, (result.property, *figures))])} |"
 
 
-def _failure(result: Result, document: Document) -> list[str]:
-    """The folded block of a failing test. Nothing in it can close its fence."""
-    text = terminal.failure(result, _command(result, document))
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+def failure(result: Result, document: Document, pictures: Sequence[str] = ()) -> list[str]:
+    """The folded block of a failing test, with lines of pictures. Nothing in its text can close its fence."""
+    text = terminal.failure(result, replay_command(result, document))
+    fence = fence_of(text)
     title = escape(" ".join(f"{result.test}{facts.on_checkpoint(result)}: {result.property}".split()), quote=False)
+    title = title.replace("@", "&#64;")
     summary = f"<details><summary>{SIGNS[result.outcome]} {title}</summary>"
-    return [summary, "", f"{fence}text", *text.splitlines(), fence, "", "</details>", ""]
+    return [summary, "", f"{fence}text", *text.splitlines(), fence, "", *pictures, "</details>", ""]
 
 
-def _command(result: Result, document: Document) -> str:
+def fence_of(text: str) -> str:
+    """A fence for a block of text, which nothing in the text closes."""
+    return "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+
+
+def replay_command(result: Result, document: Document) -> str:
     """The command that replays the counterexample, from the folder of the tests."""
     if result.counterexample is None:
         return ""
@@ -108,6 +114,6 @@ def _bytes(line: str) -> int:
 
 
 def cell(text: str) -> str:
-    """Text that stays text: names and prompts come from anybody."""
-    escaped = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;")
+    """Text that stays text, and calls nobody: names and prompts come from anybody."""
+    escaped = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;").replace("@", "&#64;")
     return "".join(f"\\{c}" if c in "\\|*_[]`~#" else c for c in escaped)

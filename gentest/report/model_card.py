@@ -67,7 +67,7 @@ def passage(document: Document) -> str:
     if fingerprints := ", ".join(_fingerprints(results)):
         lines += [f"fingerprint of the generator: {markdown.cell(fingerprints)}", ""]
     command = run_facts.check_command(document).replace("<!--", "<! --")
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", command)), default=0))
+    fence = markdown.fence_of(command)
     return printable("\n".join([*lines, "Check it again:", "", f"{fence}bash", *command.splitlines(), fence]))
 
 

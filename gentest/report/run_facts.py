@@ -13,7 +13,7 @@ from gentest.report.facts import HOLDS_ON_ALL, WORDS, holds, measure, standing, 
 from gentest.report.numbers import at_least, at_most, needed_odds, odds
 from gentest.results.comparison import Comparison, Drift
 from gentest.results.document import Document, Family
-from gentest.results.outcome import Standing, Verdict
+from gentest.results.outcome import Outcome, Standing, Verdict
 from gentest.results.result import Result
 
 MAX_NAMES = 3
@@ -50,6 +50,19 @@ def gate_counts(comparison: Comparison) -> str:
 def gate_total(comparison: Comparison) -> str:
     """The whole comparison in one line."""
     return f"gate: {gate_word(comparison)} ({gate_counts(comparison)})"
+
+
+def has_changed(result: Result) -> bool:
+    """True if a result says something else than the baseline's; without a baseline, if it does not pass.
+
+    A property that has regressed or is undecided has changed, a new violation, and one that the baseline violates and
+    the candidate does not.
+    """
+    if result.gate is None or not result.passed:
+        return not result.passed
+    return result.gate.baseline_verdict in (Verdict.VIOLATED, Verdict.UNDECIDED) and (
+        result.verdict.outcome is Outcome.PASSED
+    )
 
 
 def against(comparison: Comparison) -> str:
