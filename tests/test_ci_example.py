@@ -205,7 +205,7 @@ def test_the_action_gates_a_checkpoint(
     comment = (folder / "comment.md").read_text(encoding="utf-8")
     assert comment.startswith("<!-- gentest comment -->\n### gentest: ")
     assert "https://github.com/org/faces/actions/runs/7" in comment
-    assert ("░" in comment or "█" in comment) == (checkpoint == "bad")
+    assert ("┌─" in comment) == (checkpoint == "bad")
 
 
 def test_what_is_given_to_the_action_is_never_run(repository: ModelRepository, tmp_path: Path) -> None:

@@ -184,15 +184,21 @@ def _length(lines: Sequence[str]) -> int:
 
 
 def _drawn(files: Sequence[Path]) -> list[str]:
-    """Pictures side by side in characters of five shades, from the darkest to the brightest place of all of them."""
+    """Pictures in frames side by side, in characters of five shades: darkest to brightest place of all of them.
+
+    Pictures of one shade have nothing to compare it with, so white is then the brightest.
+    """
     small = [_small(file) for file in files]
     values = [value for picture in small for value in picture.tobytes()]
-    low, span = min(values), max(max(values) - min(values), 1)
+    low, high = min(values), max(values)
+    low, high = (low, high) if low < high else (0, 255)
     drawn = []
     for picture in small:
-        levels = [SHADES[(value - low) * (len(SHADES) - 1) // span] for value in picture.tobytes()]
-        drawn.append(["".join(levels[row : row + picture.width]) for row in range(0, len(levels), picture.width)])
-    return ["  ".join(row).rstrip() for row in zip(*drawn, strict=True)]
+        levels = [SHADES[(value - low) * (len(SHADES) - 1) // (high - low)] for value in picture.tobytes()]
+        rows = ["".join(levels[row : row + picture.width]) for row in range(0, len(levels), picture.width)]
+        edge = "─" * picture.width
+        drawn.append([f"┌{edge}┐", *(f"│{row}│" for row in rows), f"└{edge}┘"])
+    return ["  ".join(row) for row in zip(*drawn, strict=True)]
 
 
 def _small(file: Path) -> Image.Image:

@@ -121,10 +121,17 @@ def test_the_worst_outputs_are_drawn(tmp_path: Path) -> None:
     one = failed()
     shades = [Image.new("RGB", (64, 64), (n * 30,) * 3) for n in range(9)]
     text = comment(of(one), pictures=write(tmp_path, one, shades))
-    lines = [line for line in text.splitlines() if line and set(line) <= set(" ░▒▓█")]
-    assert len(lines) == ROWS
-    width = COLUMNS + 2
-    assert [lines[0].ljust(4 * width)[i * width] for i in range(4)] == [" ", "░", "▒", "█"]
+    lines = [line for line in text.splitlines() if line.startswith("│")]
+    assert lines == ["  ".join(f"│{shade * COLUMNS}│" for shade in " ░▒█")] * ROWS
+
+
+def test_a_picture_of_one_shade_is_seen(tmp_path: Path) -> None:
+    """A blank output is what a reader has to see, so it has a frame, and its own brightness."""
+    for shade, level in ((" ", 0), ("▒", 128), ("█", 255)):
+        one = replace(failed(), test=f"t.py::{level}")
+        text = comment(of(one), pictures=write(tmp_path, one, [Image.new("L", (1, 1), level)]))
+        assert text.count(f"\n│{shade * COLUMNS}│\n") >= ROWS // 2
+        assert "┌" in text
 
 
 def test_pictures_with_an_address_are_links(tmp_path: Path) -> None:
