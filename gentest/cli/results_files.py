@@ -63,7 +63,8 @@ def _compare(document: Document, baseline: Baseline, terms: Terms) -> Comparison
     terms = replace(terms, claims=claims, checkpoints=n)
     decision.check_reach(baseline, terms)
     file = "" if checkpoints else file_name(session.checkpoint or "")
-    return decision.decide(results, baseline, terms, checkpoints=checkpoints, file=file)
+    versions = session.versions
+    return decision.decide(results, baseline, terms, checkpoints=checkpoints, file=file, versions=versions)
 
 
 def unfinished_lines(document: Document) -> list[str]:

@@ -30,6 +30,7 @@ from gentest.engine.methods.reference_comparison import compare_with_reference
 from gentest.engine.methods.search import SearchFacts, check_plan, replay, search
 from gentest.errors import GentestError, InvalidArgument, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator, Pair
+from gentest.generators.modules import device_name
 from gentest.generators.recalled import Recalled
 from gentest.probes.families import points
 from gentest.probes.probe import Probe
@@ -141,8 +142,7 @@ def check(
         with context.measuring.measured_by({} if question.against is None else question.against.spreads):
             decided = _run_of(question, subject, context, values, watch).run()
     except WrongOutputs as error:
-        candidate = generator.candidate if isinstance(generator, Pair) else generator
-        message = context.maker.unreadable(candidate, error, question.test, str(question.definition))
+        message = context.maker.unreadable(_candidate(generator), error, question.test, str(question.definition))
         decided = Decision(Verdict.ERROR, message, user_traceback(error))
     except GentestError as error:
         there = values_at(space, getattr(error, "probe", None))
@@ -178,6 +178,7 @@ def check(
             prior=repr(space),
             truncation=space.truncation,
             seed=values.seed,
+            device=device_name(_candidate(generator).device or context.device),
             unreadable=unreadable,
         ),
         cost=Cost(
@@ -186,6 +187,11 @@ def check(
             seconds=round(time.perf_counter() - started, 3),
         ),
     )
+
+
+def _candidate(generator: Generator | Pair) -> Generator:
+    """The generator under test: of a pair, the candidate."""
+    return generator.candidate if isinstance(generator, Pair) else generator
 
 
 def _kept_reference(generator: Generator | Pair) -> KeptReference | None:

@@ -39,6 +39,8 @@ class Blessing:
     seed: Seed
     checkpoint: str = ""
     note: str = ""
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    """The versions of what computed the outputs, and the device, by name; empty in baselines of early versions."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from gentest.gate.looks import check_look, look_key, merge_looks, unpacked
 from gentest.results.comparison import (
     Compared,
     Comparison,
+    Differing,
     Drift,
     Embedded,
     Gate,
@@ -228,14 +229,27 @@ def _weigh_level(result: Result, level: Level, known: Gate, terms: Terms) -> Gat
     )
 
 
+def made_with(results: Sequence[Result], versions: Mapping[str, str]) -> dict[str, str]:
+    """What computed the outputs of some results: versions by name, and the device."""
+    devices = sorted({result.provenance.device for result in results if result.provenance.device})
+    return {**versions, **({"device": ", ".join(devices)} if devices else {})}
+
+
 def decide(
-    results: Sequence[Result], baseline: Baseline, terms: Terms, *, checkpoints: Sequence[str] = (), file: str = ""
+    results: Sequence[Result],
+    baseline: Baseline,
+    terms: Terms,
+    *,
+    checkpoints: Sequence[str] = (),
+    file: str = "",
+    versions: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compare a whole run with a baseline: each property, each drift, and Holm's procedure over all of them.
 
     A property that has held stays held, since the first e-process to fire decides. One that agrees with kept outputs is
     left to its own verdict, which compares with a blessed checkpoint already. `checkpoints` names the checkpoints of a
-    run of several, so that one without results counts as missing; `file` names the only checkpoint.
+    run of several, so that one without results counts as missing; `file` names the only checkpoint. `versions` are
+    those of the run, by name.
     """
     results = [result for result in results if result.kept is None]
     compared: list[Compared] = []
@@ -278,7 +292,12 @@ def decide(
         uncompared=tuple(uncompared),
         unchanged=tuple(unchanged),
         blessed_file=baseline.blessings[0].checkpoint,
+        differing=_differing(baseline.blessings[0].made_with, made_with(results, versions or {})),
     )
+
+
+def _differing(blessed: Mapping[str, str], now: Mapping[str, str]) -> tuple[Differing, ...]:
+    return tuple(Differing(name, was, now[name]) for name, was in blessed.items() if name in now and now[name] != was)
 
 
 def _is_blessed(candidate: Mapping[str, Result], baseline: Baseline) -> bool:

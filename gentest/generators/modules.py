@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import platform
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -123,6 +124,18 @@ def _references(thing: object) -> list[object]:
     if isinstance(thing, dict):
         return list(thing.values())
     return list(vars(thing).values()) if hasattr(thing, "__dict__") else []
+
+
+@functools.cache
+def device_name(device: torch.device) -> str:
+    """A device with the model of its hardware, or with the kind of machine.
+
+    >>> device_name(torch.device("cpu")).startswith("cpu (")
+    True
+    """
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({platform.machine()})"
 
 
 def resolve_device(name: str | None) -> torch.device:

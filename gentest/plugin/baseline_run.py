@@ -24,6 +24,7 @@ from gentest.plugin.kept_outputs import OutputsToKeep, describe_kept, remove_rep
 from gentest.plugin.options import RunOptions
 from gentest.properties.definition import Definition
 from gentest.results.comparison import Comparison, Terms
+from gentest.results.document import making_versions
 from gentest.results.outcome import Outcome, Verdict
 from gentest.results.result import Result
 from gentest.results.settings import OnDrift, OnUndecided, Values
@@ -146,7 +147,14 @@ class BaselineRun:
             return None
         checkpoints = self._options.checkpoints
         file = checkpoints[0].name if len(checkpoints) == 1 else ""
-        return gate.decide(results, self.baseline, self.terms, checkpoints=self.checkpoints, file=file)
+        return gate.decide(
+            results,
+            self.baseline,
+            self.terms,
+            checkpoints=self.checkpoints,
+            file=file,
+            versions=making_versions(),
+        )
 
     def refuses(self, comparison: Comparison) -> bool:
         """True if the run fails although each test passed: a late regression, drift, or tests that did not run.
@@ -165,8 +173,13 @@ class BaselineRun:
             return []
         if partial:
             raise InvalidArgument(partial)
-        names = [checkpoint.name for checkpoint in self._options.checkpoints]
-        blessing = Blessing(_who(), datetime.now(timezone.utc).date().isoformat(), seed, *names)
+        blessing = Blessing(
+            _who(),
+            datetime.now(timezone.utc).date().isoformat(),
+            seed,
+            checkpoint="".join(checkpoint.name for checkpoint in self._options.checkpoints),  # one, or none
+            made_with=gate.made_with(results, making_versions()),
+        )
         blessed = Baseline.of(results, blessing, before=before, version=__version__)
         lost = [] if before is None else [key for key in before.entries if key not in blessed.entries]
         skipped_keys = [key for key in lost if any(is_of_test(key, test) for test in skipped)]

@@ -24,7 +24,7 @@ from gentest.plugin.session_end import Completion, Problems, signals_ignored
 from gentest.report import junit, run_facts, terminal
 from gentest.report.terminal import Line
 from gentest.results.comparison import Comparison
-from gentest.results.document import Document, Family, Session, installed_versions
+from gentest.results.document import Document, Family, Session, installed_versions, making_versions
 from gentest.results.outcome import Outcome
 from gentest.results.result import Result
 
@@ -182,7 +182,7 @@ class SessionResults:
             clip=values.clip,
             device=str(resolve_device(values.device)),
             seed=self._baseline_run.seed(values),
-            versions=installed_versions(*VERSIONS),
+            versions={**installed_versions(*VERSIONS), **making_versions()},
             command=options.check_command(self._config, self._baseline_run.seed(values)),
         )
 

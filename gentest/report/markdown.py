@@ -81,11 +81,11 @@ def replay_command(result: Result, document: Document) -> str:
 
 
 def _gate(comparison: Comparison) -> list[str]:
-    baseline = f"{cell(comparison.baseline)} ({cell(comparison.blessed)})"
+    differing = run_facts.differing(comparison)
     return [
         f"### Gate: {SIGNS[comparison.outcome]} {run_facts.gate_word(comparison)}",
         "",
-        f"{cell(run_facts.gate_total(comparison))}, against {baseline}",
+        f"{cell(run_facts.gate_total(comparison))}, {cell(run_facts.against(comparison))}",
         "",
         "| | test | property | baseline | candidate | probes | lost / won | evidence |",
         "|---" * 8 + "|",
@@ -94,6 +94,7 @@ def _gate(comparison: Comparison) -> list[str]:
         *(f"- ⚠️ drift: {cell(run_facts.drift(drift))}" for drift in comparison.drifted),
         *(f"- ⚠️ drift not comparable: {cell(name)}" for name in comparison.uncompared),
         *(f"- ⚠️ not looked at: {cell(name)}" for name in comparison.missing),
+        *([f"- {cell(differing)}"] if differing else []),
         "",
     ]
 

@@ -84,6 +84,17 @@ def _unchanged(comparison: Comparison) -> str:
     )
 
 
+def differing(comparison: Comparison) -> str:
+    """The versions and the device that are others than at the blessing, if anything was refused or drifted.
+
+    They decide nothing, and may explain a difference that the weights do not.
+    """
+    if not comparison.differing or not (comparison.refused or comparison.drifted or comparison.uncompared):
+        return ""
+    words = (f"{one.what} {one.blessed}, now {one.now}" for one in comparison.differing)
+    return f"blessed with {'; '.join(words)}"
+
+
 def without_drift(comparison: Comparison) -> str:
     """The levels and distributions in which drift was looked for, if none was found."""
     return "" if comparison.drifted else ", ".join(dict.fromkeys(drift.what for drift in comparison.drifts))

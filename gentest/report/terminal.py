@@ -128,6 +128,8 @@ def comparison(compared: Comparison, width: int = MAX_WIDTH) -> list[Line]:
         more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
         if names:
             entries.append((word, f"{prefix}{', '.join(names[:MAX_NAMES])}{more}", Outcome.UNDECIDED))
+    if differing := run_facts.differing(compared):
+        entries.append(("other", differing, Outcome.UNDECIDED))
     for word, text, outcome in entries:
         lines += [Line(line, outcome) for line in _beside(word, _text(text), width)]
     return [*lines, Line(run_facts.gate_total(compared), compared.outcome)]

@@ -277,6 +277,16 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """A version, or the device, that was another one when the baseline was blessed."""
+
+    what: str
+    """Its name, such as `torch` or `device`."""
+    blessed: str
+    now: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A whole run compared with a baseline."""
 
@@ -295,6 +305,8 @@ class Comparison:
     """The files of checkpoints that have the blessed weights; an empty name if the file is unknown."""
     blessed_file: str = ""
     """The file of the blessed checkpoint."""
+    differing: tuple[Differing, ...] = ()
+    """What computed the outputs then and now, as far as it differs and both are known."""
 
     @builtins.property
     def standing(self) -> Standing:

@@ -6,6 +6,7 @@ import builtins
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from importlib import metadata
@@ -24,6 +25,8 @@ from gentest.results.settings import OnUndecided
 SCHEMA = 3
 FLAT_SCHEMA = 2
 """The schema of gentest 0.1: a result without groups. It is still read."""
+MAKING = ("torch", "numpy", "diffusers", "onnxruntime", "onnxruntime-gpu")
+"""Distributions whose version may change a generator's outputs."""
 MAX_CHECKPOINTS = 1_000
 """Checkpoints of one run: a comparison goes over each of them."""
 
@@ -31,6 +34,15 @@ MAX_CHECKPOINTS = 1_000
 def installed_versions(*distributions: str) -> dict[str, str]:
     """The version of Python and of each distribution, by name. Raises `PackageNotFoundError`."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in distributions}}
+
+
+def making_versions() -> dict[str, str]:
+    """The versions of Python and of what may compute outputs, as far as it is installed, by name."""
+    found = {"python": platform.python_version()}
+    for name in MAKING:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 @dataclass(frozen=True)

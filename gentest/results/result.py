@@ -401,6 +401,8 @@ class Provenance:
     """How the prior is truncated, such as `psi=0.7`; empty if it is not."""
     seed: Seed | None = None
     """The seed of the probes."""
+    device: str = field(default="", compare=False)
+    """The device that made the outputs, such as `cuda (NVIDIA H200)`; empty in files of early versions."""
     unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Objects with a part that gentest cannot read, and the part: neither tests nor runs share evidence of them."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Entry
-from gentest.results.comparison import Comparison, Drift, Embedded, Gate, Look, Standing, Terms
+from gentest.results.comparison import Comparison, Differing, Drift, Embedded, Gate, Look, Standing, Terms
 from gentest.results.document import Document
 from gentest.results.records import pack, pack_bytes, unpack
 from gentest.results.result import Distribution, Provenance, Result, Verdict
@@ -785,3 +785,22 @@ def test_a_comparison_survives_its_json() -> None:
     found = decided(blessed, result(outcomes(N, lost=N), seen=look(level=2.0)), result(None, test="new"))
     document = Document(handmade.SESSION, (), found)
     assert Document.from_json(json.loads(json.dumps(document.to_json()))).gate == found
+
+
+def test_other_versions_and_another_device_are_named() -> None:
+    """What differs from the blessing is known where both sides say it; nothing of it decides."""
+    blessing = replace(
+        handmade.BLESSING, made_with={"torch": "2.13", "numpy": "2.5", "device": "cuda (A)", "gone": "1"}
+    )
+    blessed = baseline(result(outcomes(N)), blessing=blessing)
+    now = result(outcomes(N))
+    now = replace(now, provenance=replace(now.provenance, device="cpu (x86_64)"))
+    versions = {"torch": "2.14", "numpy": "2.5", "onnxruntime": "1"}
+    found = gate.decide([now], blessed, Terms(), versions=versions)
+    assert found.differing == (
+        Differing("torch", "2.13", "2.14"),
+        Differing("device", "cuda (A)", "cpu (x86_64)"),
+    )
+    plain = gate.decide([now], baseline(result(outcomes(N))), Terms(), versions=versions)
+    assert plain.differing == ()
+    assert found.standing is plain.standing

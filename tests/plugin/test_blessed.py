@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import torch
 import gentest
 from gentest import cli
 from gentest.errors import InvalidArgument
+from gentest.gate.baseline import Baseline
 from tests.helpers import handmade
 
 if TYPE_CHECKING:
@@ -88,6 +90,11 @@ def test_a_candidate_agrees_without_the_old_weights(model: Repository) -> None:
             "SKIPPED *this run blesses blessed.json, so there are no kept outputs of it to agree with yet",
         ]
     )
+    (latest,) = Baseline.load(model.path / "blessed.json").blessings
+    assert latest.checkpoint == "good.pt"
+    assert latest.made_with["torch"] == metadata.version("torch")
+    assert latest.made_with["device"].startswith(("cpu (", "cuda ("))
+    assert {"python", "numpy"} <= set(latest.made_with)
     (model.path / "good.pt").unlink()
     rows(model)
     only = ("-k", "agrees", "--gentest-json", "results.json")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from gentest.report import facts, run_facts, terminal
+from gentest.report import facts, markdown, page, run_facts, terminal
 from gentest.report.terminal import Line, table
-from gentest.results.comparison import Compared, Comparison, Drift, Gate, Standing, Terms
+from gentest.results.comparison import Compared, Comparison, Differing, Drift, Gate, Standing, Terms
+from gentest.results.document import Document
 from gentest.results.outcome import Outcome
 from gentest.results.result import (
     Rate,
     Verdict,
 )
 from tests.helpers.drawn import NEEDED
-from tests.helpers.handmade import GATE, WORSE, checked
+from tests.helpers.handmade import GATE, SESSION, WORSE, checked
 
 
 def compared(*gates: Gate, drifts: tuple[Drift, ...] = (), missing: tuple[str, ...] = ()) -> Comparison:
@@ -73,6 +74,21 @@ def test_what_drifted_and_what_is_missing_is_shown() -> None:
     ]
     without = terminal.comparison(compared(GATE, drifts=(DISTRIBUTION,)))
     assert Line("drift      not found in distribution in pixels()", Outcome.PASSED) in without
+
+
+def test_what_computed_the_outputs_is_said_of_a_refusal_alone() -> None:
+    """Versions and the device that differ stand in each format where something was refused, and nowhere else."""
+    differing = (Differing("torch", "2.13", "2.14"), Differing("device", "cuda (A)", "cpu (x86_64)"))
+    said = "blessed with torch 2.13, now 2.14; device cuda (A), now cpu (x86_64)"
+    for found, expected in ((WORSE, said), (GATE, "")):
+        one = replace(compared(found), differing=differing, unchanged=("a.pt",), blessed_file="a.pt")
+        document = Document(SESSION, (replace(checked("", "a.py::test_0", 0), gate=found),), one)
+        assert run_facts.differing(one) == expected
+        texts = ["\n".join(line.text for line in terminal.comparison(one)), page.page(document)]
+        texts.append(markdown.page(document).replace("\\_", "_"))
+        for text in texts:
+            assert ("blessed with torch 2.13" in text) == bool(expected)
+            assert "same weights as blessed" in text
 
 
 def test_a_single_checkpoint_is_not_ranked() -> None:
