@@ -206,3 +206,17 @@ def test_outputs_of_another_shape_are_one_error() -> None:
     )
     resized = large.then(lambda x: x[:, :, ::2, ::2])
     assert gentest.agrees(within=1e-6).check(resized.against(kept), settings=CPU).verdict is Verdict.NO_COUNTEREXAMPLE
+
+
+def test_a_level_is_compared_with_kept_outputs() -> None:
+    """The first kept probes are the pilot and the next ones the test; too few of them are one line."""
+    same = gentest.same_level(gentest.brightness(), within=0.02)
+    kept = InMemory(generator(eight_bit), 128)
+    level = same.check(generator(eight_bit).against(kept), settings=CPU)
+    assert (level.message, level.verdict) == ("", Verdict.HOLDS)
+    assert level.kept is not None
+    darker = same.check(generator(lambda z: eight_bit(z) * 0.8).against(kept), settings=CPU)
+    assert darker.verdict is Verdict.VIOLATED
+    few = same.check(generator(eight_bit).against(InMemory(generator(eight_bit), 20)), settings=CPU)
+    assert few.verdict is Verdict.ERROR
+    assert few.message.startswith("outputs of 20 probes are kept, and same_level(brightness(), within=0.02) needs")

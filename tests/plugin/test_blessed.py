@@ -270,3 +270,14 @@ def test_a_baseline_of_an_early_version_keeps_no_outputs(tmp_path: Path) -> None
     assert "kept" not in json.loads(path.read_text())
     with pytest.raises(InvalidArgument, match=r"old\.json: keeps no outputs"):
         generator().against(gentest.blessed(path))
+
+
+def test_the_example_runs(model: Repository) -> None:
+    """The test that examples/ci shows passes on the blessed checkpoint and fails on another."""
+    example = Path(__file__).parents[2] / "examples" / "ci" / "test_as_blessed.py"
+    (model.path / example.name).write_text(example.read_text(encoding="utf-8"))
+    flags = ("--gentest-save-baseline", "gentest_baseline.json", "--gentest-baseline-probes", "64")
+    model.check("--gentest-checkpoint", "good.pt", *flags, "--gentest-keep-outputs", "64", "-k", "shape or as_blessed")
+    assert (model.path / "gentest_baseline.outputs.npz").exists()
+    model.check("--gentest-checkpoint", "same.pt", example.name).assert_outcomes(passed=1)
+    model.check("--gentest-checkpoint", "other.pt", example.name).assert_outcomes(failed=1)
