@@ -25,6 +25,8 @@ BEGIN, END = "<!-- gentest: begin -->", "<!-- gentest: end -->"
 DATASET = "gentest-latents"
 """The type of the dataset of gentest's results in a `model-index`: an update replaces those with this type."""
 TASK = "unconditional-image-generation"
+MEASURES = ("rate", "mmd2", "level_difference", "violations")
+"""The figure that stands for a result, the first that it has; a result without one has its verdict instead."""
 FRONT = re.compile(r"\A(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|\Z))")
 """The block of metadata at the top, as the Hub finds it."""
 KEY = re.compile(r"""["']?model-index["']?\s*:""")
@@ -175,7 +177,7 @@ def _dataset(source: Provenance, document: Document) -> dict[str, Any]:
 def _metric(result: Result) -> dict[str, Any]:
     """The rate, the distance or the number of violations, with its verdict, and all figures unrounded."""
     figures = result.figures()
-    known = [name for name in ("rate", "mmd2", "violations") if name in figures and result.verdict is not Verdict.ERROR]
+    known = [name for name in MEASURES if name in figures and result.verdict is not Verdict.ERROR]
     kind, value = (known[0], figures[known[0]]) if known else ("verdict", result.verdict.value)
     test = {"test": result.test, "verdict": result.verdict.value, "generator": result.generator}
     name = f"{result.property}: {facts.verdict(result)}"

@@ -137,7 +137,9 @@ def test_a_model_of_the_hub_is_gated(
     refused = gate(repository, "hf://org/faces@main/good.json", "hf://org/faces@main/bad.json", *flags)
     assert f"org/faces@{COMMIT[:8]}/good.json" in repository.document("blessed.json")["blessed"][0]["checkpoint"]
     pinned = f"hf://org/faces@{COMMIT}/bad.json"
-    assert repository.document()["session"]["checkpoint"] == pinned
+    session = repository.document()["session"]
+    assert session["checkpoint"] == pinned
+    assert f"--gentest-checkpoint {pinned}" in session["command"]
     refused.stdout.fnmatch_lines([f"*pytest --gentest * --gentest-checkpoint {pinned}*"])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +42,14 @@ def pytest_gentest_finished(document):
     with open("heard.json", "x") as file:
         json.dump(document.to_json(), file)
 """
+
+
+def test_a_run_that_logs_nowhere_loads_no_tracker() -> None:
+    """Importing everything that a run may use does not import a tracker: each takes seconds."""
+    modules = "gentest.plugin.runner, gentest.cli, gentest.integrations.sinks, gentest.integrations.sources"
+    script = f"import sys, {modules}; print(sorted({{'mlflow', 'wandb', 'tensorboard'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.fixture
