@@ -206,7 +206,8 @@ def prior(results: Sequence[Result]) -> str:
 
 def _intervals(results: Sequence[Result]) -> str:
     """The confidence of the intervals in a table: of each end, and of both together."""
-    ends = sorted({result.rate.each_end for result in results if result.rate is not None})
+    bounded = [record for result in results for record in (result.rate, result.level) if record is not None]
+    ends = sorted({record.each_end for record in bounded})
     if not ends:
         return ""
     each = " or ".join(map(numbers.confidence, ends))

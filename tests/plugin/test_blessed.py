@@ -281,3 +281,24 @@ def test_the_example_runs(model: Repository) -> None:
     assert (model.path / "gentest_baseline.outputs.npz").exists()
     model.check("--gentest-checkpoint", "same.pt", example.name).assert_outcomes(passed=1)
     model.check("--gentest-checkpoint", "other.pt", example.name).assert_outcomes(failed=1)
+
+
+@pytest.mark.slow
+def test_levels_are_compared_with_kept_outputs(model: Repository) -> None:
+    """The first 16 kept probes are the pilot, and the others decide; 31 of them are too few to say anything."""
+    model.write(
+        TEST + "@gentest.same_level(gentest.brightness(), within=gentest.sd(0.3))\n"
+        "@gentest.same_level(gentest.brightness(), within=0.02)\n"
+        'def test_level(generator):\n    return generator.against(gentest.blessed("blessed.json"))\n'
+    )
+    bless(model)
+    only = ("-k", "test_level", "--gentest-json", "results.json")
+    model.check("--gentest-checkpoint", "same.pt", *only).assert_outcomes(passed=1, deselected=1)
+    levels = [result["level"] for result in model.document()["results"]]
+    assert [level["latents"] for level in levels] == [16, 16]
+    assert [level["budget"] for level in levels] == [48, 48]
+    assert all(level["low"] < level["difference"] == 0.0 < level["high"] for level in levels)
+    bless(model, n=31)
+    few = model.check("--gentest-checkpoint", "same.pt", *only)
+    few.assert_outcomes(failed=1, deselected=1)
+    few.stdout.fnmatch_lines(["same_level(*): error: outputs of 31 probes are kept, and same_level(*"])

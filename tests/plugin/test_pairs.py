@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from gentest import cli
+
 SOURCE = """
 import gentest, torch
 
@@ -163,3 +165,91 @@ def test_broken_pairs_are_one_line_each_and_leave_others_alone(
         for r in json.loads((pytester.path / "r.json").read_text())["results"]
     }
     assert kept["test_good"] == "no_counterexample"
+
+
+LEVELS = """
+import gentest, pytest, torch
+
+def full(z):
+    return z[:, :1, None, None].sigmoid().expand(-1, 1, 4, 4)
+
+@pytest.fixture(scope="session")
+def reference():
+    return gentest.Generator(full, latent=gentest.Normal(4), output_range=(0, 1))
+
+@pytest.fixture(scope="session")
+def candidate(reference, gentest_checkpoint):
+    moved = float(gentest_checkpoint.read_text())
+    return reference.then(lambda x: (x + moved * (1 - x) * x).clamp(0, 1))
+
+@gentest.same_level(gentest.brightness(), within=gentest.sd(0.3))
+def test_level(candidate, reference):
+    return candidate.against(reference)
+"""
+
+
+def checked(pytester: pytest.Pytester, moved: float, *options: str) -> pytest.RunResult:
+    """A run whose candidate is brighter by up to a quarter of `moved`, with its results in `results.json`."""
+    (pytester.path / "candidate.pt").write_text(str(moved))
+    fixed = ("--gentest", "--gentest-device", "cpu", "--gentest-checkpoint", "candidate.pt", "-p", "no:randomly")
+    return pytester.runpytest_subprocess(*fixed, "--gentest-json", "results.json", *options)
+
+
+@pytest.mark.slow
+def test_a_level_that_moved_fails_and_one_that_stayed_passes(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each report has the difference with its bounds; at the limit the budget leaves it undecided, which fails too."""
+    monkeypatch.setenv("COLUMNS", "100")
+    pytester.makepyfile(LEVELS)
+    files = ("--gentest-report", "page.html", "--junitxml", "junit.xml")
+    failed = checked(pytester, 1.0, *files)
+    assert failed.ret == 1
+    failed.stdout.fnmatch_lines(
+        [
+            "same_level(brightness(), within=sd(0.3)): more than 0.3 sd from the reference: 0.* against",
+            "    0.* on * latents, differs by +*sd [[]+*sd, +*sd[]], each end 99.5 %",
+            "violated  test_level  same_level(bri*",
+            "intervals: each end 99.5 % confidence, both ends together 99 %",
+        ]
+    )
+    figure = "more than 0.3 sd from the reference"
+    assert figure in (pytester.path / "page.html").read_text(encoding="utf-8")
+    cli.main(["show", str(pytester.path / "results.json"), "--markdown"])
+    assert figure in capsys.readouterr().out
+    assert "gentest.same_level.level_low" in (pytester.path / "junit.xml").read_text(encoding="utf-8")
+    level = json.loads((pytester.path / "results.json").read_text(encoding="utf-8"))["results"][0]["level"]
+    assert level["low"] > level["tolerance"]
+    assert level["latents"] <= 32
+    passed = checked(pytester, 0.0)
+    assert passed.ret == 0
+    passed.stdout.fnmatch_lines(["holds *same_level(bri* 16 *+0 sd*"])
+    undecided = checked(pytester, 0.3, "--gentest-budget", "8")
+    assert undecided.ret == 1
+    undecided.stdout.fnmatch_lines(
+        [
+            "same_level(*: neither within nor beyond 0.3 sd of the*",
+            "*for within, needs 100 : 1; *for beyond, needs 200 : 1; *",
+        ]
+    )
+
+
+@pytest.mark.slow
+def test_a_level_is_blessed_and_gated(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An equal candidate holds, one that moved regresses, and one that was violated when blessed fails nobody."""
+    monkeypatch.setenv("COLUMNS", "100")
+    pytester.makepyfile(LEVELS)
+    assert checked(pytester, 0.0, "--gentest-save-baseline", "good.json").ret == 0
+    for moved, status, word in ((0.0, 0, "held"), (1.0, 1, "regressed")):
+        gated = checked(pytester, moved, "--gentest-baseline", "good.json", "--gentest-outcomes")
+        assert gated.ret == status
+        gated.stdout.fnmatch_lines([f"gate: {word} (1 {word}*"])
+        results, baseline = str(pytester.path / "results.json"), str(pytester.path / "good.json")
+        assert cli.main(["gate", results, "--baseline", baseline]) == status
+        assert f"gate: {word} (1 {word}" in capsys.readouterr().out
+    checked(pytester, 1.0, "--gentest-save-baseline", "bad.json")
+    known = checked(pytester, 1.0, "--gentest-baseline", "bad.json")
+    assert known.ret == 0
+    known.stdout.fnmatch_lines(["*violated (known)*"])
