@@ -190,8 +190,8 @@ class Check:
 
     def _kind(self) -> str:
         size = Path(self.source.path).stat().st_size if Path(self.source.path).is_file() else 0
-        megabytes = f" of {size / 1e6:.1f} MB" if size else ""
-        return f"{self.question['kind']}{megabytes}, {1000 * self.seconds:.3g} ms an output"
+        told = f" of {size / 1e6:.1f} MB" if size >= 1e6 else f" of {size / 1e3:.0f} kB" if size else ""
+        return f"{self.question['kind']}{told}, {1000 * self.seconds:.3g} ms an output"
 
     def _time(self, generator: Generator) -> None:
         """Measure how long an output takes: alone, and in a batch unless that is a twentieth of the whole time."""

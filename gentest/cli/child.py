@@ -58,7 +58,7 @@ def call(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+                env={**os.environ, **_quiet(scratch), **(environment or {})},
                 encoding="utf-8",
                 errors="replace",
                 timeout=seconds,
@@ -70,6 +70,11 @@ def call(
             last = (done.stdout.strip().splitlines() or [""])[-1]
             raise ChildFailed(in_one_line(f"ended with exit status {done.returncode}: {last}".rstrip(": ")))
         return Reply(json.loads(answer.read_text(encoding="utf-8")), done.stdout)
+
+
+def _quiet(scratch: str) -> dict[str, str]:
+    """Variables that keep Python's and Hypothesis's files out of the user's folders."""
+    return {"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
 
 
 def main() -> None:

@@ -123,6 +123,5 @@ def _environment(scratch: str) -> dict[str, str]:
     path = [os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return {
         "COVERAGE_FILE": f"{scratch}/coverage",
-        "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis",
         "PYTHONPATH": os.pathsep.join(filter(None, path)),
     }

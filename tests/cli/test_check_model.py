@@ -13,6 +13,7 @@ from gentest.cli import child
 from gentest.cli.check_model import LAWS
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome, Verdict
+from tests.helpers import pages
 from tests.helpers.artefacts import ALSO, CODE, FAULTS, IN_FOLDERS, KINDS, VIOLATED, made
 from tests.helpers.commands import Run, called, misuse
 
@@ -202,3 +203,30 @@ def test_the_command_runs_in_a_child(run: Run) -> None:
 def test_every_law_is_named_once() -> None:
     """Tables, replays and explanations know each law by one name."""
     assert len({law.test for law in LAWS.values()}) == len(LAWS)
+
+
+def test_the_table_of_the_guide_is_what_the_tests_expect() -> None:
+    """Each cell of the guide's table is a case of this file, with its verdicts."""
+    guide = (pages.ROOT / "examples/guides/check.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in guide.splitlines() if line.startswith("|")]
+    (head,) = (row for row in rows if row[0] == "model")
+    table = {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows if row[0] in KINDS}
+    expected = {
+        kind: {
+            fault: (", ".join(VIOLATED[fault]) or "all hold") if fault in IN_FOLDERS.get(kind, FAULTS) else "-"
+            for fault in FAULTS
+        }
+        for kind in KINDS
+    }
+    assert table == expected
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_page_shows_what_is_printed(run: Run) -> None:
+    """The front page has the output of a check of a graph with a fault."""
+    pytest.importorskip("onnx", reason="needs onnx to write graphs")
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime to run graphs")
+    block = pages.block("README.md", "gentest check gan.onnx")
+    status, out, _ = run(*made("onnx", "NaN"))
+    assert status == 1
+    pages.assert_shown(block, out)
