@@ -1,7 +1,7 @@
 """The file of outputs that a baseline keeps: images or other outputs of the first probes of its seed.
 
-Values are whole numbers of 8 bits if that loses nothing (pipelines make images of 8 bits), else of 16 bits over the
-outputs' range; outputs without a range have that of the kept ones. The file is a compressed `.npz`. It is data, read
+Values are whole numbers of 8 bits if that loses nothing (for models that return PIL images or uint8), else of 16 bits
+over the outputs' range; outputs without a range have that of the kept ones. The file is a compressed `.npz`. It is data, read
 within the sizes that the baseline states, and only if its digest is the baseline's.
 """
 

@@ -302,3 +302,10 @@ def test_levels_are_compared_with_kept_outputs(model: Repository) -> None:
     few = model.check("--gentest-checkpoint", "same.pt", *only)
     few.assert_outcomes(failed=1, deselected=1)
     few.stdout.fnmatch_lines(["same_level(*): error: outputs of 31 probes are kept, and same_level(*"])
+
+
+def test_outputs_are_kept_by_a_blessing_alone(model: Repository) -> None:
+    """The option without a baseline to write is misuse, in one line."""
+    result = model.check("--gentest-keep-outputs", "5")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --gentest-keep-outputs needs --gentest-save-baseline FILE"])
