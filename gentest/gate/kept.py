@@ -1,8 +1,8 @@
 """The file of outputs that a baseline keeps: images or other outputs of the first probes of its seed.
 
 Values are whole numbers of 8 bits if that loses nothing (for models that return PIL images or uint8), else of 16 bits
-over the outputs' range; outputs without a range have that of the kept ones. The file is a compressed `.npz`. It is data, read
-within the sizes that the baseline states, and only if its digest is the baseline's.
+over the outputs' range; outputs without a range have that of the kept ones. The file is a compressed `.npz`. It is
+data, read within the sizes that the baseline states, and only if its digest is the baseline's.
 """
 
 from __future__ import annotations
