@@ -9,6 +9,8 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ BATCH = 500
 """Metrics of one request. MLflow takes 1,000, and a request of a megabyte."""
 BATCH_OF_PARAMETERS = 100
 """MLflow takes as many in one request."""
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 EXPERIMENT = "gentest"
 """The experiment of runs that name none."""
 
@@ -45,7 +48,8 @@ class MlflowSink:
         client = MlflowClient()
         runs = tracked_runs(document)
         joined = os.environ.get("MLFLOW_RUN_ID") if len(runs) == 1 else None
-        ids = [self._log(client, run, document, page, joined) for run in runs]
+        with _few_retries():
+            ids = [self._log(client, run, document, page, joined) for run in runs]
         return f"logged to MLflow: run {', '.join(ids)} in {client.tracking_uri}"
 
     def _log(self, client: MlflowClient, run: TrackedRun, document: Document, page: str, joined: str | None) -> str:
@@ -97,10 +101,11 @@ def fetch(address: str) -> Fetched:
     from mlflow import MlflowClient
     from mlflow.artifacts import download_artifacts
 
-    pinned = _pinned(MlflowClient(), address)
     folder = tempfile.mkdtemp(prefix="gentest-mlflow-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Fetched(Path(download_artifacts(artifact_uri=pinned, dst_path=folder)), pinned)
+    with _few_retries():
+        pinned = _pinned(MlflowClient(), address)
+        return Fetched(Path(download_artifacts(artifact_uri=pinned, dst_path=folder)), pinned)
 
 
 def _pinned(client: MlflowClient, address: str) -> str:
@@ -112,3 +117,16 @@ def _pinned(client: MlflowClient, address: str) -> str:
         newest = max((int(one.version) for one in versions), default=None)
         return address if newest is None else f"models:/{match[1]}/{newest}{match[2] or ''}"
     return address
+
+
+@contextmanager
+def _few_retries() -> Iterator[None]:
+    """Let a server that does not answer fail after some seconds: MLflow tries for four minutes unless it is told."""
+    if RETRIES in os.environ:
+        yield
+        return
+    os.environ[RETRIES] = "2"
+    try:
+        yield
+    finally:
+        del os.environ[RETRIES]

@@ -14,6 +14,8 @@ from gentest.results.document import Document
 if TYPE_CHECKING:
     import wandb
 
+PATIENCE = 20.0
+
 
 class WandbSink:
     """A run of Weights & Biases for each checkpoint, with the figures as its history and summary, and the report.
@@ -43,7 +45,7 @@ class WandbSink:
             config=dict(tracked.parameters),
             mode="offline" if offline else None,
             reinit="create_new",  # a training script's own run stays as it is
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(silent=True, console="off", init_timeout=_patience()),
         )
         try:
             run.log({**tracked.figures, "gentest/report": wandb.Html(page, inject=False)})
@@ -55,6 +57,11 @@ class WandbSink:
             run.finish(exit_code=1)
             raise
         return f"{where} (offline; `wandb sync` sends it)" if run.offline else where
+
+
+def _patience() -> float:
+    """Seconds to wait for W&B's server. W&B itself waits for a minute and a half."""
+    return float(os.environ.get("WANDB_INIT_TIMEOUT", PATIENCE))
 
 
 def _artifact(name: str, document: Document, page: str) -> wandb.Artifact:

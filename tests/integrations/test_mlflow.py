@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 from gentest.errors import InvalidArgument
+from gentest.integrations.mlflow import RETRIES
 from gentest.integrations.sinks import sink_of, tracked_runs
 from gentest.integrations.sources import fetch
 from gentest.results.document import Document
@@ -132,3 +136,18 @@ def test_a_model_that_is_not_there_is_one_line(client: Any, tmp_path: Path, addr
     with pytest.raises(InvalidArgument, match=f"^{address}: ") as caught:
         fetch(address)
     assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_fails_soon(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some seconds, not after MLflow's four minutes; the variable that says so is gone again."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        started = time.monotonic()
+        with pytest.raises(Exception, match="Max retries exceeded"):
+            sink_of("mlflow").log(document, "")
+        with pytest.raises(InvalidArgument, match=r"^models:/faces@champion: "):
+            fetch("models:/faces@champion")
+        assert time.monotonic() - started < 60
+    assert RETRIES not in os.environ
