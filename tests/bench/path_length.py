@@ -1,18 +1,13 @@
-"""What a perceptual path length costs: gentest against torch-fidelity and torchmetrics, in turn, on the same work.
+"""Row `path length`: gentest beside torch-fidelity and torchmetrics, on the same work.
 
-    python -m tests.bench.path_length [ROUNDS [PATHS [DEVICE]]]
-
-The same generator, distance and number of paths, as many images to the generator at once. Processor time on a CPU,
-whose speed others share; the clock on a GPU. Each goes first in every third round, so that a machine whose speed drifts
-drifts for all. torchmetrics and torch-fidelity are given a distance without their own resizing and rounding.
+The same generator, distance and number of paths, as many images to the generator at once. torchmetrics and
+torch-fidelity are given a distance without their own resizing and rounding.
 """
 
-# ruff: noqa: T201 - it prints a table
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -26,6 +21,7 @@ from torch_fidelity.sample_similarity_base import SampleSimilarityBase
 from torchmetrics.functional.image import perceptual_path_length
 
 import gentest
+from tests.bench.figures import Asked, Figure, Target, compared, in_turn
 
 DIM, PAIRS, SMALL = 128, 32, "small"
 
@@ -103,34 +99,33 @@ def ways(paths: int, device: str, channels: int) -> dict[str, Callable[[], float
     return {"gentest": ours, "torch-fidelity": fidelity, "torchmetrics": metrics}
 
 
-def main(rounds: int, paths: int, device: str) -> None:
-    original: Callable[..., Any] = np.percentile  # torch-fidelity 0.4 uses a name that NumPy 2.4 no longer knows
-    np.percentile = lambda a, q, interpolation="linear": original(a, q, method=interpolation)  # type: ignore[assignment]
-    torch.set_num_threads(1)
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    for channels in (16, 64):
-        named = ways(paths, device, channels)
-        means = {name: way() for name, way in named.items()}  # and warm
-        seconds: dict[str, list[float]] = {name: [] for name in named}
-        for i in range(rounds):
-            order = list(named)[i % 3 :] + list(named)[: i % 3]
-            for name in order:
-                started = clock()
-                named[name]()
-                seconds[name].append(clock() - started)
-        print(f"{paths} paths of a DCGAN of {channels} channels, 64 x 64, on {device}, {rounds} rounds")
-        for name, times in seconds.items():
-            ratio = median(a / b for a, b in zip(seconds["gentest"], times, strict=True))
-            print(
-                f"  {name:15} {median(times):7.3f} s (median)   gentest takes {ratio:.3f} of it"
-                f"   path length {means[name]:.4g}"
+def path_length(asked: Asked) -> Iterator[Figure]:
+    """Seconds of a path length, over those of the faster of torch-fidelity and torchmetrics; DCGANs of two sizes."""
+    with _percentiles_of_old():
+        paths, device = asked.size(512, 4096, 64), str(asked.device)
+        for channels in (16,) if asked.quick else (16, 64):
+            named = ways(paths, device, channels)
+            means = {name: way() for name, way in named.items()}  # and warm
+            found = in_turn({name: lambda way=way: asked.seconds(way) for name, way in named.items()}, asked.rounds)
+            peers = {name: times for name, times in found.items() if name != "gentest"}
+            faster = min(peers, key=lambda name: median(peers[name]))
+            lengths = ", ".join(f"{name} {mean:.4g}" for name, mean in means.items())
+            yield compared(
+                f"path length, DCGAN of {channels} channels, against {faster}",
+                found["gentest"],
+                peers[faster],
+                unit="s",
+                target=Target(1.02, "at most"),
+                note=f"{paths} paths; lengths: {lengths}",
             )
 
 
-if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(
-        int(arguments[0]) if arguments else 9,
-        int(arguments[1]) if len(arguments) > 1 else 512,
-        arguments[2] if len(arguments) > 2 else "cpu",
-    )
+@contextmanager
+def _percentiles_of_old() -> Iterator[None]:
+    """Inside, `np.percentile` knows the argument `interpolation`, which torch-fidelity 0.4 uses and NumPy 2.4 lacks."""
+    original: Callable[..., Any] = np.percentile
+    np.percentile = lambda a, q, interpolation="linear": original(a, q, method=interpolation)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        np.percentile = original  # type: ignore[assignment]

@@ -22,14 +22,19 @@ Rows:
 - `20 attributes`: seconds of one run of pytest with a test for each of 20 CLIP attributes, over one with one test.
   Prompts are in a file; all tests pass. The whole process, and the checks alone as gentest counts them.
 - `warm`: seconds of a run of pytest with `--gentest-cache` that finds everything there, over the run that filled it.
-- `overhead`: microseconds a probe of 9 latents, where generator and attribute cost nothing.
-- `reduce`: seconds from a search's counterexamples to the minimal one, of a defect planted in one of 100 coordinates.
+- `overhead`: microseconds a probe of 9 latents, where generator and attribute cost nothing. A search over
+  `hypothesis.find` that draws as many seeds; a rate over all its latents drawn at once (`tests.bench.costs.in_bulk`).
+- `reduce`: seconds from a search's counterexamples to the minimal one, of a defect planted in one of 100 coordinates,
+  over a loop that makes as many images.
 - `workers`: seconds of one worker over those of two, one thread each: pytest-xdist's on a suite of two generators,
   Ray's actors on one search. Verdicts must be the same.
-- `memory`: the most memory of a process that looks at 100,000 probes, over one that looks at 10,000; on a GPU also
-  whether a 1024 x 1024 generator with a ViT-B-32 finishes in 8 GB.
-- a perceptual path length beside torch-fidelity and torchmetrics: `tests/bench/path_length.py`.
-- the HTML page of fifty failures in a browser: `tests/bench/opening.py`.
+- `memory`: the most memory of a process that looks at 100,000 probes, over one that looks at 10,000; on a GPU also that
+  of a 1024 x 1024 generator with a ViT-B-32, as a share of 8 GB.
+- `path length`: seconds of a perceptual path length, over the faster of torch-fidelity and torchmetrics.
+- `start`: processor time of a run of pytest on an empty test, over one without the plugin.
+- `page`: seconds until a browser shows the HTML page of fifty failures, over a page of the same pictures alone.
+
+`tests.bench.gpu` has what needs a GPU.
 
 What was tried, and what it gave:
 
@@ -69,8 +74,18 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import costs, loops, suites
+from tests.bench import costs, loops, opening, startup, suites
 from tests.bench.figures import Asked, Figure
+
+
+def _path_length(asked: Asked) -> Iterator[Figure]:
+    try:
+        from tests.bench.path_length import path_length
+    except ImportError as error:
+        yield Figure("path length", note=f"skipped: needs {error.name}: pip install torch-fidelity torchmetrics")
+        return
+    yield from path_length(asked)
+
 
 ROWS: dict[str, Callable[[Asked], Iterator[Figure]]] = {
     "end-to-end": loops.end_to_end,
@@ -81,6 +96,9 @@ ROWS: dict[str, Callable[[Asked], Iterator[Figure]]] = {
     "reduce": costs.reduction,
     "workers": suites.workers,
     "memory": costs.memory,
+    "path length": _path_length,
+    "start": startup.start,
+    "page": opening.page_of_failures,
 }
 COLUMNS = ("row", "what", "gentest", "other", "ratio", "target", "met", "note")
 

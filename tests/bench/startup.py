@@ -1,20 +1,20 @@
-"""What gentest costs a run of pytest that does not use it: start-up with the plugin against without.
+"""Row `start`: what gentest costs a run of pytest that does not use it.
 
-    python -m tests.bench.startup [PAIRS]
-
-Whole runs of pytest on one empty test, with and without `-p no:gentest`, in turn, so that a machine whose speed
-drifts drifts for both; and the plugin's own import and hooks, in an interpreter that has imported pytest already.
+Whole runs of pytest on one empty test, with and without `-p no:gentest`; and the plugin's own import and hooks, in an
+interpreter that has imported pytest already.
 """
 
-# ruff: noqa: T201 - it prints a table
 from __future__ import annotations
 
 import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+
+from tests.bench.figures import Asked, Figure, Target, compared, in_turn
 
 OWN = """
 import sys, time
@@ -36,29 +36,20 @@ def run(folder: Path, *arguments: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def main(pairs: int) -> None:
+def start(asked: Asked) -> Iterator[Figure]:
+    """Processor time of a whole run on an empty test with the plugin, over one without; and the plugin's own import."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "test_empty.py").write_text("def test_empty():\n    pass\n")
         (folder / "pytest.ini").write_text("[pytest]\n")
-        run(folder), run(folder, "-p", "no:gentest")
-        both = []
-        for i in range(pairs):  # each goes first in every other pair
-            turns = [("with",), ("without", "-p", "no:gentest")][:: 1 if i % 2 else -1]
-            seconds_of = {name: run(folder, *arguments) for name, *arguments in turns}
-            both.append((seconds_of["with"], seconds_of["without"]))
-        with_plugin, without = (median(times) for times in zip(*both, strict=True))
-        difference = median(a - b for a, b in both)
-        own = [
-            subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, check=True) for _ in range(9)
-        ]
-        seconds = median(float(result.stdout.splitlines()[0]) for result in own)
-        imported = own[0].stdout.splitlines()[1] or "nothing"
-    print(f"pytest with gentest installed    {with_plugin * 1e3:7.1f} ms (median of {pairs} runs)")
-    print(f"pytest -p no:gentest             {without * 1e3:7.1f} ms")
-    print(f"difference, pair by pair         {difference * 1e3:7.1f} ms (median)")
-    print(f"importing gentest.plugin         {seconds * 1e3:7.1f} ms, and with it: {imported}")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+        ways = {"with": lambda: run(folder), "without": lambda: run(folder, "-p", "no:gentest")}
+        in_turn(ways, 1)
+        found = in_turn(ways, 3 if asked.quick else max(20, asked.rounds))
+        command = [sys.executable, "-c", OWN]
+        own = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(9)]
+    seconds = median(float(printed.splitlines()[0]) for printed in own)
+    more = median(a - b for a, b in zip(found["with"], found["without"], strict=True))
+    note = f"{more * 1e3:.1f} ms more; importing gentest.plugin takes {seconds * 1e3:.1f} ms"
+    note += f" and with it {own[0].splitlines()[1] or 'nothing'}"
+    yield compared("pytest with gentest installed, against without", found["with"], found["without"], unit="s",
+                   target=Target(1.05, "at most"), note=note)  # fmt: skip

@@ -98,7 +98,7 @@ def run(*tests: str) -> Document:
 @pytest.mark.slow
 def test_fifty_failures_open(opened: Any) -> None:
     """Fifty properties with counterexamples, whose pictures do not compress, are all there with all of their pictures,
-    in a page as small as the two seconds of `tests/bench/opening.py` need.
+    in a page that opens as fast as `tests/bench/opening.py` asks.
     """
     one = opened(many(50))
     assert len(one.tab.content()) < 25e6
