@@ -313,7 +313,8 @@ def _function(
         called: Model = model
         label = None if label_input is None else label_input.name
         shapes = [given.latent.shape] if given.latent else _declared(latent_input) or latent_shapes(weights)
-        shape, called = _accepted(called, shapes, None if latent_input is None else latent_input.name, label, weights)
+        name = None if latent_input is None else latent_input.name
+        shape, called = _accepted(called, shapes, name, label, weights, is_given=given.latent is not None)
         if called is not model:
             model = called
             assumptions.append(Assumption("latents", "NumPy arrays: it does not take tensors"))
@@ -495,13 +496,15 @@ def guess_latent(shapes: Mapping[str, Sequence[int]]) -> tuple[Shape, str] | Non
     return (first[0 if transposed else 1], 1, 1), name
 
 
-def _accepted(model: Model, shapes: Shapes, latent: str | None, label: str | None, weights: Any) -> tuple[Shape, Model]:
+def _accepted(
+    model: Model, shapes: Shapes, latent: str | None, label: str | None, weights: Any, *, is_given: bool
+) -> tuple[Shape, Model]:
     """The first of some shapes that a model takes, as a tensor or as an array, and the model that takes it.
 
     Raises `InvalidArgument` if it takes none.
     """
-    forms = list(dict.fromkeys(form for s in shapes for form in (s, s[:1], (*s[:1], 1, 1))))
-    if label is not None:
+    forms = list(shapes) if is_given else list(dict.fromkeys(f for s in shapes for f in (s, s[:1], (*s[:1], 1, 1))))
+    if label is not None and not is_given:
         # the first weight takes the latent and the label's code together: its embedding, or one-hot
         widths = dict.fromkeys([*(e.shape[1] for e in _embeddings(weights)), *range(1, MOST_LABELS)])
         forms += [(form[0] - width, *form[1:]) for form in forms for width in widths if form[0] > width]
@@ -518,6 +521,8 @@ def _accepted(model: Model, shapes: Shapes, latent: str | None, label: str | Non
                 first_error = first_error or error_summary(error)
                 continue
             return form, called
+    if is_given:
+        raise InvalidArgument(f"it does not take latents {_sizes([N, *forms[0]])}, as --latent says: {first_error}")
     why = first_error or "no weight and no input says its shape"
     raise InvalidArgument(f"it does not tell its latent space: give --latent, such as --latent normal:128 ({why})")
 

@@ -24,6 +24,8 @@ PIPELINE, CONFIG = "model_index.json", "config.json"
 TORCHSCRIPT = (".pt", ".pth", ".ts")
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
 """Suffixes of files of weights."""
+MAX_NAMES = 3
+"""Models of a folder that are named in a line."""
 MODELS = (
     "an ONNX file, a TorchScript file, a .pt2 file, a file of weights with --class, a diffusers folder, "
     "or MODULE:NAME such as my_model:load"
@@ -114,11 +116,22 @@ def find_model(argument: str, text: str, *, made_by: str | None = None) -> Model
     if kind is not None:
         return ModelSource(argument, text, kind, str(path.absolute()))
     if path.exists() or ":" not in text:
-        there = "it is a folder without model_index.json or config.json" if path.is_dir() else ""
-        there = "it is a kind of file that gentest does not load" if path.is_file() else there
-        raise InvalidArgument.expected(MODELS, argument, text, hint=there or "no such file")
+        raise InvalidArgument.expected(MODELS, argument, text, hint=_hint(path))
     code = code_of(argument, text, here)
     return ModelSource(argument, text, ModelKind.CODE, code=code, folders=_import_folders(code, here))
+
+
+def _hint(path: Path) -> str:
+    """The reason why a path is not a model, and what may be meant instead."""
+    if path.is_dir():
+        models = sorted(entry.name for entry in path.iterdir() if kind_of_path(entry) is not None)
+        if models:
+            more = f" and {len(models) - MAX_NAMES} more" if len(models) > MAX_NAMES else ""
+            return f"it is a folder with {', '.join(models[:MAX_NAMES])}{more}: give one of them"
+        return f"it is a folder without {PIPELINE} or {CONFIG}"
+    if path.suffix == ".py":
+        return f"to check what its code makes, give {path.stem}:NAME, a function of it that returns the model"
+    return "it is a kind of file that gentest does not load" if path.is_file() else "no such file"
 
 
 def kind_of_path(path: Path) -> ModelKind | None:

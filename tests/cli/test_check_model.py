@@ -154,7 +154,10 @@ def test_other_outputs_are_checked_in_their_own_units(run: Run) -> None:
     [
         (["none.onnx"], ["MODEL='none.onnx'", "no such file"]),
         (["my_gan:nothing"], ["my_gan:nothing: ", "has no attribute 'nothing'"]),
-        (["my_gan:load", "--latent", "normal:9"], ["give --latent", "my_gan:load"]),
+        (
+            ["my_gan:load", "--latent", "normal:9"],
+            ["my_gan:load: it does not take latents [16, 9], as --latent"],
+        ),
         (["my_gan:load", "--given", "label=1"], ["has no named parts"]),
         (["my_gan:load", "--against", "none.onnx"], ["--against='none.onnx'"]),
         (["my_gan:load", "--data", "none"], ["--data='none'"]),

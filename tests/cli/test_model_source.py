@@ -64,6 +64,8 @@ def test_a_source_survives_json(folder: Path) -> None:
         ("none.onnx", "no such file"),
         ("notes.txt", "a kind of file that gentest does not load"),
         ("empty", "without model_index.json or config.json"),
+        (".", "it is a folder with one.onnx: give one of them"),
+        ("my_model.py", "give my_model:NAME, a function of it that returns the model"),
         ("nothing_here:load", "no module 'nothing_here'"),
         ("my_model:", "PACKAGE.MODULE:NAME"),
         ("my_model:load(os.getcwd())", "with numbers and texts"),
@@ -73,7 +75,7 @@ def test_a_source_survives_json(folder: Path) -> None:
 )
 def test_what_is_no_model_is_named(text: str, words: str, folder: Path) -> None:
     """Each error names the argument and says what was found instead."""
-    for name in ("notes.txt", "my_model.py"):
+    for name in ("notes.txt", "my_model.py", "one.onnx"):
         Path(name).touch()
     Path("empty").mkdir()
     with pytest.raises(InvalidArgument, match="MODEL") as error:
