@@ -425,6 +425,8 @@ class _Check(_Run):
             failing = attacked.failing
         reduced = self._reduced(searched, failing) if failing else None
         minimal = None if reduced is None else self._explained(reduced.minimal)
+        if minimal is not None and reduced is not None:
+            minimal = replace(minimal, record=replace(minimal.record, fewer_words=reduced.fewer_words))
         worst = None if reduced is None else self._explained(reduced.worst)
         sample = None
         if question.n_sampled or baseline is not None:

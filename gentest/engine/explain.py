@@ -46,6 +46,7 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
     evidence = observed(judge, probe)
     space = judge.subject.generator.latent
     groups = space.groups
+    moving = judge.definition.probes.moving(space)
     active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
     notes = ("" if judge.definition.note is None else judge.definition.note(evidence), _note_on_repeats(evidence))
     kept = recorded(space, probe, evidence.placed)
@@ -54,9 +55,9 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         margin=judge.alone(probe),
         scores=_curves(evidence),
         t=tuple(float(t) for t in evidence.t[0]),
-        groups=tuple(str(groups[g]) for g in active),
-        n_groups=len(groups),
-        n_coordinates=sum(part.dim for part in space.parts.values() if part.n_groups),
+        groups=tuple(str(groups[g]) for g in active if groups[g].part in moving),
+        n_groups=sum(group.part in moving for group in groups),
+        n_coordinates=sum(space.parts[name].dim for name in moving if space.parts[name].n_groups),
         typicality=_typicality(evidence),
         replay=f"{label}:{kept}",
         under=judge.weakest(probe).name,

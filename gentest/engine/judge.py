@@ -23,11 +23,12 @@ from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError
+from gentest.generators.generator import Pair
 from gentest.probes.probe import Probe
 from gentest.properties.definition import Definition, Under
 from gentest.results.result import Screening
 from gentest.results.settings import Precision
-from gentest.spaces import Space
+from gentest.spaces import Part, Space
 
 WIDER = 4.0
 """A failure of a rate within this many bands of zero is confirmed alone."""
@@ -105,6 +106,20 @@ class Judge:
         margins = [self._margins[probe] for probe in probes]
         self._margins = most_recent(self._margins)
         return margins
+
+    def margins_with(self, name: str, part: Part, probes: Sequence[Probe]) -> list[float]:
+        """The margins of probes of another space, which has `part` in place of the part called `name`.
+
+        Standard deviations and units stay those of the generator's own space, and no row goes into the audit.
+        """
+        sides = [side.generator.with_part(name, part) for side in self.subject.sides]
+        context, measuring = self.context, self.context.measuring
+        subject = context.subject(sides[0] if len(sides) == 1 else Pair(*sides))
+        for own, other in zip(self.subject.sides, subject.sides, strict=True):
+            span = None if own.bounded else measuring.unit(own)
+            measuring.adopt(other, self.local.spreads.values(), span)
+        with context.without_cluster(), context.maker.audit.paused():
+            return Judge(context, subject, self.definition).margins(probes)
 
     def arm(self, name: str, probes: Sequence[Probe]) -> list[float]:
         """The margin of each probe under the priors of one arm."""

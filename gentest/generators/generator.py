@@ -347,6 +347,10 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
         parts = self.base.given(values).parts
         return self._with(fixed=MappingProxyType({**self.fixed, **{name: parts[name] for name in values}}))
 
+    def with_part(self, name: str, part: Part) -> Generator:
+        """The same f on another space, with `part` in place of the part called `name`."""
+        return self._with(base=Joint(**{**self.base.parts, name: part}) if name else part)
+
     def under(self, prior: Space) -> Generator:
         """The same f under another prior of the same shape; truncation and fixed parts stay.
 

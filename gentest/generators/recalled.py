@@ -31,7 +31,7 @@ class Recalled:
     def __init__(
         self,
         record: KeptReference,
-        inputs: Mapping[str, NDArray[Any]],
+        inputs: Mapping[str, Any],
         restored: Callable[[NDArray[np.int64]], NDArray[np.float32]],
         *,
         span: float,

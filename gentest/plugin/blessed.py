@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from gentest.errors import InvalidArgument
 from gentest.gate import kept
 from gentest.gate.baseline import Baseline
+from gentest.generators.calling import inputs_on
 from gentest.generators.generator import Generator, ReferenceSource
 from gentest.generators.recalled import Recalled
 from gentest.plugin.kept_outputs import inputs_of, means_of, noise_keys
@@ -91,8 +93,7 @@ class Blessed(ReferenceSource):
             digest=f"{baseline.kept.digest} {index}",
         )
         quantized = kept.load(path, baseline.kept, index)
-        parts = candidate.latent.parts
-        values = {name: parts[name].values_of(z) if name in parts else z for name, z in inputs.items()}
+        values = inputs_on(torch.device("cpu"), candidate.latent, inputs)
         return Recalled(record, values, quantized.restored, span=one.span), (0.0, 1.0) if one.bounded else None
 
     def _index(self, candidate: Generator, file: KeptFile) -> int:

@@ -53,6 +53,10 @@ class Probes(ABC):
         """The ends of a probe, each a stream of its seed's uniforms."""
         return NEAR, FAR
 
+    def moving(self, space: Space) -> tuple[str, ...]:
+        """The names of the parts that may change along a probe; the others stay as they are at its near end."""
+        return tuple(space.parts)
+
     @property
     def has_path(self) -> bool:
         """True if the latents of a probe lie in order on a path, so that a part of the path is a simpler probe."""
@@ -77,11 +81,42 @@ class Points(Probes):
         return {name: rounded(end[FAR])[:, None] for name, end in ends.items()}
 
 
+class _Moving(Probes):
+    """A family whose far ends differ in some parts only: those named in `moves`, or all of them if it is empty."""
+
+    moves: tuple[str, ...]
+
+    def moving(self, space: Space) -> tuple[str, ...]:
+        if self.moves and "" in space.parts:
+            raise InvalidArgument(
+                f"moves={list(self.moves)!r} names parts of a gentest.Joint, and {space!r} is one part"
+            )
+        for name in self.moves:
+            if name not in space.parts or not space.parts[name].n_groups:
+                why = "has no such part" if name not in space.parts else "leaves it as it is along a path"
+                can = ", ".join(repr(other) for other, part in space.parts.items() if part.n_groups) or "none"
+                raise InvalidArgument(
+                    f"moves={list(self.moves)!r}: {name!r} cannot move, since {space!r} {why}; {can} can"
+                )
+        return self.moves or tuple(space.parts)
+
+    def _also(self) -> str:
+        """The end of the repr."""
+        return f", moves={list(self.moves)!r}" if self.moves else ""
+
+    def _still(self, space: Space, ends: Mapping[str, Mapping[int, Array]]) -> dict[str, Array]:
+        """The latents [N, P, *shape] of the parts that do not move."""
+        moving = self.moving(space)
+        near = {name: rounded(end[NEAR]) for name, end in ends.items() if name not in moving}
+        return {name: np.repeat(z[:, None], self.n_points, axis=1) for name, z in near.items()}
+
+
 @dataclass(frozen=True)
-class Segments(Probes):
+class Segments(_Moving):
     """Paths between two independent samples of the prior, at `points` equidistant places."""
 
     points: int = 9
+    moves: tuple[str, ...] = ()
     has_path = True
 
     def __post_init__(self) -> None:
@@ -89,7 +124,7 @@ class Segments(Probes):
             raise InvalidArgument.expected("a number of points >= 2", "points", self.points)
 
     def __repr__(self) -> str:
-        return f"segments(points={self.points})"
+        return f"segments(points={self.points}{self._also()})"
 
     @property
     def n_points(self) -> int:
@@ -102,15 +137,20 @@ class Segments(Probes):
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
         ends, t = ends_of(space, probes, self.streams), self.t(probes)
-        return {name: space.parts[name].rounded_path(end[NEAR], end[FAR], t) for name, end in ends.items()}
+        latents = self._still(space, ends)
+        for name, end in ends.items():
+            if name not in latents:
+                latents[name] = space.parts[name].rounded_path(end[NEAR], end[FAR], t)
+        return {name: latents[name] for name in ends}
 
 
 @dataclass(frozen=True)
-class Neighbours(Probes):
+class Neighbours(_Moving):
     """A sample of the prior and `count` neighbours, each `step` of the way to an independent sample."""
 
     step: float = 0.1
     count: int = 1
+    moves: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not LEAST_STEP <= as_number(self.step) <= 1.0:
@@ -119,7 +159,7 @@ class Neighbours(Probes):
             raise InvalidArgument.expected("a number of neighbours >= 1", "count", self.count)
 
     def __repr__(self) -> str:
-        return f"neighbours(step={format_number(self.step)}, count={self.count})"
+        return f"neighbours(step={format_number(self.step)}, count={self.count}{self._also()})"
 
     @property
     def n_points(self) -> int:
@@ -136,21 +176,24 @@ class Neighbours(Probes):
         streams = self.streams[1:]
         ends = ends_of(space, probes, self.streams)
         t = np.array([[0.0, self.step]])
-        latents = {}
+        latents = self._still(space, ends)
         for name, end in ends.items():
+            if name in latents:
+                continue
             part, shares = space.parts[name], t.repeat(len(probes), 0)
             pairs = [part.rounded_path(end[NEAR], end[stream], shares) for stream in streams]
             latents[name] = np.concatenate([pairs[0][:, :1], *(pair[:, 1:] for pair in pairs)], axis=1)
-        return latents
+        return {name: latents[name] for name in ends}
 
 
 @dataclass(frozen=True)
-class Steps(Probes):
+class Steps(_Moving):
     """A step of `epsilon` of the way between two independent samples, from one of them or from a random place."""
 
     epsilon: float = 1e-4
     at: Where = "path"
     straight: bool = False
+    moves: tuple[str, ...] = ()
     n_points = 2
 
     def __post_init__(self) -> None:
@@ -162,7 +205,7 @@ class Steps(Probes):
             raise InvalidArgument.expected("True or False", "straight", self.straight)
 
     def __repr__(self) -> str:
-        return f"steps(epsilon={format_number(self.epsilon)}, at={self.at!r}, straight={self.straight})"
+        return f"steps(epsilon={format_number(self.epsilon)}, at={self.at!r}, straight={self.straight}{self._also()})"
 
     def t(self, probes: Sequence[Probe]) -> Floats:
         low, high = np.array([probe.window for probe in probes]).reshape(-1, 2).T / FULL_WINDOW[1]
@@ -172,10 +215,11 @@ class Steps(Probes):
 
     def place(self, space: Space, probes: Sequence[Probe]) -> dict[str, Array]:
         ends, t = ends_of(space, probes, self.streams), self.t(probes)
-        return {
-            name: space.parts[name].rounded_path(end[NEAR], end[FAR], t, straight=self.straight)
-            for name, end in ends.items()
-        }
+        latents = self._still(space, ends)
+        for name, end in ends.items():
+            if name not in latents:
+                latents[name] = space.parts[name].rounded_path(end[NEAR], end[FAR], t, straight=self.straight)
+        return {name: latents[name] for name in ends}
 
 
 @dataclass(frozen=True)
@@ -228,23 +272,42 @@ def points() -> Points:
     return Points()
 
 
-def segments(points: int = 9) -> Segments:
-    """Paths between two independent samples of the prior, at `points` >= 2 places."""
-    return Segments(points)
+def segments(points: int = 9, *, moves: Sequence[str] | None = None) -> Segments:
+    """Paths between two independent samples of the prior, at `points` >= 2 places.
+
+    `moves` names the parts of a `Joint` that change from end to end; the others stay. By default all change but
+    choices, conditions and fixed parts, which no path changes.
+    """
+    return Segments(points, check_moves(moves))
 
 
-def neighbours(step: float = 0.1, count: int = 1) -> Neighbours:
-    """A sample of the prior and `count` >= 1 neighbours, each `step`, in [1e-6, 1], of the way to another sample."""
-    return Neighbours(step, count)
+def neighbours(step: float = 0.1, count: int = 1, *, moves: Sequence[str] | None = None) -> Neighbours:
+    """A sample of the prior and `count` >= 1 neighbours, each `step`, in [1e-6, 1], of the way to another sample.
+
+    `moves` names the parts of a `Joint` in which they differ; by default they differ in all.
+    """
+    return Neighbours(step, count, check_moves(moves))
 
 
-def steps(epsilon: float = 1e-4, *, at: Where = "path", straight: bool = False) -> Steps:
+def check_moves(moves: object) -> tuple[str, ...]:
+    """The names of the parts that move; empty for None, which means all. Raises `InvalidArgument` for anything else."""
+    if moves is None:
+        return ()
+    if not isinstance(moves, (list, tuple)) or not moves or not all(isinstance(name, str) for name in moves):
+        raise InvalidArgument.expected("a list of names of parts, such as ['latents']", "moves", moves)
+    return tuple(dict.fromkeys(moves))
+
+
+def steps(
+    epsilon: float = 1e-4, *, at: Where = "path", straight: bool = False, moves: Sequence[str] | None = None
+) -> Steps:
     """Two latents, `epsilon` in [1e-6, 1/64] of the way between two independent samples apart.
 
     `at="ends"` starts at the first sample, `at="path"` at a place on the path that the probe's seed draws. `straight`
-    uses straight lines instead of the prior's paths.
+    uses straight lines instead of the prior's paths. `moves` names the parts of a `Joint` that change; by default all
+    do.
     """
-    return Steps(epsilon, at, straight)
+    return Steps(epsilon, at, straight, check_moves(moves))
 
 
 def along(direction: Direction, *, reach: float = 3.0, points: int = 5) -> Along:

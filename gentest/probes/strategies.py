@@ -69,21 +69,28 @@ def points(space: Space) -> st.SearchStrategy[Drawn]:
     return _drawn(space, families.points())
 
 
-def segments(space: Space, *, points: int = 9) -> st.SearchStrategy[Drawn]:
-    """Paths between two independent samples, at `points` >= 2 places."""
-    return _drawn(space, families.segments(points))
+def segments(space: Space, *, points: int = 9, moves: Sequence[str] | None = None) -> st.SearchStrategy[Drawn]:
+    """Paths between two independent samples, at `points` >= 2 places; `moves` names the parts that change."""
+    return _drawn(space, families.segments(points, moves=moves))
 
 
-def neighbours(space: Space, *, step: float = 0.1, count: int = 1) -> st.SearchStrategy[Drawn]:
-    """A sample and `count` neighbours, each `step` of the way to another sample."""
-    return _drawn(space, families.neighbours(step, count))
+def neighbours(
+    space: Space, *, step: float = 0.1, count: int = 1, moves: Sequence[str] | None = None
+) -> st.SearchStrategy[Drawn]:
+    """A sample and `count` neighbours, each `step` of the way to another sample in the parts that `moves` names."""
+    return _drawn(space, families.neighbours(step, count, moves=moves))
 
 
 def steps(
-    space: Space, *, epsilon: float = 1e-4, at: Where = "path", straight: bool = False
+    space: Space,
+    *,
+    epsilon: float = 1e-4,
+    at: Where = "path",
+    straight: bool = False,
+    moves: Sequence[str] | None = None,
 ) -> st.SearchStrategy[Drawn]:
     """A sample, or a place on the way between two samples, and the latent `epsilon` of that way further on."""
-    return _drawn(space, families.steps(epsilon, at=at, straight=straight))
+    return _drawn(space, families.steps(epsilon, at=at, straight=straight, moves=moves))
 
 
 def along(space: Space, direction: Direction, *, reach: float = 3.0, points: int = 5) -> st.SearchStrategy[Drawn]:
@@ -97,6 +104,7 @@ def along(space: Space, direction: Direction, *, reach: float = 3.0, points: int
 def _drawn(space: Space, family: Probes) -> st.SearchStrategy[Drawn]:
     if not isinstance(space, Space):
         raise InvalidArgument.expected("a latent space such as gentest.Normal(128)", "space", space)
+    family.moving(space)  # raises if it has no such part
     return probes(space).map(lambda probe: Drawn(probe, family, space))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -25,11 +27,14 @@ from gentest.properties.definition import (
 )
 
 
-def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:
+def between(
+    attribute: Attribute, *, tolerance: Tolerance, points: int = 9, moves: Sequence[str] | None = None
+) -> Definition:
     """An attribute stays between its values at the two ends of a path, everywhere on the path.
 
     `tolerance` is a number >= 0 in the attribute's units, or `gentest.sd(x)`. `points` >= 3 is the number of places on
-    the path.
+    the path. `moves` names the parts of a `Joint` that change from end to end, as `["latents"]`; by default all do, and
+    choices and conditions never.
 
     Margin: `tolerance` minus the largest excess of the attribute over [a(x_0), a(x_1)], in the attribute's units.
 
@@ -49,16 +54,19 @@ def between(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> D
         held: Tensor = evidence.in_units(tolerance, attribute) - excess
         return held
 
-    arguments = non_defaults(between, attribute=attribute, tolerance=tolerance, points=points)
+    arguments = non_defaults(between, attribute=attribute, tolerance=tolerance, points=points, moves=moves)
     measures = (Measure(attribute, scalar=True),)
-    return Definition("between", segments(points), margin, arguments=arguments, measures=measures)
+    return Definition("between", segments(points, moves=moves), margin, arguments=arguments, measures=measures)
 
 
-def monotone(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> Definition:
+def monotone(
+    attribute: Attribute, *, tolerance: Tolerance, points: int = 9, moves: Sequence[str] | None = None
+) -> Definition:
     """An attribute moves one way along a path: up or down, but not both.
 
     `tolerance` is a number >= 0 in the attribute's units, or `gentest.sd(x)`. `points` >= 3 is the number of places on
-    the path.
+    the path. `moves` names the parts of a `Joint` that change from end to end, as `["latents"]`; by default all do, and
+    choices and conditions never.
 
     Margin: `tolerance` minus the largest move back, in the attribute's units. The move back is the smaller of the
     largest fall (against a path that goes up) and the largest rise (against one that goes down) between any two places
@@ -79,9 +87,9 @@ def monotone(attribute: Attribute, *, tolerance: Tolerance, points: int = 9) -> 
         held: Tensor = evidence.in_units(tolerance, attribute) - torch.minimum(fall, rise)
         return held
 
-    arguments = non_defaults(monotone, attribute=attribute, tolerance=tolerance, points=points)
+    arguments = non_defaults(monotone, attribute=attribute, tolerance=tolerance, points=points, moves=moves)
     measures = (Measure(attribute, scalar=True),)
-    return Definition("monotone", segments(points), margin, arguments=arguments, measures=measures)
+    return Definition("monotone", segments(points, moves=moves), margin, arguments=arguments, measures=measures)
 
 
 STILL = 1e-6
@@ -94,6 +102,7 @@ def continuous(
     tolerance: Tolerance | None = None,
     ratio: float | None = None,
     points: int = 9,
+    moves: Sequence[str] | None = None,
 ) -> Definition:
     """Nothing jumps: no step along a path is too long, in a feature's own units or against the path's mean step.
 
@@ -102,6 +111,7 @@ def continuous(
     Give one limit. `tolerance` >= 0 is the longest step allowed, in the units of the feature or distance, or
     `gentest.sd(x)` for a feature. `ratio`, >= 1 and below points - 1, is the scale-free form: the longest step over the
     mean step. More `points` (>= 3) make both stricter against jumps.
+    `moves` names the parts of a `Joint` that change from end to end; by default all do.
 
     Margin: `tolerance` minus the longest step, or `ratio` minus the longest step over the mean step.
 
@@ -133,8 +143,10 @@ def continuous(
         held: Tensor = limit - longest
         return held
 
-    arguments = non_defaults(continuous, feature=feature, tolerance=tolerance, ratio=ratio, points=points)
-    return Definition("continuous", segments(points), margin, arguments=arguments, measures=along(feature, points))
+    arguments = non_defaults(continuous, feature=feature, tolerance=tolerance, ratio=ratio, points=points, moves=moves)
+    return Definition(
+        "continuous", segments(points, moves=moves), margin, arguments=arguments, measures=along(feature, points)
+    )
 
 
 def path_length(
@@ -144,6 +156,7 @@ def path_length(
     epsilon: float = 1e-4,
     at: Where = "path",
     straight: bool = False,
+    moves: Sequence[str] | None = None,
 ) -> Definition:
     """No stretch of latent space is too long: a small step of the latent changes the output by a bounded amount.
 
@@ -152,7 +165,8 @@ def path_length(
     `distance` is a squared distance of two images, such as `gentest.lpips()`, or a feature (`gentest.pixels()` by
     default), whose L2 distance gentest squares. With a `gentest.distance` that is not squared, lengths grow without
     bound as epsilon shrinks. `epsilon` lies in [1e-6, 1/64]. `at="path"` draws t uniformly from the probe's seed;
-    `at="ends"` starts at a sample. `straight` walks straight lines instead of the prior's paths.
+    `at="ends"` starts at a sample. `straight` walks straight lines instead of the prior's paths, and
+    `moves` names the parts of a `Joint` that change.
 
     Margin: `at_most` >= 0 minus that length. `gentest.perceptual_path_length` measures the mean of the lengths.
 
@@ -162,12 +176,14 @@ def path_length(
     """
     distance = check_measure("distance", distance)
     limit = check_number("at_most", at_most)
-    family = steps(epsilon, at=at, straight=straight)
+    family = steps(epsilon, at=at, straight=straight, moves=moves)
 
     def margin(evidence: Evidence) -> Tensor:
         return limit - lengths(evidence, distance, epsilon)
 
-    arguments = non_defaults(path_length, distance=distance, at_most=at_most, epsilon=epsilon, at=at, straight=straight)
+    arguments = non_defaults(
+        path_length, distance=distance, at_most=at_most, epsilon=epsilon, at=at, straight=straight, moves=moves
+    )
     return Definition("path_length", family, margin, arguments=arguments, measures=along(distance, 2))
 
 

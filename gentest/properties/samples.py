@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -20,13 +22,19 @@ from gentest.properties.definition import (
 )
 
 
-def responsive(feature: Feature | Distance | None = None, *, at_least: float, step: float = 1.0) -> Definition:
+def responsive(
+    feature: Feature | Distance | None = None,
+    *,
+    at_least: float,
+    step: float = 1.0,
+    moves: Sequence[str] | None = None,
+) -> Definition:
     """A change of z changes x: between a sample and a latent `step` of the way to an independent sample.
 
     `at_least` > 0 is the smallest change allowed, in the units of the feature or distance (`gentest.pixels()` by
     default: root-mean-square difference in [0, 1]). It cannot be `gentest.sd(x)`, since a collapsing generator would
     lower its own bar. `step` lies in [1e-6, 1]: 1 compares independent samples (mode collapse), a small step compares
-    neighbours (a dead region).
+    neighbours (a dead region). `moves` names the parts of a `Joint` that change; by default all do.
 
     Margin: the distance of the two outputs, in feature space or by the distance given, minus `at_least`.
 
@@ -40,13 +48,19 @@ def responsive(feature: Feature | Distance | None = None, *, at_least: float, st
     def margin(evidence: Evidence) -> Tensor:
         return evidence.distances(feature, [0], [1])[:, 0] - floor
 
-    arguments = non_defaults(responsive, feature=feature, at_least=at_least, step=step)
+    arguments = non_defaults(responsive, feature=feature, at_least=at_least, step=step, moves=moves)
     measures = along(feature, 2)
-    probes = neighbours(step=step)
+    probes = neighbours(step=step, moves=moves)
     return Definition("responsive", probes, margin, arguments=arguments, measures=measures, reducible=False)
 
 
-def diverse(feature: Feature | Distance | None = None, *, at_least: float, among: int = 16) -> Definition:
+def diverse(
+    feature: Feature | Distance | None = None,
+    *,
+    at_least: float,
+    among: int = 16,
+    moves: Sequence[str] | None = None,
+) -> Definition:
     """No mode collapse: among `among` >= 2 independent samples, no two give nearly the same output.
 
     This is the birthday paradox as a test (Arora and Zhang 2017, "Do GANs actually learn the distribution?",
@@ -60,7 +74,8 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
     (`gentest.pixels()` by default: root-mean-square difference in [0, 1]; `gentest.clip_embedding()` for outputs that
     look the same to a person). It cannot be `gentest.sd(x)`, since a collapsing generator would lower its own bar. All
     samples of a probe have the same choices, so in a `Joint` with a label this is diversity within a label. An
-    `Empirical` bank of m entries repeats itself as m outputs do.
+    `Empirical` bank of m entries repeats itself as m outputs do. `moves` names the parts of a `Joint` in which the
+    samples differ; by default they differ in all but choices.
 
     Margin: the smallest distance between two of the outputs, minus `at_least`.
 
@@ -72,7 +87,7 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
     floor = check_number("at_least", at_least, positive=True)
     if not is_whole(among, 2):
         raise InvalidArgument.expected("a number of samples >= 2", "among", among)
-    samples = neighbours(step=1.0, count=among - 1)
+    samples = neighbours(step=1.0, count=among - 1, moves=moves)
 
     def margin(evidence: Evidence) -> Tensor:
         first, second = torch.triu_indices(among, among, offset=1)
@@ -83,7 +98,7 @@ def diverse(feature: Feature | Distance | None = None, *, at_least: float, among
         distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # [N, S, S]
         return distances[:, first, second].amin(1) - floor
 
-    arguments = non_defaults(diverse, feature=feature, at_least=at_least, among=among)
+    arguments = non_defaults(diverse, feature=feature, at_least=at_least, among=among, moves=moves)
     pairs = None
     if isinstance(feature, Distance):
         first, second = torch.triu_indices(among, among, offset=1)

@@ -21,6 +21,7 @@ from gentest.results.result import (
     CoordinateGroup,
     Counterexample,
     Distribution,
+    FewerWords,
     Invariant,
     Level,
     Moved,
@@ -501,6 +502,8 @@ def details(result: Result) -> list[Detail]:
         lines.append(_counterexample("worst", result.worst))
     if result.counterexample is not None:
         lines += [_counterexample("minimal", result.counterexample), *matters(result.counterexample)]
+    if result.counterexample is not None and result.counterexample.fewer_words is not None:
+        lines.append(Detail("words", fewer_words(result.counterexample.fewer_words)))
     notes = dict.fromkeys(c.note for c in (result.worst, result.counterexample) if c is not None and c.note)
     lines += [Detail("because", note) for note in notes]
     return lines + ([Detail("rounding", rounding(result))] if result.decided_alone else [])
@@ -514,7 +517,22 @@ def _arms(rate: Rate) -> list[Detail]:
     ]
     rows += [("overall", "", overall(rate))] if rate.overall is not None else []
     table = [Detail("rates", rows=tuple(rows))] if rows else []
+    if rate.n_values is not None:
+        table.append(_worst_values(rate, rate.n_values))
     return table + [Detail("" if rows else "rates", invariant(other, rate)) for other in rate.invariant]
+
+
+def _worst_values(rate: Rate, n: int) -> Detail:
+    """The values that fail most surely, where there are too many for a rate each."""
+    if not rate.worst:
+        return Detail("values", f"no value failed; {n:,} are too many for a rate each, so the rate is the prior's")
+    rows = [
+        (one.value, f"{observed(one.passes, one.probes, up=False)} {bounds(one.low, one.high)} of {one.probes}")
+        for one in rate.worst
+    ]
+    ends = numbers.confidence(rate.worst[0].each_end)
+    text = f"the worst of {n:,}, which are too many for a rate each: the rate is the prior's (each end {ends})"
+    return Detail("values", text, tuple(rows))
 
 
 def _counterexample(word: str, counterexample: Counterexample) -> Detail:
@@ -562,6 +580,14 @@ def place(counterexample: Counterexample) -> str:
             else f"far out in its prior (norm at quantile {counterexample.typicality:.4f})"
         )
     return ", ".join(filter(None, parts))
+
+
+def fewer_words(found: FewerWords) -> str:
+    """The text that fails with fewer words, and that it is no counterexample."""
+    return (
+        f"{shown_choice(found.part, found.fewer)} fails as well, with margin {found.margin:.4g}; the prior does not "
+        "have this text, so it is a hint and no counterexample"
+    )
 
 
 def choices(counterexample: Counterexample) -> str:

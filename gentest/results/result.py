@@ -60,6 +60,19 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class FewerWords:
+    """A text with fewer words than a counterexample's that fails as well. The prior does not have it."""
+
+    part: str
+    """The part of the space."""
+    text: str
+    """The counterexample's text."""
+    fewer: str
+    margin: float
+    """Below 0."""
+
+
+@dataclass(frozen=True)
 class Counterexample:
     """A probe that violates a property, evaluated alone in full precision."""
 
@@ -90,6 +103,8 @@ class Counterexample:
     """Another explanation of the margin, such as values that are not finite."""
     entries: Mapping[str, int] = field(default_factory=dict)
     """The entry of each bank that a single latent is, counted from 0, by the name of its part."""
+    fewer_words: FewerWords | None = None
+    """A text with fewer words that fails as well, outside the prior: a remark on the minimal counterexample."""
 
     def inconsistency(self) -> str:
         """Name choices, scores or groups that cannot be a probe's."""
@@ -155,6 +170,22 @@ class Search:
 
 
 @dataclass(frozen=True)
+class ValueRate:
+    """How often a property holds for one of many values of a discrete part, among the probes of the prior's rate."""
+
+    value: str
+    """The value by the name of its part, as `prompt='a red coat'`."""
+    passes: Count
+    probes: Count
+    low: Share
+    """The lower bound of the value's rate, valid for all values at once and whenever the test stops."""
+    high: Share
+    """The upper bound of the value's rate, valid for all values at once and whenever the test stops."""
+    each_end: Confidence
+    """The confidence of `low`, and that of `high`."""
+
+
+@dataclass(frozen=True)
 class Rate:
     """How often a property holds, on independent probes of the prior.
 
@@ -195,6 +226,13 @@ class Rate:
     """How the rate of each further prior compares with that of the first."""
     overall: Share | None = None
     """The rate of the whole prior, estimated from the rate of each label and how often the prior draws it."""
+    worst: tuple[ValueRate, ...] = ()
+    """The values that fail most surely, if each value was asked about and there are too many for a rate each.
+
+    The rate is then that of the whole prior.
+    """
+    n_values: Count | None = None
+    """The number of values among which these are the worst."""
     claims: Count = 1
     """Rates that share 1 - confidence: if one is refuted, all are."""
     certified: Share | None = None

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import gentest
-from gentest.errors import GeneratorError
+from gentest.errors import GeneratorError, InvalidArgument
+from gentest.generators.calling import check_numbers, inputs_on
 from tests.helpers.small_generators import CPU, FEW, SPACE, Z, net
 
 LABELLED = gentest.Joint(z=gentest.Normal(16), label=gentest.Categorical(10))
@@ -260,3 +261,60 @@ def test_outputs_of_a_subclass_are_outputs() -> None:
     """As torchvision's are."""
     model = net()
     assert torch.equal(outputs(lambda z: model(z).as_subclass(Tagged)).as_subclass(Tensor), outputs(model))
+
+
+def test_inputs_are_tensors_or_lists_of_values() -> None:
+    """Arrays and tensors of codes alike; parts without values, and noise, pass as they are."""
+    space = gentest.Joint(
+        z=gentest.Normal(2), prompt=gentest.OneOf("a", "b"), scale=gentest.OneOf(3.0, 5.0), steps=gentest.OneOf(20, 50)
+    )
+    codes = np.array([1, 0, 1])
+    latents = {"z": np.zeros((3, 2), np.float32), "prompt": codes, "scale": torch.from_numpy(codes), "steps": codes}
+    inputs = inputs_on(torch.device("cpu"), space, {**latents, "noise": np.ones((3, 1), np.float32)})
+    assert inputs["prompt"] == ["b", "a", "b"]
+    assert [(name, z.dtype, z.tolist()) for name, z in inputs.items() if isinstance(z, Tensor)] == [
+        ("z", torch.float32, [[0.0, 0.0]] * 3),
+        ("scale", torch.float32, [5.0, 3.0, 5.0]),
+        ("steps", torch.int64, [50, 20, 50]),
+        ("noise", torch.float32, [[1.0]] * 3),
+    ]
+
+
+def test_a_numpy_function_takes_lists_of_values() -> None:
+    def f(z: Any, prompt: list[str]) -> Any:
+        assert isinstance(z, np.ndarray)
+        return np.stack([np.full((2, 2), len(text) / 10) for text in prompt])
+
+    space = gentest.Joint(z=gentest.Normal(2), prompt=gentest.OneOf("a", "abc"))
+    generator = gentest.Generator.from_numpy(f, latent=space, output_range=(0, 1))
+    made = generator.outputs({"z": torch.zeros(2, 2), "prompt": ["abc", "a"]})
+    assert made.flatten(1).amax(1).tolist() == pytest.approx([0.3, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("space", "name"),
+    [
+        (gentest.Joint(z=gentest.Normal(2), prompt=gentest.OneOf("a", "b")), "'prompt'"),
+        (gentest.Prompts("a", "b"), "the condition"),
+        (gentest.Joint(z=gentest.Normal(2), style=gentest.OneOf(None, 1)), "'style'"),
+        (gentest.Joint(z=gentest.Normal(2), prompt=gentest.OneOf("a")).given({"prompt": "a"}), "'prompt'"),
+    ],
+    ids=repr,
+)
+def test_a_format_that_takes_numbers_only_says_so(space: gentest.Space, name: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"an ONNX graph takes numbers, and {name} is .*: wrap the model"):
+        check_numbers(space, "an ONNX graph")
+
+
+def test_numbers_are_no_obstacle_to_a_format() -> None:
+    check_numbers(gentest.Joint(z=gentest.Normal(2), scale=gentest.OneOf(3.0, 5.0)), "an ONNX graph")
+
+
+def test_torchscript_refuses_texts() -> None:
+    """Before any call."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch says that TorchScript is deprecated
+        scripted = torch.jit.script(torch.nn.Linear(2, 2))  # type: ignore[no-untyped-call]
+    space = gentest.Joint(z=gentest.Normal(2), prompt=gentest.OneOf("a", "b"))
+    with pytest.raises(InvalidArgument, match="a TorchScript module takes numbers, and 'prompt' is OneOf"):
+        gentest.Generator.from_torchscript(scripted, latent=space, images=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from gentest.gate.kept import Quantized
+from gentest.generators.calling import inputs_on
 from gentest.generators.generator import Generator, ReferenceSource
 from gentest.generators.recalled import Recalled
 from gentest.plugin.kept_outputs import inputs_of
@@ -25,9 +26,9 @@ class InMemory(ReferenceSource):
         """The outputs as a function of the candidate's latents, and their range."""
         generator, inputs = self.generator, inputs_of(candidate, self.seed, self.n)
         bounded = generator.images or generator.output_range is not None
-        tensors = {name: torch.from_numpy(z) for name, z in inputs.items()}
-        latents = {name: tensors[name] for name in generator.latent.parts}
-        outputs = generator.outputs(latents, {name: tensors[name] for name in generator.noise}).numpy()
+        values = inputs_on(torch.device("cpu"), generator.latent, inputs)
+        latents = {name: values[name] for name in generator.latent.parts}
+        outputs = generator.outputs(latents, {name: values[name] for name in generator.noise}).numpy()
         quantized = Quantized.of(outputs, bounded=bounded)
         record = KeptReference(
             file="blessed.json",
@@ -39,4 +40,4 @@ class InMemory(ReferenceSource):
             digest=str(id(self)),
         )
         span = 1.0 if bounded else float(outputs.max() - outputs.min())
-        return Recalled(record, inputs, quantized.restored, span=span), (0.0, 1.0) if bounded else None
+        return Recalled(record, values, quantized.restored, span=span), (0.0, 1.0) if bounded else None

@@ -19,6 +19,7 @@ from gentest.errors import InvalidArgument
 from gentest.report import facts
 from gentest.results.result import Cost, Result
 from tests.helpers import zoo
+from tests.helpers.recalled import InMemory
 
 COLOURS = ("green", "red", "blue")
 PROMPT = gentest.Template("a {size} {colour} {thing}", size=[None, "big"], colour=list(COLOURS), thing=["coat", "hat"])
@@ -276,3 +277,150 @@ def test_a_rate_for_each_text_of_a_template() -> None:
     assert len(rate.arms) == 12
     refuted = {arm.arm for arm in rate.arms if arm.verdict is gentest.Verdict.VIOLATED}
     assert refuted == {f"prompt='a {size}red {thing}'" for size in ("", "big ") for thing in ("coat", "hat")}
+
+
+def test_more_than_64_values_have_the_rate_of_the_prior_and_the_ten_worst() -> None:
+    """Every tenth prompt fails always: the ten are named, with bounds for all values at once, and no other is."""
+    prompts = [f"number {i}" for i in range(100)]
+
+    def f(z: Tensor, prompt: list[str]) -> Tensor:
+        return zoo.images(torch.tensor([0.9 if text.endswith("7") else 0.1 for text in prompt]))
+
+    space = gentest.Joint(z=gentest.Uniform(4), prompt=gentest.Prompts(*prompts))
+    generator = gentest.Generator(f, latent=space, output_range=zoo.UNIT)
+    result = dark().at_rate(0.93, slack=0.0, each="prompt").check(generator, settings=settings(examples=8, budget=2048))
+    assert result.rate is not None
+    assert (result.rate.arms, result.rate.n_values) == ((), 100)
+    assert len(result.rate.worst) == 10
+    for one in result.rate.worst:
+        assert one.value.endswith("7'")
+        assert one.passes == 0 < one.probes
+        assert one.low == 0.0 < one.high < 1.0
+        assert one.each_end == pytest.approx(1 - 0.01 / 100)
+    assert [one.high for one in result.rate.worst] == sorted(one.high for one in result.rate.worst)
+    (detail,) = [detail for detail in facts.details(result) if detail.word == "values"]
+    assert "the worst of 100, which are too many for a rate each" in detail.text
+    assert detail.rows[0][0].startswith("prompt='number ")
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))).rate == result.rate
+
+
+def test_noise_and_words_are_reduced_together() -> None:
+    """A path that fails for one coordinate and one word keeps both, and nothing else."""
+    space = gentest.Joint(z=gentest.Uniform(16), prompt=PROMPT, scale=gentest.OneOf(3.0, 5.0, 7.5))
+
+    def f(z: Tensor, prompt: list[str], scale: Tensor) -> Tensor:
+        red = torch.tensor([is_red(text) for text in prompt]).float()
+        return zoo.images(0.2 + 0.3 * red * z[:, 5].abs())
+
+    generator = gentest.Generator(f, latent=space, output_range=zoo.UNIT)
+    prop = gentest.between(gentest.brightness(), tolerance=0.05)
+    found = prop.check(generator, settings=settings(examples=300)).counterexample
+    assert found is not None
+    assert found.groups == ("z[5]",)
+    assert found.choices == {"prompt": "a red coat", "scale": 3.0}
+
+
+def test_a_property_that_demands_a_change_reduces_words_alone() -> None:
+    """`responsive` keeps all coordinates, and the shortest prompt that is dead is found."""
+
+    def f(z: Tensor, prompt: list[str], scale: Tensor) -> Tensor:
+        alive = torch.tensor([not is_red(text) for text in prompt]).float()
+        return zoo.images(0.5 + 0.1 * alive * z[:, 0])
+
+    generator = gentest.Generator(f, latent=SPACE, output_range=zoo.UNIT)
+    found = gentest.responsive(at_least=1e-6).check(generator, settings=FEW).counterexample
+    assert found is not None
+    assert len(found.groups) == found.n_groups
+    assert found.choices == {"prompt": "a red coat", "scale": 3.0}
+
+
+def test_fewer_words_are_a_remark_outside_the_prior() -> None:
+    result = dark().check(painted(lambda text: "big" in text and "hat" in text), settings=FEW)
+    found = result.counterexample
+    assert found is not None
+    assert found.choices["prompt"] == "a big green hat"
+    assert found.fewer_words is not None
+    assert (found.fewer_words.part, found.fewer_words.text) == ("prompt", "a big green hat")
+    assert found.fewer_words.fewer == "big hat"
+    assert found.fewer_words.margin < 0
+    (detail,) = [detail for detail in facts.details(result) if detail.word == "words"]
+    assert "prompt='big hat' fails as well" in detail.text
+    assert "the prior does not have this text" in detail.text
+    again = Result.from_json(json.loads(json.dumps(result.to_json())))
+    assert again.counterexample == found
+
+
+def test_a_generator_that_knows_only_its_prompts_has_no_remark() -> None:
+    """A table of embeddings raises for other texts, and the verdict stands."""
+    known = {text: "red" in text for text in (PROMPT.shown(option) for option in PROMPT.options())}
+    result = dark().check(painted(lambda text: known[text]), settings=FEW)
+    assert result.verdict is gentest.Verdict.VIOLATED, result.message
+    assert result.counterexample is not None
+    assert result.counterexample.choices["prompt"] == "a red coat"
+    assert result.counterexample.fewer_words is None
+
+
+def test_the_remark_measures_standard_deviations_as_the_property_does() -> None:
+    """`gentest.sd` is the spread under the prior, also where a text is tried that the prior does not have."""
+    generator = painted(is_red)
+
+    @gentest.property(probes=gentest.points())
+    def near(evidence: gentest.Evidence) -> Tensor:
+        brightness = gentest.brightness()
+        return evidence.in_units(gentest.sd(1.5), brightness) + 0.3 - evidence.scores(brightness)[:, 0]
+
+    result = near().check(generator, settings=FEW)
+    assert result.counterexample is not None
+    assert result.counterexample.fewer_words is not None
+    assert result.counterexample.fewer_words.fewer == "red"
+    assert result.counterexample.fewer_words.margin == pytest.approx(result.counterexample.margin, abs=1e-6)
+    pilots = [prompt for prompt, _ in generator.function.calls if "red" in prompt and "a red coat" not in prompt]
+    assert max(map(len, pilots), default=0) < 32
+
+
+def test_a_list_of_words_is_lowered_to_the_first_that_fails() -> None:
+    """Of 40 prompts the third is the first that fails; in one of 5,000 the reduction goes far down."""
+    for n, first in ((40, 2), (5_000, 100)):
+        prompts = [f"prompt {i}" for i in range(n)]
+        bad = set(prompts[first:])
+
+        def f(prompt: list[str], bad: set[str] = bad) -> Tensor:
+            return zoo.images(torch.tensor([0.9 if text in bad else 0.1 for text in prompt]))
+
+        generator = gentest.Generator(f, latent=gentest.Prompts(*prompts), output_range=zoo.UNIT)
+        found = dark().check(generator, settings=settings(examples=50)).counterexample
+        assert found is not None
+        place = prompts.index(found.choices[""])
+        assert place == first if n == 40 else first <= place < 500
+
+
+@pytest.mark.parametrize("prop", [gentest.between, gentest.monotone])
+def test_only_parts_that_move_are_to_blame(prop: Any) -> None:
+    """A fold in one part is found where that part moves, and nowhere else; the other stays as it is."""
+    space = gentest.Joint(z=gentest.Uniform(4), w=gentest.Uniform(2))
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def f(z: Tensor, w: Tensor) -> Tensor:
+        seen.append((z, w))
+        return zoo.images(0.3 + 0.2 * z[:, 0].abs() + 0.01 * w[:, 0])
+
+    generator = gentest.Generator(f, latent=space, output_range=zoo.UNIT)
+    found = prop(gentest.brightness(), tolerance=0.05, moves=["z"]).check(generator, settings=FEW).counterexample
+    assert found is not None
+    assert found.groups == ("z[0]",)
+    assert (found.n_groups, found.n_coordinates) == (4, 4)
+    assert prop(gentest.brightness(), tolerance=0.05, moves=["w"]).check(generator, settings=FEW).passed
+    wrong = prop(gentest.brightness(), tolerance=0.05, moves=["y"]).check(generator, settings=FEW)
+    assert "'y' cannot move, since Joint(z=Uniform(4), w=Uniform(2)) has no such part; 'z', 'w' can" in wrong.message
+
+
+def test_kept_outputs_are_found_by_values() -> None:
+    """A reference of kept outputs takes the texts that the candidate takes, and a replay finds its probe."""
+    source = InMemory(painted(), 64)
+    result = gentest.agrees(within=0.1).check(painted(is_red).against(source), settings=FEW)
+    assert result.verdict is gentest.Verdict.VIOLATED, result.message
+    assert result.counterexample is not None
+    replayed = gentest.agrees(within=0.1).replay(painted(is_red).against(source), result.counterexample.replay)
+    assert replayed.counterexample is not None, replayed.message
+    assert replayed.counterexample.margin == result.counterexample.margin
+    assert gentest.agrees(within=0.01).check(painted().against(source), settings=FEW).passed

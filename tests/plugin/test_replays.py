@@ -236,3 +236,58 @@ def test_an_error_leaves_the_memory_as_it_was(repository: Repository) -> None:
     repository.write("@FAILS\ndef test_it():\n    return gentest.Generator(lambda z: 1 / 0, latent=gentest.Normal(3))")
     repository.check().assert_outcomes(failed=1)
     assert path.read_bytes() == before
+
+
+PROMPTS = """
+import torch
+import gentest
+
+def painted(z, prompt):
+    level = torch.tensor([0.9 if "red" in text and "hat" in text else 0.1 for text in prompt])
+    return level[:, None, None, None].expand(-1, 1, 2, 2) + 0.01 * z[:, :1, None, None].tanh()
+
+@gentest.property(probes=gentest.points())
+def dark(evidence):
+    return 0.5 - evidence.scores(gentest.brightness())[:, 0]
+
+@dark()
+def test_dark():
+    prompt = gentest.Template("a {size} {colour} {thing}", size=[None, "big"], colour=COLOURS, thing=["coat", "hat"])
+    space = gentest.Joint(z=gentest.Normal(2), prompt=prompt)
+    return gentest.Generator(painted, latent=space, output_range=(0, 1))
+"""
+
+
+def test_a_replay_command_knows_the_prompt(repository: Repository) -> None:
+    """The report shows the shortest prompt; its command finds it in a list that grew, and says if it is gone."""
+
+    def write(*colours: str) -> None:
+        repository.write(PROMPTS.replace("COLOURS", repr(list(colours))))
+
+    write("blue", "red")
+    result = repository.check("--gentest-json", "results.json", "--gentest-report", "report.html")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "  minimal  margin -*, prompt='a red hat'*",
+            "  words    prompt='red hat' fails as well, with margin -*",
+            "  replay   pytest --gentest test_*-c0=*.1=*.1=*",
+        ]
+    )
+    assert repository.document()["results"][0]["search"]["counterexample"]["choices"] == {"prompt": "a red hat"}
+    page = (repository.path / "report.html").read_text(encoding="utf-8")
+    assert "prompt=&#39;a red hat&#39;" in page
+    assert "choice 1" not in page
+    (words,) = commands(result)
+    write("green", "blue", "red", "white")
+    again = repository.run(*words)
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["  minimal  margin -*, prompt='a red hat'*"])
+    next_run = repository.check()
+    next_run.stdout.fnmatch_lines(["*replayed probe*", "  minimal  margin -*, prompt='a red hat'*"])
+    write("green", "blue")
+    gone = repository.run(*words)
+    gone.assert_outcomes(failed=1)
+    assert gone.ret == 1
+    gone.stdout.fnmatch_lines(["*the probe has a value of prompt that the space no longer has (digest *"])
+    repository.check().assert_outcomes(passed=1)

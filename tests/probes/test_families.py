@@ -304,3 +304,42 @@ def test_the_smallest_step_moves_a_latent() -> None:
 def test_as_many_neighbours_as_there_are_streams_are_allowed() -> None:
     """The last neighbour's end is the stream before the noise's."""
     assert neighbours(0.1, NOISE - FAR).streams[-1] == NOISE - 1
+
+
+TWO = gentest.Joint(z=gentest.Normal(6), w=gentest.Sphere(3), prompt=gentest.OneOf("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("all_move", "some_move"),
+    [
+        (segments(5), segments(5, moves=["w"])),
+        (neighbours(0.3, 2), neighbours(0.3, 2, moves=["w"])),
+        (steps(1e-3), steps(1e-3, moves=["w"])),
+        (steps(1e-3, straight=True), steps(1e-3, straight=True, moves=["w"])),
+    ],
+    ids=repr,
+)
+def test_parts_that_do_not_move_stay_to_the_last_bit(all_move: Probes, some_move: Probes) -> None:
+    """The others move as they do when all move, from the same near end."""
+    whole, some = (family.place(TWO, PROBES) for family in (all_move, some_move))
+    assert list(some) == ["z", "w", "prompt"]
+    assert (some["w"] == whole["w"]).all()
+    assert (some["z"] == some["z"][:, :1]).all()
+    assert (some["prompt"] == whole["prompt"]).all()
+    if not isinstance(all_move, type(steps())):
+        assert (some["z"][:, 0] == whole["z"][:, 0]).all()
+    assert repr(some_move) == f"{repr(all_move)[:-1]}, moves=['w'])"
+
+
+@pytest.mark.parametrize("moves", [[], "w", ["w", 3], 5])
+def test_names_of_parts_that_are_none_are_refused(moves: Any) -> None:
+    for make in (segments, neighbours, steps):
+        with pytest.raises(InvalidArgument, match="Expected a list of names of parts"):
+            make(moves=moves)
+
+
+def test_a_part_that_cannot_move_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"'prompt' cannot move, .* leaves it as it is along a path; 'z', 'w'"):
+        segments(moves=["prompt"]).place(TWO, PROBES)
+    with pytest.raises(InvalidArgument, match=r"moves=\['z'\] names parts of a gentest.Joint, and Normal\(3\) is one"):
+        segments(moves=["z"]).place(gentest.Normal(3), PROBES)

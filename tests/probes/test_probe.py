@@ -17,7 +17,8 @@ import gentest
 from gentest.errors import InvalidArgument
 from gentest.probes import shifts
 from gentest.probes.families import moves, neighbours, points, segments
-from gentest.probes.probe import FULL_MASK, FULL_WINDOW, Probe, independent
+from gentest.probes.probe import FULL_MASK, FULL_WINDOW, Probe, independent, located, recorded
+from gentest.spaces.one_of import value_digest
 from gentest.spaces.streams import independent_seeds
 
 
@@ -33,7 +34,13 @@ PROBES = st.builds(
     st.integers(0, FULL_MASK),
     st.just(FULL_WINDOW) | windows(),
     st.lists(st.integers(0, 10**9 - 1), max_size=64).map(tuple),
-)
+) | st.builds(
+    lambda seed, chosen: Probe(seed, choices=tuple(c for c, _ in chosen), digests=tuple(d for _, d in chosen)),
+    st.integers(0, 2**64 - 1),
+    st.lists(st.tuples(st.integers(0, 99), st.sampled_from(["", "0123abcd", "ffffffff"])), max_size=64).map(
+        lambda chosen: [*chosen, (1, "00000000")][:64]
+    ),
+).filter(lambda probe: any(probe.digests))
 
 JSON = st.recursive(
     st.none()
@@ -248,3 +255,25 @@ def test_a_path_without_length_is_told_apart() -> None:
     assert moves(neighbours().place(space, probes)).tolist() == [True, False, True]
     assert moves(points().place(space, probes)).tolist() == [True, True, True]
     assert moves(points().place(space, probes)).dtype == moves(segments(3).place(space, probes)).dtype == bool
+
+
+def test_a_recorded_probe_names_its_values_and_is_located_again() -> None:
+    """Choices that the seed makes are written out; labels stand for themselves and have no digest."""
+    before = gentest.Joint(label=gentest.Categorical(4), prompt=gentest.OneOf("a", "b", "c"))
+    after = gentest.Joint(label=gentest.Categorical(4), prompt=gentest.OneOf("new", "c", "b", "a"))
+    for probe in independent(0, 0, 20):
+        latents = points().place(before, [probe])
+        kept = recorded(before, probe, latents)
+        text = before.parts["prompt"].values_of(latents["prompt"])[0, 0]
+        assert kept.choices == (latents["label"][0, 0], latents["prompt"][0, 0])
+        assert kept.digests == ("", value_digest(text))
+        again = points().place(after, [located(after, Probe.parse(str(kept)))])
+        assert again["label"] == latents["label"]
+        assert after.parts["prompt"].values_of(again["prompt"])[0, 0] == text
+
+
+def test_a_space_without_conditions_records_probes_as_they_are() -> None:
+    """Replay strings of labels stay as they were."""
+    space = gentest.Joint(z=gentest.Normal(2), label=gentest.Categorical(4))
+    for probe in (Probe(7), Probe(7, choices=(3,))):
+        assert recorded(space, probe, points().place(space, [probe])) == located(space, probe) == probe

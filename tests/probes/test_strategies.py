@@ -277,3 +277,46 @@ def test_an_interrupt_ends_a_plan_after_the_current_draw(number: signal.Signals)
         assert signal.getsignal(number) is signal.default_int_handler
     finally:
         signal.signal(number, before)
+
+
+PROMPT = gentest.Template(
+    "a {size} {colour} {thing}", size=["big", None], colour=["red", "blue"], thing=["coat", "hat"]
+)
+ASKED = gentest.Joint(z=gentest.Normal(3), prompt=PROMPT, scale=gentest.OneOf(3.0, 5.0, 7.5))
+
+
+@given(strategies.points(ASKED))
+def test_a_point_has_the_values_that_somebody_wrote(point: Drawn) -> None:
+    """The text itself, and the number as a tensor; a path has one for each place."""
+    assert point.latents["prompt"] in {PROMPT.shown(option) for option in PROMPT.options()}
+    assert point.latents["scale"].item() in (3.0, 5.0, 7.5)
+
+
+@given(strategies.segments(ASKED, points=3, moves=["z"]))
+def test_a_path_has_a_value_at_each_place(path: Drawn) -> None:
+    assert len(path.latents["prompt"]) == 3
+    assert len(set(path.latents["prompt"])) == 1
+    assert path.latents["scale"].shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("fails", "shortest"),
+    [
+        (lambda text: True, "a red coat"),
+        (lambda text: "hat" in text, "a red hat"),
+        (lambda text: "blue" in text, "a blue coat"),
+        (lambda text: "big" in text and "blue" in text, "a big blue coat"),
+    ],
+)
+def test_hypothesis_shrinks_each_slot_toward_its_first_value(fails: Any, shortest: str) -> None:
+    """And a slot that may be left out toward nothing, and numbers toward the first."""
+    found = find(
+        strategies.points(ASKED), lambda point: fails(point.latents["prompt"]), settings=settings(database=None)
+    )
+    assert found.latents["prompt"] == shortest
+    assert found.latents["scale"].item() == 3.0
+
+
+def test_a_strategy_refuses_a_part_that_cannot_move() -> None:
+    with pytest.raises(InvalidArgument, match="'prompt' cannot move"):
+        strategies.segments(ASKED, moves=["prompt"])

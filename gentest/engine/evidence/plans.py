@@ -97,7 +97,8 @@ class Stream:
 
 def real(family: Probes, space: Space, probes: Sequence[Probe]) -> list[Probe]:
     """The probes along which something moves. A continuous part of a space always moves."""
-    if not probes or any(part.n_groups > 1 for part in space.parts.values()):
+    moving_parts = [space.parts[name] for name in family.moving(space)]
+    if not probes or any(part.n_groups > 1 for part in moving_parts):
         return list(probes)
     moving = moves(family.place(space, probes))
     return [probe for probe, is_real in zip(probes, moving, strict=True) if is_real]

@@ -26,19 +26,22 @@ from numpy.typing import NDArray
 
 from gentest.engine.evidence.plans import Stream, inputs
 from gentest.engine.judge import Judge
-from gentest.engine.methods.problem import Arm, Problem, Purpose, arms_of
+from gentest.engine.methods.problem import MAX_ARMS, Arm, Problem, Purpose, arms_of, chosen, columns_of
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, RateInvariance, WithinRadius
 from gentest.properties.domains import holds_within
 from gentest.results.drawings import Rays
 from gentest.results.outcome import RATE_VERDICTS, Verdict
-from gentest.results.result import Invariant, Rate
+from gentest.results.result import Invariant, Rate, ValueRate, shown_choice
 from gentest.spaces import Choice
+from gentest.spaces.space import MOST_COUNTED
 from gentest.stats import rays as ray_stats
 from gentest.stats.invariance import compare_priors
 from gentest.stats.rates import RateDecision, RateTest
 
+N_WORST = 10
+"""The worst values of a part with too many for a rate each."""
 MAX_FAILING = 1024
 """The most failing probes of an arm that are searched for the worst and the minimal one."""
 
@@ -93,9 +96,41 @@ def decide_rate(problem: Problem, goal: AtRate) -> RateFacts:
     if goal.each:
         part = problem.judge.subject.generator.latent.parts[goal.each]
         assert isinstance(part, Choice)
-        rate = replace(rate, overall=_overall_rate(part, rate))
+        if part.n_values is not None and part.n_values <= MAX_ARMS:
+            rate = replace(rate, overall=_overall_rate(part, rate))
+        else:
+            n = part.n_values or MOST_COUNTED
+            worst = _worst_values(problem, goal, part, arms[0].probes(stream.probes(0, rate.probes)), margins, n)
+            rate = replace(rate, worst=worst, n_values=n)
     failing = _refuting(rate, stream, arms, margins) if rate.verdict is Verdict.VIOLATED else ()
     return RateFacts(rate, failing, margins)
+
+
+def _worst_values(
+    problem: Problem,
+    goal: AtRate,
+    part: Choice,
+    probes: Sequence[Probe],
+    margins: Mapping[str, Sequence[float]],
+    n: int,
+) -> tuple[ValueRate, ...]:
+    """The values of a part that fail most surely among the probes of the prior: those of the lowest upper bounds.
+
+    The bounds hold for all `n` values at once, so that choosing the worst of them errs no more often.
+    """
+    (counted,) = margins.values()
+    space, family, test = problem.judge.subject.generator.latent, problem.judge.definition.probes, goal.test_among(n)
+    options = chosen(space, family, probes)[:, columns_of(space, goal.each)].tolist()
+    outcomes: dict[tuple[int, ...], list[bool]] = {}
+    for option, margin in zip(options, counted, strict=False):  # more may have been evaluated than the test counts
+        outcomes.setdefault(tuple(option), []).append(margin >= 0)
+    rates = []
+    for option, held in outcomes.items():
+        if not all(held):
+            low, high = test.interval_of_all(sum(held), len(held))
+            value, each_end = shown_choice(goal.each, part.shown(option)), 1.0 - test.alpha / test.claims
+            rates.append(ValueRate(value, sum(held), len(held), low, high, min(each_end, 1.0 - 2.0**-52)))
+    return tuple(sorted(rates, key=lambda rate: (rate.high, rate.passes / rate.probes, rate.value))[:N_WORST])
 
 
 def confirm_rate(problem: Problem, goal: AtRate) -> Rate:

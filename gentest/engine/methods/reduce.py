@@ -6,6 +6,10 @@ counterexamples are reduced side by side. One of them may end on a group that fa
 brush the defect. The group on which most of them end is the cause. Candidates and rounds depend on the answers alone,
 and so does the result.
 
+A slot of a condition (`gentest.OneOf`, `gentest.Template`) that is not at its first value is taken away as a group is:
+by its first value. So noise and words are reduced together. Each slot that is needed is then lowered alone, toward its
+first value.
+
 Then Hypothesis draws simpler structures of the reduced probe: narrower windows of its path and lower choices. It never
 draws another seed, since a seed is a label and a smaller number is no simpler. Batches make this fast: Hypothesis's own
 shrinker took 20 to 64 calls, one after the other, where this takes at most `ROUNDS`.
@@ -14,17 +18,21 @@ shrinker took 20 to 64 calls, one after the other, where this takes at most `ROU
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from gentest.engine.methods.problem import Problem
+from gentest.engine.methods.problem import Problem, chosen, columns_of
+from gentest.errors import GentestError
 from gentest.probes import shifts, strategies
 from gentest.probes.ends import shifted_groups, with_shift_of
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe, active_groups
-from gentest.spaces import Space
+from gentest.results.result import FewerWords
+from gentest.spaces import Condition, OneOf, Space
+from gentest.spaces.space import Slot
 
 Groups = tuple[int, ...]
 Violates = Callable[[list[Probe]], list[bool]]
@@ -37,7 +45,9 @@ ROUND = 14
 """Candidates of a round: as paths of 9 latents, they fill a batch of 128. A constant, so that no result depends on the
 batch size in force."""
 ROUNDS = 4
-"""Rounds of simpler structures."""
+"""Rounds of simpler structures, and of lower values of a slot."""
+MOST_LOWER = ROUNDS * ROUND
+"""A slot with more lower values is tried at some of them."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class ReductionFacts:
     worst: Probe
     min_margin: float
     minimal: Probe
+    fewer_words: FewerWords | None = None
+    """A text outside the prior that fails like the minimal probe's, with fewer words; None if none was found."""
 
 
 def reduce(problem: Problem, failing: Sequence[Probe]) -> ReductionFacts:
@@ -67,12 +79,24 @@ def reduce(problem: Problem, failing: Sequence[Probe]) -> ReductionFacts:
         return [margins.get(probe, 0.0) < 0 for probe in probes]
 
     samples = [probe for probe in failing if not probe.shift] or failing  # a sample of the prior needs no attack
-    confirmed = [_confirmed(problem, probe) for probe in samples[:POOL]]
+    samples = with_choices(problem, samples[:POOL])
+    confirmed = [_confirmed(problem, probe) for probe in samples]
     reduced = _confirmed(problem, _with_fewest_groups(problem, confirmed, violates, budget))
     space, family = judge.subject.generator.latent, judge.definition.probes
-    minimal = _confirmed(problem, simplify(reduced, space, family, violates, seed=values.seed, budget=budget))
+    lowered = lower_slots(reduced, space, violates, budget=budget)
+    minimal = _confirmed(problem, simplify(lowered, space, family, violates, seed=values.seed, budget=budget))
     margin = judge.alone(worst)
-    return ReductionFacts(minimal if judge.alone(minimal) < margin else worst, margin, minimal)
+    fewer = fewer_words(problem, minimal, budget=budget)
+    return ReductionFacts(minimal if judge.alone(minimal) < margin else worst, margin, minimal, fewer)
+
+
+def with_choices(problem: Problem, probes: Sequence[Probe]) -> list[Probe]:
+    """The probes with the choices that their seeds make, in a space with conditions: each may be reduced alone."""
+    space, family = problem.judge.subject.generator.latent, problem.judge.definition.probes
+    if not any(part.has_values and part.slots for part in space.parts.values()):
+        return list(probes)
+    rows = chosen(space, family, probes).tolist()
+    return [replace(probe, choices=tuple(row)) for probe, row in zip(probes, rows, strict=True)]
 
 
 def first_and_worst(problem: Problem, failing: Sequence[Probe]) -> ReductionFacts:
@@ -94,32 +118,58 @@ def _confirmed(problem: Problem, probe: Probe) -> Probe:
 def _with_fewest_groups(problem: Problem, failing: Sequence[Probe], violates: Violates, budget: int) -> Probe:
     """Reduces the groups that the far end changes; for probes of an attack, the groups that it moved."""
     definition, space = problem.judge.definition, problem.judge.subject.generator.latent
-    attacked = bool(failing[0].shift)
-    if not definition.reducible and not attacked:
+    attacked, reducible = bool(failing[0].shift), definition.reducible
+    if attacked:
+        axis = shift(space, len(definition.probes.streams))
+    else:
+        axis = far_end(space, definition.probes, reducible=reducible)
+    if not reducible and not attacked and not any(map(axis.groups, failing)):
         return failing[0]
-    return reduce_groups(
-        failing,
-        shift(space, len(definition.probes.streams)) if attacked else far_end(space),
-        violates,
-        budget=budget,
-        may_be_empty=definition.probes.n_points == 1 and not attacked,
-    )
+    single = definition.probes.n_points == 1 or not reducible
+    return reduce_groups(failing, axis, violates, budget=budget, may_be_empty=single and not attacked)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One way to take coordinate groups away: the groups of a probe, and the probe with only some of them."""
+    """One way to take coordinate groups away: the groups of a probe, and the probe with only some of them.
+
+    From `n_coordinate_groups` on, a group is a slot of a condition that is not at its first value.
+    """
 
     groups: Callable[[Probe], Groups]
     only: Callable[[Probe, Groups], Probe]
+    n_coordinate_groups: int
 
 
-def far_end(space: Space) -> Axis:
-    """The groups in which a probe's far end differs from its near end."""
-    n = len(space.groups)
-    return Axis(
-        lambda probe: active_groups(probe, n), lambda probe, groups: replace(probe, mask=sum(1 << g for g in groups))
-    )
+def far_end(space: Space, family: Probes | None = None, *, reducible: bool = True) -> Axis:
+    """The groups in which a probe's far end differs from its near end, and the slots that are not at their first value.
+
+    Without `reducible`, only the slots.
+    """
+    n, moving = len(space.groups), tuple(space.parts) if family is None else family.moving(space)
+    slots = _condition_slots(space)
+
+    def groups(probe: Probe) -> Groups:
+        coordinates = (g for g in active_groups(probe, n) if reducible and space.groups[g].part in moving)
+        filled = (n + at for at, slot in slots.items() if probe.choices and probe.choices[at] != slot.support[0])
+        return (*coordinates, *filled)
+
+    def only(probe: Probe, groups: Groups) -> Probe:
+        choices = tuple(
+            slots[at].support[0] if at in slots and n + at not in groups else code
+            for at, code in enumerate(probe.choices)
+        )
+        mask = sum(1 << g for g in groups if g < n) if reducible else probe.mask
+        return replace(probe, mask=mask, choices=choices)
+
+    return Axis(groups, only, n)
+
+
+def _condition_slots(space: Space) -> dict[int, Slot]:
+    """The slots of conditions, by their place among a probe's choices."""
+    owners = [part for part in space.parts.values() for _ in part.slots]
+    slots = [slot for part in space.parts.values() for slot in part.slots]
+    return {at: slot for at, (part, slot) in enumerate(zip(owners, slots, strict=True)) if part.has_values}
 
 
 def shift(space: Space, n_ends: int) -> Axis:
@@ -127,22 +177,17 @@ def shift(space: Space, n_ends: int) -> Axis:
     return Axis(
         lambda probe: shifted_groups(space, n_ends, probe),
         lambda probe, groups: with_shift_of(space, n_ends, probe, groups),
+        len(space.groups),
     )
 
 
-class _Reduction:
-    """Delta debugging of one counterexample: `candidates` are those of the next round, empty at the end."""
+class DeltaDebugging:
+    """Delta debugging of some groups: `candidates` are those of the next round, empty at the end."""
 
-    def __init__(self, probe: Probe, axis: Axis, *, may_be_empty: bool) -> None:
-        self.probe = probe
-        self._axis = axis
-        self.groups: Groups = axis.groups(probe)
+    def __init__(self, groups: Groups, *, may_be_empty: bool = False) -> None:
+        self.groups = groups
         self._rounds = self._ddmin(may_be_empty=may_be_empty)
         self.candidates: list[Groups] = next(self._rounds, [])
-
-    def with_only(self, groups: Groups) -> Probe:
-        """The counterexample with these groups only."""
-        return self._axis.only(self.probe, groups)
 
     def answer(self, violates: list[bool]) -> None:
         """Takes a round's answers, in the order of its candidates."""
@@ -172,6 +217,26 @@ class _Reduction:
                 return
 
 
+class _Reduction(DeltaDebugging):
+    """Delta debugging of one counterexample."""
+
+    def __init__(self, probe: Probe, axis: Axis, *, may_be_empty: bool) -> None:
+        self.probe = probe
+        self._axis = axis
+        super().__init__(axis.groups(probe), may_be_empty=may_be_empty)
+
+    def with_only(self, groups: Groups) -> Probe:
+        """The counterexample with these groups only."""
+        return self._axis.only(self.probe, groups)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a single group of coordinates is left, if any, and the slots that it needs."""
+        if len(self.groups) <= 1:
+            return True
+        return not self.candidates and sum(g < self._axis.n_coordinate_groups for g in self.groups) <= 1
+
+
 def reduce_groups(
     failing: Sequence[Probe], axis: Axis, violates: Violates, *, budget: int, may_be_empty: bool
 ) -> Probe:
@@ -194,7 +259,7 @@ def reduce_groups(
 
 def _agreed(reductions: Sequence[_Reduction]) -> bool:
     """Whether two counterexamples came down to the same single group, or all of them to one group each."""
-    ends = [r.groups for r in reductions if len(r.groups) <= 1]
+    ends = [r.groups for r in reductions if r.is_settled]
     return len(ends) == len(reductions) or any(ends.count(groups) > 1 for groups in ends)
 
 
@@ -214,6 +279,82 @@ def _next_round(reductions: Sequence[_Reduction], budget: int) -> list[_Reductio
 def _chunks(groups: Groups, n: int) -> list[Groups]:
     edges = [round(i * len(groups) / n) for i in range(n + 1)]
     return [groups[a:b] for a, b in pairwise(edges) if b > a]
+
+
+def lower_slots(probe: Probe, space: Space, violates: Violates, *, budget: int) -> Probe:
+    """The probe with each slot of a condition, one after the other, at the lowest value that still violates.
+
+    A slot with many lower values is tried at some of them, evenly spaced. `violates` is asked about at most `budget`
+    probes.
+    """
+    for at, slot in _condition_slots(space).items() if probe.choices else ():
+        tried: set[int] = set()
+        for _ in range(ROUNDS):
+            current = slot.support.index(probe.choices[at])
+            untried = [place for place in range(current) if place not in tried]
+            places = [untried[k] for k in _evenly(len(untried))]
+            if not places or len(places) > budget:
+                break
+            budget -= len(places)
+            tried.update(places)
+            lower = [_with_choice(probe, at, slot.support[place]) for place in places]
+            failing = [one for one, violated in zip(lower, violates(lower), strict=True) if violated]
+            if not failing and current > MOST_LOWER:
+                break
+            probe = failing[0] if failing else probe
+    return probe
+
+
+def _with_choice(probe: Probe, at: int, code: int) -> Probe:
+    return replace(probe, choices=(*probe.choices[:at], code, *probe.choices[at + 1 :]))
+
+
+def _evenly(n: int) -> list[int]:
+    """At most `ROUND` of the indices below n, evenly spaced from the first on."""
+    return sorted({round(k * n / min(n, ROUND)) for k in range(min(n, ROUND))})
+
+
+def fewer_words(problem: Problem, probe: Probe, *, budget: int) -> FewerWords | None:
+    """A shorter text of a probe's longest text that still violates, by delta debugging over its words.
+
+    Such a text is outside the prior, so it is a remark and never the counterexample. None if the probe has no text of
+    several words, if no shorter one violates, and for properties under several priors.
+    """
+    judge, space = problem.judge, problem.judge.subject.generator.latent
+    texts = {name: text for name, text in _texts(problem, probe).items() if len(text.split()) > 1}
+    if not texts or len(judge.under) > 1:
+        return None
+    name = max(texts, key=lambda name: len(texts[name].split()))
+    words = texts[name].split()
+    columns = columns_of(space, name)
+    budget = min(budget, ROUND if judge.context.slow else ROUNDS * ROUND)
+    search, margins = DeltaDebugging(tuple(range(len(words)))), dict[Groups, float]()
+    while (asked := search.candidates) and len(asked) <= budget:
+        budget -= len(asked)
+        shorter = [" ".join(words[k] for k in groups) for groups in asked]
+        values = OneOf(*dict.fromkeys(shorter))
+        codes = [values.values.index(text) for text in shorter]
+        probes = [
+            replace(probe, choices=(*probe.choices[: columns.start], code, *probe.choices[columns.stop :]))
+            for code in codes
+        ]
+        with suppress(GentestError):  # the generator may take no text but those of the prior
+            margins |= zip(asked, judge.margins_with(name, values, probes), strict=True)
+        search.answer([margins.get(groups, 0.0) < 0 for groups in asked])
+    if search.groups not in margins:
+        return None
+    return FewerWords(name, texts[name], " ".join(words[k] for k in search.groups), margins[search.groups])
+
+
+def _texts(problem: Problem, probe: Probe) -> dict[str, str]:
+    """The texts that somebody wrote at a probe, by the name of the part."""
+    space, family = problem.judge.subject.generator.latent, problem.judge.definition.probes
+    parts = {n: p for n, p in space.parts.items() if isinstance(p, Condition) and p.slots}
+    if not parts or not probe.choices:
+        return {}
+    row = chosen(space, family, [probe])[0].tolist()
+    shown = {name: part.shown(row[columns_of(space, name)]) for name, part in parts.items()}
+    return {name: text for name, text in shown.items() if isinstance(text, str)}
 
 
 def simplify(probe: Probe, space: Space, family: Probes, violates: Violates, *, seed: int, budget: int) -> Probe:

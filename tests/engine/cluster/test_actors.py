@@ -58,6 +58,14 @@ def cluster() -> Iterator[None]:
             gc.collect()
 
 
+class Prompted:
+    """The fold of the zoo where a prompt says red, else flat."""
+
+    def __call__(self, z: Tensor, prompt: list[str]) -> Tensor:
+        red = torch.tensor(["red" in text for text in prompt])
+        return zoo.images(torch.where(red, zoo.fold(z), torch.tensor(0.5)))
+
+
 @dataclass
 class Fragile:
     """The fold of the zoo; it kills any process but its first, once for each file in `lives`.
@@ -129,6 +137,20 @@ class TestSameResults:
         _, shared = compared(gentest.between(gentest.brightness(), tolerance=0.05), folded, examples=150, batch_size=32)
         assert shared.verdict is gentest.Verdict.VIOLATED
         assert shared.counterexample is not None
+
+    @pytest.mark.slow
+    def test_values_that_somebody_wrote(self) -> None:
+        """Codes travel, and each actor gives its copy of the generator the values."""
+
+        def prompted() -> gentest.Generator:
+            space = gentest.Joint(z=gentest.Uniform(8), prompt=gentest.OneOf("a coat", "a red hat"))
+            return gentest.Generator(Prompted(), latent=space, output_range=zoo.UNIT)
+
+        _, shared = compared(
+            gentest.between(gentest.brightness(), tolerance=0.05), prompted, examples=60, batch_size=32
+        )
+        assert shared.counterexample is not None
+        assert shared.counterexample.choices == {"prompt": "a red hat"}
 
     @pytest.mark.parametrize("batch_size", [128, 16])
     def test_no_counterexample_and_every_output_counts(self, batch_size: int) -> None:

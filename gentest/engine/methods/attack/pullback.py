@@ -35,10 +35,15 @@ def pulled_back(family: Probes, space: Space, probes: Sequence[Probe], gradients
     else:  # an attack moves only the far end, and a mask takes the rest from the seed's own near end
         unshifted = scores_of(space, [replace(probe, shift=b"") for probe in probes], [NEAR])
         near = {name: unshifted[:, block] for name, block in zip(parts, blocks(space, 1), strict=True)}
-    total = np.zeros_like(scores)
+    total, moving = np.zeros_like(scores), family.moving(space)
     for name, gradient in gradients.items():
         part, part_ends = parts[name], [ends[name][stream] for stream in streams]
-        at_ends = _at_ends(family, part, part_ends, family.t(probes), np.asarray(gradient, dtype=np.float64))
+        gradient = np.asarray(gradient, dtype=np.float64)
+        if name in moving:
+            at_ends = _at_ends(family, part, part_ends, family.t(probes), gradient)
+        else:
+            still = gradient.sum(axis=1)
+            at_ends = [still if stream == NEAR else np.zeros_like(still) for stream in streams]
         if at_ends is None:
             return None
         keep = kept(space, name, part.dim, probes)
