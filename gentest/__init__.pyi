@@ -79,3 +79,4 @@ from .spaces import Sphere as Sphere
 from .spaces import Template as Template
 from .spaces import TruncatedNormal as TruncatedNormal
 from .spaces import Uniform as Uniform
+from .training.borrowed import borrowed as borrowed

@@ -107,6 +107,8 @@ VIOLATIONS = [
     ("optional", "gentest/generators/diffusers.py", "def f():\n    import diffusers"),
     ("optional", "gentest/plugin/runner.py", "def f():\n    import xdist"),
     ("optional", "gentest/engine/judge.py", "import cmaes"),
+    ("optional", "gentest/training/borrowed.py", "def f():\n    import lightning"),
+    ("layers", "gentest/plugin/runner.py", "from gentest.training import borrowed"),
     ("optional", "gentest/engine/evidence/context.py", "def f():\n    import ray"),
     ("acyclic", "gentest/generators/onnx.py", "from gentest.generators.generator import Generator"),
     ("hypothesis", "gentest/engine/check.py", "from hypothesis import find"),

@@ -1,0 +1,1 @@
+"""gentest during training: suites of properties, modules that are borrowed, alarms, and callbacks of trainers."""
