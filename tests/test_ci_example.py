@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helpers.comment_server import CommentServer
+from tests.helpers.comment_server import BOT, CommentServer
 
 Post = Callable[[CommentServer, Path], "subprocess.CompletedProcess[str]"]
 CI = Path(__file__).parents[1] / "examples" / "ci"
@@ -421,6 +421,17 @@ def test_a_gate_without_a_comment_posts_nothing(post: Post, server: CommentServe
     done = post(server, tmp_path)
     assert (done.returncode, server.bodies()) == (1, [])
     assert "the gate wrote no comment: see its log" in done.stderr
+
+
+@pytest.mark.parametrize("post", [post_on_github, post_on_gitlab])
+@pytest.mark.parametrize("text", ["", "\n", "<!-- another bot -->\nfirst\n"])
+def test_only_a_comment_of_gentest_is_posted(text: str, post: Post, server: CommentServer, tmp_path: Path) -> None:
+    """The file is an artifact of a job that ran the pull request's code: it cannot take another bot's comment."""
+    server.add(BOT["github"], "<!-- another bot -->\nits comment")
+    (tmp_path / "comment.md").write_text(text)
+    done = post(server, tmp_path)
+    assert (done.returncode, server.bodies()) == (1, ["<!-- another bot -->\nits comment"])
+    assert "not a comment of gentest" in done.stderr
 
 
 def test_the_commenting_job_runs_nothing_of_the_pull_request() -> None:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ BATCH = 500
 BATCH_OF_PARAMETERS = 100
 """MLflow takes as many in one request."""
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+"""The variable of MLflow that says how often it asks a server again."""
 EXPERIMENT = "gentest"
 """The experiment of runs that name none."""
 
@@ -60,7 +61,8 @@ class MlflowSink:
             client.log_text(run_id, json.dumps(document.to_json(), indent=1), "gentest.json")
         except BaseException:
             if joined is None:
-                client.set_terminated(run_id, "FAILED")
+                with suppress(Exception):  # the first error is the one to report
+                    client.set_terminated(run_id, "FAILED")
             raise
         if joined is None:
             client.set_terminated(run_id, "FINISHED")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import wandb
 
 PATIENCE = 20.0
+"""Seconds to wait for W&B's server, if no variable of W&B says how many."""
 
 
 class WandbSink:
@@ -60,7 +61,7 @@ class WandbSink:
 
 
 def _patience() -> float:
-    """Seconds to wait for W&B's server. W&B itself waits for a minute and a half."""
+    """Seconds to wait for the server. W&B itself waits for a minute and a half."""
     return float(os.environ.get("WANDB_INIT_TIMEOUT", PATIENCE))
 
 
