@@ -6,13 +6,16 @@ import time
 import traceback as tracebacks
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import TypeVar
 
 from gentest._support.printable import error_summary
 from gentest.engine import pictures
 from gentest.engine.cluster.transport import user_traceback
-from gentest.engine.evidence.audit import Audited
+from gentest.engine.cost import Bound, Budget, BudgetSpent, wanted
+from gentest.engine.evidence.audit import MOST, MOST_SLOW, Audited
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, examine_again
 from gentest.engine.evidence.plans import Inputs, inputs
@@ -24,7 +27,7 @@ from gentest.engine.methods.attack.descent import attack
 from gentest.engine.methods.baseline_sample import Keeper, keep_outputs, take_sample
 from gentest.engine.methods.level_comparison import compare_levels
 from gentest.engine.methods.problem import Problem
-from gentest.engine.methods.rate import certify_radius, check_budget, confirm_rate, decide_rate
+from gentest.engine.methods.rate import RateFacts, certify_radius, check_budget, confirm_rate, decide_rate
 from gentest.engine.methods.reduce import ReductionFacts, first_and_worst, reduce
 from gentest.engine.methods.reference_comparison import compare_with_reference
 from gentest.engine.methods.search import SearchFacts, check_plan, replay, search
@@ -53,10 +56,12 @@ from gentest.results.result import (
     Result,
     Rounding,
     Search,
+    Shortfall,
     Verdict,
 )
 from gentest.results.settings import Values
 
+T = TypeVar("T")
 COMMIT_EVERY = 60.0
 """Seconds after which a long check audits its measurements so far, and keeps them on disk."""
 
@@ -113,6 +118,9 @@ class Decision:
     """The facts to illustrate."""
     audit: Audit | None = None
     drawings: Drawings | None = None
+    shortfall: Shortfall | None = None
+    audited: bool = True
+    """False if the budget ended before the audit: no measurement is kept."""
 
 
 def check(
@@ -122,10 +130,12 @@ def check(
     values: Values,
     *,
     watch: Callable[[int, int], None] = lambda done, total: None,
+    budget: Budget | None = None,
 ) -> Result:
     """Decides one property on one generator. Errors are in the result; only interrupts are raised.
 
-    `watch` receives the numbers of probes decided and planned.
+    `watch` receives the numbers of probes decided and planned. The budget is that of the settings, unless the check is
+    a part of a run, which has a `budget` for all of its checks.
     """
     started, before = time.perf_counter(), replace(context.meter)
     space, fingerprint = generator.latent, ""
@@ -134,13 +144,18 @@ def check(
         values = replace(values, seed=kept.seed, budget=min(values.budget, max(kept.n, 1)), attack=0)
         question = replace(question, n_sampled=0, against=None)
     decided = Decision(Verdict.ERROR)
-    context.begin(values.seed, body=question.begins)
+    context.begin(values.seed, body=question.begins, budget=budget or Budget(Bound.of(values)))
     try:
         generator.to(context.device)
         subject = context.subject(generator)
         fingerprint = subject.fingerprint
         with context.measuring.measured_by({} if question.against is None else question.against.spreads):
             decided = _run_of(question, subject, context, values, watch).run()
+    except BudgetSpent as spent:
+        shortfall = Shortfall(
+            spent.bound, wanted(question.definition, space, values, n_sampled=question.n_sampled).images
+        )
+        decided = Decision(Verdict.UNDECIDED, shortfall=shortfall, audited=False)
     except WrongOutputs as error:
         message = context.maker.unreadable(_candidate(generator), error, question.test, str(question.definition))
         decided = Decision(Verdict.ERROR, message, user_traceback(error))
@@ -154,7 +169,7 @@ def check(
         decided = Decision(Verdict.ERROR, message, tracebacks.format_exc())
     finally:
         unreadable = context.identities.unreadable
-        context.end(believed=decided.verdict is not Verdict.ERROR)
+        context.end(believed=decided.audited and decided.verdict is not Verdict.ERROR)
     return Result(
         test=question.test,
         property=str(question.definition),
@@ -186,6 +201,7 @@ def check(
             calls=context.meter.calls - before.calls,
             seconds=round(time.perf_counter() - started, 3),
         ),
+        shortfall=decided.shortfall,
     )
 
 
@@ -237,6 +253,8 @@ class _Run(ABC):
 
     total = False
     """True if the property judges outputs that others take for granted."""
+    n_images = 1
+    """Images of one probe."""
 
     def __init__(self, question: Question, subject: Subject, context: Context, values: Values) -> None:
         self.question = question
@@ -255,13 +273,45 @@ class _Run(ABC):
     def run(self) -> Decision:
         """Decides the property, audits the evidence for the verdict, and adds what a baseline or a report shows."""
         self._check_question()
+        self._hold()
         if not self.total:
             for subject in self.subject.computing:
                 examine(self.context, subject)
-        decided = self._decide()
+            self._hold()  # more, unless images are slow, which is known now
+        try:
+            decided = self._decide()
+        except BudgetSpent as spent:
+            decided = Decision(Verdict.UNDECIDED, shortfall=Shortfall(spent.bound, self._wanted()))
         if self.question.keeper is not None:
-            keep_outputs(self.context, self.subject, self.question.test, self.values.seed, self.question.keeper)
-        audit, sample = self._audited(decided.verdict), decided.sample
+            try:
+                keep_outputs(self.context, self.subject, self.question.test, self.values.seed, self.question.keeper)
+            except BudgetSpent as spent:
+                missing = self.question.keeper.n + (0 if decided.shortfall is None else decided.shortfall.images)
+                decided = replace(decided, shortfall=Shortfall(spent.bound, missing))
+        with self.context.budget.released():
+            return self._completed(decided)
+
+    def _wanted(self) -> int:
+        """Images that the property wants."""
+        question, space = self.question, self.subject.generator.latent
+        return wanted(question.definition, space, self.values, n_sampled=question.n_sampled).images
+
+    def _hold(self) -> None:
+        """Hold back the images that prove a decision."""
+        known = all(pace.known for pace in self.context.maker.paces)
+        is_fast = known and not self.context.slow
+        self.context.budget.hold(len(self.subject.computing) * (MOST if is_fast else MOST_SLOW) + self.n_images)
+
+    def _completed(self, decided: Decision) -> Decision:
+        """The decision with its audit and its pictures."""
+        decided = replace(decided, audit=self._audited(decided.verdict))
+        with suppress(BudgetSpent):  # pictures decide nothing
+            return self._pictured(decided)
+        return decided
+
+    def _pictured(self, decided: Decision) -> Decision:
+        """The decision with the pictures that a baseline or a report shows."""
+        sample = decided.sample
         if sample is not None and sample.look is not None and self.question.blesses:
             frames = pictures.baseline_frames(self.context, self.subject, self.values.seed)
             sample = replace(sample, look=replace(sample.look, pictures=frames))
@@ -278,7 +328,7 @@ class _Run(ABC):
                 seed=self.values.seed if baseline is None else baseline.seed,
                 whole=self.question.whole,
             )
-        return replace(decided, audit=audit, sample=sample, drawings=drawings)
+        return replace(decided, sample=sample, drawings=drawings)
 
     def _audited(self, verdict: Verdict) -> Audit | None:
         """The audit of some outputs. Raises `GeneratorError` if one differs from the evidence for the verdict.
@@ -388,8 +438,11 @@ class _Check(_Run):
         self.definition = definition
         self.total = definition.total
         self.judge = Judge(context, subject, definition)
+        self.n_images = self.judge.local.n_images
         self.problem = Problem(self.judge, values, self._watch)
         self._report_progress = watch
+        self._missing = 0
+        """About as many images as the budget left out."""
         self._committed = time.perf_counter()
 
     def _watch(self, done: int, total: int) -> None:
@@ -414,33 +467,47 @@ class _Check(_Run):
 
     def _judge_probes(self) -> Decision:
         question, baseline, goal = self.question, self.question.against, self.definition.rate
+        # within a budget, the cheapest decision comes first: no search decides a rate
+        rated = self._rated(goal) if self.context.budget.bounded else None
         searched = search(self.problem, stored=question.stored)
-        rated = None if goal is None else decide_rate(self.problem, goal)
-        radius, rays = (None, None) if goal is None or rated is None else self._radius(goal, rated.rate)
+        self._missing += searched.missing * self.n_images
+        rated = self._rated(goal) if rated is None else rated
         failing = searched.failing or (() if rated is None else rated.failing)
+        radius, rays = (None, None)
+        if goal is not None and rated is not None and not rated.missing:
+            rate = rated.rate
+            radius, rays = self._if_affordable(lambda: self._radius(goal, rate)) or (None, None)
         attacked = None
-        untried = not failing and not searched.exhaustive
+        untried = not failing and not searched.exhaustive and searched.probes
         if self.values.attack and untried and baseline is None and not question.blesses:
-            attacked = attack(self.problem, searched.probes, searched.margins)
-            failing = attacked.failing
+            attacked = self._if_affordable(
+                lambda: attack(self.problem, searched.probes, searched.margins), self.values.attack
+            )
+            failing = () if attacked is None else attacked.failing
         reduced = self._reduced(searched, failing) if failing else None
         minimal = None if reduced is None else self._explained(reduced.minimal)
         if minimal is not None and reduced is not None:
             minimal = replace(minimal, record=replace(minimal.record, fewer_words=reduced.fewer_words))
         worst = None if reduced is None else self._explained(reduced.worst)
-        sample = None
+        sampled = None
         if question.n_sampled or baseline is not None:
-            sample = take_sample(
-                self.problem,
-                n=question.n_sampled,
-                baseline=baseline,
-                terms=question.terms,
-                looks=question.looks,
-                blesses=question.blesses,
+            sampled = self._if_affordable(
+                lambda: take_sample(
+                    self.problem,
+                    n=question.n_sampled,
+                    baseline=baseline,
+                    terms=question.terms,
+                    looks=question.looks,
+                    blesses=question.blesses,
+                ),
+                question.n_sampled * self.n_images,
             )
+            self._missing += 0 if sampled is None else sampled.missing * self.n_images
         verdict = Verdict.HOLDS if searched.exhaustive else Verdict.NO_COUNTEREXAMPLE
-        verdict = Verdict.VIOLATED if failing else verdict
-        min_margin = reduced.min_margin if reduced is not None and searched.failing else min(searched.margins)
+        verdict = Verdict.VIOLATED if failing else Verdict.UNDECIDED if self._missing else verdict
+        min_margin = min(searched.margins, default=None)
+        if reduced is not None and searched.failing:
+            min_margin = reduced.min_margin
         screening = self.judge.screening
         return Decision(
             verdict if rated is None else rated.rate.verdict,
@@ -448,7 +515,7 @@ class _Check(_Run):
             rate=None if rated is None else rated.rate,
             radius=radius,
             attack=None if attacked is None else attacked.record,
-            sample=sample,
+            sample=None if sampled is None else sampled.sample,
             rounding=Rounding(self.judge.decided_alone, screening if screening.probes else None),
             material=Material(
                 search_margins=searched.margins,
@@ -457,7 +524,24 @@ class _Check(_Run):
                 minimal=None if minimal is None else minimal.evidence,
                 worst=None if worst is None else worst.evidence,
             ),
+            shortfall=Shortfall(self.context.budget.bound, self._missing) if self._missing else None,
         )
+
+    def _rated(self, goal: AtRate | None) -> RateFacts | None:
+        """The rate, as far as the budget reaches."""
+        if goal is None:
+            return None
+        rated = decide_rate(self.problem, goal)
+        self._missing += rated.missing * self.n_images
+        return rated
+
+    def _if_affordable(self, step: Callable[[], T], images: int = 0) -> T | None:
+        """The result of a step that takes so many images; None if the budget does not reach for it."""
+        try:
+            return step()
+        except BudgetSpent:
+            self._missing += max(images, self.n_images)
+            return None
 
     def _replay(self, probe: Probe) -> Decision:
         searched = replay(self.problem, probe)
@@ -472,11 +556,17 @@ class _Check(_Run):
 
     def _reduced(self, searched: SearchFacts, failing: Sequence[Probe]) -> ReductionFacts:
         """The worst and the minimal of some failing probes. Those of an earlier run stay as they were reported."""
-        if searched.exhaustive:
-            return first_and_worst(self.problem, failing)
-        if not searched.replayed:
-            return reduce(self.problem, failing)
-        return ReductionFacts(worst=failing[-1], min_margin=min(searched.margins), minimal=failing[0])
+        if searched.replayed:
+            return ReductionFacts(worst=failing[-1], min_margin=min(searched.margins), minimal=failing[0])
+        try:
+            return (first_and_worst if searched.exhaustive else reduce)(self.problem, failing)
+        except BudgetSpent:  # a violation stays one, as it was found
+            with self.context.budget.released():
+                margins = dict(zip(failing, self.judge.margins(failing), strict=True))
+                worst = min(failing, key=margins.__getitem__)
+                margin = self.judge.alone(worst)
+                self.judge.confirm(worst, margin)
+            return ReductionFacts(worst=worst, min_margin=margin, minimal=worst)
 
     def _radius(self, goal: AtRate, rate: Rate) -> tuple[Radius | None, Rays | None]:
         """The radius of `holds_within`, confirmed on probes that had no part in choosing it, and the rays."""
@@ -492,20 +582,21 @@ class _Check(_Run):
         return Radius(within.radius, facts.certified, facts.rays.n, confirmed), facts.rays
 
     def _explained(self, probe: Probe) -> Explained:
-        return explain(self.judge, probe, self.question.label or self.definition.name)
+        with self.context.budget.released():
+            return explain(self.judge, probe, self.question.label or self.definition.name)
 
     def _search_record(
-        self, searched: SearchFacts, min_margin: float, minimal: Explained | None, worst: Explained | None
+        self, searched: SearchFacts, min_margin: float | None, minimal: Explained | None, worst: Explained | None
     ) -> Search:
         generator, n = self.subject.generator, len(searched.probes)
         if searched.exhaustive:
-            seen = Inputs(n, generator.latent.n_latents if searched.stopped else n)
+            seen = Inputs(n, generator.latent.n_latents if searched.stopped or searched.missing else n)
         else:
             seen = inputs(self.definition.probes, generator, searched.probes)
         return Search(
             examples=len(searched.margins),
             violations=len(searched.failing),
-            margin=Margins(min_margin, median(searched.margins)),
+            margin=None if min_margin is None else Margins(min_margin, median(searched.margins or [min_margin])),
             counterexample=None if minimal is None else minimal.record,
             worst=None if worst is None else worst.record,
             replayed=searched.replayed,

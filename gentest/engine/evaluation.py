@@ -107,16 +107,31 @@ class LocalEvaluator:
         return max(self.rounding or 0.0, self._floor)
 
     @property
+    def n_latents(self) -> int:
+        """Latents that the property looks at for one probe, under all its priors."""
+        return self.definition.probes.n_points * len(self.under)
+
+    @property
+    def n_images(self) -> int:
+        """Images that the property takes for one probe: those of its latents, and those that it makes again."""
+        return self.n_latents * (1 + self.definition.again)
+
+    def affordable(self, n: int, *, at_once: int = 1) -> int:
+        """How many of `n` probes the budget reaches for, with those that have to be evaluated alone as well."""
+        alone = BAND_PROBES if self.rounding is None else 0
+        affordable = self.context.budget.affordable(n + alone, self.n_images, at_once=at_once)
+        return max(affordable - alone, min(affordable, 2 * alone) // 2)
+
+    @property
     def block_size(self) -> int:
         """Probes to evaluate together: their latents fill whole batches, and their outputs fit in memory."""
         size = self.context.batch_size
         image_bytes = self.context.maker.image_bytes
         if not image_bytes:
             return min(size, FIRST)
-        latents = self.definition.probes.n_points * len(self.under)
         if self.context.slow:
-            return max(1, min(size, SLOW_BLOCK // latents))
-        room = max(self.context.pool.room // 2 // (image_bytes * latents), size // latents)
+            return max(1, min(size, SLOW_BLOCK // self.n_latents))
+        room = max(self.context.pool.room // 2 // (image_bytes * self.n_latents), size // self.n_latents)
         return max(1, min(size, room))
 
     def margins(self, probes: Sequence[Probe]) -> Iterator[tuple[list[Probe], Answer]]:
@@ -213,10 +228,13 @@ class LocalEvaluator:
     def _answer(self, block: list[Probe]) -> Answer:
         exact: Sequence[int] = range(len(block))
         screening = Screening(self.context.precision)
-        if self._screens:
-            margins, exact, screening = self._screened(block)
-        else:
-            margins = self._evaluate(block)
+        with self.context.budget.holding(self._n_to_measure(block) * self.n_images):
+            if self.definition.again:
+                self.context.budget.check(len(block) * self.n_images)
+            if self._screens:
+                margins, exact, screening = self._screened(block)
+            else:
+                margins = self._evaluate(block)
         self._measure_rounding(block, margins, exact)
         decided = list(margins)
         alone: set[int] = set()
@@ -234,16 +252,22 @@ class LocalEvaluator:
         `exact` are the indices of probes evaluated in full precision. In a lower precision, only the first batch is
         measured.
         """
-        first, latents = self.rounding is None, self._n_latents(block)
-        if not first and (latents <= self._largest or len(exact) < len(block)):
+        first, n = self.rounding is None, self._n_to_measure(block)
+        if not n or (not first and len(exact) < len(block)):
             return
-        self._largest = max(self._largest, latents)
-        indices = [exact[i] for i in _spread(len(exact), BAND_PROBES if first else BAND_PROBES_LARGER)]
+        self._largest = max(self._largest, self._n_latents(block))
+        indices = [exact[i] for i in _spread(len(exact), n)]
         self.context.plans.rounded.update(block[i] for i in indices)
         if first:  # while the outputs are in memory
             self._floor = MOVE_FACTOR * self._change_of_moves([block[i] for i in indices])
         self._compare((margins[i], self.alone(block[i])) for i in indices)
         self._floor = max(self._floor, BAND_FLOOR * max(abs(m) for row in margins for m in row))
+
+    def _n_to_measure(self, block: Sequence[Probe]) -> int:
+        """The number of probes on which rounding is to be measured after a batch."""
+        if self.rounding is None:
+            return min(len(block), BAND_PROBES)
+        return BAND_PROBES_LARGER if self._n_latents(block) > self._largest else 0
 
     def _n_latents(self, block: Sequence[Probe]) -> int:
         """Latents in the largest batch for these probes."""

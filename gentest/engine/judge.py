@@ -94,6 +94,7 @@ class Judge:
         """The margins of each probe under each prior."""
         fresh = [probe for probe in dict.fromkeys(probes) if probe not in self._margins]
         if fresh and (cluster := self.context.cluster) is not None:
+            self.context.budget.check(len(fresh) * self.local.n_images, at_once=self.context.n_processes)
             self._remote = self._remote or cluster.evaluator(self.local)
             for block, answer in self._remote.margins(fresh):
                 self._take(block, answer)
@@ -194,6 +195,7 @@ class Judge:
         if self.definition.total or not self._near:
             return
         few = REDRAWN_SLOW if self.context.maker.audit.slow else REDRAWN
+        few = max(1, self.context.budget.affordable(few, self.local.n_images))
         squares, n = torch.zeros(()), 0
         for index, probe in enumerate(sorted(self._near, key=self.alone)[:few]):
             change = self._change_by_redraw(probe, 1 + index * self.definition.probes.n_points)

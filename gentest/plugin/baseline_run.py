@@ -23,6 +23,7 @@ from gentest.gate.baseline import Baseline, Blessing, Entry, is_of_test
 from gentest.plugin.kept_outputs import OutputsToKeep, describe_kept, remove_replaced
 from gentest.plugin.options import RunOptions
 from gentest.properties.definition import Definition
+from gentest.report import facts
 from gentest.results.comparison import Comparison, Terms
 from gentest.results.document import making_versions
 from gentest.results.outcome import Outcome, Verdict
@@ -137,7 +138,7 @@ class BaselineRun:
 
     def fails(self, result: Result) -> bool:
         """True for a result that fails its test."""
-        if result.outcome is Outcome.UNDECIDED:
+        if result.outcome is Outcome.UNDECIDED and result.shortfall is None:  # a check that ends early never passes
             return self.terms.undecided is OnUndecided.FAIL
         return result.outcome is not Outcome.PASSED
 
@@ -173,6 +174,9 @@ class BaselineRun:
             return []
         if partial:
             raise InvalidArgument(partial)
+        for result in results:
+            if result.shortfall is not None:
+                raise InvalidArgument(f"{result.test} is not finished, {facts.shortfall(result.shortfall)}")
         blessing = Blessing(
             _who(),
             datetime.now(timezone.utc).date().isoformat(),

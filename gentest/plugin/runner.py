@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Generator as Iteration
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from gentest.attributes.prompts import PromptCache
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import check_ray, shared_context
 from gentest.engine.evidence.context import SHARED, Context
+from gentest.engine.forecast import PlannedCheck
 from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked, UndecidedWarning, Violation
 from gentest.gate.baseline import keys
 from gentest.generators.generator import Generator, Pair
@@ -33,13 +35,17 @@ from gentest.plugin.decorators import Declared, Property, checker
 from gentest.plugin.items import declared_by, name_of, settings_of
 from gentest.plugin.replays import FailedProbes
 from gentest.plugin.report_files import ReportFiles
+from gentest.plugin.run_budget import RunBudget, cheapest_first
 from gentest.plugin.session_end import Completion, Problems, end_on_hang, tests_to_check
 from gentest.plugin.session_results import SessionResults, attach
-from gentest.plugin.shared_evidence import LaterMeasures, definitions_among
+from gentest.plugin.shared_evidence import LaterMeasures, definitions_among, generator_key
 from gentest.report import facts, progress, terminal
 from gentest.results.outcome import Verdict
 from gentest.results.result import Provenance, Result
 from gentest.results.settings import Values, settings
+
+LOOKED_AT = 256
+"""Probes of a baseline that a usual comparison looks at."""
 
 
 class Runner:
@@ -52,6 +58,8 @@ class Runner:
             self.prompts = self._check_environment()
         except (InvalidArgument, ClipError) as error:
             raise pytest.UsageError(f"gentest: {error}") from None
+        self._budget = RunBudget(config)
+        config.pluginmanager.register(self._budget, "gentest-budget")
         self._baseline_run = BaselineRun(config, self.options)
         self._problems = Problems(config)
         config.pluginmanager.register(self._problems, "gentest-problems")
@@ -129,6 +137,43 @@ class Runner:
             from gentest.plugin import xdist_workers
 
             xdist_workers.describe_tests(self.config, session.items, to_check)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Within a budget, put the cheapest tests first."""
+        self._load_profile()
+        if self._is_bounded and not self.options.has_workers:
+            items[:] = cheapest_first(items, self._asked)
+
+    @pytest.hookimpl
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say that tests run in another order than they were collected in."""
+        return ["gentest: within a budget, tests run in the order of their forecasts, the cheapest first"] * (
+            self._is_bounded and not self.options.has_workers
+        )
+
+    @property
+    def _is_bounded(self) -> bool:
+        """Whether the run has a budget."""
+        values = self.options.values()
+        return values.max_images is not None or values.max_minutes is not None
+
+    def _asked(self, item: pytest.Item) -> list[PlannedCheck]:
+        """The properties of a test, for the forecast."""
+        declared, values, test = declared_by(item), self.options.values(settings_of(item)), name_of(item)
+        labelled = labelled_properties(() if declared is None else declared.properties)
+        in_baseline = dict(zip(labelled, keys(test, [repr(p) for p in labelled.values()]), strict=True))
+        asked = []
+        for label, property in labelled.items():
+            with suppress(InvalidArgument):  # the check reports it
+                question = self._baseline_run.ask(Question(property.definition, test, label), in_baseline[label])
+                n, against = question.n_sampled, question.against
+                stored = n if against is None else LOOKED_AT
+                summaries = 0 if not (n or against) or not question.looks else 1 if against is None else 2
+                asked.append(
+                    PlannedCheck(test, label, question.definition, values, generator_key(item), stored, summaries)
+                )
+        return asked
 
     def _load_profile(self) -> None:
         if self.options.profile is not None:
@@ -246,8 +291,9 @@ class Runner:
             images=generator.images,
         )
         self._checking = f"{item.nodeid} {property}"
+        budget = self._budget.of_test(item.nodeid, values, self.options.values())
         with progress.Watch(f"{item.name} {property.name}", self._stream, live=self._live) as self._watch:
-            result = check(question, generator, context, values, watch=self._watch.probes)
+            result = check(question, generator, context, values, watch=self._watch.probes, budget=budget)
         self._watch = None
         for what, part in result.unreadable.items():
             self._problems.add(facts.unreadable(what, part))

@@ -76,6 +76,8 @@ class SessionResults:
         self._skipped: set[str] = set()
         self._places: dict[str, github.Place] = {}
         self._failed: set[tuple[str, str]] = set()
+        self._ended_early: set[str] = set()
+        """The tests that failed only because the budget ended before they were decided."""
         self._explained: set[tuple[str, str, str]] = set()
         self._reported: dict[tuple[str, str], list[Result]] = {}
 
@@ -98,6 +100,9 @@ class SessionResults:
             self._places.update((result.test, (file, (line or 0) + 1)) for result in results)
             for result in results:
                 self._listeners.tell_result(result)
+            left = [r for r in results if not r.passed]
+            if report.failed and left and all(r.undecided and r.shortfall is not None for r in left):
+                self._ended_early.add(report.nodeid)
             if report.failed:
                 self._failed.update((r.test, r.checkpoint) for r in results)
                 self._explained.update((r.test, r.checkpoint, r.property) for r in results if not r.passed)
@@ -128,6 +133,8 @@ class SessionResults:
         self._attempt(lambda: self._bless(session))
         if self.results and document is not None:
             self._lines += github.write_summary(self._options, document)
+        if session.exitstatus == pytest.ExitCode.TESTS_FAILED and len(self._ended_early) == session.testsfailed:
+            session.exitstatus = Outcome.UNDECIDED.exit_status
         refused = self._comparison is not None and self._baseline_run.refuses(self._comparison)
         for applies, status in (
             (refused, pytest.ExitCode.TESTS_FAILED),

@@ -68,10 +68,10 @@ def _marked_group(item: pytest.Item) -> str:
 
 
 def _kinds_of_evidence(item: pytest.Item) -> set[Hashable]:
-    return {(_generator_key(item), definition.probes) for definition in definitions_of(item)}
+    return {(generator_key(item), definition.probes) for definition in definitions_of(item)}
 
 
-def _generator_key(item: pytest.Item) -> Hashable:
+def generator_key(item: pytest.Item) -> Hashable:
     """A key for the generator of a test: its fixtures, parameters and settings, and its file if it has no fixtures."""
     settings, fixtures = settings_of(item), _fixtures(item)
     shared = tuple(settings.given.get(name) if settings is not None else None for name in SHARED)
@@ -108,7 +108,7 @@ class LaterMeasures:
 
     def __init__(self, items: Sequence[pytest.Item]) -> None:
         decorated = [(item, definitions) for item in items if (definitions := definitions_of(item))]
-        self._tests = {item.nodeid: _Test(_generator_key(item), definitions) for item, definitions in decorated}
+        self._tests = {item.nodeid: _Test(generator_key(item), definitions) for item, definitions in decorated}
 
     def after(
         self, item: pytest.Item, remaining: Sequence[AnyDefinition], context: Context, *, sampled: bool, images: bool

@@ -116,7 +116,12 @@ class Controller:
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
         """A scheduler that keeps groups together, instead of xdist's `load`, which scatters tests."""
-        return GroupScheduling(config, log, self._groups) if self._options.dist == "load" else None
+        if self._options.dist != "load":
+            return None
+        values = self._options.values()
+        if values.max_images is not None or values.max_minutes is not None:
+            config.option.loadscopereorder = False  # the cheapest tests come first
+        return GroupScheduling(config, log, self._groups)
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]

@@ -297,6 +297,8 @@ class Definition(Declaration):
     margin: Margin
     total: bool = field(default=False, kw_only=True)
     """True if the margin judges what others take for granted: finite outputs in range, the same in any batch."""
+    again: int = field(default=0, kw_only=True)
+    """The number of images that the margin makes of each latent with `Evidence.again`."""
     reducible: bool = field(default=True, kw_only=True)
     """True if a probe whose ends differ in fewer coordinates is as fair a test. A property that demands a change sets
     False: its counterexamples keep all coordinates."""

@@ -203,4 +203,5 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
         return held
 
     arguments = {"tolerance": tolerance, **non_defaults(reproducible, company=company)}
-    return Definition("reproducible", points(), margin, arguments=arguments, total=True, storable=True)
+    again = 1 + 1 + company  # alone, and last in a batch
+    return Definition("reproducible", points(), margin, arguments=arguments, total=True, storable=True, again=again)

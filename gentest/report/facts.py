@@ -28,6 +28,7 @@ from gentest.results.result import (
     Radius,
     Rate,
     Result,
+    Shortfall,
     shown_choice,
 )
 
@@ -131,6 +132,8 @@ def statement(result: Result) -> str:
     """The headline without the property."""
     if result.verdict is Verdict.ERROR:
         return f"error: {result.message}"
+    if result.verdict is Verdict.UNDECIDED and result.shortfall is not None:
+        return f"undecided, {shortfall(result.shortfall)}{_so_far(result)}"
     if result.verdict is Verdict.UNDECIDED and result.rate is None and result.message:
         return f"undecided: {result.message}"
     if result.distribution is not None:
@@ -158,6 +161,22 @@ def statement(result: Result) -> str:
     if every:
         tried = f"the first {n} of {result.inputs:,} inputs{stopped}" if stopped else f"all {n} inputs that there are"
     return f"violated by {result.violations} of {tried}, worst margin {worst}"
+
+
+def shortfall(shortfall: Shortfall) -> str:
+    """The setting that ended a check before its own end, and how many images it would have needed.
+
+    >>> shortfall(Shortfall("max_images=500", 1200))
+    'since max_images=500 ends the run: about 1,200 images more are needed'
+    """
+    return f"since {shortfall.bound} ends the run: about {shortfall.images:,} images more are needed"
+
+
+def _so_far(result: Result) -> str:
+    """The evidence that an unfinished check has, to go on from its verdict; empty if it has none."""
+    if result.rate is not None and result.rate.probes:
+        return f"; so far {result.rate.passes} of {result.rate.probes} pass, {rate_interval(result.rate)}"
+    return f"; so far no counterexample in {result.examples} probes" if result.examples and result.rate is None else ""
 
 
 def undecided(result: Result) -> str:
@@ -261,6 +280,8 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
     lines = []
     if result.verdict is Verdict.ERROR:
         lines += result.message.splitlines()[:1]
+    if result.shortfall is not None:
+        lines.append(f"not finished, {shortfall(result.shortfall)}")
     if result.gate is not None and (result.gate.message or result.gate.standing is not Standing.HELD):
         lines.append(gate_figures(result.gate))
     if result.distribution is not None and result.verdict is not Verdict.ERROR:

@@ -455,6 +455,16 @@ class Cost:
     seconds: Seconds = 0.0
 
 
+@dataclass(frozen=True)
+class Shortfall:
+    """The end of the run's budget, which came before the end of the check."""
+
+    bound: str
+    """The setting that ended it: `max_images=500` or `max_minutes=5`."""
+    images: Count
+    """About as many images more as the check would have needed."""
+
+
 def _shortcut(read: Callable[[Result], T]) -> T:
     """A property that reads a field of one of the groups; to a type checker, the field itself."""
     return cast(T, builtins.property(read))
@@ -501,6 +511,8 @@ class Result:
     """The generator, latents and seed that were checked."""
     cost: Cost = field(default_factory=Cost)
     """Images, calls and seconds."""
+    shortfall: Shortfall | None = None
+    """The end of the budget; None if the check came to its own end."""
     traceback: str = field(default="", compare=False)
     """The traceback of an error."""
     drawings: Drawings | None = field(default=None, compare=False, repr=False)

@@ -115,6 +115,7 @@ def _folder(text: str) -> str:
 FLAG = ValueKind("", "True or False", bool, lambda value: isinstance(value, bool))
 FOLDER = ValueKind("DIR", "a folder, or a name for one", _folder, _is_text, path_after="")
 SECONDS = ValueKind("SECONDS", "a number of seconds >= 0", float, lambda value: 0.0 <= as_number(value) < inf)
+MINUTES = ValueKind("MINUTES", "a number of minutes > 0", float, lambda value: 0.0 < as_number(value) < inf)
 BATCH_SIZE = replace(whole(1, metavar="N|auto"), none="auto")
 
 
@@ -192,6 +193,12 @@ class Values:
     stop_after: int | None = option(
         whole(1),
         "violations after which a search stops (default: 1 if an image takes over half a second, else no limit)",
+    )
+    max_images: int | None = option(
+        whole(1), "images that the run may make; what is not decided by then is undecided, the cheapest comes first"
+    )
+    max_minutes: float | None = option(
+        MINUTES, "minutes that the run may take; what is not decided by then is undecided, the cheapest comes first"
     )
     device: str | None = option(
         free_text("DEVICE"), "torch device, such as cuda:0 (default: CUDA, else the CPU)", in_replay=True

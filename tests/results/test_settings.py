@@ -83,6 +83,8 @@ def test_every_setting_can_be_given() -> None:
         "ray": "local",
         "time_limit": 2.5,
         "stop_after": 2,
+        "max_images": 3,
+        "max_minutes": 0.5,
     }
     assert set(every) == {setting.name for setting in SETTINGS}
     assert settings(**every).over(Values()) == Values(**every)

@@ -80,6 +80,7 @@ class Actors:
         """The index and the reply of each task as they arrive, except for tasks that no actor answers."""
         for index, reply in self._pool.replies(tasks):
             self._context.maker.count(reply.images, reply.calls)
+            self._context.budget.add(reply.images)
             yield index, reply
 
     def task(self, local: LocalEvaluator, case: Any, probes: Sequence[Probe]) -> Task:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
 from gentest.attributes.distances import distances_between
-from gentest.engine.cost import Meter
+from gentest.engine.cost import BudgetSpent, Meter
 from gentest.engine.evidence.subject import Subject, measure_of
 from gentest.errors import GeneratorError
 from gentest.generators.generator import Generator
@@ -36,6 +36,8 @@ RANDOM_SLOW = 4
 """Number of random rows if images are slow."""
 MOST_SLOW = 7
 """Number of all rows to make again if images are slow."""
+MOST = 32
+"""Images to hold back for an audit of fast images, within the budget of a run."""
 FAILING = 2
 """Number of probes that violate."""
 MOST_VALUES = 32
@@ -308,14 +310,20 @@ class Auditor:
         before = self._maker.meter.images - len(self._after)
         done: list[Row] = []
         drawn = [row for _, row in self._random[: RANDOM_SLOW if self.slow else RANDOM]]
+        n_drawn = 0
         try:
             for row, alone in self._after:
                 self._compare_outputs(row, alone, " right after that batch")
-            self._compare_all(drawn, done)
-            n_drawn = len(done)
+            try:
+                self._compare_all(drawn, done)
+            finally:
+                n_drawn = len(done)
             self._compare_all(self._chosen(), done)
         except _Differs as found:
             return found.audited
+        except BudgetSpent:
+            if drawn and not n_drawn:
+                raise
         catches = round(1 - 0.05 ** (1 / n_drawn), 4) if n_drawn else 0.0
         n_reused = sum(row.reused for row in done)
         return Audited(Audit(len(done), n_drawn, catches, n_reused, self._maker.meter.images - before))
@@ -347,21 +355,22 @@ class Auditor:
                 continue
             if self.slow and self._maker.meter.images - before >= most:
                 break
-            done.append(row)
             if row.output is None and not row.numbers:
                 self._compare_whole(row)
+                done.append(row)
                 continue
             alone: dict[int, Tensor] = {}
             if row.output is not None:
-                alone[row.place] = made = self._again(row, chance=len(done))
+                alone[row.place] = made = self._again(row, chance=len(done) + 1)
                 difference = self._compare_outputs(row, made)
                 if difference > DRAWN and n_suspects < SUSPECTS:
                     n_suspects += 1
-                    other = self._again(row, chance=RANDOM + MOST_VALUES + len(done))
+                    other = self._again(row, chance=RANDOM + MOST_VALUES + len(done) + 1)
                     if (between := largest_difference(made, other, self._unit(row.subject))) > DRAWN:
                         raise _Differs(GeneratorError(undeclared(between)), replace(row, reused=False))
             for number in row.numbers:
                 self._compare_number(row, number, alone)
+            done.append(row)
 
     def _again(self, row: Row, *, chance: int, place: int | None = None) -> Tensor:
         """The output [1, ...] of a row's latent, or of the latent at another place of its probe, made alone."""

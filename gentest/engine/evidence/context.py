@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gentest.attributes.attribute import Setup
 from gentest.attributes.prompts import PromptCache
-from gentest.engine.cost import Meter
+from gentest.engine.cost import SLOW_BLOCK, Budget, Meter
 from gentest.engine.evidence.maker import Maker
 from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.measuring import Measuring, in_precision
@@ -83,6 +83,11 @@ class Context:
         return self.maker.meter
 
     @property
+    def budget(self) -> Budget:
+        """What the check may spend."""
+        return self.maker.budget
+
+    @property
     def identities(self) -> Identities:
         """The identities of generators and measures during the current check."""
         return self.maker.identities
@@ -92,14 +97,15 @@ class Context:
         """Latents in one call of the generator."""
         return self.maker.batch_size
 
-    def begin(self, seed: int, *, body: bool) -> None:
+    def begin(self, seed: int, *, body: bool, budget: Budget | None = None) -> None:
         """Start a check. `body=True` if somebody else's code may have run since the check before."""
         self.identities.begin(body=body)
-        self.maker.begin()
+        self.maker.begin(Budget() if budget is None else budget)
         self.maker.audit.begin(seed)
 
     def end(self, *, believed: bool) -> None:
         """End a check. Its measurements go to disk only if its verdict is believed."""
+        self.budget.end()
         self.maker.audit.stop()
         self.identities.end(believed=believed)
         if self.maker.store is not None:
@@ -175,6 +181,7 @@ class Context:
         taken = 0
         while taken < n:
             size = min(self.batch_size, n - taken)  # smaller from there on if memory ran out
+            size = max(1, self.budget.affordable(min(size, SLOW_BLOCK) if self.slow else size, 1))
             yield self.evidence(subject, points(), independent(seed, start + taken, size))
             taken += size
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gentest.engine import cost
-from gentest.engine.cost import Meter, Pace
+from gentest.engine.cost import Budget, Meter, Pace
 from gentest.engine.evidence.audit import Auditor
 from gentest.engine.evidence.store import Store, digest
 from gentest.engine.evidence.subject import Identities, Subject, thing_key
@@ -54,6 +54,7 @@ class Maker:
         self._watch = watch
         self.identities = Identities()
         self.audit = Auditor(self)
+        self.budget = Budget()
         self._paces: dict[Hashable, Pace] = {}
         """The pace of each generator, by the part of a subject's key that is about its function."""
         self._under_test: list[tuple[object, Pace]] = []
@@ -104,11 +105,14 @@ class Maker:
     ) -> Tensor:
         """Outputs [B, ...] of one call of a generator, on the device."""
         device = generator.device or self.device
+        is_kept = isinstance(generator.function, Recalled)  # kept outputs cost nothing
+        if not is_kept:
+            self.budget.claim(len(next(iter(latents.values()))))
         batch, noise = (inputs_on(device, generator.latent, arrays) for arrays in (latents, drawn))
         started = cost.clock()
         with torch.set_grad_enabled(gradients), self.limited("the generator", GeneratorError):
             x = generator.outputs(batch, noise, chance=chance)
-        if not isinstance(generator.function, Recalled):  # kept outputs cost nothing
+        if not is_kept:
             seconds = cost.clock() - started
             self.meter.seconds += seconds
             for function, pace in self._under_test:
@@ -118,9 +122,11 @@ class Maker:
         self.image_bytes = max(self.image_bytes, 4 * x[0].numel())
         return x.to(self.device)
 
-    def begin(self) -> None:
-        """Start a check, which is about no generator yet."""
+    def begin(self, budget: Budget) -> None:
+        """Start a check within a budget. It is about no generator yet."""
         self._under_test = []
+        self.budget = budget
+        budget.pace = lambda: max((pace.seconds for pace in self.paces), default=0.0)
 
     def test(self, subject: Subject) -> None:
         """Note that the check is about a generator, or about both of a pair."""

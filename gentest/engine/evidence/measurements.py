@@ -5,7 +5,7 @@ With `--gentest-cache` they also come from disk and go there. Nobody writes into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,6 +53,8 @@ class Measurements:
         """By key: whether a callable that nobody declared gives one number for an output."""
         self._margin_from_disk: tuple[Callable[..., Tensor], Tensor] | None = None
         self._moved: tuple[Measurements, ...] = ()
+        self._parts: dict[tuple[Probe, ...], Measurements] = {}
+        """The probes that a disk store lacks, if it has others."""
         self._body = outputs.maker.identities.body
         self._from_disk = False
         self._n_bytes: int | None = None
@@ -98,7 +100,7 @@ class Measurements:
         if self._n_bytes is None:
             rows = {id(entry.rows): entry.rows for entry in self._measured.values()}  # one tensor may have two keys
             self._n_bytes = sum(t.numel() * t.element_size() for t in rows.values())
-        return self._n_bytes + self.outputs.n_bytes
+        return self._n_bytes + self.outputs.n_bytes + sum(part.n_bytes for part in self._parts.values())
 
     @property
     def reused(self) -> bool:
@@ -117,7 +119,7 @@ class Measurements:
 
     def drop_outputs(self) -> None:
         """Free the outputs; measurements stay."""
-        for one in (self, *self._moved):
+        for one in (self, *self._moved, *self._parts.values()):
             one.outputs.drop()
 
     def drop_features(self) -> None:
@@ -149,7 +151,7 @@ class Measurements:
         key = (self._maker.identities.key(distance), first, second)
         if key not in self._measured:
             at = self._disk_key(self._address(distance), f"apart {first} {second}")
-            rows = self._kept_on_disk(at, lambda: self._distances(distance, first, second))
+            rows = self._kept_on_disk(at, lambda own: own._distances(distance, first, second))
             self._measured[key] = _Measured(rows, distance, scalar=True, pairs=(first, second))
             self._n_bytes = None
         return self._rows(key, distance)
@@ -181,8 +183,8 @@ class Measurements:
         key = (self._maker.identities.key(feature), "steps", first, second)
         if key not in self._measured:
 
-            def compute() -> Tensor:
-                rows = self.measured(feature, scalar=False)
+            def compute(own: Measurements) -> Tensor:
+                rows = own.measured(feature, scalar=False)
                 norms: Tensor = torch.linalg.vector_norm(rows[:, second] - rows[:, first], dim=-1)
                 return norms
 
@@ -203,7 +205,7 @@ class Measurements:
 
     def margins(self, name: str, compute: Callable[[Measurements], Tensor]) -> Tensor:
         """The margins [N] of the property called `name`: from disk, or else computed."""
-        rows = self._kept_on_disk(self._disk_key(name, "known"), lambda: compute(self))
+        rows = self._kept_on_disk(self._disk_key(name, "known"), compute)
         if self._from_disk:
 
             def recompute(subject: Subject, family: Probes, probe: Probe) -> Tensor:
@@ -254,22 +256,22 @@ class Measurements:
             return self._finite(thing, (read if scalar else read_rows)(thing, embedding)), scalar
         if scalar is None:
             for guess in (True, False):
-                if (rows := self._from_store(self._disk_key(self._address(thing), f"measured {guess}"))) is not None:
-                    return rows, guess
+                if any(self._known_on_disk(self._disk_key(self._address(thing), f"measured {guess}"))):
+                    return self._measure(thing, scalar=guess)
             scalar = getattr(evaluate(self._bound_to_outputs(thing), self.outputs.checked[:1, 0]), "ndim", 1) <= 1
         function: Callable[[Any, Tensor], Tensor] = score if scalar else embed
 
-        def compute() -> Tensor:
-            images = self.outputs.checked.flatten(0, 1)
-            bound = self._bound_to_outputs(thing)
-            with self.outputs.exactly(), torch.set_grad_enabled(self.outputs.keeps_gradients):
-                rows = self._maker.in_parts(
-                    lambda start, stop: self._call(function, bound, images[start:stop]),
+        def compute(own: Measurements) -> Tensor:
+            images = own.outputs.checked.flatten(0, 1)
+            bound = own._bound_to_outputs(thing)
+            with own.outputs.exactly(), torch.set_grad_enabled(own.outputs.keeps_gradients):
+                rows = own._maker.in_parts(
+                    lambda start, stop: own._call(function, bound, images[start:stop]),
                     len(images),
-                    size=self.outputs.measured_at_once,
-                    lasting=not self.outputs.keeps_gradients,
+                    size=own.outputs.measured_at_once,
+                    lasting=not own.outputs.keeps_gradients,
                 )
-                return self._finite(thing, joined(rows))
+                return own._finite(thing, joined(rows))
 
         return self._kept_on_disk(self._disk_key(self._address(thing), f"measured {scalar}"), compute), scalar
 
@@ -344,19 +346,46 @@ class Measurements:
         together = "alone" if self.alone else "together"
         return place(subject, repr(self.family), together, address, f"{how}{outputs.variant}")
 
-    def _kept_on_disk(self, at: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Rows from disk, or else computed, and written to disk once their check has been audited."""
+    def _kept_on_disk(self, at: str, compute: Callable[[Measurements], Tensor]) -> Tensor:
+        """Rows from disk, or else computed, and written to disk once their check has been audited.
+
+        If only some rows are on disk, as after a run that was cut short, the others are computed by themselves.
+        """
         if (rows := self._from_store(at)) is not None:
             return rows
-        rows = compute()
+        if self.outputs.kept is None and any(known := self._known_on_disk(at)):
+            have, lack = (
+                [probe for probe, k in zip(self.probes, known, strict=True) if k is is_known]
+                for is_known in (True, False)
+            )
+            if lack and (kept := self._part_from_store(at, have)) is not None:
+                part = self._parts.setdefault(tuple(lack), Measurements(self.outputs.of(lack)))
+                made = part._held(at, compute)
+                rows = made.new_empty(len(self.probes), *made.shape[1:])
+                mask = torch.tensor(known, device=made.device)
+                rows[mask], rows[~mask] = kept.to(made), made
+                self._from_disk = True
+                return rows
+        return self._held(at, compute)
+
+    def _held(self, at: str, compute: Callable[[Measurements], Tensor]) -> Tensor:
+        """Computed rows, which wait to be written to disk."""
+        rows = compute(self)
         if at and self._maker.store is not None:
             self._maker.store.hold(at, self.probes, rows.detach().float().cpu().numpy())
         return rows
 
-    def _from_store(self, at: str) -> Tensor | None:
+    def _known_on_disk(self, at: str) -> list[bool]:
+        """Whether each probe has a row on disk."""
         store = self._maker.store
-        rows = store.rows(at, self.probes) if at and store is not None else None
-        if rows is None:
-            return None
-        self._from_disk = True
-        return torch.from_numpy(rows).to(self._maker.device)
+        return store.known(at, self.probes) if at and store is not None else []
+
+    def _from_store(self, at: str) -> Tensor | None:
+        rows = self._part_from_store(at, self.probes)
+        self._from_disk = self._from_disk or rows is not None
+        return rows
+
+    def _part_from_store(self, at: str, probes: Sequence[Probe]) -> Tensor | None:
+        store = self._maker.store
+        rows = store.rows(at, probes) if at and store is not None else None
+        return None if rows is None else torch.from_numpy(rows).to(self._maker.device)

@@ -136,6 +136,8 @@ class Outputs:
         """Outputs [N, P, ...] as the generator returned them."""
         if self._values is None:
             n, p = self.shape
+            if self.subject.recalled is None:
+                self.maker.budget.check(n * p)  # none of them is made unless all of them can be
             try:
                 with self.exactly(), pinned_rng(self.maker.device, 0):
                     parts = self.maker.in_parts(
@@ -168,6 +170,18 @@ class Outputs:
                 raise
             self._n_bytes = None
         return self._checked
+
+    def of(self, probes: Sequence[Probe]) -> Outputs:
+        """The outputs of other probes, made in the same way."""
+        return Outputs(
+            self.maker,
+            self.subject,
+            self.family,
+            probes,
+            alone=self.alone,
+            batch_size=self._batch_size,
+            chance=self.chance,
+        )
 
     def moved(self, by: float) -> tuple[MovedOutputs, ...]:
         """The same outputs, moved by a distance in each of two ways."""
@@ -257,6 +271,9 @@ class MovedOutputs(Outputs):
         self._source = source
         self._move = move
         self._distance = by
+
+    def of(self, probes: Sequence[Probe]) -> Outputs:
+        return MovedOutputs(self._source.of(probes), self._move, self._distance)
 
     @property
     def variant(self) -> str:

@@ -93,6 +93,14 @@ class Store:
                 found.append(row)
         return np.stack(found) if found else None
 
+    def known(self, of: str, probes: Sequence[Probe]) -> list[bool]:
+        """Whether each of some probes has a row. A row that is there may still be broken."""
+        names = [str(probe) for probe in probes]
+        kept = {name for name in names if (of, name) in self._waiting}
+        for start in range(0, len(names), ASKED_AT_ONCE):
+            kept |= self._kept(of, names[start : start + ASKED_AT_ONCE]).keys()
+        return [name in kept for name in names]
+
     def keep(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
         """Write the rows [N, ...] (float32) of some probes, unless they are too large."""
         self.hold(of, probes, rows)

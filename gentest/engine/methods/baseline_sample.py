@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import fingerprint
+from gentest.engine.cost import BudgetSpent
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.measuring import PYTHON
 from gentest.engine.evidence.observed import Observed
@@ -63,25 +65,37 @@ def keep_outputs(context: Context, subject: Subject, test: str, seed: int, keepe
     keeper.keep(subject, seed, np.stack([rows[probe] for probe in probes]), context.measuring.unit(subject))
 
 
+@dataclass(frozen=True)
+class SampleFacts:
+    """A sample, and the number of probes that the run's budget left out."""
+
+    sample: Sample
+    missing: int = 0
+
+
 def take_sample(
     problem: Problem, *, n: int, baseline: Sample | None, terms: Terms, looks: bool, blesses: bool
-) -> Sample:
+) -> SampleFacts:
     """The first `n` independent probes; or, with n = 0, those of the baseline until the paired test fires.
 
-    `looks` adds a summary of the outputs, and `blesses` says that the sample becomes a baseline.
+    `looks` adds a summary of the outputs, and `blesses` says that the sample becomes a baseline. A comparison keeps as
+    many probes as the budget reaches for. Raises `BudgetSpent` if a baseline would be left with fewer than `n`.
     """
     context, subject = problem.judge.context, problem.judge.subject
     seed = problem.values.seed if baseline is None else baseline.seed
     stream = problem.stream(seed=seed)
     if baseline is None or n:
-        margins = _margins(problem, stream, n)
+        margins, missing = _margins(problem, stream, n)
     else:
-        margins = _margins_until_decided(problem, stream, baseline, terms)
+        margins, missing = _margins_until_decided(problem, stream, baseline, terms)
+    if missing and (baseline is None or not margins):
+        raise BudgetSpent(context.budget.bound)
+    looks = looks and not missing
     evidence = observed(problem.judge, stream.probes(0, 1)[0])
     things: dict[str, Attribute | Feature | Distance] = {**evidence.attributes, **evidence.named_features}
     things |= evidence.named_distances
     codes = context.measuring.codes(things)
-    return Sample(
+    sample = Sample(
         seed=seed,
         generator=subject.fingerprint,
         space=subject.generator.latent.key,
@@ -92,24 +106,34 @@ def take_sample(
         python=PYTHON if codes else "",
         look=_summary(problem, evidence, seed, blesses=blesses) if looks else None,
     )
+    return SampleFacts(sample, missing)
 
 
 def _margins(
     problem: Problem, stream: Stream, n: int, n_decided: Callable[[list[float]], int | None] = lambda margins: None
-) -> list[float]:
-    """The margins of the first `n` probes; or of fewer, once `n_decided` gives their number after some block."""
+) -> tuple[list[float], int]:
+    """The margins of the first `n` probes; or of fewer, once `n_decided` gives their number after some block.
+
+    Also gives the number of probes that the run's budget left out.
+    """
     margins: list[float] = []
     while len(margins) < n:
         size = min(problem.block, n - len(margins))
-        margins += problem.judge.margins(stream.probes(len(margins), size))
+        evaluated = problem.within_budget(problem.judge.margins, stream.probes(len(margins), size))
+        margins += evaluated
         problem.watch(len(margins), 0)
         if (decided := n_decided(margins)) is not None:
-            return margins[:decided]
-    return margins
+            return margins[:decided], 0
+        if not evaluated:
+            return margins, n - len(margins)
+    return margins, 0
 
 
-def _margins_until_decided(problem: Problem, stream: Stream, baseline: Sample, terms: Terms) -> list[float]:
-    """The margins of the baseline's probes until the comparison of outcomes fires, or of all of them."""
+def _margins_until_decided(problem: Problem, stream: Stream, baseline: Sample, terms: Terms) -> tuple[list[float], int]:
+    """The margins of the baseline's probes until the comparison of outcomes fires, or of all of them.
+
+    Also gives the number of probes that the run's budget left out.
+    """
     blessed = np.array(unpack(baseline.margins, "margins")) >= 0
 
     def n_decided(margins: list[float]) -> int | None:

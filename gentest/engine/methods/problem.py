@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gentest.engine.cost import SLOW_BLOCK
+from gentest.engine.cost import MAX_ARMS, SLOW_BLOCK, BudgetSpent
 from gentest.engine.evidence.plans import Stream, fits, real
 from gentest.engine.judge import Judge
 from gentest.errors import InvalidArgument
@@ -27,8 +27,6 @@ from gentest.spaces import Choice, Space
 
 MAX_BLOCK = 256
 """The largest block: a rate is often decided after some hundred probes."""
-MAX_ARMS = 64
-"""The most values of a part with a rate each. Of more, the prior's mixture has one."""
 
 
 class Purpose(IntEnum):
@@ -54,6 +52,20 @@ class Problem:
         context = self.judge.context
         most = SLOW_BLOCK if context.slow else MAX_BLOCK
         return min(context.batch_size, most) * context.n_processes
+
+    def within_budget(self, evaluate: Callable[[Sequence[Probe]], list[float]], probes: Sequence[Probe]) -> list[float]:
+        """The margins of some probes; of the first of them if the budget does not reach for all, or of none."""
+        context, n = self.judge.context, len(probes)
+        while n:
+            before = context.meter.images
+            try:
+                return evaluate(probes[:n])
+            except BudgetSpent:
+                if context.meter.images > before and n < len(probes):
+                    break  # it ended among the probes that are decided alone, and would again
+                fewer = self.judge.local.affordable(n, at_once=context.n_processes)
+                n = fewer if fewer < n else n // 2
+        return []
 
     def stream(self, purpose: Purpose = Purpose.RATE, *, seed: int | None = None) -> Stream:
         """The independent probes for a purpose, by the settings' seed or another one."""

@@ -24,9 +24,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from gentest.engine.cost import MAX_ARMS, rate_probes
 from gentest.engine.evidence.plans import Stream, inputs
-from gentest.engine.judge import Judge
-from gentest.engine.methods.problem import MAX_ARMS, Arm, Problem, Purpose, arms_of, chosen, columns_of
+from gentest.engine.judge import CONFIRMED_SLOW, Judge
+from gentest.engine.methods.problem import Arm, Problem, Purpose, arms_of, chosen, columns_of
 from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, RateInvariance, WithinRadius
@@ -38,7 +39,7 @@ from gentest.spaces import Choice
 from gentest.spaces.space import MOST_COUNTED
 from gentest.stats import rays as ray_stats
 from gentest.stats.invariance import compare_priors
-from gentest.stats.rates import RateDecision, RateTest
+from gentest.stats.rates import LOOK, RateDecision, RateTest
 
 N_WORST = 10
 """The worst values of a part with too many for a rate each."""
@@ -46,7 +47,7 @@ MAX_FAILING = 1024
 """The most failing probes of an arm that are searched for the worst and the minimal one."""
 
 Outcomes = Callable[[int, int], list[bool]]
-"""The outcomes of probes `start` to `start + n`: True holds."""
+"""The outcomes of probes `start` to `start + n`: True holds. The budget may leave some out; none end the walk."""
 
 VERDICTS = {True: Verdict.HOLDS, False: Verdict.VIOLATED, None: Verdict.UNDECIDED}
 INVARIANCE_VERDICTS = {"invariant": Verdict.HOLDS, "different": Verdict.VIOLATED}
@@ -54,11 +55,15 @@ INVARIANCE_VERDICTS = {"invariant": Verdict.HOLDS, "different": Verdict.VIOLATED
 
 @dataclass(frozen=True)
 class RateFacts:
-    """The decided rate, the probes that refuted it, and the margins of each arm's probes in their order."""
+    """The decided rate, the probes that refuted it, and the margins of each arm's probes in their order.
+
+    `missing` is the number of probes that the run's budget left out, if all of them would have passed; 0 if none.
+    """
 
     rate: Rate
     failing: tuple[Probe, ...]
     margins: Mapping[str, Sequence[float]]
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,10 @@ def decide_rate(problem: Problem, goal: AtRate) -> RateFacts:
             worst = _worst_values(problem, goal, part, arms[0].probes(stream.probes(0, rate.probes)), margins, n)
             rate = replace(rate, worst=worst, n_values=n)
     failing = _refuting(rate, stream, arms, margins) if rate.verdict is Verdict.VIOLATED else ()
-    return RateFacts(rate, failing, margins)
+    drawn = min(map(len, margins.values()))
+    is_cut = rate.verdict is Verdict.UNDECIDED and drawn < problem.values.budget
+    missing = max(LOOK, rate_probes(goal, len(arms), problem.values) - drawn * len(arms)) if is_cut else 0
+    return RateFacts(rate, failing, margins, missing)
 
 
 def _worst_values(
@@ -175,12 +183,16 @@ def _decide(
 ) -> Rate:
     """The rate on the probes of a stream; adds the margins of each arm's probes to `margins`."""
 
-    def outcomes(arm: Arm, start: int, n: int) -> list[bool]:
-        probes = arm.probes(stream.probes(start, n))
-        found = arm.margins(probes)
+    def confirmed(arm: Arm, probes: Sequence[Probe]) -> list[float]:
+        with problem.judge.context.budget.holding(CONFIRMED_SLOW * problem.judge.local.n_images):
+            found = arm.margins(probes)
         problem.judge.confirm_failures(probes, found, arm.alone)
+        return found
+
+    def outcomes(arm: Arm, start: int, n: int) -> list[bool]:
+        found = problem.within_budget(partial(confirmed, arm), arm.probes(stream.probes(start, n)))
         margins[arm.name].extend(found)
-        problem.watch(start + n, 0)
+        problem.watch(start + len(found), 0)
         return [margin >= 0 for margin in found]
 
     by_arm = {arm.name: partial(outcomes, arm) for arm in arms}
@@ -239,8 +251,8 @@ def decide_arms(
         open_walks = [walk for walk in walks.values() if comparing or walk.decision.holds is None]
         if max((walk.drawn for walk in open_walks), default=budget) >= budget:
             break
-        for walk in open_walks:
-            walk.take(min(block, budget - walk.drawn), budget)
+        if not all([walk.take(min(block, budget - walk.drawn), budget) for walk in open_walks]):
+            break
     rates = [walk.rate(name, goal, budget) for name, walk in walks.items()]
     whole = min(rates, key=lambda rate: (RATE_VERDICTS.index(rate.verdict), rate.passes / max(rate.probes, 1)))
     if len(rates) == 1:
@@ -288,13 +300,15 @@ class _Walk:
         """Number of probes evaluated so far."""
         return len(self.outcomes)
 
-    def take(self, n: int, budget: int) -> None:
-        """Evaluates `n` more probes of the budget, and looks."""
+    def take(self, n: int, budget: int) -> bool:
+        """Evaluates `n` more probes of the budget, and looks. False if the run's own budget left all out."""
         drawn = np.array(self._next_outcomes(self.drawn, n), dtype=np.bool_)
         self.outcomes = np.concatenate([self.outcomes, drawn])
         if self.decision.holds is None:
             more = self.outcomes[self.decision.probes :]
-            self.decision = self._test.first_decision(more, after=self.decision, ends=self.drawn == budget)
+            ends = self.drawn == budget or not len(drawn)
+            self.decision = self._test.first_decision(more, after=self.decision, ends=ends)
+        return len(drawn) > 0
 
     def rate(self, name: str, goal: AtRate, budget: int) -> Rate:
         """The arm's rate so far."""

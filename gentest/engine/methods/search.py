@@ -32,6 +32,8 @@ class SearchFacts:
     """True if the probes are all inputs of a finite space, each once and in order."""
     stopped: bool = False
     """True if the search ended at its last violation, before the end of its probes."""
+    missing: int = 0
+    """Number of probes that the budget of the run left out."""
 
     @property
     def failing(self) -> tuple[Probe, ...]:
@@ -62,7 +64,8 @@ def search(problem: Problem, *, stored: Sequence[Probe] = ()) -> SearchFacts:
     while len(margins) < len(probes):
         # at a slow generator, a block is a few images; else a step is as many probes as a batch has latents
         step = (judge.local.block_size if context.slow else max(1, context.batch_size)) * context.n_processes
-        for margin in judge.margins(probes[len(margins) : len(margins) + step]):
+        evaluated = problem.within_budget(judge.margins, probes[len(margins) : len(margins) + step])
+        for margin in evaluated:
             margins.append(margin)
             n_violations += margin < 0
             if n_violations == most:
@@ -70,7 +73,10 @@ def search(problem: Problem, *, stored: Sequence[Probe] = ()) -> SearchFacts:
                 tried = tuple(probes[:n])
                 return SearchFacts(tried, tuple(margins), exhaustive=exhaustive, stopped=n < len(probes))
         problem.watch(len(margins), len(probes))
-    return SearchFacts(tuple(probes), tuple(margins), exhaustive=exhaustive)
+        if not evaluated:
+            break
+    n = len(margins)
+    return SearchFacts(tuple(probes[:n]), tuple(margins), exhaustive=exhaustive, missing=len(probes) - n)
 
 
 def _most_violations(problem: Problem) -> int | None:

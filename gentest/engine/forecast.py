@@ -1,0 +1,132 @@
+"""The forecast of a run: the images that the properties of its tests are going to take, evidence that they share once.
+
+It follows from what the properties declare, before anything runs: latents of a probe, examples, the probes that decide
+a rate on a good generator, the budget of an attack, the sample of a gate, and what gentest makes besides to examine a
+generator, to measure rounding and standard deviations, and to audit. It knows nothing of counterexamples: reducing one
+takes some hundred images more, and a search that stops at it fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gentest.engine.cost import SLOW_BLOCK, Wants, wanted
+from gentest.engine.evaluation import BAND_PROBES
+from gentest.engine.evidence.audit import EXAMINED, MOST_SLOW, RANDOM
+from gentest.engine.evidence.examine import ALONE
+from gentest.engine.evidence.plans import PILOT
+from gentest.engine.methods.problem import MAX_BLOCK
+from gentest.engine.outputs_summary import N_OUTPUTS
+from gentest.errors import InvalidArgument
+from gentest.properties.definition import Definition
+from gentest.properties.distribution import AnyDefinition
+from gentest.results.settings import Values
+from gentest.spaces import Normal, Space
+
+BATCH = 128
+"""Latents of a batch, while nobody knows the size of an output."""
+CHOSEN = 5
+"""Rows of a usual audit that are not random: the largest batch's, a smaller one's, and the smallest margin's."""
+
+
+@dataclass(frozen=True)
+class PlannedCheck:
+    """A property that a run is to check, and how."""
+
+    test: str
+    label: str
+    """The property's name within its test."""
+    definition: AnyDefinition
+    values: Values
+    generator: Hashable = None
+    """Equal for tests that share a generator."""
+    n_sampled: int = 0
+    """Probes whose margins are kept for a baseline, or compared with one."""
+    summarised: int = 0
+    """The number of summaries of the outputs: one for a blessing, two for a comparison."""
+
+
+@dataclass
+class Known:
+    """What the run has learnt of a generator so far."""
+
+    space: Space
+    slow: bool = False
+    batch_size: int = BATCH
+
+
+Needs: TypeAlias = Mapping[Hashable, int]
+"""The images of each kind of evidence that some properties look at. Properties share a kind."""
+
+
+class Forecast:
+    """Counts the images of one property after the other, in the order of the run.
+
+    >>> from gentest.properties.samples import responsive
+    >>> asked = PlannedCheck("test_a", "responsive", responsive(at_least=0.1), Values(examples=100))
+    >>> forecast = Forecast()
+    >>> [forecast.add(forecast.needs([asked])) for _ in "ab"]
+    [267, 0]
+    """
+
+    def __init__(self, known: Mapping[Hashable, Known] | None = None) -> None:
+        self._known = known or {}
+        self._made: dict[Hashable, int] = {}
+
+    def needs(self, asked: Iterable[PlannedCheck]) -> Needs:
+        """The evidence that some properties look at."""
+        needs: dict[Hashable, int] = {}
+        for one in asked:
+            for kind, n in self._needs(one).items():
+                needs[kind] = max(n, needs.get(kind, 0))
+        return needs
+
+    def more(self, needs: Needs) -> int:
+        """The images that properties would add to those of all before them."""
+        return sum(max(0, n - self._made.get(kind, 0)) for kind, n in needs.items())
+
+    def add(self, needs: Needs) -> int:
+        """The images that properties add to those of all before them."""
+        more = self.more(needs)
+        for kind, n in needs.items():
+            self._made[kind] = max(n, self._made.get(kind, 0))
+        return more
+
+    def _needs(self, asked: PlannedCheck) -> dict[Hashable, int]:
+        definition, generator = asked.definition, asked.generator
+        known = self._known.get(generator) or next(iter(self._known.values()), Known(Normal(1)))
+        try:
+            wants = wanted(definition, known.space, asked.values, n_sampled=asked.n_sampled)
+        except InvalidArgument:  # the check will report it
+            wants = Wants()
+        sides = 2 if definition.compares else 1
+        needs: dict[Hashable, int] = {(generator, asked.test, asked.label): sides * (_audited(known) + wants.attack)}
+        if isinstance(definition, Definition):
+            family = (generator, definition.probes, definition.under, definition.again, asked.values.seed)
+            latents = definition.probes.n_points * sides * (1 + definition.again)
+            needs[family, "search", asked.values.examples] = sides * wants.search
+            block = SLOW_BLOCK if known.slow else min(known.batch_size, MAX_BLOCK)
+            # the rate and the sample look at the same stream
+            probes = max(_in_blocks(wants.rate // latents * sides, block), wants.sample // latents * sides)
+            needs[family, "stream"] = probes * latents
+            needs[family, "rounding"] = latents * (max(1, 3 // latents) if known.slow else BAND_PROBES)
+            if definition.in_deviations and not known.slow:
+                needs[generator, "pilot"] = PILOT
+        else:
+            needs[generator, "outputs", asked.values.seed] = sides * wants.sample
+        if not getattr(definition, "total", False):
+            needs[generator, "examined"] = sides * (ALONE if known.slow else 2 * EXAMINED + ALONE + 1)
+        needs[generator, "summary"] = asked.summarised * N_OUTPUTS
+        return needs
+
+
+def _audited(known: Known) -> int:
+    """The images of a usual audit."""
+    return MOST_SLOW if known.slow else RANDOM + CHOSEN + 1
+
+
+def _in_blocks(n: int, block: int) -> int:
+    """A number of probes in whole blocks."""
+    return -(-n // block) * block

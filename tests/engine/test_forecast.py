@@ -1,0 +1,70 @@
+"""The forecast of a run against what the checks then cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+import gentest
+from gentest.engine.check import Question, check
+from gentest.engine.evidence.context import Context
+from gentest.engine.forecast import Forecast, Known, PlannedCheck
+from gentest.results.settings import Values
+from tests.helpers import zoo
+from tests.helpers.counting import fold
+
+LATENT = gentest.Normal(8)
+WIDE = gentest.between(gentest.brightness(), tolerance=1.0)
+STACK = [WIDE, gentest.monotone(gentest.brightness(), tolerance=1.0), gentest.well_formed()]
+
+
+def costs(properties: Sequence[gentest.Property], **values: object) -> tuple[list[int], list[int]]:
+    """The images that each property of one test is forecast to add, and those that it takes."""
+    given = Values(device="cpu", **values)  # type: ignore[arg-type]
+    generator = gentest.Generator(fold, latent=LATENT, output_range=zoo.UNIT)
+    forecast, context = Forecast({None: Known(LATENT)}), Context(given)
+    expected, made = [], []
+    for number, property in enumerate(properties):
+        asked = PlannedCheck("test", str(number), property.definition, given)
+        expected.append(forecast.add(forecast.needs([asked])))
+        question = Question(property.definition, begins=number == 0)
+        made.append(check(question, generator, context, given).images)
+    return expected, made
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        [WIDE],
+        [WIDE.at_rate(0.9)],
+        [gentest.reproducible()],
+        [gentest.between(gentest.brightness(), tolerance=gentest.sd(9))],
+    ],
+    ids=["search", "rate", "again", "sd"],
+)
+def test_a_forecast_is_near_what_a_property_costs(properties: list[gentest.Property]) -> None:
+    """On a good generator, within a tenth."""
+    (expected,), (made,) = costs(properties)
+    assert abs(expected - made) <= 0.1 * made
+
+
+def test_shared_evidence_counts_once() -> None:
+    """The second property of the same probes adds its audit alone, in the forecast and in fact."""
+    expected, made = costs(STACK)
+    assert expected[1] < 0.02 * expected[0]
+    assert abs(sum(expected) - sum(made)) <= 0.1 * sum(made)
+
+
+def test_a_forecast_follows_the_settings() -> None:
+    """Examples, an attack and a finite space change it, before anything runs."""
+    latent = gentest.Categorical(10)
+
+    def images(space: gentest.Space, property: gentest.Property, **values: object) -> int:
+        forecast = Forecast({None: Known(space)})
+        asked = PlannedCheck("test", "", property.definition, Values(**values))  # type: ignore[arg-type]
+        return forecast.more(forecast.needs([asked]))
+
+    assert images(LATENT, WIDE, examples=200) - images(LATENT, WIDE, examples=100) == 100 * 9
+    assert images(LATENT, WIDE, attack=500) - images(LATENT, WIDE) == 500
+    assert images(latent, gentest.well_formed()) < images(LATENT, gentest.well_formed()) - 250

@@ -1,0 +1,151 @@
+"""The budget of a run: what is decided within it, what it says of the rest, and the exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gentest import cli
+from gentest.plugin.run_budget import FileLedger
+from gentest.results.outcome import Outcome
+from tests.helpers.slow import Clock
+
+if TYPE_CHECKING:
+    from tests.helpers.repository import Repository
+
+CONFTEST = """
+import pytest, torch
+import gentest
+from gentest.engine import cost
+
+def draw(z):
+    if hasattr(cost.clock, "now"):
+        cost.clock.now += 5.0 * len(z)  # seconds an image
+    with open("made", "a") as file:
+        file.write(f"{len(z)}\\n")
+    return (0.5 + 0.1 * z.tanh())[:, :, None, None]
+
+@pytest.fixture(scope="session")
+def generator():
+    return gentest.Generator(draw, latent=gentest.Normal(3), output_range=(0, 1), identity="draw")
+"""
+SUITE = """
+@gentest.between(gentest.brightness(), tolerance=1)
+def test_long(generator):
+    return generator
+
+@gentest.property(probes=gentest.points())
+def lit(evidence, *, floor=0.1):
+    return evidence.scores(gentest.brightness())[:, 0] - floor
+
+@lit()
+def test_short(generator):
+    return generator
+"""
+BOUND = ("--gentest-examples", "20", "--gentest-json", "results.json")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the runs in this process."""
+    return Clock.installed(monkeypatch)
+
+
+def made(repository: Repository) -> int:
+    """Images made since the last time that somebody asked."""
+    file = repository.path / "made"
+    n = sum(map(int, file.read_text().split())) if file.exists() else 0
+    file.unlink(missing_ok=True)
+    return n
+
+
+def write(repository: Repository, source: str = SUITE) -> None:
+    """Make a repository of a generator that takes five seconds for an image on a clock that moves by itself."""
+    repository.pytester.makeconftest(CONFTEST)
+    repository.write(source)
+
+
+def test_a_run_ends_within_its_minutes_and_says_what_is_missing(repository: Repository, clock: Clock) -> None:
+    """Nothing undecided is green: the exit status is 3, and the line says how many images more are needed."""
+    write(repository)
+    result = repository.check("--gentest-max-minutes", "8", *BOUND)
+    assert clock.now <= 8 * 60
+    assert result.ret == Outcome.UNDECIDED.exit_status
+    by_test = {one["test"].partition("::")[2]: one for one in repository.document()["results"]}
+    assert by_test["test_short"]["verdict"] == "no_counterexample"
+    assert by_test["test_short"]["shortfall"] is None
+    long = by_test["test_long"]
+    assert (long["verdict"], long["shortfall"]["bound"]) == ("undecided", "max_minutes=8")
+    assert 0 < long["shortfall"]["images"] <= 20 * 9
+    assert sum(one["cost"]["images"] for one in by_test.values()) == made(repository)
+    result.stdout.fnmatch_lines(["between(brightness(), tolerance=1): undecided, since max_minutes=8 ends the run*"])
+    assert cli.main(["show", str(repository.path / "results.json")]) == Outcome.UNDECIDED.exit_status
+
+
+def test_a_cached_run_goes_on_where_the_budget_ended(repository: Repository, clock: Clock) -> None:
+    """Later runs make the images that are missing, and not those that an earlier run has audited and kept."""
+    write(repository)
+    cache = ("--gentest-cache", "cache", "--gentest-max-images", "100", *BOUND)
+    examples, images = [], []
+    for _ in range(6):
+        status = repository.check(*cache).ret
+        images.append(made(repository))
+        examples.append({one["test"]: one["search"]["examples"] for one in repository.document()["results"]})
+    assert max(images) <= 100
+    longs = [next(n for test, n in of_run.items() if "test_long" in test) for of_run in examples]
+    assert longs == sorted(longs)
+    assert longs[0] < longs[1] < longs[2]
+    assert (longs[-1], status) == (20, 0)
+
+
+def test_a_violation_stays_one_when_the_budget_ends(repository: Repository, clock: Clock) -> None:
+    """It is reported as it was found, with exit status 1."""
+    write(repository, SUITE.replace("@gentest.between(gentest.brightness(), tolerance=1)", "@FAILS"))
+    result = repository.check("--gentest-max-images", "75", *BOUND)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    (violated,) = [one for one in repository.document()["results"] if one["verdict"] == "violated"]
+    assert violated["search"]["counterexample"]["margin"] < 0
+    assert made(repository) <= 75
+
+
+def test_an_undecided_check_never_passes(repository: Repository, clock: Clock) -> None:
+    """Not even in a run that only warns about undecided rates; and nothing of it is blessed."""
+    write(repository)
+    result = repository.check("--gentest-max-images", "60", "--gentest-undecided", "warn", *BOUND)
+    assert result.ret == Outcome.UNDECIDED.exit_status
+    blessed = repository.check("--gentest-max-images", "60", "--gentest-save-baseline", "b.json", *BOUND)
+    blessed.stdout.fnmatch_lines(["not blessed: * is not finished, since max_images=60 ends the run*"])
+    assert not (repository.path / "b.json").exists()
+
+
+def test_a_test_has_a_bound_of_its_own(repository: Repository, clock: Clock) -> None:
+    """`settings(max_images=)` on a test bounds that test and no other."""
+    write(repository, SUITE.replace("@gentest.between", "@gentest.settings(max_images=60)\n@gentest.between"))
+    repository.check(*BOUND)
+    by_test = {one["test"].partition("::")[2]: one for one in repository.document()["results"]}
+    assert by_test["test_long"]["cost"]["images"] <= 60
+    assert by_test["test_long"]["shortfall"]["bound"] == "max_images=60"
+    assert by_test["test_short"]["verdict"] == "no_counterexample"
+
+
+def test_workers_share_a_ledger(tmp_path: Path) -> None:
+    """Two processes never claim more than there is together."""
+    one, other = FileLedger(tmp_path), FileLedger(tmp_path)
+    assert (one.claim(6, most=10), other.claim(6, most=10), one.claim(1, most=10)) == (6, 4, 0)
+    other.give_back(3)
+    assert one.claimed == 7
+
+
+@pytest.mark.slow
+def test_workers_of_a_run_share_its_budget(repository: Repository) -> None:
+    """Both of two workers stop before the run has made more images than it may."""
+    write(repository, SUITE.replace("generator", "other") + SUITE.replace("test_", "test_other_"))
+    repository.pytester.makeconftest(
+        CONFTEST + "\n\n@pytest.fixture(scope='session')\ndef other():\n"
+        "    return gentest.Generator(lambda z: draw(z).flip(1), latent=gentest.Normal(3), output_range=(0, 1))\n"
+    )
+    result = repository.check("-n", "2", "--gentest-max-images", "150", *BOUND)
+    assert made(repository) <= 150
+    assert result.ret == Outcome.UNDECIDED.exit_status
