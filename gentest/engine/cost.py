@@ -19,8 +19,8 @@ from typing import Protocol
 
 from gentest.errors import GentestError
 from gentest.probes.families import Points
-from gentest.properties.definition import AtRate, Definition
-from gentest.properties.distribution import AnyDefinition
+from gentest.properties.definition import AtRate, Declaration, Definition
+from gentest.properties.distribution import Matches
 from gentest.results.settings import Values
 from gentest.spaces import Choice, Space
 from gentest.stats.rates import LOOK
@@ -31,6 +31,8 @@ SLOW_BLOCK = 16
 """Latents that are evaluated together on a slow generator, before the next decision."""
 MAX_ARMS = 64
 """The most values of a part with a rate each. Of more, the prior's mixture has one."""
+LEVEL = 256
+"""Latents on which the difference of two levels is usually certain."""
 
 clock: Callable[[], float] = time.monotonic
 """The clock of all costs, in seconds. Tests replace it."""
@@ -61,9 +63,12 @@ class Pace:
     def __init__(self) -> None:
         self._first = self._later = Meter()
         self._settled: bool | None = None
+        self.last = 0.0
+        """Seconds of the last call."""
 
     def add(self, images: int, seconds: float) -> None:
         """Count one call."""
+        self.last = seconds
         if not self._first.calls:
             self._first = Meter(images, 1, seconds)
         else:
@@ -85,6 +90,16 @@ class Pace:
     def slow(self) -> bool:
         """Whether an image takes longer than `SLOW` seconds."""
         return self.seconds > SLOW if self._settled is None else self._settled
+
+    def in_batches(self, one: float, two: float) -> float:
+        """Seconds for an image in a batch of `SLOW_BLOCK`, where one image alone takes `one` and two together `two`.
+
+        A small network may take as long for sixteen images as for one.
+
+        >>> round(Pace().in_batches(0.75, 0.75), 3), Pace().in_batches(5.0, 10.0)
+        (0.047, 5.0)
+        """
+        return (one + (SLOW_BLOCK - 1) * max(two - one, 0.0)) / SLOW_BLOCK
 
     def settle(self, *, slow: bool) -> None:
         """Decide once and for all whether the generator is slow, so that one check is planned in one way."""
@@ -310,7 +325,7 @@ class Wants:
         return self.search + self.rate + self.attack + self.sample
 
 
-def wanted(definition: AnyDefinition, space: Space, values: Values, *, n_sampled: int = 0) -> Wants:
+def wanted(definition: Declaration, space: Space, values: Values, *, n_sampled: int = 0) -> Wants:
     """The images that a property wants on a good generator, whose probes all pass.
 
     >>> from gentest.properties.samples import responsive
@@ -319,7 +334,7 @@ def wanted(definition: AnyDefinition, space: Space, values: Values, *, n_sampled
     Wants(search=100, rate=0, attack=0, sample=0)
     """
     if not isinstance(definition, Definition):
-        return Wants(sample=definition.n)
+        return Wants(sample=definition.n if isinstance(definition, Matches) else min(LEVEL, values.budget))
     latents = definition.probes.n_points * len(definition.under(space)) * (1 + definition.again)
     examples = values.examples
     if space.n_latents is not None and isinstance(definition.probes, Points):

@@ -39,6 +39,8 @@ FIRST = 16
 """Probes in the first batch, before the size of an output is known."""
 BAND_PROBES = 4
 """Probes of the first batch on which rounding is measured."""
+BAND_SLOW = 3
+"""Latents of the probes of the first batch on which rounding is measured if images are slow: at least one probe."""
 BAND_PROBES_LARGER = 3
 """Probes of each larger batch on which rounding is measured again: the first, the middle and the last."""
 BAND_FACTOR = 16.0
@@ -260,13 +262,18 @@ class LocalEvaluator:
         self.context.plans.rounded.update(block[i] for i in indices)
         if first:  # while the outputs are in memory
             self._floor = MOVE_FACTOR * self._change_of_moves([block[i] for i in indices])
-        self._compare((margins[i], self.alone(block[i])) for i in indices)
+        self._compare(
+            (margins[i], self.alone(block[i])) for i in reversed(indices)
+        )  # the last one right after the batch
         self._floor = max(self._floor, BAND_FLOOR * max(abs(m) for row in margins for m in row))
 
     def _n_to_measure(self, block: Sequence[Probe]) -> int:
         """The number of probes on which rounding is to be measured after a batch."""
+        if self.context.slow and self.definition.again:
+            return 0  # its margin is the difference that a batch makes
         if self.rounding is None:
-            return min(len(block), BAND_PROBES)
+            most = max(1, BAND_SLOW // self.definition.probes.n_points) if self.context.slow else BAND_PROBES
+            return min(len(block), most)
         return BAND_PROBES_LARGER if self._n_latents(block) > self._largest else 0
 
     def _n_latents(self, block: Sequence[Probe]) -> int:

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gentest.engine.cost import SLOW_BLOCK, Wants, wanted
-from gentest.engine.evaluation import BAND_PROBES
-from gentest.engine.evidence.audit import EXAMINED, MOST_SLOW, RANDOM
+from gentest.engine.evaluation import BAND_PROBES, BAND_SLOW
+from gentest.engine.evidence.audit import EXAMINED, RANDOM, RANDOM_SLOW
 from gentest.engine.evidence.examine import ALONE
 from gentest.engine.evidence.plans import PILOT
 from gentest.engine.methods.problem import MAX_BLOCK
 from gentest.engine.outputs_summary import N_OUTPUTS
 from gentest.errors import InvalidArgument
-from gentest.properties.definition import Definition
-from gentest.properties.distribution import AnyDefinition
+from gentest.properties.definition import Definition, OfAll
 from gentest.results.settings import Values
 from gentest.spaces import Normal, Space
 
@@ -38,7 +37,7 @@ class PlannedCheck:
     test: str
     label: str
     """The property's name within its test."""
-    definition: AnyDefinition
+    definition: Definition | OfAll
     values: Values
     generator: Hashable = None
     """Equal for tests that share a generator."""
@@ -102,7 +101,9 @@ class Forecast:
         except InvalidArgument:  # the check will report it
             wants = Wants()
         sides = 2 if definition.compares else 1
-        needs: dict[Hashable, int] = {(generator, asked.test, asked.label): sides * (_audited(known) + wants.attack)}
+        audited = (generator, asked.test, "" if known.slow else asked.label, "audit")
+        needs: dict[Hashable, int] = {audited: sides * (RANDOM_SLOW if known.slow else RANDOM + CHOSEN + 1)}
+        needs[generator, asked.test, asked.label, "attack"] = sides * wants.attack
         if isinstance(definition, Definition):
             family = (generator, definition.probes, definition.under, definition.again, asked.values.seed)
             latents = definition.probes.n_points * sides * (1 + definition.again)
@@ -111,7 +112,7 @@ class Forecast:
             # the rate and the sample look at the same stream
             probes = max(_in_blocks(wants.rate // latents * sides, block), wants.sample // latents * sides)
             needs[family, "stream"] = probes * latents
-            needs[family, "rounding"] = latents * (max(1, 3 // latents) if known.slow else BAND_PROBES)
+            needs[family, "rounding"] = latents * (max(1, BAND_SLOW // latents) if known.slow else BAND_PROBES)
             if definition.in_deviations and not known.slow:
                 needs[generator, "pilot"] = PILOT
         else:
@@ -120,11 +121,6 @@ class Forecast:
             needs[generator, "examined"] = sides * (ALONE if known.slow else 2 * EXAMINED + ALONE + 1)
         needs[generator, "summary"] = asked.summarised * N_OUTPUTS
         return needs
-
-
-def _audited(known: Known) -> int:
-    """The images of a usual audit."""
-    return MOST_SLOW if known.slow else RANDOM + CHOSEN + 1
 
 
 def _in_blocks(n: int, block: int) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
+import torch
 from torch import Tensor
 
 import gentest
@@ -23,6 +24,12 @@ def checked(function: Callable[..., Tensor], property: gentest.Property, **value
     generator = gentest.Generator(function, latent=gentest.Normal(8), output_range=zoo.UNIT)
     given = Values(**({"device": "cpu", "examples": 120} | values))  # type: ignore[arg-type]
     return check(Question(property.definition), generator, Context(given), given)
+
+
+@gentest.property(probes=gentest.points())
+def lit(evidence: gentest.Evidence, *, floor: float = -0.1) -> Tensor:
+    """Holds on every image."""
+    return evidence.scores(gentest.brightness())[:, 0] - floor
 
 
 VIOLATED = gentest.between(gentest.brightness(), tolerance=0.2)
@@ -73,3 +80,72 @@ def test_a_fast_generator_looks_at_the_whole_plan(monkeypatch: pytest.MonkeyPatc
     function = Sleeping(fold, Clock.installed(monkeypatch), each=0.01, first=60.0)
     result = checked(function, VIOLATED)
     assert (result.examples, result.search.stopped) == (120, False)
+
+
+def in_one_test(function: Sleeping, properties: Sequence[gentest.Property], **values: object) -> list[int]:
+    """The images that each property of one test takes."""
+    generator = gentest.Generator(function, latent=gentest.Normal(8), output_range=zoo.UNIT)
+    given = Values(**({"device": "cpu", "examples": 8} | values))  # type: ignore[arg-type]
+    context, images = Context(given), []
+    for number, property in enumerate(properties):
+        before = function.images
+        result = check(Question(property.definition, begins=number == 0), generator, context, given)
+        assert result.verdict is not gentest.Verdict.ERROR, result.message
+        assert result.images == function.images - before
+        images.append(result.images)
+    return images
+
+
+@pytest.mark.parametrize("examples", [8, 40])
+def test_a_point_property_of_slow_images_costs_twelve_besides_its_probes(
+    monkeypatch: pytest.MonkeyPatch, examples: int
+) -> None:
+    """Examining, rounding and audit share them; a second property on the same probes makes none."""
+    function = Sleeping(fold, Clock.installed(monkeypatch))
+    first, second, third = in_one_test(function, [lit(), lit(floor=-0.2), lit(floor=-0.3)], examples=examples)
+    assert examples < first <= examples + 12
+    assert second == third == 0
+
+
+def test_paths_of_slow_images_cost_little_besides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One path alone measures rounding."""
+    function = Sleeping(fold, Clock.installed(monkeypatch))
+    first, second = in_one_test(
+        function,
+        [gentest.between(gentest.brightness(), tolerance=1.0), gentest.monotone(gentest.brightness(), tolerance=1.0)],
+    )
+    assert 8 * 9 < first <= 8 * 9 + 9 + 12
+    assert second == 0
+
+
+def test_reproducible_shares_its_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each latent is made in its batch, alone, and after three others; slow images share the three."""
+    (images,) = in_one_test(Sleeping(fold, Clock.installed(monkeypatch)), [gentest.reproducible()])
+    assert images <= 3 * 8 + 3 + 12
+
+
+def test_images_that_are_fast_in_batches_are_not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that takes 0.8 s for one image and for sixteen makes a fast generator."""
+    function = Sleeping(fold, Clock.installed(monkeypatch), each=0.0, fixed=0.8)
+    (images,) = in_one_test(function, [lit()], examples=40)
+    fast = Sleeping(fold, Clock.installed(monkeypatch), each=0.0)
+    assert [images] == [n + 2 for n in in_one_test(fast, [lit()], examples=40)]
+
+
+@pytest.mark.parametrize("fault", ["noise", "batch", "half a batch"])
+def test_faults_of_slow_images_are_named(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """Four examined images show noise and an output that depends on its batch, in one line."""
+
+    def faulty(z: Tensor) -> Tensor:
+        images = fold(z)
+        if fault == "noise":
+            return (images + 1e-3 * torch.randn_like(images)).clamp(0, 1)
+        factor = 0.9 if fault == "batch" and len(z) > 1 else 1.0
+        if fault == "half a batch" and len(z) > 4:
+            images = images.clone()
+            images[len(z) // 2 :] *= 0.5
+        return images * factor
+
+    result = checked(Sleeping(faulty, Clock.installed(monkeypatch)), lit(), examples=32)
+    assert result.verdict is gentest.Verdict.ERROR
+    assert ("undeclared noise" if fault == "noise" else "batch") in result.message

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,8 +52,11 @@ DRAWN = 1e-4
 largest difference that deterministic networks show in float32."""
 DRAWN_SLOW = DRAWN / 2
 """The same for slow images: with so few comparisons, a smaller difference has to count."""
-SUSPECTS = 2
-"""Number of rows with a difference between `DRAWN` and `CHANGED` to make once more, to see why."""
+SUSPECTS, SUSPECTS_SLOW = 2, 4
+"""Number of rows with a difference between `DRAWN` and `CHANGED` to make once more, to see why. Of slow images, fewer
+are compared, so that more are made again."""
+MOST_ALONE = 64
+"""Outputs of slow images that are kept because they were made alone."""
 OF_RANGE, OF_SIZE, LEAST = 1 / 64, 1e-3, 1e-4
 """Largest difference of a measurement, alone, from the evidence: a share of its range in the batch, a share of its
 size, or this much."""
@@ -168,12 +172,19 @@ class Auditor:
 
     def __init__(self, maker: OutputMaker) -> None:
         self._maker = maker
+        self._alone: dict[Any, Tensor] = {}
+        """Outputs of slow images that were made alone since somebody else's code ran last."""
+        self._trusted: set[Any] = set()
+        """Subjects that gave the same bits twice: rounding explains their differences between batches."""
         self.stop()
         self._largest_ever: dict[Any, int] = {}
         """By subject, the size of the largest batch so far."""
 
-    def begin(self, seed: int) -> None:
-        """Start a check, with no rows yet."""
+    def begin(self, seed: int, *, body: bool = False) -> None:
+        """Start a check, with no rows yet. `body=True` if somebody else's code may have run since the check before."""
+        if body:
+            self._alone = {}
+            self._trusted = set()
         self._is_on = True
         self._rng = np.random.default_rng(seed)
         self._random: list[tuple[float, Row]] = []
@@ -208,6 +219,16 @@ class Auditor:
     def _audits(self, block: Rows) -> bool:
         """Whether rows are collected now, and these can be made again: nobody computes outputs that were kept."""
         return self._is_on and block.subject.recalled is None
+
+    def trust(self, subject: Subject) -> None:
+        """Note that a generator gives the same bits twice, so that no row is made twice to tell rounding from noise."""
+        self._trusted.add(subject.key)
+
+    def made_alone(self, subject: Subject, family: Probes, probe: Probe, place: int, output: Tensor) -> None:
+        """Keep an output [1, ...] of slow images that was made alone: an audit need not make it again."""
+        if self.slow:
+            self._alone = dict(islice(self._alone.items(), max(len(self._alone) + 1 - MOST_ALONE, 0), None))
+            self._alone[subject.key, family, probe, place] = output.detach()
 
     def called(self, block: Rows, start: int, outputs: Tensor) -> None:
         """Make the last row of each largest batch so far alone, right after it: the call may have left state behind."""
@@ -342,7 +363,7 @@ class Auditor:
         """The rows that are not random, the most telling first."""
         layout = [self._layout[at] for at in (-1, 0, 1) if -len(self._layout) <= at < len(self._layout)]
         partial = [] if self._partial is None else [self._partial]
-        extreme = [] if self._extreme is None else [self._extreme[1]]
+        extreme = [] if self._extreme is None or (self.slow and self._extreme[0] >= 0) else [self._extreme[1]]
         return [*layout[:1], *extreme, *partial, *self._failing, *self._values.values(), *layout[1:]]
 
     def _compare_all(self, rows: Sequence[Row], done: list[Row]) -> None:
@@ -361,16 +382,25 @@ class Auditor:
                 continue
             alone: dict[int, Tensor] = {}
             if row.output is not None:
-                alone[row.place] = made = self._again(row, chance=len(done) + 1)
+                alone[row.place] = made = self._made(row, row.place, chance=len(done) + 1)
                 difference = self._compare_outputs(row, made)
-                if difference > DRAWN and n_suspects < SUSPECTS:
+                allowed, most_suspects = (DRAWN_SLOW, SUSPECTS_SLOW) if self.slow else (DRAWN, SUSPECTS)
+                if difference > allowed and n_suspects < most_suspects and row.subject.key not in self._trusted:
                     n_suspects += 1
                     other = self._again(row, chance=RANDOM + MOST_VALUES + len(done) + 1)
-                    if (between := largest_difference(made, other, self._unit(row.subject))) > DRAWN:
+                    if (between := largest_difference(made, other, self._unit(row.subject))) > allowed:
                         raise _Differs(GeneratorError(undeclared(between)), replace(row, reused=False))
             for number in row.numbers:
                 self._compare_number(row, number, alone)
             done.append(row)
+
+    def _made(self, row: Row, place: int, *, chance: int) -> Tensor:
+        """The output [1, ...] at a place of a row's probe, made alone: now, or already since a user's code ran last."""
+        kept = self._alone.get((row.subject.key, row.family, row.probe, place))
+        if kept is None:
+            kept = self._again(row, chance=chance, place=place)
+            self.made_alone(row.subject, row.family, row.probe, place, kept)
+        return kept
 
     def _again(self, row: Row, *, chance: int, place: int | None = None) -> Tensor:
         """The output [1, ...] of a row's latent, or of the latent at another place of its probe, made alone."""
@@ -399,7 +429,7 @@ class Auditor:
         places = (row.place,) if number.ends is None else number.ends
         for place in places:
             if place not in alone:
-                alone[place] = self._again(row, chance=0, place=place)
+                alone[place] = self._made(row, place, chance=0)
         made = [alone[place] for place in places]
         with torch.no_grad(), self._maker.exactly():
             if number.other is not None:

@@ -101,7 +101,7 @@ class Context:
         """Start a check. `body=True` if somebody else's code may have run since the check before."""
         self.identities.begin(body=body)
         self.maker.begin(Budget() if budget is None else budget)
-        self.maker.audit.begin(seed)
+        self.maker.audit.begin(seed, body=body)
 
     def end(self, *, believed: bool) -> None:
         """End a check. Its measurements go to disk only if its verdict is believed."""

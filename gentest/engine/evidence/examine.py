@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from gentest.engine import cost
 from gentest.engine.evidence.audit import CHANGED, DRAWN, DRAWN_SLOW, EXAMINED, largest_difference, undeclared
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
-from gentest.engine.evidence.outputs import Outputs
+from gentest.engine.evidence.outputs import Outputs, checked_outputs
 from gentest.engine.evidence.plans import PILOT_SEED
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError
@@ -33,25 +36,96 @@ def examine(context: Context, subject: Subject) -> None:
         return
     together = samples(context, subject)
     last = together.probes[-ALONE:]
-    # made first, since they tell the size of an output
-    alone = torch.cat([_alone(context, subject, probe, 1 + i) for i, probe in enumerate(last)])
+    # made first, since they tell the size of an output, and how long one takes
+    singles: list[Tensor] = []
+    pace = context.maker.pace(subject)
+    for i, probe in enumerate(last):
+        singles.append(_alone(context, subject, probe, 1 + i))
+        if i == 1 and pace.last > cost.SLOW and _examine_slow(context, subject, last[:2], torch.cat(singles)):
+            return
+    pace.settle(slow=False)
+    alone = torch.cat(singles)
     images, generator = together.images, subject.generator
     if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
-        low, high = (TANH[0] + v.item() * 2 for v in (together.outputs.min(), together.outputs.max()))
-        raise GeneratorError(
-            f"no output is negative (values from {low:.3g} to {high:.3g}); "
-            "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) if that is what you mean"
-        )
+        raise _none_negative([together.outputs])
     same_size = alone.shape == images[-ALONE:].shape
     far = (alone - images[-ALONE:]).abs().flatten(1).amax(1) / together.unit if same_size else alone.new_ones(ALONE)
     if (difference := far.max().item()) > SAME:
-        error = GeneratorError(
-            f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
-            "train mode, or is noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
-        )
-        raise error.at(last[int(far.argmax())])
+        raise _depends_on_batch(difference).at(last[int(far.argmax())])
     _examine_draws(context, subject, together, alone)
     context.examined[subject.key] = alone[:1] / together.unit
+
+
+def _examine_slow(context: Context, subject: Subject, two: Sequence[Probe], alone: Tensor) -> bool:
+    """Examine a generator of slow images by two samples, made alone and then together, from another random state.
+
+    Four images tell how long an image takes in a batch, whether an output depends on its batch or on the call before,
+    and whether it is noise. More is seen later, on the outputs that the properties look at: the judge and the audit
+    make some of them alone. False if images are fast in batches after all; then nothing was examined.
+    """
+    pace, generator = context.maker.pace(subject), subject.generator
+    before = pace.last
+    outputs = Outputs(context.maker, subject, points(), two, batch_size=len(two), chance=1 + ALONE)
+    together = outputs.values
+    if pace.in_batches(before, pace.last) <= cost.SLOW:
+        return False
+    pace.settle(slow=True)
+    context.measuring.adopt(subject, (), context.measuring.span_of(torch.cat([alone.flatten(), together.flatten()])))
+    checked_outputs(alone, subject, two, bounded=subject.bounded)
+    unit = context.measuring.unit(subject)
+    if generator.images and generator.output_range is None:
+        _check_some_are_negative(context, subject, [alone, together])
+    worst = [largest_difference(x, y, unit) for x, y in zip(together, alone, strict=True)]
+    at = max(range(len(two)), key=worst.__getitem__)
+    if worst[at] > DRAWN_SLOW:  # by rounding, by noise, or by its place
+        _examine_draws_slow(context, subject, two, alone, at)
+    if worst[at] > SAME:
+        raise _depends_on_batch(worst[at]).at(two[at])
+    context.examined[subject.key] = alone[:1] / unit
+    return True
+
+
+def _examine_draws_slow(context: Context, subject: Subject, two: Sequence[Probe], alone: Tensor, first: int) -> None:
+    """Make samples again, alone, from other random states. Raises `GeneratorError` if they differ.
+
+    A deterministic network gives the same bits: the first one that does shows that rounding explains the difference
+    between an output alone and in a batch, so no later audit has to ask.
+    """
+    for number in range(ALONE):
+        at = (first + number) % len(two)
+        again = _alone(context, subject, two[at], 2 + ALONE + number)
+        drawn = largest_difference(again, alone[at : at + 1], context.measuring.unit(subject))
+        if drawn == 0.0:
+            context.maker.audit.trust(subject)
+            return
+        if drawn > DRAWN_SLOW:
+            raise GeneratorError(undeclared(drawn)).at(two[at])
+
+
+def _check_some_are_negative(context: Context, subject: Subject, made: list[Tensor]) -> None:
+    """Look at more samples, as long as none has a negative value. Raises `GeneratorError` if all have none."""
+    start = 0
+    while all(bool((x >= 0.5).all()) for x in made):
+        if start >= EXAMINED - 2:
+            raise _none_negative(made)
+        made.append(context.evidence(subject, points(), independent(PILOT_SEED, start, 2)).outputs)
+        start += 2
+
+
+def _none_negative(made: Sequence[Tensor]) -> GeneratorError:
+    low, high = min(x.min().item() for x in made), max(x.max().item() for x in made)
+    low, high = TANH[0] + low * 2, TANH[0] + high * 2
+    return GeneratorError(
+        f"no output is negative (values from {low:.3g} to {high:.3g}); "
+        "say Generator(..., output_range=(0, 1)), or output_range=(-1, 1) if that is what you mean"
+    )
+
+
+def _depends_on_batch(difference: float) -> GeneratorError:
+    return GeneratorError(
+        f"an output depends on the rest of its batch, by up to {difference:.3g} of its range: is some layer in "
+        "train mode, or is noise not declared with Generator(..., noise=...)? (gentest.reproducible() shows it)"
+    )
 
 
 def _examine_draws(context: Context, subject: Subject, together: Observed, alone: Tensor) -> None:
@@ -59,32 +133,23 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
 
     A deterministic network gives the same bits there, so weak noise shows. Noise with a standard deviation of 2e-4 of
     the range, in a single value, stays below `DRAWN` on all of 16 samples in at most one run of a thousand (in practice
-    one of 1e9 in a batch, of 1e7 one at a time). Slow images are made four times, each alone: noise stays below
-    `DRAWN_SLOW` on all of them in one run of 2,500.
+    one of 1e9 in a batch, of 1e7 one at a time).
 
     The last sample is also made alone, right after a batch. Raises `GeneratorError` if an output depends on the state
     of random numbers, or on the call before.
     """
     last, unit = together.probes[-ALONE:], together.unit
-    slow = context.maker.audit.slow
-    allowed = DRAWN_SLOW if slow else DRAWN
 
     def made(i: int) -> Tensor:
         return _alone(context, subject, last[i], 1 + ALONE + i)
 
     after = made(ALONE - 1)
     differences = {last[-1]: largest_difference(after, alone[-1:], unit)}
-    kept_state = differences[last[-1]] > allowed and largest_difference(made(ALONE - 1), after, unit) > allowed
-    if slow:
-        probes, before, again = last[:-1], alone[:-1], torch.cat([made(i) for i in range(ALONE - 1)])
-    else:
-        probes, before, again = (
-            together.probes,
-            together.outputs.flatten(0, 1),
-            _drawn_again(together.measurements.outputs),
-        )
+    kept_state = differences[last[-1]] > DRAWN and largest_difference(made(ALONE - 1), after, unit) > DRAWN
+    probes, before = together.probes, together.outputs.flatten(0, 1)
+    again = _drawn_again(together.measurements.outputs)
     drawn = {p: largest_difference(x, y, unit) for p, x, y in zip(probes, before, again, strict=True)}
-    if kept_state and max(drawn.values()) <= allowed:
+    if kept_state and max(drawn.values()) <= DRAWN:
         error = GeneratorError(
             f"an output depends on the call before it: right after a batch the same latent, alone, gives an output "
             f"that differs by {differences[last[-1]]:.3g} of the range; does the model keep state between calls?"
@@ -92,7 +157,7 @@ def _examine_draws(context: Context, subject: Subject, together: Observed, alone
         raise error.at(last[-1])
     differences = {probe: max(drawn.get(probe, 0.0), differences.get(probe, 0.0)) for probe in together.probes}
     most = max(differences, key=differences.__getitem__)
-    if differences[most] > allowed:
+    if differences[most] > DRAWN:
         raise GeneratorError(undeclared(differences[most])).at(most)
 
 

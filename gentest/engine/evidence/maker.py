@@ -131,7 +131,11 @@ class Maker:
     def test(self, subject: Subject) -> None:
         """Note that the check is about a generator, or about both of a pair."""
         for side in subject.computing:
-            self._under_test.append((side.generator.function, self._paces.setdefault(side.computed, Pace())))
+            self._under_test.append((side.generator.function, self.pace(side)))
+
+    def pace(self, subject: Subject) -> Pace:
+        """The pace of a generator."""
+        return self._paces.setdefault(subject.computed, Pace())
 
     @property
     def paces(self) -> list[Pace]:

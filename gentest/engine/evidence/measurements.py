@@ -166,7 +166,12 @@ class Measurements:
             theirs = self._maker.address(other.subject)
             address = self._address(distance) if theirs else ""
             at = self._disk_key(address, f"to {theirs}{other.outputs.variant}")
-            rows = self._kept_on_disk(at, lambda: self._distances_to(distance, other))
+
+            def compute(own: Measurements) -> Tensor:
+                theirs = other if own is self else Measurements(other.outputs.of(own.probes))
+                return own._distances_to(distance, theirs)
+
+            rows = self._kept_on_disk(at, compute)
             self._measured[key] = _Measured(rows, distance, scalar=True, other=other.subject)
             self._n_bytes = None
         return self._rows(key, distance)

@@ -71,10 +71,14 @@ class Measuring:
         if subject.key not in self._units:
             samples = independent(PILOT_SEED, 0, PILOT_BATCH)
             values = self.pool.measurements(subject, points(), samples, alone=True).outputs.values
-            values = values[values.isfinite()]
-            span = (values.max() - values.min()).item() if len(values) else 0.0
-            self._units[subject.key] = float(f"{span:.4g}") or 1.0
+            self._units[subject.key] = self.span_of(values)
         return self._units[subject.key]
+
+    def span_of(self, values: Tensor) -> float:
+        """Largest minus smallest of some values, in four digits; 1 if all are equal."""
+        values = values[values.isfinite()]
+        span = (values.max() - values.min()).item() if len(values) else 0.0
+        return float(f"{span:.4g}") or 1.0
 
     def known_span(self, subject: Subject) -> float | None:
         """The span, if it was measured."""

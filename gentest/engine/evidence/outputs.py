@@ -152,6 +152,11 @@ class Outputs:
             rows = joined(parts)  # [N * P, ...]
             if self.audited_as is not None and not self.keeps_gradients:
                 self.maker.audit.made(self.audited_as, rows, [len(part) for part in parts])
+            if self.alone and n == 1 and not self.keeps_gradients:
+                for place in range(p):
+                    self.maker.audit.made_alone(
+                        self.subject, self.family, self.probes[0], place, rows[place : place + 1]
+                    )
             self._values = rows.reshape(n, p, *parts[0].shape[1:])
             self._window = self._n_bytes = None
         return self._values
@@ -188,21 +193,30 @@ class Outputs:
         return tuple(MovedOutputs(self, move, by) for move in MOVES)
 
     def again(self, company: int, chance: int) -> Tensor:
-        """Outputs [N, P, ...] made once more, each latent last in a batch with `company` others."""
+        """Outputs [N, P, ...] made once more, each latent after `company` others in a batch.
+
+        Each is the last one of its batch, unless images are slow: then as many as fit share the others.
+        """
         generator, n_others = self.subject.generator, max(company, 1)
         strangers = independent(COMPANY_SEED, 0, n_others)
         others = {name: z[:company, 0] for name, z in self.family.place(generator.latent, strangers).items()}
         other_noise = {name: z[:company, 0] for name, z in noise(generator.noise, strangers, 1).items()}
         own_noise, placed = noise(generator.noise, self.probes, self.shape[1]), self.placed
-        made = []
-        for at in np.ndindex(self.shape):
-            latents = {name: np.concatenate([others[name], z[at][None]]) for name, z in placed.items()}
-            drawn = {name: np.concatenate([other_noise[name], z[at][None]]) for name, z in own_noise.items()}
+        places = list(np.ndindex(self.shape))
+        together = max(self.batch_size - company, 1) if company and self.maker.slow else 1
+        made: list[Tensor] = []
+        for start in range(0, len(places), together):
+            rows = tuple(np.array(places[start : start + together]).T)
+            latents = {name: np.concatenate([others[name], z[rows]]) for name, z in placed.items()}
+            drawn = {name: np.concatenate([other_noise[name], z[rows]]) for name, z in own_noise.items()}
             try:
-                made.append(self.maker.call(generator, latents, drawn, chance)[-1])
+                made += self.maker.call(generator, latents, drawn, chance)[company:].unbind()
             except GeneratorError as error:
-                self._name_side(error.at(self.probes[at[0]]))
+                self._name_side(error.at(self.probes[places[start][0]]))
                 raise
+        if not company:
+            for (n, p), output in zip(places, made, strict=True):
+                self.maker.audit.made_alone(self.subject, self.family, self.probes[n], p, output[None])
         return torch.stack(made).reshape(*self.shape, *made[0].shape)
 
     def exactly(self) -> AbstractContextManager[None]:
