@@ -87,6 +87,11 @@ class Pace:
         return counted.seconds / max(counted.images, 1)
 
     @property
+    def settled(self) -> bool:
+        """Whether enough calls have told how long an image takes."""
+        return self._settled is not None or self._later.calls > 1
+
+    @property
     def slow(self) -> bool:
         """Whether an image takes longer than `SLOW` seconds."""
         return self.seconds > SLOW if self._settled is None else self._settled

@@ -142,6 +142,9 @@ class RunOptions:
         "what the run does if levels or distributions of outputs drift from the baseline's",
         default=OnDrift.WARN,
     )
+    forecast: bool = option(
+        FLAG, "print how many images each property is going to take, and run nothing", default=False, in_ini=False
+    )
     github: bool = option(
         one_of({"on": True, "off": False}),
         "on GitHub Actions, annotate failing tests and add a page to the job's summary",
@@ -195,7 +198,7 @@ class RunOptions:
             selects=_selects(config),
             verbosity=config.getoption("verbose", 0),
             captures=config.getoption("capture", "no") != "no",
-            collects_only=bool(config.getoption("collectonly")),
+            collects_only=bool(config.getoption("collectonly")) or bool(own.get("forecast")),
             dist=config.getoption("dist", "no"),
             is_worker=hasattr(config, "workerinput"),
         )

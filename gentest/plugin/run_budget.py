@@ -21,9 +21,14 @@ from filelock import FileLock
 
 from gentest.engine import cost
 from gentest.engine.cost import Bound, Budget, Ledger, LocalLedger
-from gentest.engine.forecast import Forecast, PlannedCheck
+from gentest.engine.evidence.audit import EXAMINED
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.examine import ALONE
+from gentest.engine.forecast import Forecast, Known, PlannedCheck
 from gentest.plugin.items import params_of
+from gentest.report import run_facts
 from gentest.results.settings import Values
+from gentest.spaces import Space
 
 INPUT = "gentest_budget"
 """The key in a worker's input for the folder of the shared ledger and the time at which the run began."""
@@ -93,6 +98,55 @@ class RunBudget:
             self._folder = Path(tempfile.mkdtemp(prefix="gentest-budget-"))
             self._config.add_cleanup(lambda: shutil.rmtree(self._folder or "", ignore_errors=True))
         node.workerinput[INPUT] = str(self._folder), self._began
+
+
+class RunForecast:
+    """What a run is going to cost, as soon as its first images tell how long one takes. `planned` are its checks."""
+
+    def __init__(self, planned: Callable[[], Sequence[PlannedCheck]]) -> None:
+        self._planned = planned
+        self._known: dict[Hashable, Known] = {}
+        self._made = 0
+        self._pace = 0.0
+        self._images: dict[tuple[str, str], int] = {}
+
+    def count(self, images: int) -> None:
+        """Count images that the run has made."""
+        self._made += images
+
+    def learn(self, generator: Hashable, space: Space, context: Context) -> bool:
+        """Take note of a generator under test. True if its pace was missing for a forecast, and is known now."""
+        maker = context.maker
+        self._pace = max((pace.seconds for pace in maker.paces), default=0.0)
+        if self._images:
+            return False
+        self._known[generator] = Known(space, context.slow, context.batch_size)
+        if not all(pace.settled for pace in maker.paces) or self._made < (ALONE if context.slow else EXAMINED + ALONE):
+            return False
+        self._images = forecast_of(self._planned(), self._known)
+        return True
+
+    @property
+    def seconds(self) -> float:
+        """The time of the whole run; 0 before it is known."""
+        return self._pace * sum(self._images.values())
+
+    def lines(self, *, verbose: bool) -> list[str]:
+        """The forecast, with a line for each property if `verbose`."""
+        table = run_facts.forecast_table(self._images) if verbose else []
+        return [f"gentest: {run_facts.forecast(self._images, self._pace)}", *table]
+
+    def left(self) -> str:
+        """How far the run is; empty before there is a forecast."""
+        return run_facts.run_left(self._made, sum(self._images.values()), self._pace) if self._images else ""
+
+
+def forecast_of(
+    planned: Sequence[PlannedCheck], known: dict[Hashable, Known] | None = None
+) -> dict[tuple[str, str], int]:
+    """The images that each property of a run adds to those before it, by its test and its label."""
+    forecast = Forecast(known)
+    return {(one.test, one.label): forecast.add(forecast.needs([one])) for one in planned}
 
 
 def cheapest_first(

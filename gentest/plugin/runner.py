@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Generator as Iteration
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -35,14 +35,15 @@ from gentest.plugin.decorators import Declared, Property, checker
 from gentest.plugin.items import declared_by, name_of, settings_of
 from gentest.plugin.replays import FailedProbes
 from gentest.plugin.report_files import ReportFiles
-from gentest.plugin.run_budget import RunBudget, cheapest_first
+from gentest.plugin.run_budget import RunBudget, RunForecast, cheapest_first, forecast_of
 from gentest.plugin.session_end import Completion, Problems, end_on_hang, tests_to_check
 from gentest.plugin.session_results import SessionResults, attach
 from gentest.plugin.shared_evidence import LaterMeasures, definitions_among, generator_key
-from gentest.report import facts, progress, terminal
+from gentest.report import facts, progress, run_facts, terminal
 from gentest.results.outcome import Verdict
 from gentest.results.result import Provenance, Result
 from gentest.results.settings import Values, settings
+from gentest.spaces import Normal, Space
 
 LOOKED_AT = 256
 """Probes of a baseline that a usual comparison looks at."""
@@ -60,6 +61,8 @@ class Runner:
             raise pytest.UsageError(f"gentest: {error}") from None
         self._budget = RunBudget(config)
         config.pluginmanager.register(self._budget, "gentest-budget")
+        self._items: list[pytest.Item] = []
+        self._forecast = RunForecast(lambda: [one for item in self._items for one in self._planned(item)])
         self._baseline_run = BaselineRun(config, self.options)
         self._problems = Problems(config)
         config.pluginmanager.register(self._problems, "gentest-problems")
@@ -69,6 +72,10 @@ class Runner:
         self._failed_probes = FailedProbes(config, self._problems)
         self._later = LaterMeasures(())
         self._contexts: dict[Values, Context] = {}
+        self._context: Context | None = None
+        """The context of the check in progress, with the key and the space of its generator."""
+        self._key: Hashable = None
+        self._space: Space = Normal(1)
         self._checkpoint = ""
         self._tests: dict[str, CheckedTest] = {}
         self._checking = ""
@@ -130,6 +137,7 @@ class Runner:
         """Load the profile, which any conftest file may have registered by now, and note which tests to check."""
         self._load_profile()
         self._later = LaterMeasures(session.items)
+        self._items = session.items
         to_check = tests_to_check(session.items)
         if self._completion is not None:
             self._completion.expect(to_check)
@@ -143,14 +151,23 @@ class Runner:
         """Within a budget, put the cheapest tests first."""
         self._load_profile()
         if self._is_bounded and not self.options.has_workers:
-            items[:] = cheapest_first(items, self._asked)
+            items[:] = cheapest_first(items, self._planned)
 
     @pytest.hookimpl
-    def pytest_report_collectionfinish(self) -> list[str]:
-        """Say that tests run in another order than they were collected in."""
-        return ["gentest: within a budget, tests run in the order of their forecasts, the cheapest first"] * (
-            self._is_bounded and not self.options.has_workers
-        )
+    def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Say that tests run in another order than they were collected in; or print the forecast that is asked for."""
+        lines = []
+        if self._is_bounded and not self.options.has_workers:
+            lines.append("gentest: within a budget, tests run in the order of their forecasts, the cheapest first")
+        if self.options.forecast:
+            images = forecast_of([one for item in items for one in self._planned(item)])
+            lines += [f"gentest: {run_facts.forecast(images, 0.0)}", *run_facts.forecast_table(images)]
+        return lines
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> bool | None:
+        """Run nothing after a forecast."""
+        return True if self.options.forecast else None
 
     @property
     def _is_bounded(self) -> bool:
@@ -158,7 +175,7 @@ class Runner:
         values = self.options.values()
         return values.max_images is not None or values.max_minutes is not None
 
-    def _asked(self, item: pytest.Item) -> list[PlannedCheck]:
+    def _planned(self, item: pytest.Item) -> list[PlannedCheck]:
         """The properties of a test, for the forecast."""
         declared, values, test = declared_by(item), self.options.values(settings_of(item)), name_of(item)
         labelled = labelled_properties(() if declared is None else declared.properties)
@@ -171,7 +188,9 @@ class Runner:
                 stored = n if against is None else LOOKED_AT
                 summaries = 0 if not (n or against) or not question.looks else 1 if against is None else 2
                 asked.append(
-                    PlannedCheck(test, label, question.definition, values, generator_key(item), stored, summaries)
+                    PlannedCheck(
+                        item.nodeid, label, question.definition, values, generator_key(item), stored, summaries
+                    )
                 )
         return asked
 
@@ -292,7 +311,9 @@ class Runner:
         )
         self._checking = f"{item.nodeid} {property}"
         budget = self._budget.of_test(item.nodeid, values, self.options.values())
-        with progress.Watch(f"{item.name} {property.name}", self._stream, live=self._live) as self._watch:
+        self._key, self._space, self._context = generator_key(item), generator.latent, context
+        title = f"{item.name} {property.name}"
+        with progress.Watch(title, self._stream, live=self._live, run=self._forecast.left) as self._watch:
             result = check(question, generator, context, values, watch=self._watch.probes, budget=budget)
         self._watch = None
         for what, part in result.unreadable.items():
@@ -310,8 +331,16 @@ class Runner:
         return values, self._contexts[key]
 
     def _count_images(self, n: int) -> None:
-        if self._watch is not None:
-            self._watch.images(n)
+        """Show progress; and the forecast of the run, once the first images tell how long one takes."""
+        self._forecast.count(n)
+        if self._watch is None or self._context is None:
+            return
+        self._watch.images(n)
+        if self._forecast.learn(self._key, self._space, self._context) and self._stream is not None:
+            verbose = self.options.verbosity > 0
+            if verbose or self._is_bounded or self._forecast.seconds >= progress.PLAIN_SECONDS:
+                self._stream.write("\n" + "\n".join(map(printable, self._forecast.lines(verbose=verbose))) + "\n")
+                self._stream.flush()
 
     def _replay_command(self, item: pytest.Item, result: Result) -> str:
         """The command that evaluates the minimal counterexample again; empty without one."""

@@ -42,7 +42,7 @@ class Watch:
     """A context manager that shows the progress of one property: its probes, its speed and the time that is left.
 
     `file` is a terminal, another stream for plain lines, or None. The bar is drawn below the line of pytest's dots, and
-    erased at the end. `live=False` asks for plain lines in a terminal too.
+    erased at the end. `live=False` asks for plain lines in a terminal too. `run` says how far the whole run is.
     """
 
     def __init__(
@@ -51,11 +51,13 @@ class Watch:
         file: TextIO | None,
         *,
         live: bool = True,
+        run: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._title = title
         self._file = file
         self._live = live
+        self._run = run
         self._clock = clock
         self._started = self._written_at = clock()
         self._has_written = False
@@ -115,7 +117,7 @@ class Watch:
         now = self._clock()
         of = f" of {self._total:,}" if self._total else ""
         probes = f"{self._done:,}{of} probes" if self._done or self._total else ""
-        speed = f"{self._images / max(now - self._started, 1e-9):,.0f} images/s"
+        speed = _speed(self._images, now - self._started)
         if self._bar is not None:
             (task,) = self._bar.tasks
             if bool(task.total) != bool(self._total) or self._done < task.completed:
@@ -123,12 +125,25 @@ class Watch:
                 self._bar.reset(task.id)
             # `update` would take None for no change
             task.total = self._total or None
-            self._bar.update(task.id, completed=self._done, status=f"{probes}  {speed}")
+            of_run = self._run()
+            status = f"{probes}  {speed}" + (f"  run: {of_run}" if of_run else "")
+            self._bar.update(task.id, completed=self._done, status=status)
         elif self._file is not None and now - self._written_at >= PLAIN_SECONDS:
             self._written_at, self._has_written = now, True
             made = f"{probes}, " if probes else ""
-            self._file.write(f"\ngentest: {self._title}: {made}{self._images:,} images, {speed} ")
+            run = f"; run: {of_run}" if (of_run := self._run()) else ""
+            self._file.write(f"\ngentest: {self._title}: {made}{self._images:,} images, {speed}{run} ")
             self._file.flush()
+
+
+def _speed(images: int, seconds: float) -> str:
+    """Images in a second, or seconds for an image if that is a larger number.
+
+    >>> _speed(1000, 2.0), _speed(3, 15.0)
+    ('500 images/s', '5.0 s an image')
+    """
+    per_second = images / max(seconds, 1e-9)
+    return f"{per_second:,.0f} images/s" if per_second >= 1 or not images else f"{seconds / images:.1f} s an image"
 
 
 def _width(file: TextIO) -> int | None:

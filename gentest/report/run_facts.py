@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf
 
@@ -149,6 +149,49 @@ def cost(results: Sequence[Result]) -> str:
     images, seconds = sum(result.images for result in results), sum(result.seconds for result in results)
     speed = f" ({images / seconds:,.0f} images/s)" if seconds else ""
     return f"{images:,} images in {seconds:.1f} s{speed}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the units that a person thinks in.
+
+    >>> duration(9672), duration(125), duration(8.4), duration(0.05)
+    ('2 h 41 min', '2 min', '8 s', '0.05 s')
+    """
+    if seconds >= 3570:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+    if seconds >= 90:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.2g} s"
+
+
+def forecast(images: Mapping[tuple[str, str], int], pace: float) -> str:
+    """The images that a run is going to take, by test and property, and the time at so many seconds an image.
+
+    >>> forecast({("test_a", "between"): 1900, ("test_a", "well_formed"): 40}, 5.0)
+    '2 properties want 1,940 images, 2 h 42 min at 5.0 s an image'
+    """
+    total = sum(images.values())
+    want = f"{counted(len(images), 'property wants', 'properties want')} {counted(total, 'image', 'images')}"
+    if not pace:
+        return want
+    speed = f"{pace:.1f} s an image" if pace >= 0.1 else f"{1 / pace:,.0f} images/s"
+    return f"{want}, {duration(total * pace)} at {speed}"
+
+
+def forecast_table(images: Mapping[tuple[str, str], int]) -> list[str]:
+    """The images that each property adds to those of the properties before it, a line each."""
+    return [f"{n:>10,}  {test}  {property}" for (test, property), n in images.items()]
+
+
+def run_left(made: int, images: int, pace: float) -> str:
+    """How far a run is, and the time that it still takes, by its forecast.
+
+    >>> run_left(970, 1940, 5.0), run_left(2000, 1940, 5.0)
+    ('970 of about 1,940 images, 1 h 21 min left', '2,000 of about 1,940 images')
+    """
+    left = f", {duration((images - made) * pace)} left" if images > made and pace else ""
+    return f"{made:,} of about {images:,} images{left}"
 
 
 def unfinished(interrupted: str, unchecked: Sequence[str]) -> str:

@@ -149,3 +149,40 @@ def test_workers_of_a_run_share_its_budget(repository: Repository) -> None:
     result = repository.check("-n", "2", "--gentest-max-images", "150", *BOUND)
     assert made(repository) <= 150
     assert result.ret == Outcome.UNDECIDED.exit_status
+
+
+def test_the_forecast_comes_after_the_first_images(
+    repository: Repository, clock: Clock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It says how many images and how long, evidence that tests share once, and is near what the run then costs."""
+    write(repository)
+    repository.check("-v", *BOUND, "--gentest-examples", "60")
+    took = made(repository)
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("gentest: 2 properties want ")]
+    images = int(line.split()[4].replace(",", ""))
+    assert abs(images - took) <= 0.1 * took
+    assert line.endswith(" min at 5.0 s an image")
+
+
+def test_a_forecast_alone_makes_no_image(repository: Repository) -> None:
+    """`--gentest-forecast` prints a line for each property, and runs nothing."""
+    write(repository)
+    result = repository.check("--gentest-forecast")
+    assert result.ret == pytest.ExitCode.OK
+    assert made(repository) == 0
+    result.stdout.fnmatch_lines(
+        ["gentest: 2 properties want * images", "* *::test_long  between", "* *::test_short  lit"]
+    )
+
+
+def test_the_tests_of_a_module_stay_together(repository: Repository, clock: Clock) -> None:
+    """A fixture of a module is set up once, though tests of other modules are cheaper than its dearest."""
+    write(repository)
+    for name in ("one", "two"):
+        repository.write(
+            f"@pytest.fixture(scope='module')\ndef own(generator):\n    open('set-up', 'a').write('{name} ')\n"
+            "    return generator\n" + SUITE.replace("(generator)", "(own)").replace("return generator", "return own"),
+            f"test_{name}",
+        )
+    repository.check("--gentest-max-images", "100000", *BOUND)
+    assert sorted((repository.path / "set-up").read_text().split()) == ["one", "two"]

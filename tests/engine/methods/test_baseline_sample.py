@@ -28,7 +28,7 @@ def sample(
     context = Context(Values(device="cpu", batch_size=batch_size))
     judge = Judge(context, Subject.of(zoo.generator(level)), SMOOTH.definition)
     problem = Problem(judge, Values(seed=3))
-    return take_sample(problem, n=n, baseline=baseline, terms=Terms(), looks=False, blesses=False)
+    return take_sample(problem, n=n, baseline=baseline, terms=Terms(), looks=False, blesses=False).sample
 
 
 @pytest.mark.parametrize("batch_size", [9, 500])
