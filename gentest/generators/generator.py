@@ -30,7 +30,7 @@ from gentest.generators.calling import (
 )
 from gentest.generators.derived import After, Before, Reconstruction, Reencoding, same
 from gentest.generators.identity import identify
-from gentest.generators.modules import modules_of, place, resolve_device, to_eval_mode
+from gentest.generators.modules import Holder, modules_of, place, resolve_device, to_eval_mode
 from gentest.generators.returned import TANH as TANH
 from gentest.generators.returned import as_images, as_values
 from gentest.spaces import Empirical, Joint, Part, Space
@@ -223,21 +223,29 @@ class Generator:
         steps: int | None = None,
         output_range: tuple[float, float] | None = (0.0, 1.0),
         images: bool = True,
+        identity: str = "",
         **call_arguments: Any,
     ) -> Generator:
         """A diffusers pipeline as a function of its initial noise (`pip install 'pytest-gentest[diffusers]'`).
 
         `latent` is the space of that noise, by default normal with the shape in the denoiser's config. In a `Joint` the
-        noise is the part `latents`, and the other parts are passed by name (`class_labels`). `steps` is the number of
-        denoising steps; `call_arguments` are further arguments of the pipeline's call. Noise that a scheduler draws
-        later is the same for every image.
+        noise is the part `latents`, and the other parts are passed by name (`prompt`, `class_labels`). One call makes a
+        whole batch, with a prompt for each sample; an argument that a pipeline takes once a call (`guidance_scale`)
+        splits it into a call for each distinct value. `steps` is the number of denoising steps; `call_arguments` are
+        further arguments of the pipeline's call.
+
+        Noise that a scheduler draws later belongs to the probe's seed, as the noise input `scheduler_noise`. The safety
+        checker does not replace outputs: `gentest.flagged(pipeline)` asks it.
         """
-        from gentest.generators.diffusers import Pipeline, check_noise, initial_noise
+        from gentest.generators.diffusers import SCHEDULER_NOISE, SEED_SPACE, Pipeline, check_noise, initial_noise
 
         function = Pipeline(pipeline, steps, call_arguments)
         space = initial_noise(pipeline) if latent is None else latent
-        made = cls(function, latent=space, output_range=output_range, images=images)
+        made = cls(function, latent=space, output_range=output_range, images=images, identity=identity)
         check_noise(made.base)
+        function.check_parts(made.base)
+        if function.later_noise(made.base):
+            made = made._with(noise=MappingProxyType({SCHEDULER_NOISE: SEED_SPACE}))
         return made
 
     @classmethod
@@ -431,9 +439,10 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
                 what = "a gentest.Generator, or a callable on the same inputs as the candidate"
                 raise InvalidArgument.expected(what, "reference", reference)
             reference = self._derived(reference, self.output_range)._with(identity="")
+        candidate, reference = self._taking_noise_of(reference), reference._taking_noise_of(self)
         for what, own, other in (
-            ("latent spaces", self.latent.parts, reference.latent.parts),
-            ("noise inputs", self.noise, reference.noise),
+            ("latent spaces", candidate.latent.parts, reference.latent.parts),
+            ("noise inputs", candidate.noise, reference.noise),
         ):
             if difference := _difference(own, other):
                 raise InvalidArgument(f"the {what} of candidate and reference differ: {difference}")
@@ -442,7 +451,13 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
                 f"the candidate has images={self.images} and the reference images={reference.images}: "
                 "give both the same"
             )
-        return Pair(self, reference)
+        return Pair(candidate, reference)
+
+    def _taking_noise_of(self, other: Generator) -> Generator:
+        """The generator with the noise inputs of another one that it takes if they are given."""
+        optional = self.function.optional_noise if isinstance(self.function, Holder) else {}
+        more = {name: part for name, part in other.noise.items() if name in optional and name not in self.noise}
+        return self._with(noise=MappingProxyType({**self.noise, **more})) if more else self
 
     @functools.cached_property
     def modules(self) -> tuple[nn.Module, ...]:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import ModuleType
 
@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 from gentest._support.printable import error_summary
 from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
+from gentest.spaces import Part
 
 LEAVES = (str, bytes, int, float, type, ModuleType, torch.device, torch.dtype, Tensor, np.ndarray)
 """Values that refer to no module."""
 MAX_STEPS, MAX_OBJECTS = 6, 10_000
 """The search goes this many references deep, through this many objects."""
-ACCELERATE_HOOK = "_hf_hook"
-"""The attribute by which accelerate marks a module whose weights it moves by itself."""
+PLACED = ("_hf_hook", "_diffusers_hook", "hf_device_map", "is_loaded_in_8bit", "is_loaded_in_4bit", "hf_quantizer")
+"""Attributes that mark a module whose weights somebody else places: accelerate, a device map, group offloading of
+diffusers, or a quantizer, whose modules refuse to move."""
 
 
 class Holder(ABC):
@@ -37,6 +39,11 @@ class Holder(ABC):
     @abstractmethod
     def content(self) -> Sequence[object]:
         """Everything that decides what it computes, for `gentest.generators.identity`."""
+
+    @property
+    def optional_noise(self) -> Mapping[str, Part]:
+        """Noise inputs that it takes if they are given, so that it can be compared with a generator that has them."""
+        return {}
 
 
 def modules_of(function: object) -> list[nn.Module]:
@@ -75,13 +82,13 @@ def to_eval_mode(module: nn.Module) -> nn.Module:
 
 
 def place(module: nn.Module, device: torch.device) -> None:
-    """Moves a module to a device, unless accelerate places its parts.
+    """Moves a module to a device, unless somebody else places its parts: offloading, a device map, a quantizer.
 
     A module that refuses to move is left alone if it is on the device already. Raises `GeneratorError`, with the name
     of the part and a remedy, if a part is on meta, or on another device and cannot be moved.
     """
     parts = dict(module.named_modules())
-    if any(hasattr(part, ACCELERATE_HOOK) for part in parts.values()):
+    if any(getattr(part, mark, None) for part in parts.values() for mark in PLACED):
         return
     tensors = [*module.named_parameters(), *module.named_buffers()]
     kind = type(module).__name__

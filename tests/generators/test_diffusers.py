@@ -24,7 +24,7 @@ from diffusers import (
 import gentest
 from gentest import Generator
 from gentest.errors import GeneratorError, InvalidArgument
-from tests.helpers import planted
+from tests.helpers import planted, tiny_pipelines
 
 if TYPE_CHECKING:
     from tests.generators.conftest import Checked
@@ -101,14 +101,33 @@ def test_ddim_is_a_function_of_its_noise(checked: Checked) -> None:
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_noise_on_the_way_is_the_same_for_every_image(eta: float) -> None:
-    """With eta 1 noise is added on the way: another result, and still the same alone, in a batch and in any order."""
+def test_noise_on_the_way_belongs_to_each_sample(eta: float) -> None:
+    """With eta 1 noise is added on the way: each sample's own, the same alone, in a batch and in any order."""
     generator = Generator.from_diffusers(ddim(), steps=3, eta=eta)
-    together = generator.outputs({"": Z})
-    torch.testing.assert_close(torch.cat([generator.outputs({"": z[None]}) for z in Z]), together)
-    torch.testing.assert_close(generator.outputs({"": Z.flip(0)}).flip(0), together)
-    torch.testing.assert_close(generator.outputs({"": Z}, chance=1), together)
-    assert eta == 0.0 or not torch.allclose(together, Generator.from_diffusers(ddim(), steps=3).outputs({"": Z}))
+    assert dict(generator.noise) == ({"scheduler_noise": gentest.Uniform(2)} if eta else {})
+    own = torch.tensor([[0.1, 0.2], [0.3, -0.4], [0.1, 0.2]])
+    noise = {"scheduler_noise": own} if eta else {}
+    together = generator.outputs({"": Z}, noise)
+    alone = [generator.outputs({"": z[None]}, {k: v[i : i + 1] for k, v in noise.items()}) for i, z in enumerate(Z)]
+    torch.testing.assert_close(torch.cat(alone), together)
+    flipped = generator.outputs({"": Z.flip(0)}, {k: v.flip(0) for k, v in noise.items()})
+    torch.testing.assert_close(flipped.flip(0), together)
+    torch.testing.assert_close(generator.outputs({"": Z}, noise, chance=1), together)
+    if eta:
+        same = generator.outputs({"": Z[:1].expand(3, -1, -1, -1)}, noise)
+        assert not torch.allclose(same[0], same[1])
+        torch.testing.assert_close(same[0], same[2])
+
+
+def test_pipelines_whose_schedulers_draw_and_do_not_are_compared() -> None:
+    """The deterministic side takes the other's noise input, which changes nothing."""
+    still, noisy = Generator.from_diffusers(ddim(), steps=2), Generator.from_diffusers(ddim(), steps=2, eta=1.0)
+    for pair in (still.against(noisy), noisy.against(still)):
+        result = gentest.agrees(within=1e-3).check(pair, settings=gentest.settings(examples=4, device="cpu"))
+        assert result.verdict is gentest.Verdict.VIOLATED, result.message
+    noise = torch.zeros(3, 2)
+    given = still.against(noisy).candidate.outputs({"": Z}, {"scheduler_noise": noise})
+    torch.testing.assert_close(given, still.outputs({"": Z}))
 
 
 def test_ddpm_is_a_function_of_its_noise(checked: Checked) -> None:
@@ -340,7 +359,7 @@ def test_the_count_of_a_prompt_is_not_the_users_to_give(make: type[OfPrompts]) -
         Generator.from_diffusers(make(), latent=FRAMES, **{count: 3})
     for several in ({"prompt": ["a", "b"]}, {"prompt_embeds": torch.zeros(2, 4)}):
         with pytest.raises(
-            InvalidArgument, match=r"Expected one prompt.* but got 2 in prompt\w*: make one generator for each"
+            InvalidArgument, match=r"Expected one prompt.* but got 2 in prompt\w*: .* or make one generator for each"
         ):
             Generator.from_diffusers(make(), latent=FRAMES, **several)
 
@@ -427,3 +446,119 @@ def test_a_shift_factor_that_decode_drops_is_found() -> None:
         decoder().against(decoder()), settings=gentest.settings(device="cpu", examples=16)
     )
     assert same.verdict is gentest.Verdict.NO_COUNTEREXAMPLE, same.message
+
+
+PROMPTS = gentest.Prompts("a red coat", "a blue hat on the table", "a dog")
+
+
+def prompted(kind: str) -> Generator:
+    """A tiny pipeline as it ships, with a prompt and the noise as parts of its space."""
+    shape = {"wan": (16, 1, 2, 2), "flux": (4, 16)}.get(kind, (4, tiny_pipelines.SIZE, tiny_pipelines.SIZE))
+    space = gentest.Joint(latents=gentest.Normal(shape), prompt=PROMPTS)
+    further = {
+        "flux": {"height": 4, "width": 4, "max_sequence_length": tiny_pipelines.LENGTH},
+        "wan": {"height": 16, "width": 16, "num_frames": 1, "images": False, "max_sequence_length": 16},
+    }.get(kind, {})
+    return Generator.from_diffusers(getattr(tiny_pipelines, kind)(), latent=space, steps=2, **further)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["stable_diffusion", "stable_diffusion_xl", "flux", "wan"])
+def test_a_batch_of_prompts_is_one_call(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sample follows its own prompt, and is what the pipeline makes of its prompt and noise alone."""
+    generator = prompted(kind)
+    pipeline = generator.function.pipeline  # type: ignore[attr-defined]
+    asked: list[Any] = []
+    call = type(pipeline).__call__
+    monkeypatch.setattr(type(pipeline), "__call__", lambda self, **k: asked.append(k["prompt"]) or call(self, **k))
+    z = torch.randn(3, *generator.latent.parts["latents"].shape, generator=torch.Generator().manual_seed(1))
+    together = generator.outputs({"latents": z, "prompt": list(PROMPTS.values)})
+    assert asked == [list(PROMPTS.values)]
+    for i, prompt in enumerate(PROMPTS.values):
+        alone = generator.outputs({"latents": z[i : i + 1], "prompt": [prompt]})
+        torch.testing.assert_close(alone[0], together[i], atol=1e-5, rtol=0)
+        other = generator.outputs({"latents": z[i : i + 1], "prompt": [PROMPTS.values[i - 1]]})
+        assert (other[0] - together[i]).abs().max() > 5e-6
+    monkeypatch.undo()
+    result = gentest.reproducible().check(generator, settings=gentest.settings(examples=8, device="cpu"))
+    assert result.verdict is gentest.Verdict.NO_COUNTEREXAMPLE, result.message
+
+
+class Recorded:
+    """A pipeline that takes a list of prompts, and writes down how it is called."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Any] = {"unet": torch.nn.Conv2d(3, 3, 1)}
+        self.calls: list[dict[str, Any]] = []
+
+    def set_progress_bar_config(self, **config: Any) -> None:
+        assert config == {"disable": True}
+
+    def __call__(
+        self,
+        prompt: str | list[str] | None = None,
+        negative_prompt: str | list[str] | None = None,
+        guidance_scale: float = 7.5,
+        num_images_per_prompt: int = 1,
+        sigmas: list[float] | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: torch.Tensor | None = None,
+        output_type: str = "pil",
+    ) -> Any:
+        assert latents is not None
+        n = len(prompt) if isinstance(prompt, list) else num_images_per_prompt
+        assert len(latents) == n
+        assert isinstance(generator, list)
+        assert len(generator) == n
+        assert negative_prompt is None or isinstance(negative_prompt, str) or len(negative_prompt) == n
+        self.calls.append({"prompt": prompt, "negative_prompt": negative_prompt, "scale": guidance_scale, "s": sigmas})
+        return ((latents * guidance_scale / 10).sigmoid(),)
+
+
+def test_arguments_of_a_whole_call_split_a_batch() -> None:
+    """One call for each distinct value, in plain numbers; outputs come back in the order of the latents."""
+    space = gentest.Joint(
+        latents=NOISE,
+        negative_prompt=gentest.OneOf(None, "old"),
+        guidance_scale=gentest.OneOf(0.1, 7.5),
+        sigmas=gentest.OneOf((1.0, 0.5), (1.0,)),
+    )
+    pipeline = Recorded()
+    generator = Generator.from_diffusers(pipeline, latent=space, prompt="a cat")
+    z = torch.cat([Z, Z[:1]])
+    scale = torch.tensor([7.5, 0.1, 7.5, 7.5])
+    inputs = {"latents": z, "negative_prompt": [None, "old", "old", "old"], "guidance_scale": scale}
+    made = generator.outputs({**inputs, "sigmas": [(1.0,)] * 4})
+    torch.testing.assert_close(made, (z * scale[:, None, None, None] / 10).sigmoid())
+    assert pipeline.calls == [
+        {"prompt": "a cat", "negative_prompt": None, "scale": 7.5, "s": (1.0,)},
+        {"prompt": ["a cat"], "negative_prompt": ["old"], "scale": 0.1, "s": (1.0,)},
+        {"prompt": ["a cat"] * 2, "negative_prompt": ["old"] * 2, "scale": 7.5, "s": (1.0,)},
+    ]
+
+
+def test_parts_that_a_pipeline_does_not_take_are_told() -> None:
+    """When the generator is made, and so is a part that is also an argument."""
+    for name in ("guidance", "prompt"):
+        space = gentest.Joint(latents=NOISE, **{name: gentest.OneOf("a", "b")})
+        with pytest.raises(InvalidArgument, match=r"takes no 'guidance'; it takes prompt, negative|give it once"):
+            Generator.from_diffusers(Recorded(), latent=space, prompt="a cat")
+
+
+@pytest.mark.parametrize("mark", ["_hf_hook", "_diffusers_hook", "hf_device_map", "is_loaded_in_8bit"])
+def test_modules_that_somebody_places_are_not_moved(mark: str) -> None:
+    """Offloading, device maps and quantized parts stay as they are."""
+    pipeline = Recorded()
+    setattr(pipeline.components["unet"], mark, {"": "cpu"})
+    Generator.from_diffusers(pipeline, latent=NOISE, prompt="a cat").to(torch.device("meta"))
+    assert pipeline.components["unet"].weight.device.type == "cpu"
+
+
+def test_an_identity_names_what_cannot_be_read() -> None:
+    """With `identity=`, a pipeline with an unreadable part has the same fingerprint twice."""
+    pipeline = Recorded()
+    pipeline.components["engine"] = (n for n in [1])
+    unnamed = Generator.from_diffusers(pipeline, latent=NOISE, prompt="a cat")
+    assert unnamed.fingerprint() != unnamed.fingerprint()
+    named = Generator.from_diffusers(pipeline, latent=NOISE, prompt="a cat", identity="engine 1")
+    assert named.fingerprint() == named.fingerprint()
