@@ -18,6 +18,8 @@ from gentest.attributes.prompts import PromptCache, Vector
 from gentest.errors import ClipError
 from gentest.results.settings import Precision
 
+LAYOUTS = {"cuda": torch.channels_last}
+"""The memory format of the image tower and its inputs, by the kind of device; contiguous elsewhere."""
 CPU_AT_ONCE = 32
 """The largest batch on a CPU. A larger one leaves the cache: a ViT-B-32 does 18.5 images/s at 32, and 16.7 at 128."""
 
@@ -38,7 +40,8 @@ class ClipModel:
         self.name, self.logit_scale = source.name, towers.logit_scale
         self.preprocess = towers.preprocess
         self.fingerprint = weights_fingerprint(towers.visual)
-        self._visual = towers.visual.to(device)
+        self._layout = LAYOUTS.get(device.type, torch.contiguous_format)
+        self._visual = towers.visual.to(device).to(memory_format=self._layout)
         self._lowered: dict[Precision, Callable[[Tensor], Any]] = {}
         self._text = towers.text
         self._vectors: dict[str, Vector] = {}
@@ -56,7 +59,7 @@ class ClipModel:
         """
         if self._device.type == "cpu" and len(images) > CPU_AT_ONCE:
             return torch.cat([self.embed(some, precision) for some in torch.split(images, CPU_AT_ONCE)])
-        inputs = self.preprocess(images)
+        inputs = self.preprocess(images).contiguous(memory_format=self._layout)
         if precision == "full":
             output = self._visual(inputs)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -55,7 +56,7 @@ class Preprocess:
         """Float images [B, 1 or 3, H, W] in [0, 1] to CLIP's input [B, 3, *size]. Gradients flow."""
         images = check_images(images)
         fitted = self._fit(images.expand(-1, 3, -1, -1))
-        mean, std = (fitted.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        mean, std = (_by_channel(values, fitted.device) for values in (self.mean, self.std))
         return (fitted - mean) / std
 
     def _fit(self, images: Tensor) -> Tensor:
@@ -74,6 +75,13 @@ class Preprocess:
         scale = min(height / rows, width / columns)
         fitted = (round(height / scale), round(width / scale))
         return _crop(_resize(images, fitted, "bicubic"), self.size)  # open_clip ignores the interpolation here
+
+
+@cache
+def _by_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """One number a channel, [3, 1, 1], float32: made once, since a copy to a GPU at each call would wait for it."""
+    with torch.inference_mode(mode=False):  # an inference tensor could not take part in gradients later
+        return torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
 
 
 def _resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 
 from gentest.attributes import PromptCache, clip
 from gentest.attributes.clip.loading import TEXT_STUB
-from gentest.attributes.clip.model import load_clip
+from gentest.attributes.clip.model import LAYOUTS, load_clip
 from gentest.errors import ClipError
+from gentest.results.settings import Precision
 from tests.helpers.tiny_clip import CPU, WEIGHTS, images, setup_of
 
 
@@ -29,6 +30,27 @@ def test_a_model_is_known_by_its_image_tower_however_it_was_loaded(copy: Path, t
     assert len(model.fingerprint) == 16
     assert model.logit_scale == pytest.approx(1 / 0.07)
     assert torch.equal(model.embed(images()), other.embed(images()))
+
+
+@pytest.mark.parametrize("precision", ["full", "bf16"])
+def test_the_layout_of_a_gpu_gives_the_same_rows(
+    copy: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    """Channels last, in which a GPU gets the tower and its inputs: other kernels, and the same numbers."""
+    contiguous = load_clip(f"local-dir:{tiny}", CPU)
+    monkeypatch.setitem(LAYOUTS, "cpu", torch.channels_last)
+    last = load_clip(f"local-dir:{copy}", CPU)
+    inputs: list[torch.Tensor] = []
+    last._visual.register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
+    allowed = 1e-5 if precision == "full" else 1e-2
+    torch.testing.assert_close(
+        last.embed(images(), precision), contiguous.embed(images(), precision), rtol=0, atol=allowed
+    )
+    if precision == "full":
+        assert inputs[0].is_contiguous(memory_format=torch.channels_last)
+    convolutions = [weights for weights in last._visual.parameters() if weights.ndim == 4]
+    assert convolutions
+    assert all(weights.is_contiguous(memory_format=torch.channels_last) for weights in convolutions)
 
 
 def test_another_image_tower_has_another_fingerprint(copy: Path, tiny: Path) -> None:

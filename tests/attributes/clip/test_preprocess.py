@@ -98,6 +98,18 @@ def test_a_step_below_8_bits_is_seen_and_has_a_gradient() -> None:
     assert images.grad.abs().min() > 0
 
 
+def test_gradients_flow_after_a_first_call_in_inference_mode() -> None:
+    """The mean and standard deviation, which are made once, belong to no mode of autograd."""
+    preprocess = Preprocess((32, 32), (0.125, 0.25, 0.375), (0.5, 0.625, 0.75))
+    images = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        first = preprocess(images)
+    again = preprocess(images.requires_grad_())
+    again.square().sum().backward()
+    assert torch.equal(first, again)
+    assert images.grad is not None
+
+
 def test_random_interpolation_is_bicubic_and_one_number_is_for_all_channels() -> None:
     preprocess = Preprocess.from_config(config(interpolation="random", mean=0.5, std=0.25), "tiny")
     assert preprocess == Preprocess((32, 32), (0.5,) * 3, (0.25,) * 3)
