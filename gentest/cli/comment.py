@@ -1,4 +1,7 @@
-"""The command `gentest comment`: the Markdown that a bot posts on a pull request."""
+"""The command `gentest comment`: the Markdown that a bot posts on a pull request.
+
+Its own module because each command has one.
+"""
 
 from __future__ import annotations
 
