@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,13 +16,14 @@ from gentest.properties.definition import Definition, Evidence, Measure, check_c
 
 
 def follows_label(
-    classifier: Feature, *, part: str | None = None, classes: Mapping[int, int] | None = None
+    classifier: Feature, *, part: str | None = None, classes: Mapping[Any, int] | None = None
 ) -> Definition:
     """A conditional generator obeys its condition: a classifier assigns each output to the class of its label.
 
     `classifier` maps images [B, C, H, W] to logits [B, K], K >= 2: any callable, or `gentest.clip_classes`. `part`
     names the discrete part of the space that is the label; with a single discrete part it may be left out. `classes`
-    maps label values to class indices if they differ; two labels may share a class.
+    maps label values to class indices if they differ, as `{"a cat": 0, "a dog": 1}` for texts; two labels may share a
+    class.
 
     The property judges two models at once: choose a rate that the classifier reaches on real images. After
     `generator.given(label=3)` it judges that label alone.
@@ -44,8 +46,8 @@ def follows_label(
             raise InvalidArgument(f"{describe(classifier)} gives one number per image; expected a logit for each class")
         if bool((logits == logits[:, :1]).all(1).any()):
             raise AttributeFailed(f"{describe(classifier)} gives all classes the same logit: it cannot tell them apart")
-        of_label = {value: _class_of(value, classes, logits.shape[1]) for value in set(labels.tolist())}
-        index = torch.tensor([[of_label[value]] for value in labels.tolist()], device=logits.device)  # [N, 1]
+        of_label = {value: _class_of(value, classes, logits.shape[1]) for value in set(labels)}
+        index = torch.tensor([[of_label[value]] for value in labels], device=logits.device)  # [N, 1]
         others = logits.scatter(1, index, -torch.inf).amax(1)
         return logits.gather(1, index)[:, 0] - others
 
@@ -56,10 +58,10 @@ def follows_label(
     )
 
 
-def _labels(latents: Tensor | Mapping[str, Tensor], part: str | None) -> Tensor:
-    """The label of each probe [N]: the values of the discrete part with that name, or of the only one."""
+def _labels(latents: Any, part: str | None) -> list[Any]:
+    """The label of each probe: the values of the discrete part with that name, or of the only one."""
     parts = latents if isinstance(latents, Mapping) else {"": latents}
-    discrete = {name: z for name, z in parts.items() if not z.is_floating_point()}
+    discrete = {name: z for name, z in parts.items() if not (isinstance(z, Tensor) and z.is_floating_point())}
     if not discrete:
         hint = "gentest.Joint(z=..., label=gentest.Categorical(10))"
         raise InvalidArgument(f"follows_label() needs a latent space with a discrete part, such as {hint}")
@@ -68,13 +70,16 @@ def _labels(latents: Tensor | Mapping[str, Tensor], part: str | None) -> Tensor:
     name = next(iter(discrete)) if part is None else part
     if name not in discrete:
         raise InvalidArgument.expected(f"one of the discrete parts {', '.join(map(repr, discrete))}", "part", part)
-    return discrete[name][:, 0]
+    labels: list[Any] = discrete[name][:, 0].tolist()
+    return labels
 
 
-def _class_of(label: int, classes: Mapping[int, int] | None, n: int) -> int:
+def _class_of(label: Any, classes: Mapping[Any, int] | None, n: int) -> int:
     """The class index of a label among `n`."""
     if classes is not None and label not in classes:
-        raise InvalidArgument(f"classes={dict(classes)} has no class for the label {label}")
+        raise InvalidArgument(f"classes={dict(classes)} has no class for the label {label!r}")
+    if classes is None and (not isinstance(label, int) or label < 0):
+        raise InvalidArgument(f"the label {label!r} is no class index: give classes={{{label!r}: 0, ...}}")
     index = label if classes is None else classes[label]
     if index >= n:
         raise InvalidArgument(f"the label {label} is class {index}, and the classifier gives {n} logits: give classes=")
@@ -85,5 +90,6 @@ def _check_classes(classes: object) -> None:
     if classes is None:
         return
     good = isinstance(classes, Mapping) and len(classes) > 0
-    if not good or any(type(n) is not int or n < 0 for pair in classes.items() for n in pair):  # type: ignore[attr-defined]
+    pairs = classes.items() if isinstance(classes, Mapping) else ()
+    if not good or any(type(n) is not int or n < 0 or isinstance(value, bool) for value, n in pairs):
         raise InvalidArgument.expected("class indices by label, such as {0: 7, 1: 3}", "classes", classes)

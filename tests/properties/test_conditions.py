@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import gentest
 from gentest import settings
@@ -116,7 +117,7 @@ def test_what_cannot_be_judged_is_an_error(arguments: dict[str, Any], space: gen
         {"classes": {}},
         {"classes": [0, 1]},
         {"classes": {0: -1}},
-        {"classes": {"cat": 1}},
+        {"classes": {"cat": "1"}},
         {"classes": {True: 1}},
     ],
 )
@@ -173,3 +174,27 @@ def test_a_space_that_is_a_choice_has_no_name() -> None:
     assert ", choice 3" in terminal.failure(result, "")
     unnamed = replace(result.counterexample, choices={})
     assert ", choice 3" in facts.place(unnamed)
+
+
+def test_texts_are_labels_by_their_classes() -> None:
+    """Each text has the class that `classes` gives it, beside other conditions; without classes, the error says so."""
+    animals = gentest.OneOf("a cat", "a dog", "a fox")
+    space = gentest.Joint(z=gentest.Normal(4), prompt=animals, scale=gentest.OneOf(3.0, 5.0))
+
+    def f(z: Tensor, prompt: list[str], scale: Tensor) -> Tensor:
+        level = torch.tensor([{"a cat": 0.0, "a dog": 1.0, "a fox": 1.0}[text] for text in prompt])
+        return level[:, None, None, None].expand(-1, 1, 2, 2)
+
+    def classifier(x: Tensor) -> Tensor:
+        level = x.mean((1, 2, 3))
+        return torch.stack([1.0 - level, level], dim=1)
+
+    generator = gentest.Generator(f, latent=space, output_range=(0, 1))
+    right, wrong = {"a cat": 0, "a dog": 1, "a fox": 1}, {"a cat": 0, "a dog": 1, "a fox": 0}
+    few = settings(examples=40)
+    assert gentest.follows_label(classifier, part="prompt", classes=right).check(generator, settings=few).passed
+    result = gentest.follows_label(classifier, part="prompt", classes=wrong).check(generator, settings=few)
+    assert result.counterexample is not None
+    assert result.counterexample.choices == {"prompt": "a fox", "scale": 3.0}
+    untold = gentest.follows_label(classifier, part="prompt").check(generator, settings=few)
+    assert "is no class index: give classes={'a " in untold.message
