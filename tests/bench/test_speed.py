@@ -41,6 +41,17 @@ def test_a_row_is_measured_and_written(tmp_path: Path) -> None:
         assert row["what"] in done.stdout
 
 
+def test_the_guide_quotes_the_committed_results() -> None:
+    """Each ratio of the committed results is in the guide, and they are a CPU's."""
+    stored = json.loads((ROOT / "tests/bench/results/cpu.json").read_text())
+    guide = (ROOT / "examples/guides/speed.md").read_text()
+    assert stored["quick"] is False
+    assert stored["machine"].startswith("cpu ")
+    for row in stored["rows"]:
+        if row["ratio"] is not None:
+            assert f"{row['ratio']:.2f} times" in guide, row["what"]
+
+
 @pytest.mark.slow
 def test_rows_are_known_by_name() -> None:
     """A row that does not exist is refused, and those that do are named: all that the docstring describes."""
