@@ -539,11 +539,11 @@ def _arms(rate: Rate) -> list[Detail]:
     rows += [("overall", "", overall(rate))] if rate.overall is not None else []
     table = [Detail("rates", rows=tuple(rows))] if rows else []
     if rate.n_values is not None:
-        table.append(_worst_values(rate, rate.n_values))
+        table.append(worst_values(rate, rate.n_values))
     return table + [Detail("" if rows else "rates", invariant(other, rate)) for other in rate.invariant]
 
 
-def _worst_values(rate: Rate, n: int) -> Detail:
+def worst_values(rate: Rate, n: int) -> Detail:
     """The values that fail most surely, where there are too many for a rate each."""
     if not rate.worst:
         return Detail("values", f"no value failed; {n:,} are too many for a rate each, so the rate is the prior's")

@@ -204,6 +204,11 @@ def _figures(result: Result) -> tuple[tuple[str, str, str], ...]:
 def _lines(result: Result) -> tuple[str, ...]:
     """Sentences that no chart and no figure has."""
     lines = [] if result.rate is None else [facts.invariant(other, result.rate) for other in result.rate.invariant]
+    if result.rate is not None and result.rate.n_values is not None:
+        values = facts.worst_values(result.rate, result.rate.n_values)
+        lines.append(": ".join(filter(None, [values.text, "; ".join(map(" ".join, values.rows))])))
+    if result.counterexample is not None and result.counterexample.fewer_words is not None:
+        lines.append(facts.fewer_words(result.counterexample.fewer_words))
     if result.radius is not None:
         lines.append(facts.radius(result.radius, result.rate))
     if result.gate is not None and not result.gate.probes:

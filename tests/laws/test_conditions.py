@@ -16,7 +16,7 @@ from torch import Tensor
 import gentest
 from gentest import settings
 from gentest.errors import InvalidArgument
-from gentest.report import facts
+from gentest.report import facts, page
 from gentest.results.result import Cost, Result
 from tests.helpers import zoo
 from tests.helpers.recalled import InMemory
@@ -301,6 +301,9 @@ def test_more_than_64_values_have_the_rate_of_the_prior_and_the_ten_worst() -> N
     (detail,) = [detail for detail in facts.details(result) if detail.word == "values"]
     assert "the worst of 100, which are too many for a rate each" in detail.text
     assert detail.rows[0][0].startswith("prompt='number ")
+    section = page.section(result)
+    assert "the worst of 100, which are too many for a rate each" in section
+    assert "prompt=&#39;number 7&#39; 0 %" in section
     assert Result.from_json(json.loads(json.dumps(result.to_json()))).rate == result.rate
 
 
@@ -346,6 +349,7 @@ def test_fewer_words_are_a_remark_outside_the_prior() -> None:
     (detail,) = [detail for detail in facts.details(result) if detail.word == "words"]
     assert "prompt='big hat' fails as well" in detail.text
     assert "the prior does not have this text" in detail.text
+    assert "prompt=&#39;big hat&#39; fails as well" in page.section(result)
     again = Result.from_json(json.loads(json.dumps(result.to_json())))
     assert again.counterexample == found
 
