@@ -194,7 +194,10 @@ def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         assumptions = [f"{about}: {text}" for about, text, _ in report.assumptions]
         source = ModelSource.from_json(question["model"])
         answers = Answers.from_json(report.answers, source, assumptions)
-        sys.stdout.write(printable("\n".join(write_tests(answers, options.write))) + "\n")
+        lines = write_tests(answers, options.write)
+        if options.against is not None or options.data is not None:
+            lines.append("left  what --against and --data add: tests with gentest.agrees and gentest.matches are yours")
+        sys.stdout.write(printable("\n".join(lines)) + "\n")
     return report.document.outcome.exit_status
 
 
@@ -239,7 +242,7 @@ def _question(options: argparse.Namespace) -> dict[str, Any]:
         "data": None if options.data is None else str(options.data),
         "settings": {name: getattr(options, name) for name in ("seed", "device", "batch_size")},
         "examples": options.examples,
-        "until": time.time() + 60.0 * options.max_minutes,
+        "started": time.time(),
         "minutes": options.max_minutes,
         "replay": options.replay,
         "report": None if options.report is None else str(options.report.absolute()),

@@ -28,6 +28,7 @@ from gentest.cli.model_options import Given
 from gentest.cli.model_source import ModelKind, ModelSource
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import shared_context
+from gentest.engine.cost import Bound, Budget, clock
 from gentest.engine.evidence.context import Context
 from gentest.errors import GentestError, InvalidArgument
 from gentest.generators.calling import OnArrays
@@ -47,7 +48,7 @@ from gentest.report.progress import Watch, stderr
 from gentest.results.document import Document, Family, Session, installed_versions
 from gentest.results.drawings import Drawings
 from gentest.results.outcome import Verdict
-from gentest.results.result import Cost, Result
+from gentest.results.result import Result
 from gentest.results.settings import Values, settings
 from gentest.spaces import Empirical, Joint
 
@@ -79,10 +80,6 @@ PATHS = 32
 """The fewest paths that are worth telling a rate of."""
 
 
-class TimeIsOver(BaseException):
-    """The time of the command has ended. Like an interrupt, it ends a check wherever it is."""
-
-
 @dataclass(frozen=True)
 class Asked:
     """A law to check, on what, and with how many probes."""
@@ -110,7 +107,9 @@ class Check:
         self.source = ModelSource.from_json(question["model"])
         self.values = settings(**question["settings"]).over(Values())
         self.given = Given.from_json(question["given"])
-        self.images = 0
+        elapsed = time.time() - question["started"]
+        self._bound = Bound(max_minutes=question["minutes"], started=clock() - elapsed)
+        self._budget = Budget(self._bound)
         self.seconds = self.alone = 0.0
         self._watch: Watch | None = None
         self._assumptions: list[Assumption] = []
@@ -210,15 +209,12 @@ class Check:
 
     def _left(self) -> float:
         """The seconds that are left."""
-        return float(self.question["until"]) - time.time()
+        return self._bound.seconds_left
 
     def _count(self, n: int) -> None:
-        """Count `n` more outputs. Raises `TimeIsOver`."""
-        self.images += n
+        """Show the progress of `n` more outputs."""
         if self._watch is not None:
             self._watch.images(n)
-        if self._left() < 0.0:
-            raise TimeIsOver
 
     def _asked(self, described: Described, pair: Pair | None) -> Iterator[Asked]:
         """The laws that apply to a model, in the order in which they are checked."""
@@ -298,7 +294,7 @@ class Check:
             if result.verdict is Verdict.ERROR and each.label != FIRST[0] and not last:
                 self._skipped = "an error stopped the check"
                 return
-            if result.verdict is Verdict.UNDECIDED and self._left() < 0.0:
+            if result.shortfall is not None:
                 self._skipped = "" if last else self._time_is_over()
                 return
 
@@ -307,22 +303,14 @@ class Check:
 
     def _checked(self, asked: Asked, probe: Probe | None) -> Result:
         """The result of one law; undecided if its time ends first."""
-        law, before, started = LAWS[asked.label], self.images, time.perf_counter()
+        law = LAWS[asked.label]
         shows = self.question["report"] is not None and shows_pictures(Path(self.question["report"]))
         question = Question(asked.definition, law.test, asked.label, replay=probe, shows=shows, begins=False)
         values = replace(self.values, examples=asked.examples, time_limit=max(1.0, self._left()))
         progress = stderr()
-        try:
-            with progress or nullcontext(), Watch(law.test, progress) as self._watch:
-                result = check(question, asked.subject, self.context, values, watch=self._watch.probes)
-        except TimeIsOver:
-            images = self.images - before
-            more = f"--max-minutes {10 * self.question['minutes']:g} gives more"
-            cost = Cost(images=images, seconds=round(time.perf_counter() - started, 3))
-            message = f"the time ended after {images:,} outputs; {more}"
-            return Result(law.test, str(asked.definition), Verdict.UNDECIDED, message, cost=cost)
-        finally:
-            self._watch = None
+        with progress or nullcontext(), Watch(law.test, progress) as self._watch:
+            result = check(question, asked.subject, self.context, values, watch=self._watch.probes, budget=self._budget)
+        self._watch = None
         if result.counterexample is not None and shows:
             command = f"{self.question['command']} {result.counterexample.replay}"
             result = replace(result, drawings=replace(result.drawings or Drawings(), command=command))
@@ -335,7 +323,7 @@ class Check:
         try:
             lines = self._levels(generator)
             rate = self._between(generator)
-        except (TimeIsOver, GentestError):
+        except GentestError:
             return []
         return [*lines, *([rate] if rate else [])]
 
@@ -360,7 +348,8 @@ class Check:
             return ""
         definition = replace(between(brightness(), tolerance=sd(0.5)), rate=AtRate(0.9))
         values = replace(self.values, examples=PATHS, budget=min(512, n), reduce=0)
-        result = check(Question(definition, "", "between", begins=False), generator, self.context, values)
+        question = Question(definition, "", "between", begins=False)
+        result = check(question, generator, self.context, values, budget=self._budget)
         if result.rate is None:
             return ""
         return (

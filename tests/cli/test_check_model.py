@@ -106,7 +106,7 @@ def test_the_time_bounds_the_check(run: Run) -> None:
     assert "not checked: " in out
     said = " ".join(out.split())
     assert "0.03 minutes are over: give --max-minutes" in said
-    assert "undecided: the time ended after" in said
+    assert "undecided, since max_minutes=0.03 ends the run: about" in said
 
 
 @pytest.mark.usefixtures("in_process")

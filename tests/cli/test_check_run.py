@@ -46,7 +46,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, model: object, **more: Any) -> dict[s
         "data": None,
         "settings": {"seed": 0, "device": "cpu", "batch_size": None},
         "examples": 40,
-        "until": time.time() + 60.0,
+        "started": time.time(),
         "minutes": 1.0,
         "replay": None,
         "report": None,
