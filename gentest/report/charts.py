@@ -22,6 +22,8 @@ CURVE = 58
 """The height of a curve under a strip of pictures."""
 MARGIN = 9
 TICKS = 4
+LEAST_SPAN = 1e-300
+"""An axis that is shorter has one figure: floats near the smallest cannot be divided into steps."""
 FEW = 12
 """A rate with as few looks has a dot for each."""
 ROW = 20
@@ -66,7 +68,7 @@ def ticks(low: float, high: float) -> list[float]:
     ([0.0, 0.5, 1.0], [-0.2, 0.0, 0.2])
     """
     span = high - low
-    if not span > 0:
+    if not span > LEAST_SPAN:
         return [low]
     power = 10.0 ** floor(log10(span / TICKS))
     step = next(power * k for k in (1, 2, 5, 10, 20) if span / (power * k) <= TICKS)

@@ -9,7 +9,7 @@ from math import isfinite
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gentest.report import charts
@@ -139,6 +139,7 @@ def test_shares_fill_the_bar() -> None:
 
 
 @given(NUMBERS, NUMBERS)
+@example(0.0, 5e-324)
 def test_ticks_are_few_and_inside(low: float, high: float) -> None:
     """There is never a great number of figures along an axis."""
     low, high = sorted((low, high))
