@@ -6,6 +6,8 @@ from .attributes import Feature as Feature
 from .attributes.clip import clip as clip
 from .attributes.clip import clip_classes as clip_classes
 from .attributes.clip import clip_embedding as clip_embedding
+from .attributes.clip.scores import prompt_match as prompt_match
+from .attributes.conditional import attribute as attribute
 from .attributes.distances import Distance as Distance
 from .attributes.distances import distance as distance
 from .attributes.distances import lpips as lpips
@@ -39,6 +41,7 @@ from .plugin.decorators import continuous as continuous
 from .plugin.decorators import differs as differs
 from .plugin.decorators import diverse as diverse
 from .plugin.decorators import follows_label as follows_label
+from .plugin.decorators import follows_prompt as follows_prompt
 from .plugin.decorators import holds_within as holds_within
 from .plugin.decorators import matches as matches
 from .plugin.decorators import monotone as monotone

@@ -455,7 +455,7 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
 
     def _taking_noise_of(self, other: Generator) -> Generator:
         """The generator with the noise inputs of another one that it takes if they are given."""
-        optional = self.function.optional_noise if isinstance(self.function, Holder) else {}
+        optional: Mapping[str, Part] = self.function.optional_noise if isinstance(self.function, Holder) else {}
         more = {name: part for name, part in other.noise.items() if name in optional and name not in self.noise}
         return self._with(noise=MappingProxyType({**self.noise, **more})) if more else self
 

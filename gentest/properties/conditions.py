@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gentest._support.arguments import as_number
 from gentest.attributes import Feature
 from gentest.attributes.attribute import describe
+from gentest.attributes.clip.scores import prompt_match
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.probes.families import points
 from gentest.properties.definition import Definition, Evidence, Measure, check_callable, non_defaults
@@ -56,6 +59,36 @@ def follows_label(
     return Definition(
         "follows_label", points(), margin, arguments=arguments, measures=(Measure(classifier, scalar=False),)
     )
+
+
+def follows_prompt(
+    *, at_least: float = 0.0, against: str | None = None, part: str = "prompt", model: str | None = None
+) -> Definition:
+    """A generator obeys its prompt: by CLIP, each output looks more like its own prompt than like others.
+
+    The score is the log-odds of `gentest.prompt_match`: own prompt against the most similar of the space's other
+    prompts, or against the text `against` (by default "a photo" in a space of one prompt, or of more than 64).
+    `at_least` is the smallest score that is allowed, in log-odds: 0 says that CLIP picks the right prompt, 0.7 that it
+    finds it twice as likely. `part` names the prompt among the parts of the space.
+
+    The property judges two models at once: choose a rate that CLIP reaches on real images.
+
+    Margin: the score minus `at_least`, in log-odds. Raises `InvalidArgument` for anything but a finite number.
+
+    >>> import gentest
+    >>> gentest.follows_prompt(at_least=1.0).at_rate(0.9)
+    follows_prompt(at_least=1.0).at_rate(0.9)
+    """
+    least = as_number(at_least)
+    if not isfinite(least):
+        raise InvalidArgument.expected("a finite number", "at_least", at_least)
+    match = prompt_match(part, against=against, model=model)
+
+    def margin(evidence: Evidence) -> Tensor:
+        return evidence.scores(match)[:, 0] - least
+
+    arguments = non_defaults(follows_prompt, at_least=least, against=against, part=part, model=model)
+    return Definition("follows_prompt", points(), margin, arguments=arguments, measures=(Measure(match, scalar=True),))
 
 
 def _labels(latents: Any, part: str | None) -> list[Any]:

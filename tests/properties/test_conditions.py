@@ -1,9 +1,10 @@
-"""`follows_label` on a conditional generator whose labels are known, and one that gets one of them wrong."""
+"""`follows_prompt` on a tiny CLIP, and `follows_label` on a conditional generator, right and with a wrong label."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,14 @@ from torch import Tensor
 
 import gentest
 from gentest import settings
+from gentest.attributes.clip.model import load_clip
 from gentest.report import facts, markdown, page, terminal
 from gentest.results.document import Document, Session
 from gentest.results.result import Result, Verdict
 from tests.helpers import zoo
+from tests.helpers.tiny_clip import CPU, open_clip, tiny
+
+__all__ = ["open_clip", "tiny"]
 
 SPACE = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(5))
 FEW = settings(examples=60)
@@ -198,3 +203,40 @@ def test_texts_are_labels_by_their_classes() -> None:
     assert result.counterexample.choices == {"prompt": "a fox", "scale": 3.0}
     untold = gentest.follows_label(classifier, part="prompt").check(generator, settings=few)
     assert "is no class index: give classes={'a " in untold.message
+
+
+PROMPTS = gentest.Prompts("a red coat", "a blue hat", "a dog")
+
+
+def colored(z: torch.Tensor, prompt: list[str]) -> torch.Tensor:
+    return (z[:, :, None, None] + torch.tensor([len(text) / 10 for text in prompt])[:, None, None, None]).sigmoid()
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_follows_prompt_is_the_rank_of_a_prompt_among_the_others(tiny: Path, batch_size: int) -> None:
+    """The violation is of a prompt that CLIP takes for another; its margin is the difference of their logits."""
+    space = gentest.Joint(z=gentest.Normal(3), prompt=PROMPTS)
+    generator = gentest.Generator(colored, latent=space, output_range=(0, 1))
+    conditions = settings(examples=24, batch_size=batch_size, device="cpu", clip=f"local-dir:{tiny}")
+    result = gentest.follows_prompt().check(generator, settings=conditions)
+    assert result.verdict is Verdict.VIOLATED, result.message
+    worst = result.worst
+    assert worst is not None
+    again = gentest.follows_prompt().replay(generator, worst.replay, settings=conditions)
+    assert again.verdict is Verdict.VIOLATED
+    model = load_clip(f"local-dir:{tiny}", CPU)
+    prompt = dict(worst.choices)["prompt"]
+    assert prompt in PROMPTS.values
+    texts = model.logit_scale * model.text_vectors(PROMPTS.values)
+    spread = float((texts[:, None] - texts[None]).norm(dim=-1).max())
+    assert -spread <= worst.margin < 0
+    easy = gentest.follows_prompt(at_least=-2 * spread).check(generator, settings=conditions)
+    assert easy.verdict is Verdict.NO_COUNTEREXAMPLE, easy.message
+
+
+def test_follows_prompt_prints_its_arguments() -> None:
+    assert (
+        repr(gentest.follows_prompt(at_least=1.0, against="a cat")) == "follows_prompt(at_least=1.0, against='a cat')"
+    )
+    with pytest.raises(gentest.InvalidArgument, match="a finite number but got at_least='x'"):
+        _ = gentest.follows_prompt(at_least="x").definition  # type: ignore[arg-type]

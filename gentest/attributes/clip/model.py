@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
@@ -45,6 +46,7 @@ class ClipModel:
         self._lowered: dict[Precision, Callable[[Tensor], Any]] = {}
         self._text = towers.text
         self._vectors: dict[str, Vector] = {}
+        self._warned = False
 
     def __repr__(self) -> str:
         return f"ClipModel({self.name!r}, {self._device})"
@@ -117,11 +119,26 @@ class ClipModel:
             self._text = load_towers(self._source, text=True).text
         assert self._text is not None
         with torch.inference_mode():
-            row = self._text.model.encode_text(self._text.tokenizer([prompt]))
+            tokens = self._text.tokenizer([prompt])
+            self._warn_if_cut(prompt, tokens.shape[1])
+            row = self._text.model.encode_text(tokens)
             vector: Vector = F.normalize(row.float(), dim=-1)[0].numpy()
         if not np.isfinite(vector).all():
             raise ClipError(f"CLIP {self.name}: the text tower's embedding of {prompt!r} is not finite")
         return vector
+
+    def _warn_if_cut(self, prompt: str, context: int) -> None:
+        """Warns once that the text tower does not read the end of a prompt."""
+        if self._warned or self._text is None:
+            return
+        one_more = [self._text.tokenizer([text], context_length=context + 1)[0, -1].item() for text in (prompt, "")]
+        if one_more[0] != one_more[1]:  # a token where an empty text has padding
+            self._warned = True
+            warnings.warn(
+                f"CLIP {self.name} reads {context} tokens, and a prompt has more: it ignores the end of {prompt!r} "
+                "(said once)",
+                stacklevel=2,
+            )
 
 
 _models: dict[tuple[str, torch.device], ClipModel] = {}

@@ -10,8 +10,9 @@ All scores and classes of one model are read out of one embedding of each image.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from gentest.attributes.attribute import Named, Setup
 from gentest.attributes.clip.low_precision import SCHEME
 from gentest.attributes.clip.model import ClipModel, load_clip
+from gentest.attributes.prompts import PromptCache
 from gentest.errors import ClipError, InvalidArgument
 from gentest.results.settings import Precision
 
@@ -152,6 +154,123 @@ class ClipClasses(_CallableValue):
         template = repr(self.templates[0]) if len(self.templates) == 1 else repr(list(self.templates))
         model = f", model={self.model!r}" if self.model else ""
         return f"clip_classes({template}, {list(self.names)!r}{model})"
+
+
+@dataclass(frozen=True, repr=False)
+class PromptMatch(Named):
+    """The value of `prompt_match`."""
+
+    part: str
+    against: str | None = None
+    model: str | None = None
+
+    def bind(self, setup: Setup) -> BoundPromptMatch:
+        """The attribute with its model loaded. Raises `ClipError`."""
+        model = _load_chosen(self.model, setup, text=setup.prompts is None)
+        return BoundPromptMatch(self, BoundEmbedding(model, ClipEmbedding(self.model)), setup.prompts)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        raise InvalidArgument(f"{self!r} needs the prompts of the images: ask evidence.scores({self!r})")
+
+    def __repr__(self) -> str:
+        words = [repr(self.part)] + [
+            f"{name}={value!r}" for name in ("against", "model") if (value := getattr(self, name)) is not None
+        ]
+        return f"prompt_match({', '.join(words)})"
+
+
+@dataclass(frozen=True, repr=False)
+class BoundPromptMatch(Named):
+    """A `prompt_match` with its model: a readout of the image embedding, once it knows the prompts."""
+
+    declared: PromptMatch
+    feature: BoundEmbedding
+    prompts: PromptCache | None = field(compare=False)
+
+    @property
+    def sees(self) -> tuple[str, ...]:
+        """The part of the space that is the prompt."""
+        return (self.declared.part,)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the model's image tower."""
+        return self.feature.fingerprint
+
+    def lowered(self, precision: Precision) -> BoundPromptMatch:
+        """The same attribute from an embedding in a lower precision, for screening."""
+        return replace(self, feature=self.feature.lowered(precision))
+
+    def given(self, values: Mapping[str, Any], options: Mapping[str, Sequence[Any]]) -> GivenPromptMatch:
+        """The readout for images of these prompts. Raises `InvalidArgument` for a prompt that is not a text."""
+        own = list(values[self.declared.part])
+        among = [] if self.declared.against else list(options[self.declared.part])
+        for prompt in (*own, *among):
+            if not isinstance(prompt, str) or not prompt.strip():
+                raise InvalidArgument.expected("a text in every prompt", self.declared.part, prompt)
+        others = among if len(among) > 1 else [self.declared.against or NEUTRAL]
+        names = list(dict.fromkeys([*own, *others]))
+        model = self.feature.model
+        texts = model.logit_scale * model.text_vectors(names, self.prompts)  # [T, D]
+        place = {name: at for at, name in enumerate(names)}
+        rows = torch.tensor([place[prompt] for prompt in own])
+        rivals = torch.tensor([[name in others and name != prompt for name in names] for prompt in own])  # [B, T]
+        return GivenPromptMatch(self, texts, rows, rivals)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.declared(images)
+
+    def __repr__(self) -> str:
+        return repr(self.declared)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class GivenPromptMatch(Named):
+    """A `prompt_match` for the images of some prompts."""
+
+    bound: BoundPromptMatch
+    texts: Tensor  # [T, D], logit scale included
+    rows: Tensor
+    """The text of each image's own prompt, [B]."""
+    rivals: Tensor
+    """True for the texts that the prompt is measured against, [B, T]."""
+
+    @property
+    def feature(self) -> BoundEmbedding:
+        """The image embedding."""
+        return self.bound.feature
+
+    def read(self, embedding: Tensor) -> Tensor:
+        """Log-odds [B] from image embeddings [B, D]."""
+        logits = embedding.float() @ self.texts.to(embedding.device).T  # [B, T]
+        own = logits.gather(1, self.rows.to(logits.device)[:, None])[:, 0]
+        others = logits.masked_fill(~self.rivals.to(logits.device), -torch.inf).amax(1)
+        return torch.where(others == -torch.inf, torch.zeros_like(own), own - others)  # the neutral text itself
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.read(self.feature(images))
+
+    def __repr__(self) -> str:
+        return repr(self.bound)
+
+
+def prompt_match(part: str = "prompt", *, against: str | None = None, model: str | None = None) -> PromptMatch:
+    """How much more an image looks like its own prompt than like another text: log-odds [B] by CLIP.
+
+    The prompt is the value of the named part of the space. The other text is the space's other prompt that the image
+    looks most like, so a score above 0 means that CLIP picks the right prompt. A space of more than 64 prompts, or of
+    one, is measured against "a photo". `against` is a text to measure all images against. `model` is
+    as for `clip`. A warning says once if prompts are longer than CLIP's text tower reads.
+
+    Raises `InvalidArgument` for an empty text; binding raises `ClipError` if the model is unavailable.
+
+    >>> prompt_match(against="a photo of nothing")
+    prompt_match('prompt', against='a photo of nothing')
+    """
+    _check_text("part", part)
+    _check_text("against", against, optional=True)
+    _check_text("model", model, optional=True)
+    return PromptMatch(part, against, model)
 
 
 def clip(

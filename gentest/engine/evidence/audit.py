@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from gentest.attributes.attribute import Readout, describe, embed, read, read_rows, score
+from gentest.attributes.conditional import Conditional
 from gentest.attributes.distances import distances_between
 from gentest.engine.cost import BudgetSpent, Meter
-from gentest.engine.evidence.subject import Subject, measure_of
+from gentest.engine.evidence.subject import Subject, measure_of, with_values
 from gentest.errors import GeneratorError
 from gentest.generators.generator import Generator
 from gentest.probes.ends import noise
@@ -437,11 +438,11 @@ class Auditor:
                 images = _shown(row, made[0]), _shown(theirs, self._again(theirs, chance=0))
                 now = distances_between(number.thing, *images)
             elif number.ends is None:
-                now = self._measured(row, number, *made)
+                now = self._measured(row, number, made[0], row.place)
             elif number.scalar:
                 now = distances_between(number.thing, *(_shown(row, x) for x in made))
             else:
-                one, other = (self._measured(row, number, x) for x in made)
+                one, other = (self._measured(row, number, x, place) for x, place in zip(made, places, strict=True))
                 now = torch.linalg.vector_norm(other - one, dim=-1)
         kept = number.kept.to(now.device)
         if (difference := largest_difference(kept, now.reshape(-1), 1.0)) > number.allowed:
@@ -462,8 +463,12 @@ class Auditor:
             )
         return _Differs(error, row)
 
-    def _measured(self, row: Row, number: Number, output: Tensor) -> Tensor:
+    def _measured(self, row: Row, number: Number, output: Tensor, place: int) -> Tensor:
         thing, images = number.thing, _shown(row, output)
+        if isinstance(thing, Conditional):
+            placed = row.family.place(row.subject.generator.latent, [row.probe])
+            latents = {name: z[0, place][None] for name, z in placed.items()}
+            thing = with_values(thing, row.subject.generator, latents, output.device)
         if isinstance(thing, Readout):
             return (read if number.scalar else read_rows)(thing, embed(thing.feature, images))
         bound = measure_of(thing, row.subject.generator, output.shape[1:])

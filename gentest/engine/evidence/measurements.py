@@ -15,12 +15,14 @@ from torch import Tensor
 
 from gentest.attributes import Distance
 from gentest.attributes.attribute import Readout, describe, embed, evaluate, read, read_rows, score
+from gentest.attributes.conditional import Conditional
 from gentest.attributes.distances import LargestDifference, distances_between
 from gentest.engine.evidence.audit import CHANGED, CHANGED_HALF, LEAST, OF_RANGE, OF_SIZE, Number, in_half
+from gentest.engine.evidence.maker import flat, sliced
 from gentest.engine.evidence.outputs import PROBE_BYTES, Outputs, joined
 from gentest.engine.evidence.plans import Upcoming
 from gentest.engine.evidence.store import address_of, place
-from gentest.engine.evidence.subject import Subject, measure_of
+from gentest.engine.evidence.subject import Subject, measure_of, with_values
 from gentest.errors import AttributeFailed, GeneratorError
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
@@ -254,11 +256,14 @@ class Measurements:
 
     def _measure(self, thing: Any, *, scalar: bool | None) -> tuple[Tensor, bool]:
         """Rows [N, P, ...], checked to be finite, and whether they are scores."""
-        if isinstance(thing, Readout):
-            embedding = self.measured(thing.feature, scalar=False).flatten(0, 1)
+        if isinstance(thing, Conditional) and scalar is None:
+            scalar = True
+        own = self._with_values(thing, 0, self.shape[0] * self.shape[1])
+        if isinstance(own, Readout):
+            embedding = self.measured(own.feature, scalar=False).flatten(0, 1)
             if scalar is None:
-                scalar = getattr(thing.read(embedding[:1]), "ndim", 1) <= 1
-            return self._finite(thing, (read if scalar else read_rows)(thing, embedding)), scalar
+                scalar = getattr(own.read(embedding[:1]), "ndim", 1) <= 1
+            return self._finite(thing, (read if scalar else read_rows)(own, embedding)), scalar
         if scalar is None:
             for guess in (True, False):
                 if any(self._known_on_disk(self._disk_key(self._address(thing), f"measured {guess}"))):
@@ -271,7 +276,7 @@ class Measurements:
             bound = own._bound_to_outputs(thing)
             with own.outputs.exactly(), torch.set_grad_enabled(own.outputs.keeps_gradients):
                 rows = own._maker.in_parts(
-                    lambda start, stop: own._call(function, bound, images[start:stop]),
+                    lambda start, stop: own._call(function, own._with_values(bound, start, stop), images[start:stop]),
                     len(images),
                     size=own.outputs.measured_at_once,
                     lasting=not own.outputs.keeps_gradients,
@@ -282,6 +287,13 @@ class Measurements:
 
     def _bound_to_outputs(self, thing: Any) -> Any:
         return measure_of(thing, self.subject.generator, self.outputs.checked.shape[2:])
+
+    def _with_values(self, thing: Any, start: int, stop: int) -> Any:
+        """The measure for the rows `start` to `stop`, with their values if it sees the condition."""
+        if not isinstance(thing, Conditional):
+            return thing
+        rows = sliced(flat(self.placed), slice(start, stop))
+        return with_values(thing, self.subject.generator, rows, self._maker.device)
 
     def _call(self, function: Callable[..., Tensor], thing: Any, *images: Tensor) -> Tensor:
         """The result of somebody's measuring code, within the time limit."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 
 from gentest.attributes.attribute import describe
+from gentest.attributes.conditional import MOST_OPTIONS, Conditional
 from gentest.attributes.pixels import Pixels
-from gentest.errors import AttributeFailed
+from gentest.errors import AttributeFailed, InvalidArgument
+from gentest.generators.calling import inputs_on
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.identity import Identity, Tensors, identify
 from gentest.generators.recalled import Recalled
 from gentest.probes.probe import Probe, independent
-from gentest.spaces import Space
+from gentest.spaces import Part, Space
+from gentest.spaces.space import Fixed
 
 
 def thing_key(thing: Any) -> Hashable:
@@ -196,3 +201,28 @@ def measure_of(thing: Any, generator: Generator, shape: Sequence[int]) -> Any:
             "pass a callable on outputs [B, ...]"
         )
     return thing.measure
+
+
+def with_values(thing: Any, generator: Generator, latents: Mapping[str, Any], device: torch.device) -> Any:
+    """The bound measure for outputs of these latents [B, *shape]: one that sees the condition learns its values.
+
+    Raises `InvalidArgument` for a part that the space does not have.
+    """
+    if not isinstance(thing, Conditional):
+        return thing
+    parts = generator.latent.parts
+    if missing := [name for name in thing.sees if name not in parts]:
+        known = ", ".join(map(repr, parts)) if list(parts) != [""] else "only latents without a name"
+        raise InvalidArgument(f"{describe(thing)} sees {missing[0]!r}, and the space has {known}")
+    values = inputs_on(device, generator.latent, {name: latents[name] for name in thing.sees})
+    return thing.given(values, {name: _options(parts[name]) for name in thing.sees})
+
+
+def _options(part: Part) -> Sequence[Any]:
+    """All values that somebody wrote for a part; empty for other parts, and for more than `MOST_OPTIONS`."""
+    whole = part.part if isinstance(part, Fixed) else part
+    n_values = [len(slot.probabilities) for slot in whole.slots]
+    if not whole.has_values or prod(n_values) > MOST_OPTIONS:
+        return ()
+    codes = np.stack([np.reshape(code, whole.shape) for code in np.ndindex(*n_values)])
+    return list(whole.values_of(codes))

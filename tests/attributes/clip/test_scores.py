@@ -20,6 +20,7 @@ from torch import Tensor
 import gentest
 from gentest.attributes import PromptCache, Readout, Setup, bind, clip, clip_classes, clip_embedding, embed, score
 from gentest.attributes.clip.model import CPU_AT_ONCE, load_clip
+from gentest.attributes.clip.scores import prompt_match
 from gentest.errors import AttributeFailed, ClipError, InvalidArgument
 from gentest.results.settings import Precision
 from tests.helpers.tiny_clip import CPU, images, setup_of
@@ -39,6 +40,53 @@ def test_an_attribute_is_a_value() -> None:
     assert repr(clip("a cat", "a dog", probability=True)) == "clip('a cat', 'a dog', probability=True)"
     assert eval(repr(make())) == make()
     assert (repr(clip_embedding()), repr(clip_embedding("X:y"))) == ("clip_embedding()", "clip_embedding('X:y')")
+
+
+THREE = ["a red coat", "a blue hat", "a dog"]
+
+
+@pytest.mark.parametrize(
+    ("options", "against", "rivals"),
+    [
+        (THREE, None, {"a red coat": ["a blue hat", "a dog"], "a dog": ["a red coat", "a blue hat"]}),
+        (THREE, "a cat", {"a red coat": ["a cat"], "a dog": ["a cat"]}),
+        ([], None, {"a red coat": ["a photo"], "a dog": ["a photo"]}),
+        (["a dog"], None, {"a dog": ["a photo"]}),
+    ],
+)
+def test_a_prompt_match_is_log_odds_against_the_most_similar(
+    setup: Setup, options: list[str], against: str | None, rivals: dict[str, list[str]]
+) -> None:
+    """The model's own logits: of the image's own prompt, minus the largest of the others."""
+    bound = prompt_match(against=against).bind(setup)
+    model, own = bound.feature.model, list(rivals)
+    x = images(len(own))
+    made = bound.given({"prompt": own}, {"prompt": options})(x)
+    rows = model.embed(x)
+    for row, prompt, score_of_it in zip(rows, own, made, strict=True):
+        logits = [model.logit_scale * (row @ model.text_vectors([text])[0]) for text in (prompt, *rivals[prompt])]
+        torch.testing.assert_close(score_of_it, logits[0] - max(logits[1:]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_prompt_that_is_no_text_is_told(setup: Setup) -> None:
+    bound = prompt_match().bind(setup)
+    with pytest.raises(InvalidArgument, match="a text in every prompt but got prompt=None"):
+        bound.given({"prompt": ["a dog", None]}, {"prompt": []})
+
+
+def test_a_prompt_match_needs_its_prompts() -> None:
+    with pytest.raises(InvalidArgument, match="needs the prompts of the images"):
+        prompt_match()(images(1))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_prompt_that_the_text_tower_cuts_is_told_once(copy: Path) -> None:
+    """Not for as many words as it reads, and once for more."""
+    model = load_clip(f"local-dir:{copy}", CPU)
+    model.text_vectors([" ".join(["dog"] * 75)])
+    with pytest.warns(UserWarning, match=r"reads 77 tokens, and a prompt has more: .* 'dog dog"):
+        model.text_vectors([" ".join(["dog"] * 76)])
+    model.text_vectors([" ".join(["dog"] * 77)])
 
 
 def test_the_default_opposite_is_neutral() -> None:
