@@ -222,7 +222,7 @@ def profile(asked: Asked, clip: str) -> Iterator[Figure]:
         with (
             mock.patch.object(net, "forward", clocked("generator", net.forward)),
             mock.patch.object(ClipModel, "embed", clocked("CLIP", ClipModel.embed)),
-            mock.patch.object(maker, "_on", clocked("transfers", maker._on)),
+            mock.patch.object(maker, "inputs_on", clocked("transfers", maker.inputs_on)),
         ):
             seconds = check(n)
     spent_in["gentest"] = seconds - sum(spent_in.values())
