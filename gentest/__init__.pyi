@@ -83,3 +83,8 @@ from .spaces import Template as Template
 from .spaces import TruncatedNormal as TruncatedNormal
 from .spaces import Uniform as Uniform
 from .training.borrowed import borrowed as borrowed
+from .training.monitor import Monitor as Monitor
+from .training.monitor import StepCheck as StepCheck
+from .training.monitor import Watched as Watched
+from .training.suite import Suite as Suite
+from .training.suite import SuiteResult as SuiteResult

@@ -22,7 +22,7 @@ from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing, Entry, is_of_test
 from gentest.plugin.kept_outputs import OutputsToKeep, describe_kept, remove_replaced
 from gentest.plugin.options import RunOptions
-from gentest.properties.definition import Definition
+from gentest.properties.definition import AnyDefinition, Definition
 from gentest.report import facts
 from gentest.results.comparison import Comparison, Terms
 from gentest.results.document import making_versions
@@ -107,19 +107,12 @@ class BaselineRun:
         if question.replay is not None:
             return question if entry is None else replace(question, against=entry.sample)
         if entry is None:
-            n = self._n_probes(question) if blesses or (outcomes and self.baseline is None) else 0
+            keeps = blesses or (outcomes and self.baseline is None)
+            n = probes_kept(question.definition, self._options.baseline_probes) if keeps else 0
             return replace(question, n_sampled=n, blesses=blesses, keeper=self.outputs if blesses else None)
         n = len(gate.outcomes(entry.sample)) if outcomes else 0
         looks = self.terms.drift is not OnDrift.OFF
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
-
-    def _n_probes(self, question: Question) -> int:
-        """The number of probes that a baseline keeps: the option, or as many as an equal candidate needs to be held."""
-        rate = question.definition.rate if isinstance(question.definition, Definition) else None
-        if self._options.baseline_probes is not None or rate is None:
-            return self._options.baseline_probes or LEAST_STORED
-        test = rate.test
-        return probes_to_hold((test.certified, min(test.p0 + test.slack, 1.0)))
 
     def skip_if_blessing(self, path: Path) -> None:
         """Skip the running test if it compares with outputs of the baseline that this run replaces."""
@@ -178,7 +171,7 @@ class BaselineRun:
             if result.shortfall is not None:
                 raise InvalidArgument(f"{result.test} is not finished, {facts.shortfall(result.shortfall)}")
         blessing = Blessing(
-            _who(),
+            whoever_runs_this(),
             datetime.now(timezone.utc).date().isoformat(),
             seed,
             checkpoint="".join(checkpoint.name for checkpoint in self._options.checkpoints),  # one, or none
@@ -202,7 +195,16 @@ class BaselineRun:
         return lines + ([f"kept: {describe_kept(kept, path)}"] if kept is not None else [])
 
 
-def _who() -> str:
+def probes_kept(definition: AnyDefinition, asked: int | None) -> int:
+    """The number of probes that a baseline keeps: as `asked`, or as many as an equal candidate needs to be held."""
+    rate = definition.rate if isinstance(definition, Definition) else None
+    if asked is not None or rate is None:
+        return asked or LEAST_STORED
+    test = rate.test
+    return probes_to_hold((test.certified, min(test.p0 + test.slack, 1.0)))
+
+
+def whoever_runs_this() -> str:
     """The name of whoever runs this, as far as the environment tells."""
     for name in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "GIT_AUTHOR_NAME"):
         if os.environ.get(name):

@@ -124,21 +124,29 @@ class LaterMeasures:
             later = (self._tests[name] for name in tests[tests.index(item.nodeid) + 1 :])
             definitions += [d for test in later if test.generator == generator for d in test.definitions]
 
-        def upcoming(family: Probes, origin: Origin) -> Iterator[Measure]:
-            for definition in definitions:
-                if origin is Origin.PILOT:
-                    # the spread of everything but distances of two outputs, and the pilot of a level
-                    if definition.in_deviations or isinstance(definition, OfAll):
-                        yield from (Measure(m.thing) for m in definition.measures if not isinstance(m.thing, Distance))
-                    continue
-                if isinstance(definition, OfAll):
-                    judged = bool(origin)
-                else:
-                    judged = sampled or definition.rate is not None or not origin
-                if definition.probes == family and judged:
-                    yield from definition.measures
-                if sampled and origin and family == points():
-                    with suppress(GentestError):  # the check of that property reports it
-                        yield from summary_measures(context, definition.measures, images=images)
+        return upcoming_measures(definitions, context, sampled=sampled, images=images)
 
-        return upcoming
+
+def upcoming_measures(
+    definitions: Sequence[AnyDefinition], context: Context, *, sampled: bool, images: bool
+) -> Upcoming:
+    """The measurements that some properties need, for the context's memory pool. `LaterMeasures.after` says of what."""
+
+    def upcoming(family: Probes, origin: Origin) -> Iterator[Measure]:
+        for definition in definitions:
+            if origin is Origin.PILOT:
+                # the spread of everything but distances of two outputs, and the pilot of a level
+                if definition.in_deviations or isinstance(definition, OfAll):
+                    yield from (Measure(m.thing) for m in definition.measures if not isinstance(m.thing, Distance))
+                continue
+            if isinstance(definition, OfAll):
+                judged = bool(origin)
+            else:
+                judged = sampled or definition.rate is not None or not origin
+            if definition.probes == family and judged:
+                yield from definition.measures
+            if sampled and origin and family == points():
+                with suppress(GentestError):  # the check of that property reports it
+                    yield from summary_measures(context, definition.measures, images=images)
+
+    return upcoming
