@@ -260,9 +260,11 @@ class Outputs:
         return PLACED_AT_ONCE // (4 * max(numbers, 1) * self.family.n_points)
 
     def _name_side(self, error: GeneratorError) -> None:
-        """Add to an error of a reference that it is the reference's."""
+        """Add to an error of a pair's side which of the two it is."""
         if self.subject.is_reference:
             error.args = (f"in the reference, {error}",)
+        elif self.subject.reference is not None:
+            error.args = (f"in the candidate, {error}",)
 
     def _name_probe(self, error: GeneratorError) -> None:
         """Add to an error the probe on which the generator fails, or that it fails on none of them alone."""
