@@ -18,6 +18,7 @@ from .attributes.pixels import contrast as contrast
 from .attributes.pixels import pixels as pixels
 from .attributes.pixels import saturation as saturation
 from .attributes.pixels import sharpness as sharpness
+from .attributes.safety import flagged as flagged
 from .engine.suggest import Suggestion as Suggestion
 from .engine.suggest import suggest as suggest
 from .engine.suggest.direction_finding import find_direction as find_direction

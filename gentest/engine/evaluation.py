@@ -51,6 +51,8 @@ MOVE = 2.0**-20
 """Distance by which outputs are moved, as a share of their range."""
 MOVE_FACTOR = 64.0
 """Width of the band in multiples of the largest change that a move makes."""
+DECLARED_FACTOR = 2.0
+"""The same for a move by as much as the generator declares that outputs may differ between batches."""
 SCREENED = 16
 """Probes on which the error of a lower precision is measured."""
 SCREEN_FACTOR = 4.0
@@ -261,7 +263,10 @@ class LocalEvaluator:
         indices = [exact[i] for i in _spread(len(exact), n)]
         self.context.plans.rounded.update(block[i] for i in indices)
         if first:  # while the outputs are in memory
-            self._floor = MOVE_FACTOR * self._change_of_moves([block[i] for i in indices])
+            moved = [block[i] for i in indices]
+            self._floor = MOVE_FACTOR * self._change_of_moves(moved, MOVE)
+            if declared := max(side.generator.rounding for side in self.subject.sides):
+                self._floor = max(self._floor, DECLARED_FACTOR * self._change_of_moves(moved, declared))
         self._compare(
             (margins[i], self.alone(block[i])) for i in reversed(indices)
         )  # the last one right after the batch
@@ -285,14 +290,14 @@ class LocalEvaluator:
         differences = (abs(a - b) for together, alone in pairs for a, b in zip(together, alone, strict=True))
         self.rounding = max(self.rounding or 0.0, BAND_FACTOR * max(differences))
 
-    def _change_of_moves(self, probes: Sequence[Probe]) -> float:
-        """The largest change of the probes' margins, alone, when outputs move by `MOVE` of their range.
+    def _change_of_moves(self, probes: Sequence[Probe], share: float) -> float:
+        """The largest change of the probes' margins, alone, when outputs move by a share of their range.
 
         Skips margins that fail on moved outputs, and properties that judge whether the generator is a function.
         """
         if self.definition.total:
             return 0.0
-        by, changes = MOVE * self.context.measuring.unit(self.subject), [0.0]
+        by, changes = share * self.context.measuring.unit(self.subject), [0.0]
         with full_precision(self.context.device):
             for probe in probes:
                 for under in self.under:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from gentest._support.arguments import is_whole
+from gentest._support.arguments import as_number, is_whole
 from gentest.errors import GeneratorError, InvalidArgument, out_of_memory
 from gentest.generators.calling import (
     Inputs,
@@ -60,9 +60,14 @@ class Generator:
     is a text that stands for parts of f that gentest cannot read, such as a session of a runtime. As long as the text
     stays the same, those parts count as unchanged.
 
+    `rounding` is how much a value of an output may differ between alone and in a batch, as a share of the range, where
+    that is more than float32's rounding: 8-bit weights, fused attention. A larger difference is an error, and a margin
+    that a change of twice as much could flip is decided by the probe alone. It is no tolerance of `reproducible`.
+
     Modules that f is or holds (in a method, partial, closure or object) go to eval mode and, in a run, to the device;
-    modules that accelerate offloads stay. If all parameters are float16 or bfloat16 and f does not take float32, it
-    receives latents of that dtype. Labels are int64 [B]; wrap an f that wants them one-hot:
+    modules that somebody else places stay (offloading, a device map, a quantizer). If all parameters are float16 or
+    bfloat16 and f does not take float32, it receives latents of that dtype. Labels are int64 [B]; wrap an f that wants
+    them one-hot:
 
     >>> import gentest, torch
     >>> one_hot = torch.nn.functional.one_hot
@@ -79,6 +84,7 @@ class Generator:
     noise: Mapping[str, Part]
     images: bool
     identity: str
+    rounding: float
     psi: float
     fixed: Mapping[str, Part]
     device: torch.device | None
@@ -93,6 +99,7 @@ class Generator:
         noise: Mapping[str, Part] | None = None,
         images: bool = True,
         identity: str = "",
+        rounding: float = 0.0,
     ) -> None:
         if not callable(function) or isinstance(function, type):
             hint = "make an instance of it first" if isinstance(function, type) else ""
@@ -111,6 +118,8 @@ class Generator:
             raise InvalidArgument.expected("True, or False for outputs that are not images", "images", images)
         if not isinstance(identity, str):
             raise InvalidArgument.expected("a text such as 'tensorrt engine 3'", "identity", identity)
+        if not 0.0 <= as_number(rounding) < 1.0:
+            raise InvalidArgument.expected("a share of the range from 0 to 1", "rounding", rounding)
         self._set(
             function=function,
             base=latent,
@@ -118,6 +127,7 @@ class Generator:
             noise=MappingProxyType(dict(noise)),
             images=images,
             identity=identity,
+            rounding=float(rounding),
             psi=1.0,
             fixed=MappingProxyType({}),
             device=None,
@@ -224,6 +234,7 @@ class Generator:
         output_range: tuple[float, float] | None = (0.0, 1.0),
         images: bool = True,
         identity: str = "",
+        rounding: float = 0.0,
         **call_arguments: Any,
     ) -> Generator:
         """A diffusers pipeline as a function of its initial noise (`pip install 'pytest-gentest[diffusers]'`).
@@ -241,7 +252,9 @@ class Generator:
 
         function = Pipeline(pipeline, steps, call_arguments)
         space = initial_noise(pipeline) if latent is None else latent
-        made = cls(function, latent=space, output_range=output_range, images=images, identity=identity)
+        made = cls(
+            function, latent=space, output_range=output_range, images=images, identity=identity, rounding=rounding
+        )
         check_noise(made.base)
         function.check_parts(made.base)
         if function.later_noise(made.base):
@@ -409,6 +422,7 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
             noise=self.noise,
             images=self.images,
             identity=self.identity,
+            rounding=self.rounding,
         )
         return made._with(psi=self.psi, fixed=self.fixed, device=self.device, batch_size=self.batch_size)
 

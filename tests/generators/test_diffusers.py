@@ -18,6 +18,7 @@ from diffusers import (
     DDPMScheduler,
     DiTPipeline,
     DiTTransformer2DModel,
+    StableDiffusionPipeline,
     UNet2DModel,
 )
 
@@ -562,3 +563,130 @@ def test_an_identity_names_what_cannot_be_read() -> None:
     assert unnamed.fingerprint() != unnamed.fingerprint()
     named = Generator.from_diffusers(pipeline, latent=NOISE, prompt="a cat", identity="engine 1")
     assert named.fingerprint() == named.fingerprint()
+
+
+class Planted(StableDiffusionPipeline):  # type: ignore[misc]
+    """A pipeline whose text side is wrong in a way that depends on the prompt."""
+
+    reads: Callable[[str], str] = str
+    embeds: Callable[[list[str], torch.Tensor], torch.Tensor] | None = None
+    saturates_at: float | None = None
+
+    def encode_prompt(self, prompt: Any, *arguments: Any, **named: Any) -> Any:
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        own, negative = super().encode_prompt([self.reads(text) for text in prompts], *arguments, **named)
+        return own if self.embeds is None else self.embeds(prompts, own), negative
+
+    def run_safety_checker(self, image: Any, device: Any, dtype: Any) -> Any:
+        """The last step before the images are scaled to [0, 1]."""
+        return image * (1e4 if self.guidance_scale == self.saturates_at else 1.0), None
+
+
+def planted_pipeline(**defect: Any) -> StableDiffusionPipeline:
+    """The tiny pipeline with a defect; without one it is clean."""
+    pipeline = Planted(**tiny_pipelines.stable_diffusion().components, requires_safety_checker=False)
+    for name, value in defect.items():
+        setattr(pipeline, name, value)
+    return pipeline
+
+
+FORTY = [
+    f"{thing} {place}"
+    for place in ("on the table", "with a hat", "and a cat", "of the dog")
+    for thing in (
+        *("a red coat", "a blue coat", "a green coat", "a big dog", "a small cat"),
+        *("a old hat", "a new table", "a photo", "a red dog", "a green cat"),
+    )
+]
+TEMPLATE = gentest.Template(
+    "a {size} {color} {thing}",
+    size=[None, "big", "small"],
+    color=["red", "green", "blue"],
+    thing=["coat", "hat", "dog"],
+)
+LONG = gentest.Prompts("a cat", "a dog", "a very very old red coat on a big table with a small dog")
+START = gentest.Normal((4, tiny_pipelines.SIZE, tiny_pipelines.SIZE))
+
+
+def with_prompts(prompts: gentest.Space, defect: dict[str, Any], **parts: Any) -> Generator:
+    space = gentest.Joint(latents=START, prompt=prompts, **parts)
+    return Generator.from_diffusers(planted_pipeline(**defect), latent=space, steps=1)
+
+
+def without(generator: Generator, words: str) -> gentest.Pair:
+    """The generator beside itself without some words of its prompts."""
+    cut = re.compile(rf"\b({words})\b ?")
+
+    def strip(parts: dict[str, Any]) -> dict[str, Any]:
+        return {**parts, "prompt": [cut.sub("", text) for text in parts["prompt"]]}
+
+    return generator.against(generator.before(strip))
+
+
+@gentest.property(probes=gentest.points())
+def not_saturated(evidence: gentest.Evidence) -> torch.Tensor:
+    images = evidence.images.flatten(1)
+    return 0.9 - ((images == 0.0) | (images == 1.0)).float().mean(1)
+
+
+DEFECTS: dict[str, tuple[Any, Callable[[dict[str, Any]], Any], dict[str, Any], dict[str, Any] | None]] = {
+    "one prompt of 40 ignored": (
+        gentest.differs(at_least=1e-4),
+        lambda defect: without(
+            with_prompts(gentest.Prompts(*FORTY), defect).given(latents=torch.ones(START.shape)), r"\w+"
+        ),
+        {"reads": lambda text: "" if text == FORTY[23] else text},
+        {"prompt": FORTY[23]},
+    ),
+    "one color word ignored": (
+        gentest.differs(at_least=1e-4),
+        lambda defect: without(with_prompts(TEMPLATE, defect), "red|green|blue"),
+        {"reads": lambda text: text.replace("blue ", "")},
+        {"prompt": "a blue coat"},
+    ),
+    "guidance 7.5 saturates": (
+        not_saturated(),
+        lambda defect: with_prompts(TEMPLATE, defect, guidance_scale=gentest.OneOf(3.0, 5.0, 7.5)),
+        {"saturates_at": 7.5},
+        {"prompt": "a red coat", "guidance_scale": 7.5},
+    ),
+    "a long prompt changes its neighbours": (
+        gentest.reproducible(),
+        lambda defect: with_prompts(LONG, defect),
+        {"embeds": lambda prompts, own: own + (own * longer(prompts)).sum(0) - own * longer(prompts)},
+        None,
+    ),
+    "padding changes the image": (
+        gentest.reproducible(),
+        lambda defect: with_prompts(LONG, defect),
+        {"embeds": lambda prompts, own: own * max(len(text.split()) for text in prompts)},
+        None,
+    ),
+}
+
+
+def longer(prompts: list[str]) -> torch.Tensor:
+    """1 for prompts of more than eight words, [B, 1, 1]."""
+    return torch.tensor([float(len(text.split()) > 8) for text in prompts])[:, None, None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_that_depends_on_the_prompt_is_found(name: str) -> None:
+    """Reduced to the words that matter, shown in words, replayed from the string; the clean pipeline has none."""
+    property, make, defect, choices = DEFECTS[name]
+    conditions = gentest.settings(device="cpu", examples=40, exhaustive="40" in name)
+    result = property.check(make(defect), settings=conditions)
+    assert result.verdict is gentest.Verdict.VIOLATED, result.message
+    minimal = result.counterexample
+    assert minimal is not None
+    shown = dict(minimal.choices)
+    assert shown["prompt"] in (FORTY if "40" in name else [*LONG.values, *map(str, shown.values())])
+    if choices is not None:
+        assert shown == choices
+    if "guidance" in name:
+        assert len(minimal.groups) <= 4, "of 64: nearly any noise will do"
+    again = property.replay(make(defect), minimal.replay, settings=conditions)
+    assert again.verdict is gentest.Verdict.VIOLATED, again.message
+    clean = property.check(make({}), settings=conditions)
+    assert clean.verdict in (gentest.Verdict.NO_COUNTEREXAMPLE, gentest.Verdict.HOLDS), clean.message

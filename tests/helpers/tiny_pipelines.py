@@ -79,7 +79,7 @@ def unet(**options: Any) -> Any:
     from diffusers import UNet2DConditionModel
 
     torch.manual_seed(0)
-    return UNet2DConditionModel(
+    made = UNet2DConditionModel(
         sample_size=SIZE,
         in_channels=4,
         out_channels=4,
@@ -91,6 +91,10 @@ def unet(**options: Any) -> Any:
         attention_head_dim=4,
         **{"cross_attention_dim": 8, **options},
     ).eval()
+    for name, part in made.named_modules():
+        if name.endswith("attn2"):  # a random network hardly reads the prompt
+            part.to_out[0].weight.data *= 20.0
+    return made
 
 
 def ddim_scheduler() -> Any:

@@ -421,7 +421,7 @@ class Auditor:
         """The difference of an output from the evidence. Raises `_Differs` if it is too large."""
         assert row.output is not None
         difference = largest_difference(row.output, alone, self._unit(row.subject))
-        if difference > (CHANGED_HALF if in_half(row.subject) else CHANGED):
+        if difference > largest_by_batch(row.subject):
             raise self._error(row, f"they differ by {difference:.3g} of the range{when}")
         return difference
 
@@ -506,6 +506,11 @@ def largest_difference(kept: Tensor, now: Tensor, unit: float) -> float:
 def _shown(row: Row, output: Tensor) -> Tensor:
     """The output that attributes get: in [0, 1] if it has a range."""
     return output.clamp(0.0, 1.0) if row.subject.bounded else output
+
+
+def largest_by_batch(subject: Subject) -> float:
+    """The largest difference of an output in a batch and alone: by the precision, or as the generator declares it."""
+    return max(CHANGED_HALF if in_half(subject) else CHANGED, subject.generator.rounding)
 
 
 def in_half(subject: Subject) -> bool:

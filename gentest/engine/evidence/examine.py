@@ -22,7 +22,8 @@ from gentest.probes.probe import Probe, independent
 ALONE = 4
 """Number of samples to make once more, alone."""
 SAME = 1 / 32
-"""Largest difference of an output alone and in a batch, as a share of its range; beyond it no margin means anything."""
+"""Largest difference of an output alone and in a batch, as a share of its range; beyond it no margin means anything,
+unless the generator declares more as its `rounding`."""
 
 
 def samples(context: Context, subject: Subject) -> Observed:
@@ -50,7 +51,7 @@ def examine(context: Context, subject: Subject) -> None:
         raise _none_negative([together.outputs])
     same_size = alone.shape == images[-ALONE:].shape
     far = (alone - images[-ALONE:]).abs().flatten(1).amax(1) / together.unit if same_size else alone.new_ones(ALONE)
-    if (difference := far.max().item()) > SAME:
+    if (difference := far.max().item()) > max(SAME, generator.rounding):
         raise _depends_on_batch(difference).at(last[int(far.argmax())])
     _examine_draws(context, subject, together, alone)
     context.examined[subject.key] = alone[:1] / together.unit
@@ -79,7 +80,7 @@ def _examine_slow(context: Context, subject: Subject, two: Sequence[Probe], alon
     at = max(range(len(two)), key=worst.__getitem__)
     if worst[at] > DRAWN_SLOW:  # by rounding, by noise, or by its place
         _examine_draws_slow(context, subject, two, alone, at)
-    if worst[at] > SAME:
+    if worst[at] > max(SAME, generator.rounding):
         raise _depends_on_batch(worst[at]).at(two[at])
     context.examined[subject.key] = alone[:1] / unit
     return True

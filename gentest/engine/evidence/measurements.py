@@ -17,7 +17,7 @@ from gentest.attributes import Distance
 from gentest.attributes.attribute import Readout, describe, embed, evaluate, read, read_rows, score
 from gentest.attributes.conditional import Conditional
 from gentest.attributes.distances import LargestDifference, distances_between
-from gentest.engine.evidence.audit import CHANGED, CHANGED_HALF, LEAST, OF_RANGE, OF_SIZE, Number, in_half
+from gentest.engine.evidence.audit import CHANGED, LEAST, OF_RANGE, OF_SIZE, Number, largest_by_batch
 from gentest.engine.evidence.maker import flat, sliced
 from gentest.engine.evidence.outputs import PROBE_BYTES, Outputs, joined
 from gentest.engine.evidence.plans import Upcoming
@@ -27,6 +27,9 @@ from gentest.errors import AttributeFailed, GeneratorError
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
 from gentest.properties.definition import Measure
+
+ROUNDING_FACTOR = OF_RANGE / CHANGED
+"""Largest difference of a measurement, as a share of its range, for each share of the range that outputs may differ."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Measurements:
         self._is_scalar: dict[Hashable, bool] = {}
         """By key: whether a callable that nobody declared gives one number for an output."""
         self._margin_from_disk: tuple[Callable[..., Tensor], Tensor] | None = None
-        self._moved: tuple[Measurements, ...] = ()
+        self._moves: dict[float, tuple[Measurements, ...]] = {}
         self._parts: dict[tuple[Probe, ...], Measurements] = {}
         """The probes that a disk store lacks, if it has others."""
         self._body = outputs.maker.identities.body
@@ -112,16 +115,17 @@ class Measurements:
     @property
     def moved(self) -> tuple[Measurements, ...]:
         """Measurements of the moved outputs, once `moves` was called."""
-        return self._moved
+        return tuple(one for moved in self._moves.values() for one in moved)
 
     def moves(self, by: float) -> tuple[Measurements, ...]:
         """Measurements of the same outputs, moved by a distance in each of two ways."""
-        self._moved = self._moved or tuple(Measurements(outputs) for outputs in self.outputs.moved(by))
-        return self._moved
+        if by not in self._moves:
+            self._moves[by] = tuple(Measurements(outputs) for outputs in self.outputs.moved(by))
+        return self._moves[by]
 
     def drop_outputs(self) -> None:
         """Free the outputs; measurements stay."""
-        for one in (self, *self._moved, *self._parts.values()):
+        for one in (self, *self.moved, *self._parts.values()):
             one.outputs.drop()
 
     def drop_features(self) -> None:
@@ -229,11 +233,11 @@ class Measurements:
             rows = entry.rows
             size = rows.abs().max().item() if rows.numel() else 0.0
             span = (rows.max() - rows.min()).item() if rows.numel() else 0.0
-            allowed = max(OF_RANGE * span, OF_SIZE * size, LEAST)
+            share = max(OF_RANGE, ROUNDING_FACTOR * self.subject.generator.rounding)
+            allowed = max(share * span, OF_SIZE * size, LEAST)
             if entry.other is not None:
                 if self.outputs.bounded and isinstance(entry.thing, LargestDifference):
-                    halved = in_half(self.subject) or in_half(entry.other)
-                    allowed = max(allowed, CHANGED_HALF if halved else CHANGED)
+                    allowed = max(allowed, largest_by_batch(self.subject), largest_by_batch(entry.other))
                 kept = rows[index, at].detach().clone()
                 yield Number(entry.thing, entry.scalar, None, kept, allowed, other=entry.other)
             elif entry.pairs is None:

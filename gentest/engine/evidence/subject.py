@@ -136,6 +136,8 @@ class Subject:
         values: tuple[Hashable, ...] = (generator.output_range, generator.images)
         if generator.device is not None or generator.batch_size is not None:
             values = (*values, str(generator.device), generator.batch_size)
+        if generator.rounding:
+            values = (*values, f"rounding {generator.rounding}")
         key = (computed, repr(generator.latent), values, repr(dict(generator.noise)))
         return cls(generator, key, fingerprint, unknown)
 
