@@ -176,7 +176,7 @@ def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
         "third_party": third_party,
         "own": own,
         "paths": [_from_fixture(root, folder)] if root is not None and root != folder else [],
-        "model": "" if code is None else _alias(answers) + code.name[len(code.name.partition(".")[0]) :] + answers.call,
+        "model": "" if code is None else _expression(answers, code),
         "arguments": arguments,
         "given": ", ".join(f"{name}={_literal(value)}" for name, value in answers.choices.items()),
         "component": answers.component,
@@ -217,6 +217,13 @@ def _alias(answers: Answers) -> str:
     if answers.source is not None and answers.source.kind is ModelKind.WEIGHTS:
         return "Model"
     return "make_model" if answers.call else "model"
+
+
+def _expression(answers: Answers, code: Code) -> str:
+    """The code that makes the model."""
+    arguments = [*map(_literal, code.arguments), *(f"{name}={_literal(v)}" for name, v in code.keywords.items())]
+    inner = code.name.removeprefix(code.name.partition(".")[0])
+    return _alias(answers) + inner + (f"({', '.join(arguments)})" if code.called else answers.call)
 
 
 def _imports(answers: Answers, code: Code | None) -> tuple[list[str], list[str]]:

@@ -129,7 +129,7 @@ def test_the_written_tests_find_what_the_check_found(run: Run, folder: Path) -> 
     status, out, _ = run("my_gan:Gan('one image')", "--examples", "8", "--write")
     assert status == 1
     assert "wrote conftest.py" in out
-    assert "make_model('one image')," in Path("conftest.py").read_text()
+    assert 'make_model("one image"),' in Path("conftest.py").read_text()
 
 
 def test_no_file_is_overwritten(folder: Path) -> None:
