@@ -16,6 +16,7 @@ from gentest.engine.cost import SLOW_BLOCK, Wants, wanted
 from gentest.engine.evaluation import BAND_PROBES, BAND_SLOW
 from gentest.engine.evidence.audit import EXAMINED, RANDOM, RANDOM_SLOW
 from gentest.engine.evidence.examine import ALONE
+from gentest.engine.evidence.maker import LARGEST_BATCH
 from gentest.engine.evidence.plans import PILOT
 from gentest.engine.methods.problem import MAX_BLOCK
 from gentest.engine.outputs_summary import N_OUTPUTS
@@ -24,7 +25,7 @@ from gentest.properties.definition import Definition, OfAll
 from gentest.results.settings import Values
 from gentest.spaces import Normal, Space
 
-BATCH = 128
+BATCH = LARGEST_BATCH["cpu"]
 """Latents of a batch, while nobody knows the size of an output."""
 CHOSEN = 5
 """Rows of a usual audit that are not random: the largest batch's, a smaller one's, and the smallest margin's."""

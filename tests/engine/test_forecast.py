@@ -23,13 +23,14 @@ def costs(properties: Sequence[gentest.Property], **values: object) -> tuple[lis
     """The images that each property of one test is forecast to add, and those that it takes."""
     given = Values(device="cpu", **values)  # type: ignore[arg-type]
     generator = gentest.Generator(fold, latent=LATENT, output_range=zoo.UNIT)
-    forecast, context = Forecast({None: Known(LATENT)}), Context(given)
-    expected, made = [], []
+    context, made = Context(given), []
     for number, property in enumerate(properties):
-        asked = PlannedCheck("test", str(number), property.definition, given)
-        expected.append(forecast.add(forecast.needs([asked])))
-        question = Question(property.definition, begins=number == 0)
-        made.append(check(question, generator, context, given).images)
+        made.append(check(Question(property.definition, begins=number == 0), generator, context, given).images)
+    forecast = Forecast({None: Known(LATENT, batch_size=context.batch_size)})
+    expected = [
+        forecast.add(forecast.needs([PlannedCheck("test", str(number), property.definition, given)]))
+        for number, property in enumerate(properties)
+    ]
     return expected, made
 
 
