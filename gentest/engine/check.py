@@ -6,7 +6,7 @@ import time
 import traceback as tracebacks
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TypeVar
@@ -30,7 +30,7 @@ from gentest.engine.methods.problem import Problem
 from gentest.engine.methods.rate import RateFacts, certify_radius, check_budget, confirm_rate, decide_rate
 from gentest.engine.methods.reduce import ReductionFacts, first_and_worst, reduce
 from gentest.engine.methods.reference_comparison import compare_with_reference
-from gentest.engine.methods.search import SearchFacts, check_plan, replay, search
+from gentest.engine.methods.search import SearchFacts, check_plan, planned, replay, search
 from gentest.errors import GentestError, InvalidArgument, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.modules import device_name
@@ -47,6 +47,7 @@ from gentest.results.result import Attack as AttackRecord
 from gentest.results.result import (
     Audit,
     Cost,
+    Deviation,
     Distribution,
     Level,
     Margins,
@@ -119,6 +120,7 @@ class Decision:
     audit: Audit | None = None
     drawings: Drawings | None = None
     shortfall: Shortfall | None = None
+    deviations: tuple[Deviation, ...] = ()
     audited: bool = True
     """False if the budget ended before the audit: no measurement is kept."""
 
@@ -202,6 +204,7 @@ def check(
             seconds=round(time.perf_counter() - started, 3),
         ),
         shortfall=decided.shortfall,
+        deviations=decided.deviations,
     )
 
 
@@ -461,9 +464,27 @@ class _Check(_Run):
             check_plan(self.problem)
 
     def _decide(self) -> Decision:
-        decided = self._judge_probes() if self.question.replay is None else self._replay(self.question.replay)
+        with self._pilot_of_slow_images():
+            decided = self._judge_probes() if self.question.replay is None else self._replay(self.question.replay)
+        decided = replace(decided, deviations=self._deviations())
         self.judge.check_draws()
         return decided
+
+    def _pilot_of_slow_images(self) -> AbstractContextManager[None]:
+        """Inside, `gentest.sd(x)` of slow images is measured on what the search looks at."""
+        if not self.context.slow or not self.definition.in_deviations or self.values.exhaustive:
+            return nullcontext()
+        probes = self.problem.usable(planned(self.problem))
+        return self.context.measuring.sampling(self.definition.probes, probes, self.judge.local.block_size)
+
+    def _deviations(self) -> tuple[Deviation, ...]:
+        """The standard deviations that rest on fewer samples than a whole pilot has."""
+        yardstick = self.subject.reference or self.subject
+        estimates = {
+            name: self.context.measuring.estimate(thing, yardstick)
+            for name, (thing, _) in self.judge.local.spreads.items()
+        }
+        return tuple(Deviation(name, e.value, e.error, e.n) for name, e in estimates.items() if e is not None)
 
     def _judge_probes(self) -> Decision:
         question, baseline, goal = self.question, self.question.against, self.definition.rate

@@ -58,6 +58,11 @@ class Probes(ABC):
         return tuple(space.parts)
 
     @property
+    def samples(self) -> tuple[int, ...]:
+        """The places of a probe whose latents are independent samples of the prior; empty if none is sure to be."""
+        return ()
+
+    @property
     def has_path(self) -> bool:
         """True if the latents of a probe lie in order on a path, so that a part of the path is a simpler probe."""
         return False
@@ -69,6 +74,7 @@ class Points(Probes):
 
     n_points = 1
     streams = (FAR,)
+    samples = (0,)
 
     def __repr__(self) -> str:
         return "points()"
@@ -130,6 +136,10 @@ class Segments(_Moving):
     def n_points(self) -> int:
         return self.points
 
+    @property
+    def samples(self) -> tuple[int, ...]:
+        return (0,) if self.moves else (0, self.points - 1)
+
     def t(self, probes: Sequence[Probe]) -> Floats:
         window = np.array([probe.window for probe in probes]).reshape(-1, 2) / FULL_WINDOW[1]
         step = np.arange(self.points) / (self.points - 1)
@@ -164,6 +174,10 @@ class Neighbours(_Moving):
     @property
     def n_points(self) -> int:
         return 1 + self.count
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        return (0,)
 
     @property
     def streams(self) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from gentest.results.result import (
     Attack,
     CoordinateGroup,
     Counterexample,
+    Deviation,
     Distribution,
     FewerWords,
     Invariant,
@@ -172,6 +173,16 @@ def shortfall(shortfall: Shortfall) -> str:
     return f"since {shortfall.bound} ends the run: about {shortfall.images:,} images more are needed"
 
 
+def deviation(deviation: Deviation) -> str:
+    """A standard deviation with its standard error, and the number of outputs that it rests on.
+
+    >>> deviation(Deviation("brightness()", 0.1234, 0.011, 64))
+    'sd(1) of brightness() is 0.1234, with a standard error of 0.011 (64 outputs)'
+    """
+    of = f"sd(1) of {deviation.measure} is {deviation.value:.4g}"
+    return f"{of}, with a standard error of {deviation.error:.2g} ({deviation.samples} outputs)"
+
+
 def _so_far(result: Result) -> str:
     """The evidence that an unfinished check has, to go on from its verdict; empty if it has none."""
     if result.rate is not None and result.rate.probes:
@@ -280,6 +291,7 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
     lines = []
     if result.verdict is Verdict.ERROR:
         lines += result.message.splitlines()[:1]
+    lines += [deviation(one) for one in result.deviations]
     if result.shortfall is not None:
         lines.append(f"not finished, {shortfall(result.shortfall)}")
     if result.gate is not None and (result.gate.message or result.gate.standing is not Standing.HELD):
@@ -519,6 +531,7 @@ def details(result: Result) -> list[Detail]:
         lines.append(Detail("gate", f"{standing(result.gate)}: {gate_figures(result.gate)}"))
         if result.known and result.gate.standing is Standing.REGRESSED:
             lines.append(Detail("", "(what follows is as the baseline has it; the gate refused its rate)"))
+    lines += [Detail("spread", deviation(one)) for one in result.deviations]
     if result.worst is not None and result.counterexample != result.worst:
         lines.append(_counterexample("worst", result.worst))
     if result.counterexample is not None:

@@ -456,6 +456,17 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Deviation:
+    """The standard deviation of a measure under the prior, from fewer samples than a whole pilot has."""
+
+    measure: str
+    value: float
+    error: float
+    """The standard error of `value`."""
+    samples: Count
+
+
+@dataclass(frozen=True)
 class Shortfall:
     """The end of the run's budget, which came before the end of the check."""
 
@@ -513,6 +524,8 @@ class Result:
     """Images, calls and seconds."""
     shortfall: Shortfall | None = None
     """The end of the budget; None if the check came to its own end."""
+    deviations: tuple[Deviation, ...] = ()
+    """The standard deviations that `gentest.sd(x)` stands for, if images are slow and a short pilot measured them."""
     traceback: str = field(default="", compare=False)
     """The traceback of an error."""
     drawings: Drawings | None = field(default=None, compare=False, repr=False)

@@ -32,6 +32,8 @@ def lit(evidence: gentest.Evidence, *, floor: float = -0.1) -> Tensor:
     return evidence.scores(gentest.brightness())[:, 0] - floor
 
 
+FOLD_SD = 0.266
+"""The standard deviation of the brightness of `fold`, from 200,000 samples."""
 VIOLATED = gentest.between(gentest.brightness(), tolerance=0.2)
 
 
@@ -149,3 +151,18 @@ def test_faults_of_slow_images_are_named(monkeypatch: pytest.MonkeyPatch, fault:
     result = checked(Sleeping(faulty, Clock.installed(monkeypatch)), lit(), examples=32)
     assert result.verdict is gentest.Verdict.ERROR
     assert ("undeclared noise" if fault == "noise" else "batch") in result.message
+
+
+@pytest.mark.parametrize(("examples", "more"), [(40, 0), (8, 16)])
+def test_the_pilot_of_slow_images_takes_those_of_the_search(
+    monkeypatch: pytest.MonkeyPatch, examples: int, more: int
+) -> None:
+    """Both ends of a path are samples of the prior: from 64 of them `sd` is near, and the result has its error."""
+    within = gentest.between(gentest.brightness(), tolerance=gentest.sd(9))
+    (images,) = in_one_test(Sleeping(fold, Clock.installed(monkeypatch)), [within], examples=examples)
+    assert images <= examples * 9 + 9 + 12 + more
+    result = checked(Sleeping(fold, Clock.installed(monkeypatch)), within, examples=examples)
+    (spread,) = result.deviations
+    assert (spread.measure, spread.samples) == ("brightness()", 64 if examples == 40 else 32)
+    assert abs(spread.value - FOLD_SD) <= 3 * spread.error < FOLD_SD
+    assert not checked(fold, within, examples=examples).deviations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +18,17 @@ from gentest.engine.evidence.plans import PILOT, PILOT_SEED
 from gentest.engine.evidence.pool import MemoryPool
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import NoSpread
-from gentest.probes.families import points
+from gentest.probes.families import Probes, points
 from gentest.probes.probe import Probe, independent
 from gentest.results.settings import Precision
 
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 """The version of Python, on which the identity of a measure's code depends."""
 PILOT_BATCH = 16
+PILOT_SLOW = 32
+"""Least number of samples of a pilot of slow images."""
+MOST_OF_SEARCH = 64
+"""Samples of the prior that a pilot of slow images takes from a search."""
 LEAST_SPREAD = 1e-6
 """A spread below this share of an attribute's size is rounding."""
 
@@ -32,7 +36,8 @@ LEAST_SPREAD = 1e-6
 class Measuring:
     """The measures of a session, ready to run, and their units.
 
-    Standard deviations come from a pilot of 256 samples with a fixed seed, or from the baseline inside `measured_by`.
+    Standard deviations come from a pilot of 256 samples with a fixed seed, or from the baseline inside `measured_by`. A
+    pilot of slow images takes 64 samples of the search instead (`sampling`), and at least 32.
     """
 
     def __init__(self, maker: Maker, pool: MemoryPool, setup: Setup) -> None:
@@ -45,6 +50,9 @@ class Measuring:
         self._spreads: dict[Hashable, float] = {}
         self._units: dict[Hashable, float] = {}
         self._of_baseline: dict[str, float] = {}
+        self._estimates: dict[Hashable, Estimate] = {}
+        self._drawn: tuple[Probes, Sequence[Probe], int] | None = None
+        """The family of a search, its probes, and how many of them are evaluated together."""
 
     def bound(self, thing: Attribute | Feature | Distance) -> Any:
         """An attribute, feature or distance, ready to run on the device."""
@@ -93,6 +101,19 @@ class Measuring:
             self._spreads[key] = self._pilot(of, subject)
         return self._spreads[key]
 
+    def estimate(self, of: Attribute | Feature, subject: Subject) -> Estimate | None:
+        """The standard deviation of slow images with its error; None if it comes from a whole pilot or a baseline."""
+        return self._estimates.get((subject.key, self._maker.identities.key(of)))
+
+    @contextmanager
+    def sampling(self, family: Probes, probes: Sequence[Probe], block: int) -> Iterator[None]:
+        """Inside, slow images are not made for a pilot: it takes those of a search, `block` of its probes at a time."""
+        self._drawn, before = (family, probes, block), self._drawn
+        try:
+            yield
+        finally:
+            self._drawn = before
+
     def adopt(
         self, subject: Subject, spreads: Iterable[tuple[Attribute | Feature, float]], span: float | None = None
     ) -> None:
@@ -113,26 +134,63 @@ class Measuring:
     def forget(self, subject: Subject) -> None:
         """Drop the standard deviations and the span of a subject."""
         self._units.pop(subject.key, None)
+        self._estimates = {key: e for key, e in self._estimates.items() if key[0] != subject.key}  # type: ignore[index]
         for key in [key for key in self._spreads if isinstance(key, tuple) and key[0] == subject.key]:
             del self._spreads[key]
 
     def _pilot(self, of: Attribute | Feature, subject: Subject) -> float:
         """The standard deviation under the prior, from small batches of one size whatever the batch size is."""
+        slow = self._maker.slow and subject.recalled is None
+        bound, rows = self.bound(of), self._of_search(of, subject) if slow else []
+        samples = _pilot_probes(subject)[: max(0, PILOT_SLOW - sum(map(len, rows))) if slow else None]
         size = min(PILOT_BATCH, self._maker.batch_size)
-        bound, rows = self.bound(of), []
-        samples = _pilot_probes(subject)
         for start in range(0, len(samples), size):
             probes = samples[start : start + size]
             pilot = self.pool.measurements(subject, points(), probes, batch_size=size)
             rows.append(pilot.measured(bound)[:, 0].double().cpu())
-        values = torch.cat(rows)  # [PILOT] or [PILOT, D]
+        values = torch.cat(rows)  # [n] or [n, D]
         spread = float(f"{values.var(0).sum().item() ** 0.5:.4g}")
+        if slow:
+            self._estimates[subject.key, self._maker.identities.key(of)] = Estimate.of(values)
         if spread <= LEAST_SPREAD * max(1.0, values.abs().max().item()):
             raise NoSpread(
                 f"{describe(of)} does not vary under the prior (standard deviation {spread:.2g}), so sd(x) of it means "
                 "nothing: give a tolerance in its units, or check whether the generator collapsed"
             )
         return spread
+
+    def _of_search(self, of: Attribute | Feature, subject: Subject) -> list[Tensor]:
+        """The measure of outputs that a search looks at anyway, and whose latents are samples of the prior."""
+        if self._drawn is None or not self._drawn[0].samples:
+            return []
+        (family, probes, block), rows, bound = self._drawn, list[Tensor](), self.bound(of)
+        places, n = list(family.samples), -(-MOST_OF_SEARCH // len(family.samples))
+        for start in range(0, min(n, len(probes)), block):
+            own = self.pool.measurements(subject, family, probes[start : start + block])
+            rows.append(own.measured(bound)[:, places].flatten(0, 1).double().cpu())
+        return rows
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A standard deviation and its standard error, from `n` samples."""
+
+    value: float
+    error: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Tensor) -> Estimate:
+        """The estimate of some measurements [n] or [n, D], at any distribution of them.
+
+        >>> Estimate.of(torch.tensor([1.0, 2.0, 3.0, 4.0])).n
+        4
+        """
+        squares = (values - values.mean(0)).square().flatten(1).sum(1) if values.ndim > 1 else None
+        squares = (values - values.mean(0)).square() if squares is None else squares
+        n, value = len(values), values.var(0).sum().item() ** 0.5
+        error = squares.std().item() / n**0.5 / (2 * value) if value else 0.0
+        return cls(float(f"{value:.4g}"), float(f"{error:.2g}"), n)
 
 
 def _pilot_probes(subject: Subject) -> list[Probe]:

@@ -58,7 +58,7 @@ def search(problem: Problem, *, stored: Sequence[Probe] = ()) -> SearchFacts:
     if failing := tuple(probe for probe in problem.fitting(stored) if judge.alone(probe) < 0):
         return SearchFacts(failing, tuple(judge.alone(probe) for probe in failing), replayed=True)
     exhaustive, most = problem.values.exhaustive, _most_violations(problem)
-    probes = _every_input(problem) if exhaustive else _planned(problem)
+    probes = _every_input(problem) if exhaustive else planned(problem)
     margins: list[float] = []
     n_violations = 0
     while len(margins) < len(probes):
@@ -108,7 +108,7 @@ def plan(space: Space, n: int, seed: int) -> list[Probe]:
     return strategies.draw(strategies.probes(space), n, seed)
 
 
-def _planned(problem: Problem) -> list[Probe]:
+def planned(problem: Problem) -> list[Probe]:
     """The probes of the plan along which something moves. All properties of a session share a plan."""
     judge, values, plans = problem.judge, problem.values, problem.judge.context.plans.searched
     space = judge.subject.generator.latent
