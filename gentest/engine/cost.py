@@ -31,7 +31,7 @@ SLOW_BLOCK = 16
 """Latents that are evaluated together on a slow generator, before the next decision."""
 MAX_ARMS = 64
 """The most values of a part with a rate each. Of more, the prior's mixture has one."""
-LEVEL = 256
+LEVEL = 64
 """Latents on which the difference of two levels is usually certain."""
 
 clock: Callable[[], float] = time.monotonic
@@ -323,6 +323,8 @@ class Wants:
     rate: int = 0
     attack: int = 0
     sample: int = 0
+    latents: int = 1
+    """Images of one probe."""
 
     @property
     def images(self) -> int:
@@ -336,7 +338,7 @@ def wanted(definition: Declaration, space: Space, values: Values, *, n_sampled: 
     >>> from gentest.properties.samples import responsive
     >>> from gentest.spaces import Normal
     >>> wanted(responsive(at_least=0.1), Normal(8), Values(examples=50))
-    Wants(search=100, rate=0, attack=0, sample=0)
+    Wants(search=100, rate=0, attack=0, sample=0, latents=2)
     """
     if not isinstance(definition, Definition):
         return Wants(sample=definition.n if isinstance(definition, Matches) else min(LEVEL, values.budget))
@@ -351,6 +353,7 @@ def wanted(definition: Declaration, space: Space, values: Values, *, n_sampled: 
         else rate_probes(definition.rate, _n_arms(definition.rate, space), values) * latents,
         attack=values.attack,
         sample=n_sampled * latents,
+        latents=latents,
     )
 
 

@@ -27,6 +27,7 @@ from gentest.spaces import Normal, Space
 
 BATCH = LARGEST_BATCH["cpu"]
 """Latents of a batch, while nobody knows the size of an output."""
+REFERENCE = "the reference of the pairs"
 CHOSEN = 5
 """Rows of a usual audit that are not random: the largest batch's, a smaller one's, and the smallest margin's."""
 
@@ -101,25 +102,27 @@ class Forecast:
             wants = wanted(definition, known.space, asked.values, n_sampled=asked.n_sampled)
         except InvalidArgument:  # the check will report it
             wants = Wants()
-        sides = 2 if definition.compares else 1
-        audited = (generator, asked.test, "" if known.slow else asked.label, "audit")
-        needs: dict[Hashable, int] = {audited: sides * (RANDOM_SLOW if known.slow else RANDOM + CHOSEN + 1)}
-        needs[generator, asked.test, asked.label, "attack"] = sides * wants.attack
-        if isinstance(definition, Definition):
-            family = (generator, definition.probes, definition.under, definition.again, asked.values.seed)
-            latents = definition.probes.n_points * sides * (1 + definition.again)
-            needs[family, "search", asked.values.examples] = sides * wants.search
+        needs: dict[Hashable, int] = {}
+        audited = (asked.test, "" if known.slow else asked.label, "audit")
+        total = getattr(definition, "total", False)
+        # pairs of a run usually share their reference
+        for side in (generator, REFERENCE) if definition.compares else (generator,):
+            needs[side, audited] = RANDOM_SLOW if known.slow else RANDOM + CHOSEN + 1
+            needs[side, asked.test, asked.label, "attack"] = wants.attack
+            needs[side, "examined"] = 0 if total else ALONE if known.slow else 2 * EXAMINED + ALONE + 1
+            if not isinstance(definition, Definition):
+                needs[side, "outputs", asked.values.seed] = wants.sample
+                continue
+            family = (side, definition.probes, definition.under, definition.again, asked.values.seed)
+            latents = wants.latents
+            needs[family, "search", asked.values.examples] = wants.search
             block = SLOW_BLOCK if known.slow else min(known.batch_size, MAX_BLOCK)
             # the rate and the sample look at the same stream
-            probes = max(_in_blocks(wants.rate // latents * sides, block), wants.sample // latents * sides)
+            probes = max(_in_blocks(wants.rate // latents, block), wants.sample // latents)
             needs[family, "stream"] = probes * latents
             needs[family, "rounding"] = latents * (max(1, BAND_SLOW // latents) if known.slow else BAND_PROBES)
-            if definition.in_deviations and not known.slow:
-                needs[generator, "pilot"] = PILOT
-        else:
-            needs[generator, "outputs", asked.values.seed] = sides * wants.sample
-        if not getattr(definition, "total", False):
-            needs[generator, "examined"] = sides * (ALONE if known.slow else 2 * EXAMINED + ALONE + 1)
+        if definition.in_deviations and not known.slow:
+            needs[REFERENCE if definition.compares else generator, "pilot"] = PILOT
         needs[generator, "summary"] = asked.summarised * N_OUTPUTS
         return needs
 

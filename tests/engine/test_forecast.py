@@ -69,3 +69,15 @@ def test_a_forecast_follows_the_settings() -> None:
     assert images(LATENT, WIDE, examples=200) - images(LATENT, WIDE, examples=100) == 100 * 9
     assert images(LATENT, WIDE, attack=500) - images(LATENT, WIDE) == 500
     assert images(latent, gentest.well_formed()) < images(LATENT, gentest.well_formed()) - 250
+
+
+def test_pairs_share_their_reference() -> None:
+    """A second candidate is compared with the reference's outputs that the first one was compared with."""
+    agrees = gentest.agrees(within=0.1)
+    forecast = Forecast({name: Known(LATENT) for name in ("one", "other")})
+    first, second = (
+        forecast.add(forecast.needs([PlannedCheck(name, "agrees", agrees.definition, Values(), name)]))
+        for name in ("one", "other")
+    )
+    assert 2 * 300 < first < 2 * 300 + 150
+    assert 300 < second < 300 + 100
