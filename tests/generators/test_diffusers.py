@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,9 @@ from diffusers import (
     DDPMScheduler,
     DiTPipeline,
     DiTTransformer2DModel,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
     StableDiffusionPipeline,
     UNet2DModel,
 )
@@ -690,3 +694,56 @@ def test_a_defect_that_depends_on_the_prompt_is_found(name: str) -> None:
     assert again.verdict is gentest.Verdict.VIOLATED, again.message
     clean = property.check(make({}), settings=conditions)
     assert clean.verdict in (gentest.Verdict.NO_COUNTEREXAMPLE, gentest.Verdict.HOLDS), clean.message
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("how", ["compiled", "offloaded", "offloaded in groups"])
+def test_a_pipeline_that_somebody_placed_is_left_alone(how: str) -> None:
+    """Its weights stay where they are, its outputs are the plain pipeline's, and its weights are its identity."""
+    from accelerate import cpu_offload
+
+    cpu, prints = torch.device("cpu"), []
+    z = torch.randn(2, 4, tiny_pipelines.SIZE, tiny_pipelines.SIZE)
+    plain = Generator.from_diffusers(tiny_pipelines.stable_diffusion(), latent=START, steps=1, prompt="a dog")
+    for change in (0.0, 0.0, 0.1):
+        pipeline = tiny_pipelines.stable_diffusion()
+        next(pipeline.unet.parameters()).data += change
+        if how == "compiled":
+            pipeline.unet = torch.compile(pipeline.unet, backend="eager")
+        elif how == "offloaded":
+            cpu_offload(pipeline.unet, execution_device=cpu)
+        else:
+            pipeline.unet.enable_group_offload(onload_device=cpu, offload_device=cpu, offload_type="leaf_level")
+        generator = Generator.from_diffusers(pipeline, latent=START, steps=1, prompt="a dog")
+        there = [weight.device for weight in pipeline.unet.parameters()]
+        generator.to(cpu)
+        assert [weight.device for weight in pipeline.unet.parameters()] == there
+        prints.append(generator.fingerprint())
+        if not change:
+            torch.testing.assert_close(generator.outputs({"": z}), plain.outputs({"": z}))
+    assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("scheduler", "draws"),
+    [
+        (EulerAncestralDiscreteScheduler, True),
+        (EulerDiscreteScheduler, False),
+        (partial(DPMSolverMultistepScheduler, algorithm_type="sde-dpmsolver++"), True),
+        (DPMSolverMultistepScheduler, False),
+    ],
+)
+def test_each_scheduler_gives_a_sample_that_depends_on_its_seed_alone(
+    scheduler: Callable[..., Any], *, draws: bool
+) -> None:
+    """Those that draw noise on the way have the noise input; each is reproducible in any batch."""
+    made = scheduler(num_train_timesteps=100, steps_offset=1)
+    pipeline = tiny_pipelines.stable_diffusion(scheduler=made)
+    space = gentest.Joint(latents=START, prompt=PROMPTS)
+    generator = Generator.from_diffusers(pipeline, latent=space, steps=3)
+    assert bool(generator.noise) == draws
+    result = gentest.reproducible().check(generator, settings=gentest.settings(examples=6, device="cpu"))
+    assert result.verdict is gentest.Verdict.NO_COUNTEREXAMPLE, result.message
