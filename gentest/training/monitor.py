@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +48,7 @@ class Watched:
     message: str = ""
     """Why the property could not be checked; empty if it was."""
 
-    @property
+    @builtins.property
     def rings(self) -> bool:
         """True if there is an alarm: enough evidence, or a property that could be checked before and now cannot."""
         return bool(self.message) or (self.least is not None and self.log_evidence >= self.needed)
