@@ -133,7 +133,7 @@ class SessionResults:
         self._attempt(lambda: self._bless(session))
         if self.results and document is not None:
             self._lines += github.write_summary(self._options, document)
-        if session.exitstatus == pytest.ExitCode.TESTS_FAILED and len(self._ended_early) == session.testsfailed:
+        if session.exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < len(self._ended_early) == session.testsfailed:
             session.exitstatus = Outcome.UNDECIDED.exit_status
         refused = self._comparison is not None and self._baseline_run.refuses(self._comparison)
         for applies, status in (
