@@ -154,9 +154,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--examples",
         type=int,
-        default=1_000,
         metavar="N",
-        help="latents that each law searches at most (default: 1000)",
+        help="latents on which each law is checked, as the time allows (default: from 50 to 1000, by its cost)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latents (default: 0)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report with pictures: .html, or .md")
@@ -214,7 +213,7 @@ def _question(options: argparse.Namespace) -> dict[str, Any]:
             raise InvalidArgument.expected("a file in a folder that exists", option, str(path))
     if not 0.0 < options.max_minutes < 1e6:
         raise InvalidArgument.expected("a number of minutes > 0", "--max-minutes", options.max_minutes)
-    if options.examples < 1:
+    if options.examples is not None and options.examples < 1:
         raise InvalidArgument.expected("a whole number >= 1", "--examples", options.examples)
     if options.seed < 0:
         raise InvalidArgument.expected("a whole number >= 0", "--seed", options.seed)
@@ -266,16 +265,21 @@ def _ask_for_trust(source: ModelSource) -> None:
 
 def replay_command(options: argparse.Namespace) -> str:
     """The command that evaluates a latent of this check again, up to the replay string."""
-    words = ["gentest", "check", options.model]
-    flags = ("latent", "labels", "range", "made_by", "device", "steps", "prompts", "data", "against", "within")
-    for name in flags:
-        value = getattr(options, name)
+    flags = ("prompts", "data", "against", "within")
+    return replay_of(options.model, options, {name: getattr(options, name) for name in flags}, trust=options.trust)
+
+
+def replay_of(model: str, options: argparse.Namespace, others: Mapping[str, object], *, trust: bool) -> str:
+    """`gentest check MODEL` with what the options say of the model and `others`, up to the replay string."""
+    words = ["gentest", "check", model]
+    own = {name: getattr(options, name) for name in ("latent", "labels", "range", "made_by", "device", "steps")}
+    for name, value in {**own, **others}.items():
         if value is not None:
             flag = "--class" if name == "made_by" else f"--{name}"
             words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
-    words += [word for text in options.given or () for word in ("--given", text)]
+    words += [word for text in getattr(options, "given", None) or () for word in ("--given", text)]
     words += ["--no-images"] if options.no_images else []
-    words += [TRUST] if options.trust else []
+    words += [TRUST] if trust else []
     words += ["--seed", str(options.seed)] if options.seed else []
     return shlex.join([*words, "--replay"])
 

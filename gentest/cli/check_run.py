@@ -232,8 +232,8 @@ class Check:
         for label, definition in laws.items():
             seconds = self.alone if label == "reproducible" else self.seconds
             n = int(SHARES[label] * max(self._left(), 0.0) / max(seconds, 1e-6) / IMAGES[label])
-            n = max(LEAST[label], min(MOST[label], n))
-            yield Asked(label, definition, generator, min(n, self.question["examples"]))
+            n = max(LEAST[label], min(self.question["examples"] or MOST[label], n))
+            yield Asked(label, definition, generator, n)
         if pair is not None:
             within = self.question["within"] or WITHIN
             if self.question["within"] is None and self.question["against"]:
@@ -268,8 +268,8 @@ class Check:
         yield Asked("matches", definition, generator, 1)
 
     def _points(self, images: int) -> int:
-        most: int = self.question["examples"]
-        return min(most, 300, max(8, int(0.2 * max(self._left(), 0.0) / max(self.seconds, 1e-6) / images)))
+        most: int = self.question["examples"] or 300
+        return min(most, max(8, int(0.2 * max(self._left(), 0.0) / max(self.seconds, 1e-6) / images)))
 
     def _check_all(self, asked: Sequence[Asked]) -> None:
         """Check each law until one makes the others meaningless, or until the time is over."""
@@ -343,7 +343,7 @@ class Check:
     def _between(self, generator: Generator) -> str:
         """How often brightness stays between its ends along a path; empty if it would take too long."""
         n = int(0.5 * self._left() / max(self.seconds, 1e-6) / 9)
-        n = min(n, self.question["examples"])
+        n = min(n, self.question["examples"] or n)
         if n < PATHS or not _has_colours(self.context, generator):
             return ""
         definition = replace(between(brightness(), tolerance=sd(0.5)), rate=AtRate(0.9))

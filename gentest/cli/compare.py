@@ -14,6 +14,7 @@ from typing import Any
 
 from gentest._support.printable import in_one_line, printable
 from gentest.cli import child
+from gentest.cli.check_model import replay_of
 from gentest.cli.model_options import add_model_options, given_by, read_tolerance
 from gentest.cli.model_source import MODELS, ModelKind, find_model, kind_of_path
 from gentest.errors import InvalidArgument
@@ -190,9 +191,16 @@ def _print(differences: Differences, options: argparse.Namespace) -> None:
     for line in _sentences(differences, options):
         console.print(Text(printable(line)))
     # lines to copy, which are not wrapped
-    console.print(Text(f"replay: {differences.worst.replay}"), soft_wrap=True)
+    console.print(Text(printable(f"replay: {_replay_command(options)} {differences.worst.replay}")), soft_wrap=True)
     if options.report is not None:
         console.print(Text(printable(f"report: {options.report}")), soft_wrap=True)
+
+
+def _replay_command(options: argparse.Namespace) -> str:
+    """The command that evaluates the worst latent again, up to its replay string."""
+    trust = any(kind_of_path(Path(text)) is ModelKind.EXPORTED for text in (options.reference, options.candidate))
+    others = {"against": options.reference, "within": options.within}
+    return replay_of(options.candidate, options, others, trust=trust)
 
 
 def _table(differences: Differences) -> Any:

@@ -22,6 +22,8 @@ from gentest.cli.model_source import Code, ModelKind, ModelSource, repository_of
 from gentest.errors import InvalidArgument
 
 WORKFLOW = Path(".github", "workflows", "gentest.yml")
+BASELINE = "gentest_baseline.json"
+"""The file of the blessed checkpoint, at the top of the repository."""
 WIDTH = 88
 """Line length of generated Python: the default of formatters."""
 EDIT = "EDIT:"
@@ -111,8 +113,10 @@ def write_tests(answers: Answers, folder: Path) -> list[str]:
     lines = [f"wrote {name}" for name in names.values()]
     lines += [f"edit  {name}:{line}: {what}" for file, name in names.items() for line, what in file.edits]
     where = shlex.quote(os.path.relpath(whole))
-    lines.append(f"next  pytest --gentest{'' if where == '.' else f' {where}'}")
-    lines.append(f"then  gentest suggest {where} --output {shlex.quote(os.path.relpath(whole / 'test_suggested.py'))}")
+    tests = "" if where == "." else f" {where}"
+    lines.append(f"next  pytest --gentest{tests}")
+    lines.append(f"then  gentest bless {BASELINE} --by NAME{tests}  # the workflow reads this file")
+    lines.append(f"      gentest suggest {where} --output {shlex.quote(os.path.relpath(whole / 'test_suggested.py'))}")
     return lines
 
 
@@ -268,7 +272,7 @@ def _workflow(answers: Answers, folder: Path, repository: Path) -> dict[str, obj
     requirement = code.requirement if code is not None else ""
     return {
         "tests": shlex.quote(place.as_posix()) if place.parts else "",
-        "baseline": (place / "gentest_baseline.json").as_posix(),
+        "baseline": BASELINE,
         "requirements": (repository / "requirements.txt").is_file(),
         "project": _is_project(repository),
         "packages": f"{gentest} {requirement}".strip(),
