@@ -102,7 +102,7 @@ def test_a_pair_is_checked_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_slow_model_is_asked_for_few_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The searches are as long as the time allows, by the time that an output takes."""
     monkeypatch.setattr(Check, "_time", lambda check, generator: setattr(check, "seconds", 1.0))
-    check = Check(asked(monkeypatch, None, examples=1_000))
+    check = Check(asked(monkeypatch, None, examples=None))
     check.seconds = check.alone = 1.0
     check.context = check_run.shared_context(check.values)
     generator = gentest.Generator(lambda z: z.sigmoid()[:, None, None], latent=gentest.Normal(4), output_range=(0, 1))
@@ -111,6 +111,9 @@ def test_a_slow_model_is_asked_for_few_outputs(monkeypatch: pytest.MonkeyPatch) 
     assert slow == {"well_formed": 8, "reproducible": 4, "not_blank": 8, "responsive": 8, "diverse": 2}
     check.seconds = check.alone = 1e-5
     assert {each.label: each.examples for each in check._asked(described, None)} == check_run.MOST
+    more = Check(asked(monkeypatch, None, examples=3_000))
+    more.seconds, more.alone, more.context = 1e-5, 1e-5, check.context
+    assert {each.examples for each in more._asked(described, None)} == {3_000}
 
 
 def test_an_error_stops_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
