@@ -164,7 +164,10 @@ def _read_state(path: Path, device: str) -> tuple[dict[str, Tensor], str]:
     if path.suffix.lower() == ".safetensors":
         from safetensors.torch import load_file
 
-        return load_file(path, device="cpu"), ""
+        try:
+            return load_file(path, device="cpu"), ""
+        except Exception as error:  # as below
+            raise InvalidArgument(f"holds no weights: {error_summary(error)}") from error
     try:
         state: Any = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a file that is none raises anything

@@ -608,7 +608,8 @@ def weights() -> bytes:
 
 
 WEIGHTS = weights()
-SAFE = struct.pack("<Q", 60) + b'{"0.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}'[:60] + bytes(24)
+HEADER = b'{"0.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}'
+SAFE = struct.pack("<Q", len(HEADER)) + HEADER + bytes(24)
 
 
 class Runs:

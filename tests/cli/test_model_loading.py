@@ -106,6 +106,9 @@ def test_a_pickle_is_never_run(code: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"bad\.pt: holds no weights that can be read without unpickling"):
         loaded("bad.pt", "my_model:net")
     assert not Path("unpickled").exists()
+    Path("bad.safetensors").write_bytes(b"\x04" + bytes(7) + b"{}  ...")
+    with pytest.raises(InvalidArgument, match=r"bad\.safetensors: holds no weights: "):
+        loaded("bad.safetensors", "my_model:net")
     torch.save([1, 2], "list.pt")
     with pytest.raises(InvalidArgument, match="holds no state dict"):
         read_state(Path("list.pt"))
