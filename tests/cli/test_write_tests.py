@@ -216,7 +216,8 @@ def test_the_name_of_a_model_is_never_written_as_code(kind: str, folder: Path) -
     assert found.count(HOSTILE) == (kind in ("weights", "pipeline"))
 
 
-MYPY = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports"]
+MYPY = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--allow-untyped-calls"]
+"""Calls of diffusers are untyped."""
 
 
 @pytest.mark.slow

@@ -65,7 +65,8 @@ HUB_NAMES = frozenset({"_name_or_path", "name_or_path", "_use_default_values", "
 
 IGNORED_IN_MODULES = frozenset(
     {
-        "_compiled_call_impl", "_is_torch_compile", "_load_state_dict_post_hooks", "_load_state_dict_pre_hooks",
+        "_compile_kwargs", "_compiled_call_impl", "_is_torch_compile", "_load_state_dict_post_hooks",
+        "_load_state_dict_pre_hooks",
     }
 )  # fmt: skip
 """Attributes of an `nn.Module` that do not enter what it computes."""
