@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import gentest
 from gentest.errors import GeneratorError
 from gentest.generators import modules
-from gentest.generators.modules import ACCELERATE_HOOK
+from gentest.generators.modules import PLACED
 from tests.helpers.small_generators import CPU, FEW, SPACE, Z, called, closure, generator, images, net
 from tests.helpers.zoo import Decoder
 
@@ -207,10 +207,11 @@ def test_weights_without_values_name_the_part() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_what_hooks_place_stays_where_it_is() -> None:
-    """A module that accelerate moves by itself is not moved: its `.to` is never called."""
+@pytest.mark.parametrize("mark", PLACED)
+def test_what_somebody_else_places_stays_where_it_is(mark: str) -> None:
+    """A module that accelerate moves by itself, say, is not moved: its `.to` is never called."""
     model = EightBit()
-    setattr(model, ACCELERATE_HOOK, object())
+    setattr(model, mark, object())
     gentest.Generator(model, latent=SPACE).to(torch.device("cuda:0"))
 
 

@@ -109,7 +109,7 @@ def test_psi(generator, psi):
     assert alone.parseoutcomes() == workers.parseoutcomes()
     one, two = repository.document(), repository.document("workers.json")
     check_schema(two)
-    assert one["session"] == two["session"]
+    assert one["session"] | {"command": ""} == two["session"] | {"command": ""}
     assert sorted(json.dumps(r | {"cost": None}) for r in one["results"]) == sorted(
         json.dumps(r | {"cost": None}) for r in two["results"]
     )
