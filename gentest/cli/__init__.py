@@ -24,9 +24,10 @@ import sys
 from collections.abc import Sequence
 
 from gentest._support.printable import in_one_line
-from gentest.cli import bless, card, check_model, comment, compare, doctor, gate, init, show, suggest
+from gentest.cli import bless, card, check_model, child, comment, compare, doctor, gate, init, show, suggest
 from gentest.cli.results_files import MISUSE
 from gentest.errors import InvalidArgument
+from gentest.results.outcome import Outcome
 
 COMMANDS = {
     "check": check_model,
@@ -62,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InvalidArgument, OSError) as error:
         sys.stderr.write(f"gentest: {in_one_line(str(error), LONGEST_ERROR)}\n")
         return MISUSE
+    except child.Unanswered as error:
+        sys.stderr.write(f"gentest: undecided: {in_one_line(str(error), LONGEST_ERROR)}\n")
+        return Outcome.UNDECIDED.exit_status
     return status
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gentest._support.printable import in_one_line, printable
+from gentest._support.printable import printable
 from gentest.cli import child
 from gentest.cli.model_options import add_model_options, given_by, read_tolerance
 from gentest.cli.model_source import MODELS, ModelKind, ModelSource, find_model, kind_of_path
@@ -179,15 +179,7 @@ def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     if options.write is not None:
         check_folder(options.write, force=options.force)
     seconds = 60.0 * options.max_minutes + GRACE
-    try:
-        answer = child.call("gentest.cli.check_run:check_model", question, seconds=seconds).value
-    except child.ChildFailed as error:
-        return _undecided(str(error))
-    except KeyboardInterrupt:
-        return _undecided("interrupted")
-    if answer.get("misuse"):
-        raise InvalidArgument(answer["misuse"])
-    report = Report.from_json(answer)
+    report = Report.from_json(child.ask("gentest.cli.check_run:check_model", question, seconds=seconds))
     _print(report, options)
     if options.write is not None:
         assumptions = [f"{about}: {text}" for about, text, _ in report.assumptions]
@@ -198,12 +190,6 @@ def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
             lines.append("left  what --against and --data add: tests with gentest.agrees and gentest.matches are yours")
         sys.stdout.write(printable("\n".join(lines)) + "\n")
     return report.document.outcome.exit_status
-
-
-def _undecided(reason: str) -> int:
-    """The exit status of a check without a verdict, after one line on standard error that says why."""
-    sys.stderr.write(f"gentest: undecided: {in_one_line(reason, 4_000)}\n")
-    return Outcome.UNDECIDED.exit_status
 
 
 def _question(options: argparse.Namespace) -> dict[str, Any]:

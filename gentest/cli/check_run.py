@@ -115,6 +115,8 @@ class Check:
         self._assumptions: list[Assumption] = []
         self._results: list[Result] = []
         self._skipped = ""
+        self._images: Tensor | None = None
+        """The images of the data, once they were read."""
 
     def run(self) -> dict[str, Any]:
         """The report. Raises `InvalidArgument` or `OSError`."""
@@ -178,14 +180,17 @@ class Check:
         return replace(described, generator=made, assumptions=others)
 
     def _data(self, generator: Generator) -> Tensor:
-        """Some images of the data [M, C, H, W], fitted to the generator's outputs, in its range."""
+        """Some images of the data [M, C, H, W], fitted to the generator's outputs, in its range. They are read once."""
+        if self._images is not None:
+            return self._images
         folder = references.reference_of(self.question["data"])
         assert isinstance(folder, references.Folder)
         with torch.no_grad():
             shape = generator.outputs(first_latents(generator.latent, torch.device("cpu"), 1)).shape[1:]
         low, high = generator.output_range or TANH
         chosen = references.chosen(folder, ENCODED, self.values.seed)
-        return low + folder.fitted(chosen, shape) * (high - low)
+        self._images = low + folder.fitted(chosen, shape) * (high - low)
+        return self._images
 
     def _kind(self) -> str:
         size = Path(self.source.path).stat().st_size if Path(self.source.path).is_file() else 0

@@ -27,6 +27,10 @@ class ChildFailed(InvalidArgument):
     """The child ended without an answer, or did not end in time. The message is one line."""
 
 
+class Unanswered(Exception):
+    """A question that stays open: the child failed, took too long or was interrupted. The message says why."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """The answer of a child."""
@@ -75,6 +79,25 @@ def call(
 def _quiet(scratch: str) -> dict[str, str]:
     """Variables that keep Python's and Hypothesis's files out of the user's folders."""
     return {"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
+
+
+def ask(function: str, question: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
+    """The answer of a child to a question that a user has about a model.
+
+    Raises `InvalidArgument` for the `misuse` that an answer names, and `Unanswered` for its `error`, for a child that
+    fails or does not end after `seconds`, and for Ctrl-C.
+    """
+    try:
+        answer: dict[str, Any] = call(function, question, seconds=seconds).value
+    except ChildFailed as error:
+        raise Unanswered(str(error)) from error
+    except KeyboardInterrupt:
+        raise Unanswered("interrupted") from None
+    if answer.get("misuse"):
+        raise InvalidArgument(answer["misuse"])
+    if answer.get("error"):
+        raise Unanswered(answer["error"])
+    return answer
 
 
 def main() -> None:

@@ -6,13 +6,12 @@ The command reads its arguments and prints. `compare_run` loads both models and 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gentest._support.printable import in_one_line, printable
+from gentest._support.printable import printable
 from gentest.cli import child
 from gentest.cli.check_model import replay_of
 from gentest.cli.model_options import add_model_options, given_by, read_tolerance
@@ -129,26 +128,10 @@ def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     """Compare, print, and return the exit status: with `--within`, 0 if no latent disagrees and 1 if one does."""
     within = None if options.within is None else read_tolerance(options.within)
     question = _question(options, within)
-    try:
-        function = "gentest.cli.compare_run:compare"
-        answer = child.call(function, question, seconds=options.time_limit).value
-    except child.ChildFailed as error:
-        return _undecided(str(error))
-    except KeyboardInterrupt:
-        return _undecided("interrupted")
-    if answer.get("misuse"):
-        raise InvalidArgument(answer["misuse"])
-    if answer.get("error"):
-        return _undecided(answer["error"])
+    answer = child.ask("gentest.cli.compare_run:compare", question, seconds=options.time_limit)
     differences = Differences.from_json(answer["differences"])
     _print(differences, options)
     return Outcome.PASSED.exit_status if within is None or differences.agrees else Outcome.FAILED.exit_status
-
-
-def _undecided(reason: str) -> int:
-    """The exit status of a comparison without a result, after one line on standard error that says why."""
-    sys.stderr.write(f"gentest: undecided: {in_one_line(reason, 4_000)}\n")
-    return Outcome.UNDECIDED.exit_status
 
 
 def _question(options: argparse.Namespace, within: float | None) -> dict[str, Any]:
