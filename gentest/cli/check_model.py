@@ -49,7 +49,7 @@ class Law:
     asks: str
     """Completes "gentest checks that ..."."""
     otherwise: str
-    """What usually is wrong where it is violated."""
+    """The usual cause of a violation."""
 
 
 LAWS: Mapping[str, Law] = {
@@ -94,7 +94,7 @@ LAWS: Mapping[str, Law] = {
         "the model does not draw what the data shows",
     ),
 }
-"""What is checked, by the name at the start of a replay string, in the order in which it is checked."""
+"""The laws by the name at the start of a replay string, in the order of the checks."""
 KINDS = {
     ModelKind.ONNX: "an ONNX file",
     ModelKind.TORCHSCRIPT: "a TorchScript file",
@@ -108,7 +108,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Report:
-    """What `check_run` found out."""
+    """The findings of `check_run`."""
 
     kind: str
     """The model in a few words."""
@@ -120,7 +120,7 @@ class Report:
     information: tuple[str, ...]
     """Figures that decide nothing."""
     answers: Mapping[str, Any]
-    """What `--write` needs to know."""
+    """The facts that `--write` needs."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Report:
