@@ -49,6 +49,7 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Each property that they declare is then checked on the page's `generator`. It may hold or not, but without an error.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gentest.settings, "_profiles", dict(gentest.settings._profiles))  # a page registers its own
     for folder in (STAND_INS, page.parent, ROOT / "examples" / "fashion"):
         monkeypatch.syspath_prepend(folder)
     document = Sybil([PythonCodeBlockParser()], path=str(ROOT), encoding="utf-8").parse(page)
@@ -250,7 +251,7 @@ def test_the_table_of_options_is_that_of_their_declarations() -> None:
 
 def run(command: str) -> str:
     """The output of a shell command in the root of the repository, on a clean pytest with this Python."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "CI"))}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     env |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}", "COLUMNS": "100"}
     env |= {"PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider"}
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)

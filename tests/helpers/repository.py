@@ -148,8 +148,6 @@ def warm() -> None:
 
 @pytest.fixture
 def repository(warm: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    for name in ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # another profile, and annotations
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "1000")  # one line each: what wrapping does has tests of its own
     monkeypatch.setattr(terminal, "MAX_WIDTH", 1000)
     # one warns of a default that nobody asked for; the other, where it is installed, would run tests in any order

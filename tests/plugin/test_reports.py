@@ -231,7 +231,7 @@ test_slow = gentest.between(gentest.brightness(), tolerance=1)(test_slow)
 def in_a_terminal(repository: Repository, *args: str, env: dict[str, str] | None = None) -> str:
     """What pytest writes to a terminal of 100 columns."""
     ours, theirs = pty.openpty()
-    dropped = ("CI", "NO_COLOR", "PY_COLORS", "FORCE_COLOR")
+    dropped = ("NO_COLOR", "PY_COLORS", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     command = [sys.executable, "-m", "pytest", "--gentest", "--gentest-examples", "20", "-p", "no:cacheprovider"]
     process = subprocess.Popen(

@@ -181,11 +181,11 @@ class Run:
 
 
 def run(folder: Path, source: str, *options: str) -> Run:
-    """A run of pytest of its own, as nobody's worker and on nobody's CI."""
+    """A run of pytest of its own, as nobody's worker."""
     conftest = CONFTEST + (OF_CHECKPOINTS if "--gentest-checkpoint" in options else "")
     (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     (folder / "test_it.py").write_text(source, encoding="utf-8")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "CI", "GITHUB"))}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     command = [
         *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio"),
         *("--gentest", "--gentest-json", "results.json", "--gentest-report", "page.html", "--junitxml", "junit.xml"),

@@ -31,8 +31,7 @@ GIVEN = st.fixed_dictionaries(
 
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Profiles and the one in force are put back, and CI is not set."""
-    monkeypatch.delenv("CI", raising=False)
+    """Profiles and the one in force are put back."""
     monkeypatch.setattr(settings, "_profiles", dict(settings._profiles))
     monkeypatch.setattr(settings, "_current", None)
 
