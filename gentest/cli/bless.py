@@ -6,6 +6,7 @@ Its own module because each command has one.
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,10 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from gentest.cli.results_files import HELD, MISUSE, print_lines
-from gentest.gate.baseline import Baseline
-from gentest.results.result import Verdict
+from gentest.gate import decision
+from gentest.gate.baseline import Baseline, Entry
+from gentest.report import run_facts
+from gentest.results.outcome import Outcome, Verdict
 
 HELP = "check a checkpoint, and make it the baseline of later ones"
+FAILING = (Verdict.VIOLATED, Verdict.UNDECIDED)
+"""The verdicts of properties that do not hold on the blessed checkpoint."""
 DESCRIPTION = "Further arguments go to pytest: the tests, --gentest-checkpoint, and so on."
 
 
@@ -52,11 +57,44 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     latest, *earlier = baseline.blessings
     baseline = replace(baseline, blessings=(replace(latest, by=options.by, note=options.note), *earlier))
     baseline.save(options.file)
-    known = [key for key, entry in baseline.entries.items() if entry.verdict in (Verdict.VIOLATED, Verdict.UNDECIDED)]
-    print_lines(
-        [
-            f"{options.file}: {baseline.blessed}",
-            *(f"does not hold on it, and later runs do not report it as new: {key}" for key in known),
-        ]
+    recorded = _recorded(baseline)
+    unexplained = done.returncode != 0 and not recorded
+    closing = _closing(baseline, options.file, unexplained=unexplained)
+    print_lines([f"{options.file}: {baseline.blessed}", *recorded, closing])
+    return Outcome.FAILED.exit_status if unexplained else HELD
+
+
+def _recorded(baseline: Baseline) -> list[str]:
+    """A line for each property that does not hold on the blessed checkpoint."""
+    return [
+        f"recorded as {entry.verdict.value}: {key}{_kept_outcomes(entry)}"
+        for key, entry in baseline.entries.items()
+        if entry.verdict in FAILING
+    ]
+
+
+def _kept_outcomes(entry: Entry) -> str:
+    outcomes = decision.outcomes(entry.sample)
+    return f" (holds on {int(outcomes.sum())} of the {len(outcomes)} probes that are kept)" if len(outcomes) else ""
+
+
+def _closing(baseline: Baseline, path: Path, *, unexplained: bool) -> str:
+    """The line that ends a blessing: what was written, what does not hold, and what to do next.
+
+    `unexplained` says that pytest failed, although every property holds.
+    """
+    n, n_failing = len(baseline.entries), sum(entry.verdict in FAILING for entry in baseline.entries.values())
+    files = str(path) if baseline.kept is None else f"{path} and {path.with_name(baseline.kept.file)}"
+    recorded = "all of them hold"
+    if n_failing:
+        recorded = (
+            f"{n_failing} of them {'does' if n_failing == 1 else 'do'} not hold and "
+            f"{'is' if n_failing == 1 else 'are'} recorded as above: the run above may call a test failed for that, "
+            "and a candidate fails only if it is worse"
+        )
+    if unexplained:
+        recorded += ", but something else failed above, which no baseline records"
+    gate = f"pytest --gentest --gentest-baseline {shlex.quote(str(path))}"
+    return (
+        f"done: {run_facts.counted(n, 'property', 'properties')} in {files}; {recorded}. Commit, and gate with {gate}"
     )
-    return HELD

@@ -20,7 +20,7 @@ from gentest.engine.check import Question
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing, Entry, is_of_test
-from gentest.plugin.kept_outputs import OutputsToKeep, describe_kept, remove_replaced
+from gentest.plugin.kept_outputs import KeptQuestion, OutputForm, OutputsToKeep, describe_kept, remove_replaced
 from gentest.plugin.options import RunOptions
 from gentest.properties.definition import AnyDefinition, Definition
 from gentest.report import facts
@@ -47,8 +47,8 @@ class BaselineRun:
         n_kept = options.keep_outputs
         if n_kept is None and self._replaced is not None and self._replaced.kept is not None:
             n_kept = self._replaced.kept.outputs[0].n
-        self.outputs = OutputsToKeep(config, n_kept) if save is not None and n_kept else None
-        """Takes the outputs that the baseline is to keep; None if it keeps none."""
+        self.outputs = OutputsToKeep(config, n_kept or 0) if save is not None else None
+        """Takes the outputs that the baseline is to keep; None unless the run blesses."""
         self.terms = Terms(tolerance=options.tolerance, undecided=options.undecided, drift=options.drift)
         if self.baseline is not None:
             n = max(1, len(options.checkpoints))
@@ -109,15 +109,21 @@ class BaselineRun:
         if entry is None:
             keeps = blesses or (outcomes and self.baseline is None)
             n = probes_kept(question.definition, self._options.baseline_probes) if keeps else 0
-            return replace(question, n_sampled=n, blesses=blesses, keeper=self.outputs if blesses else None)
+            keeper = self.outputs if self.outputs is not None and self.outputs.n else None
+            return replace(question, n_sampled=n, blesses=blesses, keeper=keeper)
         n = len(gate.outcomes(entry.sample)) if outcomes else 0
         looks = self.terms.drift is not OnDrift.OFF
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
 
-    def skip_if_blessing(self, path: Path) -> None:
-        """Skip the running test if it compares with outputs of the baseline that this run replaces."""
+    def skip_if_blessing(self, test: str, path: Path, form: OutputForm, named: str) -> None:
+        """Skip the running test if it compares with outputs of the baseline that this run replaces.
+
+        The run notes what the test is going to ask of the new ones.
+        """
         save = self._options.save_baseline
         if save is not None and os.path.realpath(save) == os.path.realpath(path):
+            if self.outputs is not None:
+                self.outputs.ask(KeptQuestion(test, named, form))
             pytest.skip(f"this run blesses {path.name}, so there are no kept outputs of it to agree with yet")
 
     def weigh(self, result: Result, question: Question, key: str) -> Result:
@@ -192,7 +198,8 @@ class BaselineRun:
         on = f" on {' to '.join(map(str, dict.fromkeys((stored[0], stored[-1]))))} probes" if stored else ""
         line = f"blessed: {n} {'property' if n == 1 else 'properties'}{on}, in {path}"
         lines = [line + (f"; no longer in it: {', '.join(lost)}" if lost else "")]
-        return lines + ([f"kept: {describe_kept(kept, path)}"] if kept is not None else [])
+        lines += [f"kept: {describe_kept(kept, path)}"] if kept is not None else []
+        return lines + ([] if self.outputs is None else self.outputs.unanswered(kept, path))
 
 
 def probes_kept(definition: AnyDefinition, asked: int | None) -> int:

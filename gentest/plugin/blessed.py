@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -17,17 +18,17 @@ from gentest.gate.baseline import Baseline
 from gentest.generators.calling import inputs_on
 from gentest.generators.generator import Generator, ReferenceSource
 from gentest.generators.recalled import Recalled
-from gentest.plugin.kept_outputs import inputs_of, means_of, noise_keys
-from gentest.results.comparison import KeptFile, KeptOutputs, KeptReference
+from gentest.plugin.kept_outputs import OutputForm, index_among, inputs_of, means_of
+from gentest.results.comparison import KeptReference
 from gentest.results.records import unpack
 
 SAME_LATENTS = 1e-4
 """The largest difference between two means of the same latents on two machines."""
-MAX_NAMES = 3
-"""Tests that are listed in one line."""
 
-before_reading: ContextVar[Callable[[Path], None] | None] = ContextVar("gentest_before_reading", default=None)
-"""Called with the path of a baseline before its outputs are read. A run that writes that file skips the test."""
+BeforeReading: TypeAlias = Callable[[Path, OutputForm, str], None]
+before_reading: ContextVar[BeforeReading | None] = ContextVar("gentest_before_reading", default=None)
+"""Called with the path of a baseline before its outputs are read, the form of the candidate's, and the test that
+`blessed` names. A run that writes that file skips the test."""
 
 
 def blessed(path: str | os.PathLike[str], *, test: str = "") -> Blessed:
@@ -69,12 +70,16 @@ class Blessed(ReferenceSource):
     def beside(self, candidate: Generator) -> tuple[Recalled, tuple[float, float] | None]:
         """The kept outputs as a function of the candidate's latents, and their range. Raises `InvalidArgument`."""
         path = self.path.expanduser().absolute()
+        form = OutputForm.of(candidate)
         if (hook := before_reading.get()) is not None:
-            hook(path)
+            hook(path, form, self.test)
         baseline = Baseline.load(path)
         if baseline.kept is None:
             raise InvalidArgument(f"{path}: keeps no outputs; bless with `gentest bless {path.name} --keep-outputs N`")
-        index = self._index(candidate, baseline.kept)
+        try:
+            index = index_among(baseline.kept, form, self.test)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{self.path}: {error}") from None
         one = baseline.kept.outputs[index]
         inputs = inputs_of(candidate, one.seed, one.n)
         difference = np.abs(np.subtract(means_of(inputs), unpack(one.latents, "latents")))
@@ -95,49 +100,3 @@ class Blessed(ReferenceSource):
         quantized = kept.load(path, baseline.kept, index)
         values = inputs_on(torch.device("cpu"), candidate.latent, inputs)
         return Recalled(record, values, quantized.restored, span=one.span), (0.0, 1.0) if one.bounded else None
-
-    def _index(self, candidate: Generator, file: KeptFile) -> int:
-        """The place of the outputs to compare the candidate with."""
-        named = [index for index, one in enumerate(file.outputs) if not self.test or _is_of(self.test, one.tests)]
-        if not named:
-            known = _listed([test for one in file.outputs for test in one.tests])
-            raise InvalidArgument(f"{self.path}: keeps no outputs of test={self.test!r}; it has those of {known}")
-        reasons = {index: _difference(candidate, file.outputs[index]) for index in named}
-        fitting = [index for index, reason in reasons.items() if not reason]
-        if not fitting:
-            raise InvalidArgument(f"{self.path}: {reasons[named[0]]}")
-        if len(fitting) > 1:
-            tests = _listed([file.outputs[index].tests[0] for index in fitting])
-            raise InvalidArgument(
-                f"{self.path}: keeps outputs of {len(fitting)} generators with the candidate's space; name the test "
-                f"of one, as in gentest.blessed(..., test='test_faces'): {tests}"
-            )
-        return fitting[0]
-
-
-def _is_of(test: str, tests: Sequence[str]) -> bool:
-    """Whether a name is the node id of one of some tests, or the part after its last "::"."""
-    return any(test in (one, one.rpartition("::")[2]) for one in tests)
-
-
-def _difference(candidate: Generator, one: KeptOutputs) -> str:
-    """Why a candidate cannot be compared with kept outputs; empty if it can."""
-    bounded = candidate.images or candidate.output_range is not None
-    if candidate.latent.key != one.space:
-        return f"the kept outputs are of the latent space {one.space}, the candidate's is {candidate.latent.key}"
-    if noise_keys(candidate) != dict(one.noise):
-        return (
-            f"the kept outputs are of the noise inputs {dict(one.noise)}, the candidate's are {noise_keys(candidate)}"
-        )
-    if candidate.images != one.images:
-        return f"the kept outputs have images={one.images}, and the candidate images={candidate.images}"
-    if bounded != one.bounded:
-        had, has = ("a range", "none") if one.bounded else ("no range", "one")
-        return f"the kept outputs have {had}, and the candidate {has}: declare output_range= alike"
-    return ""
-
-
-def _listed(tests: Sequence[str]) -> str:
-    names = list(dict.fromkeys(tests))
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more

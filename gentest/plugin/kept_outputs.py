@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from gentest._support.files import write_whole
 from gentest.engine.evidence.subject import Subject
+from gentest.errors import InvalidArgument
 from gentest.gate import kept
 from gentest.gate.kept import Quantized
 from gentest.generators.generator import Generator
@@ -33,6 +35,8 @@ from gentest.spaces.space import Array
 
 FOLDER = "gentest_kept_outputs"
 """The key in a worker's input for the folder."""
+MAX_NAMES = 3
+"""Tests that are listed in one line."""
 
 
 def inputs_of(generator: Generator, seed: int, n: int) -> dict[str, Array]:
@@ -54,8 +58,79 @@ def noise_keys(generator: Generator) -> dict[str, str]:
     return {name: part.key for name, part in generator.noise.items()}
 
 
+@dataclass(frozen=True)
+class OutputForm:
+    """The space and the form of a generator's outputs, which kept outputs have to share."""
+
+    space: str
+    images: bool
+    bounded: bool
+    noise: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, generator: Generator) -> OutputForm:
+        """The form of a generator's outputs."""
+        bounded = generator.images or generator.output_range is not None
+        return cls(generator.latent.key, generator.images, bounded, noise_keys(generator))
+
+    def difference(self, one: KeptOutputs) -> str:
+        """Why outputs of this form cannot be compared with kept ones; empty if they can."""
+        if self.space != one.space:
+            return f"the kept outputs are of the latent space {one.space}, the candidate's is {self.space}"
+        if dict(self.noise) != dict(one.noise):
+            return f"the kept outputs are of the noise inputs {dict(one.noise)}, the candidate's are {dict(self.noise)}"
+        if self.images != one.images:
+            return f"the kept outputs have images={one.images}, and the candidate images={self.images}"
+        if self.bounded != one.bounded:
+            had, has = ("a range", "none") if one.bounded else ("no range", "one")
+            return f"the kept outputs have {had}, and the candidate {has}: declare output_range= alike"
+        return ""
+
+
+@dataclass(frozen=True)
+class KeptQuestion:
+    """A test's wish to compare outputs of a form with kept ones of `named`, a test; empty for any test."""
+
+    test: str
+    named: str
+    form: OutputForm
+
+
+def index_among(file: KeptFile, form: OutputForm, named: str) -> int:
+    """The place in a file of the outputs that fit. Raises `InvalidArgument` unless exactly one generator's do."""
+    among = [index for index, one in enumerate(file.outputs) if not named or _is_of(named, one.tests)]
+    if not among:
+        known = _listed([test for one in file.outputs for test in one.tests])
+        raise InvalidArgument(f"keeps no outputs of test={named!r}; it has those of {known}")
+    reasons = {index: form.difference(file.outputs[index]) for index in among}
+    fitting = [index for index, reason in reasons.items() if not reason]
+    if not fitting:
+        raise InvalidArgument(reasons[among[0]])
+    if len(fitting) > 1:
+        tests = _listed([file.outputs[index].tests[0] for index in fitting])
+        raise InvalidArgument(
+            f"keeps outputs of {len(fitting)} generators with the candidate's space; name the test "
+            f"of one, as in gentest.blessed(..., test='test_faces'): {tests}"
+        )
+    return fitting[0]
+
+
+def _is_of(test: str, tests: Sequence[str]) -> bool:
+    """Whether a name is the node id of one of some tests, or the part after its last "::"."""
+    return any(test in (one, one.rpartition("::")[2]) for one in tests)
+
+
+def _listed(tests: Sequence[str]) -> str:
+    names = list(dict.fromkeys(tests))
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
+
+
 class OutputsToKeep:
-    """Takes the outputs of generators while a run blesses a checkpoint: a `Keeper` for the engine's checks."""
+    """Takes the outputs of generators while a run blesses a checkpoint: a `Keeper` for the engine's checks.
+
+    It also notes which tests want to compare with what is kept, so that the blessing says which of them cannot.
+    """
 
     def __init__(self, config: pytest.Config, n: int) -> None:
         self.n = n
@@ -94,6 +169,24 @@ class OutputsToKeep:
         np.save(self.folder / f"{key}.{os.getpid()}.npy", quantized.values)
         os.replace(self.folder / f"{key}.{os.getpid()}.npy", self.folder / f"{key}.npy")
         write_whole(self.folder / f"{key}.json", json.dumps(asdict(form)))  # last: it says that the outputs are there
+
+    def ask(self, question: KeptQuestion) -> None:
+        """Note a test that compares with the outputs that this run keeps."""
+        text = json.dumps(asdict(question), sort_keys=True)
+        write_whole(self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.question", text)
+
+    def unanswered(self, kept: KeptFile | None, baseline: Path) -> list[str]:
+        """A line for each test whose question the kept outputs do not answer."""
+        lines = []
+        for path in self.folder.glob("*.question"):
+            asked: KeptQuestion = read_record(KeptQuestion, json.loads(path.read_text(encoding="utf-8")))
+            try:
+                if kept is None:
+                    raise InvalidArgument("keeps no outputs; bless again with --keep-outputs N")
+                index_among(kept, asked.form, asked.named)
+            except InvalidArgument as error:
+                lines.append(f"{asked.test} cannot compare with this baseline: {baseline.name} {error}")
+        return sorted(lines)
 
     def save(self, baseline: Path) -> KeptFile | None:
         """Write the file beside a baseline; None if no generator was checked. Raises `OSError`."""

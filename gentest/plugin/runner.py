@@ -202,9 +202,9 @@ class Runner:
                 raise pytest.UsageError(f"gentest: {error}") from None
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self) -> Iteration[None, object, object]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iteration[None, object, object]:
         """Skip a test that asks, here or in a fixture, for outputs of the baseline that this run is to write."""
-        token = before_reading.set(self._baseline_run.skip_if_blessing)
+        token = before_reading.set(functools.partial(self._baseline_run.skip_if_blessing, name_of(item)))
         try:
             return (yield)
         finally:

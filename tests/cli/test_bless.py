@@ -46,8 +46,13 @@ def test_blessing_twice_rotates_the_seed(repository: Path, capfd: pytest.Capture
     """The first blessing has seed 1, which no run uses by default, and the next seed 2. The newest stands first."""
     assert cli.main(["bless", "blessed.json", "--by", "ann", *FLAGS]) == 0
     assert "blessed.json: gan.pt blessed by ann on 20" in capfd.readouterr().out
-    assert cli.main(["bless", "blessed.json", "--by", "bob", "--note", "better skin", *FLAGS]) == 0
-    assert "seed 2: better skin" in capfd.readouterr().out
+    again = ["bless", "blessed.json", "--by", "bob", "--note", "better skin", *FLAGS, "--gentest-keep-outputs", "8"]
+    assert cli.main(again) == 0
+    out = capfd.readouterr().out
+    assert "seed 2: better skin" in out
+    assert out.splitlines()[-1].startswith(
+        "done: 1 property in blessed.json and blessed.outputs.npz; all of them hold."
+    )
     blessed = Baseline.load(repository / "blessed.json")
     assert [(b.by, b.seed, b.note, b.checkpoint) for b in blessed.blessings] == [
         ("bob", 2, "better skin", "gan.pt"),
@@ -67,8 +72,25 @@ def test_what_does_not_hold_is_known_from_now_on(repository: Path, capfd: pytest
     (repository / "gan.pt").write_text("0")
     assert cli.main(["bless", "blessed.json", "--by", "ann", "--seed", "7", *FLAGS]) == 0
     out = capfd.readouterr().out
-    assert "later runs do not report it as new: test_model.py::test_it responsive(pixels()" in out
+    *_, row, closing = out.splitlines()
+    assert row.startswith("recorded as violated: test_model.py::test_it responsive(pixels()")
+    assert row.endswith("(holds on 0 of the 64 probes that are kept)")
+    assert closing == (
+        "done: 1 property in blessed.json; 1 of them does not hold and is recorded as above: the run above may call a "
+        "test failed for that, and a candidate fails only if it is worse. Commit, and gate with pytest --gentest "
+        "--gentest-baseline blessed.json"
+    )
     assert Baseline.load(repository / "blessed.json").blessings[0].seed == 7
+
+
+@pytest.mark.slow
+def test_a_failure_that_no_baseline_records_is_told(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A test of something else fails: the baseline is written, and the command fails."""
+    (repository / "test_model.py").write_text(TEST + "\ndef test_plain():\n    assert False\n")
+    assert cli.main(["bless", "blessed.json", "--by", "ann", *FLAGS]) == 1
+    closing = capfd.readouterr().out.splitlines()[-1]
+    assert "all of them hold, but something else failed above, which no baseline records" in closing
+    assert (repository / "blessed.json").exists()
 
 
 @pytest.mark.slow

@@ -162,6 +162,20 @@ def test_blessing_again_keeps_as_many_and_zero_keeps_none(model: Repository) -> 
     )
 
 
+def test_a_blessing_says_which_test_cannot_compare_with_it(model: Repository) -> None:
+    """If nothing is kept, or nothing of the test that `blessed` names; the tests themselves are skipped."""
+    none = bless(model, n=None)
+    none.assert_outcomes(passed=1, skipped=1)
+    reason = "blessed.json keeps no outputs; bless again with --keep-outputs N"
+    none.stdout.fnmatch_lines([f"test_model.py::test_agrees cannot compare with this baseline: {reason}"])
+    model.write(TEST + AGREES.replace('"blessed.json"', '"blessed.json", test="test_faces"'))
+    bless(model, n=8).stdout.fnmatch_lines(
+        ["test_model.py::test_agrees cannot *: blessed.json keeps no outputs of test='test_faces'; it has those of *"]
+    )
+    model.write(TEST + AGREES)
+    bless(model, n=8).stdout.no_fnmatch_line("*cannot compare*")
+
+
 def test_several_checkpoints_are_compared_with_the_same_outputs(model: Repository) -> None:
     """Each is a candidate of its own, and its failure names it."""
     bless(model)
@@ -185,8 +199,13 @@ def test_workers_keep_outputs_and_compare_with_them(model: Repository) -> None:
     )  # fmt: skip
     blessing.assert_outcomes(passed=2, skipped=2)
     blessing.stdout.fnmatch_lines(
-        ["kept: outputs of 50 probes in blessed.outputs.npz, *: 16 bit, largest error * (*test_floats); 8 bit, *"]
+        [
+            "kept: outputs of 50 probes in blessed.outputs.npz, *: 16 bit, largest error * (*test_floats); 8 bit, *",
+            "test_model.py::test_agrees cannot compare with this baseline: blessed.json keeps outputs of 2 generators "
+            "with the candidate's space; name the test of one, *: *::test_floats, *::test_shape",
+        ]
     )
+    blessing.stdout.no_fnmatch_line("test_model.py::test_old_floats cannot compare *")
     result = model.apart("--gentest-checkpoint", "same.pt", *workers)
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(
