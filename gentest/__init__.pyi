@@ -34,6 +34,9 @@ from .errors import PropertyFailed as PropertyFailed
 from .errors import Violation as Violation
 from .generators.generator import Generator as Generator
 from .generators.generator import Pair as Pair
+from .outputs.kind import Arrays as Arrays
+from .outputs.kind import Images as Images
+from .outputs.kind import Kind as Kind
 from .plugin.blessed import blessed as blessed
 from .plugin.decorators import Property as Property
 from .plugin.decorators import agrees as agrees

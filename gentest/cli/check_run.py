@@ -33,7 +33,8 @@ from gentest.engine.evidence.context import Context
 from gentest.errors import GentestError, InvalidArgument
 from gentest.generators.calling import OnArrays
 from gentest.generators.diffusers import Pipeline
-from gentest.generators.generator import TANH, Generator, Pair
+from gentest.generators.generator import Generator, Pair
+from gentest.outputs.returned import TANH
 from gentest.plugin.report_files import shows_pictures, writer_for
 from gentest.probes.probe import Probe
 from gentest.properties import references
@@ -226,7 +227,8 @@ class Check:
         generator = described.generator
         with torch.no_grad():
             first = generator.outputs(first_latents(generator.latent, generator.device or self.context.device, 2))
-        span = 1.0 if generator.images or generator.output_range else max(float(first.max() - first.min()), 1e-12)
+        unit = generator.kind.unit(generator.output_range)
+        span = max(float(first.max() - first.min()), 1e-12) if unit is None else unit
         least = float(f"{FLOOR * span:.2g}")
         laws: dict[str, AnyDefinition] = {"well_formed": well_formed(), "reproducible": reproducible()}
         if first[0].numel() > 3:

@@ -26,7 +26,7 @@ from gentest.errors import InvalidArgument, WrongOutputs
 from gentest.generators.calling import OnArrays, call_in_own_dtype, inputs_on
 from gentest.generators.generator import Generator
 from gentest.generators.modules import modules_of, to_eval_mode
-from gentest.generators.returned import BYTES, TANH, Returned, read_images, read_values
+from gentest.outputs.returned import BYTES, TANH, Returned, read_images, read_values
 
 N = 16
 """Number of latents that a model is called with."""
@@ -346,7 +346,7 @@ def _outputs(
     if isinstance(model, OnnxModel):
         model.check(space, {})
     if like is not None:
-        made = Generator(model, latent=space, output_range=like.output_range, noise=like.noise, images=like.images)
+        made = Generator(model, latent=space, output_range=like.output_range, noise=like.noise, outputs=like.kind)
         return Described(made, tuple(assumptions))
     if not given.images:
         return Described(

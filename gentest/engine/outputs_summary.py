@@ -21,6 +21,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.subject import Subject
 from gentest.gate.looks import packed, random_signs
+from gentest.outputs import Kind
 from gentest.properties.definition import Measure
 from gentest.results.comparison import Look
 from gentest.results.records import pack
@@ -71,7 +72,7 @@ def summarize_outputs(
     outputs of one latent resemble each other. `blesses` says that the summary becomes a baseline's.
     """
     bound = {name: context.measuring.bound(attribute) for name, attribute in attributes.items()}
-    feature = _embedding(context, attributes, features, images=subject.generator.images)
+    feature = _embedding(context, attributes, features, kind=subject.generator.kind)
     scores: dict[str, list[float]] = {name: [] for name in attributes}
     rows: list[NDArray[np.float64]] = []
 
@@ -92,17 +93,17 @@ def summarize_outputs(
     )
 
 
-def summary_measures(context: Context, measures: Sequence[Measure], *, images: bool) -> list[Measure]:
+def summary_measures(context: Context, measures: Sequence[Measure], *, kind: Kind) -> list[Measure]:
     """The measures of the summary for a property that declares its measures. Raises `GentestError`."""
     of_one = [measure for measure in measures if not isinstance(measure.thing, Distance)]
     attributes: dict[str, Any] = {describe(m.thing): m.thing for m in of_one if m.scalar is not False}
     features: dict[str, Any] = {describe(m.thing): m.thing for m in of_one if not m.scalar}
     levels = [Measure(attribute, scalar=True) for attribute in attributes.values()]
-    return [*levels, Measure(_embedding(context, attributes, features, images=images), scalar=False)]
+    return [*levels, Measure(_embedding(context, attributes, features, kind=kind), scalar=False)]
 
 
 def _embedding(
-    context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature], *, images: bool
+    context: Context, attributes: Mapping[str, Attribute], features: Mapping[str, Feature], *, kind: Kind
 ) -> Feature:
     """The embedding of CLIP or another model, if the property uses one; otherwise thumbnails or a sketch."""
     for thing in (*attributes.values(), *features.values()):
@@ -113,4 +114,4 @@ def _embedding(
         if isinstance(feature, Bindable):
             embedding: Feature = context.measuring.bound(feature)
             return embedding
-    return thumbnails if images else sketch
+    return thumbnails if kind.has_pixels else sketch

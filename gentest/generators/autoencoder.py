@@ -15,7 +15,7 @@ from gentest._support.arguments import is_whole
 from gentest.errors import InvalidArgument
 from gentest.generators.calling import call_in_own_dtype
 from gentest.generators.modules import modules_of, to_eval_mode
-from gentest.generators.returned import as_tensor
+from gentest.outputs.returned import as_tensor
 from gentest.spaces import Empirical
 
 

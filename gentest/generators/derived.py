@@ -1,6 +1,6 @@
 """Derived functions: a generator's function with a transform before it, on latents, or after it, on outputs.
 
-Its own module because it calls f and reads its outputs, and `calling` and `returned` do not know each other.
+Its own module because it calls f and reads its outputs, which `calling` does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from gentest.errors import GeneratorError
 from gentest.generators.autoencoder import latents_in
 from gentest.generators.calling import size_of
-from gentest.generators.returned import as_images, as_values
+from gentest.outputs.kind import Kind
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,14 @@ class After:
     function: Callable[..., Any]
     transform: Callable[..., Any]
     output_range: tuple[float, float] | None
-    images: bool
+    kind: Kind
 
     def __call__(self, *latents: Tensor | list[Any], **named: Tensor | list[Any]) -> Any:
         raw = self.function(*latents, **named)
         inputs = {**({"z": latents[0]} if latents else {}), **named}
         sizes = {name: size_of(z) for name, z in inputs.items()}
         n = next(iter(sizes.values()))[0]
-        read = as_images if self.images else as_values
-        return self.transform(read(raw, n, sizes, self.output_range))
+        return self.transform(self.kind.read(raw, n, sizes, self.output_range))
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,7 @@ from gentest.generators.calling import (
 from gentest.generators.derived import After, Before, Reconstruction, Reencoding, same
 from gentest.generators.identity import identify
 from gentest.generators.modules import Holder, modules_of, place, resolve_device, to_eval_mode
-from gentest.generators.returned import TANH as TANH
-from gentest.generators.returned import as_images, as_values
+from gentest.outputs.kind import Arrays, Images, Kind, kind_of
 from gentest.spaces import Empirical, Joint, Part, Space
 from gentest.spaces.space import check_psi
 
@@ -53,8 +52,9 @@ class Generator:
     `noise` turns a stochastic f into a function. It names inputs that f would draw by itself:
     `noise={"noise": gentest.Normal((1, 64, 64))}` calls `f(z, noise=...)` with values drawn from the probe's seed.
 
-    With `images=False` outputs are anything [B, ...]: audio [B, T] or [B, C, T], rows of a table [B, F]. They keep
-    their units unless an `output_range` is given, and attributes and features are callables on them.
+    `outputs` is the kind of outputs, `gentest.Images()` by default. With `gentest.Arrays()`, or `images=False`, outputs
+    are anything [B, ...]. They keep their units unless an `output_range` is given, and attributes and features are
+    callables on them.
 
     gentest shares and caches evidence between generators of equal identity (`gentest.generators.identity`). `identity`
     is a text that stands for parts of f that gentest cannot read, such as a session of a runtime. As long as the text
@@ -82,7 +82,7 @@ class Generator:
     base: Space
     output_range: tuple[float, float] | None
     noise: Mapping[str, Part]
-    images: bool
+    kind: Kind
     identity: str
     rounding: float
     psi: float
@@ -97,7 +97,8 @@ class Generator:
         latent: Space,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
-        images: bool = True,
+        images: bool | None = None,
+        outputs: Kind | None = None,
         identity: str = "",
         rounding: float = 0.0,
     ) -> None:
@@ -114,8 +115,7 @@ class Generator:
                 raise InvalidArgument.expected("a space such as gentest.Normal((1, 64, 64))", f"noise[{name!r}]", part)
             if name in latent.parts:
                 raise InvalidArgument(f"{name!r} names both a part of {latent!r} and a noise input")
-        if not isinstance(images, bool):
-            raise InvalidArgument.expected("True, or False for outputs that are not images", "images", images)
+        kind = kind_of(outputs, images)
         if not isinstance(identity, str):
             raise InvalidArgument.expected("a text such as 'tensorrt engine 3'", "identity", identity)
         if not 0.0 <= as_number(rounding) < 1.0:
@@ -125,7 +125,7 @@ class Generator:
             base=latent,
             output_range=None if output_range is None else _checked_range(output_range),
             noise=MappingProxyType(dict(noise)),
-            images=images,
+            kind=kind,
             identity=identity,
             rounding=float(rounding),
             psi=1.0,
@@ -144,7 +144,8 @@ class Generator:
         latent: Space,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
-        images: bool = True,
+        images: bool | None = None,
+        outputs: Kind | None = None,
         identity: str = "",
     ) -> Generator:
         """A generator that takes and returns NumPy arrays."""
@@ -156,6 +157,7 @@ class Generator:
             output_range=output_range,
             noise=noise,
             images=images,
+            outputs=outputs,
             identity=identity,
         )
 
@@ -167,12 +169,15 @@ class Generator:
         latent: Space,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
-        images: bool = True,
+        images: bool | None = None,
+        outputs: Kind | None = None,
     ) -> Generator:
         """A generator from a TorchScript module, or from a file of `torch.jit.save`."""
         from gentest.generators.torchscript import scripted
 
-        made = cls(scripted(model), latent=latent, output_range=output_range, noise=noise, images=images)
+        made = cls(
+            scripted(model), latent=latent, output_range=output_range, noise=noise, images=images, outputs=outputs
+        )
         check_numbers(made.base, "a TorchScript module")
         return made
 
@@ -184,7 +189,8 @@ class Generator:
         latent: Space,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
-        images: bool = True,
+        images: bool | None = None,
+        outputs: Kind | None = None,
     ) -> Generator:
         """A generator from a program of `torch.export.export`, or from a .pt2 file of `torch.export.save`.
 
@@ -193,7 +199,9 @@ class Generator:
         """
         from gentest.generators.torchscript import exported
 
-        made = cls(exported(model), latent=latent, output_range=output_range, noise=noise, images=images)
+        made = cls(
+            exported(model), latent=latent, output_range=output_range, noise=noise, images=images, outputs=outputs
+        )
         check_numbers(made.base, "a program of torch.export")
         return made
 
@@ -208,7 +216,8 @@ class Generator:
         sess_options: Any = None,
         output_range: tuple[float, float] | None = None,
         noise: Mapping[str, Part] | None = None,
-        images: bool = True,
+        images: bool | None = None,
+        outputs: Kind | None = None,
     ) -> Generator:
         """A generator from an ONNX file or its bytes, run by onnxruntime (`pip install 'pytest-gentest[onnx]'`).
 
@@ -220,7 +229,7 @@ class Generator:
         from gentest.generators.onnx import OnnxModel
 
         function = OnnxModel(model, output=output, providers=providers, sess_options=sess_options)
-        made = cls(function, latent=latent, output_range=output_range, noise=noise, images=images)
+        made = cls(function, latent=latent, output_range=output_range, noise=noise, images=images, outputs=outputs)
         function.check(made.base, made.noise)
         return made
 
@@ -232,7 +241,8 @@ class Generator:
         latent: Space | None = None,
         steps: int | None = None,
         output_range: tuple[float, float] | None = (0.0, 1.0),
-        images: bool = True,
+        images: bool | None = None,
+        outputs: Kind | None = None,
         identity: str = "",
         rounding: float = 0.0,
         **call_arguments: Any,
@@ -253,7 +263,13 @@ class Generator:
         function = Pipeline(pipeline, steps, call_arguments)
         space = initial_noise(pipeline) if latent is None else latent
         made = cls(
-            function, latent=space, output_range=output_range, images=images, identity=identity, rounding=rounding
+            function,
+            latent=space,
+            output_range=output_range,
+            images=images,
+            outputs=outputs,
+            identity=identity,
+            rounding=rounding,
         )
         check_noise(made.base)
         function.check_parts(made.base)
@@ -270,7 +286,8 @@ class Generator:
         encoder: Any = None,
         batch_size: int = 64,
         output_range: tuple[float, float] | None = None,
-        images: bool = True,
+        images: bool | None = None,
+        outputs: Kind | None = None,
     ) -> Generator:
         """An autoencoder's decoder, on an `Empirical` bank of `data` as its encoder encodes them.
 
@@ -281,7 +298,7 @@ class Generator:
         from gentest.generators.autoencoder import autoencoder
 
         made = autoencoder(decoder, encoder, data, batch_size)
-        return cls(made.decode, latent=made.bank, output_range=output_range, images=images)
+        return cls(made.decode, latent=made.bank, output_range=output_range, images=images, outputs=outputs)
 
     @classmethod
     def round_trip(
@@ -292,7 +309,8 @@ class Generator:
         data: Any = None,
         latent: Space | None = None,
         output_range: tuple[float, float] | None = None,
-        images: bool = True,
+        images: bool | None = None,
+        outputs: Kind | None = None,
     ) -> Pair:
         """The pair of what comes back from an encoder and a decoder, and what went in.
 
@@ -312,9 +330,15 @@ class Generator:
         if (data is None) == (latent is None):
             raise InvalidArgument("Expected either data=, images to encode, or latent=, a space to decode from")
         if latent is not None:
-            made = cls(Reencoding(encode, decode), latent=latent, images=False)
+            made = cls(Reencoding(encode, decode), latent=latent, outputs=Arrays())
         else:
-            made = cls(Reconstruction(encode, decode), latent=Empirical(data), output_range=output_range, images=images)
+            made = cls(
+                Reconstruction(encode, decode),
+                latent=Empirical(data),
+                output_range=output_range,
+                images=images,
+                outputs=outputs,
+            )
         return made.against(same)
 
     def _set(self, **values: Any) -> None:
@@ -339,6 +363,16 @@ class Generator:
         """The space of latents: the prior, with truncation and fixed parts applied."""
         space = Joint(**{**self.base.parts, **self.fixed}) if self.fixed else self.base
         return space if self.psi == 1.0 else space.truncated(self.psi)
+
+    @property
+    def images(self) -> bool:
+        """Whether outputs are images."""
+        return isinstance(self.kind, Images)
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The interval in which outputs lie once they are read; None without a range."""
+        return self.kind.limits(self.output_range)
 
     def truncated(self, psi: float) -> Generator:
         """The same f with every latent pulled toward the space's mean: mean + psi (z - mean), psi in (0, 1].
@@ -406,21 +440,22 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
     def then(self, transform: Callable[[Tensor], Tensor]) -> Generator:
         """The generator with its outputs transformed: images [B, C, H, W] in [0, 1] to images in [0, 1].
 
-        With `images=False` outputs are [B, ...], in [0, 1] if an output range is declared, else in their units.
+        Outputs of another kind are [B, ...], within their limits if an output range is declared, else in their units.
         """
         if not callable(transform):
             raise InvalidArgument.expected("a callable on outputs", "transform", transform)
-        bounded = self.images or self.output_range is not None
-        after = After(self.function, transform, self.output_range, self.images)
-        return self._derived(after, (0.0, 1.0) if bounded else None)
+        after = After(self.function, transform, self.output_range, self.kind)
+        return self._derived(after, self.limits, self.kind.as_read)
 
-    def _derived(self, function: Callable[..., Any], output_range: tuple[float, float] | None) -> Generator:
+    def _derived(
+        self, function: Callable[..., Any], output_range: tuple[float, float] | None, kind: Kind | None = None
+    ) -> Generator:
         made = Generator(
             function,
             latent=self.base,
             output_range=output_range,
             noise=self.noise,
-            images=self.images,
+            outputs=kind or self.kind,
             identity=self.identity,
             rounding=self.rounding,
         )
@@ -442,11 +477,11 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
 
         Both sides get the same latents, choices and noise. `gentest.blessed(path)` stands for outputs that a baseline
         keeps. Raises `InvalidArgument`, with the name of the part that differs, unless both have the same latent space
-        and the same noise, and both make images or neither does.
+        and the same noise, and both make the same kind of outputs.
         """
         if isinstance(reference, ReferenceSource):
             function, output_range = reference.beside(self)
-            reference = self._derived(function, output_range)
+            reference = self._derived(function, output_range, self.kind.as_read)
             reference = reference._with(identity="", device=None, batch_size=None)
         elif not isinstance(reference, Generator):
             if not callable(reference) or isinstance(reference, type):
@@ -460,10 +495,9 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
         ):
             if difference := _difference(own, other):
                 raise InvalidArgument(f"the {what} of candidate and reference differ: {difference}")
-        if self.images != reference.images:
+        if self.kind.as_read != reference.kind.as_read:
             raise InvalidArgument(
-                f"the candidate has images={self.images} and the reference images={reference.images}: "
-                "give both the same"
+                f"the candidate makes {self.kind!r} and the reference {reference.kind!r}: give both the same outputs="
             )
         return Pair(candidate, reference)
 
@@ -505,8 +539,8 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
     def outputs(self, latents: Inputs, noise: Inputs | None = None, *, chance: int = 0) -> Tensor:
         """The outputs of f for a batch: float32 [B, C, H, W] with `output_range` mapped to [0, 1], not clamped.
 
-        `latents` are what f receives, by part: tensors [B, *shape], and lists of B values that somebody wrote. With
-        `images=False` outputs are [B, ...], mapped only if a range is declared. `chance` seeds the random numbers that
+        `latents` are what f receives, by part: tensors [B, *shape], and lists of B values that somebody wrote. Outputs
+        of another kind are [B, ...], mapped to `limits` if they have a range. `chance` seeds the random numbers that
         f draws by itself from torch, NumPy or `random`; the global states are restored after the call. f receives
         copies of the latents, which it may change. Raises `GeneratorError`, with the cause, if f raises or returns
         anything but B outputs.
@@ -530,9 +564,7 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
             if out_of_memory(error):  # the caller may retry with a smaller batch
                 raise
             raise generator_error(error, self.function, self.latent, sizes, inputs, named, self.modules) from error
-        if self.images:
-            return as_images(raw, n, sizes, self.output_range)
-        return as_values(raw, n, sizes, self.output_range)
+        return self.kind.read(raw, n, sizes, self.output_range)
 
     def _device_of(self, latents: Inputs) -> torch.device:
         """The device of some latents; of f's first weight if they are all lists."""
@@ -570,6 +602,11 @@ class Pair:
     def images(self) -> bool:
         """Whether both sides make images."""
         return self.candidate.images
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of outputs of both sides."""
+        return self.candidate.kind
 
     def truncated(self, psi: float) -> Pair:
         """Both sides with every latent pulled toward the space's mean."""

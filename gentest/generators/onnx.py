@@ -20,7 +20,7 @@ from gentest._support.printable import first_line
 from gentest.errors import GeneratorError, InvalidArgument
 from gentest.generators.calling import check_numbers, in_batches_of
 from gentest.generators.modules import Holder
-from gentest.generators.returned import as_tensor
+from gentest.outputs.returned import as_tensor
 from gentest.spaces import Part, Space
 
 DTYPES = {

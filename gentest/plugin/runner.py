@@ -307,7 +307,7 @@ class Runner:
             definitions_among(remaining),
             context,
             sampled=bool(question.n_sampled) or question.against is not None,
-            images=generator.images,
+            kind=generator.kind,
         )
         self._checking = f"{item.nodeid} {property}"
         budget = self._budget.of_test(item.nodeid, values, self.options.values())

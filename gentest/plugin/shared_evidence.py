@@ -23,6 +23,7 @@ from gentest.engine.evidence.plans import Origin, Upcoming
 from gentest.engine.evidence.subject import thing_key
 from gentest.engine.outputs_summary import summary_measures
 from gentest.errors import GentestError, InvalidArgument
+from gentest.outputs import Kind
 from gentest.plugin.decorators import Property
 from gentest.plugin.items import declared_by, params_of, settings_of
 from gentest.probes.families import Probes, points
@@ -111,12 +112,12 @@ class LaterMeasures:
         self._tests = {item.nodeid: _Test(generator_key(item), definitions) for item, definitions in decorated}
 
     def after(
-        self, item: pytest.Item, remaining: Sequence[AnyDefinition], context: Context, *, sampled: bool, images: bool
+        self, item: pytest.Item, remaining: Sequence[AnyDefinition], context: Context, *, sampled: bool, kind: Kind
     ) -> Upcoming:
         """The measurements that are needed from now on, if this test still has the properties `remaining` to check.
 
-        `sampled` says that every property evaluates independent probes, and not only those with a rate; `images` that
-        the generator makes images.
+        `sampled` says that every property evaluates independent probes, and not only those with a rate; `kind` is
+        that of the generator's outputs.
         """
         tests, definitions = list(self._tests), list(remaining)
         if item.nodeid in self._tests:
@@ -124,12 +125,10 @@ class LaterMeasures:
             later = (self._tests[name] for name in tests[tests.index(item.nodeid) + 1 :])
             definitions += [d for test in later if test.generator == generator for d in test.definitions]
 
-        return upcoming_measures(definitions, context, sampled=sampled, images=images)
+        return upcoming_measures(definitions, context, sampled=sampled, kind=kind)
 
 
-def upcoming_measures(
-    definitions: Sequence[AnyDefinition], context: Context, *, sampled: bool, images: bool
-) -> Upcoming:
+def upcoming_measures(definitions: Sequence[AnyDefinition], context: Context, *, sampled: bool, kind: Kind) -> Upcoming:
     """The measurements that some properties need, for the context's memory pool. `LaterMeasures.after` says of what."""
 
     def upcoming(family: Probes, origin: Origin) -> Iterator[Measure]:
@@ -147,6 +146,6 @@ def upcoming_measures(
                 yield from definition.measures
             if sampled and origin and family == points():
                 with suppress(GentestError):  # the check of that property reports it
-                    yield from summary_measures(context, definition.measures, images=images)
+                    yield from summary_measures(context, definition.measures, kind=kind)
 
     return upcoming

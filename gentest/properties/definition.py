@@ -23,6 +23,7 @@ from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
 from gentest.attributes.pixels import pixels
 from gentest.errors import InvalidArgument
+from gentest.outputs import Kind
 from gentest.probes.families import Points, Probes, points
 from gentest.probes.probe import Probe
 from gentest.spaces import Space
@@ -85,8 +86,16 @@ class Evidence(Protocol):
         """Raw outputs [N, P, C, H, W], neither checked nor clamped; the output range is mapped to [0, 1]."""
 
     @property
+    def kind(self) -> Kind:
+        """The kind of the outputs, as `Generator(..., outputs=)` declares it."""
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The interval in which outputs have to lie, (0, 1) for images; None for outputs without a range."""
+
+    @property
     def bounded(self) -> bool:
-        """True if outputs have a range, which is mapped to [0, 1]: always for images, if declared for others."""
+        """True if outputs have a range, which is mapped to `limits`: always for images, if declared for others."""
 
     @property
     def unit(self) -> float:

@@ -134,12 +134,8 @@ def not_blank(*, at_least: float) -> Definition:
 
 
 def _contrast(evidence: Evidence) -> Tensor:
-    """The standard deviation of the values of each output [N], in the channel of an image where it is largest."""
-    outputs = evidence.images[:, 0]  # [N, C, H, W], or [N, ...]
-    values = outputs.flatten(2) if outputs.ndim == 4 else outputs.flatten(1)[:, None]  # [N, C, V]
-    if values.shape[2] < 2:
-        raise InvalidArgument(f"not_blank needs outputs of at least two values but got {list(outputs.shape[1:])}")
-    return values.std(dim=2, correction=0).amax(1) / evidence.unit
+    """How far the values of each output differ among themselves [N], as a share of the range."""
+    return evidence.kind.contrast(evidence.images[:, 0]) / evidence.unit
 
 
 def well_formed(*, tolerance: float = 1e-3) -> Definition:
@@ -157,8 +153,9 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
     def margin(evidence: Evidence) -> Tensor:
         x = evidence.outputs.flatten(1)  # [N, P * C * H * W]
         finite = x.isfinite()
-        excess = torch.maximum(x - 1.0, -x).nan_to_num(0.0, 0.0, 0.0).amax(1).clamp(min=0.0)
-        excess = excess if evidence.bounded else torch.zeros_like(excess)
+        low, high = evidence.limits or (-torch.inf, torch.inf)
+        width = high - low if evidence.limits else 1.0
+        excess = torch.maximum(x - high, low - x).nan_to_num(0.0, 0.0, 0.0).amax(1).clamp(min=0.0) / width
         return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
 
     arguments = {"tolerance": tolerance}

@@ -178,7 +178,7 @@ class Suite:
             for index, asked in enumerate(questions):
                 sampled = bool(asked.n_sampled) or asked.against is not None
                 context.pool.upcoming = upcoming_measures(
-                    definitions[index:], context, sampled=sampled, images=generator.images
+                    definitions[index:], context, sampled=sampled, kind=generator.kind
                 )
                 seed = values.seed if asked.against is None else asked.against.seed
                 own = replace(values, seed=seed)

@@ -17,7 +17,7 @@ from gentest import Generator
 from gentest.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from tests.generators.conftest import Checked
+    from tests.helpers.whole_check import Checked
 
 DATA = torch.linspace(0, 1, 10 * 4).reshape(10, 1, 2, 2)
 

@@ -32,7 +32,7 @@ from gentest.errors import GeneratorError, InvalidArgument
 from tests.helpers import planted, tiny_pipelines
 
 if TYPE_CHECKING:
-    from tests.generators.conftest import Checked
+    from tests.helpers.whole_check import Checked
 
 SIZE = 4
 NOISE = gentest.Normal((3, SIZE, SIZE))

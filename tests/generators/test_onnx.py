@@ -21,7 +21,7 @@ from gentest.generators.onnx import OnnxModel
 from tests.helpers import planted
 
 if TYPE_CHECKING:
-    from tests.generators.conftest import Checked
+    from tests.helpers.whole_check import Checked
 
 FLOAT, DOUBLE, HALF, INT64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.INT64
 NORMAL = gentest.Normal(3)

@@ -17,7 +17,7 @@ from gentest import Generator
 from gentest.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from tests.generators.conftest import Checked
+    from tests.helpers.whole_check import Checked
 
 NORMAL = gentest.Normal(3)
 

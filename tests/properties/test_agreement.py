@@ -265,7 +265,7 @@ def test_a_broken_reference_is_one_line(net: Net, reference: object, message: st
         ),
         (
             lambda net: gentest.Generator(net, latent=gentest.Normal(16), images=False),
-            "the candidate has images=True and the reference images=False: give both the same",
+            "the candidate makes Images() and the reference Arrays(): give both the same outputs=",
         ),
         (lambda net: 3, "Expected a gentest.Generator, or a callable on the same inputs as the candidate but got"),
     ],

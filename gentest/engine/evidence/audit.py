@@ -504,8 +504,9 @@ def largest_difference(kept: Tensor, now: Tensor, unit: float) -> float:
 
 
 def _shown(row: Row, output: Tensor) -> Tensor:
-    """The output that attributes get: in [0, 1] if it has a range."""
-    return output.clamp(0.0, 1.0) if row.subject.bounded else output
+    """The output that attributes get: within its limits if it has a range."""
+    limits = row.subject.generator.limits
+    return output if limits is None else output.clamp(*limits)
 
 
 def largest_by_batch(subject: Subject) -> float:

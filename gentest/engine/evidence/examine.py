@@ -15,7 +15,8 @@ from gentest.engine.evidence.outputs import Outputs, checked_outputs
 from gentest.engine.evidence.plans import PILOT_SEED
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError
-from gentest.generators.generator import TANH
+from gentest.generators.generator import Generator
+from gentest.outputs.returned import TANH
 from gentest.probes.families import points
 from gentest.probes.probe import Probe, independent
 
@@ -47,7 +48,7 @@ def examine(context: Context, subject: Subject) -> None:
     pace.settle(slow=False)
     alone = torch.cat(singles)
     images, generator = together.images, subject.generator
-    if generator.images and generator.output_range is None and bool((together.outputs >= 0.5).all()):
+    if _is_taken_for_tanh(generator) and bool((together.outputs >= 0.5).all()):
         raise _none_negative([together.outputs])
     same_size = alone.shape == images[-ALONE:].shape
     far = (alone - images[-ALONE:]).abs().flatten(1).amax(1) / together.unit if same_size else alone.new_ones(ALONE)
@@ -74,7 +75,7 @@ def _examine_slow(context: Context, subject: Subject, two: Sequence[Probe], alon
     context.measuring.adopt(subject, (), context.measuring.span_of(torch.cat([alone.flatten(), together.flatten()])))
     checked_outputs(alone, subject, two, bounded=subject.bounded)
     unit = context.measuring.unit(subject)
-    if generator.images and generator.output_range is None:
+    if _is_taken_for_tanh(generator):
         _check_some_are_negative(context, subject, [alone, together])
     worst = [largest_difference(x, y, unit) for x, y in zip(together, alone, strict=True)]
     at = max(range(len(two)), key=worst.__getitem__)
@@ -101,6 +102,11 @@ def _examine_draws_slow(context: Context, subject: Subject, two: Sequence[Probe]
             return
         if drawn > DRAWN_SLOW:
             raise GeneratorError(undeclared(drawn)).at(two[at])
+
+
+def _is_taken_for_tanh(generator: Generator) -> bool:
+    """Whether nobody declared the range of outputs that are in (-1, 1) by default."""
+    return generator.output_range is None and generator.kind.default_range == TANH
 
 
 def _check_some_are_negative(context: Context, subject: Subject, made: list[Tensor]) -> None:

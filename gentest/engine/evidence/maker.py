@@ -157,7 +157,7 @@ class Maker:
 
     def unreadable(self, generator: Generator, error: WrongOutputs, test: str, property: str) -> str:
         """The message for outputs that cannot be read: in full once for each generator, then a reference to it."""
-        key = (thing_key(generator.function), generator.images, generator.output_range)
+        key = (thing_key(generator.function), generator.kind, generator.output_range)
         first, said, _ = self._unreadable.setdefault(key, (test, property, generator))
         if not test or (first, said) == (test, property):  # a rerun repeats it
             return str(error)

@@ -69,8 +69,9 @@ class Measuring:
         return {name: "" if own.unknown else own.digest[:16] for name, own in identities.items() if own is not None}
 
     def unit(self, subject: Subject) -> float:
-        """The unit of differences between outputs: 1 for outputs with a range, else `span`."""
-        return 1.0 if subject.bounded else self.span(subject)
+        """The unit of differences between outputs: that of their kind, 1 for images; `span` if it has none."""
+        unit = subject.generator.kind.unit(subject.generator.output_range)
+        return self.span(subject) if unit is None else unit
 
     def span(self, subject: Subject) -> float:
         """Largest minus smallest value over 16 samples, each made alone; 1 if all values are equal."""

@@ -16,6 +16,7 @@ from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.measuring import Measuring, in_precision
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import InvalidArgument
+from gentest.outputs import Kind
 from gentest.probes.probe import Probe
 from gentest.properties.definition import StandardDeviations, Tolerance
 from gentest.results.settings import Precision
@@ -123,6 +124,14 @@ class Observed:
     @property
     def images(self) -> Tensor:
         return self.measurements.outputs.checked.clone()
+
+    @property
+    def kind(self) -> Kind:
+        return self.measurements.subject.generator.kind
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        return self.measurements.subject.generator.limits
 
     @property
     def bounded(self) -> bool:

@@ -19,7 +19,6 @@ from gentest.engine.evidence.maker import Maker, flat, full_precision, sliced
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError
 from gentest.generators.calling import pinned_rng
-from gentest.generators.generator import TANH
 from gentest.probes.ends import noise
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe, independent
@@ -167,7 +166,8 @@ class Outputs:
         if self._checked is None:
             x = self.values
             low, high = x.aminmax()  # NaN if any value is NaN, so that the comparison fails
-            is_clean = bool((low >= 0.0) & (high <= 1.0))
+            limits = self.subject.generator.limits or (0.0, 1.0)
+            is_clean = bool((low >= limits[0]) & (high <= limits[1]))
             try:
                 self._checked = x if is_clean else checked_outputs(x, self.subject, self.probes, bounded=self.bounded)
             except GeneratorError as error:
@@ -298,8 +298,14 @@ class MovedOutputs(Outputs):
     @property
     def values(self) -> Tensor:
         x = self._source.values
+        generator = self.subject.generator
         moved = x + self._distance * self._directions(x)
-        return torch.where((x >= 0.0) & (x <= 1.0), moved.clamp(0.0, 1.0), moved) if self.bounded else moved
+        if (moves := generator.kind.moves(x.flatten(0, 1))) is not None:
+            moved = torch.where(moves.reshape(x.shape), moved, x)
+        if generator.limits is None:
+            return moved
+        low, high = generator.limits
+        return torch.where((x >= low) & (x <= high), moved.clamp(low, high), moved)
 
     def _directions(self, x: Tensor) -> Tensor:
         """1 or -1 for each value or each output, from the probe's seed: the batch around a probe has no influence."""
@@ -314,7 +320,7 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def checked_outputs(x: Tensor, subject: Subject, probes: Sequence[Probe], *, bounded: bool) -> Tensor:
-    """The outputs [N, P, ...] of some probes, clamped to [0, 1] if they have a range.
+    """The outputs [N, P, ...] of some probes, clamped to their limits if they have a range.
 
     Raises `GeneratorError` for a value that is not finite, or that leaves the range by more than rounding.
     """
@@ -323,19 +329,13 @@ def checked_outputs(x: Tensor, subject: Subject, probes: Sequence[Probe], *, bou
         raise _refused("returned values that are not finite", bad, probes)
     if not bounded:
         return x
-    declared = subject.generator.output_range
-    low, high = declared or TANH
-    out = ((x < -SLACK) | (x > 1 + SLACK)).flatten(2).any(-1)
+    generator = subject.generator
+    low, high = generator.limits or (0.0, 1.0)
+    slack = SLACK * (high - low)
+    out = ((x < low - slack) | (x > high + slack)).flatten(2).any(-1)
     if out.any():
-        worst = x[out]
-        raw = f"{low + worst.min().item() * (high - low):.4g} to {low + worst.max().item() * (high - low):.4g}"
-        raise _refused(
-            f"returned values from {raw}, outside the {'declared' if declared else 'default'} "
-            f"output_range=({low:g}, {high:g}); say Generator(..., output_range=(low, high)), or clamp its outputs",
-            out,
-            probes,
-        )
-    return x.clamp(0.0, 1.0)
+        raise _refused(generator.kind.out_of_range(x[out], generator.output_range), out, probes)
+    return x.clamp(low, high)
 
 
 def _refused(what: str, bad: Tensor, probes: Sequence[Probe]) -> GeneratorError:

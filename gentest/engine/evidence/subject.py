@@ -126,14 +126,16 @@ class Subject:
             reference = replace(cls.of(generator.reference, identities), is_reference=True)
             return replace(cls.of(generator.candidate, identities), reference=reference)
         function = identities.of(generator.function, generator.identity)
-        around = identities.of((generator.base, dict(generator.noise)), generator.identity)
+        helpers = generator.kind.helpers
+        inputs = (generator.base, dict(generator.noise))
+        around = identities.of((*inputs, helpers) if helpers else inputs, generator.identity)
         unknown = function.unknown or around.unknown
         fresh = (identities.body, id(generator.function)) if unknown else ()
         return cls._of(generator, (function.digest, around.digest, *fresh), function.digest[:16], unknown)
 
     @classmethod
     def _of(cls, generator: Generator, computed: tuple[Hashable, ...], fingerprint: str, unknown: str) -> Subject:
-        values: tuple[Hashable, ...] = (generator.output_range, generator.images)
+        values: tuple[Hashable, ...] = (generator.output_range, generator.kind.key)
         if generator.device is not None or generator.batch_size is not None:
             values = (*values, str(generator.device), generator.batch_size)
         if generator.rounding:
@@ -166,7 +168,7 @@ class Subject:
     @property
     def bounded(self) -> bool:
         """Whether the outputs have a range."""
-        return self.generator.images or self.generator.output_range is not None
+        return self.generator.limits is not None
 
     @property
     def computed(self) -> tuple[Hashable, ...]:
@@ -191,18 +193,18 @@ class Subject:
 
 
 def measure_of(thing: Any, generator: Generator, shape: Sequence[int]) -> Any:
-    """The bound measure for a generator's outputs [*shape]; one of pixels takes plain values if they are not images.
+    """The bound measure for a generator's outputs [*shape]; `pixels()` takes the vectors of any kind of output.
 
     Raises `AttributeFailed` for a measure that makes sense on images only.
     """
-    if generator.images or not isinstance(thing, Pixels):
+    kind = generator.kind
+    if kind.has_pixels or not isinstance(thing, Pixels):
         return thing
     if thing.of_images:
         raise AttributeFailed(
-            f"{describe(thing)} measures images, and these outputs {list(shape)} are not images (images=False): "
-            "pass a callable on outputs [B, ...]"
+            f"{describe(thing)} measures images, and these outputs {list(shape)} are {kind.plural}: {kind.instead}"
         )
-    return thing.measure
+    return kind.rows
 
 
 def with_values(thing: Any, generator: Generator, latents: Mapping[str, Any], device: torch.device) -> Any:

@@ -18,10 +18,10 @@ from torch import Tensor
 
 import gentest
 from gentest.errors import WrongOutputs
-from gentest.generators.returned import as_images, as_values, read_images
+from gentest.outputs.returned import as_images, as_values, read_images
 
 if TYPE_CHECKING:
-    from tests.generators.conftest import Checked
+    from tests.helpers.whole_check import Checked
 
 N = 5
 X = torch.linspace(0, 1, N * 3 * 8 * 6).reshape(N, 3, 8, 6)
