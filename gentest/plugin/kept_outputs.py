@@ -70,7 +70,7 @@ class OutputForm:
     @classmethod
     def of(cls, generator: Generator) -> OutputForm:
         """The form of a generator's outputs."""
-        bounded = generator.images or generator.output_range is not None
+        bounded = generator.limits is not None
         return cls(generator.latent.key, generator.images, bounded, noise_keys(generator))
 
     def difference(self, one: KeptOutputs) -> str:
