@@ -74,6 +74,7 @@ from .results.result import Result as Result
 from .results.result import Verdict as Verdict
 from .results.settings import settings as settings
 from .spaces import Categorical as Categorical
+from .spaces import Codes as Codes
 from .spaces import Direction as Direction
 from .spaces import Empirical as Empirical
 from .spaces import Joint as Joint

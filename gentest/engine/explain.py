@@ -12,17 +12,19 @@ import torch
 from gentest.attributes import Distance, Feature
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.judge import Judge
-from gentest.probes.ends import shifted_groups
+from gentest.probes.ends import code_spans, shifted_groups
 from gentest.probes.enumeration import entry_of
 from gentest.probes.families import points
 from gentest.probes.probe import FULL_MASK, Probe, active_groups, recorded
 from gentest.probes.shifts import to_scores
-from gentest.results.result import Counterexample, Moved, shown_choice
-from gentest.spaces import Choice, Space
+from gentest.results.result import Counterexample, KeptCodes, Moved, shown_choice
+from gentest.spaces import Choice, Codes, Space
 from gentest.spaces.space import Shown
 
 MAX_COMPONENTS = 16
 """The most components of one output's feature that are shown."""
+MAX_PLACES = 16
+"""The most positions of a grid of codes that are named."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
     """The margin, scores, coordinate groups, typicality and replay string of a probe; `label` names the property."""
     evidence = observed(judge, probe)
     space = judge.subject.generator.latent
-    groups = space.groups
-    moving = judge.definition.probes.moving(space)
+    groups, grids = space.groups, code_spans(space)
+    moving = [name for name in judge.definition.probes.moving(space) if name not in grids]
     active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
-    notes = ("" if judge.definition.note is None else judge.definition.note(evidence), _note_on_repeats(evidence))
+    repeats = "" if probe.blanks else _note_on_repeats(evidence)
+    notes = ("" if judge.definition.note is None else judge.definition.note(evidence), repeats)
     kept = recorded(space, probe, evidence.placed)
     record = Counterexample(
         probe=kept.to_json(),
@@ -64,7 +67,8 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         moved=_moved(judge, probe, kept, label) if probe.shift else None,
         choices=shown_choices(space, evidence.placed),
         note="; ".join(filter(None, notes)),
-        entries=_entries(evidence),
+        entries={} if probe.blanks else _entries(evidence),
+        codes=_kept_codes(space, probe, evidence.placed),
     )
     return Explained(record, evidence)
 
@@ -93,6 +97,28 @@ def _entries(evidence: Observed) -> dict[str, int]:
         return {}
     parts = {name: part for name, part in evidence.space.parts.items() if part.n_entries}
     return {name: entry_of(part, evidence.placed[name][0, 0]) for name, part in parts.items()}
+
+
+def _kept_codes(space: Space, probe: Probe, latents: Mapping[str, np.ndarray[Any, Any]]) -> tuple[KeptCodes, ...]:
+    """The positions of each grid of codes that a probe leaves as drawn, with the codes of its last latent there."""
+    blank = {position for low, high in probe.blanks for position in range(low, high)}
+    records = []
+    for name, span in code_spans(space).items():
+        part = space.parts[name]
+        assert isinstance(part, Codes)
+        kept = [position - span.start for position in span if position not in blank]
+        codes = latents[name][0, -1].reshape(-1)
+        records.append(
+            KeptCodes(
+                part=name,
+                kept=len(kept),
+                positions=len(span),
+                blank=part.blank,
+                places=tuple(str(list(map(int, np.unravel_index(p, part.shape)))) for p in kept[:MAX_PLACES]),
+                codes=tuple(int(codes[p]) for p in kept[:MAX_PLACES]),
+            )
+        )
+    return tuple(records)
 
 
 def shown_choices(space: Space, latents: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Shown]:

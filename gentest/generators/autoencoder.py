@@ -16,7 +16,8 @@ from gentest.errors import InvalidArgument
 from gentest.generators.calling import call_in_own_dtype
 from gentest.generators.modules import modules_of, to_eval_mode
 from gentest.outputs.returned import as_tensor
-from gentest.spaces import Empirical
+from gentest.spaces import Codes, Empirical
+from gentest.spaces.codes import CodeBank
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Autoencoder:
     """A decoder, and the bank of encoded images."""
 
     decode: Decoder
-    bank: Empirical
+    bank: Empirical | CodeBank
 
 
 def autoencoder(decoder: Any, encoder: Any, data: Any, batch_size: int) -> Autoencoder:
@@ -49,11 +50,12 @@ def autoencoder(decoder: Any, encoder: Any, data: Any, batch_size: int) -> Autoe
     return Autoencoder(Decoder(decoder), bank(encoder, data, batch_size))
 
 
-def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
+def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical | CodeBank:
     """The latents of images, encoded in eval mode, without gradients, on the device of the encoder's weights.
 
     `data` are images [M, C, H, W] as the encoder takes them, or batches of them from a data loader, whose labels are
-    ignored. For an encoder that returns a distribution, such as a VAE's, the bank holds its mean.
+    ignored. For an encoder that returns a distribution, such as a VAE's, the bank holds its mean. Whole numbers, as
+    of a VQ-VAE, make a bank of codes.
     """
     if not is_whole(batch_size, 1):
         raise InvalidArgument.expected("a batch size >= 1", "batch_size", batch_size)
@@ -65,10 +67,12 @@ def bank(encoder: Callable[..., Any], data: Any, batch_size: int) -> Empirical:
         for batch in _batches(data, batch_size):
             encode = partial(_encode, encoder, batch.to(device))
             latents = latents_in(call_in_own_dtype(encode, modules), len(batch))
-            rows.append(latents.detach().float().cpu())
+            rows.append(latents.detach().cpu())
     if not rows:
         raise InvalidArgument("Expected at least one image to encode but got data=[]")
-    return Empirical(torch.cat(rows))
+    latents = torch.cat(rows)
+    whole = not latents.is_floating_point() and latents.dtype != torch.bool
+    return Codes.from_bank(latents) if whole else Empirical(latents.float())
 
 
 def _encode(encoder: Callable[..., Any], images: Tensor, dtype: torch.dtype | None) -> Any:

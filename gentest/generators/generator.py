@@ -293,7 +293,8 @@ class Generator:
 
         `data` are images [M, C, H, W] as the encoder takes them, or batches of them from a data loader. If the encoder
         returns a distribution (`.latent_dist`, (mu, logvar), or one of torch), the bank holds its mean. Without
-        `encoder`, `decoder` is the whole autoencoder, with methods `encode` and `decode`.
+        `encoder`, `decoder` is the whole autoencoder, with methods `encode` and `decode`. A tokenizer's encoder returns
+        whole numbers: the space is then `gentest.Codes.from_bank` of them.
         """
         from gentest.generators.autoencoder import autoencoder
 

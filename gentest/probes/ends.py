@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from gentest.errors import InvalidArgument
 from gentest.probes import shifts
 from gentest.probes.probe import FULL_MASK, Probe
-from gentest.spaces import Part, Space
+from gentest.spaces import Codes, Part, Space
 from gentest.spaces.space import Array, Floats, rounded
 from gentest.spaces.streams import NEAR, NOISE, uniforms_of
 
@@ -22,6 +22,7 @@ def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> di
     """Each part's latent at each end, float64 [N, *shape]; the mask splices the far ends into the near one."""
     spliced: dict[str, dict[int, Array]] = {}
     choice, uniforms = 0, _Uniforms(space, probes, streams)
+    spans = code_spans(space) if any(probe.blanks for probe in probes) else {}
     for name, part in space.parts.items():
         near = uniforms.of(name, NEAR)
         if part.n_groups == 0:
@@ -40,7 +41,27 @@ def ends_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> di
             if keep is not None:
                 ends = np.where(keep, ends, near)
             spliced[name][stream] = part.from_uniforms(ends)
+            if name in spans:
+                _set_blanks(spliced[name][stream], part, spans[name], probes)
     return spliced
+
+
+def code_spans(space: Space) -> dict[str, range]:
+    """The positions of each grid of codes of a space, by the name of its part, as `Probe.blanks` counts them."""
+    spans, start = {}, 0
+    for name, part in space.parts.items():
+        if isinstance(part, Codes):
+            spans[name] = range(start, start := start + part.n_positions)
+    return spans
+
+
+def _set_blanks(codes: Array, part: Part, span: range, probes: Sequence[Probe]) -> None:
+    """Set the blank positions of codes [N, *shape], in place."""
+    assert isinstance(part, Codes)
+    flat = codes.reshape(len(codes), -1)  # a view
+    for row, probe in enumerate(probes):
+        for low, high in probe.blanks:
+            flat[row, max(low - span.start, 0) : max(high - span.start, 0)] = part.blank
 
 
 def scores_of(space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> Floats:

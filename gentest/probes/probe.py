@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from gentest.errors import InvalidArgument
@@ -23,7 +24,8 @@ FULL_WINDOW = (0, 64)
 SEED_BITS = 64
 FORM = re.compile(
     r"([0-9a-f]{1,16})(?:-m([0-9a-f]{1,16}))?(?:-w(\d{1,2})\.(\d{1,2}))?"
-    r"(?:-c(\d{1,9}(?:=[0-9a-f]{8})?(?:\.\d{1,9}(?:=[0-9a-f]{8})?){0,63}))?(?:-s([A-Za-z0-9+/]+))?",
+    r"(?:-c(\d{1,9}(?:=[0-9a-f]{8})?(?:\.\d{1,9}(?:=[0-9a-f]{8})?){0,63}))?"
+    r"(?:-b(\d{1,9}\.\d{1,9}(?:_\d{1,9}\.\d{1,9})*))?(?:-s([A-Za-z0-9+/]+))?",
     re.ASCII,
 )
 
@@ -37,6 +39,8 @@ class Probe:
     own. `shift`: the distance by which an attack moved the ends (`gentest.probes.shifts`); empty if it did not.
     `digests`: in a probe that is kept, the digest of each chosen value that somebody wrote (`gentest.OneOf`), or "" for
     a number that stands for itself. `located` finds the values again, wherever they are in their list by then.
+    `blanks`: the runs of positions, from `low` to `high` (excluded), of grids of codes (`gentest.Codes`) that have the
+    blank code; positions count through all grids of the space.
 
     >>> str(Probe(0x1F, mask=0b101, choices=(3,)))
     '1f-m5-c3'
@@ -50,6 +54,7 @@ class Probe:
     choices: tuple[int, ...] = ()
     shift: bytes = field(default=b"", repr=False)
     digests: tuple[str, ...] = field(default=(), repr=False)
+    blanks: tuple[tuple[int, int], ...] = field(default=(), repr=False)
 
     def __hash__(self) -> int:
         return hash((self.seed, self.mask))
@@ -62,9 +67,15 @@ class Probe:
             text += f"-w{self.window[0]}.{self.window[1]}"
         if self.choices:
             text += f"-c{'.'.join(self._chosen())}"
+        if self.blanks:
+            text += f"-b{self._blank_runs()}"
         if self.shift:
             text += f"-s{shifts.to_text(self.shift)}"
         return text
+
+    def _blank_runs(self) -> str:
+        """The runs of blank positions as text."""
+        return "_".join(f"{low}.{high}" for low, high in self.blanks)
 
     def _chosen(self) -> list[str]:
         """Each choice as text, with the digest of its value."""
@@ -78,10 +89,14 @@ class Probe:
         shown = text[:80] if isinstance(text, str) else text
         if match is None:
             raise InvalidArgument.expected("a probe as gentest prints it, such as '1f-m5-w0.32-c3'", "probe", shown)
-        seed, mask, low, high, choices, shift = match.groups()
+        seed, mask, low, high, choices, runs, shift = match.groups()
         window = FULL_WINDOW if low is None else (int(low), int(high))
         if not 0 <= window[0] < window[1] <= FULL_WINDOW[1]:
             raise InvalidArgument.expected("a window low.high with 0 <= low < high <= 64", "window", shown)
+        blanks = tuple(tuple(map(int, run.split("."))) for run in runs.split("_")) if runs else ()
+        edges = [edge for run in blanks for edge in run]
+        if any(a >= b for a, b in pairwise(edges)):
+            raise InvalidArgument.expected("runs low.high of blank positions, in order and apart", "blanks", shown)
         chosen = [choice.partition("=") for choice in choices.split(".")] if choices else []
         digests = tuple(digest for _, _, digest in chosen)
         return cls(
@@ -91,6 +106,7 @@ class Probe:
             tuple(int(number) for number, _, _ in chosen),
             b"" if shift is None else shifts.from_text(shift),
             digests if any(digests) else (),
+            tuple((low, high) for low, high in blanks),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -102,6 +118,7 @@ class Probe:
             "choices": list(self.choices),
         }
         whole |= {"digests": list(self.digests)} if self.digests else {}
+        whole |= {"blanks": self._blank_runs()} if self.blanks else {}
         return whole | ({"shift": shifts.to_text(self.shift)} if self.shift else {})
 
     @classmethod
@@ -109,9 +126,11 @@ class Probe:
         """The probe that `to_json` wrote. Raises `InvalidArgument` for anything else."""
         try:
             seed, mask, (low, high), choices = (value[name] for name in ("seed", "mask", "window", "choices"))
-            shift = value.get("shift")
+            shift, blanks = value.get("shift"), value.get("blanks")
             if not isinstance(seed, str) or not isinstance(mask, str) or not isinstance(shift, (str, type(None))):
                 raise TypeError("a seed and a mask are hexadecimal text, a shift is text")
+            if not isinstance(blanks, (str, type(None))):
+                raise TypeError("runs of blank positions are text")
             if not isinstance(choices, (list, tuple)) or any(type(choice) is not int for choice in choices):
                 raise TypeError("choices are a list of whole numbers")
             digests = value.get("digests", [""] * len(choices))
@@ -120,7 +139,8 @@ class Probe:
             pairs = zip(choices, digests, strict=True)
             chosen = f"-c{'.'.join(f'{c}={digest}' if digest else f'{c}' for c, digest in pairs)}" if choices else ""
             moved = "" if shift is None else f"-s{shift}"
-            return cls.parse(f"{seed}-m{mask}-w{low!r}.{high!r}{chosen}{moved}")
+            blank = "" if blanks is None else f"-b{blanks}"
+            return cls.parse(f"{seed}-m{mask}-w{low!r}.{high!r}{chosen}{blank}{moved}")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidArgument.expected("a probe's JSON", "probe", value) from error
 

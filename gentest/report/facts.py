@@ -24,6 +24,7 @@ from gentest.results.result import (
     Distribution,
     FewerWords,
     Invariant,
+    KeptCodes,
     Level,
     Moved,
     Radius,
@@ -643,6 +644,24 @@ def _entries(counterexample: Counterexample) -> str:
 
 def matters(counterexample: Counterexample) -> list[Detail]:
     """The coordinates that matter: those that the far end still changes, or that an attack moved."""
+    return [*_coordinates_that_matter(counterexample), *map(_codes, counterexample.codes)]
+
+
+def _codes(grid: KeptCodes) -> Detail:
+    """The positions of a grid of codes that matter, with their codes."""
+    name = f" of {grid.part}" if grid.part else ""
+    if grid.kept == grid.positions:
+        return Detail("changes", f"all {grid.positions:,} codes{name}")
+    if not grid.kept:
+        return Detail("matters", f"no position{name}: a grid of the code {grid.blank} alone fails as well")
+    listed = ", ".join(f"{place} with code {code}" for place, code in zip(grid.places, grid.codes, strict=True))
+    more = f" and {grid.kept - len(grid.places):,} more" if grid.kept > len(grid.places) else ""
+    word = "position" if grid.kept == 1 else "positions"
+    rest = f"{grid.kept:,} of {grid.positions:,}, all others have code {grid.blank}"
+    return Detail("matters", f"{word} {listed}{more}{name} ({rest})")
+
+
+def _coordinates_that_matter(counterexample: Counterexample) -> list[Detail]:
     if counterexample.moved is not None:
         return _moved(counterexample.moved, counterexample)
     whole_entries = len(counterexample.groups) == counterexample.n_groups == len(counterexample.entries)

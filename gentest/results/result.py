@@ -73,6 +73,30 @@ class FewerWords:
 
 
 @dataclass(frozen=True)
+class KeptCodes:
+    """The positions that a counterexample needs, in a grid of codes; all others have the blank code."""
+
+    part: str
+    """The part of the space."""
+    kept: Count
+    """Positions that are not blank."""
+    positions: Count
+    """Positions of the grid."""
+    blank: Count
+    """The code of all others."""
+    places: tuple[str, ...]
+    """The first of the kept positions, as `[5, 7]`."""
+    codes: tuple[int, ...]
+    """The codes at these places."""
+
+    def inconsistency(self) -> str:
+        """Name counts or lists that cannot belong together."""
+        if self.kept > self.positions:
+            return f"{self.kept} of {self.positions} positions"
+        return "" if len(self.places) == len(self.codes) <= self.kept else "its codes do not match its places"
+
+
+@dataclass(frozen=True)
 class Counterexample:
     """A probe that violates a property, evaluated alone in full precision."""
 
@@ -105,6 +129,8 @@ class Counterexample:
     """The entry of each bank that a single latent is, counted from 0, by the name of its part."""
     fewer_words: FewerWords | None = None
     """A text with fewer words that fails as well, outside the prior: a remark on the minimal counterexample."""
+    codes: tuple[KeptCodes, ...] = ()
+    """The positions that matter in each grid of codes of the space."""
 
     def inconsistency(self) -> str:
         """Name choices, scores or groups that cannot be a probe's."""

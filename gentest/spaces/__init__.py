@@ -10,6 +10,7 @@ Paths follow the prior: great circles where the mass lies on a shell, straight l
 """
 
 from gentest.spaces.at_radius import AtRadius, at_radius
+from gentest.spaces.codes import Codes
 from gentest.spaces.direction import Direction
 from gentest.spaces.mapped import Mapped
 from gentest.spaces.one_of import Condition, OneOf, Prompts
@@ -21,6 +22,7 @@ __all__ = [
     "AtRadius",
     "Categorical",
     "Choice",
+    "Codes",
     "Condition",
     "Direction",
     "Empirical",

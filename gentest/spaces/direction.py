@@ -22,7 +22,7 @@ from gentest._support.files import read_json, write_whole
 from gentest._support.printable import in_one_line
 from gentest.errors import InvalidArgument
 from gentest.results.records import pack, read_record, unpack
-from gentest.spaces.space import Array, Space, digest_of, format_shape
+from gentest.spaces.space import Array, Choice, Space, digest_of, format_shape
 
 SCHEMA = 1
 MAX_BYTES = 64 * 2**20
@@ -82,7 +82,7 @@ class Direction:
 
         Raises `InvalidArgument` if the space has no such part, or if that has another shape.
         """
-        moving = [name for name, part in space.parts.items() if part.n_groups]
+        moving = [name for name, part in space.parts.items() if part.n_groups and not isinstance(part, Choice)]
         name = moving[0] if not self.part and len(moving) == 1 else self.part
         if name not in moving:
             gap = f"has no part {self.part!r} that moves" if self.part else "does not have exactly one part that moves"

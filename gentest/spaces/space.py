@@ -159,6 +159,11 @@ class Part(Space):
         return None
 
     @property
+    def n_positions(self) -> int:
+        """The number of positions that a reduction may set to the part's `blank`; 0 for a part without codes."""
+        return 0
+
+    @property
     def n_entries(self) -> int:
         """The number of entries of the bank that the part draws from; 0 for a part without a bank."""
         return 0

@@ -101,6 +101,22 @@ def test_an_encoder_may_answer_in_many_ways(answer: str, whole: Whole) -> None:
     assert whole.encoder not in g.modules
 
 
+def test_a_tokenizer_makes_a_bank_of_codes() -> None:
+    """An encoder that returns whole numbers gives a space of codes, and the decoder receives int64."""
+
+    def encode(images: Tensor) -> Tensor:
+        return (images * 7).long().flatten(1)
+
+    def decode(codes: Tensor) -> Tensor:
+        assert codes.dtype == torch.int64
+        return codes[:, None, None].float() / 7
+
+    generator = Generator.from_autoencoder(decode, encoder=encode, data=DATA.clamp(0, 1), batch_size=4)
+    assert isinstance(generator.latent, gentest.Codes)
+    assert generator.latent == gentest.Codes.from_bank(encode(DATA.clamp(0, 1)))
+    assert gentest.well_formed().check(generator, settings=gentest.settings(examples=8)).passed
+
+
 @pytest.mark.parametrize("form", ["tensor", "array", "batches", "loader", "labelled"])
 def test_data_come_in_many_forms(form: str, whole: Whole) -> None:
     """An array, batches, and a loader with labels give the same bank."""

@@ -150,3 +150,32 @@ def test_wrong_arguments_are_one_line(make: object, message: str) -> None:
     g = gentest.Generator(lambda z: z, latent=gentest.Normal(4), images=False)
     with pytest.raises(InvalidArgument, match=re.escape(message)):
         make(g)  # type: ignore[operator]
+
+
+def test_codes_that_do_not_come_back_from_a_tokenizer_are_reduced_to_their_position() -> None:
+    """Code 5 decodes as code 4 does: the reduced grid has it alone, and `agrees` names the value that differs."""
+    table = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0.4, 0.6, 0.7])
+
+    def encode(x: Tensor) -> Tensor:
+        return (x[..., None] - table).abs().argmin(-1)
+
+    pair = gentest.Generator.round_trip(encode, lambda codes: table[codes], latent=gentest.Codes((3, 3), 8))
+    found = gentest.agrees(within=0.5 / 8).check(pair, settings=SETTINGS).counterexample
+    assert found is not None
+    (grid,) = found.codes
+    assert (grid.kept, grid.codes) == (1, (5,))
+    assert found.note.startswith(f"1 of 9 values differ by more, the most at {grid.places[0]} by -0.143")
+
+
+@pytest.mark.parametrize(("padding", "verdict"), [("zeros", Verdict.VIOLATED), ("none", Verdict.NO_COUNTEREXAMPLE)])
+def test_a_tokenizer_that_depends_on_chunks_is_found(padding: str, verdict: Verdict) -> None:
+    """A convolution that pads with zeros gives other tokens where two chunks meet; one of width 1 does not."""
+    torch.manual_seed(0)
+    layer = nn.Conv1d(1, 8, 3, padding=1) if padding == "zeros" else nn.Conv1d(1, 8, 1)
+
+    def encode(x: Tensor) -> Tensor:
+        return layer(x[:, None]).argmax(1)
+
+    whole = gentest.Generator(encode, latent=gentest.Normal(16), images=False)
+    chunked = whole.against(lambda x: torch.cat([encode(half) for half in x.chunk(2, dim=1)], dim=1))
+    assert gentest.agrees(within=0.5 / 8).check(chunked, settings=SETTINGS).verdict is verdict

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -28,19 +30,27 @@ def windows(draw: st.DrawFn) -> tuple[int, int]:
     return low, draw(st.integers(low + 1, 64))
 
 
-PROBES = st.builds(
-    Probe,
-    st.integers(0, 2**64 - 1),
-    st.integers(0, FULL_MASK),
-    st.just(FULL_WINDOW) | windows(),
-    st.lists(st.integers(0, 10**9 - 1), max_size=64).map(tuple),
-) | st.builds(
-    lambda seed, chosen: Probe(seed, choices=tuple(c for c, _ in chosen), digests=tuple(d for _, d in chosen)),
-    st.integers(0, 2**64 - 1),
-    st.lists(st.tuples(st.integers(0, 99), st.sampled_from(["", "0123abcd", "ffffffff"])), max_size=64).map(
-        lambda chosen: [*chosen, (1, "00000000")][:64]
-    ),
-).filter(lambda probe: any(probe.digests))
+PROBES = (
+    st.builds(
+        Probe,
+        st.integers(0, 2**64 - 1),
+        st.integers(0, FULL_MASK),
+        st.just(FULL_WINDOW) | windows(),
+        st.lists(st.integers(0, 10**9 - 1), max_size=64).map(tuple),
+    )
+    | st.builds(
+        lambda seed, chosen: Probe(seed, choices=tuple(c for c, _ in chosen), digests=tuple(d for _, d in chosen)),
+        st.integers(0, 2**64 - 1),
+        st.lists(st.tuples(st.integers(0, 99), st.sampled_from(["", "0123abcd", "ffffffff"])), max_size=64).map(
+            lambda chosen: [*chosen, (1, "00000000")][:64]
+        ),
+    ).filter(lambda probe: any(probe.digests))
+    | st.builds(
+        lambda seed, edges: Probe(seed, blanks=tuple(pairwise(sorted(edges)))[::2]),
+        st.integers(0, 2**64 - 1),
+        st.sets(st.integers(0, 10**9 - 1), min_size=2, max_size=40),
+    )
+)
 
 JSON = st.recursive(
     st.none()
@@ -106,6 +116,9 @@ def test_a_whole_probe_is_text_and_json() -> None:
     assert str(probe) == f"1f-m5-w3.40-c3.0.12-s{moved}"
     assert probe.to_json() == {"seed": "1f", "mask": "5", "window": [3, 40], "choices": [3, 0, 12], "shift": moved}
     assert Probe.parse(str(probe)) == Probe.from_json(probe.to_json()) == probe
+    blank = replace(probe, blanks=((0, 4), (5, 256)))
+    assert str(blank) == f"1f-m5-w3.40-c3.0.12-b0.4_5.256-s{moved}"
+    assert blank.to_json() == {**probe.to_json(), "blanks": "0.4_5.256"}
     assert Probe.from_json({**Probe(31).to_json(), "shift": None}) == Probe.parse("1f") == Probe(31)
 
 
@@ -121,6 +134,9 @@ def test_what_a_text_should_have_been_is_said_and_no_more_of_it_than_fits() -> N
     for text in ("x" * 100, "1f-s" + "A" * shifts.MAX_TEXT):
         said = f"a probe as gentest prints it, such as '1f-m5-w0.32-c3' but got probe={text[:80]!r} (type=str)"
         with pytest.raises(InvalidArgument, match=f"^Expected {re.escape(said)}$"):
+            Probe.parse(text)
+    for text in ("1f-b4.4", "1f-b5.4", "1f-b0.4_4.9", "1f-b8.9_0.4"):
+        with pytest.raises(InvalidArgument, match=r"runs low\.high of blank positions"):
             Probe.parse(text)
     for text in ("1f-w6.5", "1f-w6.5-s" + "A" * 1000):
         said = f"a window low.high with 0 <= low < high <= 64 but got window={text[:80]!r} (type=str)"

@@ -14,6 +14,8 @@ from gentest.report.numbers import observed, odds, percent, threshold
 from gentest.results.comparison import Compared, Comparison, Gate, Standing, Terms
 from gentest.results.document import Document
 from gentest.results.result import (
+    Counterexample,
+    KeptCodes,
     Rate,
     Verdict,
 )
@@ -121,3 +123,23 @@ def test_what_nothing_certifies_is_not_called_held() -> None:
     text = markdown.page(Document(handmade.SESSION, (), found))
     assert "### Gate: ✅ passed" in text
     assert "| ✅ not found further | t1 | p |" in text
+
+
+@pytest.mark.parametrize(
+    ("grid", "text"),
+    [
+        (
+            KeptCodes("", 1, 256, 0, ("[5, 7]",), (917,)),
+            "position [5, 7] with code 917 (1 of 256, all others have code 0)",
+        ),
+        (
+            KeptCodes("a", 20, 256, 3, ("[0]", "[1]"), (9, 3)),
+            "positions [0] with code 9, [1] with code 3 and 18 more of a (20 of 256, all others have code 3)",
+        ),
+        (KeptCodes("a", 0, 256, 3, (), ()), "no position of a: a grid of the code 3 alone fails as well"),
+        (KeptCodes("", 4, 4, 3, ("[0]",), (1,)), "all 4 codes"),
+    ],
+)
+def test_positions_of_a_grid_that_matter_are_named(grid: KeptCodes, text: str) -> None:
+    found = Counterexample({}, -1.0, {}, (0.0,), (), 0, 0, None, "p:1", codes=(grid,))
+    assert [detail.text for detail in facts.matters(found)] == [text]

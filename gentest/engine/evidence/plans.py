@@ -126,10 +126,12 @@ def inputs(family: Probes, generator: Generator, probes: Sequence[Probe], *, of:
 
 
 def fits(family: Probes, space: Space, probe: Probe) -> bool:
-    """Whether a probe from another run fits a space: its choices exist there, and so do the coordinates it shifts."""
+    """Whether a probe from another run fits a space: it has its choices, blank positions and coordinates."""
     supports, dim = space.supports, sum(part.dim for part in space.parts.values())
     chosen = not probe.choices or (
         len(probe.choices) == len(supports)
         and all(choice in support for choice, support in zip(probe.choices, supports, strict=True))
     )
-    return chosen and len(probe.shift) in (0, dim * len(family.streams))
+    reached = max((high for _, high in probe.blanks), default=0)
+    in_grids = reached <= sum(part.n_positions for part in space.parts.values())
+    return chosen and in_grids and len(probe.shift) in (0, dim * len(family.streams))

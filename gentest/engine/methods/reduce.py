@@ -8,7 +8,7 @@ and so does the result.
 
 A slot of a condition (`gentest.OneOf`, `gentest.Template`) that is not at its first value is taken away as a group is:
 by its first value. So noise and words are reduced together. Each slot that is needed is then lowered alone, toward its
-first value.
+first value. A position of a grid of codes (`gentest.Codes`) is taken away by the grid's blank code.
 
 Then Hypothesis draws simpler structures of the reduced probe: narrower windows of its path and lower choices. It never
 draws another seed, since a seed is a label and a smaller number is no simpler. Batches make this fast: Hypothesis's own
@@ -27,7 +27,7 @@ import numpy as np
 from gentest.engine.methods.problem import Problem, chosen, columns_of
 from gentest.errors import GentestError
 from gentest.probes import shifts, strategies
-from gentest.probes.ends import shifted_groups, with_shift_of
+from gentest.probes.ends import code_spans, shifted_groups, with_shift_of
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe, active_groups
 from gentest.results.result import FewerWords
@@ -133,7 +133,8 @@ def _with_fewest_groups(problem: Problem, failing: Sequence[Probe], violates: Vi
 class Axis:
     """One way to take coordinate groups away: the groups of a probe, and the probe with only some of them.
 
-    From `n_coordinate_groups` on, a group is a slot of a condition that is not at its first value.
+    Those below `n_coordinate_groups` are groups of coordinates and positions of grids of codes; from there on, a group
+    is a slot of a condition that is not at its first value.
     """
 
     groups: Callable[[Probe], Groups]
@@ -144,25 +145,52 @@ class Axis:
 def far_end(space: Space, family: Probes | None = None, *, reducible: bool = True) -> Axis:
     """The groups in which a probe's far end differs from its near end, and the slots that are not at their first value.
 
-    Without `reducible`, only the slots.
+    Of a grid of codes it is the positions that are not blank, at either end. Without `reducible`, only the slots.
     """
     n, moving = len(space.groups), tuple(space.parts) if family is None else family.moving(space)
-    slots = _condition_slots(space)
+    slots, spans = _condition_slots(space), code_spans(space)
+    own = [g for g in range(n) if space.groups[g].part in moving and space.groups[g].part not in spans]
+    n_positions = sum(map(len, spans.values())) if reducible else 0
+    first_slot = n + n_positions
 
     def groups(probe: Probe) -> Groups:
-        coordinates = (g for g in active_groups(probe, n) if reducible and space.groups[g].part in moving)
-        filled = (n + at for at, slot in slots.items() if probe.choices and probe.choices[at] != slot.support[0])
-        return (*coordinates, *filled)
+        coordinates = (g for g in active_groups(probe, n) if reducible and g in own)
+        blank = {position for low, high in probe.blanks for position in range(low, high)}
+        positions = (n + position for position in range(n_positions) if position not in blank)
+        filled = (
+            first_slot + at for at, slot in slots.items() if probe.choices and probe.choices[at] != slot.support[0]
+        )
+        return (*coordinates, *positions, *filled)
 
     def only(probe: Probe, groups: Groups) -> Probe:
+        kept = set(groups)
         choices = tuple(
-            slots[at].support[0] if at in slots and n + at not in groups else code
+            slots[at].support[0] if at in slots and first_slot + at not in kept else code
             for at, code in enumerate(probe.choices)
         )
-        mask = sum(1 << g for g in groups if g < n) if reducible else probe.mask
-        return replace(probe, mask=mask, choices=choices)
+        mask = probe.mask
+        if reducible and (own or not spans):
+            grids = sum(1 << g for g in range(n) if space.groups[g].part in spans)
+            mask = (mask & grids) | sum(1 << g for g in kept if g < n)
+        blanks = _runs([position for position in range(n_positions) if n + position not in kept])
+        return replace(probe, mask=mask, choices=choices, blanks=blanks if reducible else probe.blanks)
 
-    return Axis(groups, only, n)
+    return Axis(groups, only, first_slot)
+
+
+def _runs(positions: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Positions in order as runs from `low` to `high` (excluded).
+
+    >>> _runs([0, 1, 2, 5])
+    ((0, 3), (5, 6))
+    """
+    runs: list[tuple[int, int]] = []
+    for position in positions:
+        if runs and runs[-1][1] == position:
+            runs[-1] = (runs[-1][0], position + 1)
+        else:
+            runs.append((position, position + 1))
+    return tuple(runs)
 
 
 def _condition_slots(space: Space) -> dict[int, Slot]:

@@ -22,7 +22,7 @@ from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators.generator import Generator, check_generator
 from gentest.properties.definition import check_callable, check_kept
 from gentest.results.settings import in_force, settings
-from gentest.spaces import Direction, Space
+from gentest.spaces import Choice, Direction, Space
 from gentest.spaces.space import Floats
 
 FINDING = 0x646972656374
@@ -167,7 +167,7 @@ def _support_vector_machine() -> Any:
 
 
 def _moving_part(space: Space, part: str | None) -> str:
-    moving = [name for name, p in space.parts.items() if p.n_groups]
+    moving = [name for name, p in space.parts.items() if p.n_groups and not isinstance(p, Choice)]
     if part is None and len(moving) == 1:
         return moving[0]
     if part not in moving:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 import gentest
 from gentest.engine.methods.reduce import far_end, reduce_groups, simplify
@@ -119,3 +121,73 @@ def test_simplify_without_a_budget_keeps_the_probe(budget: int) -> None:
 def test_simplify_keeps_a_probe_that_nothing_simpler_violates() -> None:
     """Where every simpler structure holds, the probe stays as it is."""
     assert simplified(Probe(1, choices=(2,)), lambda probe: False) == Probe(1, choices=(2,))
+
+
+GRID = gentest.Codes((16, 16), 1024)
+
+
+def test_a_single_position_of_a_grid_takes_a_round_a_halving() -> None:
+    """One needed position of 256 is found in log2(256) rounds, and the probe stays one seed and two runs."""
+    asked: list[Probe] = []
+
+    def violates(probes: list[Probe]) -> list[bool]:
+        asked.extend(probes)
+        return [not any(low <= 87 < high for low, high in probe.blanks) for probe in probes]
+
+    found = reduce_groups([Probe(7)], far_end(GRID), violates, budget=300, may_be_empty=True)
+    assert str(found) == "7-b0.87_88.256"
+    assert len(asked) == 17
+
+
+def test_positions_and_coordinates_are_reduced_together() -> None:
+    """A failure that needs one code and one group of z keeps just these."""
+    space = gentest.Joint(codes=gentest.Codes(8, 4), z=gentest.Normal(8))
+    group = next(g for g, group in enumerate(space.groups) if str(group) == "z[5]")
+
+    def violates(probes: list[Probe]) -> list[bool]:
+        return [
+            bool(probe.mask >> group & 1) and not any(low <= 2 < high for low, high in probe.blanks) for probe in probes
+        ]
+
+    found = reduce_groups([Probe(7)], far_end(space), violates, budget=300, may_be_empty=True)
+    assert found.blanks == ((0, 2), (3, 8))
+    assert [str(space.groups[g]) for g in active_groups(found, len(space.groups)) if g >= 8] == ["z[5]"]
+
+
+@gentest.property(probes=gentest.points())
+def dark(evidence: gentest.Evidence) -> Tensor:
+    return 0.5 - evidence.images.flatten(1).amax(1)
+
+
+def decoder_with_a_broken_code(row: int, column: int, remainder: int) -> gentest.Generator:
+    """A decoder of 16 x 16 codes that is bright where the code at one position has a remainder by 10."""
+
+    def decode(codes: Tensor) -> Tensor:
+        images = 0.2 + 0.1 * codes[:, None].float() / 1024
+        broken = codes[:, row, column] % 10 == remainder
+        return torch.where(broken[:, None, None, None], images + 0.6, images)
+
+    return gentest.Generator(decode, latent=GRID, output_range=(0, 1))
+
+
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(20), marks=pytest.mark.slow)])
+def test_a_defect_at_one_position_is_found_and_reduced_to_it(seeds: range) -> None:
+    """A tenth of the codes break the image at one of 256 positions. At least 18 of 20 seeds end on that position."""
+    n_found = 0
+    for seed in seeds:
+        row, column = 7 * seed % 16, (5 * seed + 3) % 16
+        generator = decoder_with_a_broken_code(row, column, 1 + seed % 9)
+        settings = gentest.settings(seed=seed)
+        found = dark().check(generator, settings=settings).counterexample
+        assert found is not None
+        (grid,) = found.codes
+        n_found += grid.places == (f"[{row}, {column}]",) and grid.codes[0] % 10 == 1 + seed % 9
+        again = dark().replay(generator, found.replay, settings=settings).counterexample
+        assert again is not None
+        assert again.margin == found.margin
+    assert n_found >= len(seeds) - len(seeds) // 10
+
+
+def test_an_intact_decoder_has_no_broken_code() -> None:
+    generator = decoder_with_a_broken_code(0, 0, 10)
+    assert dark().check(generator, settings=gentest.settings(examples=100)).verdict.value == "no_counterexample"

@@ -29,7 +29,7 @@ from gentest.probes import shifts
 from gentest.probes.ends import blocks, scores_of
 from gentest.probes.probe import Probe
 from gentest.results.result import Attack
-from gentest.spaces import Space
+from gentest.spaces import Choice, Space
 from gentest.spaces.space import Floats
 
 if TYPE_CHECKING:
@@ -219,7 +219,8 @@ class _Shell:
 
     def __init__(self, space: Space, n_ends: int) -> None:
         parts = [part for _ in range(n_ends) for part in space.parts.values()]
-        moving = [(s, part.dim) for part, s in zip(parts, blocks(space, n_ends), strict=True) if part.n_groups]
+        dims = [(s, part) for part, s in zip(parts, blocks(space, n_ends), strict=True) if part.n_groups]
+        moving = [(s, part.dim) for s, part in dims if not isinstance(part, Choice)]
         self._blocks = [(s, float(chdtri(d, 1.0 - TAIL) ** 0.5), float(chdtri(d, TAIL) ** 0.5)) for s, d in moving]
 
     def __call__(self, scores: Floats, origin: Floats) -> bytes:
