@@ -40,6 +40,23 @@ class GeneratorError(GentestError):
         return self
 
 
+class InvalidOutput(GeneratorError):
+    """An output of the generator is not finite, or leaves its range by more than rounding; `probe` names its probe."""
+
+    place: int = 0
+    """The output's place among the outputs of the probe."""
+    n_places: int = 1
+    """Outputs of the probe."""
+    n_values: int = 0
+    """Values of the output."""
+    not_finite: int = 0
+    """Those of them that are not finite."""
+    excess: float = 0.0
+    """The largest distance of a finite value from the range, as a share of the range's width."""
+    subject: str = ""
+    """The fingerprint of the generator with its prior and range."""
+
+
 class WrongOutputs(GeneratorError):
     """The generator returns no batch of outputs for any input: several tensors in a container, or another shape.
 

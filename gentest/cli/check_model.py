@@ -291,7 +291,7 @@ def _print(report: Report, options: argparse.Namespace) -> None:
     document, replay = report.document, replay_command(options)
     for result in document.results:
         if not result.passed:
-            for text in _failure(result, f"{replay} {shlex.quote(_replay_text(result))}", width):
+            for text in _failure(result, f"{replay} {shlex.quote(result.replay)}" if result.replay else "", width):
                 line(text)
             line("")
     for row in terminal.table(document.results, width=width, explained=lambda result: not result.passed):
@@ -307,10 +307,6 @@ def _print(report: Report, options: argparse.Namespace) -> None:
     line(totals, document.outcome)
     for path in filter(None, (options.report, options.json)):
         line(f"wrote {path}")
-
-
-def _replay_text(result: Result) -> str:
-    return "" if result.counterexample is None else result.counterexample.replay
 
 
 def _assumed(assumptions: Sequence[tuple[str, str, str]], width: int) -> list[str]:

@@ -61,4 +61,5 @@ def _lines(document: Document, width: int) -> list[str]:
 
 
 def _replay(result: Result) -> str:
-    return "" if result.counterexample is None else f"--gentest-replay {result.counterexample.replay}"
+    where = "" if result.replayed_in == result.test else f"{result.replayed_in} "
+    return f"{where}--gentest-replay {result.replay}" if result.replay else ""

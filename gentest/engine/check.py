@@ -20,7 +20,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, examine_again
 from gentest.engine.evidence.plans import Inputs, inputs
 from gentest.engine.evidence.subject import Subject
-from gentest.engine.explain import Explained, explain, values_at
+from gentest.engine.explain import Explained, explain, explain_broken, values_at
 from gentest.engine.illustrations import Material, illustrate
 from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.descent import attack
@@ -31,7 +31,7 @@ from gentest.engine.methods.rate import RateFacts, certify_radius, check_budget,
 from gentest.engine.methods.reduce import ReductionFacts, first_and_worst, reduce
 from gentest.engine.methods.reference_comparison import compare_with_reference
 from gentest.engine.methods.search import SearchFacts, check_plan, planned, replay, search
-from gentest.errors import GentestError, InvalidArgument, WrongOutputs, out_of_memory
+from gentest.errors import GentestError, InvalidArgument, InvalidOutput, WrongOutputs, out_of_memory
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.modules import device_name
 from gentest.generators.recalled import Recalled
@@ -46,6 +46,7 @@ from gentest.results.drawings import Drawings, Rays
 from gentest.results.result import Attack as AttackRecord
 from gentest.results.result import (
     Audit,
+    BrokenOutput,
     Cost,
     Deviation,
     Distribution,
@@ -120,6 +121,8 @@ class Decision:
     audit: Audit | None = None
     drawings: Drawings | None = None
     shortfall: Shortfall | None = None
+    broken: BrokenOutput | None = None
+    """The invalid output that stopped the check."""
     deviations: tuple[Deviation, ...] = ()
     audited: bool = True
     """False if the budget ended before the audit: no measurement is kept."""
@@ -140,7 +143,7 @@ def check(
     a part of a run, which has a `budget` for all of its checks.
     """
     started, before = time.perf_counter(), replace(context.meter)
-    space, fingerprint = generator.latent, ""
+    space, fingerprint, own = generator.latent, "", ""
     kept = _kept_reference(generator)
     if kept is not None:  # its probes are those of its seed, and nothing else can be compared with them
         values = replace(values, seed=kept.seed, budget=min(values.budget, max(kept.n, 1)), attack=0)
@@ -150,7 +153,7 @@ def check(
     try:
         generator.to(context.device)
         subject = context.subject(generator)
-        fingerprint = subject.fingerprint
+        fingerprint, own = subject.fingerprint, subject.fingerprint_of_outputs
         with context.measuring.measured_by({} if question.against is None else question.against.spreads):
             decided = _run_of(question, subject, context, values, watch).run()
     except BudgetSpent as spent:
@@ -161,6 +164,12 @@ def check(
     except WrongOutputs as error:
         message = context.maker.unreadable(_candidate(generator), error, question.test, str(question.definition))
         decided = Decision(Verdict.ERROR, message, user_traceback(error))
+    except InvalidOutput as error:
+        error.subject = error.subject or own
+        broken = explain_broken(error, space, question.definition, test=question.test, label=question.label)
+        there = values_at(space, error.probe)
+        message = f"{error}; there {there}" if there else str(error)
+        decided = Decision(Verdict.ERROR, message, user_traceback(error), broken=broken)
     except GentestError as error:
         there = values_at(space, getattr(error, "probe", None))
         decided = Decision(Verdict.ERROR, f"{error}; there {there}" if there else str(error), user_traceback(error))
@@ -193,6 +202,7 @@ def check(
             generator=fingerprint,
             checkpoint=question.checkpoint,
             prior=repr(space),
+            subject=own,
             truncation=space.truncation,
             seed=values.seed,
             device=device_name(_candidate(generator).device or context.device),
@@ -204,6 +214,8 @@ def check(
             seconds=round(time.perf_counter() - started, 3),
         ),
         shortfall=decided.shortfall,
+        broken=decided.broken,
+        valid_within=question.definition.valid_within if isinstance(question.definition, Definition) else None,
         deviations=decided.deviations,
     )
 

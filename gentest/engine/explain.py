@@ -12,12 +12,14 @@ import torch
 from gentest.attributes import Distance, Feature
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.judge import Judge
+from gentest.errors import InvalidOutput
 from gentest.probes.ends import code_spans, shifted_groups
 from gentest.probes.enumeration import entry_of
 from gentest.probes.families import points
 from gentest.probes.probe import FULL_MASK, Probe, active_groups, recorded
 from gentest.probes.shifts import to_scores
-from gentest.results.result import Counterexample, KeptCodes, Moved, shown_choice
+from gentest.properties.definition import AnyDefinition, Definition
+from gentest.results.result import BrokenOutput, Counterexample, KeptCodes, Moved, shown_choice
 from gentest.spaces import Choice, Codes, Space
 from gentest.spaces.space import Shown
 
@@ -136,6 +138,27 @@ def values_at(space: Space, probe: object) -> str:
         return ""
     choices = shown_choices(space, points().place(space, [replace(probe, shift=b"")]))
     return ", ".join(shown_choice(name, value) for name, value in choices.items() if space.parts[name].has_values)
+
+
+def explain_broken(
+    error: InvalidOutput, space: Space, definition: AnyDefinition, *, test: str, label: str
+) -> BrokenOutput | None:
+    """The record of an invalid output that a property met, with the replay string; None if the probe is unknown."""
+    if not isinstance(error.probe, Probe):
+        return None
+    kept = recorded(space, error.probe, points().place(space, [replace(error.probe, shift=b"")]))
+    return BrokenOutput(
+        test=test,
+        property=str(definition),
+        probe=str(kept),
+        replay=f"{label or definition.name}:{kept}" if isinstance(definition, Definition) else "",
+        place=error.place,
+        n_places=error.n_places,
+        n_values=error.n_values,
+        not_finite=error.not_finite,
+        excess=error.excess,
+        subject=error.subject,
+    )
 
 
 def _moved(judge: Judge, probe: Probe, kept: Probe, label: str) -> Moved:

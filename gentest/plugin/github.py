@@ -85,8 +85,8 @@ def _lines(result: Result) -> Iterator[str]:
     yield facts.headline(result)
     if result.gate is not None and result.gate.standing is not Standing.HELD:
         yield f"{facts.standing(result.gate)}: {facts.gate_figures(result.gate)}"
-    if result.counterexample is not None and len(result.counterexample.replay) <= replays.LONGEST:
-        yield f"--gentest-replay {result.counterexample.replay}"
+    if result.replay and len(result.replay) <= replays.LONGEST:
+        yield f"--gentest-replay {result.replay}"
 
 
 def _of_gate(document: Document) -> Iterator[Annotation]:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Generator as Iteration
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,8 +41,10 @@ from gentest.plugin.session_end import Completion, Problems, end_on_hang, tests_
 from gentest.plugin.session_results import SessionResults, attach
 from gentest.plugin.shared_evidence import LaterMeasures, definitions_among, generator_key
 from gentest.report import facts, progress, run_facts, terminal
+from gentest.results import validity
+from gentest.results.drawings import Drawings
 from gentest.results.outcome import Verdict
-from gentest.results.result import Provenance, Result
+from gentest.results.result import BrokenOutput, Provenance, Result
 from gentest.results.settings import Values, settings
 from gentest.spaces import Normal, Space
 
@@ -78,6 +81,8 @@ class Runner:
         self._space: Space = Normal(1)
         self._checkpoint = ""
         self._tests: dict[str, CheckedTest] = {}
+        self._broken: list[BrokenOutput] = []
+        """The invalid outputs that properties met so far."""
         self._checking = ""
         self._watch: progress.Watch | None = None
         self._width = terminal.columns()  # taken while standard output is still the terminal
@@ -256,19 +261,24 @@ class Runner:
                 pytest.skip(f"--gentest-replay is for another property: {replay.label}")
         test = self._tests[item.nodeid]
         test.labels = tuple(labelled)
-        failed, undecided = [], []
+        results: dict[str, Result] = {}
         for index, label in enumerate(labelled):
             remaining = list(labelled.values())[index:]
             decided = self._decide(item, label, in_baseline[label], remaining, subject, begins=index == 0)
-            result = test.against_earlier_run(label, decided)
-            fails = self._baseline_run.fails(result)
+            result = validity.in_light_of(test.against_earlier_run(label, decided), self._broken)
             if label not in test.failed:  # else an earlier call of the body has failed, and is the one to show
                 result = self._report_files.illustrate(result, self._replay_command(item, result))
-            test.add(label, result, fails=fails)
-            if fails:
-                failed.append(result)
-            elif result.undecided:
-                undecided.append(result)
+            test.add(label, result, fails=self._baseline_run.fails(result))
+            results[label] = result
+            self._broken += validity.broken_outputs([result])
+        for label, result in results.items():
+            refuted = validity.in_light_of(result, self._broken)
+            if refuted is not result:  # by a property further down
+                drawings = replace(result.drawings or Drawings(), command=self._replay_command(item, refuted))
+                results[label] = replace(refuted, drawings=result.drawings and drawings)
+                test.add(label, results[label], fails=self._baseline_run.fails(refuted))
+        failed = [result for result in results.values() if self._baseline_run.fails(result)]
+        undecided = [r for r in results.values() if r.undecided and not self._baseline_run.fails(r)]
         if failed:
             blocks = (terminal.failure(r, self._replay_command(item, r), width=self._width) for r in failed)
             text = printable("\n\n".join(blocks))
@@ -343,13 +353,15 @@ class Runner:
                 self._stream.flush()
 
     def _replay_command(self, item: pytest.Item, result: Result) -> str:
-        """The command that evaluates the minimal counterexample again; empty without one."""
-        if result.counterexample is None:
+        """The command that evaluates the minimal counterexample or the invalid output again; empty without one."""
+        if not result.replay:
             return ""
+        if result.replayed_in != result.test:
+            item = next((other for other in self._items if name_of(other) == result.replayed_in), item)
         checkpoint = checkpoint_of(item)
         if checkpoint is None and "checkpoint" in self.options.on_command_line:
             checkpoint = next(iter(self.options.checkpoints))
-        return replays.command(item, result.counterexample.replay, checkpoint=checkpoint)
+        return replays.command(item, result.replay, checkpoint=checkpoint)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(

@@ -23,6 +23,7 @@ from gentest.plugin.report_files import ReportFiles
 from gentest.plugin.session_end import Completion, Problems, signals_ignored
 from gentest.report import junit, run_facts, terminal
 from gentest.report.terminal import Line
+from gentest.results import validity
 from gentest.results.comparison import Comparison
 from gentest.results.document import Document, Family, Session, installed_versions, making_versions
 from gentest.results.outcome import Outcome
@@ -83,8 +84,12 @@ class SessionResults:
 
     @property
     def results(self) -> list[Result]:
-        """The results so far, in the order in which their tests ended; last those of a test that was interrupted."""
-        return [result for results in (*self._reported.values(), self._completion.partial) for result in results]
+        """The results so far, in the order in which their tests ended; last those of a test that was interrupted.
+
+        Each is judged in the light of the others: a later test may have met what an earlier one says there is not.
+        """
+        reported = (*self._reported.values(), self._completion.partial)
+        return validity.of_a_run([result for results in reported for result in results])
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -138,6 +143,7 @@ class SessionResults:
         refused = self._comparison is not None and self._baseline_run.refuses(self._comparison)
         for applies, status in (
             (refused, pytest.ExitCode.TESTS_FAILED),
+            (any(validity.is_refuted(result) for result in self.results), pytest.ExitCode.TESTS_FAILED),
             (stopped and self._completion.unchecked, pytest.ExitCode.INTERRUPTED),
             (self._problems.fails, pytest.ExitCode.INTERNAL_ERROR),
             (self._options.replay is not None and not self.results, pytest.ExitCode.NO_TESTS_COLLECTED),

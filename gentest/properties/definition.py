@@ -318,6 +318,11 @@ class Definition(Declaration):
     rate: AtRate | None = field(default=None, kw_only=True)
     under: Unders = field(default=its_own, kw_only=True)
     states: RateInvariance | WithinRadius | None = field(default=None, kw_only=True)
+    valid_within: float | None = field(default=None, kw_only=True)
+    """The excess over the output range that is allowed, if the property says that every output is finite and in range.
+
+    Other properties take this for granted. If one of them meets an output beyond, this one does not hold.
+    """
     note: Callable[[Evidence], str] | None = field(default=None, kw_only=True)
     """Adds a remark on the evidence of one violating probe; an empty remark is left out."""
 

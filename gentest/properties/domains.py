@@ -59,7 +59,8 @@ def holds_within(inner: Declaration, radius: float, *, places: int = 4) -> Defin
 
     arguments = {"property": pointwise, **non_defaults(holds_within, radius=radius, places=places)}
     states = WithinRadius(pointwise, furthest)
-    return replace(pointwise, name="holds_within", arguments=arguments, under=under, states=states)
+    name = "holds_within"  # and what another property meets lies beyond the radius
+    return replace(pointwise, name=name, arguments=arguments, under=under, states=states, valid_within=None)
 
 
 def _pointwise(inner: Declaration, outer: str) -> Definition:

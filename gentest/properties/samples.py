@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gentest._support.arguments import is_whole
 from gentest.attributes import Distance, Feature
-from gentest.errors import GeneratorError, InvalidArgument
+from gentest.errors import InvalidArgument, InvalidOutput
 from gentest.probes.families import neighbours, points
 from gentest.properties.definition import (
     Definition,
@@ -144,6 +144,9 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
     Margin: `tolerance` >= 0 minus the largest excess of a value over the range, as a share of the range's width. If
     some values are not finite: -1 minus their share.
 
+    Other properties take valid outputs for granted. If one of them meets an invalid output of the same generator in the
+    same run, `well_formed` is violated too, although its own search may have missed that output.
+
     >>> import gentest
     >>> gentest.well_formed()
     well_formed(tolerance=0.001)
@@ -158,8 +161,16 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
         excess = torch.maximum(x - high, low - x).nan_to_num(0.0, 0.0, 0.0).amax(1).clamp(min=0.0) / width
         return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
 
-    arguments = {"tolerance": tolerance}
-    return Definition("well_formed", points(), margin, arguments=arguments, total=True, storable=True, note=_not_finite)
+    return Definition(
+        "well_formed",
+        points(),
+        margin,
+        arguments={"tolerance": tolerance},
+        total=True,
+        storable=True,
+        valid_within=allowed,
+        note=_not_finite,
+    )
 
 
 def _not_finite(evidence: Evidence) -> str:
@@ -190,11 +201,15 @@ def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:
         others = (evidence.again(company, chance=1), evidence.outputs)
         finite = torch.stack([made.isfinite().flatten(1).all(1) for made in (alone, *others)]).all(0)  # [N]
         if not finite.all():
-            probe = evidence.probes[int((~finite).nonzero()[0])]
-            raise GeneratorError(
-                f"the generator returned values that are not finite (at probe {probe}; "
-                "gentest.well_formed() finds and reduces such latents)"
+            at = int((~finite).nonzero()[0])
+            made = next(made[at] for made in (alone, *others) if not made[at].isfinite().all())
+            error = InvalidOutput(
+                f"the generator returned values that are not finite (at probe {evidence.probes[at]}; "
+                "gentest.well_formed() looks for such outputs)"
             )
+            error.probe, error.n_values = evidence.probes[at], made.numel()
+            error.not_finite = int((~made.isfinite()).sum())
+            raise error
         difference = torch.stack([(made - alone).abs().flatten(1).amax(1) for made in others]).amax(0)
         held: Tensor = allowed - difference / evidence.unit
         return held

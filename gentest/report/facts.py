@@ -18,6 +18,7 @@ from gentest.results.drawings import Difference
 from gentest.results.outcome import Standing, Verdict
 from gentest.results.result import (
     Attack,
+    BrokenOutput,
     CoordinateGroup,
     Counterexample,
     Deviation,
@@ -138,6 +139,8 @@ def statement(result: Result) -> str:
         return f"undecided, {shortfall(result.shortfall)}{_so_far(result)}"
     if result.verdict is Verdict.UNDECIDED and result.rate is None and result.message:
         return f"undecided: {result.message}"
+    if result.broken is not None:
+        return f"violated by an output that another property met{_own_search(result)}"
     if result.distribution is not None:
         return distribution(result.distribution, result.verdict)
     if result.level is not None:
@@ -189,6 +192,25 @@ def _so_far(result: Result) -> str:
     if result.rate is not None and result.rate.probes:
         return f"; so far {result.rate.passes} of {result.rate.probes} pass, {rate_interval(result.rate)}"
     return f"; so far no counterexample in {result.examples} probes" if result.examples and result.rate is None else ""
+
+
+def _own_search(result: Result) -> str:
+    """The search of a property that another one refutes, to go on from its verdict."""
+    return f" (none in its own {result.examples:,} probes)" if result.examples else ""
+
+
+def broken_output(broken: BrokenOutput) -> str:
+    """What is wrong with an invalid output, and which property met it where.
+
+    >>> broken_output(BrokenOutput("test_all", "diverse(pixels(), at_least=0.01)", "1f", "", 6, 16, 192, 192, 0.0, ""))
+    '192 of 192 values are not finite, in output 7 of 16 of probe 1f, which diverse(pixels(), at_least=0.01) in \
+test_all met'
+    """
+    wrong = f"{broken.not_finite:,} of {broken.n_values:,} values are not finite"
+    if not broken.not_finite:
+        wrong = f"a value leaves the output range by {broken.excess:.3g} of its width"
+    where = f"output {broken.place + 1} of {broken.n_places} of probe" if broken.n_places > 1 else "probe"
+    return f"{wrong}, in {where} {broken.probe}, which {broken.property} in {broken.test} met"
 
 
 def undecided(result: Result) -> str:
@@ -293,6 +315,11 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
     if result.verdict is Verdict.ERROR:
         lines += result.message.splitlines()[:1]
     lines += [deviation(one) for one in result.deviations]
+    if result.broken is not None and result.replay:
+        if result.verdict is Verdict.VIOLATED:
+            lines.append(broken_output(result.broken))
+        where = "" if result.replayed_in == result.test else f"{result.replayed_in} "
+        lines.append(f"replay: {where}--gentest-replay {replay(result.replay)}")
     if result.shortfall is not None:
         lines.append(f"not finished, {shortfall(result.shortfall)}")
     if result.gate is not None and (result.gate.message or result.gate.standing is not Standing.HELD):
@@ -539,6 +566,8 @@ def details(result: Result) -> list[Detail]:
         lines += [_counterexample("minimal", result.counterexample), *matters(result.counterexample)]
     if result.counterexample is not None and result.counterexample.fewer_words is not None:
         lines.append(Detail("words", fewer_words(result.counterexample.fewer_words)))
+    if result.broken is not None and result.verdict is Verdict.VIOLATED:
+        lines.append(Detail("because", broken_output(result.broken)))
     notes = dict.fromkeys(c.note for c in (result.worst, result.counterexample) if c is not None and c.note)
     lines += [Detail("because", note) for note in notes]
     return lines + ([Detail("rounding", rounding(result))] if result.decided_alone else [])

@@ -26,7 +26,7 @@ def properties(label: str, result: Result) -> list[tuple[str, str]]:
         "message": result.message or None,
         **{name: value for name, value in result.figures().items() if name != "passed"},
         "gate": None if result.gate is None else facts.standing(result.gate),
-        "replay": None if result.counterexample is None else result.counterexample.replay,
+        "replay": result.replay or None,
     }
     if result.kept is not None:
         fields["kept_outputs"] = result.kept.n

@@ -70,10 +70,10 @@ def fence_of(text: str) -> str:
 
 
 def replay_command(result: Result, document: Document) -> str:
-    """The command that replays the counterexample, from the folder of the tests."""
-    if result.counterexample is None:
+    """The command that replays the counterexample or the invalid output, from the folder of the tests."""
+    if not result.replay:
         return ""
-    words = ["pytest", "--gentest", result.test, "--gentest-replay", result.counterexample.replay]
+    words = ["pytest", "--gentest", result.replayed_in, "--gentest-replay", result.replay]
     session = document.session
     if session.checkpoint and not session.checkpoints:
         words += ["--gentest-checkpoint", session.checkpoint]

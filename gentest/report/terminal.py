@@ -56,7 +56,7 @@ def columns() -> int:
 
 
 def failure(result: Result, command: str, *, width: int = MAX_WIDTH) -> str:
-    """The block about a result that fails its test; `command` replays its minimal counterexample.
+    """The block about a result that fails its test; `command` replays its minimal counterexample or invalid output.
 
     No line is longer than `width`, except for the command, which is one line to copy.
     """
@@ -65,7 +65,7 @@ def failure(result: Result, command: str, *, width: int = MAX_WIDTH) -> str:
         texts: list[RenderableType] = [_text(detail.text)] if detail.text else []
         texts += [_aligned(detail.rows)] if detail.rows else []
         lines += _beside(f"  {detail.word}", Group(*texts), width)
-    lines += ["  replay   " + command] if result.counterexample is not None else []
+    lines += ["  replay   " + command] if command and result.replay else []
     if result.traceback:
         lines += ["", *(f"  {line}" for line in result.traceback.rstrip().splitlines())]
     return "\n".join(lines)

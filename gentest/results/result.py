@@ -436,6 +436,31 @@ class Rounding:
 
 
 @dataclass(frozen=True)
+class BrokenOutput:
+    """An output that is not finite or not in range, which a property met that takes valid outputs for granted."""
+
+    test: str
+    """The test of the property that met it."""
+    property: str
+    probe: str
+    """The probe, as replay strings have it."""
+    replay: str
+    """The replay string; empty if no single probe can be replayed, since the property judges all outputs together."""
+    place: Count
+    """The output's place among the outputs of the probe."""
+    n_places: Count
+    """Outputs of the probe."""
+    n_values: Count
+    """Values of the output."""
+    not_finite: Count
+    """Those of them that are not finite."""
+    excess: float
+    """The largest distance of a finite value from the range, as a share of the range's width."""
+    subject: str
+    """The fingerprint of the generator with its prior and range."""
+
+
+@dataclass(frozen=True)
 class Audit:
     """Outputs that were made again, alone, after the verdict, and agreed with those that the verdict rests on."""
 
@@ -469,6 +494,8 @@ class Provenance:
     """The device that made the outputs, such as `cuda (NVIDIA H200)`; empty in files of early versions."""
     unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Objects with a part that gentest cannot read, and the part: neither tests nor runs share evidence of them."""
+    subject: str = field(default="", compare=False)
+    """The fingerprint of all that outputs depend on: the generator, its prior, its range and its noise."""
 
 
 @dataclass(frozen=True)
@@ -550,6 +577,10 @@ class Result:
     """Images, calls and seconds."""
     shortfall: Shortfall | None = None
     """The end of the budget; None if the check came to its own end."""
+    broken: BrokenOutput | None = None
+    """The invalid output that this property met, or that another one met and that refutes this one."""
+    valid_within: float | None = None
+    """The excess over the range that is allowed, if the property says that every output is finite and in range."""
     deviations: tuple[Deviation, ...] = ()
     """The standard deviations that `gentest.sd(x)` stands for, if images are slow and a short pilot measured them."""
     traceback: str = field(default="", compare=False)
@@ -616,6 +647,18 @@ class Result:
     def undecided(self) -> bool:
         """True if nothing speaks against the property, and too little for it."""
         return self.outcome is Outcome.UNDECIDED
+
+    @builtins.property
+    def replay(self) -> str:
+        """The replay string of the minimal counterexample, or of the invalid output that was met; empty if none."""
+        if self.counterexample is not None:
+            return str(self.counterexample.replay)
+        return "" if self.broken is None else self.broken.replay
+
+    @builtins.property
+    def replayed_in(self) -> str:
+        """The test whose property the replay string names: another one if that met a latent among several."""
+        return self.test if self.broken is None or self.broken.n_places == 1 else self.broken.test
 
     @builtins.property
     def smallest_margin(self) -> float | None:

@@ -21,6 +21,7 @@ from gentest.plugin.baseline_run import probes_kept, whoever_runs_this
 from gentest.plugin.decorators import Property
 from gentest.plugin.shared_evidence import upcoming_measures
 from gentest.report import facts, run_facts
+from gentest.results import validity
 from gentest.results.comparison import Comparison, Terms
 from gentest.results.document import making_versions
 from gentest.results.outcome import Outcome
@@ -185,7 +186,7 @@ class Suite:
                 results.append(check(replace(asked, begins=index == 0), generator, context, own))
         finally:
             context.close()
-        return results
+        return validity.of_a_run(results)
 
     def _question(self, index: int, test: str | None = None) -> Question:
         return Question(self.properties[index].definition, test or self.name)

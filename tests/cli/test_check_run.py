@@ -130,3 +130,37 @@ def test_an_error_stops_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Verdict.ERROR.value in verdicts(answer).values()
     assert answer["skipped"] == "an error stopped the check"
     assert answer["document"]["unchecked"]
+
+
+def test_an_output_that_another_law_meets_refutes_that_values_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replay that the report has gives the same error."""
+
+    ramp = torch.tensor([[0.0, 0.5], [0.5, 1.0]])
+
+    def rarely(z: Tensor) -> Tensor:
+        return torch.where(z[:, :1] > 2.9, torch.nan, z).sigmoid()[:, :, None, None].repeat(1, 1, 2, 2) * ramp
+
+    generator = gentest.Generator(rarely, latent=gentest.Normal(4), output_range=(0, 1))
+    answer = check_model(asked(monkeypatch, generator))
+    first, *_, last = answer["document"]["results"]
+    assert (first["test"], first["verdict"], last["verdict"]) == ("values are valid", "violated", "error")
+    assert first["search"]["violations"] == 0
+    assert first["broken"]["n_places"] > 1
+    again = check_model(asked(monkeypatch, generator, replay=first["broken"]["replay"]))
+    assert verdicts(again) == {last["test"]: "error"}
+    assert again["document"]["results"][0]["broken"]["probe"] == first["broken"]["probe"]
+
+
+@pytest.mark.parametrize(("shape", "has_law"), [((4, 1, 1), False), ((1, 1, 2), True), ((3,), False), ((4,), True)])
+def test_outputs_of_few_values_are_not_asked_for_contrast(
+    shape: tuple[int, ...], *, has_law: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pixel has no contrast, and three numbers may well be nearly the same."""
+    n = torch.Size(shape).numel()
+    images = len(shape) == 3
+    generator = gentest.Generator(
+        lambda z: z[:, :n].sigmoid().unflatten(1, shape), latent=gentest.Normal(4), output_range=(0, 1), images=images
+    )
+    answer = check_model(asked(monkeypatch, generator, examples=10))
+    assert ("no blank output" in verdicts(answer)) is has_law
+    assert Verdict.ERROR.value not in verdicts(answer).values()

@@ -63,7 +63,7 @@ GENERATORS = {
     ),
     "NaN": (
         generator_of("lambda z: z.log()[:, :, None, None].tanh()"),
-        "*error: the generator returned values that are not finite (at latent * of probe *well_formed() finds*",
+        "*error: the generator returned values that are not finite (at probe *well_formed() looks for*",
     ),
     "infinite": (
         generator_of("lambda z: (z / 0)[:, :, None, None]", output_range="(0, 1)"),
@@ -343,3 +343,77 @@ def test_outputs_that_cannot_be_read_are_told_once_a_generator(repository: Repos
     assert [("return x[0]" in message) for message in said] == [True, False, False, False]
     assert said[1] == "the generator's outputs cannot be read, as reported above"
     assert all("cannot be read, as reported by test_model.py::test_first" in message for message in said[2:])
+
+
+RARELY_NAN = """
+def rarely(z):
+    x = z.tanh()[:, :, None, None]
+    return torch.where((z[:, 0] > 2.9)[:, None, None, None], torch.nan, x)
+
+@pytest.fixture(scope="module")
+def rarely_nan():
+    return gentest.Generator(rarely, latent=gentest.Normal(3))
+
+@gentest.well_formed()
+def test_before(rarely_nan):
+    return rarely_nan
+{mark}
+@gentest.well_formed()
+@gentest.diverse(at_least=1e-6)
+def test_both(rarely_nan):
+    return rarely_nan
+
+@gentest.well_formed()
+def test_after(rarely_nan):
+    return rarely_nan
+
+@gentest.well_formed()
+def test_truncated(rarely_nan):
+    return rarely_nan.truncated(0.5)
+"""
+
+
+def test_well_formed_does_not_hold_if_another_property_meets_nan(repository: Repository) -> None:
+    """Its own search is too short to see it: all tests of that generator fail, or the summary says so."""
+    repository.write(RARELY_NAN.format(mark=""))
+    result = repository.check("--gentest-examples", "40", "--gentest-json", "results.json")
+    result.assert_outcomes(failed=2, passed=2)
+    assert result.ret == 1
+    found = {(r["test"].partition("::")[2], r["verdict"]): r for r in repository.document("results.json")["results"]}
+    assert set(found) == {
+        ("test_before", "violated"),
+        ("test_both", "violated"),
+        ("test_both", "error"),
+        ("test_after", "violated"),
+        ("test_truncated", "no_counterexample"),
+    }
+    result.stdout.fnmatch_lines(
+        [
+            "well_formed(tolerance=0.001): violated by an output that another property met*",
+            "  because  3 of 3 values are not finite, in output * of 16 of probe *, which*",
+            "  replay   pytest --gentest test_model.py::test_both --gentest-replay diverse:*",
+            "diverse(*): error: the generator returned values that are not finite (in output*",
+            "  replay   pytest --gentest test_model.py::test_both --gentest-replay diverse:*",
+        ]
+    )
+
+
+def test_the_replay_of_an_output_that_is_not_finite_works(repository: Repository) -> None:
+    """The command that is printed gives the same error."""
+    repository.write(RARELY_NAN.format(mark=""))
+    first = repository.check("--gentest-examples", "40")
+    words = next(line for line in first.outlines if line.startswith("  replay ")).split()[2:]
+    again = repository.run(*words)
+    assert again.ret == 1
+    again.stdout.fnmatch_lines(["diverse(*): error: the generator returned values that are not finite (in output*"])
+
+
+def test_the_run_fails_if_the_test_that_met_nan_may_fail(repository: Repository) -> None:
+    """Nothing else would make it fail, if a test that passed before is the only other one."""
+    repository.write(RARELY_NAN.format(mark="@pytest.mark.xfail"))
+    result = repository.check("--gentest-examples", "40", "-k", "before or both")
+    result.assert_outcomes(passed=1, xfailed=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["violated *test_before *", "*replay: test_model.py::test_both --gentest-replay diverse:*"]
+    )

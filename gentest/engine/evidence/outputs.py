@@ -17,7 +17,7 @@ from torch import Tensor
 from gentest.engine.evidence.audit import Rows
 from gentest.engine.evidence.maker import Maker, flat, full_precision, sliced
 from gentest.engine.evidence.subject import Subject
-from gentest.errors import GeneratorError
+from gentest.errors import GeneratorError, InvalidOutput
 from gentest.generators.calling import pinned_rng
 from gentest.probes.ends import noise
 from gentest.probes.families import Probes
@@ -326,7 +326,7 @@ def checked_outputs(x: Tensor, subject: Subject, probes: Sequence[Probe], *, bou
     """
     bad = ~x.isfinite().flatten(2).all(-1)
     if bad.any():
-        raise _refused("returned values that are not finite", bad, probes)
+        raise invalid_output("returned values that are not finite", bad, x, subject, probes)
     if not bounded:
         return x
     generator = subject.generator
@@ -334,15 +334,22 @@ def checked_outputs(x: Tensor, subject: Subject, probes: Sequence[Probe], *, bou
     slack = SLACK * (high - low)
     out = ((x < low - slack) | (x > high + slack)).flatten(2).any(-1)
     if out.any():
-        raise _refused(generator.kind.out_of_range(x[out], generator.output_range), out, probes)
+        raise invalid_output(generator.kind.out_of_range(x[out], generator.output_range), out, x, subject, probes)
     return x.clamp(low, high)
 
 
-def _refused(what: str, bad: Tensor, probes: Sequence[Probe]) -> GeneratorError:
+def invalid_output(what: str, bad: Tensor, x: Tensor, subject: Subject, probes: Sequence[Probe]) -> InvalidOutput:
+    """The error for the first of the outputs x [N, P, ...] that are `bad`, [N, P], with the facts about it."""
     n, p = (int(i) for i in bad.nonzero()[0])
-    error = GeneratorError(
-        f"the generator {what} (at latent {p} of probe {probes[n]}; "
-        "gentest.well_formed() finds and reduces such latents)"
-    )
-    error.probe = probes[n]
+    output, finite = x[n, p], x[n, p].isfinite()
+    at = f"in output {p + 1} of {x.shape[1]} of probe" if x.shape[1] > 1 else "at probe"
+    error = InvalidOutput(f"the generator {what} ({at} {probes[n]}; gentest.well_formed() looks for such outputs)")
+    error.probe, error.place, error.n_places = probes[n], p, x.shape[1]
+    error.n_values = output.numel()
+    error.not_finite = error.n_values - int(finite.sum())
+    if subject.bounded and bool(finite.any()):
+        low, high = subject.generator.limits or (0.0, 1.0)
+        beyond = max(0.0, float(output[finite].max()) - high, low - float(output[finite].min()))
+        error.excess = beyond / (high - low)
+    error.subject = subject.fingerprint_of_outputs
     return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from hashlib import sha256
 from math import prod
 from typing import Any
 
@@ -174,6 +175,11 @@ class Subject:
     def computed(self) -> tuple[Hashable, ...]:
         """The part of the key that is about the generator's function and the values in its space."""
         return self.key[0]  # type: ignore[index, no-any-return]
+
+    @property
+    def fingerprint_of_outputs(self) -> str:
+        """A fingerprint of all that outputs depend on: the generator, its prior, its range and its noise."""
+        return sha256(repr(self.key).encode()).hexdigest()[:16]
 
     @property
     def address(self) -> tuple[str, ...]:
