@@ -463,10 +463,9 @@ class _Check(_Run):
     def _watch(self, done: int, total: int) -> None:
         """Reports progress. A long check audits its measurements on the way, so that it can keep them on disk."""
         self._report_progress(done, total)
-        store = self.context.maker.store
-        if store is not None and time.perf_counter() - self._committed > COMMIT_EVERY:
+        if self.context.maker.store is not None and time.perf_counter() - self._committed > COMMIT_EVERY:
             self._believe(self.context.maker.audit.spot(self._unit))
-            store.commit()
+            self.context.commit()
             self._committed = time.perf_counter()
 
     def _check_question(self) -> None:

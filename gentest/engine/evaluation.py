@@ -26,6 +26,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.maker import full_precision
 from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.output_store import Recall
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import GentestError, PropertyFailed, out_of_memory
@@ -104,6 +105,13 @@ class LocalEvaluator:
         self._screens = context.precision != "full"
         self._screen_band: float | None = None
         self._alone: dict[Probe, Margins] = {}
+        judges_calls = definition.total or definition.again
+        self._recall = Recall.NEVER if judges_calls else Recall.ROUNDED
+        """How far outputs from disk may stand for new ones."""
+        self._of_file = 0.0
+        """The largest error of outputs from disk for which the band was measured, in the outputs' own units."""
+        self._least = 0.0
+        """The least band that exact outputs would need."""
 
     @property
     def band(self) -> float:
@@ -174,7 +182,8 @@ class LocalEvaluator:
     ) -> Observed:
         """The evidence of some probes under one prior."""
         family = self.definition.probes
-        own = self.context.evidence(self.subject, family, probes, alone=alone, precision=precision)
+        recall = min(self._recall, Recall.EXACT) if alone else self._recall
+        own = self.context.evidence(self.subject, family, probes, alone=alone, precision=precision, recall=recall)
         return own if under.space == self.subject.generator.base else own.under(under.space)
 
     def observed(self, measurements: Measurements) -> Observed:
@@ -239,10 +248,13 @@ class LocalEvaluator:
                 margins, exact, screening = self._screened(block)
             else:
                 margins = self._evaluate(block)
-        self._measure_rounding(block, margins, exact)
+        error = self._error_on_disk(block)
+        self._measure_rounding(block, margins, exact, error)
         decided = list(margins)
         alone: set[int] = set()
         distances = [nearest_to_zero(row) for row in margins]
+        if error and self._is_too_coarse(distances):
+            return self._answer_exactly(block)
         while near := [i for i in _up_to(self.band, distances) if i not in alone]:
             for i in near:
                 decided[i] = self.alone(block[i])
@@ -250,12 +262,38 @@ class LocalEvaluator:
             alone.update(near)
         return Answer(tuple(decided), self.band, tuple(sorted(alone)), screening)
 
-    def _measure_rounding(self, block: list[Probe], margins: Sequence[Margins], exact: Sequence[int]) -> None:
+    def _error_on_disk(self, block: Sequence[Probe]) -> float:
+        """The largest error of outputs from disk that the margins of a batch rest on."""
+        if self._recall is not Recall.ROUNDED or self.context.maker.output_store is None:
+            return 0.0
+        return max(self.evidence(block, under).rounding for under in self.under)
+
+    def _is_too_coarse(self, distances: Sequence[float]) -> bool:
+        """Whether outputs from disk leave most of a batch undecided that exact ones would decide.
+
+        `distances` are those of the margins from zero.
+        """
+        n, most = len(distances), len(distances) // 2
+        return n >= FIRST and len(_up_to(self.band, distances)) > most >= len(_up_to(self._least, distances))
+
+    def _answer_exactly(self, block: list[Probe]) -> Answer:
+        """The answer to a batch from outputs that are made now, as it is from here on for this property."""
+        self.context.too_fine[str(self.definition)] = None
+        self._recall = Recall.EXACT
+        self.rounding, self._floor, self._largest = None, 0.0, 0
+        return self._answer(block)
+
+    def _measure_rounding(
+        self, block: list[Probe], margins: Sequence[Margins], exact: Sequence[int], error: float
+    ) -> None:
         """Measure how far rounding moves margins, if no batch as large as this one was measured before.
 
         `exact` are the indices of probes evaluated in full precision. In a lower precision, only the first batch is
-        measured.
+        measured. `error` is that of the outputs, if they come from disk.
         """
+        if error > self._of_file and self.rounding is not None:
+            # outputs without a range have errors of their own; the first ones had smaller errors, or none
+            self._floor = max(self._floor, self._band_for(block[:BAND_PROBES], error))
         first, n = self.rounding is None, self._n_to_measure(block)
         if not n or (not first and len(exact) < len(block)):
             return
@@ -264,13 +302,20 @@ class LocalEvaluator:
         self.context.plans.rounded.update(block[i] for i in indices)
         if first:  # while the outputs are in memory
             moved = [block[i] for i in indices]
-            self._floor = MOVE_FACTOR * self._change_of_moves(moved, MOVE)
+            self._floor = self._least = MOVE_FACTOR * self._change_of_moves(moved, MOVE)
+            if error:
+                self._floor = max(self._floor, self._band_for(moved, error))
             if declared := max(side.generator.rounding for side in self.subject.sides):
                 self._floor = max(self._floor, DECLARED_FACTOR * self._change_of_moves(moved, declared))
         self._compare(
             (margins[i], self.alone(block[i])) for i in reversed(indices)
         )  # the last one right after the batch
         self._floor = max(self._floor, BAND_FLOOR * max(abs(m) for row in margins for m in row))
+
+    def _band_for(self, probes: Sequence[Probe], error: float) -> float:
+        """The band that outputs with an error of up to `error` need, measured on some probes."""
+        self._of_file = error
+        return DECLARED_FACTOR * self._change_of_moves(probes, error / self.context.measuring.unit(self.subject))
 
     def _n_to_measure(self, block: Sequence[Probe]) -> int:
         """The number of probes on which rounding is to be measured after a batch."""

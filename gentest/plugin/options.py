@@ -182,6 +182,8 @@ class RunOptions:
             raise pytest.UsageError("--gentest-update-prompts needs --gentest-prompts FILE")
         if "keep_outputs" in typed and "save_baseline" not in own:
             raise pytest.UsageError("--gentest-keep-outputs needs --gentest-save-baseline FILE")
+        if "cache_outputs" in typed and "cache" not in values and settings.default().cache is None:
+            raise pytest.UsageError("--gentest-cache-outputs needs --gentest-cache DIR")
         if "save_baseline" in own and "baseline" not in typed:
             own.pop("baseline", None)  # the baseline of an ini file is the one to replace
         checkpoints = checkpoints_of(config)

@@ -408,8 +408,10 @@ class Runner:
     def _close_contexts(self) -> None:
         """Forget the evidence of a checkpoint, and note where its measurements could not be kept."""
         for context in self._contexts.values():
-            if context.trouble:
-                self._problems.add(f"warning: {context.trouble}")
+            for trouble in context.troubles:
+                self._problems.add(f"warning: {trouble}")
+            for note in context.notes:
+                self._problems.add(note)
             context.close()
         self._contexts.clear()
 

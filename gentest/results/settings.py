@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -27,6 +28,7 @@ DECLARED = "_gentest_declared"
 """The attribute of a test that holds the properties that decorate it. The plugin reads it without importing torch."""
 Precision: TypeAlias = Literal["full", "bf16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([MGTmgt])(?:i?[Bb])?")
 _F = TypeVar("_F", bound=Callable[..., Any])
 _P = ParamSpec("_P")
 
@@ -112,10 +114,31 @@ def _folder(text: str) -> str:
     return str(path.absolute())
 
 
+def size_in_bytes(text: str) -> int:
+    """The bytes that a size stands for. Raises `ValueError`.
+
+    >>> size_in_bytes("1.5G")
+    1610612736
+    """
+    found = _SIZE.fullmatch(text)
+    n_bytes = int(float(found[1]) * (1 << 10 * (2 + "MGT".index(found[2].upper())))) if found else 0
+    if not 1 << 20 <= n_bytes < 1 << 60:
+        raise ValueError
+    return n_bytes
+
+
+def _is_size(value: object) -> bool:
+    try:
+        return isinstance(value, str) and size_in_bytes(value) > 0
+    except ValueError:
+        return False
+
+
 FLAG = ValueKind("", "True or False", bool, lambda value: isinstance(value, bool))
 FOLDER = ValueKind("DIR", "a folder, or a name for one", _folder, _is_text, path_after="")
 SECONDS = ValueKind("SECONDS", "a number of seconds >= 0", float, lambda value: 0.0 <= as_number(value) < inf)
 MINUTES = ValueKind("MINUTES", "a number of minutes > 0", float, lambda value: 0.0 < as_number(value) < inf)
+SIZE = ValueKind("SIZE", "a size of at least 1M, with its unit, such as 500M, 2G or 1T", str, _is_size)
 BATCH_SIZE = replace(whole(1, metavar="N|auto"), none="auto")
 
 
@@ -221,6 +244,11 @@ class Values:
     )
     cache: str | None = option(
         FOLDER, "keep measurements in this folder, so that a run of a known checkpoint reuses them"
+    )
+    cache_outputs: str | None = option(
+        SIZE,
+        "with a cache, keep outputs there too, in at most so much space, so that a new attribute of a known checkpoint "
+        "makes no images: in 8 bits if that loses nothing, else in 16; what was not used for longest goes first",
     )
     time_limit: float = option(
         SECONDS, "limit for one call of the generator, an attribute or a feature; 0 for none", default=3600.0

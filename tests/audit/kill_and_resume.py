@@ -44,7 +44,7 @@ import pytest
 import torch
 
 import gentest
-from gentest.engine.evidence import store
+from gentest.engine.evidence import database
 
 MODEL = """
 import os
@@ -284,13 +284,13 @@ class Killer:
                 return bool(kept)
 
         class Module:
-            Error, OperationalError = sqlite3.Error, sqlite3.OperationalError
+            Error, OperationalError, DatabaseError = sqlite3.Error, sqlite3.OperationalError, sqlite3.DatabaseError
 
             @staticmethod
             def connect(path: Path, timeout: float) -> sqlite3.Connection:
                 return connect(path, timeout=timeout, factory=Connection)
 
-        vars(store)["sqlite3"] = Module
+        vars(database)["sqlite3"] = Module
         setattr(Path, "write_bytes", write_bytes)  # noqa: B010 - no method of ours
         vars(os)["replace"] = replaced
 

@@ -17,8 +17,8 @@ import pytest
 
 import gentest
 from gentest import settings
-from gentest.engine.evidence import store
-from gentest.engine.evidence.store import FILE, Store
+from gentest.engine.evidence import database
+from gentest.engine.evidence.store import FILE, Store, _checksum
 from gentest.probes.probe import independent
 from gentest.results.result import Cost, Provenance, Result
 from tests.helpers import zoo
@@ -166,7 +166,7 @@ def test_a_cache_that_cannot_be_used_is_done_without(
     fault: Callable[[Path], sqlite3.Connection | None], repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every figure is that of a run without one, the run's exit status too, and one line names the file and why."""
-    monkeypatch.setattr(store, "PATIENCE", 0.3)
+    monkeypatch.setattr(database, "PATIENCE", 0.3)
     repository.write(SOURCE)
     flags = ("-p", "no:cacheprovider")
     expected = decided(repository, *flags)
@@ -243,7 +243,7 @@ def test_a_row_of_a_true_checksum_that_is_none_is_nothing(tmp_path: Path) -> Non
     kept.keep("a", probes, np.zeros((1, 2), dtype=np.float32))
     name = str(probes[0])
     for body in (b"", b"\xff", b"\x01\x05\x00\x00\x00abc", b"\x02\x01"):
-        value = store._checksum("a", name, body) + body
+        value = _checksum("a", name, body) + body
         with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
             database.execute("UPDATE rows SET value = ?", (value,))
         assert kept.rows("a", probes) is None

@@ -79,6 +79,7 @@ def test_every_setting_can_be_given() -> None:
         "precision": "bf16",
         "memory": 5,
         "cache": "a",
+        "cache_outputs": "2G",
         "ray": "local",
         "time_limit": 2.5,
         "stop_after": 2,

@@ -20,19 +20,20 @@ from gentest.engine.evidence.maker import Maker
 from gentest.engine.evidence.measurements import Measurements
 from gentest.engine.evidence.measuring import Measuring, in_precision
 from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.output_store import HALF_STEP, OutputStore, Recall
 from gentest.engine.evidence.plans import Origin, Plans
 from gentest.engine.evidence.pool import MemoryPool
 from gentest.engine.evidence.store import Store
 from gentest.engine.evidence.subject import Identities, Subject
-from gentest.errors import GentestError, out_of_memory
+from gentest.errors import GentestError, InvalidArgument, out_of_memory
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.modules import resolve_device
 from gentest.probes.families import Probes, points
 from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Measure
-from gentest.results.settings import Precision, Values
+from gentest.results.settings import Precision, Values, size_in_bytes
 
-SHARED = ("device", "batch_size", "clip", "precision", "memory", "cache", "ray", "time_limit")
+SHARED = ("device", "batch_size", "clip", "precision", "memory", "cache", "cache_outputs", "ray", "time_limit")
 """Two checks share a context if these settings are equal."""
 
 
@@ -44,6 +45,17 @@ class Cluster(Protocol):
 
     def evaluator(self, local: Any) -> Any:
         """The `gentest.engine.evaluation.Evaluator` that does on the cluster what `local` does in this process."""
+
+
+def _output_store(values: Values) -> OutputStore | None:
+    """The outputs on disk, if the settings ask for them. Raises `InvalidArgument` if no folder is named."""
+    if values.cache_outputs is None:
+        return None
+    if values.cache is None:
+        raise InvalidArgument(
+            f"cache_outputs={values.cache_outputs!r} needs a folder: give cache= as well (--gentest-cache DIR)"
+        )
+    return OutputStore(Path(values.cache), size_in_bytes(values.cache_outputs))
 
 
 class Context:
@@ -63,7 +75,9 @@ class Context:
         self.device = resolve_device(values.device)
         self.precision = values.precision
         store = None if values.cache is None else Store(Path(values.cache))
-        self.maker = Maker(self.device, values.batch_size, watch, store, values.time_limit)
+        self.maker = Maker(
+            self.device, values.batch_size, watch, store, values.time_limit, output_store=_output_store(values)
+        )
         self.pool = MemoryPool(self.maker, values.memory << 20, self._measure_upcoming)
         setup = Setup(device=self.device, clip=values.clip, prompts=prompts)
         self.measuring = Measuring(self.maker, self.pool, setup)
@@ -73,6 +87,8 @@ class Context:
         self.pictures: dict[Hashable, Any] = {}
         """Pictures of the first outputs of a seed, by subject."""
         assert (values.ray is None) == (share is None), "gentest.engine.cluster.actors.shared_context shares the work"
+        self.too_fine: dict[str, None] = {}
+        """The properties for which outputs of 16 bits were too coarse."""
         self._share = share
         self._shares = share is not None
         self._cluster: Cluster | None = None
@@ -108,8 +124,18 @@ class Context:
         self.budget.end()
         self.maker.audit.stop()
         self.identities.end(believed=believed)
-        if self.maker.store is not None:
-            (self.maker.store.commit if believed else self.maker.store.forget)()
+        for store in self._stores:
+            (store.commit if believed else store.forget)()
+
+    @property
+    def _stores(self) -> list[Store | OutputStore]:
+        """What is kept on disk."""
+        return [store for store in (self.maker.store, self.maker.output_store) if store is not None]
+
+    def commit(self) -> None:
+        """Keep on disk what was made and measured so far."""
+        for store in self._stores:
+            store.commit()
 
     def subject(self, generator: Generator | Pair) -> Subject:
         """The generator, or the pair, in its present state. The check is about it from now on."""
@@ -129,18 +155,33 @@ class Context:
         self.examined.pop(subject.key, None)
         for key in [key for key in self.pictures if isinstance(key, tuple) and key[0] == subject.key]:
             del self.pictures[key]
-        if self.maker.store is not None and (address := self.maker.address(subject)):
-            self.maker.store.discard(address)
+        if address := self.maker.address(subject):
+            for store in self._stores:
+                store.discard(address)
 
     @property
-    def trouble(self) -> str:
-        """Why measurements do not reach the disk cache; empty if they do, or if there is no cache."""
-        return "" if self.maker.store is None else self.maker.store.trouble
+    def troubles(self) -> list[str]:
+        """Why measurements or outputs do not reach the disk cache."""
+        return [store.trouble for store in self._stores if store.trouble]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the run says about outputs that came from disk."""
+        if self.maker.output_store is None:
+            return []
+        notes = [f"{name}: outputs of 16 bits are too coarse for it and were made again" for name in self.too_fine]
+        if not self.maker.output_store.recalls.rounded:
+            return notes
+        error = f"an error of at most {HALF_STEP:.2g} of their range"
+        return [
+            f"outputs come from the cache, kept in 16 bits ({error}); what they cannot decide is made again",
+            *notes,
+        ]
 
     def close(self) -> None:
         """Close the disk cache; a further check opens it again."""
-        if self.maker.store is not None:
-            self.maker.store.close()
+        for store in self._stores:
+            store.close()
 
     @property
     def cluster(self) -> Cluster | None:
@@ -171,9 +212,10 @@ class Context:
         *,
         alone: bool = False,
         precision: Precision = "full",
+        recall: Recall = Recall.ROUNDED,
     ) -> Observed:
-        """The evidence of some probes."""
-        measurements = self.pool.measurements(subject, family, probes, alone=alone)
+        """The evidence of some probes. `recall` says how far outputs from disk may stand for new ones."""
+        measurements = self.pool.measurements(subject, family, probes, alone=alone, recall=recall)
         return Observed(self.measuring, measurements, precision=precision)
 
     def samples(self, subject: Subject, seed: int, start: int, n: int) -> Iterator[Observed]:

@@ -11,6 +11,7 @@ from gentest.engine import cost
 from gentest.engine.evidence.audit import CHANGED, DRAWN, DRAWN_SLOW, EXAMINED, largest_difference, undeclared
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.output_store import Recall
 from gentest.engine.evidence.outputs import Outputs, checked_outputs
 from gentest.engine.evidence.plans import PILOT_SEED
 from gentest.engine.evidence.subject import Subject
@@ -29,7 +30,7 @@ unless the generator declares more as its `rounding`."""
 
 def samples(context: Context, subject: Subject) -> Observed:
     """The evidence of the samples to examine."""
-    return context.evidence(subject, points(), independent(PILOT_SEED, 0, EXAMINED))
+    return context.evidence(subject, points(), independent(PILOT_SEED, 0, EXAMINED), recall=Recall.NEVER)
 
 
 def examine(context: Context, subject: Subject) -> None:
@@ -115,7 +116,8 @@ def _check_some_are_negative(context: Context, subject: Subject, made: list[Tens
     while all(bool((x >= 0.5).all()) for x in made):
         if start >= EXAMINED - 2:
             raise _none_negative(made)
-        made.append(context.evidence(subject, points(), independent(PILOT_SEED, start, 2)).outputs)
+        two = independent(PILOT_SEED, start, 2)
+        made.append(context.evidence(subject, points(), two, recall=Recall.NEVER).outputs)
         start += 2
 
 

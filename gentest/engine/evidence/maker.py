@@ -16,6 +16,7 @@ from torch import Tensor
 from gentest.engine import cost
 from gentest.engine.cost import Budget, Meter, Pace
 from gentest.engine.evidence.audit import Auditor
+from gentest.engine.evidence.output_store import OutputStore
 from gentest.engine.evidence.store import Store, digest
 from gentest.engine.evidence.subject import Identities, Subject, thing_key
 from gentest.engine.evidence.time_limit import limited
@@ -42,9 +43,11 @@ class Maker:
         watch: Callable[[int], None] | None,
         store: Store | None,
         time_limit: float,
+        output_store: OutputStore | None = None,
     ) -> None:
         self.device = device
         self.store = store
+        self.output_store = output_store
         self.meter = Meter()
         self.image_bytes = 0
         """Size of one output as float32; 0 before the first."""

@@ -19,6 +19,7 @@ from gentest.attributes.conditional import Conditional
 from gentest.attributes.distances import LargestDifference, distances_between
 from gentest.engine.evidence.audit import CHANGED, LEAST, OF_RANGE, OF_SIZE, Number, largest_by_batch
 from gentest.engine.evidence.maker import flat, sliced
+from gentest.engine.evidence.output_store import HALF_STEP, Recall
 from gentest.engine.evidence.outputs import PROBE_BYTES, Outputs, joined
 from gentest.engine.evidence.plans import Upcoming
 from gentest.engine.evidence.store import address_of, place
@@ -62,6 +63,8 @@ class Measurements:
         """The probes that a disk store lacks, if it has others."""
         self._body = outputs.maker.identities.body
         self._from_disk = False
+        self._from_rounded = False
+        """Whether rows from disk were measured on outputs from disk that were not exact."""
         self._n_bytes: int | None = None
 
     @property
@@ -110,7 +113,18 @@ class Measurements:
     @property
     def reused(self) -> bool:
         """Whether something here comes from an earlier test or from disk, so that the audit has to prove it."""
-        return self._from_disk or self._body != self._maker.identities.body
+        from_disk = self._from_disk or self.outputs.recalled is not Recall.NEVER
+        return from_disk or self._body != self._maker.identities.body
+
+    @property
+    def rounding(self) -> float:
+        """The largest error of an output from disk that anything here was measured on, in the outputs' own units."""
+        return max(self.outputs.rounding, HALF_STEP if self._from_rounded else 0.0)
+
+    @property
+    def recalled(self) -> Recall:
+        """How exact the outputs from disk are that anything here was measured on."""
+        return Recall.ROUNDED if self._from_rounded else self.outputs.recalled
 
     @property
     def moved(self) -> tuple[Measurements, ...]:
@@ -374,6 +388,9 @@ class Measurements:
         """
         if (rows := self._from_store(at)) is not None:
             return rows
+        if self.outputs.recall is Recall.ROUNDED and (rows := self._from_store(_rounded(at))) is not None:
+            self._from_rounded = True
+            return rows
         if self.outputs.kept is None and any(known := self._known_on_disk(at)):
             have, lack = (
                 [probe for probe, k in zip(self.probes, known, strict=True) if k is is_known]
@@ -392,6 +409,8 @@ class Measurements:
     def _held(self, at: str, compute: Callable[[Measurements], Tensor]) -> Tensor:
         """Computed rows, which wait to be written to disk."""
         rows = compute(self)
+        if self.recalled is Recall.ROUNDED:
+            at = _rounded(at) if self.outputs.bounded else ""
         if at and self._maker.store is not None:
             self._maker.store.hold(at, self.probes, rows.detach().float().cpu().numpy())
         return rows
@@ -410,3 +429,8 @@ class Measurements:
         store = self._maker.store
         rows = store.rows(at, probes) if at and store is not None else None
         return None if rows is None else torch.from_numpy(rows).to(self._maker.device)
+
+
+def _rounded(at: str) -> str:
+    """The key on disk of rows that were measured on outputs of 16 bits."""
+    return f"{at} of 16 bits" if at else ""

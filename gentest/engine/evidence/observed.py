@@ -183,7 +183,7 @@ class Observed:
         if prior not in self._others:
             own = self.measurements
             other = self._measuring.pool.measurements(
-                own.subject.under(prior), own.family, self.probes, alone=own.alone
+                own.subject.under(prior), own.family, self.probes, alone=own.alone, recall=own.outputs.recall
             )
             self._others[prior] = Observed(self._measuring, other, yardstick=self._yardstick, precision=self._precision)
         return self._others[prior]
@@ -204,7 +204,9 @@ class Observed:
 
     def _reference_evidence(self, subject: Subject) -> Observed:
         own = self.measurements
-        other = self._measuring.pool.measurements(subject, own.family, self.probes, alone=own.alone)
+        other = self._measuring.pool.measurements(
+            subject, own.family, self.probes, alone=own.alone, recall=own.outputs.recall
+        )
         return Observed(self._measuring, other, precision=self._precision)
 
     def from_reference(self, thing: Attribute | Feature | Distance | None = None) -> Tensor:
@@ -242,6 +244,11 @@ class Observed:
     def all_lowered(self) -> bool:
         """Whether something was measured in a lower precision, here or under another prior."""
         return self.lowered or any(other.all_lowered for other in self._others.values())
+
+    @property
+    def rounding(self) -> float:
+        """The largest error of an output from disk that anything was measured on, here or under another prior."""
+        return max([self.measurements.rounding, *(other.rounding for other in self._others.values())])
 
     def again(self, company: int, *, chance: int = 0) -> Tensor:
         return self.measurements.outputs.again(company, chance)

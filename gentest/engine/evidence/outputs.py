@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.engine.evidence.audit import Rows
+from gentest.engine.evidence.audit import Number, Rows
 from gentest.engine.evidence.maker import Maker, flat, full_precision, sliced
+from gentest.engine.evidence.output_store import Recall
+from gentest.engine.evidence.store import place
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError, InvalidOutput
 from gentest.generators.calling import pinned_rng
@@ -66,6 +68,12 @@ class Outputs:
         self.chance = chance
         self.audited_as: Rows | None = None
         """These outputs with their measurements, for the audit; None leaves them out of it."""
+        self.recall = Recall.ROUNDED
+        """How far outputs from disk may stand for these."""
+        self.recalled = Recall.NEVER
+        """How exact those are that came from disk; `NEVER` if none did."""
+        self.rounding = 0.0
+        """The largest error of a value that came from disk, in the outputs' own units."""
         self._batch_size = 1 if alone else batch_size
         self._placed: Mapping[str, np.ndarray[Any, Any]] | None = None
         self._window: tuple[int, int, Mapping[str, Any], Mapping[str, Any]] | None = None
@@ -134,31 +142,71 @@ class Outputs:
     def values(self) -> Tensor:
         """Outputs [N, P, ...] as the generator returned them."""
         if self._values is None:
-            n, p = self.shape
-            if self.subject.recalled is None:
-                self.maker.budget.check(n * p)  # none of them is made unless all of them can be
-            try:
-                with self.exactly(), pinned_rng(self.maker.device, 0):
-                    parts = self.maker.in_parts(
-                        self._make, n * p, size=self.batch_size, lasting=not self.keeps_gradients
-                    )
-            except GeneratorError as error:
-                self._name_probe(error)
-                self._name_side(error)
-                raise
-            if len(sizes := sorted({tuple(x.shape[1:]) for x in parts})) > 1:
-                raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
-            rows = joined(parts)  # [N * P, ...]
-            if self.audited_as is not None and not self.keeps_gradients:
-                self.maker.audit.made(self.audited_as, rows, [len(part) for part in parts])
-            if self.alone and n == 1 and not self.keeps_gradients:
-                for place in range(p):
-                    self.maker.audit.made_alone(
-                        self.subject, self.family, self.probes[0], place, rows[place : place + 1]
-                    )
-            self._values = rows.reshape(n, p, *parts[0].shape[1:])
+            recalled = self._recalled()
+            self._values = self._all_made() if recalled is None else recalled
             self._window = self._n_bytes = None
         return self._values
+
+    def _all_made(self) -> Tensor:
+        """Outputs [N, P, ...] that the generator makes now."""
+        n, p = self.shape
+        if self.subject.recalled is None:
+            self.maker.budget.check(n * p)  # none of them is made unless all of them can be
+        try:
+            with self.exactly(), pinned_rng(self.maker.device, 0):
+                parts = self.maker.in_parts(self._make, n * p, size=self.batch_size, lasting=not self.keeps_gradients)
+        except GeneratorError as error:
+            self._name_probe(error)
+            self._name_side(error)
+            raise
+        if len(sizes := sorted({tuple(x.shape[1:]) for x in parts})) > 1:
+            raise GeneratorError(f"the generator returned outputs of several sizes: {sizes}")
+        rows = joined(parts)  # [N * P, ...]
+        if self.audited_as is not None and not self.keeps_gradients:
+            self.maker.audit.made(self.audited_as, rows, [len(part) for part in parts])
+        if self.alone and n == 1 and not self.keeps_gradients:
+            for at in range(p):
+                self.maker.audit.made_alone(self.subject, self.family, self.probes[0], at, rows[at : at + 1])
+        made = rows.reshape(n, p, *parts[0].shape[1:])
+        if (address := self._address) and self.maker.output_store is not None:
+            outputs = made.detach().float().cpu().numpy()
+            self.maker.output_store.hold(address, self.probes, outputs, bounded=self.bounded, exact=self.alone)
+        return made
+
+    @property
+    def _address(self) -> str:
+        """The name of these outputs on disk; empty if they are not kept there."""
+        if self.maker.output_store is None or self.keeps_gradients or self.chance:
+            return ""
+        if self.subject.recalled is not None or not (subject := self.maker.address(self.subject)):
+            return ""
+        return place(subject, repr(self.family), "alone" if self.alone else "together", "outputs")
+
+    def _recalled(self) -> Tensor | None:
+        """Outputs [N, P, ...] of which some come from disk, and the generator makes the others; None if none does."""
+        if not (address := self._address) or self.maker.output_store is None:
+            return None
+        kept = self.maker.output_store.rows(address, self.probes, self.recall)
+        shapes = {row.outputs.shape for row in kept if row is not None}
+        if len(shapes) != 1 or (shape := shapes.pop())[0] != self.shape[1]:
+            return None
+        missing = [probe for probe, row in zip(self.probes, kept, strict=True) if row is None]
+        known = torch.tensor([row is not None for row in kept], device=self.maker.device)
+        values = torch.zeros(len(kept), *shape, device=self.maker.device)
+        values[known] = torch.from_numpy(np.stack([row.outputs for row in kept if row is not None])).to(values)
+        if missing:
+            others = self.of(missing)
+            others.audited_as = None if self.audited_as is None else NewRows(others)
+            others.recall = Recall.NEVER
+            made = others.values
+            if made.shape[1:] != values.shape[1:]:
+                raise GeneratorError(
+                    f"the generator returned outputs {list(made.shape[2:])}, and earlier ones {list(shape[1:])}"
+                )
+            values[~known] = made.to(values)
+        self.rounding = max(self.rounding, *(row.error for row in kept if row is not None))
+        self.recalled = Recall.ROUNDED if self.rounding else Recall.EXACT
+        return values
 
     @property
     def checked(self) -> Tensor:
@@ -178,7 +226,7 @@ class Outputs:
 
     def of(self, probes: Sequence[Probe]) -> Outputs:
         """The outputs of other probes, made in the same way."""
-        return Outputs(
+        others = Outputs(
             self.maker,
             self.subject,
             self.family,
@@ -187,6 +235,8 @@ class Outputs:
             batch_size=self._batch_size,
             chance=self.chance,
         )
+        others.recall = self.recall
+        return others
 
     def moved(self, by: float) -> tuple[MovedOutputs, ...]:
         """The same outputs, moved by a distance in each of two ways."""
@@ -274,6 +324,28 @@ class Outputs:
         for probe in self.probes:
             Outputs(self.maker, self.subject, self.family, [probe], alone=True).values  # noqa: B018
         error.args = (f"{error} (in a batch, but on none of its probes alone)",)
+
+
+class NewRows:
+    """Outputs that were just made, for the audit: the ones that a batch from disk lacked."""
+
+    reused = False
+    known_outputs = None
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.subject = outputs.subject
+        self.family = outputs.family
+        self.probes = outputs.probes
+        self.alone = outputs.alone
+        self.shape = outputs.shape
+        self.placed: Mapping[str, np.ndarray[Any, Any]] = {}
+
+    def numbers(self, index: int, at: int) -> Iterator[Number]:
+        """Nothing is measured yet."""
+        return iter(())
+
+    def whole(self, index: int) -> None:
+        """Nor has a probe a margin."""
 
 
 class MovedOutputs(Outputs):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gentest.engine.evidence.maker import Maker
 from gentest.engine.evidence.measurements import Measurements
+from gentest.engine.evidence.output_store import Recall
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.plans import Upcoming
 from gentest.engine.evidence.subject import Subject
@@ -52,15 +53,22 @@ class MemoryPool:
         *,
         alone: bool = False,
         batch_size: int | None = None,
+        recall: Recall = Recall.ROUNDED,
     ) -> Measurements:
-        """The measurements of some probes, shared by all who ask for the same probes."""
+        """The measurements of some probes, shared by all who ask for the same probes.
+
+        `recall` says how far outputs from disk may stand for new ones; those of a pair have to be exact.
+        """
+        if subject.reference is not None or subject.is_reference:
+            recall = min(recall, Recall.EXACT)
         self._subjects.setdefault(subject.key, subject)
         key = (subject.key, family, tuple(probes), alone, batch_size)
         kept = self._kept.pop(key, None)
-        if kept is None:
+        if kept is None or kept.recalled > recall:
             kept = Measurements(Outputs(self._maker, subject, family, probes, alone=alone, batch_size=batch_size))
         # equal to the subject before, but perhaps another object: the generator under test makes dropped outputs again
         kept.outputs.subject = subject
+        kept.outputs.recall = recall
         self._make_room()
         self._kept[key] = kept
         kept.upcoming = self.upcoming
@@ -73,13 +81,13 @@ class MemoryPool:
         return kept
 
     def outputs_of(self, subject: Subject, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Tensor]]:
-        """The outputs [*shape], checked, of those single samples that are in memory."""
+        """The outputs [*shape], checked, of those single samples that are in memory, and exact."""
         wanted = set(probes)
         for kept in list(self._kept.values()):
             if kept.subject.key != subject.key or kept.family != points() or kept.known_outputs is None:
                 continue
             for row, probe in enumerate(kept.probes):
-                if probe in wanted:
+                if probe in wanted and kept.recalled is not Recall.ROUNDED:
                     yield probe, kept.outputs.checked[row, 0]
 
     def discard(self, subject: Subject) -> None:

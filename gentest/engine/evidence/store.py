@@ -12,18 +12,16 @@ and any of them may be killed without losing earlier rows.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import struct
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gentest._support.printable import in_one_line
+from gentest.engine.evidence.database import Database
 from gentest.probes.probe import Probe
 
 FILE = "measurements.sqlite"
@@ -31,16 +29,6 @@ LARGEST_ROW = 1 << 16
 """Largest row in bytes: features nearly as large as the image itself are not kept."""
 ASKED_AT_ONCE = 500
 """Probes in one query: SQLite takes at least 999 values."""
-PATIENCE = 10.0
-"""Seconds to wait for another session to write, once; after that gentest does without the store."""
-RETRY_SECONDS = 0.02
-"""Seconds between retries when SQLite does not wait by itself, as while another session opens the same new file."""
-_T = TypeVar("_T")
-BUSY = "locked"
-BROKEN = ("not a database", "malformed", "no such column", "no such table", "has 3 columns", "values were supplied")
-"""Parts of SQLite's messages, since Python gives no error codes before 3.11."""
-FAULTS = (sqlite3.Error, OSError, ValueError)
-"""The errors of SQLite for an unusable folder or file; ValueError if its message about a damaged file is not text."""
 _SCHEMA = "CREATE TABLE rows (of TEXT, probe TEXT, value BLOB, PRIMARY KEY (of, probe)) WITHOUT ROWID"
 _HEAD = 16
 _LONGEST = _HEAD + 1 + 4 * 255 + LARGEST_ROW
@@ -70,13 +58,14 @@ class Store:
     """The measurements of one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
-        self._database: sqlite3.Connection | None = None
-        self._reads = self._writes = True
+        self._database = Database(folder / FILE, [_SCHEMA])
         self._waiting: dict[tuple[str, str], bytes] = {}
         """Rows that are not written yet, by address and probe."""
-        self.trouble = ""
+
+    @property
+    def trouble(self) -> str:
         """Why gentest does without the store, or writes no more, in one line; empty while all is well."""
+        return self._database.trouble
 
     def rows(self, of: str, probes: Sequence[Probe]) -> NDArray[np.float32] | None:
         """The rows [N, ...] of some probes; None unless all of them are there and intact."""
@@ -108,7 +97,7 @@ class Store:
 
     def hold(self, of: str, probes: Sequence[Probe], rows: NDArray[np.float32]) -> None:
         """Hold the rows of some probes in memory until `commit`."""
-        if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._writes:
+        if not len(rows) or rows[0].nbytes > LARGEST_ROW or not self._database.writes:
             return
         for probe, row in zip(probes, rows, strict=True):
             self._waiting[of, str(probe)] = _packed(of, str(probe), row)
@@ -130,77 +119,17 @@ class Store:
         self._write("DELETE FROM rows WHERE of >= ? AND of < ?", [(f"{identity}:", f"{identity};")])
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        if not self._writes:
-            return
-        try:
-            database = self._opened()
-            with database:
-                database.executemany(statement, rows)
-        except FAULTS as error:
-            self._writes = False
-            self._say("nothing more is kept in", error)
+        self._database.write(lambda connection: connection.executemany(statement, rows))
 
     def _kept(self, of: str, names: Sequence[str]) -> dict[str, object]:
         """The stored values of some probes, by the probe's name."""
-        if not self._reads:
-            return {}
         places = ", ".join("?" * len(names))
-        try:
-            asked = self._opened().execute(
-                f"SELECT probe, value FROM rows WHERE of = ? AND probe IN ({places}) AND length(value) <= {_LONGEST}",
-                (of, *names),
-            )
-            return dict(asked.fetchall())
-        except FAULTS as error:
-            self._reads = self._writes = False
-            self._say("nothing is read from or kept in", error)
-            return {}
-
-    def _say(self, what: str, error: Exception) -> None:
-        message = in_one_line(str(error))
-        hint = "; delete it to start over" if any(words in message for words in BROKEN) else ""
-        self.trouble = self.trouble or f"cache: {what} {self._path}: {message}{hint}"
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._database is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.is_symlink():
-                raise OSError(f"{self._path} is a symbolic link, which may lead to somebody else's file")
-            database = sqlite3.connect(self._path, timeout=PATIENCE)
-            try:
-                database.execute("PRAGMA trusted_schema=OFF")
-                there = _patiently(lambda: database.execute("SELECT sql FROM sqlite_master").fetchmany(2))
-                if there not in ([], [(_SCHEMA,)]):  # before running any of its views or triggers
-                    raise sqlite3.DatabaseError("not a database of gentest")
-                _patiently(lambda: database.execute("PRAGMA journal_mode=WAL"))
-                database.execute("PRAGMA synchronous=NORMAL")
-                _patiently(lambda: database.execute(_SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1)))
-            except BaseException:
-                database.close()
-                raise
-            self._database = database
-        return self._database
-
-    def __del__(self) -> None:
-        self.close()
+        query = f"SELECT probe, value FROM rows WHERE of = ? AND probe IN ({places}) AND length(value) <= {_LONGEST}"
+        return dict(self._database.read(query, (of, *names)))
 
     def close(self) -> None:
         """Close the file."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
-
-
-def _patiently(step: Callable[[], _T]) -> _T:
-    """The result of a step that SQLite refuses at once, whatever its timeout, while another session does the same."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return step()
-        except sqlite3.OperationalError as error:
-            if BUSY not in str(error) or time.monotonic() > until:
-                raise
-        time.sleep(RETRY_SECONDS)
+        self._database.close()
 
 
 def _packed(of: str, name: str, row: NDArray[np.float32]) -> bytes:

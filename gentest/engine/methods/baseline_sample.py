@@ -21,6 +21,7 @@ from gentest.engine.cost import BudgetSpent
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.measuring import PYTHON
 from gentest.engine.evidence.observed import Observed
+from gentest.engine.evidence.output_store import Recall
 from gentest.engine.evidence.plans import Stream
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.explain import observed
@@ -60,7 +61,8 @@ def keep_outputs(context: Context, subject: Subject, test: str, seed: int, keepe
     missing = [probe for probe in probes if probe not in rows]
     while missing:
         block, missing = missing[: context.batch_size], missing[context.batch_size :]
-        outputs = context.evidence(subject, points(), block).images[:, 0].cpu().numpy()
+        evidence = context.evidence(subject, points(), block, recall=Recall.EXACT)
+        outputs = evidence.images[:, 0].cpu().numpy()
         rows.update(zip(block, outputs, strict=True))
     keeper.keep(subject, seed, np.stack([rows[probe] for probe in probes]), context.measuring.unit(subject))
 
