@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from random import Random
 from typing import Any
 
@@ -113,6 +114,8 @@ APART = 0x5EED_0DD5_0000_1239
 depend on them: no module has constants of this size."""
 UNUSED_BYTES = 5
 """Bytes that are drawn and dropped, for the same reason: no module has constants of the resulting length."""
+BLOCK_BYTES = 61
+"""A draw of seed and choices together is this many bytes, or a multiple, again because no module has such constants."""
 SHIFT_STEPS = 64
 """The number of steps from a sample to the place where an attack moved it, for shrinking."""
 SPARE_DRAWS = 4
@@ -130,8 +133,15 @@ def _one_of(values: Sequence[int]) -> st.SearchStrategy[int]:
 
 
 def probes(space: Space) -> st.SearchStrategy[Probe]:
-    """Probes of a space with full mask and window: a seed, and a possible choice for each discrete part."""
+    """Probes of a space with full mask and window: a seed, and a possible choice for each discrete part.
+
+    Hypothesis copies one part of an example over another (its mutator). Where seed and choices are draws of their own,
+    about half of all probes repeat a seed and have the first value. So a space with conditions is one draw of bytes,
+    where nothing can be copied. Labels and banks without conditions keep the plans that earlier releases recorded.
+    """
     n = SEED_BITS // 8
+    if any(part.has_values and part.slots for part in space.parts.values()):
+        return _in_one_draw(space.supports)
     seeds = st.binary(min_size=n + UNUSED_BYTES, max_size=n + UNUSED_BYTES).map(
         lambda raw: int.from_bytes(raw[:n], "big")
     )
@@ -139,6 +149,27 @@ def probes(space: Space) -> st.SearchStrategy[Probe]:
         return seeds.map(Probe)  # a tenth faster than building from a seed and no choices
     choices = st.tuples(*map(_one_of, space.supports))
     return st.builds(lambda seed, chosen: Probe(seed, choices=chosen), seeds, choices)
+
+
+def _in_one_draw(supports: Sequence[Sequence[int]]) -> st.SearchStrategy[Probe]:
+    """Probes from one draw of bytes: those of the choices, then those of the seed.
+
+    A choice has a byte more than its number of values needs, so that values are equally likely within one in 256. It
+    shrinks toward the first value as its bytes shrink toward zero.
+    """
+    sizes = [1 + (len(support).bit_length() + 7) // 8 for support in supports]
+    edges = list(accumulate(sizes, initial=0))
+    n_blocks = -(-(edges[-1] + SEED_BITS // 8) // BLOCK_BYTES)
+
+    def probe(raw: bytes) -> Probe:
+        numbers = [int.from_bytes(raw[start:end], "big") for start, end in pairwise(edges)]
+        choices = tuple(
+            support[number * len(support) >> 8 * size]
+            for support, number, size in zip(supports, numbers, sizes, strict=True)
+        )
+        return Probe(int.from_bytes(raw[edges[-1] : edges[-1] + SEED_BITS // 8], "big"), choices=choices)
+
+    return st.binary(min_size=n_blocks * BLOCK_BYTES, max_size=n_blocks * BLOCK_BYTES).map(probe)
 
 
 def simpler(probe: Probe, space: Space, family: Probes) -> st.SearchStrategy[Probe]:

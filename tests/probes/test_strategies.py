@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import signal
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -249,13 +250,13 @@ def test_arguments_of_a_strategy_are_checked() -> None:
 
 
 def test_no_module_of_gentest_has_a_constant_that_a_search_could_draw() -> None:
-    """Hypothesis mixes constants of loaded modules into its draws, so bytes of a seed's length would change plans."""
-    length = strategies.SEED_BITS // 8 + strategies.UNUSED_BYTES
+    """Hypothesis mixes constants of loaded modules into its draws, so bytes of a draw's length would change plans."""
+    lengths = strategies.SEED_BITS // 8 + strategies.UNUSED_BYTES, *(strategies.BLOCK_BYTES * k for k in range(1, 5))
     for path in Path(gentest.__file__).parent.rglob("*.py"):
         constants = [
             node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)
         ]
-        assert [value for value in constants if isinstance(value, bytes) and len(value) == length] == [], path
+        assert [value for value in constants if isinstance(value, bytes) and len(value) in lengths] == [], path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -315,6 +316,26 @@ def test_hypothesis_shrinks_each_slot_toward_its_first_value(fails: Any, shortes
     )
     assert found.latents["prompt"] == shortest
     assert found.latents["scale"].item() == 3.0
+
+
+@pytest.mark.parametrize("n", [3, 40, pytest.param(300, marks=pytest.mark.slow)])
+def test_a_plan_draws_each_value_as_often_as_chance(n: int) -> None:
+    """No value comes more often than others, and no seed twice: of 4n probes, each misses one value in 50 or so."""
+    space = gentest.Joint(z=gentest.Normal(4), prompt=gentest.Prompts(*(f"prompt {i}" for i in range(n))))
+    plans = [search.plan(space, 4 * n, seed=seed) for seed in range(12)]
+    counts = np.array([np.bincount([probe.choices[0] for probe in plan], minlength=n) for plan in plans])  # [12, n]
+    assert all(len({probe.seed for probe in plan}) == 4 * n for plan in plans)
+    assert stats.chisquare(counts.sum(0)).pvalue > 1e-4
+    missed = (counts == 0).mean()
+    assert missed <= (1 - 1 / n) ** (4 * n) + 5 * np.sqrt(0.018 / counts.size)
+
+
+def test_choices_of_several_slots_are_independent() -> None:
+    """Each combination of a template's slots and of a number comes about as often."""
+    plan = search.plan(ASKED, 2_400, seed=0)
+    combinations = Counter(probe.choices for probe in plan)
+    assert len(combinations) == 24
+    assert stats.chisquare(list(combinations.values())).pvalue > 1e-4
 
 
 def test_a_strategy_refuses_a_part_that_cannot_move() -> None:
