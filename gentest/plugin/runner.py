@@ -39,7 +39,7 @@ from gentest.plugin.report_files import ReportFiles
 from gentest.plugin.run_budget import RunBudget, RunForecast, cheapest_first, forecast_of
 from gentest.plugin.session_end import Completion, Problems, end_on_hang, tests_to_check
 from gentest.plugin.session_results import SessionResults, attach
-from gentest.plugin.shared_evidence import LaterMeasures, definitions_among, generator_key
+from gentest.plugin.shared_evidence import LaterMeasures, definitions_among, returned_key
 from gentest.report import facts, progress, run_facts, terminal
 from gentest.results import validity
 from gentest.results.drawings import Drawings
@@ -193,9 +193,7 @@ class Runner:
                 stored = n if against is None else LOOKED_AT
                 summaries = 0 if not (n or against) or not question.looks else 1 if against is None else 2
                 asked.append(
-                    PlannedCheck(
-                        item.nodeid, label, question.definition, values, generator_key(item), stored, summaries
-                    )
+                    PlannedCheck(item.nodeid, label, question.definition, values, returned_key(item), stored, summaries)
                 )
         return asked
 
@@ -321,7 +319,7 @@ class Runner:
         )
         self._checking = f"{item.nodeid} {property}"
         budget = self._budget.of_test(item.nodeid, values, self.options.values())
-        self._key, self._space, self._context = generator_key(item), generator.latent, context
+        self._key, self._space, self._context = returned_key(item), generator.latent, context
         title = f"{item.name} {property.name}"
         with progress.Watch(title, self._stream, live=self._live, run=self._forecast.left) as self._watch:
             result = check(question, generator, context, values, watch=self._watch.probes, budget=budget)

@@ -5,11 +5,14 @@ worker would make the same images again. In any run, gentest measures what later
 Both save time and change no verdict.
 
 A generator exists only once its test runs. Until then, tests that use the same fixtures with the same parameters and
-settings count as tests of the same generator.
+settings count as tests of the same generator. A forecast looks at their bodies, too: a test that returns
+`generator.truncated(0.7)` shares nothing with one that returns `generator`.
 """
 
 from __future__ import annotations
 
+import dis
+import inspect
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +31,9 @@ from gentest.plugin.decorators import Property
 from gentest.plugin.items import declared_by, params_of, settings_of
 from gentest.probes.families import Probes, points
 from gentest.properties.definition import AnyDefinition, Measure, OfAll
+
+NO_STEPS = frozenset(("CACHE", "NOP", "RESUME"))
+"""Instructions of bytecode that do nothing."""
 
 
 def definitions_of(item: pytest.Item) -> list[AnyDefinition]:
@@ -78,6 +84,20 @@ def generator_key(item: pytest.Item) -> Hashable:
     shared = tuple(settings.given.get(name) if settings is not None else None for name in SHARED)
     params = frozenset((name, thing_key(value)) for name, value in params_of(item).items())
     return None if fixtures else item.path, fixtures, params, shared
+
+
+def returned_key(item: pytest.Item) -> Hashable:
+    """A key for the generator that a test returns: that of its fixtures, and what its body does with them.
+
+    Two bodies do the same if their bytecode is the same, with the names and constants that it uses.
+    """
+    function = inspect.unwrap(getattr(item, "obj", None))  # type: ignore[arg-type]
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return generator_key(item), item.nodeid
+    body = tuple((step.opname, repr(step.argval)) for step in dis.get_instructions(code) if step.opname not in NO_STEPS)
+    # names mean the same only within their module
+    return generator_key(item), body, function.__module__ if code.co_names else None
 
 
 def _fixtures(item: pytest.Item) -> frozenset[Hashable]:

@@ -175,6 +175,47 @@ def test_a_forecast_alone_makes_no_image(repository: Repository) -> None:
     )
 
 
+DERIVED = """
+@gentest.between(gentest.brightness(), tolerance=1)
+def test_whole(generator):
+    return generator
+
+@gentest.monotone(gentest.brightness(), tolerance=1)
+def test_again(generator):
+    \"\"\"It returns what the first one returns.\"\"\"
+    return generator
+
+@gentest.between(gentest.brightness(), tolerance=1)
+def test_truncated(generator):
+    return generator.truncated(0.7)
+
+@gentest.monotone(gentest.brightness(), tolerance=1)
+def test_truncated_again(generator):
+    return generator.truncated(0.7)
+
+@gentest.monotone(gentest.brightness(), tolerance=1)
+def test_truncated_more(generator):
+    return generator.truncated(0.5)
+"""
+
+
+def test_a_forecast_tells_generators_by_what_a_body_does(
+    repository: Repository, clock: Clock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Tests share evidence if they return the same generator: the same fixture, and changed in the same way."""
+    write(repository, DERIVED)
+    lines = repository.check("--gentest-forecast", *BOUND).outlines
+    images = {line.split("::")[1].split()[0]: int(line.split()[0]) for line in lines if "::test_" in line}
+    assert images["test_again"] < 0.2 * images["test_whole"]
+    assert images["test_truncated_again"] < 0.2 * images["test_truncated"]
+    assert images["test_truncated"] == images["test_truncated_more"] > 0.9 * images["test_whole"]
+    capfd.readouterr()
+    repository.check(*BOUND)
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("gentest: 5 properties want ")]
+    took = sum(one["cost"]["images"] for one in repository.document()["results"])
+    assert abs(int(line.split()[4].replace(",", "")) - took) <= 0.05 * took
+
+
 def test_the_tests_of_a_module_stay_together(repository: Repository, clock: Clock) -> None:
     """A fixture of a module is set up once, though tests of other modules are cheaper than its dearest."""
     write(repository)
