@@ -713,12 +713,15 @@ def _moved(moved: Moved, counterexample: Counterexample) -> list[Detail]:
 
 
 def _coordinates(groups: Sequence[str], counterexample: Counterexample) -> str:
+    """Coordinates by their numbers, and among how many; with groups if each has several coordinates."""
     if len(groups) == counterexample.n_groups:
         return f"all {counterexample.n_coordinates} coordinates"
-    runs = _runs(groups)
-    more = f" and {len(runs) - MAX_RUNS} more runs" if len(runs) > MAX_RUNS else ""
-    listed = f"{', '.join(runs[:MAX_RUNS])}{more} of {counterexample.n_coordinates}"
-    return f"coordinates {listed} ({len(groups)} of {counterexample.n_groups} groups)"
+    runs, n = _runs(groups), counterexample.n_coordinates
+    listed = runs[:MAX_RUNS] + ([f"{len(runs) - MAX_RUNS} more runs"] if len(runs) > MAX_RUNS else [])
+    names = " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
+    word = "coordinate" if len(groups) == 1 and counterexample.n_groups == n else "coordinates"
+    grouped = "" if counterexample.n_groups == n else f", in {len(groups)} of {counterexample.n_groups} groups"
+    return f"{word} {names} alone, of {n:,} counted from 0{grouped}"
 
 
 def _runs(groups: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ def test_what_it_finds_fails_the_test_and_replays(repository: Repository) -> Non
         [
             "dark(): violated under attack, worst margin -* (by none of 20 probes; gradient, *",
             "  minimal  margin -*",
-            "  moved    0.* of the way to an unrelated sample, in coordinates * of 32 (* of 32 groups)",
+            "  moved    0.* of the way to an unrelated sample, in coordinates * of 32 counted from*",
             "  from     dark:*, a sample of margin 0.*",
             "  replay   pytest --gentest *-s*",
             "violated  test_it  dark() * 20  -0.*",

@@ -143,3 +143,26 @@ def test_what_nothing_certifies_is_not_called_held() -> None:
 def test_positions_of_a_grid_that_matter_are_named(grid: KeptCodes, text: str) -> None:
     found = Counterexample({}, -1.0, {}, (0.0,), (), 0, 0, None, "p:1", codes=(grid,))
     assert [detail.text for detail in facts.matters(found)] == [text]
+
+
+@pytest.mark.parametrize(
+    ("groups", "n_groups", "n_coordinates", "text"),
+    [
+        (("2",), 6, 6, "coordinate 2 alone, of 6 counted from 0"),
+        (("z[3]",), 6, 6, "coordinate z[3] alone, of 6 counted from 0"),
+        (("0", "1", "4"), 6, 6, "coordinates 0..1 and 4 alone, of 6 counted from 0"),
+        (("0..1",), 64, 128, "coordinates 0..1 alone, of 128 counted from 0, in 1 of 64 groups"),
+        (("0", "2", "4"), 64, 64, "coordinates 0, 2 and 4 alone, of 64 counted from 0"),
+        (
+            tuple(str(i) for i in range(0, 20, 2)),
+            64,
+            64,
+            "coordinates 0, 2, 4, 6, 8, 10, 12, 14 and 2 more runs alone, of 64 counted from 0",
+        ),
+    ],
+)
+def test_coordinates_that_matter_read_as_numbers_and_not_as_a_count(
+    groups: tuple[str, ...], n_groups: int, n_coordinates: int, text: str
+) -> None:
+    found = Counterexample({}, -1.0, {}, (0.0,), groups, n_groups, n_coordinates, None, "p:1")
+    assert [(detail.word, detail.text) for detail in facts.matters(found)] == [("matters", text)]

@@ -232,7 +232,7 @@ def test_all_that_was_found_is_on_the_page() -> None:
     for said in (
         "pytest --gentest test_a.py::test_a --gentest-replay between:1f-m1",
         "What the coordinates change",
-        "coordinates 0..7 of 64 (1 of 8 groups)",
+        "coordinates 0..7 alone, of 64 counted from 0, in 1 of 8 groups",
         "Rate as probes came in",
         "Rays that hold up to each radius",
         "How often, against the baseline",
