@@ -7,6 +7,8 @@ shows, and lines that a CI runner would take for its own commands.
 from __future__ import annotations
 
 import re
+from decimal import ROUND_UP, Context, Decimal, localcontext
+from math import isfinite
 from unicodedata import category
 
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -27,6 +29,18 @@ def printable(text: str) -> str:
     if not text.isprintable():
         text = "".join(map(_escaped, text))
     return _COMMAND.sub(lambda match: f"{match[1]}\\:" if match[1] is not None else "#\\#", text)
+
+
+def outward(value: float, digits: int = 3) -> str:
+    """A difference with its sign, rounded away from zero, so that it never reads smaller than it is.
+
+    >>> outward(0.02271), outward(-1.0), outward(0.0)
+    ('+0.0228', '-1', '0')
+    """
+    if not isfinite(value) or not value:
+        return f"{value:+g}" if value else "0"
+    with localcontext(Context(prec=digits, rounding=ROUND_UP)):
+        return f"{float(+Decimal(f'{value:.12g}')):+.{digits}g}"
 
 
 def in_one_line(text: str, longest: int = LONGEST) -> str:

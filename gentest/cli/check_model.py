@@ -65,7 +65,7 @@ LAWS: Mapping[str, Law] = {
     ),
     "not_blank": Law(
         "no blank output",
-        "no output is one flat colour",
+        "no output is flat, with nearly the same value everywhere",
         "activations die or saturate at some latents",
     ),
     "responsive": Law(

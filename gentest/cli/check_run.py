@@ -45,6 +45,7 @@ from gentest.properties.distribution import matches
 from gentest.properties.paths import between
 from gentest.properties.samples import diverse, not_blank, reproducible, responsive, well_formed
 from gentest.report import facts
+from gentest.report.numbers import above, short_figures
 from gentest.report.progress import Watch, stderr
 from gentest.results import validity
 from gentest.results.document import Document, Family, Session, installed_versions
@@ -62,6 +63,10 @@ FLOOR = 0.01
 """The smallest difference between two outputs, and the smallest contrast of one, as a share of their range."""
 WITHIN = 4 / 255
 """The difference from a reference that is allowed if none is given, as a share of the output range."""
+SAME = 1e-6
+"""Differences below are rounding of the margins."""
+MARGIN = 1e-3
+"""The share by which a tolerance lies below the largest difference, so that this one alone exceeds it."""
 LOSS = 0.1
 """The root-mean-square difference that an autoencoder's images may have, as a share of their range."""
 APART = 0.05
@@ -133,7 +138,8 @@ class Check:
                 self._time(generator)
             asked += self._asked(described, pair)
             self._check_all(asked)
-            information = self._information(generator) if not self._skipped and not self.question["replay"] else []
+            information = [] if self.question["replay"] else self._distance(asked)
+            information += [] if self._skipped or self.question["replay"] else self._information(generator)
         except KeyboardInterrupt:
             self._skipped, information = "interrupted", []
         document = self._document([each.label for each in asked])
@@ -327,6 +333,26 @@ class Check:
 
     # figures that decide nothing
 
+    def _distance(self, asked: Sequence[Asked]) -> list[str]:
+        """How far the model is from its reference on the latent that differs most, and where."""
+        found = next((result for result in self._results if result.test == LAWS["agrees"].test), None)
+        each = next((each for each in asked if each.label == "agrees"), None)
+        if found is None or each is None or found.verdict is Verdict.ERROR or found.smallest_margin is None:
+            return []
+        within = float(each.definition.arguments["within"])  # type: ignore[arg-type]
+        worst, largest = found.worst, within - found.smallest_margin
+        if largest < SAME:
+            return [f"the outputs are those of the reference up to {SAME:g}, on all {found.examples:,} latents"]
+        if worst is None:  # it agrees, so a smaller tolerance names the latent and the place
+            values = replace(self.values, examples=each.examples, reduce=0, time_limit=max(1.0, self._left()))
+            question = Question(agrees(within=largest * (1.0 - MARGIN)), "", "agrees", begins=False)
+            worst = check(question, each.subject, self.context, values, budget=self._budget).worst
+        unit = "of the output range" if _has_range(each.subject) else "of the range of 16 samples of the reference"
+        place = "" if worst is None or not worst.note else f"; there, {worst.note}"
+        replay = "" if worst is None else f" (--replay {worst.replay})"
+        most = f"the latent that differs most from the reference{replay} does so by {above(largest, 3)} {unit}"
+        return [f"{most}, and {short_figures(str(within))} is allowed{place}"]
+
     def _information(self, generator: Generator) -> list[str]:
         """The levels of brightness and contrast, and the share of paths along which brightness stays between."""
         try:
@@ -394,6 +420,12 @@ class Check:
 def _is_small(generator: Generator) -> bool:
     """True for a bank of latents too small for 16 of them to differ: the birthday paradox."""
     return any(isinstance(part, Empirical) for part in generator.latent.parts.values())
+
+
+def _has_range(subject: Generator | Pair) -> bool:
+    """True if differences of outputs are shares of a range that is known."""
+    generator = subject.reference if isinstance(subject, Pair) else subject
+    return generator.images or generator.output_range is not None
 
 
 def _has_colours(context: Context, generator: Generator) -> bool:

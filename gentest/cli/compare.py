@@ -228,7 +228,7 @@ def _sentences(differences: Differences, options: argparse.Namespace) -> list[st
         lines.append(f"{refuted} differ by more than {above(differences.quantiles[-1], 3)} {certain}.")
     elif not differences.disagreeing:
         lines.append(f"{refuted} disagree {certain}.")
-    return [*lines, f"This took {differences.images:,} images a side and {differences.seconds:.1f} s."]
+    return [*lines, f"This took {differences.images:,} outputs a side and {differences.seconds:.1f} s."]
 
 
 def _level_bounds(level: ComparedLevel) -> str:

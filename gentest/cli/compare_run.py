@@ -37,6 +37,7 @@ from gentest.report import facts, page
 from gentest.report.numbers import above
 from gentest.report.progress import Watch, stderr
 from gentest.results.document import Document, Session, installed_versions
+from gentest.results.drawings import Drawings
 from gentest.results.records import unpack
 from gentest.results.result import Attack, Result, Verdict
 from gentest.results.settings import Values, settings
@@ -180,7 +181,7 @@ class Comparing:
         if result.worst is not None and tolerance - result.worst.margin > worst:
             probe, worst = Probe.from_json(result.worst.probe), tolerance - result.worst.margin
             source = "the search" if result.attack is None else "the attack"
-        replayed = self._check(tolerance if worst > tolerance else 0.0, self.values, replay=probe)
+        replayed = self._check(tolerance if worst > tolerance else 0.0, self.values, replay=probe, shows=True)
         shown = replayed.counterexample
         differences = Differences(
             space=repr(self.pair.latent),
@@ -203,7 +204,7 @@ class Comparing:
             images=-(-self.context.meter.images // 2),
             seconds=0.0,
         )
-        return differences, result
+        return differences, _with_worst(result, replayed)
 
     def _sample(self) -> Sampled:
         """The differences and levels of the seed's first independent latents."""
@@ -255,6 +256,19 @@ class Comparing:
         if self.pair.images or self.pair.reference.output_range is not None:
             return "as a share of the output range"
         return "as a share of the range of 16 samples of the reference"
+
+
+def _with_worst(result: Result, replayed: Result) -> Result:
+    """The result with the worst latent of all, which may be an independent sample, as the one that a page shows."""
+    drawings, shown = result.drawings or Drawings(), replayed.drawings or Drawings()
+    if result.verdict is not Verdict.VIOLATED:  # the page shows both sides of the latent that differs most
+        drawings = replace(drawings, minimal=shown.minimal, minimal_difference=shown.minimal_difference)
+        return replace(result, drawings=drawings)
+    worst = replayed.counterexample
+    if worst is None:
+        return result
+    drawings = replace(drawings, worst=shown.minimal, worst_difference=shown.minimal_difference)
+    return replace(result, search=replace(result.search, worst=worst), drawings=drawings)
 
 
 def _above(difference: float) -> float:

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -34,6 +35,9 @@ DISTRIBUTION = "pytest-gentest"
 AUTOLOAD = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
 UNWRAPPED = 1_000
 """Characters in a line, if the output is not a terminal."""
+OK, NO_TESTS = 0, 5
+"""The exit statuses of a pytest that collects without an error."""
+EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Warning|Failed|Exit|Interrupt)\b")
 UNWRITTEN = ("NotImplementedError", "...")
 """Code below a mark of `gentest init` that nobody has replaced yet."""
 
@@ -149,7 +153,8 @@ def _collected(folder: Path, rest: Sequence[str]) -> list[Finding]:
         fix = "load models in fixtures, not where a module is imported"
         return [Finding("pytest", f"collecting the tests of {folder}: {error}", stops=True, fix=fix)]
     findings = [Finding(**value) for value in reply.value["findings"]]
-    if not reply.value["finished"]:
+    is_well = reply.value["finished"] and reply.value["status"] in (OK, NO_TESTS)
+    if not is_well and not any(finding.about == "tests" and finding.stops for finding in findings):
         findings.append(_failure(reply.value["status"], reply.output, ["--gentest", str(folder), *rest]))
     return findings
 
@@ -157,18 +162,29 @@ def _collected(folder: Path, rest: Sequence[str]) -> list[Finding]:
 def _failure(status: object, output: str, arguments: Sequence[str]) -> Finding:
     """A pytest that failed before it collected anything, in its own words."""
     lines = [line for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("ERROR", "E  ", "INTERNALERROR> pytest"))] or lines[-1:]
+    errors = [line for line in lines if line.startswith(("ERROR", "INTERNALERROR> pytest"))] or lines[-1:]
     if any("argument" in line for line in lines):
         errors = [line.partition("error: ")[2] for line in lines if ": error: " in line] or errors
-    message = (
-        errors[0].removeprefix("ERROR:").removeprefix("INTERNALERROR>").strip() if errors else "it printed nothing"
-    )
+    stated = errors[0].removeprefix("ERROR:").removeprefix("INTERNALERROR>") if errors else "it printed nothing"
+    message = raised_in(output) or stated.strip("! ")
     fix = f"run pytest {shlex.join(arguments)}"
-    if "asyncio_default_fixture_loop_scope" in output:
+    if "asyncio_default_fixture_loop_scope" in message:
         fix = "warnings are errors here: set asyncio_default_fixture_loop_scope = function in the ini file"
     elif "unrecognized arguments: --gentest" in output:
         fix = "the plugin is not loaded: look for -p no:gentest in an ini file or PYTEST_ADDOPTS"
     return Finding("pytest", f"ends with exit status {status}: {message[:300]}", stops=True, fix=fix)
+
+
+def raised_in(output: str) -> str:
+    """The exception in a traceback that pytest prints, with the exceptions that caused it; empty without one.
+
+    >>> raised_in("E   FileNotFoundError: net.pt\\n\\nThe above exception was ...\\nE   RuntimeError: no weights")
+    'RuntimeError: no weights; caused by FileNotFoundError: net.pt'
+    """
+    blocks = re.findall(r"(?:^E[ \t].*\n?)+", output, re.MULTILINE)
+    raised = [[line[1:].strip() for line in block.splitlines()] for block in blocks]
+    named = [next((line for line in lines if EXCEPTION.match(line)), lines[-1]) for lines in raised]
+    return "; caused by ".join(dict.fromkeys(named[::-1]))
 
 
 def _unwritten(folder: Path) -> list[Finding]:

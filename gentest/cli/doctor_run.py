@@ -20,7 +20,7 @@ from gentest._support.printable import first_line
 from gentest.attributes.clip import ClipAttribute, ClipClasses, ClipEmbedding
 from gentest.attributes.clip.loading import ClipSource, find_source
 from gentest.attributes.prompts import PromptCache
-from gentest.cli.doctor import Finding
+from gentest.cli.doctor import Finding, raised_in
 from gentest.errors import ClipError, GentestError
 from gentest.generators.modules import resolve_device
 from gentest.plugin import options
@@ -109,8 +109,7 @@ def tests(items: Sequence[pytest.Item], broken: Sequence[pytest.CollectReport], 
     problems = []
     for report in broken:
         text = str(report.longrepr)
-        errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-        message = (errors or text.strip().splitlines() or ["it cannot be collected"])[-1]
+        message = raised_in(text) or (text.strip().splitlines() or ["it cannot be collected"])[-1]
         problems.append(Finding("tests", f"{report.nodeid or config.rootpath}: {message}", stops=True))
     n = sum(len(definitions_of(item)) for item in items)
     message = f"{len(items)} test{'s' * (len(items) != 1)} of gentest, with {n} propert{'y' if n == 1 else 'ies'}"

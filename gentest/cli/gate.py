@@ -17,7 +17,7 @@ from gentest.cli.results_files import (
     unfinished_lines,
 )
 from gentest.errors import InvalidArgument
-from gentest.report import markdown, terminal
+from gentest.report import facts, markdown, terminal
 from gentest.results.comparison import Terms
 from gentest.results.document import Document
 from gentest.results.result import Verdict
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
                 *texts(terminal.table(gated.results, width=width)),
                 *terminal.certainty(gated, width),
                 *texts(terminal.comparison(compared, width)),
-                *(f"violated, and not in the baseline: {r.test}  {r.property}" for r in new),
+                *(f"violated, and not in the baseline: {r.test}  {facts.property_of(r)}" for r in new),
                 *unfinished_lines(document),
             ]
         )

@@ -206,6 +206,7 @@ def check(
             truncation=space.truncation,
             seed=values.seed,
             device=device_name(_candidate(generator).device or context.device),
+            has_images=generator.images,
             unreadable=unreadable,
         ),
         cost=Cost(

@@ -44,6 +44,8 @@ from gentest.stats.two_sample import least_p_further, mmd_test
 PERMUTATIONS = 9_999
 SAME_SPREAD = 1e-6
 """The relative difference up to which two standard deviations are the same unit."""
+EMBEDDINGS = {"sketch": "random sums of the values"}
+"""What some embeddings of a summary are, for a reader."""
 NOT_THERE = "not in the baseline: it is gated once the baseline is blessed again"
 
 
@@ -51,6 +53,11 @@ def n_claims(baseline: Baseline, *, drift: bool, checkpoints: int = 1) -> int:
     """The number of claims that could refuse a candidate: each property, and with `drift` each level and embedding."""
     looks = baseline.looks.values() if drift else ()
     return checkpoints * (len(baseline.entries) + sum(len(look.levels) + len(look.embeddings) for look in looks))
+
+
+def _distribution_in(name: str) -> str:
+    """What drifts, by the name of an embedding."""
+    return f"distribution in {EMBEDDINGS.get(name, name)}"
 
 
 def check_reach(baseline: Baseline, terms: Terms) -> None:
@@ -69,7 +76,7 @@ def check_reach(baseline: Baseline, terms: Terms) -> None:
             _check_reach(f"the level of {name}", n, level_drift(np.full(n, np.inf)).p, needed, terms)
         for name, embedded in look.embeddings.items():
             n = _n_rows(embedded)
-            _check_reach(f"the distribution in {name}", n, 1.0 / comb(2 * n, n), needed, terms)
+            _check_reach(f"the {_distribution_in(name)}", n, 1.0 / comb(2 * n, n), needed, terms)
 
 
 def _check_reach(what: str, n: int, p: float, needed: float, terms: Terms) -> None:
@@ -183,6 +190,7 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         high=high,
         needed_held=log(terms.checkpoints / terms.alpha),
         each_end=1.0 - terms.alpha,
+        final=False,
     )
 
 
@@ -322,7 +330,7 @@ def applied(results: Sequence[Result], comparison: Comparison) -> list[Result]:
 
 def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # noqa: FBT001 - two columns of Holm's
     """A property's standing after Holm's procedure: claims that were rejected before lower what it needs."""
-    gate = replace(compared.gate, needed=needed)
+    gate = replace(compared.gate, needed=needed, final=True)
     if rejected and not (gate.standing is Standing.HELD and gate.certified):
         gate = replace(gate, standing=Standing.REGRESSED)
     return replace(compared, gate=gate)
@@ -348,7 +356,7 @@ def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -
             pairs.setdefault((look_key(entry.sample), look_key(result.sample)), []).append(result.test)
             was, seen = entry.sample.look or Look({}, {}), result.sample.look or Look({}, {})
             unseen += [f"level of {name}" for name in was.levels if name not in seen.levels]
-            unseen += [f"distribution in {name}" for name in was.embeddings if name not in seen.embeddings]
+            unseen += [_distribution_in(name) for name in was.embeddings if name not in seen.embeddings]
     before, now = baseline.looks, merge_looks(samples)
     found: dict[tuple[str, str], list[_DriftClaim]] = {}
     for (theirs, ours), tests in pairs.items():
@@ -383,7 +391,7 @@ def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, look
         x, y = unpacked(theirs, ours)
         same = x.shape == y.shape and bool((x == y).all())
         p = 1.0 if same else mmd_test(x, y, permutations=PERMUTATIONS, most=permutations).p
-        found.append(_DriftClaim(_drift(f"distribution in {name}", tests, -log(p), len(x)), p))
+        found.append(_DriftClaim(_drift(_distribution_in(name), tests, -log(p), len(x)), p))
     return found
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gentest._support.printable import outward
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.errors import InvalidArgument
 from gentest.probes.families import points
@@ -144,7 +145,7 @@ def _largest_differences(within: float, evidence: Evidence) -> str:
         return ""
     order = sizes.flatten().topk(min(n, PLACES)).indices
     places = [tuple(int(i) for i in torch.unravel_index(at, sizes.shape)) for at in order]
-    named = ", ".join(f"{list(place)} by {differences[place].item():+.3g}" for place in places)
+    named = ", ".join(f"{list(place)} by {outward(differences[place].item())}" for place in places)
     by_more = " by more" if within else ""
     return f"{n:,} of {sizes.numel():,} values differ{by_more}, the most at {named}"
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from gentest._support.printable import outward
 from gentest.report import numbers
 from gentest.report.numbers import at_least, at_most, bounds, needed_odds, observed, odds, threshold
 from gentest.results.comparison import Gate
@@ -121,6 +122,11 @@ def seconds(result: Result) -> str:
 # a result in a sentence
 
 
+def property_of(result: Result) -> str:
+    """The property, with long figures in few digits."""
+    return numbers.short_figures(result.property)
+
+
 def headline(result: Result) -> str:
     """One line that names the property and says what was decided.
 
@@ -128,7 +134,7 @@ def headline(result: Result) -> str:
     >>> headline(Result("t", "between(brightness(), tolerance=0.05)", Verdict.NO_COUNTEREXAMPLE, search=Search(300)))
     'between(brightness(), tolerance=0.05): no counterexample in 300 probes'
     """
-    return f"{result.property}: {statement(result)}"
+    return f"{property_of(result)}: {statement(result)}"
 
 
 def statement(result: Result) -> str:
@@ -210,14 +216,14 @@ test_all met'
     if not broken.not_finite:
         wrong = f"a value leaves the output range by {broken.excess:.3g} of its width"
     where = f"output {broken.place + 1} of {broken.n_places} of probe" if broken.n_places > 1 else "probe"
-    return f"{wrong}, in {where} {broken.probe}, which {broken.property} in {broken.test} met"
+    return f"{wrong}, in {where} {broken.probe}, which {numbers.short_figures(broken.property)} in {broken.test} met"
 
 
 def undecided(result: Result) -> str:
     """The headline of a result that is undecided: by its rate, or against the baseline."""
     if result.verdict is Verdict.UNDECIDED or result.gate is None:
         return headline(result)
-    return f"{result.property}: undecided against the baseline: {gate_figures(result.gate)}"
+    return f"{property_of(result)}: undecided against the baseline: {gate_figures(result.gate)}"
 
 
 def on_checkpoint(result: Result) -> str:
@@ -747,9 +753,9 @@ def difference_scale(difference: Difference) -> str:
 
     >>> from gentest.results.drawings import Strip
     >>> difference_scale(Difference(Strip((), 0, 0, (), 0), 0.1234, -0.1234, 0.01, 5, 4, 28, 28))
-    '-0.123 … +0.123'
+    '-0.124 … +0.124'
     """
-    end = f"{difference.largest:.3g}"
+    end = outward(difference.largest).removeprefix("+")
     return f"-{end} … +{end}" if difference.largest else "no difference"
 
 
@@ -759,7 +765,7 @@ def difference(difference: Difference) -> str:
         return "the two are the same in every pixel"
     place = f"row {difference.row}, column {difference.column} of {difference.height} x {difference.width} pixels"
     return (
-        f"the candidate differs most by {difference.signed:+.3g} of a range of 1, ringed, in {place}; "
+        f"the candidate differs most by {outward(difference.signed)} of a range of 1, ringed, in {place}; "
         f"{difference.mean:.3g} in the mean; blue: lower, grey: equal, red: higher"
     )
 
@@ -804,7 +810,8 @@ def gate_figures(gate: Gate) -> str:
     if not gate.probes:
         return "too few outcomes to compare any"
     held = f"{odds(gate.log_held)} that it is not worse by the tolerance, needs {needed_odds(gate.needed_held)}"
-    worse = f"{odds(gate.log_regressed)} that it is worse, needs {needed_odds(gate.needed)}"
+    at_most = "" if gate.final else "at most "
+    worse = f"{odds(gate.log_regressed)} that it is worse, needs {at_most}{needed_odds(gate.needed)}"
     evidence = {Standing.HELD: held, Standing.REGRESSED: worse, Standing.UNDECIDED: f"{worse}; {held}"}[gate.standing]
     differ = observed(gate.wins + gate.losses, gate.probes, up=gate.standing is not Standing.REGRESSED)
     spent = " (all there are)" if gate.probes == gate.stored else ""

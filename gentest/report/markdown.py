@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from gentest._support.printable import printable
-from gentest.report import facts, run_facts, terminal
+from gentest.report import facts, numbers, run_facts, terminal
 from gentest.results.comparison import Compared, Comparison
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome
@@ -51,14 +51,16 @@ def _row(result: Result) -> str:
     verdict = f"{SIGNS[result.outcome]} {cell(facts.verdict(result))}"
     test = cell(result.test) + (f" on {cell(result.checkpoint)}" if result.checkpoint else "")
     figures = (facts.probes(result), facts.measure(result), facts.seconds(result))
-    return f"| {' | '.join([verdict, test, *map(cell, (result.property, *figures))])} |"
+    return f"| {' | '.join([verdict, test, *map(cell, (facts.property_of(result), *figures))])} |"
 
 
 def failure(result: Result, document: Document, pictures: Sequence[str] = ()) -> list[str]:
     """The folded block of a failing test, with lines of pictures. Nothing in its text can close its fence."""
     text = terminal.failure(result, replay_command(result, document))
     fence = fence_of(text)
-    title = escape(" ".join(f"{result.test}{facts.on_checkpoint(result)}: {result.property}".split()), quote=False)
+    title = escape(
+        " ".join(f"{result.test}{facts.on_checkpoint(result)}: {facts.property_of(result)}".split()), quote=False
+    )
     title = title.replace("@", "&#64;")
     summary = f"<details><summary>{SIGNS[result.outcome]} {title}</summary>"
     return [summary, "", f"{fence}text", *text.splitlines(), fence, "", *pictures, "</details>", ""]
@@ -107,7 +109,7 @@ def _gate_row(compared: Compared) -> str:
     if gate.probes:
         probes, differ = f"{gate.probes:,} of {gate.stored:,}", f"{gate.losses} / {gate.wins}"
         figures = [*facts.rates_compared(gate), probes, differ, facts.gate_evidence(gate)]
-    return f"| {' | '.join([standing, test, cell(compared.property), *figures])} |"
+    return f"| {' | '.join([standing, test, cell(numbers.short_figures(compared.property)), *figures])} |"
 
 
 def _bytes(line: str) -> int:

@@ -6,6 +6,7 @@ verdict. Evidence is rounded down, and the evidence that is needed is rounded up
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from math import exp, log
 
@@ -13,6 +14,8 @@ LARGE_ODDS = log(1e6)
 """Larger odds are written as a power of ten."""
 PLACES = 10
 """Decimal places that a share may need so that it does not read as 0 % or 100 %."""
+LONG = re.compile(r"(?<![\w.])\d+\.\d{7,}(?:e[+-]?\d+)?(?![\w.])")
+"""A number with more decimals than anybody writes."""
 EXACT = 12
 """Digits of a float that do not depend on how it was computed."""
 
@@ -24,6 +27,21 @@ def percent(share: float) -> str:
     ('95 %', '93.8 %', '99.95 %')
     """
     return _percent(_decimal(share), ROUND_HALF_EVEN)
+
+
+def short_figures(code: str) -> str:
+    """A property as a person reads it: 4/255 instead of 0.01568627450980392, and other long figures in four digits.
+
+    >>> short_figures("agrees(within=0.01568627450980392)"), short_figures("diverse(pixels(), at_least=0.0123456789)")
+    ('agrees(within=4/255)', 'diverse(pixels(), at_least=0.01235)')
+    """
+    return LONG.sub(lambda figure: _short(figure[0]), code)
+
+
+def _short(figure: str) -> str:
+    value = float(figure)
+    levels = round(255 * value)
+    return f"{levels}/255" if 0 < levels < 255 and levels / 255 == value else f"{value:.4g}"
 
 
 def at_least(share: float, *, unit: str = " %") -> str:

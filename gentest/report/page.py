@@ -17,7 +17,7 @@ from itertools import pairwise
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gentest.report import charts, facts, run_facts, terminal
+from gentest.report import charts, facts, numbers, run_facts, terminal
 from gentest.report.images import result_hash
 from gentest.results.comparison import Comparison
 from gentest.results.document import Document
@@ -147,6 +147,7 @@ class View:
     verdict: str
     standing: str
     """How it compares with the baseline; empty without one."""
+    property: str
     headline: str
     figures: tuple[tuple[str, str, str], ...]
     """The name of each figure, the figure, and the word beside it."""
@@ -173,6 +174,7 @@ def view_of(result: Result, *, place: int = 0, anchor: str = "", gate: Compariso
         outcome=result.outcome.value,
         verdict=facts.verdict(result),
         standing="" if result.gate is None else facts.standing(result.gate),
+        property=facts.property_of(result),
         headline=_clipped(facts.statement(result)),
         figures=_figures(result),
         looks=_looks(result, drawings),
@@ -195,7 +197,7 @@ def _figures(result: Result) -> tuple[tuple[str, str, str], ...]:
     figures = (
         ("probes", facts.probes(result), "outputs" if of_all else "probes"),
         ("measure", facts.measure(result), kind),
-        ("images", f"{result.images:,}", "images"),
+        ("images", f"{result.images:,}", run_facts.outputs_word([result])),
         ("seconds", facts.seconds(result), ""),
     )
     return tuple(figure for figure in figures if figure[1])
@@ -224,7 +226,8 @@ def _looks(result: Result, drawings: Drawings) -> tuple[CounterexampleView, ...]
         title = "Counterexample" if worst is None or minimal == worst else "Minimal counterexample"
         looks.append(_look(title, minimal, drawings.minimal))
     elif drawings.minimal is not None:
-        looks.append(CounterexampleView("The replayed probe", frames=_frames(drawings.minimal)))
+        title = "The replayed probe" if result.replayed else "The latent that differs most"
+        looks.append(CounterexampleView(title, frames=_frames(drawings.minimal)))
     if worst is not None and worst != minimal:
         looks.append(_look("Worst counterexample", worst, drawings.worst))
     return tuple(looks)
@@ -397,7 +400,7 @@ def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, 
             compared.gate.standing.outcome.value,
             facts.standing(compared.gate),
             compared.test + (f" on {compared.checkpoint}" if compared.checkpoint else ""),
-            compared.property,
+            numbers.short_figures(compared.property),
             facts.gate_figures(compared.gate),
             anchors.get((compared.test, compared.property, compared.checkpoint), ""),
         )
@@ -413,7 +416,7 @@ def _facts(document: Document, at: str) -> list[tuple[str, str]]:
         ("generator", session.generator),
         ("CLIP", session.clip),
         ("device, seed", f"{session.device}, {session.seed}"),
-        ("images", f"{images:,} in {seconds:.1f} s"),
+        (run_facts.outputs_word(results), f"{images:,} in {seconds:.1f} s"),
         ("ended", at),
     ]
     return [(name, value) for name, value in facts_of_run if value]

@@ -147,8 +147,14 @@ def totals(results: Sequence[Result]) -> str:
 def cost(results: Sequence[Result]) -> str:
     """The images and seconds of a run, and its speed."""
     images, seconds = sum(result.images for result in results), sum(result.seconds for result in results)
-    speed = f" ({images / seconds:,.0f} images/s)" if seconds else ""
-    return f"{images:,} images in {seconds:.1f} s{speed}"
+    word = outputs_word(results)
+    speed = f" ({images / seconds:,.0f} {word}/s)" if seconds else ""
+    return f"{images:,} {word} in {seconds:.1f} s{speed}"
+
+
+def outputs_word(results: Sequence[Result]) -> str:
+    """The word for what generators make: images, unless some of the outputs are not."""
+    return "images" if all(result.provenance.has_images for result in results) else "outputs"
 
 
 def duration(seconds: float) -> str:
@@ -229,7 +235,7 @@ def certainty(document: Document) -> list[str]:
 
 
 def prior(results: Sequence[Result]) -> str:
-    """The priors of some results, how each is truncated, and the seeds of their probes.
+    """The priors of some results, whether any is truncated, and the seeds of their probes.
 
     >>> from gentest.results.result import Provenance
     >>> prior([Result("t", "p", Verdict.HOLDS, provenance=Provenance(prior="Normal(4)", seed=0))])
@@ -238,13 +244,12 @@ def prior(results: Sequence[Result]) -> str:
     sources = [result.provenance for result in results if result.prior]
     if not sources:
         return ""
-    priors = dict.fromkeys(
-        f"{p.prior}, {f'truncated: {p.truncation}' if p.truncation else 'not truncated'}" for p in sources
-    )
+    priors = dict.fromkeys(p.prior for p in sources)  # a truncated one says so itself
+    truncated = "" if any(p.truncation for p in sources) else ", not truncated"
     more = f"; and {len(priors) - MAX_NAMES} more" if len(priors) > MAX_NAMES else ""
     seeds = list(dict.fromkeys(str(source.seed) for source in sources))
     word = "seed" if len(seeds) == 1 else "seeds"
-    return f"prior: {'; '.join(list(priors)[:MAX_NAMES])}{more}, {word} {', '.join(seeds)}"
+    return f"prior: {'; '.join(list(priors)[:MAX_NAMES])}{more}{truncated}, {word} {', '.join(seeds)}"
 
 
 def _intervals(results: Sequence[Result]) -> str:

@@ -170,7 +170,7 @@ def table(
     for result, row in zip(ordered, rows, strict=True):
         lines.append(Line(row, result.outcome))
         is_cut = verbose and ELLIPSIS in row
-        notes = [f"{result.test}  {result.property}{facts.on_checkpoint(result)}"] if is_cut else []
+        notes = [f"{result.test}  {facts.property_of(result)}{facts.on_checkpoint(result)}"] if is_cut else []
         notes += [] if explained(result) else facts.notes(result, replay, verbose=verbose)
         lines += [Line(text) for note in notes for text in wrapped(note, width, first=" " * 4, rest=" " * 6) if text]
     return lines
@@ -183,7 +183,7 @@ def _table(results: Sequence[Result], width: int) -> Table:
     names = [_Column("test", _test_name if len(files) == 1 else lambda r: r.test, is_name=True)]
     if any(result.checkpoint for result in results):
         names.append(_Column("checkpoint", lambda r: r.checkpoint, is_name=True))
-    names.append(_Column("property", lambda r: r.property, is_name=True))
+    names.append(_Column("property", facts.property_of, is_name=True))
     standing = [_Column("gate", lambda r: "-" if r.gate is None else facts.standing(r.gate))] if gated else []
     verdict = [_Column("verdict", facts.verdict)]
     probes = [_Column("probes", facts.n_probes, "right")]

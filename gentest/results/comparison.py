@@ -221,6 +221,8 @@ class Gate:
     """True if the baseline lacks the property, so that nothing is claimed about it."""
     certified: bool = True
     """False for a distribution: HELD then says only that no regression was found."""
+    final: bool = True
+    """False before the other properties of the run are weighed: if they are refused, this one needs less evidence."""
 
     def figures(self) -> dict[str, float]:
         """The numbers of the comparison, flat and unrounded; none but the evidence if no probes were compared."""

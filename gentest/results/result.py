@@ -492,6 +492,8 @@ class Provenance:
     """The seed of the probes."""
     device: str = field(default="", compare=False)
     """The device that made the outputs, such as `cuda (NVIDIA H200)`; empty in files of early versions."""
+    has_images: bool = field(default=True, compare=False)
+    """True if the outputs are images."""
     unreadable: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Objects with a part that gentest cannot read, and the part: neither tests nor runs share evidence of them."""
     subject: str = field(default="", compare=False)

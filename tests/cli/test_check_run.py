@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,33 @@ def test_outputs_of_few_values_are_not_asked_for_contrast(
     answer = check_model(asked(monkeypatch, generator, examples=10))
     assert ("no blank output" in verdicts(answer)) is has_law
     assert Verdict.ERROR.value not in verdicts(answer).values()
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [(0.0, "no_counterexample"), (1e-3, "no_counterexample"), (0.1, "violated")]
+)
+def test_the_distance_from_the_reference_is_told(shift: float, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How far, on which latent, and in which value: whether or not the difference is allowed."""
+    generator = gentest.Generator(
+        lambda z: 0.8 * z.sigmoid()[:, :, None, None].repeat(1, 1, 2, 2), latent=gentest.Normal(3), output_range=(0, 1)
+    )
+
+    def shifted(x: Tensor) -> Tensor:
+        return x + shift * (torch.arange(2) == 1) * x
+
+    answer = check_model(asked(monkeypatch, generator.then(shifted).against(generator)))
+    assert verdicts(answer)["agrees"] == verdict
+    told = answer["information"][0]
+    if not shift:
+        assert told == "the outputs are those of the reference up to 1e-06, on all 40 latents"
+        return
+    found = re.fullmatch(
+        r"the latent that differs most from the reference \(--replay (agrees:\S+)\) does so by (\S+) of the output "
+        r"range, and 4/255 is allowed; there, \d+ of 12 values differ by more, the most at \[\d, \d, 1\] by \+(\S+?)"
+        r"(, .*)?",
+        told,
+    )
+    assert found is not None, told
+    assert found[2] == found[3]
+    latent = gentest.agrees(within=0.0).replay(generator.then(shifted).against(generator), found[1].partition(":")[2])
+    assert latent.smallest_margin == pytest.approx(-float(found[2]), rel=0.01)

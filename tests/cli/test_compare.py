@@ -142,7 +142,7 @@ def test_two_onnx_files_are_compared(run: Run) -> None:
     assert "all 40 latents differ by at most 0.000" in out
     assert "mean brightness() 0." in out
     assert "mean contrast() 0." in out
-    assert "images a side and" in out
+    assert "outputs a side and" in out
 
 
 def test_models_that_agree_have_status_0_and_a_page(run: Run) -> None:

@@ -99,3 +99,24 @@ def test_an_attack_goes_beyond_the_largest_difference() -> None:
     assert differences.worst.source == "the attack"
     assert differences.worst.difference > differences.quantiles[-1]
     assert differences.disagreeing == 0
+
+
+@pytest.mark.parametrize("within", [None, 0.05, 0.001])
+def test_the_page_shows_the_latent_that_the_command_names(within: float | None) -> None:
+    """Whichever latent differs most, of the search or of the independent ones, and whether or not it is allowed."""
+    reference = gentest.Generator(
+        lambda z: z.sigmoid()[:, None, :, None].repeat(1, 1, 1, 2), latent=gentest.Normal(4), output_range=(0, 1)
+    )
+    pair = reference.then(lambda x: x + 0.01 * x**2 * (1 - x)).against(reference)
+    values = Values(examples=60, device="cpu")
+    differences, result = Comparing(pair, Context(values), values, lambda done, total: None).run(within)
+    drawings = result.drawings
+    assert drawings is not None
+    shown = drawings.worst_difference or drawings.minimal_difference
+    assert shown is not None
+    assert shown.largest == pytest.approx(differences.worst.difference, abs=1e-6)
+    assert (result.verdict is Verdict.VIOLATED) is (within == 0.001)
+    if result.worst is not None:
+        assert within is not None
+        assert within - result.worst.margin == pytest.approx(differences.worst.difference, abs=1e-6)
+        assert result.worst.replay == differences.worst.replay

@@ -81,11 +81,27 @@ def test_a_conftest_that_is_still_to_be_written(folder: Path, doctor: Doctor) ->
     assert (status, "conftest.py" in said) == (0, False)
 
 
+CHAINED = """
+try:
+    open("net.pt")
+except FileNotFoundError as error:
+    raise RuntimeError("no weights") from error
+"""
+REFUSING = """
+import pytest
+
+def pytest_collection_modifyitems(items):
+    raise pytest.UsageError("set MODEL_DIR first")
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("test_b.py", "import nonesuch_module\n", "No module named 'nonesuch_module'"),
         ("test_b.py", "def broken(:\n", "SyntaxError"),
+        ("test_b.py", CHAINED, "RuntimeError: no weights; caused by FileNotFoundError: [Errno 2] No such file"),
+        ("conftest.py", REFUSING, "set MODEL_DIR first"),
         ("pytest.ini", "[pytest]\ngentest_device = nonsense\n", "device='nonsense'"),
         ("pytest.ini", "[pytest]\ngentest_examples = none\n", "ini option gentest_examples: expected a whole number"),
         ("pytest.ini", "[pytest]\ngentest_prompts = none.json\n", "none.json: no such prompt file"),

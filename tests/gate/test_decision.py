@@ -269,6 +269,7 @@ def test_less_than_one_look_is_undecided() -> None:
         needed=math.log(100),
         needed_held=math.log(100),
         each_end=0.99,
+        final=False,
     )
 
 

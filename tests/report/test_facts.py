@@ -166,3 +166,10 @@ def test_coordinates_that_matter_read_as_numbers_and_not_as_a_count(
 ) -> None:
     found = Counterexample({}, -1.0, {}, (0.0,), groups, n_groups, n_coordinates, None, "p:1")
     assert [(detail.word, detail.text) for detail in facts.matters(found)] == [("matters", text)]
+
+
+def test_a_gate_before_the_end_of_the_run_needs_at_most_what_it_says() -> None:
+    """If other properties are refused as well, it needs less; the end of the run knows."""
+    gate = Gate(Standing.REGRESSED, probes=32, stored=64, baseline_passes=32, losses=32, log_regressed=9.0, needed=7.6)
+    assert "that it is worse, needs 2,000 : 1" in facts.gate_figures(gate)
+    assert "that it is worse, needs at most 2,000 : 1" in facts.gate_figures(replace(gate, final=False))
