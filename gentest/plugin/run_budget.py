@@ -28,7 +28,7 @@ from gentest.engine.forecast import Forecast, Known, PlannedCheck
 from gentest.plugin.items import params_of
 from gentest.report import run_facts
 from gentest.results.settings import Values
-from gentest.spaces import Space
+from gentest.spaces import Normal, Space
 
 INPUT = "gentest_budget"
 """The key in a worker's input for the folder of the shared ledger and the time at which the run began."""
@@ -152,12 +152,16 @@ def forecast_of(
 def cheapest_first(
     items: Sequence[pytest.Item], asked: Callable[[pytest.Item], list[PlannedCheck]]
 ) -> list[pytest.Item]:
-    """Tests in the order of their forecasts, each given the evidence of those before it. `asked` are its properties."""
-    forecast, units = Forecast(), dict[Hashable, list[pytest.Item]]()
+    """Tests in the order of their forecasts, each given the evidence of those before it. `asked` are its properties.
+
+    The forecasts are those of slow generators: a budget ends their tests long before those of others.
+    """
+    slow = {None: Known(Normal(1), slow=True)}
+    forecast, units = Forecast(slow), dict[Hashable, list[pytest.Item]]()
     for item in items:
         units.setdefault(_fixtures_that_last(item), []).append(item)
     needs = {item: forecast.needs(asked(item)) for item in items}
-    of_all = Forecast()
+    of_all = Forecast(slow)
     means = {
         key: of_all.more(forecast.needs(one for i in unit for one in asked(i))) / len(unit)
         for key, unit in units.items()

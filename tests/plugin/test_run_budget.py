@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,24 +67,79 @@ def write(repository: Repository, source: str = SUITE) -> None:
     repository.write(source)
 
 
+PATHS = """
+@gentest.between(gentest.brightness(), tolerance=1)
+def test_paths(generator):
+    return generator
+
+@gentest.property(probes=gentest.points())
+def lit(evidence, *, floor=0.1):
+    return evidence.scores(gentest.brightness())[:, 0] - floor
+
+@lit().at_rate(0.6)
+def test_rate(generator):
+    return generator
+
+@lit()
+def test_few(generator):
+    return generator
+"""
+ORDER = {"test_few": "PASSED", "test_rate": "PASSED", "test_paths": "FAILED"}
+FIVE_MINUTES = ("--gentest-max-minutes", "5", "--gentest-cache", "cache", *BOUND, "--gentest-examples", "8")
+
+
+def by_test(repository: Repository) -> dict[str, dict[str, Any]]:
+    """The results of the last run by the name of their test."""
+    return {one["test"].partition("::")[2]: one for one in repository.document()["results"]}
+
+
 def test_a_run_ends_within_its_minutes_and_says_what_is_missing(repository: Repository, clock: Clock) -> None:
-    """Nothing undecided is green: the exit status is 3, and the line says how many images more are needed."""
-    write(repository)
-    result = repository.check("--gentest-max-minutes", "8", *BOUND)
-    assert clock.now <= 8 * 60
+    """Five minutes at five seconds an image are 60 images: the cheapest tests are decided, in their order.
+
+    Nothing undecided is green: the exit status is 3, and the line says how many images more are needed.
+    """
+    write(repository, PATHS)
+    result = repository.check("-v", *FIVE_MINUTES)
+    assert 3.5 * 60 <= clock.now <= 5.5 * 60, "a path and its audit no longer fit into the rest"
     assert result.ret == Outcome.UNDECIDED.exit_status
-    by_test = {one["test"].partition("::")[2]: one for one in repository.document()["results"]}
-    assert by_test["test_short"]["verdict"] == "no_counterexample"
-    assert by_test["test_short"]["shortfall"] is None
-    long = by_test["test_long"]
-    assert (long["verdict"], long["shortfall"]["bound"]) == ("undecided", "max_minutes=8")
-    assert 0 < long["shortfall"]["images"] <= 20 * 9
-    assert sum(one["cost"]["images"] for one in by_test.values()) == made(repository)
-    result.stdout.fnmatch_lines(["between(brightness(), tolerance=1): undecided, since max_minutes=8 ends the run*"])
+    results = by_test(repository)
+    verdicts = {name: one["verdict"] for name, one in results.items()}
+    assert verdicts == {"test_few": "no_counterexample", "test_rate": "holds", "test_paths": "undecided"}
+    paths = results["test_paths"]
+    assert paths["shortfall"]["bound"] == "max_minutes=5"
+    assert 0 < paths["shortfall"]["images"] <= 8 * 9
+    assert sum(one["cost"]["images"] for one in results.values()) == made(repository)
+    result.stdout.fnmatch_lines(
+        [
+            "gentest: within a budget, tests run in the order of their forecasts, the cheapest first",
+            *(f"*::{name} {status}*" for name, status in ORDER.items()),
+            "between(brightness(), tolerance=1): undecided, since max_minutes=5 ends the run: about * images more*",
+        ]
+    )
     assert cli.main(["show", str(repository.path / "results.json")]) == Outcome.UNDECIDED.exit_status
 
 
-def test_a_cached_run_goes_on_where_the_budget_ended(repository: Repository, clock: Clock) -> None:
+def test_a_run_of_minutes_goes_on_with_its_cache(repository: Repository, clock: Clock) -> None:
+    """Each run ends within its five minutes and decides more paths; when all are decided, the exit status is 0."""
+    write(repository, PATHS)
+    needed = []
+    for _ in range(6):
+        clock.now = 0.0
+        status = repository.check(*FIVE_MINUTES).ret
+        assert clock.now <= 5.5 * 60
+        results = by_test(repository)
+        needed.append(sum(one["shortfall"]["images"] for one in results.values() if one["shortfall"]))
+        if status == 0:
+            break
+        assert status == Outcome.UNDECIDED.exit_status
+    assert status == 0
+    assert results["test_paths"]["search"]["examples"] == 8
+    assert len(needed) > 2
+    assert needed == sorted(set(needed), reverse=True), "each run needs fewer images than the one before"
+    assert needed[-1] == 0
+
+
+def test_a_cached_run_goes_on_where_the_images_ended(repository: Repository, clock: Clock) -> None:
     """Later runs make the images that are missing, and not those that an earlier run has audited and kept."""
     write(repository)
     cache = ("--gentest-cache", "cache", "--gentest-max-images", "100", *BOUND)
@@ -92,9 +147,9 @@ def test_a_cached_run_goes_on_where_the_budget_ended(repository: Repository, clo
     for _ in range(6):
         status = repository.check(*cache).ret
         images.append(made(repository))
-        examples.append({one["test"]: one["search"]["examples"] for one in repository.document()["results"]})
+        examples.append({name: one["search"]["examples"] for name, one in by_test(repository).items()})
     assert max(images) <= 100
-    longs = [next(n for test, n in of_run.items() if "test_long" in test) for of_run in examples]
+    longs = [of_run["test_long"] for of_run in examples]
     assert longs == sorted(longs)
     assert longs[0] < longs[1] < longs[2]
     assert (longs[-1], status) == (20, 0)
