@@ -12,6 +12,12 @@ from .attributes.distances import Distance as Distance
 from .attributes.distances import distance as distance
 from .attributes.distances import lpips as lpips
 from .attributes.distances import ssim as ssim
+from .attributes.frames import flicker as flicker
+from .attributes.frames import motion as motion
+from .attributes.frames import over_frames as over_frames
+from .attributes.of_kind import column as column
+from .attributes.of_kind import per_output as per_output
+from .attributes.of_kind import valid as valid
 from .attributes.pixels import brightness as brightness
 from .attributes.pixels import colorfulness as colorfulness
 from .attributes.pixels import contrast as contrast
@@ -19,6 +25,12 @@ from .attributes.pixels import pixels as pixels
 from .attributes.pixels import saturation as saturation
 from .attributes.pixels import sharpness as sharpness
 from .attributes.safety import flagged as flagged
+from .attributes.waveform import clicks as clicks
+from .attributes.waveform import clipping as clipping
+from .attributes.waveform import loudness as loudness
+from .attributes.waveform import mel as mel
+from .attributes.waveform import silence as silence
+from .attributes.waveform import spectral_centroid as spectral_centroid
 from .engine.suggest import Suggestion as Suggestion
 from .engine.suggest import suggest as suggest
 from .engine.suggest.direction_finding import find_direction as find_direction
@@ -34,9 +46,13 @@ from .errors import PropertyFailed as PropertyFailed
 from .errors import Violation as Violation
 from .generators.generator import Generator as Generator
 from .generators.generator import Pair as Pair
+from .outputs.audio import Audio as Audio
 from .outputs.kind import Arrays as Arrays
 from .outputs.kind import Images as Images
 from .outputs.kind import Kind as Kind
+from .outputs.rows import Rows as Rows
+from .outputs.tokens import Tokens as Tokens
+from .outputs.video import Video as Video
 from .plugin.blessed import blessed as blessed
 from .plugin.decorators import Property as Property
 from .plugin.decorators import agrees as agrees
@@ -47,6 +63,7 @@ from .plugin.decorators import diverse as diverse
 from .plugin.decorators import follows_label as follows_label
 from .plugin.decorators import follows_prompt as follows_prompt
 from .plugin.decorators import holds_within as holds_within
+from .plugin.decorators import limits as limits
 from .plugin.decorators import matches as matches
 from .plugin.decorators import monotone as monotone
 from .plugin.decorators import not_blank as not_blank

@@ -12,6 +12,7 @@ import torch
 from gentest.attributes import Distance, Feature
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.judge import Judge
+from gentest.engine.places import places
 from gentest.errors import InvalidOutput
 from gentest.probes.ends import code_spans, shifted_groups
 from gentest.probes.enumeration import entry_of
@@ -53,7 +54,8 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
     moving = [name for name in judge.definition.probes.moving(space) if name not in grids]
     active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
     repeats = "" if probe.blanks else _note_on_repeats(evidence)
-    notes = ("" if judge.definition.note is None else judge.definition.note(evidence), repeats)
+    own = "" if judge.definition.note is None else judge.definition.note(evidence)
+    notes = (own, repeats, *(place.text for place in places(evidence)))
     kept = recorded(space, probe, evidence.placed)
     record = Counterexample(
         probe=kept.to_json(),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from gentest.errors import InvalidArgument
@@ -28,6 +29,12 @@ class Kind(ABC):
     """The interval that a declared range is mapped to."""
     instead: ClassVar[str] = "pass a callable on outputs [B, ...]"
     """What to do instead of measuring an output as one image."""
+    place_axis: ClassVar[int | None] = None
+    """The axis of one output whose places have names: frames, samples, positions, columns; None without one."""
+    has_domains: ClassVar[bool] = False
+    """True if a value within the limits may still be outside its domain."""
+    blank_is_wrong: ClassVar[bool] = True
+    """True if an output whose values are all equal is a fault of any generator."""
     has_pixels: ClassVar[bool] = False
     """True if an output is one image [C, H, W], which every attribute of pixels takes."""
 
@@ -59,8 +66,15 @@ class Kind(ABC):
         limits = self.limits(output_range)
         return None if limits is None else limits[1] - limits[0]
 
+    def excess(self, outputs: Tensor, limits: Range) -> Tensor:
+        """How far each value [n, ...] is outside its limits, as a share of their width; 0 without limits."""
+        if limits is None:
+            return torch.zeros_like(outputs)
+        low, high = limits
+        return torch.maximum(outputs - high, low - outputs).nan_to_num(0.0, 0.0, 0.0).clamp(min=0.0) / (high - low)
+
     def out_of_range(self, worst: Tensor, output_range: Range) -> str:
-        """How values [n, ...] leave their range, and what to do about it, for an error."""
+        """How outputs [n, ...] leave their range, and what to do about it, for an error."""
         (low, high), (bottom, top) = output_range or self.default_range or (0.0, 1.0), self.interval
         raw = [low + (value.item() - bottom) / (top - bottom) * (high - low) for value in worst.aminmax()]
         return (
@@ -79,8 +93,9 @@ class Kind(ABC):
 
     def rows(self, outputs: Tensor) -> Tensor:
         """Outputs [n, ...] as vectors [n, D] whose L2 distance says how far two outputs are apart."""
-        rows = outputs.flatten(1)
-        return rows / rows.shape[1] ** 0.5
+        flat = outputs.flatten(1)
+        rows: Tensor = flat / flat.shape[1] ** 0.5
+        return rows
 
     def moves(self, outputs: Tensor) -> Tensor | None:
         """True for the values [n, ...] that rounding may change; None for all."""
@@ -90,8 +105,8 @@ class Kind(ABC):
         """Each output [n, ...] as a person would write it: a text, a mapping of columns, or a tensor."""
         return list(outputs)
 
-    def place(self, start: int, stop: int, shape: Sequence[int]) -> str:
-        """The name of the values from `start` to `stop` (not included) along the axis of places; empty without one."""
+    def place(self, output: Tensor, start: int, stop: int) -> str:
+        """The name of the places `start` to `stop` (not included) along `place_axis` of one output [...]."""
         return ""
 
 

@@ -59,7 +59,11 @@ def as_images(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
     PIL's pixels run from 0 to 255 whatever range is declared. uint8 in a tensor or array needs an `output_range`, since
     it may be a mask. Raises `WrongOutputs`.
     """
-    read = read_images(raw, n, sizes)
+    return in_unit_range(read_images(raw, n, sizes), output_range, TANH)
+
+
+def in_unit_range(read: Returned, output_range: Range, default: tuple[float, float]) -> Tensor:
+    """Pixels [n, ...] with the declared range, or else the default, mapped to [0, 1]. Raises `WrongOutputs`."""
     x = read.values
     if read.pixels:
         return _to_unit_range(x, BYTES)
@@ -71,7 +75,7 @@ def as_images(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
             f"the generator returned uint8 values up to {x.max().item()}, channels last, and "
             f"output_range=({low:g}, {high:g}) is declared; say Generator(..., output_range=(0, 255))"
         )
-    return _to_unit_range(x, output_range or TANH)
+    return _to_unit_range(x, output_range or default)
 
 
 def as_values(raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
@@ -92,7 +96,7 @@ def read_images(raw: object, n: int, sizes: Sizes) -> Returned:
         x = x[:, None]
     if x.ndim != 4 or x.shape[0] != n or 0 in x.shape[1:]:
         raise WrongOutputs(
-            f"the generator returned shape {tuple(read.values.shape)}{_where(read)} for latents {sizes}; "
+            f"the generator returned shape {tuple(read.values.shape)}{where(read)} for latents {sizes}; "
             f"expected [{n}, C, H, W] or [{n}, H, W]"
             + ("; for outputs that are not images say images=False" if x.ndim and x.shape[0] == n else "")
         )
@@ -111,7 +115,7 @@ def read_values(raw: object, n: int, sizes: Sizes) -> Returned:
     if x.ndim < 1 or x.shape[0] != n or 0 in x.shape:
         shape = tuple(read.values.shape)
         raise WrongOutputs(
-            f"the generator returned shape {shape}{_where(read)} for latents {sizes}; expected [{n}, ...]"
+            f"the generator returned shape {shape}{where(read)} for latents {sizes}; expected [{n}, ...]"
         )
     if x.is_complex():
         raise WrongOutputs("the generator returned complex values; expected real ones: return torch.view_as_real(x)")
@@ -143,7 +147,8 @@ def _channels_first(x: Tensor) -> Tensor:
     return x
 
 
-def _where(read: Returned) -> str:
+def where(read: Returned) -> str:
+    """Where the outputs were in what f returned, in words; empty if they are the whole of it."""
     return "" if read.code == "x" else f" in {read.code}"
 
 
@@ -188,7 +193,7 @@ def _tensors_in(raw: object, n: int, code: str, *, images: bool, depth: int = MA
     elif isinstance(raw, (list, tuple)) and (stacked := _stacked(raw, n, code, images=images)) is not None:
         yield stacked
     elif depth:
-        for name, picked, value in _fields(raw, code):
+        for name, picked, value in fields_of(raw, code):
             for outputs in _tensors_in(value, n, picked, images=images, depth=depth - 1):
                 yield outputs if outputs.name else replace(outputs, name=name)
 
@@ -277,7 +282,7 @@ def _pil_image(row: object) -> Returned | None:
     return Returned(x[None] if grey else x.permute(2, 0, 1), "", pixels=True)
 
 
-def _fields(raw: object, code: str) -> list[tuple[str, str, object]]:
+def fields_of(raw: object, code: str) -> list[tuple[str, str, object]]:
     """The parts of a container: the name of each, the code that picks it, and its value."""
     if isinstance(raw, Mapping):
         parts = [(str(key), f"{code}[{key!r}]", value) for key, value in raw.items()]

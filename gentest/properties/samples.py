@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import torch
 from torch import Tensor
 
-from gentest._support.arguments import is_whole
-from gentest.attributes import Distance, Feature
+from gentest._support.arguments import as_number, is_whole
+from gentest.attributes import Attribute, Distance, Feature
 from gentest.errors import InvalidArgument, InvalidOutput
 from gentest.probes.families import neighbours, points
 from gentest.properties.definition import (
@@ -16,6 +17,7 @@ from gentest.properties.definition import (
     Evidence,
     Measure,
     along,
+    check_callable,
     check_measure,
     check_number,
     non_defaults,
@@ -107,6 +109,36 @@ def diverse(
     return Definition("diverse", samples, margin, arguments=arguments, measures=measures, reducible=False)
 
 
+def limits(attribute: Attribute, *, at_least: float | None = None, at_most: float | None = None) -> Definition:
+    """The attribute of every output lies within limits: at least `at_least`, at most `at_most`, or both.
+
+    Limits are finite numbers in the attribute's units. This is the property for an attribute that measures a fault:
+    `limits(gentest.flicker(), at_most=0.05)`, `limits(gentest.valid(parse), at_least=1)`.
+
+    Margin: the distance of the score from the nearer limit, below 0 outside.
+
+    >>> import gentest
+    >>> gentest.limits(gentest.brightness(), at_least=0.1, at_most=0.9)
+    limits(brightness(), at_least=0.1, at_most=0.9)
+    """
+    check_callable("attribute", attribute)
+    given = {name: value for name, value in (("at_least", at_least), ("at_most", at_most)) if value is not None}
+    for name, value in given.items():
+        if not isfinite(as_number(value)):
+            raise InvalidArgument.expected("a finite number", name, value)
+    low, high = (float(given.get(name, end)) for name, end in (("at_least", -torch.inf), ("at_most", torch.inf)))
+    if not given or low > high:
+        raise InvalidArgument(f"Expected at_least=, at_most=, or both in order but got {at_least!r} and {at_most!r}")
+
+    def margin(evidence: Evidence) -> Tensor:
+        scores = evidence.scores(attribute)[:, 0]
+        return torch.minimum(scores - low, high - scores)
+
+    arguments = {"attribute": attribute, **given}
+    measures = (Measure(attribute, scalar=True),)
+    return Definition("limits", points(), margin, arguments=arguments, measures=measures)
+
+
 def not_blank(*, at_least: float) -> Definition:
     """No output is flat: a floor under the contrast of every sample.
 
@@ -156,9 +188,7 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
     def margin(evidence: Evidence) -> Tensor:
         x = evidence.outputs.flatten(1)  # [N, P * C * H * W]
         finite = x.isfinite()
-        low, high = evidence.limits or (-torch.inf, torch.inf)
-        width = high - low if evidence.limits else 1.0
-        excess = torch.maximum(x - high, low - x).nan_to_num(0.0, 0.0, 0.0).amax(1).clamp(min=0.0) / width
+        excess = evidence.kind.excess(evidence.outputs.flatten(0, 1), evidence.limits).reshape(x.shape).amax(1)
         return torch.where(finite.all(1), allowed - excess, finite.float().mean(1) - 2.0)
 
     return Definition(

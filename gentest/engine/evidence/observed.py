@@ -163,6 +163,10 @@ class Observed:
         """A bound attribute [N, P] or feature [N, P, D] of every output; `scalar=None` takes either."""
         return self.measurements.measured(thing, scalar=scalar)
 
+    def bound(self, thing: Any) -> Any:
+        """The measure, ready to run in full precision."""
+        return self._measuring.bound(thing)
+
     def _bound(self, thing: Attribute | Feature | Distance) -> Any:
         bound = self._measuring.bound(thing)
         in_use = in_precision(bound, self._precision)

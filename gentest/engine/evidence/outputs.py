@@ -215,7 +215,7 @@ class Outputs:
             x = self.values
             low, high = x.aminmax()  # NaN if any value is NaN, so that the comparison fails
             limits = self.subject.generator.limits or (0.0, 1.0)
-            is_clean = bool((low >= limits[0]) & (high <= limits[1]))
+            is_clean = bool((low >= limits[0]) & (high <= limits[1])) and not self.subject.generator.kind.has_domains
             try:
                 self._checked = x if is_clean else checked_outputs(x, self.subject, self.probes, bounded=self.bounded)
             except GeneratorError as error:
@@ -402,11 +402,11 @@ def checked_outputs(x: Tensor, subject: Subject, probes: Sequence[Probe], *, bou
     if not bounded:
         return x
     generator = subject.generator
-    low, high = generator.limits or (0.0, 1.0)
-    slack = SLACK * (high - low)
-    out = ((x < low - slack) | (x > high + slack)).flatten(2).any(-1)
+    excess = generator.kind.excess(x.flatten(0, 1), generator.limits).reshape(x.shape)
+    out = (excess > SLACK).flatten(2).any(-1)
     if out.any():
         raise invalid_output(generator.kind.out_of_range(x[out], generator.output_range), out, x, subject, probes)
+    low, high = generator.limits or (-torch.inf, torch.inf)
     return x.clamp(low, high)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from gentest.attributes.attribute import describe
 from gentest.attributes.conditional import MOST_OPTIONS, Conditional
+from gentest.attributes.of_kind import OfKind
 from gentest.attributes.pixels import Pixels
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators.calling import inputs_on
@@ -204,6 +205,8 @@ def measure_of(thing: Any, generator: Generator, shape: Sequence[int]) -> Any:
     Raises `AttributeFailed` for a measure that makes sense on images only.
     """
     kind = generator.kind
+    if isinstance(thing, OfKind):
+        return thing.of_kind(kind)
     if kind.has_pixels or not isinstance(thing, Pixels):
         return thing
     if thing.of_images:
