@@ -33,6 +33,8 @@ class Kind(ABC):
     """The axis of one output whose places have names: frames, samples, positions, columns; None without one."""
     has_domains: ClassVar[bool] = False
     """True if a value within the limits may still be outside its domain."""
+    is_exact: ClassVar[bool] = False
+    """True if rounding to 16 bits may change the meaning of an output."""
     blank_is_wrong: ClassVar[bool] = True
     """True if an output whose values are all equal is a fault of any generator."""
     has_pixels: ClassVar[bool] = False
@@ -46,6 +48,11 @@ class Kind(ABC):
     def key(self) -> Hashable:
         """The part of an output's identity that the kind decides."""
         return repr(self)
+
+    @property
+    def recorded(self) -> str:
+        """The kind in a baseline; empty for images and arrays, which older baselines know by one word."""
+        return "" if isinstance(self.key, bool) else str(self.key)
 
     @property
     def helpers(self) -> tuple[Callable[..., Any], ...]:

@@ -130,6 +130,7 @@ class Rows(Kind):
     instead: ClassVar[str] = "use gentest.column(name) or gentest.valid(check), or pass a callable on rows [B, F]"
     place_axis: ClassVar[int | None] = 0
     has_domains: ClassVar[bool] = True
+    is_exact: ClassVar[bool] = True
     blank_is_wrong: ClassVar[bool] = False
 
     def __init__(self, columns: Mapping[str, Any] | Sequence[str]) -> None:

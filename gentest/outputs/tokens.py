@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import pi
 from typing import Any, ClassVar
 
@@ -49,10 +49,13 @@ class Tokens(Kind):
     pad: int | None = None
     end: int | None = None
     text: bool = False
+    is_read: bool = field(default=False, kw_only=True, repr=False)
+    """True for ids that were read before, and that a file may have rounded."""
 
     plural: ClassVar[str] = "token sequences"
     instead: ClassVar[str] = "use gentest.valid(check), or pass a callable on ids [B, L]"
     place_axis: ClassVar[int | None] = 0
+    is_exact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.show is not None and not callable(self.show):
@@ -71,6 +74,10 @@ class Tokens(Kind):
     def helpers(self) -> tuple[Callable[..., Any], ...]:
         return () if self.show is None else (self.show,)
 
+    @property
+    def as_read(self) -> Kind:
+        return replace(self, is_read=True)
+
     def unit(self, output_range: Range) -> float | None:
         """1: another id is another token, however near the numbers."""
         return 1.0
@@ -81,6 +88,8 @@ class Tokens(Kind):
     def read(self, raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
         if output_range is not None:
             raise WrongOutputs("token ids have no output_range: leave it out")
+        if self.is_read and isinstance(raw, Tensor) and raw.is_floating_point():
+            return raw.to(torch.float32).round()
         texts = _texts(raw, n)
         if texts is not None and not self.text:
             longest = max(map(len, texts))

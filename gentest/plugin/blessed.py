@@ -99,4 +99,4 @@ class Blessed(ReferenceSource):
         )
         quantized = kept.load(path, baseline.kept, index)
         values = inputs_on(torch.device("cpu"), candidate.latent, inputs)
-        return Recalled(record, values, quantized.restored, span=one.span), (0.0, 1.0) if one.bounded else None
+        return Recalled(record, values, quantized.restored, span=one.span), candidate.limits if one.bounded else None

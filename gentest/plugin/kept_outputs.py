@@ -66,12 +66,13 @@ class OutputForm:
     images: bool
     bounded: bool
     noise: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
 
     @classmethod
     def of(cls, generator: Generator) -> OutputForm:
         """The form of a generator's outputs."""
         bounded = generator.limits is not None
-        return cls(generator.latent.key, generator.images, bounded, noise_keys(generator))
+        return cls(generator.latent.key, generator.images, bounded, noise_keys(generator), generator.kind.recorded)
 
     def difference(self, one: KeptOutputs) -> str:
         """Why outputs of this form cannot be compared with kept ones; empty if they can."""
@@ -81,6 +82,9 @@ class OutputForm:
             return f"the kept outputs are of the noise inputs {dict(one.noise)}, the candidate's are {dict(self.noise)}"
         if self.images != one.images:
             return f"the kept outputs have images={one.images}, and the candidate images={self.images}"
+        if self.kind != one.kind:
+            kept, own = (kind or ("Images()" if self.images else "Arrays()") for kind in (one.kind, self.kind))
+            return f"the kept outputs are {kept}, and the candidate's are {own}"
         if self.bounded != one.bounded:
             had, has = ("a range", "none") if one.bounded else ("no range", "one")
             return f"the kept outputs have {had}, and the candidate {has}: declare output_range= alike"
@@ -148,7 +152,7 @@ class OutputsToKeep:
 
     def keep(self, subject: Subject, seed: int, outputs: NDArray[np.float32], span: float) -> None:
         """Write the outputs float32 [n, *shape] of the seed's first probes into the folder."""
-        quantized, generator = Quantized.of(outputs, bounded=subject.bounded), subject.generator
+        quantized, generator = Quantized.of(outputs, bounded=subject.generator.limits == (0.0, 1.0)), subject.generator
         form = KeptOutputs(
             tests=("",),
             generator=subject.fingerprint,
@@ -157,6 +161,7 @@ class OutputsToKeep:
             seed=seed,
             latents=pack(means_of(inputs_of(generator, seed, self.n))),
             images=generator.images,
+            kind=generator.kind.recorded,
             bounded=subject.bounded,
             shape=outputs.shape[1:],
             bits=quantized.bits,
@@ -205,7 +210,14 @@ class OutputsToKeep:
 def _key(subject: Subject, seed: int) -> str:
     """The name of a generator's files: the same in each process that checks the same generator."""
     generator = subject.generator
-    parts = (subject.fingerprint, generator.latent.key, noise_keys(generator), seed, subject.bounded, generator.images)
+    parts = (
+        subject.fingerprint,
+        generator.latent.key,
+        noise_keys(generator),
+        seed,
+        subject.bounded,
+        generator.kind.key,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

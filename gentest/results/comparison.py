@@ -105,6 +105,8 @@ class KeptOutputs:
     """The largest error of a value; 0 if each comes back bit for bit."""
     span: Spread
     """The unit of differences of outputs: 1, or the range of 16 samples for outputs without a range."""
+    kind: str = ""
+    """The kind of outputs in Python; empty for images and arrays."""
 
     def inconsistency(self) -> str:
         """Refuse a form that gentest does not write, and outputs that do not fit in memory."""

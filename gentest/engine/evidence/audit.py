@@ -136,7 +136,7 @@ class OutputMaker(Protocol):
     def exactly(self) -> AbstractContextManager[None]: ...
 
 
-class Rows(Protocol):
+class AuditedRows(Protocol):
     """N probes of P latents with their evidence: `gentest.engine.evidence.measurements.Measurements`."""
 
     @property
@@ -217,7 +217,7 @@ class Auditor:
         """Whether images are slow, so that few are made again."""
         return self._maker.slow
 
-    def _audits(self, block: Rows) -> bool:
+    def _audits(self, block: AuditedRows) -> bool:
         """Whether rows are collected now, and these can be made again: nobody computes outputs that were kept."""
         return self._is_on and block.subject.recalled is None
 
@@ -231,7 +231,7 @@ class Auditor:
             self._alone = dict(islice(self._alone.items(), max(len(self._alone) + 1 - MOST_ALONE, 0), None))
             self._alone[subject.key, family, probe, place] = output.detach()
 
-    def called(self, block: Rows, start: int, outputs: Tensor) -> None:
+    def called(self, block: AuditedRows, start: int, outputs: Tensor) -> None:
         """Make the last row of each largest batch so far alone, right after it: the call may have left state behind."""
         size, key = len(outputs), block.subject.key
         if not self._audits(block) or block.alone or size <= max(EXAMINED, self._largest_ever.get(key, 0)):
@@ -241,7 +241,7 @@ class Auditor:
         row = self._row(block, at, outputs=outputs, first=start, where=f"row {size - 1} of a batch of {size}")
         self._after.append((row, self._again(row, chance=0)))
 
-    def made(self, block: Rows, outputs: Tensor, sizes: Sequence[int]) -> None:
+    def made(self, block: AuditedRows, outputs: Tensor, sizes: Sequence[int]) -> None:
         """Collect rows of the outputs [N * P, ...] that calls of these sizes made."""
         if not self._audits(block) or block.alone:
             return
@@ -258,7 +258,7 @@ class Auditor:
             last, n = len(outputs) - 1, sizes[-1]
             self._partial = self._row(block, last, outputs=outputs, where=f"row {n - 1} of a batch of {n}")
 
-    def judged(self, block: Rows, margins: Sequence[float] | None) -> None:
+    def judged(self, block: AuditedRows, margins: Sequence[float] | None) -> None:
         """Collect rows of probes that a property looked at. `margins` [N] are theirs, if each probe has one."""
         reused = block.reused
         if not self._audits(block) or (block.alone and not reused):
@@ -297,11 +297,11 @@ class Auditor:
                 self._random.append((float(draw), row))
             self._random = sorted(self._random, key=lambda pair: pair[0])[:RANDOM_SLOW]
 
-    def _place(self, block: Rows, index: int) -> int:
+    def _place(self, block: AuditedRows, index: int) -> int:
         p = block.shape[1]
         return index * p + int(self._rng.integers(p))
 
-    def _note_values(self, block: Rows) -> None:
+    def _note_values(self, block: AuditedRows) -> None:
         for name, part in block.subject.generator.latent.parts.items():
             if not part.slots:
                 continue
@@ -310,7 +310,9 @@ class Auditor:
                 if len(self._values) < MOST_VALUES and (value := (name, *code.tolist())) not in self._values:
                     self._values[value] = self._row(block, int(at))
 
-    def _row(self, block: Rows, at: int, *, outputs: Tensor | None = None, first: int = 0, where: str = "") -> Row:
+    def _row(
+        self, block: AuditedRows, at: int, *, outputs: Tensor | None = None, first: int = 0, where: str = ""
+    ) -> Row:
         """Row `at` of some probes, with what is known of it. `outputs` are new ones, from row `first` on."""
         index, place = divmod(at, block.shape[1])
         known = block.known_outputs if outputs is None else outputs

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentest.engine.evidence.audit import Number, Rows
+from gentest.engine.evidence.audit import AuditedRows, Number
 from gentest.engine.evidence.maker import Maker, flat, full_precision, sliced
 from gentest.engine.evidence.output_store import Recall
 from gentest.engine.evidence.store import place
@@ -66,7 +66,7 @@ class Outputs:
         self.probes = tuple(probes)
         self.alone = alone
         self.chance = chance
-        self.audited_as: Rows | None = None
+        self.audited_as: AuditedRows | None = None
         """These outputs with their measurements, for the audit; None leaves them out of it."""
         self.recall = Recall.ROUNDED
         """How far outputs from disk may stand for these."""
@@ -170,7 +170,14 @@ class Outputs:
         made = rows.reshape(n, p, *parts[0].shape[1:])
         if (address := self._address) and self.maker.output_store is not None:
             outputs = made.detach().float().cpu().numpy()
-            self.maker.output_store.hold(address, self.probes, outputs, bounded=self.bounded, exact=self.alone)
+            generator = self.subject.generator
+            self.maker.output_store.hold(
+                address,
+                self.probes,
+                outputs,
+                bounded=generator.limits == (0.0, 1.0),
+                exact=self.alone or generator.kind.is_exact,
+            )
         return made
 
     @property
@@ -420,8 +427,7 @@ def invalid_output(what: str, bad: Tensor, x: Tensor, subject: Subject, probes: 
     error.n_values = output.numel()
     error.not_finite = error.n_values - int(finite.sum())
     if subject.bounded and bool(finite.any()):
-        low, high = subject.generator.limits or (0.0, 1.0)
-        beyond = max(0.0, float(output[finite].max()) - high, low - float(output[finite].min()))
-        error.excess = beyond / (high - low)
+        excess = subject.generator.kind.excess(output[None], subject.generator.limits)[0]
+        error.excess = float(excess[finite].max())
     error.subject = subject.fingerprint_of_outputs
     return error
