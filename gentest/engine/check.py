@@ -43,6 +43,7 @@ from gentest.properties.distribution import Matches
 from gentest.properties.domains import holds_within
 from gentest.results.comparison import KeptReference, Sample, Terms
 from gentest.results.drawings import Drawings, Rays
+from gentest.results.records import applies
 from gentest.results.result import Attack as AttackRecord
 from gentest.results.result import (
     Audit,
@@ -511,7 +512,7 @@ class _Check(_Run):
             rate = rated.rate
             radius, rays = self._if_affordable(lambda: self._radius(goal, rate)) or (None, None)
         attacked = None
-        untried = not failing and not searched.exhaustive and searched.probes
+        untried = not failing and not searched.exhaustive and searched.applying
         if self.values.attack and untried and baseline is None and not question.blesses:
             attacked = self._if_affordable(
                 lambda: attack(self.problem, searched.probes, searched.margins), self.values.attack
@@ -537,8 +538,9 @@ class _Check(_Run):
             )
             self._missing += 0 if sampled is None else sampled.missing * self.n_images
         verdict = Verdict.HOLDS if searched.exhaustive else Verdict.NO_COUNTEREXAMPLE
-        verdict = Verdict.VIOLATED if failing else Verdict.UNDECIDED if self._missing else verdict
-        min_margin = min(searched.margins, default=None)
+        too_few = len(searched.applying) < self._fewest_applying(searched)
+        verdict = Verdict.VIOLATED if failing else Verdict.UNDECIDED if self._missing or too_few else verdict
+        min_margin = min(searched.applying, default=None)
         if reduced is not None and searched.failing:
             min_margin = reduced.min_margin
         screening = self.judge.screening
@@ -551,8 +553,10 @@ class _Check(_Run):
             sample=None if sampled is None else sampled.sample,
             rounding=Rounding(self.judge.decided_alone, screening if screening.probes else None),
             material=Material(
-                search_margins=searched.margins,
-                rate_margins={} if rated is None else rated.margins,
+                search_margins=searched.applying,
+                rate_margins={}
+                if rated is None
+                else {arm: list(filter(applies, margins)) for arm, margins in rated.margins.items()},
                 rays=rays,
                 minimal=None if minimal is None else minimal.evidence,
                 worst=None if worst is None else worst.evidence,
@@ -581,11 +585,19 @@ class _Check(_Run):
         explained = self._explained(searched.probes[0])
         violates = bool(searched.failing)
         failing = explained if violates else None
+        held = Verdict.NO_COUNTEREXAMPLE if searched.applying else Verdict.UNDECIDED
         return Decision(
-            Verdict.VIOLATED if violates else Verdict.NO_COUNTEREXAMPLE,
-            search=self._search_record(searched, min(searched.margins), failing, failing),
-            material=Material(search_margins=searched.margins, minimal=explained.evidence),
+            Verdict.VIOLATED if violates else held,
+            search=self._search_record(searched, min(searched.applying, default=None), failing, failing),
+            material=Material(search_margins=searched.applying, minimal=explained.evidence),
         )
+
+    def _fewest_applying(self, searched: SearchFacts) -> int:
+        """The fewest applying probes that count: one of all inputs, or of a replay."""
+        scope = self.definition.scope
+        if scope is None:
+            return 0
+        return 1 if searched.exhaustive or searched.replayed else scope.fewest
 
     def _reduced(self, searched: SearchFacts, failing: Sequence[Probe]) -> ReductionFacts:
         """The worst and the minimal of some failing probes. Those of an earlier run stay as they were reported."""
@@ -629,7 +641,7 @@ class _Check(_Run):
         return Search(
             examples=len(searched.margins),
             violations=len(searched.failing),
-            margin=None if min_margin is None else Margins(min_margin, median(searched.margins or [min_margin])),
+            margin=None if min_margin is None else Margins(min_margin, median(searched.applying or [min_margin])),
             counterexample=None if minimal is None else minimal.record,
             worst=None if worst is None else worst.record,
             replayed=searched.replayed,
@@ -637,4 +649,6 @@ class _Check(_Run):
             distinct=seen.distinct,
             inputs=seen.of,
             exhaustive=searched.exhaustive,
+            applied=None if self.definition.scope is None else len(searched.applying),
+            fewest=None if self.definition.scope is None else self._fewest_applying(searched),
         )

@@ -12,10 +12,11 @@ precision every margin whose sign that error could flip.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from math import inf
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -146,10 +147,15 @@ class LocalEvaluator:
         room = max(self.context.pool.room // 2 // (image_bytes * self.n_latents), size // self.n_latents)
         return max(1, min(size, room))
 
-    def margins(self, probes: Sequence[Probe]) -> Iterator[tuple[list[Probe], Answer]]:
-        """Batches of the probes, in order, each with its answer."""
-        for block in self._blocks(probes):
-            yield block, self._answer(block)
+    def margins(
+        self, probes: Sequence[Probe], counts: Callable[[Probe], bool] = lambda probe: True
+    ) -> Iterator[tuple[list[Probe], Answer]]:
+        """Batches of the probes, in order, each with its answer.
+
+        No probe is evaluated alone unless it `counts`: the sign of its margin decides nothing.
+        """
+        for block in self.blocks(probes):
+            yield block, self._answer(block, counts)
 
     def alone(self, probe: Probe) -> Margins:
         """The probe's margins, evaluated by itself in full precision."""
@@ -163,7 +169,7 @@ class LocalEvaluator:
 
     def in_full(self, probes: Sequence[Probe]) -> list[float]:
         """The smallest margin of each probe, in full precision, in batches."""
-        return [min(row) for block in self._blocks(probes) for row in self._evaluate(block)]
+        return [min(row) for block in self.blocks(probes) for row in self._evaluate(block)]
 
     def recompute(self, subject: Subject, family: Probes, probe: Probe) -> Tensor:
         """The probe's margins [priors], alone, from outputs that are made anew."""
@@ -231,14 +237,15 @@ class LocalEvaluator:
             )
         return definition.margin(evidence)
 
-    def _blocks(self, probes: Sequence[Probe]) -> Iterator[list[Probe]]:
+    def blocks(self, probes: Sequence[Probe]) -> Iterator[list[Probe]]:
+        """The probes in batches that are evaluated together."""
         start = 0
         while start < len(probes):
             size = self.block_size  # may shrink when memory runs out
             yield list(probes[start : start + size])
             start += size
 
-    def _answer(self, block: list[Probe]) -> Answer:
+    def _answer(self, block: list[Probe], counts: Callable[[Probe], bool]) -> Answer:
         exact: Sequence[int] = range(len(block))
         screening = Screening(self.context.precision)
         with self.context.budget.holding(self._n_to_measure(block) * self.n_images):
@@ -252,9 +259,9 @@ class LocalEvaluator:
         self._measure_rounding(block, margins, exact, error)
         decided = list(margins)
         alone: set[int] = set()
-        distances = [nearest_to_zero(row) for row in margins]
+        distances = [nearest_to_zero(row) if counts(probe) else inf for probe, row in zip(block, margins, strict=True)]
         if error and self._is_too_coarse(distances):
-            return self._answer_exactly(block)
+            return self._answer_exactly(block, counts)
         while near := [i for i in _up_to(self.band, distances) if i not in alone]:
             for i in near:
                 decided[i] = self.alone(block[i])
@@ -276,12 +283,12 @@ class LocalEvaluator:
         n, most = len(distances), len(distances) // 2
         return n >= FIRST and len(_up_to(self.band, distances)) > most >= len(_up_to(self._least, distances))
 
-    def _answer_exactly(self, block: list[Probe]) -> Answer:
+    def _answer_exactly(self, block: list[Probe], counts: Callable[[Probe], bool]) -> Answer:
         """The answer to a batch from outputs that are made now, as it is from here on for this property."""
         self.context.too_fine[str(self.definition)] = None
         self._recall = Recall.EXACT
         self.rounding, self._floor, self._largest = None, 0.0, 0
-        return self._answer(block)
+        return self._answer(block, counts)
 
     def _measure_rounding(
         self, block: list[Probe], margins: Sequence[Margins], exact: Sequence[int], error: float

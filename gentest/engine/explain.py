@@ -43,6 +43,8 @@ def observed(judge: Judge, probe: Probe) -> Observed:
     evidence = judge.evidence([probe], judge.weakest(probe), alone=True)
     with torch.no_grad():
         judge.definition.margin(evidence)
+        if judge.scope is not None:
+            judge.scope.definition.margin(evidence)
     return evidence
 
 

@@ -23,7 +23,7 @@ from gentest.engine.evidence.subject import Subject
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample
 from gentest.results.drawings import Change, Difference, Drawings, Histogram, Rays, Strip, Trace, check_pictures
-from gentest.results.records import unpack
+from gentest.results.records import applies, unpack
 from gentest.results.result import Rate, Verdict
 from gentest.stats.rates import LOOK, RateTest
 
@@ -186,8 +186,9 @@ def _histograms_of(
         name = f"independent probes, {rate.arm}" if rate.arm else "independent probes"
         drawn += histograms({name: material.rate_margins.get(rate.arm, ())[: rate.probes]})
     if baseline is not None and sample is not None:
-        now = unpack(sample.margins, "margins")
-        drawn += histograms({"baseline": unpack(baseline.margins, "margins")[: len(now)], "candidate": now})
+        now, before = (unpack(own.margins, "margins") for own in (sample, baseline))
+        both = {"baseline": before[: len(now)], "candidate": now}
+        drawn += histograms({name: list(filter(applies, margins)) for name, margins in both.items()})
     return drawn
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import islice
+from math import inf
 
 import torch
 from torch import Tensor
@@ -56,8 +57,11 @@ class Judge:
         self.subject = subject
         self.definition = definition
         self.local = LocalEvaluator(context, subject, definition)
-        self.decided_alone = 0
-        """Number of probes whose margin lay within the band."""
+        self.scope: Judge | None = None
+        """The judge of where the property applies; None if it applies to all probes."""
+        if definition.scope is not None:
+            self.scope = Judge(context, subject, definition.scope.of(definition, pair=subject.reference is not None))
+        self._decided_alone = 0
         self.screening = Screening(context.precision)
         self._remote: Evaluator | None = None
         self._margins: dict[Probe, Margins] = {}
@@ -69,6 +73,11 @@ class Judge:
     def under(self) -> Sequence[Under]:
         """The priors under which the property looks at each probe."""
         return self.local.under
+
+    @property
+    def decided_alone(self) -> int:
+        """Number of probes whose margin, or whose distance from the border of the scope, lay within the band."""
+        return self._decided_alone + (0 if self.scope is None else self.scope.decided_alone)
 
     @property
     def band(self) -> float:
@@ -87,11 +96,14 @@ class Judge:
         return list(dict.fromkeys(u.arm for u in self.under))
 
     def margins(self, probes: Sequence[Probe]) -> list[float]:
-        """The margin of each probe. No sign is due to rounding or to the batch size."""
+        """The margin of each probe; infinite where the property does not apply.
+
+        No sign is due to rounding or to the batch size, and neither is the scope.
+        """
         return [min(margins) for margins in self.by_prior(probes)]
 
     def by_prior(self, probes: Sequence[Probe]) -> list[Margins]:
-        """The margins of each probe under each prior."""
+        """The margins of each probe under each prior; infinite where the property does not apply."""
         fresh = [probe for probe in dict.fromkeys(probes) if probe not in self._margins]
         if fresh and (cluster := self.context.cluster) is not None:
             self.context.budget.check(len(fresh) * self.local.n_images, at_once=self.context.n_processes)
@@ -102,11 +114,26 @@ class Judge:
                 family, recompute = self.definition.probes, self.local.recompute
                 self.context.maker.audit.answered(self.subject, family, block, answer.margins, recompute)
             fresh = [probe for probe in fresh if probe not in self._margins]
-        for block, answer in self.local.margins(fresh):
-            self._take(block, answer)
+        if self.scope is None:
+            for block, answer in self.local.margins(fresh):
+                self._take(block, answer)
+        else:
+            self._evaluate_where_it_applies(self.scope, fresh)
         margins = [self._margins[probe] for probe in probes]
         self._margins = most_recent(self._margins)
-        return margins
+        if self.scope is None:
+            return margins
+        return [_within(row, slack) for row, slack in zip(margins, self.scope.by_prior(probes), strict=True)]
+
+    def _evaluate_where_it_applies(self, scope: Judge, probes: Sequence[Probe]) -> None:
+        """Evaluate the margins of probes by the batches whose scope is known, so that both share the outputs."""
+        for block in self.local.blocks(probes):
+            in_scope = {p for p, slack in zip(block, scope.by_prior(block), strict=True) if max(slack) >= 0}
+            if not in_scope:
+                self._margins |= dict.fromkeys(block, (inf,) * len(self.under))
+                continue
+            for part, answer in self.local.margins(block, in_scope.__contains__):
+                self._take(part, answer)
 
     def margins_with(self, name: str, part: Part, probes: Sequence[Probe]) -> list[float]:
         """The margins of probes of another space, which has `part` in place of the part called `name`.
@@ -129,16 +156,23 @@ class Judge:
 
     def arm_alone(self, name: str, probe: Probe) -> float:
         """The probe's margin under the priors of one arm, evaluated by itself."""
-        margins = self.local.alone(probe)
+        margins = self._alone_by_prior(probe)
         return min(margins[i] for i in self._indices(name))
 
     def alone(self, probe: Probe) -> float:
         """The probe's margin, evaluated by itself: reported to users, and the one that replays."""
-        return min(self.local.alone(probe))
+        return min(self._alone_by_prior(probe))
+
+    def _alone_by_prior(self, probe: Probe) -> Margins:
+        """The probe's margins under each prior, evaluated by itself; infinite where the property does not apply."""
+        if self.scope is None:
+            return self.local.alone(probe)
+        slack = self.scope.local.alone(probe)
+        return _within(self.local.alone(probe), slack) if max(slack) >= 0 else (inf,) * len(slack)
 
     def weakest(self, probe: Probe) -> Under:
         """The prior under which the probe has its smallest margin, evaluated by itself."""
-        margins = self.local.alone(probe)
+        margins = self._alone_by_prior(probe)
         return self.under[margins.index(min(margins))]
 
     def evidence(
@@ -192,6 +226,8 @@ class Judge:
         Noise is undeclared if margins follow the random state, and outputs change by more than rounding. All probes
         evaluated alone have then seen one and the same draw.
         """
+        if self.scope is not None:
+            self.scope.check_draws()
         if self.definition.total or not self._near:
             return
         few = REDRAWN_SLOW if self.context.maker.audit.slow else REDRAWN
@@ -225,7 +261,7 @@ class Judge:
 
     def _take(self, block: Sequence[Probe], answer: Answer) -> None:
         self._margins.update(zip(block, answer.margins, strict=True))
-        self.decided_alone += len(answer.near)
+        self._decided_alone += len(answer.near)
         self._remember_near(block[i] for i in answer.near)
         self.screening = combined(self.screening, answer.screening)
 
@@ -235,3 +271,8 @@ class Judge:
     def _indices(self, arm: str) -> list[int]:
         """The indices of an arm's priors."""
         return [i for i, u in enumerate(self.under) if u.arm == arm]
+
+
+def _within(margins: Margins, slack: Margins) -> Margins:
+    """A probe's margins, infinite under each prior where the property does not apply: where `slack` is below 0."""
+    return tuple(margin if room >= 0 else inf for margin, room in zip(margins, slack, strict=True))

@@ -20,7 +20,7 @@ from gentest._support.printable import in_one_line
 from gentest.errors import InvalidArgument
 from gentest.gate.looks import check_look, look_key, merge_looks
 from gentest.results.comparison import Embedded, KeptFile, Look, Sample
-from gentest.results.records import Seed, Share, read_record, unpack
+from gentest.results.records import Seed, Share, applies, read_record, unpack
 from gentest.results.result import Result, Verdict
 
 SCHEMA = 1
@@ -200,7 +200,7 @@ def keyed(results: Sequence[Result]) -> dict[str, Result]:
 def _summary(entry: Entry) -> dict[str, Any]:
     """The figures of one property for a person."""
     sample = entry.sample
-    margins = unpack(sample.margins, "margins")
+    margins = list(filter(applies, unpack(sample.margins, "margins")))
     passes = sum(margin >= 0 for margin in margins)
     look = sample.look or Look({}, {})
     figures = {"holds": "of all outputs together"}

@@ -34,11 +34,11 @@ from gentest.results.comparison import (
     Standing,
     Terms,
 )
-from gentest.results.records import unpack
+from gentest.results.records import LARGEST, applies, unpack
 from gentest.results.result import Distribution, Level, Result, Verdict
 from gentest.results.settings import OnDrift
 from gentest.stats.drift import drift_between, level_drift
-from gentest.stats.paired import compare, difference_bounds, holm
+from gentest.stats.paired import comparable, compare, difference_bounds, holm
 from gentest.stats.two_sample import least_p_further, mmd_test
 
 PERMUTATIONS = 9_999
@@ -105,8 +105,8 @@ def _n_rows(embedded: Embedded) -> int:
 
 
 def outcomes(sample: Sample) -> NDArray[np.bool_]:
-    """For each of a sample's probes, True if it holds."""
-    return np.asarray(np.array(unpack(sample.margins, "margins")) >= 0)
+    """For each of a sample's probes to which the property applies, True if it holds."""
+    return np.array([margin >= 0 for margin in unpack(sample.margins, "margins") if applies(margin)], dtype=np.bool_)
 
 
 def incomparable(baseline: Sample, candidate: Sample) -> str:
@@ -162,10 +162,12 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         return _weigh_distribution(result, result.distribution, known, terms)
     if result.level is not None:
         return _weigh_level(result, result.level, known, terms)
-    before, now = outcomes(entry.sample), outcomes(result.sample)
+    stored, made = (unpack(sample.margins, "margins") for sample in (entry.sample, result.sample))
+    both = comparable(stored, made[: len(stored)], applies_below=LARGEST)
+    before, now = both.baseline, both.candidate
     paired = compare(
         before,
-        now[: len(before)],
+        now,
         tolerance=terms.tolerance,
         alpha=terms.alpha,
         claims=terms.claims,

@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import Tensor
 
+from gentest.attributes import Attribute
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import shared_context
 from gentest.errors import InvalidArgument, NotChecked
@@ -23,7 +24,16 @@ from gentest.generators.generator import Generator, Pair, check_generator_or_pai
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
 from gentest.properties import agreement, conditions, directions, distribution, domains, paths, samples
-from gentest.properties.definition import AnyDefinition, AtRate, Definition, Evidence, check_probes, measures_in
+from gentest.properties.definition import (
+    LEAST_APPLYING,
+    AnyDefinition,
+    AtRate,
+    Definition,
+    Evidence,
+    Scope,
+    check_probes,
+    measures_in,
+)
 from gentest.results.result import Result, set_html_writer
 from gentest.results.settings import DECLARED, in_force, settings
 from gentest.spaces import Space
@@ -108,6 +118,39 @@ class Property:
             return replace(self.definition, rate=AtRate(p0, confidence, slack, each))
 
         return self if isinstance(self._definition, InvalidArgument) else _property(f"{self.name}.at_rate", define)
+
+    def where(
+        self,
+        attribute: Attribute,
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        fewest: int = LEAST_APPLYING,
+    ) -> Property:
+        """The property where it applies: to probes whose outputs all score within [`at_least`, `at_most`].
+
+        A score is in the attribute's own units. Other probes are no violations: a search and a reduction pass over
+        them, and a rate counts those alone to which the property applies. Their images count. In a pair the outputs of
+        the reference say where it applies. The property's margin is taken of all outputs, so it has to be a number
+        elsewhere, too.
+
+        Too few applying probes leave a result undecided: fewer than `fewest` >= 1 in a search (with `exhaustive=True`,
+        none), or too few for a rate within its budget.
+
+        >>> import gentest
+        >>> gentest.not_blank(at_least=0.05).where(gentest.brightness(), at_least=0.2).at_rate(0.95)
+        not_blank(at_least=0.05).where(brightness(), at_least=0.2).at_rate(0.95)
+        """
+
+        def define() -> Definition:
+            if not isinstance(self.definition, Definition):
+                raise InvalidArgument(f"{self.name} speaks of all outputs together: it applies to all of them")
+            if self.definition.scope is not None:
+                raise InvalidArgument(f"{self!r} has a where() already: let one attribute say both")
+            scope = Scope(attribute, at_least, at_most, fewest)
+            return replace(self.definition, scope=scope, measures=(*self.definition.measures, scope.measure))
+
+        return self if isinstance(self._definition, InvalidArgument) else _property(f"{self.name}.where", define)
 
     def __call__(self, test: Callable[..., object]) -> Callable[..., None]:
         """Decorates a test that returns the generator under test. Decorators stack, and every one is checked."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from inspect import Parameter, signature
+from math import inf, isfinite
 from numbers import Real
 from sys import float_info
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
 from gentest import attributes
-from gentest._support.arguments import as_number
+from gentest._support.arguments import as_number, is_whole
 from gentest._support.printable import format_number
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import describe
@@ -185,6 +187,67 @@ class AtRate:
         return f".at_rate({', '.join(words)})"
 
 
+LEAST_APPLYING = 32
+"""The fewest probes to which a property has to apply before a search without a violation says anything."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a property applies: to probes whose outputs all score within bounds. `Property.where` makes one.
+
+    Of a pair it is the reference's outputs that count, so that no candidate leaves the scope by being broken.
+    """
+
+    attribute: Attribute
+    at_least: float | None = None
+    at_most: float | None = None
+    fewest: int = LEAST_APPLYING
+    """The fewest probes that count, for a property without a rate."""
+
+    def __post_init__(self) -> None:
+        check_callable("attribute", self.attribute)
+        for name, value in (("at_least", self.at_least), ("at_most", self.at_most)):
+            if value is not None and not isfinite(as_number(value)):
+                raise InvalidArgument.expected("a finite number", name, value)
+        if self.at_least is None and self.at_most is None:
+            raise InvalidArgument("where() takes at_least=, at_most= or both")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise InvalidArgument.expected(f"a number >= at_least={self.at_least}", "at_most", self.at_most)
+        if not is_whole(self.fewest, 1):
+            raise InvalidArgument.expected("a number of probes >= 1", "fewest", self.fewest)
+
+    def of(self, definition: Definition, *, pair: bool) -> Definition:
+        """The property that says where another one applies: its margin is >= 0 there."""
+
+        def margin(evidence: Evidence) -> Tensor:
+            scores = (evidence.reference if pair else evidence).scores(self.attribute)  # [N, P]
+            low = scores.amin(1) - self.at_least if self.at_least is not None else torch.full_like(scores[:, 0], inf)
+            high = self.at_most - scores.amax(1) if self.at_most is not None else torch.full_like(low, inf)
+            return torch.minimum(low, high)
+
+        bounds = {"at_least": self.at_least, "at_most": self.at_most}
+        return Definition(
+            "where",
+            definition.probes,
+            margin,
+            arguments={"attribute": self.attribute, **{k: v for k, v in bounds.items() if v is not None}},
+            measures=(self.measure,),
+            compares=None,
+            under=definition.under,
+        )
+
+    @property
+    def measure(self) -> Measure:
+        """What it asks of outputs."""
+        return Measure(self.attribute, scalar=True)
+
+    def __str__(self) -> str:
+        words = [_word(self.attribute)]
+        words += [f"{name}={value!r}" for name in ("at_least", "at_most") if (value := getattr(self, name)) is not None]
+        words += [] if self.fewest == LEAST_APPLYING else [f"fewest={self.fewest}"]
+        return f".where({', '.join(words)})"
+
+
 Margin: TypeAlias = Callable[[Evidence], Tensor]
 
 
@@ -316,6 +379,8 @@ class Definition(Declaration):
     compares: bool | None = field(default=False, kw_only=True)
     """True if the property is about a pair, False if about one generator, None if it takes either."""
     rate: AtRate | None = field(default=None, kw_only=True)
+    scope: Scope | None = field(default=None, kw_only=True)
+    """Where the property applies; None if it applies to all probes."""
     under: Unders = field(default=its_own, kw_only=True)
     states: RateInvariance | WithinRadius | None = field(default=None, kw_only=True)
     valid_within: float | None = field(default=None, kw_only=True)
@@ -329,9 +394,11 @@ class Definition(Declaration):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_probes(f"{self.name}(probes)", self.probes)
+        if self.scope is not None and isinstance(self.states, WithinRadius):
+            raise InvalidArgument("holds_within() is about all latents up to a radius: it takes no where()")
 
     def __str__(self) -> str:
-        return f"{super().__str__()}{'' if self.rate is None else self.rate}"
+        return f"{super().__str__()}{self.scope or ''}{self.rate or ''}"
 
 
 AnyDefinition: TypeAlias = Definition | OfAll

@@ -35,7 +35,8 @@ def prior_invariant(inner: Declaration, *, priors: Sequence[Space], delta: float
             for u in pointwise.under(prior)
         )
 
-    arguments = {"property": pointwise, **non_defaults(prior_invariant, priors=priors, delta=delta)}
+    inner = replace(pointwise, scope=None)
+    arguments = {"property": inner, **non_defaults(prior_invariant, priors=priors, delta=delta)}
     states = RateInvariance(float(delta))
     return replace(pointwise, name="prior_invariant", arguments=arguments, under=under, states=states)
 

@@ -32,6 +32,7 @@ from gentest.results.result import (
     Radius,
     Rate,
     Result,
+    Search,
     Shortfall,
     shown_choice,
 )
@@ -143,6 +144,8 @@ def statement(result: Result) -> str:
         return f"error: {result.message}"
     if result.verdict is Verdict.UNDECIDED and result.shortfall is not None:
         return f"undecided, {shortfall(result.shortfall)}{_so_far(result)}"
+    if result.verdict is Verdict.UNDECIDED and result.rate is None and result.search.applied is not None:
+        return f"undecided: {_too_few_applied(result.search)}"
     if result.verdict is Verdict.UNDECIDED and result.rate is None and result.message:
         return f"undecided: {result.message}"
     if result.broken is not None:
@@ -154,9 +157,10 @@ def statement(result: Result) -> str:
     if result.rate is not None:
         return rate(result.rate)
     every, n = result.search.exhaustive, f"{result.examples:,}"
+    scope = _after_comma(applied(result.search.applied, result.search.examples))
     if result.verdict is Verdict.HOLDS:
-        return f"holds on all {n} inputs that there are"
-    distinct = "" if every else _after_comma(inputs(result.distinct, result.inputs))
+        return f"holds on all {n} inputs that there are{scope}"
+    distinct = scope + ("" if every else _after_comma(inputs(result.distinct, result.inputs)))
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
         tried = "the replayed probe" if result.replayed else f"{result.examples} probes"
         return f"no counterexample in {tried}{distinct}{_withstood(result.attack)}"
@@ -172,6 +176,23 @@ def statement(result: Result) -> str:
     if every:
         tried = f"the first {n} of {result.inputs:,} inputs{stopped}" if stopped else f"all {n} inputs that there are"
     return f"violated by {result.violations} of {tried}, worst margin {worst}"
+
+
+def applied(n: int | None, of: int) -> str:
+    """The number of probes to which a property applies; empty for one that applies to all.
+
+    >>> applied(37, 412), applied(0, 412), applied(None, 412)
+    ('applied to 37 of 412 probes', 'applied to none of 412 probes', '')
+    """
+    return "" if n is None else f"applied to {n or 'none'} of {of} probes"
+
+
+def _too_few_applied(search: Search) -> str:
+    """Why a search without a violation says nothing."""
+    if search.replayed:
+        return "the property does not apply to the replayed probe"
+    few = "a search needs one" if search.fewest == 1 else f"a search needs {search.fewest}"
+    return f"{applied(search.applied, search.examples)}, and {few}: raise examples, or widen where()"
 
 
 def shortfall(shortfall: Shortfall) -> str:
@@ -267,6 +288,17 @@ def _distinct(result: Result) -> tuple[int | None, int | None]:
     return evidence.distinct, evidence.inputs
 
 
+def applied_of(result: Result) -> str:
+    """The number of probes to which a property applies, of those behind its verdict; empty if it applies to all."""
+    if result.rate is not None:
+        return _applied_of_rate(result.rate)
+    return applied(result.search.applied, result.search.examples)
+
+
+def _applied_of_rate(rate: Rate) -> str:
+    return "" if rate.drawn is None else applied(rate.probes, rate.drawn)
+
+
 def _after_comma(text: str) -> str:
     return f", {text}" if text else ""
 
@@ -338,6 +370,8 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
         lines.append(rate_in_brief(result.rate))
     if not result.search.exhaustive and (distinct := inputs(*_distinct(result))):
         lines.append(f"looked at {distinct}")
+    if scope := applied_of(result):
+        lines.append(scope)
     if result.radius is not None:
         lines.append(radius(result.radius, result.rate))
     if result.counterexample is not None:
@@ -366,7 +400,7 @@ def rate(rate: Rate) -> str:
         word = "rates may differ" if rate.verdict is Verdict.UNDECIDED else "rates differ"
         return f"{word} between priors: " + "; ".join(invariant(other, rate) for other in rate.invariant)
     arm = f" ({rate.arm})" if rate.arm else ""
-    distinct = _after_comma(inputs(rate.distinct, rate.inputs))
+    distinct = _after_comma(inputs(rate.distinct, rate.inputs)) + _after_comma(_applied_of_rate(rate))
     passes = f"{rate.passes} of {rate.probes} pass{arm}, {rate_interval(rate)}{distinct}"
     asked, certifiable = threshold(rate.p0), threshold(rate.certifiable)
     if rate.verdict is Verdict.HOLDS:

@@ -139,6 +139,15 @@ def unpack(text: str, name: str) -> tuple[float, ...]:
     return values
 
 
+def applies(margin: float) -> bool:
+    """True for the margin of a probe to which the property applies. `inf` says that it does not, packed or not.
+
+    >>> applies(0.5), applies(math.inf), applies(unpack(pack([math.inf]), "margins")[0])
+    (True, False, False)
+    """
+    return bool(margin < LARGEST)
+
+
 def pack_bytes(values: bytes) -> str:
     """Bytes as one word: base64."""
     return base64.b64encode(values).decode("ascii")

@@ -193,6 +193,10 @@ class Search:
     """Inputs that the space has; None for probes of several latents."""
     exhaustive: bool = False
     """True if the probes are all inputs of a finite space in order, up to the last violation if it `stopped`."""
+    applied: Count | None = None
+    """Probes to which the property applies, if it has a `where()`; None if it applies to all."""
+    fewest: Count | None = None
+    """The fewest applying probes that count. With fewer, a search without a violation is undecided."""
 
 
 @dataclass(frozen=True)
@@ -269,10 +273,22 @@ class Rate:
     """Distinct inputs among the probes, if the latent space is finite."""
     inputs: Count | None = None
     """Inputs that the space has; None for probes of several latents."""
+    drawn: Count | None = None
+    """Probes that were evaluated to find those to which the property applies; None if it applies to all.
+
+    `passes` and `probes` count only those to which it applies.
+    """
 
     def inconsistency(self) -> str:
-        """Name a verdict that a rate cannot have."""
+        """Name a verdict that a rate cannot have, or more probes than were drawn."""
+        if self.drawn is not None and self.drawn < self.probes:
+            return f"{self.probes} probes of {self.drawn} that were drawn"
         return "" if self.verdict in RATE_VERDICTS else f"a rate cannot be {self.verdict.value}"
+
+    @builtins.property
+    def evaluated(self) -> int:
+        """Probes that were evaluated when the test stopped, with those to which the property does not apply."""
+        return self.probes if self.drawn is None else self.drawn
 
     @builtins.property
     def certifiable(self) -> float:
@@ -717,6 +733,7 @@ class Result:
                 "needed_violated": rate.needed_violated,
                 "distinct": rate.distinct,
                 "inputs": rate.inputs,
+                "drawn": rate.drawn,
             }
         if distribution is not None:
             bound, p = distribution.bound, distribution.p
@@ -736,7 +753,13 @@ class Result:
                 "needed_holds": level.needed_within,
                 "needed_violated": level.needed_beyond,
             }
-        return {"probes": self.search.examples, "distinct": self.search.distinct, "inputs": self.search.inputs}
+        search = self.search
+        return {
+            "probes": search.examples,
+            "distinct": search.distinct,
+            "inputs": search.inputs,
+            "applied": search.applied,
+        }
 
     def to_json(self, *, drawings: bool = False) -> dict[str, Any]:
         """A dictionary that `json.dumps` takes and `from_json` reads; `drawings` adds pictures and curves."""

@@ -99,6 +99,34 @@ class Paired:
     fired: str
 
 
+@dataclass(frozen=True)
+class Comparable:
+    """The outcomes of the probes to which a property applies on both sides, for `compare`."""
+
+    baseline: NDArray[np.bool_]
+    """With those of the baseline's later probes to which it applies there."""
+    candidate: NDArray[np.bool_]
+    places: NDArray[np.int64]
+    """The place of each of the candidate's outcomes among all probes."""
+
+
+def comparable(baseline: ArrayLike, candidate: ArrayLike, *, applies_below: float) -> Comparable:
+    """The outcomes of a baseline's margins [N] and of a candidate's on the first [n <= N] of the same probes.
+
+    A property does not apply to a probe whose margin reaches `applies_below`.
+
+    >>> both = comparable([1.0, 9.0, -1.0, 2.0, 9.0, 3.0], [1.0, 1.0, 1.0, 9.0], applies_below=9.0)
+    >>> both.baseline.tolist(), both.candidate.tolist(), both.places.tolist()
+    ([True, False, True], [True, True], [0, 2])
+    """
+    before, now = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
+    n = len(now)
+    applies = before < applies_below
+    applies[:n] &= now < applies_below
+    places = np.flatnonzero(applies[:n])
+    return Comparable(before[applies] >= 0, now[places] >= 0, places)
+
+
 def compare(
     baseline: NDArray[np.bool_],
     candidate: NDArray[np.bool_],

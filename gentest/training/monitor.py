@@ -16,7 +16,7 @@ from gentest.integrations.sinks import figure_names
 from gentest.properties.definition import Definition
 from gentest.report import facts
 from gentest.results.outcome import Verdict
-from gentest.results.records import unpack
+from gentest.results.records import applies, unpack
 from gentest.results.result import Result
 from gentest.results.settings import in_force, settings
 from gentest.stats.betting import RateAlarm, reference_rate
@@ -200,7 +200,8 @@ class Monitor:
         self._steps.append(step)
         watched = []
         for index, (name, result) in enumerate(zip(figure_names(results), results, strict=True)):
-            margins = [] if result.sample is None else unpack(result.sample.margins, "margins")
+            sampled = [] if result.sample is None else unpack(result.sample.margins, "margins")
+            margins = list(filter(applies, sampled))
             self._counts[index].append((sum(margin >= 0 for margin in margins), len(margins)))
             watched.append(self._watched(index, name, result))
             if watched[-1].rings:

@@ -10,6 +10,7 @@ at 99.9 %, is above it.
     drift     a level that moved by 0.1 sd at most is called a drift
     levels    a level that moved by exactly the tolerance is certified within it, or refuted
     pairs     `same_level` on a pair whose levels differ by exactly the tolerance holds, or is violated
+    where     a rate among the probes to which a property applies is its border, and is refuted or certified
     gate      an equal candidate of a baseline that was blessed as `holds` passes; one that fell by 10 points does not
 """
 
@@ -274,6 +275,44 @@ def moved(rows: Tensor, *, by: float, noise: float) -> Tensor:
     return torch.stack([rows[:, 0] + by + noise * rows[:, 1], rows[:, 1]], dim=1)
 
 
+APPLYING = (0.5, 0.1)
+"""Shares of probes to which a property applies."""
+
+
+@gentest.property(probes=gentest.points())
+def second_below(evidence: gentest.Evidence, *, limit: float) -> Tensor:
+    """The second value of each output is at most `limit`."""
+    return limit - evidence.outputs[:, 0, 1]
+
+
+def wheres(n: int, seed: int) -> Iterator[Count]:
+    """`.where(...).at_rate(0.9)` through the engine at a true conditional rate of 0.9, and of 0.9 less its slack.
+
+    The two values are independent: the first says where the property applies, the second whether it holds. Outside of
+    the scope it never holds, so a probe that is counted wrongly would show.
+    """
+    space = gentest.Uniform(2, low=0, high=1)
+    rng = np.random.default_rng([seed, 10])
+    for share in APPLYING:
+        generator = gentest.Generator(
+            lambda z, share=share: torch.stack([z[:, 0], torch.where(z[:, 0] < share, z[:, 1], 2.0)], dim=1),
+            latent=space,
+            images=False,
+        )
+        for rate, wrong in ((0.9, Verdict.VIOLATED), (0.86, Verdict.HOLDS)):
+            asked = second_below(limit=rate).where(first_value, at_most=share).at_rate(0.9)
+            verdicts = Counter[Verdict]()
+            for _ in range(n):
+                values = Values(
+                    device="cpu", seed=int(rng.integers(1 << 31)), examples=1, budget=round(256 / share), reduce=0
+                )
+                result = check(Question(asked.definition), generator, Context(values), values)
+                if result.verdict is Verdict.ERROR:
+                    raise RuntimeError(result.message)
+                verdicts[result.verdict] += 1
+            yield Count(f"a rate of {rate} among {share:.0%} of probes is {wrong.value}", verdicts[wrong], n)
+
+
 RATES = ((0.8, 0.08), (0.9, 0.04), (0.95, 0.02), (0.99, 0.004))
 FALLEN = 0.1
 
@@ -318,6 +357,7 @@ PARTS: dict[str, Callable[[int, int], Iterator[Count]]] = {
     "drift": drifts,
     "levels": levels,
     "pairs": pairs,
+    "where": wheres,
     "gate": gates,
 }
 

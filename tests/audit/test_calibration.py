@@ -8,7 +8,9 @@ from tests.audit.calibration import PARTS, Count
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("part", "n"), [("drift", 200), ("engine", 20), ("gate", 10), ("levels", 60), ("pairs", 400)])
+@pytest.mark.parametrize(
+    ("part", "n"), [("drift", 200), ("engine", 20), ("gate", 10), ("levels", 60), ("pairs", 400), ("where", 100)]
+)
 def test_claims_are_seldom_wrong(part: str, n: int) -> None:
     """No case has more wrong runs than chance explains."""
     counts = list(PARTS[part](n, 11))

@@ -49,11 +49,12 @@ def test_results_of_schema_2_are_read(name: str) -> None:
         for counterexample in filter(None, (search["counterexample"], search["worst"])):
             assert counterexample.pop("entries") == {}, "which a file of schema 2 does not have"
             assert counterexample.pop("fewer_words") is None
+            assert counterexample.pop("codes") == []
         assert [search[name] for name in ("counterexample", "worst", "margin")] == [
             before[name] for name in ("counterexample", "worst", "margin")
         ]
         for rate in filter(None, [plain["rate"], *(plain["rate"] or {}).get("arms", [])]):
-            assert (rate.pop("worst"), rate.pop("n_values")) == ([], None)
+            assert (rate.pop("worst"), rate.pop("n_values"), rate.pop("drawn")) == ([], None, None)
         assert plain["rate"] == before["rate"]
         assert plain["gate"] == before["gate"]
     again = json.loads(json.dumps(document.to_json()))

@@ -303,7 +303,7 @@ def test_the_guide_lists_every_figure() -> None:
     """The table of the guide has each name that `Result.figures` gives, and no other."""
     rate = Rate(Verdict.HOLDS, 0.95, 0.02, 0.99, 9, 9, 99, 0.5, 1.0, 1.0, -1.0, 1.0, 1.0, 0.99, certified=0.93)
     whole: dict[str, Any] = {
-        "rate": replace(rate, distinct=3, inputs=3),
+        "rate": replace(rate, distinct=3, inputs=3, drawn=12),
         "radius": Radius(1.0, 0.5, 8, None),
         "attack": Attack("gradient", 16, 160, 200, 0.1, found=False),
         "gate": Gate(Standing.HELD, probes=32),
@@ -314,6 +314,7 @@ def test_the_guide_lists_every_figure() -> None:
         *Result("t", "p", Verdict.HOLDS, **whole).figures(),
         *Result("t", "p", Verdict.HOLDS, distribution=compared).figures(),
         *Result("t", "p", Verdict.HOLDS, level=handmade.level()).figures(),
+        *Result("t", "p", Verdict.HOLDS, search=Search(9, applied=4)).figures(),
     }
     guide = (Path(__file__).parents[2] / "examples/guides/results.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.+?`) \|", guide.partition("## Figures")[2].partition("\n## ")[0], re.MULTILINE)

@@ -31,8 +31,8 @@ from gentest.errors import GeneratorError
 from gentest.probes.families import points
 from gentest.probes.probe import independent
 from gentest.results.comparison import Look, Sample, Terms
-from gentest.results.records import pack, unpack
-from gentest.stats.paired import compare
+from gentest.results.records import LARGEST, pack, unpack
+from gentest.stats.paired import comparable, compare
 
 
 class Keeper(Protocol):
@@ -136,18 +136,19 @@ def _margins_until_decided(problem: Problem, stream: Stream, baseline: Sample, t
 
     Also gives the number of probes that the run's budget left out.
     """
-    blessed = np.array(unpack(baseline.margins, "margins")) >= 0
+    blessed = unpack(baseline.margins, "margins")
 
     def n_decided(margins: list[float]) -> int | None:
+        both = comparable(blessed, margins, applies_below=LARGEST)
         paired = compare(
-            blessed,
-            np.array(margins) >= 0,
+            both.baseline,
+            both.candidate,
             tolerance=terms.tolerance,
             alpha=terms.alpha,
             claims=terms.claims,
             candidates=terms.checkpoints,
         )
-        return paired.probes if paired.fired else None
+        return int(both.places[paired.probes - 1]) + 1 if paired.fired else None
 
     return _margins(problem, stream, len(blessed), n_decided)
 

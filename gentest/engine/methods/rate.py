@@ -34,6 +34,7 @@ from gentest.properties.definition import AtRate, RateInvariance, WithinRadius
 from gentest.properties.domains import holds_within
 from gentest.results.drawings import Rays
 from gentest.results.outcome import RATE_VERDICTS, Verdict
+from gentest.results.records import applies
 from gentest.results.result import Invariant, Rate, ValueRate, shown_choice
 from gentest.spaces import Choice
 from gentest.spaces.space import MOST_COUNTED
@@ -46,8 +47,13 @@ N_WORST = 10
 MAX_FAILING = 1024
 """The most failing probes of an arm that are searched for the worst and the minimal one."""
 
-Outcomes = Callable[[int, int], list[bool]]
-"""The outcomes of probes `start` to `start + n`: True holds. The budget may leave some out; none end the walk."""
+Outcomes = Callable[[int, int], "list[bool | None]"]
+"""The outcomes of probes `start` to `start + n`: True holds, and None says that the property does not apply.
+
+The budget may leave some out; none end the walk.
+"""
+AWAY = -1
+"""The outcome of a probe to which the property does not apply, beside 1 (holds) and 0."""
 
 VERDICTS = {True: Verdict.HOLDS, False: Verdict.VIOLATED, None: Verdict.UNDECIDED}
 INVARIANCE_VERDICTS = {"invariant": Verdict.HOLDS, "different": Verdict.VIOLATED}
@@ -105,7 +111,7 @@ def decide_rate(problem: Problem, goal: AtRate) -> RateFacts:
             rate = replace(rate, overall=_overall_rate(part, rate))
         else:
             n = part.n_values or MOST_COUNTED
-            worst = _worst_values(problem, goal, part, arms[0].probes(stream.probes(0, rate.probes)), margins, n)
+            worst = _worst_values(problem, goal, part, arms[0].probes(stream.probes(0, rate.evaluated)), margins, n)
             rate = replace(rate, worst=worst, n_values=n)
     failing = _refuting(rate, stream, arms, margins) if rate.verdict is Verdict.VIOLATED else ()
     drawn = min(map(len, margins.values()))
@@ -131,7 +137,8 @@ def _worst_values(
     options = chosen(space, family, probes)[:, columns_of(space, goal.each)].tolist()
     outcomes: dict[tuple[int, ...], list[bool]] = {}
     for option, margin in zip(options, counted, strict=False):  # more may have been evaluated than the test counts
-        outcomes.setdefault(tuple(option), []).append(margin >= 0)
+        if applies(margin):
+            outcomes.setdefault(tuple(option), []).append(margin >= 0)
     rates = []
     for option, held in outcomes.items():
         if not all(held):
@@ -189,14 +196,21 @@ def _decide(
         problem.judge.confirm_failures(probes, found, arm.alone)
         return found
 
-    def outcomes(arm: Arm, start: int, n: int) -> list[bool]:
+    def outcomes(arm: Arm, start: int, n: int) -> list[bool | None]:
         found = problem.within_budget(partial(confirmed, arm), arm.probes(stream.probes(start, n)))
         margins[arm.name].extend(found)
         problem.watch(start + len(found), 0)
-        return [margin >= 0 for margin in found]
+        return [margin >= 0 if applies(margin) else None for margin in found]
 
     by_arm = {arm.name: partial(outcomes, arm) for arm in arms}
-    rate = decide_arms(goal, by_arm, budget=problem.values.budget, block=problem.block, invariance=invariance)
+    rate = decide_arms(
+        goal,
+        by_arm,
+        budget=problem.values.budget,
+        block=problem.block,
+        invariance=invariance,
+        scoped=problem.judge.scope is not None,
+    )
     return _with_distinct_inputs(problem, rate, stream, {arm.name: arm for arm in arms}, goal.each)
 
 
@@ -204,7 +218,7 @@ def _refuting(
     rate: Rate, stream: Stream, arms: Sequence[Arm], margins: Mapping[str, Sequence[float]]
 ) -> tuple[Probe, ...]:
     """The first failing probes of each refuted arm, among those that its test counted."""
-    refuted = {arm.arm: arm.probes for arm in rate.arms or (rate,) if arm.verdict is Verdict.VIOLATED}
+    refuted = {arm.arm: arm.evaluated for arm in rate.arms or (rate,) if arm.verdict is Verdict.VIOLATED}
     failing: dict[Probe, None] = {}
     for arm in arms:
         counted = margins[arm.name][: refuted.get(arm.name, 0)]
@@ -221,7 +235,7 @@ def _with_distinct_inputs(problem: Problem, rate: Rate, stream: Stream, arms: Ma
     of = len(arms) if each else 1
 
     def counted(rate: Rate) -> Rate:
-        seen = inputs(family, generator, arms[rate.arm].probes(stream.probes(0, rate.probes)), of=of)
+        seen = inputs(family, generator, arms[rate.arm].probes(stream.probes(0, rate.evaluated)), of=of)
         return replace(rate, distinct=seen.distinct, inputs=seen.of)
 
     return replace(counted(rate), arms=tuple(map(counted, rate.arms)))
@@ -234,12 +248,19 @@ def _overall_rate(part: Choice, rate: Rate) -> float:
 
 
 def decide_arms(
-    goal: AtRate, arms: Mapping[str, Outcomes], *, budget: int, block: int, invariance: RateInvariance | None = None
+    goal: AtRate,
+    arms: Mapping[str, Outcomes],
+    *,
+    budget: int,
+    block: int,
+    invariance: RateInvariance | None = None,
+    scoped: bool = False,
 ) -> Rate:
     """The rate of one arm or of several; each is evaluated `block` probes at a time, and on `budget` at most.
 
     With `invariance`, the arms share their probes, and each is compared with the first until the test knows whether
-    their rates differ.
+    their rates differ. A `scoped` property has a rate among the probes to which it applies, and tells how many it took
+    to find them.
     """
     test = goal.test_among(len(arms))
     walks = {name: _Walk(test, outcomes) for name, outcomes in arms.items()}
@@ -253,7 +274,7 @@ def decide_arms(
             break
         if not all([walk.take(min(block, budget - walk.drawn), budget) for walk in open_walks]):
             break
-    rates = [walk.rate(name, goal, budget) for name, walk in walks.items()]
+    rates = [walk.rate(name, goal, budget, scoped=scoped) for name, walk in walks.items()]
     whole = min(rates, key=lambda rate: (RATE_VERDICTS.index(rate.verdict), rate.passes / max(rate.probes, 1)))
     if len(rates) == 1:
         return whole
@@ -271,9 +292,11 @@ def _compared(
         if name in before and before[name].verdict is not Verdict.UNDECIDED:
             compared[name] = before[name]
             continue
+        n = min(first.drawn, walk.drawn)
+        both = (first.outcomes[:n] != AWAY) & (walk.outcomes[:n] != AWAY)
         pair = compare_priors(
-            first.outcomes,
-            walk.outcomes,
+            first.outcomes[:n][both] == 1,
+            walk.outcomes[:n][both] == 1,
             delta=invariance.delta,
             alpha=1.0 - goal.confidence,
             claims=len(walks) - 1,
@@ -291,7 +314,7 @@ class _Walk:
 
     def __init__(self, test: RateTest, next_outcomes: Outcomes) -> None:
         self.decision = RateDecision(None, 0, 0)
-        self.outcomes: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        self.outcomes: NDArray[np.int8] = np.empty(0, dtype=np.int8)
         self._test = test
         self._next_outcomes = next_outcomes
 
@@ -302,15 +325,22 @@ class _Walk:
 
     def take(self, n: int, budget: int) -> bool:
         """Evaluates `n` more probes of the budget, and looks. False if the run's own budget left all out."""
-        drawn = np.array(self._next_outcomes(self.drawn, n), dtype=np.bool_)
+        drawn = np.array([AWAY if o is None else o for o in self._next_outcomes(self.drawn, n)], dtype=np.int8)
         self.outcomes = np.concatenate([self.outcomes, drawn])
         if self.decision.holds is None:
-            more = self.outcomes[self.decision.probes :]
+            more = self.outcomes[self.outcomes != AWAY][self.decision.probes :] == 1
             ends = self.drawn == budget or not len(drawn)
             self.decision = self._test.first_decision(more, after=self.decision, ends=ends)
         return len(drawn) > 0
 
-    def rate(self, name: str, goal: AtRate, budget: int) -> Rate:
+    @property
+    def _evaluated(self) -> int:
+        """Number of probes up to the last one that the decision counts; all while nothing is decided."""
+        if self.decision.holds is None:
+            return self.drawn
+        return int(np.flatnonzero(self.outcomes != AWAY)[self.decision.probes - 1]) + 1
+
+    def rate(self, name: str, goal: AtRate, budget: int, *, scoped: bool) -> Rate:
         """The arm's rate so far."""
         test, holds, passes, probes = self._test, self.decision.holds, self.decision.passes, self.decision.probes
         if holds is None:
@@ -337,4 +367,5 @@ class _Walk:
             certified=test.certified if holds else None,
             each_end=1.0 - test.alpha / test.claims if holds is None else goal.confidence,
             fewest=test.fewest,
+            drawn=self._evaluated if scoped else None,
         )

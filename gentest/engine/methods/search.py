@@ -17,6 +17,7 @@ from gentest.probes import strategies
 from gentest.probes.enumeration import every_point
 from gentest.probes.families import Points
 from gentest.probes.probe import Probe, located
+from gentest.results.records import applies
 from gentest.spaces import Space
 
 
@@ -34,6 +35,11 @@ class SearchFacts:
     """True if the search ended at its last violation, before the end of its probes."""
     missing: int = 0
     """Number of probes that the budget of the run left out."""
+
+    @property
+    def applying(self) -> tuple[float, ...]:
+        """The margins of the probes to which the property applies."""
+        return tuple(filter(applies, self.margins))
 
     @property
     def failing(self) -> tuple[Probe, ...]:
