@@ -350,7 +350,7 @@ def wanted(definition: Declaration, space: Space, values: Values, *, n_sampled: 
         search=examples * latents,
         rate=0
         if definition.rate is None
-        else rate_probes(definition.rate, _n_arms(definition.rate, space), values) * latents,
+        else rate_probes(definition.rate, n_arms(definition.rate, space), values) * latents,
         attack=values.attack,
         sample=n_sampled * latents,
         latents=latents,
@@ -363,7 +363,8 @@ def rate_probes(goal: AtRate, n_arms: int, values: Values) -> int:
     return n_arms * min(-(-fewest // LOOK) * LOOK, values.budget)
 
 
-def _n_arms(goal: AtRate, space: Space) -> int:
+def n_arms(goal: AtRate, space: Space) -> int:
+    """The number of values with a rate each; 1 without `each=`, and for a part with too many values."""
     part = space.parts.get(goal.each)
     n_values = part.n_values if isinstance(part, Choice) else None
     return n_values if n_values is not None and n_values <= MAX_ARMS else 1

@@ -8,11 +8,13 @@ takes some hundred images more, and a search that stops at it fewer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gentest.engine.cost import SLOW_BLOCK, Wants, wanted
+from gentest.engine.cost import SLOW_BLOCK, n_arms, wanted
 from gentest.engine.evaluation import BAND_PROBES, BAND_SLOW
 from gentest.engine.evidence.audit import EXAMINED, RANDOM, RANDOM_SLOW
 from gentest.engine.evidence.examine import ALONE
@@ -98,33 +100,59 @@ class Forecast:
     def _needs(self, asked: PlannedCheck) -> dict[Hashable, int]:
         definition, generator = asked.definition, asked.generator
         known = self._known.get(generator) or next(iter(self._known.values()), Known(Normal(1)))
-        try:
-            wants = wanted(definition, known.space, asked.values, n_sampled=asked.n_sampled)
-        except InvalidArgument:  # the check will report it
-            wants = Wants()
         needs: dict[Hashable, int] = {}
         audited = (asked.test, "" if known.slow else asked.label, "audit")
         total = getattr(definition, "total", False)
         # pairs of a run usually share their reference
         for side in (generator, REFERENCE) if definition.compares else (generator,):
             needs[side, audited] = RANDOM_SLOW if known.slow else RANDOM + CHOSEN + 1
-            needs[side, asked.test, asked.label, "attack"] = wants.attack
+            needs[side, asked.test, asked.label, "attack"] = asked.values.attack
             needs[side, "examined"] = 0 if total else ALONE if known.slow else 2 * EXAMINED + ALONE + 1
-            if not isinstance(definition, Definition):
-                needs[side, "outputs", asked.values.seed] = wants.sample
-                continue
-            family = (side, definition.probes, definition.under, definition.again, asked.values.seed)
-            latents = wants.latents
-            needs[family, "search", asked.values.examples] = wants.search
-            block = SLOW_BLOCK if known.slow else min(known.batch_size, MAX_BLOCK)
-            # the rate and the sample look at the same stream
-            probes = max(_in_blocks(wants.rate // latents, block), wants.sample // latents)
-            needs[family, "stream"] = probes * latents
-            needs[family, "rounding"] = latents * (max(1, BAND_SLOW // latents) if known.slow else BAND_PROBES)
+            with suppress(InvalidArgument):  # the check will report it
+                needs |= _of_probes(asked, known, side)
         if definition.in_deviations and not known.slow:
             needs[REFERENCE if definition.compares else generator, "pilot"] = PILOT
         needs[generator, "summary"] = asked.summarised * N_OUTPUTS
         return needs
+
+
+def _of_probes(asked: PlannedCheck, known: Known, side: Hashable) -> dict[Hashable, int]:
+    """The images of search, rate and sample on one side of a property."""
+    definition, space, seed = asked.definition, known.space, asked.values.seed
+    wants = wanted(definition, space, asked.values, n_sampled=asked.n_sampled)
+    if not isinstance(definition, Definition):
+        return {(side, "outputs", seed): wants.sample}
+    arms = 1 if definition.rate is None else n_arms(definition.rate, space)
+    block = SLOW_BLOCK if known.slow else min(known.batch_size, MAX_BLOCK)
+    searched, sampled = wants.search // wants.latents, wants.sample // wants.latents
+    rated = arms * _in_blocks(wants.rate // wants.latents // arms, block)
+    each = "" if definition.rate is None or arms == 1 else definition.rate.each
+    needs: dict[Hashable, int] = {}
+    n_points = definition.probes.n_points
+    for prior in definition.under(space):
+        # on a fast generator, a property that makes latents again looks at them in blocks of its own
+        family = (side, definition.probes, repr(prior.space), seed, 0 if known.slow else definition.again)
+        needs[family, "search", asked.values.examples] = searched * n_points
+        # the rate and the sample look at the same stream, and the rates of a part's values at probes of their own
+        needs[family, "stream", each] = max(rated, 0 if each else sampled) * n_points
+        if each:
+            needs[family, "stream", ""] = sampled * n_points
+        alone = max(1, BAND_SLOW // n_points) if known.slow else BAND_PROBES
+        needs[family, "rounding"] = 0 if known.slow and definition.again else alone * n_points
+        made_again = (searched + max(rated, sampled)) * n_points * _times_again(definition.again, slow=known.slow)
+        needs[family, "again", definition.again] = math.ceil(made_again)
+    return needs
+
+
+def _times_again(again: int, *, slow: bool) -> float:
+    """How often a property makes a latent again that it compares alone and after other samples in a batch.
+
+    On a slow generator, the latents of a batch share the other samples.
+    """
+    if not slow or not again:
+        return again
+    others = max(again - 2, 0)
+    return 1 + SLOW_BLOCK / (SLOW_BLOCK - others)
 
 
 def _in_blocks(n: int, block: int) -> int:

@@ -156,7 +156,7 @@ def cheapest_first(
 
     The forecasts are those of slow generators: a budget ends their tests long before those of others.
     """
-    slow = {None: Known(Normal(1), slow=True)}
+    slow: dict[Hashable, Known] = {None: Known(Normal(1), slow=True)}
     forecast, units = Forecast(slow), dict[Hashable, list[pytest.Item]]()
     for item in items:
         units.setdefault(_fixtures_that_last(item), []).append(item)

@@ -13,6 +13,7 @@ from gentest.engine.forecast import Forecast, Known, PlannedCheck
 from gentest.results.settings import Values
 from tests.helpers import zoo
 from tests.helpers.counting import fold
+from tests.helpers.slow import Clock, Sleeping
 
 LATENT = gentest.Normal(8)
 WIDE = gentest.between(gentest.brightness(), tolerance=1.0)
@@ -55,6 +56,38 @@ def test_shared_evidence_counts_once() -> None:
     expected, made = costs(STACK)
     assert expected[1] < 0.02 * expected[0]
     assert abs(sum(expected) - sum(made)) <= 0.1 * sum(made)
+
+
+def test_properties_share_what_they_have_in_common() -> None:
+    """The paths of one prior of two: the second property adds those of the other prior."""
+    expected, made = costs([WIDE, gentest.prior_invariant(WIDE, priors=[gentest.Uniform(8)])])
+    for one, other in zip(expected, made, strict=True):
+        assert abs(one - other) <= 0.05 * other
+
+
+def test_a_rate_for_each_value_takes_blocks_of_its_own() -> None:
+    """Ten values with a rate each: each looks at whole blocks of probes of its own."""
+    space = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(10))
+    generator = gentest.Generator(zoo.Labelled(), latent=space, output_range=zoo.UNIT)
+    property = gentest.follows_label(zoo.by_level(10)).at_rate(0.7, each="label")
+    given = Values(device="cpu", examples=50)
+    context = Context(given)
+    made = check(Question(property.definition), generator, context, given).images
+    forecast = Forecast({None: Known(space, batch_size=context.batch_size)})
+    expected = forecast.add(forecast.needs([PlannedCheck("test", "", property.definition, given)]))
+    assert abs(expected - made) <= 0.05 * made
+
+
+def test_a_slow_generator_shares_the_company_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`reproducible` makes each latent alone, and again in batches whose other samples are shared."""
+    source = Sleeping(fold, Clock.installed(monkeypatch))
+    given = Values(device="cpu", examples=40)
+    generator = gentest.Generator(source, latent=LATENT, output_range=zoo.UNIT)
+    definition = gentest.reproducible().definition
+    check(Question(definition), generator, Context(given), given)
+    forecast = Forecast({None: Known(LATENT, slow=True)})
+    expected = forecast.add(forecast.needs([PlannedCheck("test", "", definition, given)]))
+    assert abs(expected - source.images) <= 0.15 * source.images
 
 
 def test_a_forecast_follows_the_settings() -> None:
