@@ -16,13 +16,24 @@ from torch import Tensor
 
 from gentest._support.printable import error_summary
 from gentest.engine import pictures
+from gentest.engine.array_drawings import array_strip, in_own_units, sample_arrays
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample
-from gentest.results.drawings import Change, Difference, Drawings, Histogram, Rays, Strip, Trace, check_pictures
+from gentest.results.drawings import (
+    ArrayStrip,
+    Change,
+    Difference,
+    Drawings,
+    Histogram,
+    Rays,
+    Strip,
+    Trace,
+    check_pictures,
+)
 from gentest.results.records import applies, unpack
 from gentest.results.result import Rate, Verdict
 from gentest.stats.rates import LOOK, RateTest
@@ -77,6 +88,11 @@ def illustrate(
             return None
         return drawn(lambda: _outputs(context, evidence))
 
+    def arrays_of(evidence: Observed | None) -> ArrayStrip | None:
+        if evidence is None or subject.generator.images:
+            return None
+        return drawn(lambda: array_strip(_named_outputs(context, evidence)))
+
     def change_of(evidence: Observed | None, outputs: Tensor | None) -> Change | None:
         if evidence is None or outputs is None or evidence.compared is not None:
             return None
@@ -95,7 +111,10 @@ def illustrate(
         change=change_of(evidence, minimal),
         worst_difference=difference_of(material.worst, worst),
         minimal_difference=difference_of(evidence, minimal),
+        worst_arrays=arrays_of(material.worst),
+        minimal_arrays=arrays_of(evidence),
         samples=drawn(lambda: pictures.samples(context, subject, seed)),
+        sample_arrays=drawn(lambda: sample_arrays(context, subject, seed)),
         baseline=None if baseline is None else drawn(lambda: _of_baseline(baseline)),
         traces=drawn(lambda: _traces(rate, material.rate_margins)) or (),
         histograms=drawn(lambda: _histograms_of(material, rate, sample, baseline)) or (),
@@ -114,6 +133,20 @@ def _outputs(context: Context, evidence: Observed, probe: Probe | None = None) -
         return outputs.kept[0]
     own = [probe or evidence.probes[0]]
     return Outputs(context.maker, outputs.subject, outputs.family, own, alone=True).values[0]
+
+
+def _named_outputs(context: Context, evidence: Observed) -> list[tuple[str, Tensor]]:
+    """The outputs [...] of the evidence's probe by their numbers; of a pair, both sides where they differ most.
+
+    They are as f returned them: a value that is not finite shows.
+    """
+    subject = evidence.measurements.outputs.subject
+    outputs = in_own_units(subject, _outputs(context, evidence))
+    if evidence.compared is None:
+        return [(str(i + 1), output) for i, output in enumerate(outputs)]
+    reference = in_own_units(subject, _outputs(context, evidence.compared))
+    at = _furthest(reference, outputs)
+    return [("reference", reference[at]), ("candidate", outputs[at]), ("difference", outputs[at] - reference[at])]
 
 
 def _change(context: Context, evidence: Observed, outputs: Tensor) -> Change:

@@ -56,7 +56,7 @@ def strip(outputs: Tensor, *, whole: bool = False, room: int = ROOM) -> Strip:
     n = len(outputs)
     places = sorted({round(i) for i in np.linspace(0, n - 1, min(n, MAX_FRAMES))})
     frames = [pixels(outputs[place]) for place in places]
-    small = _small(frames, room)
+    small = small_pictures(frames, room)
     files = tuple(pack_bytes(_encoded(pixels(output), "PNG")) for output in outputs) if whole else ()
     return replace(small, places=tuple(places), n=n, whole=files)
 
@@ -65,7 +65,8 @@ def change(near: Tensor, far: Tensor, names: tuple[str, str]) -> Change:
     """Two outputs [C, H, W] and a map of their differences: the mean over channels, as a share of the largest."""
     differences = np.abs(_clipped(far) - _clipped(near)).mean(0)  # [H, W]
     largest = float(differences.max())
-    small = _small([pixels(near), pixels(far), heat(differences / largest if largest else differences)], ROOM // 2)
+    shown = [pixels(near), pixels(far), heat(differences / largest if largest else differences)]
+    small = small_pictures(shown, ROOM // 2)
     return Change(replace(small, places=(0, 1, 2), n=3), names, largest, float(differences.mean()))
 
 
@@ -83,7 +84,7 @@ def difference(reference: Tensor, candidate: Tensor, *, whole: bool = False) -> 
     shares = signed / largest if largest else signed
     small_width, small_height = _size_within(pixels(reference), SIDE)
     small_map = diverging(_strongest(shares, small_height, small_width))
-    small = _small([pixels(reference), pixels(candidate), small_map], ROOM // 2)
+    small = small_pictures([pixels(reference), pixels(candidate), small_map], ROOM // 2)
     files = (pixels(reference), diverging(shares)) if whole else ()
     return Difference(
         replace(small, places=(0, 1, 2), n=3),
@@ -168,7 +169,7 @@ def _strongest(values: NDArray[np.float64], height: int, width: int) -> NDArray[
     return values
 
 
-def _small(frames: Sequence[Pixels], room: int) -> Strip:
+def small_pictures(frames: Sequence[Pixels], room: int) -> Strip:
     """The frames as WebP, as good as the room allows."""
     files: list[bytes] = []
     size = (0, 0)

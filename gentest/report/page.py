@@ -17,11 +17,12 @@ from itertools import pairwise
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gentest.report import charts, facts, numbers, run_facts, terminal
+from gentest.report import arrays, charts, facts, numbers, run_facts, terminal
+from gentest.report.arrays import ArrayView
 from gentest.report.images import result_hash
 from gentest.results.comparison import Comparison
 from gentest.results.document import Document
-from gentest.results.drawings import Drawings, Strip
+from gentest.results.drawings import ArrayStrip, Drawings, Strip
 from gentest.results.outcome import Outcome, Standing, Verdict
 from gentest.results.result import Counterexample, Result
 
@@ -64,6 +65,7 @@ def page(document: Document, *, at: str | None = None) -> str:
         without_drift="" if gate is None else run_facts.without_drift(gate),
         ranking="\n".join(terminal.ranking(document.results)),
         samples=_samples(document.results),
+        sample_arrays=_sample_arrays(document.results),
         certainty=run_facts.certainty(document),
         partial=run_facts.unfinished(document.interrupted, document.unchecked),
         css=css,
@@ -125,6 +127,8 @@ class CounterexampleView:
     curves: tuple[tuple[str, Markup], ...] = ()
     scores: tuple[tuple[str, str], ...] = ()
     note: str = ""
+    arrays: ArrayView | None = None
+    """Outputs that are not images."""
 
 
 @dataclass(frozen=True)
@@ -224,16 +228,23 @@ def _looks(result: Result, drawings: Drawings) -> tuple[CounterexampleView, ...]
     looks = []
     if minimal is not None:
         title = "Counterexample" if worst is None or minimal == worst else "Minimal counterexample"
-        looks.append(_look(title, minimal, drawings.minimal))
-    elif drawings.minimal is not None:
+        looks.append(_look(title, minimal, drawings.minimal, drawings.minimal_arrays))
+    elif drawings.minimal is not None or drawings.minimal_arrays is not None:
         title = "The replayed probe" if result.replayed else "The latent that differs most"
-        looks.append(CounterexampleView(title, frames=_frames(drawings.minimal)))
+        frames = None if drawings.minimal is None else _frames(drawings.minimal)
+        looks.append(CounterexampleView(title, frames=frames, arrays=_arrays(drawings.minimal_arrays)))
     if worst is not None and worst != minimal:
-        looks.append(_look("Worst counterexample", worst, drawings.worst))
+        looks.append(_look("Worst counterexample", worst, drawings.worst, drawings.worst_arrays))
     return tuple(looks)
 
 
-def _look(title: str, counterexample: Counterexample, strip: Strip | None) -> CounterexampleView:
+def _arrays(strip: ArrayStrip | None) -> ArrayView | None:
+    return None if strip is None else arrays.view_of(strip)
+
+
+def _look(
+    title: str, counterexample: Counterexample, strip: Strip | None, drawn: ArrayStrip | None
+) -> CounterexampleView:
     n = len(counterexample.t)
     is_path = n > 2 and len(set(counterexample.t)) == n
     captions = [f"{t:.2f}" for t in counterexample.t] if is_path else [str(i + 1) for i in range(n)] if n > 1 else [""]
@@ -258,6 +269,7 @@ def _look(title: str, counterexample: Counterexample, strip: Strip | None) -> Co
         tuple(curves),
         tuple((name, f"{values[0]:.4g}") for name, values in counterexample.scores.items() if len(values) == 1),
         " ".join(notes),
+        _arrays(drawn),
     )
 
 
@@ -390,6 +402,18 @@ def _samples(results: Sequence[Result]) -> list[tuple[str, tuple[tuple[str, Fram
         rows = _pairs(drawings) or (("", _frames(drawings.samples)),)
         samples.append((run_facts.first_of(tests) + facts.on_checkpoint(own[0]), rows))
     return samples
+
+
+def _sample_arrays(results: Sequence[Result]) -> list[tuple[str, ArrayView]]:
+    """The first outputs of each generator whose outputs are not images, once."""
+    users: dict[ArrayStrip, list[Result]] = {}
+    for result in results:
+        if result.drawings is not None and result.drawings.sample_arrays is not None:
+            users.setdefault(result.drawings.sample_arrays, []).append(result)
+    return [
+        (run_facts.first_of(list(dict.fromkeys(r.test for r in own))) + facts.on_checkpoint(own[0]), view)
+        for view, own in ((arrays.view_of(strip), own) for strip, own in users.items())
+    ]
 
 
 def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, str, str, str, str]]:

@@ -101,6 +101,40 @@ class Rays:
 
 
 @dataclass(frozen=True)
+class ArrayOutput:
+    """One output that is not an image: figures of its finite values, and the values if they are drawn as a line."""
+
+    name: str
+    """Its number among the outputs of a probe, or the side of a pair."""
+    least: float
+    mean: float
+    largest: float
+    sd: float
+    not_finite: int
+    """Values that are not finite."""
+    line: tuple[float, ...] = ()
+    """The values in order; of many, the smallest and the largest of each run of neighbours."""
+    gaps: tuple[int, ...] = ()
+    """The places of `line` near which some value is not finite."""
+
+
+@dataclass(frozen=True)
+class ArrayStrip:
+    """Outputs that are not images, in order and on one scale: as lines, as heat maps, or else as figures alone."""
+
+    shape: tuple[int, ...]
+    """The shape of an output."""
+    outputs: tuple[ArrayOutput, ...]
+    n: int
+    """Outputs of the probe. Of many, some are left out."""
+    maps: tuple[str, ...] = ()
+    """A heat map of each output, as a WebP picture in base64."""
+    width: int = 0
+    height: int = 0
+    """Pixels of a heat map."""
+
+
+@dataclass(frozen=True)
 class Drawings:
     """Everything that a report draws of one result."""
 
@@ -110,8 +144,13 @@ class Drawings:
     worst_difference: Difference | None = None
     minimal_difference: Difference | None = None
     """The two sides of a pair at the worst and at the minimal probe."""
+    worst_arrays: ArrayStrip | None = None
+    minimal_arrays: ArrayStrip | None = None
+    """The outputs of the worst and of the minimal probe, if they are not images."""
     samples: Strip | None = None
     """Outputs of the seed's first latents."""
+    sample_arrays: ArrayStrip | None = None
+    """The same, if they are not images."""
     baseline: Strip | None = None
     """The blessed checkpoint's outputs of the same latents."""
     traces: tuple[Trace, ...] = ()
