@@ -26,9 +26,9 @@ import torch
 
 import gentest
 from gentest import settings
-from gentest.engine.methods.search import plan
 from gentest.probes.families import Probes, neighbours, points, segments, steps
 from gentest.probes.probe import independent
+from gentest.probes.strategies import plan
 from gentest.results.result import Counterexample, Result
 from gentest.spaces import Space
 from tests.helpers import zoo

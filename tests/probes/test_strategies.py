@@ -19,7 +19,6 @@ from scipy import stats
 
 import gentest
 from gentest import strategies
-from gentest.engine.methods import search
 from gentest.errors import InvalidArgument
 from gentest.probes.families import moves
 from gentest.probes.probe import FULL_MASK, FULL_WINDOW, Probe
@@ -66,6 +65,13 @@ def drawn_by_given(space: Space, n: int) -> list[Probe]:
 
     collect()
     return seen
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_a_plan_has_the_draws_of_the_strategy(space: Space) -> None:
+    """A plan has the first distinct probes that `find` draws from the strategy which users get."""
+    drawn = dict.fromkeys(strategies.draw(strategies.probes(space), 200, seed=4))
+    assert strategies.plan(space, 200, seed=4) == list(drawn)
 
 
 @given(strategies.points(gentest.Normal((2, 3))))
@@ -154,7 +160,7 @@ def test_most_probes_drawn_are_distinct_and_real(draw: Any, space: Space) -> Non
 def test_latents_drawn_are_typical_of_the_prior() -> None:
     """Both ends of 300 drawn paths of Normal(512) have norms within the prior's 1e-9 quantiles, and follow its law."""
     space = gentest.Normal(512)
-    ends = gentest.segments(2).place(space, search.plan(space, 300, seed=0))[""].reshape(600, 512)
+    ends = gentest.segments(2).place(space, strategies.plan(space, 300, seed=0))[""].reshape(600, 512)
     quantiles = space.typicality(ends)
     assert 1e-9 < quantiles.min() < quantiles.max() < 1 - 1e-9
     assert stats.kstest(ends.ravel(), "norm").pvalue > 1e-6
@@ -164,10 +170,10 @@ def test_latents_drawn_are_typical_of_the_prior() -> None:
 @pytest.mark.parametrize("space", SPACES, ids=repr)
 def test_the_same_seed_is_the_same_plan(space: Space) -> None:
     """A plan has as many distinct probes as were asked for, the same for its seed and others for another."""
-    plan = search.plan(space, 200, seed=5)
+    plan = strategies.plan(space, 200, seed=5)
     assert len(plan) == len(set(plan)) == 200
-    assert search.plan(space, 200, seed=5) == plan
-    assert len(set(search.plan(space, 200, seed=6)) & set(plan)) < 20
+    assert strategies.plan(space, 200, seed=5) == plan
+    assert len(set(strategies.plan(space, 200, seed=6)) & set(plan)) < 20
 
 
 def test_shrinking_ends_and_lowers_the_label() -> None:

@@ -1,8 +1,8 @@
 """Search: judge the probes that Hypothesis draws.
 
 Hypothesis runs one example at a time, and a generator is fast in batches of hundreds. So Hypothesis draws all probes
-first (`plan`), and full batches of them are evaluated afterwards. With `exhaustive=True` the probes are all inputs of
-a finite space instead.
+first (`gentest.strategies.plan`), and full batches of them are evaluated afterwards. With `exhaustive=True` the probes
+are all inputs of a finite space instead.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from gentest.engine.evidence.plans import real
 from gentest.engine.methods.problem import Problem
 from gentest.errors import InvalidArgument
-from gentest.probes import strategies
 from gentest.probes.enumeration import every_point
 from gentest.probes.families import Points
 from gentest.probes.probe import Probe, located
+from gentest.probes.strategies import plan
 from gentest.results.records import applies
-from gentest.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -107,11 +106,6 @@ def replay(problem: Problem, probe: Probe) -> SearchFacts:
     if not problem.fitting([probe]):
         raise InvalidArgument(f"the probe {probe} does not fit {judge.definition.probes!r} in {space!r}")
     return SearchFacts((probe,), (judge.alone(probe),), replayed=True)
-
-
-def plan(space: Space, n: int, seed: int) -> list[Probe]:
-    """The first `n` distinct probes that Hypothesis draws from a space; fewer if the space has no more."""
-    return strategies.draw(strategies.probes(space), n, seed)
 
 
 def planned(problem: Problem) -> list[Probe]:
