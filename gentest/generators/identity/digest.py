@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.overrides import _get_current_function_mode_stack
 
-from gentest.generators.identity.libraries import is_patched
+from gentest.generators.identity.libraries import is_library_file, is_patched
 from gentest.generators.identity.programs import ProgramReader
 from gentest.generators.identity.values import Tensors as Tensors
 from gentest.generators.identity.values import hashed
@@ -79,7 +79,7 @@ def identify(thing: object, *, name: str = "", tensors: Tensors | None = None) -
     while True:  # the names in code decide which methods count, and those methods contain further names
         reader = ProgramReader(used, known)
         token = _whole(reader, thing)
-        if reader.names <= used:
+        if token is not None and reader.names <= used:
             break
         used |= reader.names
     unknown = "" if name else reader.unknown
@@ -87,9 +87,11 @@ def identify(thing: object, *, name: str = "", tensors: Tensors | None = None) -
     return Identity(hashed(b"identity", parts).hex(), unknown)
 
 
-def _whole(reader: ProgramReader, thing: object) -> bytes:
+def _whole(reader: ProgramReader, thing: object) -> bytes | None:
+    """The token of a thing and of the process around it; None if it names more than the reader was asked to read."""
     try:
-        return hashed(b"whole", [reader.token(thing), *_process_state(reader)])
+        own = reader.token(thing)
+        return hashed(b"whole", [own, *_process_state(reader)]) if reader.names <= reader.used else None
     except RecursionError:
         reader.trail.clear()
         return reader.missing("it is nested too deeply")
@@ -107,8 +109,9 @@ def _process_state(reader: ProgramReader) -> Iterator[bytes]:
             yield name.encode() + reader.part(f"torch.nn: {name}", list(part.values()))
     yield reader.kind(Tensor)
     for module in (torch, nn.functional):  # functions that somebody put in place of torch's
-        for name, part in vars(module).items():
-            if isinstance(part, types.FunctionType) and is_patched(part):
+        functions = [(name, part) for name, part in vars(module).items() if type(part) is types.FunctionType]
+        for name, part in functions:
+            if not is_library_file(part.__code__.co_filename) and is_patched(part):
                 yield name.encode() + reader.part(f".{name}", part)
     for mode in _get_current_function_mode_stack():  # type: ignore[no-untyped-call]
         yield reader.part("torch.overrides: a mode", mode)
