@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import torch
@@ -89,9 +89,24 @@ class Named:
     """An attribute, feature or distance whose repr is the code that makes it; reports show that."""
 
 
+def is_readout(thing: object) -> TypeGuard[Readout]:
+    """True for a `Readout`. `isinstance` of a protocol takes 30 us in Python 3.11; `hasattr` takes 0.1 us."""
+    return hasattr(thing, "read") and hasattr(thing, "feature") and callable(thing)
+
+
+def is_lowerable(thing: object) -> TypeGuard[Lowerable]:
+    """True for a `Lowerable`."""
+    return hasattr(thing, "lowered")
+
+
+def is_bindable(thing: object) -> TypeGuard[Bindable]:
+    """True for a `Bindable`."""
+    return hasattr(thing, "bind")
+
+
 def bind(attribute: object, setup: Setup) -> object:
     """The attribute, feature or distance, ready to run: the result of its `bind`, or itself if it has none."""
-    return attribute.bind(setup) if isinstance(attribute, Bindable) else attribute
+    return attribute.bind(setup) if is_bindable(attribute) else attribute
 
 
 def describe(attribute: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from torch import Tensor
 
@@ -34,6 +34,11 @@ class Conditional(Protocol):
         `options` are all values of each part; empty if it has more than `MOST_OPTIONS`, or if they are not a list.
         """
         ...
+
+
+def is_conditional(thing: object) -> TypeGuard[Conditional]:
+    """True for a `Conditional`."""
+    return hasattr(thing, "given") and hasattr(thing, "sees")
 
 
 @dataclass(frozen=True, repr=False)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from gentest.attributes import Attribute, Distance, Feature, Readout
-from gentest.attributes.attribute import Bindable, describe, fingerprint
+from gentest.attributes import Attribute, Distance, Feature
+from gentest.attributes.attribute import Bindable, describe, fingerprint, is_readout
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.subject import Subject
@@ -108,7 +108,7 @@ def _embedding(
     """The embedding of CLIP or another model, if the property uses one; otherwise thumbnails or a sketch."""
     for thing in (*attributes.values(), *features.values()):
         bound = context.measuring.bound(thing)
-        if isinstance(bound, Readout):
+        if is_readout(bound):
             return bound.feature
     for feature in features.values():
         if isinstance(feature, Bindable):

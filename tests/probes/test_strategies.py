@@ -328,7 +328,7 @@ def test_hypothesis_shrinks_each_slot_toward_its_first_value(fails: Any, shortes
 def test_a_plan_draws_each_value_as_often_as_chance(n: int) -> None:
     """No value comes more often than others, and no seed twice: of 4n probes, each misses one value in 50 or so."""
     space = gentest.Joint(z=gentest.Normal(4), prompt=gentest.Prompts(*(f"prompt {i}" for i in range(n))))
-    plans = [search.plan(space, 4 * n, seed=seed) for seed in range(12)]
+    plans = [strategies.plan(space, 4 * n, seed=seed) for seed in range(12)]
     counts = np.array([np.bincount([probe.choices[0] for probe in plan], minlength=n) for plan in plans])  # [12, n]
     assert all(len({probe.seed for probe in plan}) == 4 * n for plan in plans)
     assert stats.chisquare(counts.sum(0)).pvalue > 1e-4
@@ -338,7 +338,7 @@ def test_a_plan_draws_each_value_as_often_as_chance(n: int) -> None:
 
 def test_choices_of_several_slots_are_independent() -> None:
     """Each combination of a template's slots and of a number comes about as often."""
-    plan = search.plan(ASKED, 2_400, seed=0)
+    plan = strategies.plan(ASKED, 2_400, seed=0)
     combinations = Counter(probe.choices for probe in plan)
     assert len(combinations) == 24
     assert stats.chisquare(list(combinations.values())).pvalue > 1e-4

@@ -21,13 +21,13 @@ from gentest.engine.evidence.store import Store, digest
 from gentest.engine.evidence.subject import Identities, Subject, thing_key
 from gentest.engine.evidence.time_limit import limited
 from gentest.errors import GeneratorError, GentestError, WrongOutputs, out_of_memory
-from gentest.generators.calling import inputs_on
+from gentest.generators.calling import inputs_on, pinned_rng
 from gentest.generators.generator import Generator
 from gentest.generators.recalled import Recalled
 
 LARGEST_BATCH = {"cuda": 256, "cpu": 128}
 """The default batch size for small outputs."""
-TINY, TINY_FACTOR = 1 << 10, 4
+TINY, TINY_FACTOR = 1 << 10, 16
 """Outputs of at most so many bytes come in batches this much larger: there, a call itself is most of the cost."""
 BATCH_BYTES = {"cuda": 1 << 27, "cpu": 1 << 25}
 """Bytes of outputs in one batch by default. The generator's activations take 40 to 150 times that."""
@@ -153,6 +153,10 @@ class Maker:
     def exactly(self) -> AbstractContextManager[None]:
         """Inside, everything is computed in full precision."""
         return full_precision(self.device)
+
+    def pinned(self) -> AbstractContextManager[None]:
+        """Inside, random state is pinned: no code but that of generators may run."""
+        return pinned_rng(self.device, 0)
 
     def limited(self, what: str, error: type[GentestError]) -> AbstractContextManager[None]:
         """Inside, somebody else's code may take as long as the time limit."""

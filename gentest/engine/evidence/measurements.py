@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from gentest.attributes import Distance
-from gentest.attributes.attribute import Readout, describe, embed, evaluate, read, read_rows, score
-from gentest.attributes.conditional import Conditional
+from gentest.attributes.attribute import describe, embed, evaluate, is_readout, read, read_rows, score
+from gentest.attributes.conditional import is_conditional
 from gentest.attributes.distances import LargestDifference, distances_between
 from gentest.engine.evidence.audit import CHANGED, LEAST, OF_RANGE, OF_SIZE, Number, largest_by_batch
 from gentest.engine.evidence.maker import flat, sliced
@@ -213,7 +213,7 @@ class Measurements:
                 norms: Tensor = torch.linalg.vector_norm(rows[:, second] - rows[:, first], dim=-1)
                 return norms
 
-            address = "" if isinstance(feature, Readout) else self._address(feature)
+            address = "" if is_readout(feature) else self._address(feature)
             rows = self._kept_on_disk(self._disk_key(address, f"steps {first} {second}"), compute)
             self._measured[key] = _Measured(rows, feature, scalar=False, pairs=(first, second))
             self._n_bytes = None
@@ -274,10 +274,10 @@ class Measurements:
 
     def _measure(self, thing: Any, *, scalar: bool | None) -> tuple[Tensor, bool]:
         """Rows [N, P, ...], checked to be finite, and whether they are scores."""
-        if isinstance(thing, Conditional) and scalar is None:
+        if is_conditional(thing) and scalar is None:
             scalar = True
         own = self._with_values(thing, 0, self.shape[0] * self.shape[1])
-        if isinstance(own, Readout):
+        if is_readout(own):
             embedding = self.measured(own.feature, scalar=False).flatten(0, 1)
             if scalar is None:
                 scalar = getattr(own.read(embedding[:1]), "ndim", 1) <= 1
@@ -308,7 +308,7 @@ class Measurements:
 
     def _with_values(self, thing: Any, start: int, stop: int) -> Any:
         """The measure for the rows `start` to `stop`, with their values if it sees the condition."""
-        if not isinstance(thing, Conditional):
+        if not is_conditional(thing):
             return thing
         rows = sliced(flat(self.placed), slice(start, stop))
         return with_values(thing, self.subject.generator, rows, self._maker.device)

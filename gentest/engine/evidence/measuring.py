@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gentest.attributes import Attribute, Distance, Feature
-from gentest.attributes.attribute import Lowerable, Named, Readout, Setup, bind, describe
+from gentest.attributes.attribute import Named, Readout, Setup, bind, describe, is_lowerable, is_readout
 from gentest.engine.evidence.maker import Maker
 from gentest.engine.evidence.plans import PILOT, PILOT_SEED
 from gentest.engine.evidence.pool import MemoryPool
@@ -233,6 +233,6 @@ def in_precision(bound: Any, precision: Precision) -> Any:
     """The measure in a lower precision if it has one, else the measure itself."""
     if precision == "full":
         return bound
-    if isinstance(bound, Readout) and isinstance(bound.feature, Lowerable) and isinstance(bound, Hashable):
+    if is_readout(bound) and is_lowerable(bound.feature) and isinstance(bound, Hashable):
         return _LowerReadout(bound, bound.feature.lowered(precision))
-    return bound.lowered(precision) if isinstance(bound, Lowerable) else bound
+    return bound.lowered(precision) if is_lowerable(bound) else bound

@@ -20,7 +20,6 @@ from gentest.engine.evidence.output_store import Recall
 from gentest.engine.evidence.store import place
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import GeneratorError, InvalidOutput
-from gentest.generators.calling import pinned_rng
 from gentest.probes.ends import noise
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe, independent
@@ -153,7 +152,7 @@ class Outputs:
         if self.subject.recalled is None:
             self.maker.budget.check(n * p)  # none of them is made unless all of them can be
         try:
-            with self.exactly(), pinned_rng(self.maker.device, 0):
+            with self.exactly(), self.maker.pinned():
                 parts = self.maker.in_parts(self._make, n * p, size=self.batch_size, lasting=not self.keeps_gradients)
         except GeneratorError as error:
             self._name_probe(error)
@@ -262,15 +261,16 @@ class Outputs:
         places = list(np.ndindex(self.shape))
         together = max(self.batch_size - company, 1) if company and self.maker.slow else 1
         made: list[Tensor] = []
-        for start in range(0, len(places), together):
-            rows = tuple(np.array(places[start : start + together]).T)
-            latents = {name: np.concatenate([others[name], z[rows]]) for name, z in placed.items()}
-            drawn = {name: np.concatenate([other_noise[name], z[rows]]) for name, z in own_noise.items()}
-            try:
-                made += self.maker.call(generator, latents, drawn, chance)[company:].unbind()
-            except GeneratorError as error:
-                self._name_side(error.at(self.probes[places[start][0]]))
-                raise
+        with self.maker.pinned():
+            for start in range(0, len(places), together):
+                rows = tuple(np.array(places[start : start + together]).T)
+                latents = {name: np.concatenate([others[name], z[rows]]) for name, z in placed.items()}
+                drawn = {name: np.concatenate([other_noise[name], z[rows]]) for name, z in own_noise.items()}
+                try:
+                    made += self.maker.call(generator, latents, drawn, chance)[company:].unbind()
+                except GeneratorError as error:
+                    self._name_side(error.at(self.probes[places[start][0]]))
+                    raise
         if not company:
             for (n, p), output in zip(places, made, strict=True):
                 self.maker.audit.made_alone(self.subject, self.family, self.probes[n], p, output[None])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from gentest.attributes.attribute import describe
-from gentest.attributes.conditional import MOST_OPTIONS, Conditional
+from gentest.attributes.conditional import MOST_OPTIONS, is_conditional
 from gentest.attributes.of_kind import OfKind
 from gentest.attributes.pixels import Pixels
 from gentest.errors import AttributeFailed, InvalidArgument
@@ -221,7 +221,7 @@ def with_values(thing: Any, generator: Generator, latents: Mapping[str, Any], de
 
     Raises `InvalidArgument` for a part that the space does not have.
     """
-    if not isinstance(thing, Conditional):
+    if not is_conditional(thing):
         return thing
     parts = generator.latent.parts
     if missing := [name for name in thing.sees if name not in parts]:

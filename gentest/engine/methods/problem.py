@@ -25,7 +25,7 @@ from gentest.results.result import shown_choice
 from gentest.results.settings import Values
 from gentest.spaces import Choice, Space
 
-MAX_BLOCK = 256
+MAX_BLOCK = 512
 """The largest block: a rate is often decided after some hundred probes."""
 
 

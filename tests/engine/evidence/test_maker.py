@@ -43,7 +43,7 @@ def test_the_batch_follows_the_size_of_outputs() -> None:
     here = context()
     assert here.batch_size == 128
     here.evidence(Subject.of(images(1 << 8)), points(), independent(1, 0, 1)).images  # noqa: B018
-    assert here.batch_size == 512
+    assert here.batch_size == 2048
     here.evidence(Subject.of(images(1 << 12)), points(), independent(1, 0, 1)).images  # noqa: B018
     assert here.batch_size == 128
     here.evidence(Subject.of(images(1 << 22)), points(), independent(1, 0, 1)).images  # noqa: B018
