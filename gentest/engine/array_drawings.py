@@ -63,7 +63,7 @@ def sample_arrays(context: Context, subject: Subject, seed: int) -> ArrayStrip |
     key = (subject.key, seed, "arrays")
     if key not in context.pictures:
         context.pictures[key] = None
-        if not subject.generator.images:
+        if subject.generator.kind.drawn_by_shape:
             with uncounted(context):
                 outputs = Outputs(context.maker, subject, points(), independent(seed, 0, SAMPLES), alone=True)
                 values = in_own_units(subject, outputs.values[:, 0])

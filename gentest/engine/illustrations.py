@@ -21,6 +21,8 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
+from gentest.engine.media_drawings import media, sample_media
+from gentest.engine.places import places
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Sample
 from gentest.results.drawings import (
@@ -34,6 +36,7 @@ from gentest.results.drawings import (
     Trace,
     check_pictures,
 )
+from gentest.results.media import Media
 from gentest.results.records import applies, unpack
 from gentest.results.result import Rate, Verdict
 from gentest.stats.rates import LOOK, RateTest
@@ -89,9 +92,14 @@ def illustrate(
         return drawn(lambda: _outputs(context, evidence))
 
     def arrays_of(evidence: Observed | None) -> ArrayStrip | None:
-        if evidence is None or subject.generator.images:
+        if evidence is None or not evidence.kind.drawn_by_shape:
             return None
         return drawn(lambda: array_strip(_named_outputs(context, evidence)))
+
+    def media_of(evidence: Observed | None) -> Media | None:
+        if evidence is None or evidence.kind.place_axis is None:
+            return None
+        return drawn(lambda: _media(context, evidence))
 
     def change_of(evidence: Observed | None, outputs: Tensor | None) -> Change | None:
         if evidence is None or outputs is None or evidence.compared is not None:
@@ -113,6 +121,9 @@ def illustrate(
         minimal_difference=difference_of(evidence, minimal),
         worst_arrays=arrays_of(material.worst),
         minimal_arrays=arrays_of(evidence),
+        worst_media=media_of(material.worst),
+        minimal_media=media_of(evidence),
+        sample_media=drawn(lambda: sample_media(context, subject, seed)),
         samples=drawn(lambda: pictures.samples(context, subject, seed)),
         sample_arrays=drawn(lambda: sample_arrays(context, subject, seed)),
         baseline=None if baseline is None else drawn(lambda: _of_baseline(baseline)),
@@ -147,6 +158,17 @@ def _named_outputs(context: Context, evidence: Observed) -> list[tuple[str, Tens
     reference = in_own_units(subject, _outputs(context, evidence.compared))
     at = _furthest(reference, outputs)
     return [("reference", reference[at]), ("candidate", outputs[at]), ("difference", outputs[at] - reference[at])]
+
+
+def _media(context: Context, evidence: Observed) -> Media | None:
+    """The outputs of the evidence's probe by their numbers; of a pair, both sides where they differ most."""
+    outputs, marked = _outputs(context, evidence), places(evidence)
+    if evidence.compared is None:
+        return media(evidence.kind, [(str(i + 1), output) for i, output in enumerate(outputs)], marked)
+    reference = _outputs(context, evidence.compared)
+    at = _furthest(reference, outputs)
+    both = [replace(place, output=side) for place in marked if place.output == at for side in (0, 1)]
+    return media(evidence.kind, [("reference", reference[at]), ("candidate", outputs[at])], both)
 
 
 def _change(context: Context, evidence: Observed, outputs: Tensor) -> Change:

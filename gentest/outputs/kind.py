@@ -31,6 +31,8 @@ class Kind(ABC):
     """What to do instead of measuring an output as one image."""
     place_axis: ClassVar[int | None] = None
     """The axis of one output whose places have names: frames, samples, positions, columns; None without one."""
+    drawn_by_shape: ClassVar[bool] = False
+    """True if reports draw an output as its shape allows: a line, a grid, or figures."""
     has_domains: ClassVar[bool] = False
     """True if a value within the limits may still be outside its domain."""
     is_exact: ClassVar[bool] = False
@@ -155,6 +157,7 @@ class Arrays(Kind):
     """
 
     plural: ClassVar[str] = "not images (images=False)"
+    drawn_by_shape: ClassVar[bool] = True
 
     @property
     def key(self) -> Hashable:

@@ -17,12 +17,14 @@ from itertools import pairwise
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gentest.report import arrays, charts, facts, numbers, run_facts, terminal
+from gentest.report import arrays, charts, facts, media_views, numbers, run_facts, terminal
 from gentest.report.arrays import ArrayView
 from gentest.report.images import result_hash
+from gentest.report.media_views import MediaView
 from gentest.results.comparison import Comparison
 from gentest.results.document import Document
 from gentest.results.drawings import ArrayStrip, Drawings, Strip
+from gentest.results.media import Media
 from gentest.results.outcome import Outcome, Standing, Verdict
 from gentest.results.result import Counterexample, Result
 
@@ -66,6 +68,7 @@ def page(document: Document, *, at: str | None = None) -> str:
         ranking="\n".join(terminal.ranking(document.results)),
         samples=_samples(document.results),
         sample_arrays=_sample_arrays(document.results),
+        sample_media=_sample_media(document.results),
         certainty=run_facts.certainty(document),
         partial=run_facts.unfinished(document.interrupted, document.unchecked),
         css=css,
@@ -129,6 +132,8 @@ class CounterexampleView:
     note: str = ""
     arrays: ArrayView | None = None
     """Outputs that are not images."""
+    media: MediaView | None = None
+    """Videos, sounds, rows or texts."""
 
 
 @dataclass(frozen=True)
@@ -228,13 +233,16 @@ def _looks(result: Result, drawings: Drawings) -> tuple[CounterexampleView, ...]
     looks = []
     if minimal is not None:
         title = "Counterexample" if worst is None or minimal == worst else "Minimal counterexample"
-        looks.append(_look(title, minimal, drawings.minimal, drawings.minimal_arrays))
+        looks.append(_look(title, minimal, drawings.minimal, drawings.minimal_arrays, drawings.minimal_media))
+    elif drawings.minimal_media is not None:
+        title = "The replayed probe" if result.replayed else "The latent that differs most"
+        looks.append(CounterexampleView(title, media=_media(drawings.minimal_media)))
     elif drawings.minimal is not None or drawings.minimal_arrays is not None:
         title = "The replayed probe" if result.replayed else "The latent that differs most"
         frames = None if drawings.minimal is None else _frames(drawings.minimal)
         looks.append(CounterexampleView(title, frames=frames, arrays=_arrays(drawings.minimal_arrays)))
     if worst is not None and worst != minimal:
-        looks.append(_look("Worst counterexample", worst, drawings.worst, drawings.worst_arrays))
+        looks.append(_look("Worst counterexample", worst, drawings.worst, drawings.worst_arrays, drawings.worst_media))
     return tuple(looks)
 
 
@@ -242,8 +250,12 @@ def _arrays(strip: ArrayStrip | None) -> ArrayView | None:
     return None if strip is None else arrays.view_of(strip)
 
 
+def _media(outputs: Media | None) -> MediaView | None:
+    return None if outputs is None else media_views.view_of(outputs)
+
+
 def _look(
-    title: str, counterexample: Counterexample, strip: Strip | None, drawn: ArrayStrip | None
+    title: str, counterexample: Counterexample, strip: Strip | None, drawn: ArrayStrip | None, outputs: Media | None
 ) -> CounterexampleView:
     n = len(counterexample.t)
     is_path = n > 2 and len(set(counterexample.t)) == n
@@ -270,6 +282,7 @@ def _look(
         tuple((name, f"{values[0]:.4g}") for name, values in counterexample.scores.items() if len(values) == 1),
         " ".join(notes),
         _arrays(drawn),
+        _media(outputs),
     )
 
 
@@ -413,6 +426,21 @@ def _sample_arrays(results: Sequence[Result]) -> list[tuple[str, ArrayView]]:
     return [
         (run_facts.first_of(list(dict.fromkeys(r.test for r in own))) + facts.on_checkpoint(own[0]), view)
         for view, own in ((arrays.view_of(strip), own) for strip, own in users.items())
+    ]
+
+
+def _sample_media(results: Sequence[Result]) -> list[tuple[str, MediaView]]:
+    """The first videos, sounds, rows or texts of each generator, once."""
+    users: dict[Media, list[Result]] = {}
+    for result in results:
+        if result.drawings is not None and result.drawings.sample_media is not None:
+            users.setdefault(result.drawings.sample_media, []).append(result)
+    return [
+        (
+            run_facts.first_of(list(dict.fromkeys(result.test for result in own))) + facts.on_checkpoint(own[0]),
+            media_views.view_of(of_all),
+        )
+        for of_all, own in users.items()
     ]
 
 

@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from gentest.errors import InvalidArgument
+from gentest.results.media import Media
 from gentest.results.records import unpack_bytes
 
 SIDE = 112
@@ -147,10 +148,15 @@ class Drawings:
     worst_arrays: ArrayStrip | None = None
     minimal_arrays: ArrayStrip | None = None
     """The outputs of the worst and of the minimal probe, if they are not images."""
+    worst_media: Media | None = None
+    minimal_media: Media | None = None
+    """The outputs of the worst and of the minimal probe, if they are videos, sounds, rows or texts."""
     samples: Strip | None = None
     """Outputs of the seed's first latents."""
     sample_arrays: ArrayStrip | None = None
-    """The same, if they are not images."""
+    """The same, if they are arrays."""
+    sample_media: Media | None = None
+    """The same, if they are videos, sounds, rows or texts."""
     baseline: Strip | None = None
     """The blessed checkpoint's outputs of the same latents."""
     traces: tuple[Trace, ...] = ()

@@ -15,6 +15,7 @@ import pytest
 from gentest.report import page
 from gentest.results.document import Document
 from gentest.results.result import Cost
+from tests.helpers import drawn_media
 from tests.helpers.chromium import launch, show
 from tests.helpers.drawn import AT, SESSION, difference, every_kind, failed, many
 
@@ -265,3 +266,26 @@ def test_without_script_everything_can_be_read(browser: Any, tmp_path: Path) -> 
     results[-1].query_selector("summary").click()
     assert results[-1].query_selector(".body").is_visible()
     context.close()
+
+
+def test_videos_sounds_rows_and_texts_are_shown_and_the_player_plays(opened: Any) -> None:
+    """Every player plays to its end, all pictures load, and the page is below its 10 MB."""
+    one = opened(drawn_media.document())
+    assert len(one.tab.content()) < 10e6
+    played = one.tab.evaluate("""async () => {
+      const ends = [];
+      for (const player of document.querySelectorAll('audio')) {
+        player.muted = true;
+        const ended = new Promise((done) => player.addEventListener('ended', () => done(player.currentTime)));
+        await player.play();
+        ends.push([await ended, player.duration, player.error]);
+      }
+      return ends;
+    }""")
+    assert len(played) == 3
+    for end, duration, error in played:
+        assert error is None
+        assert end == pytest.approx(duration, abs=0.05)
+    assert one.tab.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert one.tab.inner_text(".script mark >> nth=0") == "("
+    assert one.tab.evaluate("getComputedStyle(document.querySelector('figure.worst img')).outlineStyle") == "solid"

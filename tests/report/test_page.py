@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 import torch
@@ -24,8 +23,8 @@ from gentest.results.drawings import Drawings
 from gentest.results.result import Cost, Result, Search, Verdict
 from tests.helpers import drawn, zoo
 from tests.helpers.drawn import AT, every_kind, failed, many
+from tests.helpers.reading import Read
 
-VOID = {"meta", "link", "img", "input", "br", "rect", "circle", "line", "polyline", "polygon"}
 DRAWN = {"svg", "text", "rect", "line", "circle", "polyline", "polygon"}
 OF_TEXT = {
     "h1",
@@ -64,42 +63,6 @@ OF_PAGE = {
 }
 OF_USE = {"a", "button", "label", "input", "select", "option", "details", "summary", "figure", "figcaption", "img"}
 ALLOWED = DRAWN | OF_TEXT | OF_PAGE | OF_USE
-
-
-class Read(HTMLParser):
-    """The elements of a page, checked to be closed in order, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] not in ("script", "style"):
-            self.text += data
-
-    def all(self, tag: str, kind: str = "") -> list[dict[str, str | None]]:
-        """The attributes of the elements of a tag, and of a class where one is named."""
-        return [
-            found
-            for name, found in self.elements
-            if name == tag and (not kind or kind in (found.get("class") or "").split())
-        ]
 
 
 HOSTILE = (
