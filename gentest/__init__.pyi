@@ -7,7 +7,6 @@ from .attributes.clip import clip as clip
 from .attributes.clip import clip_classes as clip_classes
 from .attributes.clip import clip_embedding as clip_embedding
 from .attributes.clip.scores import prompt_match as prompt_match
-from .attributes.conditional import attribute as attribute
 from .attributes.distances import Distance as Distance
 from .attributes.distances import distance as distance
 from .attributes.distances import lpips as lpips
@@ -46,6 +45,8 @@ from .errors import PropertyFailed as PropertyFailed
 from .errors import Violation as Violation
 from .generators.generator import Generator as Generator
 from .generators.generator import Pair as Pair
+from .measures.declared import attribute as attribute
+from .measures.fixtures import fixture as fixture
 from .outputs.audio import Audio as Audio
 from .outputs.kind import Arrays as Arrays
 from .outputs.kind import Images as Images

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Generator as Iteration
 from collections.abc import Hashable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from gentest.errors import ClipError, GentestError, InvalidArgument, NotChecked,
 from gentest.gate.baseline import keys
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.modules import resolve_device
+from gentest.measures.fixtures import fixtures_from
 from gentest.plugin import hooks, options, replays
 from gentest.plugin.baseline_run import BaselineRun
 from gentest.plugin.blessed import before_reading
@@ -321,7 +322,8 @@ class Runner:
         budget = self._budget.of_test(item.nodeid, values, self.options.values())
         self._key, self._space, self._context = returned_key(item), generator.latent, context
         title = f"{item.name} {property.name}"
-        with progress.Watch(title, self._stream, live=self._live, run=self._forecast.left) as self._watch:
+        shown = progress.Watch(title, self._stream, live=self._live, run=self._forecast.left)
+        with shown as self._watch, fixtures_of(item):
             result = check(question, generator, context, values, watch=self._watch.probes, budget=budget)
         self._watch = None
         for what, part in result.unreadable.items():
@@ -412,6 +414,23 @@ class Runner:
                 self._problems.add(note)
             context.close()
         self._contexts.clear()
+
+
+def fixtures_of(item: pytest.Item) -> AbstractContextManager[None]:
+    """Inside, `gentest.fixture` gives what the fixtures give to a test. pytest tears them down as it does others."""
+
+    def lookup(name: str) -> object:
+        request: pytest.FixtureRequest | None = getattr(item, "_request", None)
+        if request is None:
+            raise InvalidArgument(f"{item.nodeid} has no fixtures, and a property asks for {name!r}")
+        try:
+            return request.getfixturevalue(name)
+        except pytest.FixtureLookupError as error:
+            missing = repr(name) if error.argname == name else f"{error.argname!r}, which {name!r} uses,"
+            advice = "write one in its module or in a conftest.py above it"
+            raise InvalidArgument(f"no fixture {missing} for {item.nodeid}: {advice}") from error
+
+    return fixtures_from(lookup)
 
 
 def _needs_no_traceback(error: BaseException) -> bool:

@@ -114,10 +114,10 @@ def test_a_part_that_the_space_lacks_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"function": 3}, "a callable on outputs [B, ...] but got function=3"),
-        ({"function": own_color, "name": " "}, "a text but got name=' '"),
-        ({"function": own_color, "sees": "prompt"}, "names of parts of the space"),
-        ({"function": own_color, "sees": [3]}, "names of parts of the space"),
+        ({"source": 3}, "or a path but got source=3"),
+        ({"source": own_color, "name": " "}, "a text but got name=' '"),
+        ({"source": own_color, "sees": "prompt"}, "names of parts of the space"),
+        ({"source": own_color, "sees": [3]}, "names of parts of the space"),
     ],
 )
 def test_misuse_is_told(arguments: dict[str, Any], message: str) -> None:

@@ -28,6 +28,7 @@ from gentest.engine.evidence.subject import Identities, Subject
 from gentest.errors import GentestError, InvalidArgument, out_of_memory
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.modules import resolve_device
+from gentest.measures.fixtures import Fixture
 from gentest.probes.families import Probes, points
 from gentest.probes.probe import Probe, independent
 from gentest.properties.definition import Measure
@@ -236,6 +237,8 @@ class Context:
         precision: Precision = "full" if measurements.alone or origin is Origin.PILOT else self.precision
         for wanted in measurements.upcoming(measurements.family, origin):
             measure = wanted if isinstance(wanted, Measure) else Measure(wanted)
+            if isinstance(measure.thing, Fixture):
+                continue  # only its own test may ask for a fixture
             try:
                 for one in (measurements, *measurements.moved):
                     one.measure(in_precision(self.measuring.bound(measure.thing), precision), measure)

@@ -18,6 +18,7 @@ from gentest.engine.evidence.plans import PILOT, PILOT_SEED
 from gentest.engine.evidence.pool import MemoryPool
 from gentest.engine.evidence.subject import Subject
 from gentest.errors import NoSpread
+from gentest.measures.fixtures import resolved
 from gentest.probes.families import Probes, points
 from gentest.probes.probe import Probe, independent
 from gentest.results.settings import Precision
@@ -56,6 +57,7 @@ class Measuring:
 
     def bound(self, thing: Attribute | Feature | Distance) -> Any:
         """An attribute, feature or distance, ready to run on the device."""
+        thing = resolved(thing)
         identities = self._maker.identities
         key = identities.key(thing)
         held = self._bound.get(key)

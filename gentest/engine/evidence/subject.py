@@ -15,11 +15,13 @@ from gentest.attributes.attribute import describe
 from gentest.attributes.conditional import MOST_OPTIONS, is_conditional
 from gentest.attributes.of_kind import OfKind
 from gentest.attributes.pixels import Pixels
+from gentest.engine.evidence.store import digest
 from gentest.errors import AttributeFailed, InvalidArgument
 from gentest.generators.calling import inputs_on
 from gentest.generators.generator import Generator, Pair
 from gentest.generators.identity import Identity, Tensors, identify
 from gentest.generators.recalled import Recalled
+from gentest.measures.fixtures import resolved
 from gentest.probes.probe import Probe, independent
 from gentest.spaces import Part, Space
 from gentest.spaces.space import Fixed
@@ -78,11 +80,17 @@ class Identities:
 
     def own(self, thing: object) -> Identity | None:
         """The identity of a measure that is, or wraps, somebody else's code; None for gentest's own values."""
+        thing = resolved(thing)
         if not type(thing).__module__.startswith("gentest."):
             return self.of(thing)
         held = [getattr(thing, f.name) for f in fields(thing) if f.compare] if is_dataclass(thing) else []
         others = [value for value in held if callable(value) and not type(value).__module__.startswith("gentest.")]
-        return self.of(others[0]) if others and not isinstance(thing, Pixels) else None
+        if not others or isinstance(thing, Pixels):
+            return None
+        found = [self.of(other) for other in others]
+        if len(found) == 1:
+            return found[0]
+        return Identity(digest(*(one.digest for one in found)), next((o.unknown for o in found if o.unknown), ""))
 
     @property
     def unreadable(self) -> dict[str, str]:
@@ -91,6 +99,7 @@ class Identities:
 
     def key(self, thing: Any) -> Hashable:
         """A key for an attribute, feature or distance: its value if it is gentest's own, else its identity."""
+        thing = resolved(thing)
         if not type(thing).__module__.startswith("gentest."):
             found = self.of(thing)
             return ("unknown", self.body, id(thing)) if found.unknown else ("identity", found.digest)
