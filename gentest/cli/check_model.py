@@ -184,10 +184,11 @@ def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     if options.write is not None:
         assumptions = [f"{about}: {text}" for about, text, _ in report.assumptions]
         source = ModelSource.from_json(question["model"])
-        answers = Answers.from_json(report.answers, source, assumptions)
+        against = None if question["against"] is None else ModelSource.from_json(question["against"])
+        answers = Answers.from_json(report.answers, source, assumptions, against=against)
         lines = write_tests(answers, options.write)
-        if options.against is not None or options.data is not None:
-            lines.append("left  what --against and --data add: tests with gentest.agrees and gentest.matches are yours")
+        if any(result.test == LAWS["round_trip"].test for result in report.document.results):
+            lines.append("left  that images come back: a test with gentest.Generator.round_trip is yours")
         sys.stdout.write(printable("\n".join(lines)) + "\n")
     return report.document.outcome.exit_status
 

@@ -124,6 +124,8 @@ class Check:
         self._assumptions: list[Assumption] = []
         self._results: list[Result] = []
         self._skipped = ""
+        self._reference: dict[str, Any] | None = None
+        """The facts about the reference that `--write` needs."""
         self._images: Tensor | None = None
         """The images of the data, once they were read."""
 
@@ -152,7 +154,7 @@ class Check:
             "document": document.to_json(),
             "skipped": self._skipped,
             "information": information,
-            "answers": answers(self.source, self._model, self.given, self._prior, asked),
+            "answers": self._answers(asked),
         }
 
     # the model
@@ -171,8 +173,18 @@ class Check:
             return described, None
         generator, source = described.generator, ModelSource.from_json(self.question["against"])
         with naming(source):
-            other = describe_model(load(source), given, like=generator, space=generator.latent).generator
-        return described, generator.against(other)
+            made = load(source)
+            other = describe_model(made, given, like=generator, space=generator.latent)
+        self._reference = answers(source, made, given, other, ())
+        return described, generator.against(other.generator)
+
+    def _answers(self, asked: Sequence[Asked]) -> dict[str, Any]:
+        """What `--write` needs to know: of the model, of the reference, and of the folder of data."""
+        own = answers(self.source, self._model, self.given, self._prior, asked)
+        within = self.question["within"] or WITHIN
+        has_data = any(each.label == "matches" for each in asked)
+        data = self.question["data"] if has_data else ""
+        return {**own, "reference": self._reference, "within": within, "data": data, "apart": APART}
 
     def _on_data(self, described: Described) -> Described:
         """An autoencoder on the encodings of the data, instead of a prior that is assumed."""

@@ -24,6 +24,8 @@ from gentest.errors import InvalidArgument
 WORKFLOW = Path(".github", "workflows", "gentest.yml")
 BASELINE = "gentest_baseline.json"
 """The file of the blessed checkpoint, at the top of the repository."""
+AGREEMENT = "agreement"
+"""The folder of the tests that compare with a reference."""
 WIDTH = 88
 """Line length of generated Python: the default of formatters."""
 EDIT = "EDIT:"
@@ -58,17 +60,34 @@ class Answers:
     """The key of the weights in their file; empty if the file is a state dict."""
     prompts: str = ""
     """The file of prompts of a pipeline, or empty."""
+    reference: Answers | None = None
+    """The reference that the model should agree with."""
+    within: float = 0.0
+    """The difference from the reference that is allowed."""
+    data: str = ""
+    """A folder of images that outputs should be distributed as; or empty."""
+    apart: float = 0.0
+    """The distance from the data that is allowed, in MMD^2."""
     laws: Sequence[str] = LAWS
     at_least: float = 0.01
     """The smallest difference of two outputs, in their units."""
     assumptions: Sequence[str] = ()
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], source: ModelSource, assumptions: Sequence[str]) -> Answers:
-        """The answers that `check_run` sent for a model."""
-        bounds = value["output_range"]
+    def from_json(
+        cls,
+        value: Mapping[str, Any],
+        source: ModelSource,
+        assumptions: Sequence[str],
+        *,
+        against: ModelSource | None = None,
+    ) -> Answers:
+        """The answers that `check_run` sent for a model, and for the reference `against`."""
+        bounds, reference = value["output_range"], value.get("reference")
         output_range = None if bounds is None else (bounds[0], bounds[1])
-        return cls(**{**value, "output_range": output_range}, source=source, assumptions=assumptions)
+        other = None if reference is None or against is None else cls.from_json(reference, against, ())
+        own = {**value, "output_range": output_range, "reference": other}
+        return cls(**own, source=source, assumptions=assumptions)
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,9 @@ def check_folder(folder: Path, *, force: bool) -> None:
     repository = repository_of(whole)
     if not str(whole.relative_to(repository)).isprintable():
         raise InvalidArgument.expected("a folder whose name can be printed", "--write", str(folder))
-    names = [whole / "conftest.py", whole / "test_latent.py", repository / WORKFLOW]
+    own = [whole / "conftest.py", whole / "test_latent.py"]
+    others = [whole / AGREEMENT / "conftest.py", whole / AGREEMENT / "test_agreement.py"]
+    names = [*own, *others, repository / WORKFLOW]
     existing = [os.path.relpath(path) for path in names if path.exists()]
     if existing and not force:
         raise InvalidArgument(
@@ -121,12 +142,30 @@ def write_tests(answers: Answers, folder: Path) -> list[str]:
 
 
 def new_files(answers: Answers, folder: Path, repository: Path) -> list[NewFile]:
-    """The conftest.py, the test file and the workflow of the repository."""
+    """The conftest.py, the test file, those of a reference, and the workflow of the repository."""
     return [
-        NewFile(folder / "conftest.py", _render("conftest.py", _conftest(answers, folder))),
-        NewFile(folder / "test_latent.py", _render("test_latent.py", _tests(answers))),
+        NewFile(folder / "conftest.py", _render("conftest.py", _conftest(answers, folder, "generator"))),
+        NewFile(folder / "test_latent.py", _render("test_latent.py", _tests(answers, folder))),
+        *_of_reference(answers, folder / AGREEMENT),
         NewFile(repository / WORKFLOW, _render("gentest.yml", _workflow(answers, folder, repository))),
     ]
+
+
+def _of_reference(answers: Answers, folder: Path) -> list[NewFile]:
+    """A folder with the reference as a fixture, and the test that the model agrees with it; none without one."""
+    if answers.reference is None:
+        return []
+    conftest = _conftest(answers.reference, folder, "reference")
+    return [
+        NewFile(folder / "conftest.py", _render("conftest.py", conftest)),
+        NewFile(folder / "test_agreement.py", _render("test_agreement.py", {"within": _fraction(answers.within)})),
+    ]
+
+
+def _fraction(value: float) -> str:
+    """A share as a person writes it: 4 / 255, or a decimal."""
+    levels = round(255 * value)
+    return f"{levels} / 255" if 0 < levels < 255 and levels / 255 == value else repr(value)
 
 
 def _render(name: str, values: Mapping[str, object]) -> str:
@@ -150,7 +189,7 @@ def _render(name: str, values: Mapping[str, object]) -> str:
     return environment.get_template(f"{name}.jinja").render(values)
 
 
-def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
+def _conftest(answers: Answers, folder: Path, fixture: str) -> dict[str, object]:
     source = answers.source
     code = None if source is None else source.code
     root = Path(code.root) if code is not None and code.root else None
@@ -173,6 +212,7 @@ def _conftest(answers: Answers, folder: Path) -> dict[str, object]:
     arguments += ["images=False,"] if answers.template == "other" else []
     arguments += [f"{name}={_literal(value)}," for name, value in answers.call_arguments.items()]
     return {
+        "fixture": fixture,
         "template": answers.template,
         "kind": "" if source is None else source.kind.value,
         "form": answers.form,
@@ -259,8 +299,15 @@ def _from_fixture(root: Path, folder: Path) -> str:
     return f"{place} / {_quoted('/'.join(parts[up:]))}" if parts[up:] else place
 
 
-def _tests(answers: Answers) -> dict[str, object]:
-    return {"laws": answers.laws, "images": answers.template != "other", "least": f"{answers.at_least:g}"}
+def _tests(answers: Answers, folder: Path) -> dict[str, object]:
+    data = Path(os.path.relpath(answers.data, folder)).as_posix() if answers.data else ""
+    return {
+        "laws": answers.laws,
+        "images": answers.template != "other",
+        "least": f"{answers.at_least:g}",
+        "data": data,
+        "apart": f"{answers.apart:g}",
+    }
 
 
 def _workflow(answers: Answers, folder: Path, repository: Path) -> dict[str, object]:

@@ -6,6 +6,7 @@ with antialiasing, and converts between grey and RGB. Otherwise a difference in 
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -119,7 +120,9 @@ def _folder(path: Path) -> Folder:
     files = tuple(sorted(file for file in named if not file.name.startswith(".") and not file.is_dir()))
     if not files:
         raise InvalidArgument(f"Expected images ({', '.join(SUFFIXES)}) in reference={str(path)!r} but found none")
-    return Folder(path.as_posix(), files)
+    whole, here = Path(os.path.abspath(path)), Path.cwd()
+    shown = whole.relative_to(here) if whole.is_relative_to(here) else path  # a baseline names it on any machine
+    return Folder(shown.as_posix(), files)
 
 
 def _read(path: Path) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 import gentest
 from gentest.cli.init import skeleton
@@ -120,6 +123,39 @@ def test_what_is_written_runs_green(name: str, run: Run, folder: Path) -> None:
     n = 4 if name in ("an autoencoder",) and "diverse" not in Path("tests/test_latent.py").read_text() else 5
     assert re.search(rf"{n} passed", done.stdout), done.stdout
     clean(folder / "tests")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("name", ["a class"])
+def test_a_reference_and_data_are_written_as_tests(name: str, run: Run, folder: Path) -> None:
+    """What `--against` and `--data` check is in the files, green for a model that agrees, red for one that does not."""
+    model = prepared(name)
+    Path("far.py").write_text(
+        "from my_gan import Gan\n\n\ndef load():\n    f = Gan()\n    return lambda z: 0.5 * f(z)\n"
+    )
+    names: dict[str, Any] = {"__name__": "my_gan"}
+    exec(CODE, names)
+    Path("photos").mkdir()
+    with torch.no_grad():
+        shades = ((names["Gan"]()(torch.randn(256, 8)) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    for i, image in enumerate(shades):
+        Image.fromarray(image).save(f"photos/{i}.png")
+    common = [*model, "--latent", "normal:8", "--data", "photos", "--examples", "16"]
+    status, out, err = run(*common, "--against", "my_gan:Gan('clean', 8)", "--write", "good")
+    assert (status, "left " in out) == (0, False), out + err
+    files = {path.relative_to("good").as_posix() for path in Path("good").rglob("*.py")}
+    assert files == {"conftest.py", "test_latent.py", "agreement/conftest.py", "agreement/test_agreement.py"}
+    done = run_pytest(folder, "good", "--gentest-examples", "16", "--gentest-json", "good.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    properties = [result["property"] for result in json.loads(Path("good.json").read_text())["results"]]
+    assert "agrees(within=0.01568627450980392)" in properties
+    assert any(name.startswith("matches(images in photos, ") for name in properties), properties
+    status, out, err = run(*common, "--against", "far:load", "--within", "0.001", "--write", "bad", "--force")
+    assert status == 1, out + err
+    done = run_pytest(folder, "bad/agreement", "--gentest-examples", "16")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "agrees(within=0.001): violated by" in done.stdout
 
 
 @pytest.mark.usefixtures("in_process")
