@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from gentest.engine.cost import SLOW_BLOCK, n_arms, wanted
@@ -30,6 +30,8 @@ from gentest.spaces import Normal, Space
 BATCH = LARGEST_BATCH["cpu"]
 """Latents of a batch, while nobody knows the size of an output."""
 REFERENCE = "the reference of the pairs"
+NOBODY_KNOWS = Normal(1)
+"""The space of a generator before its test runs."""
 CHOSEN = 5
 """Rows of a usual audit that are not random: the largest batch's, a smaller one's, and the smallest margin's."""
 
@@ -45,6 +47,8 @@ class PlannedCheck:
     values: Values
     generator: Hashable = None
     """Equal for tests that share a generator."""
+    fixtures: Hashable = None
+    """Equal for tests whose generators come from the same fixtures, be they truncated, given or as they are."""
     n_sampled: int = 0
     """Probes whose margins are kept for a baseline, or compared with one."""
     summarised: int = 0
@@ -97,9 +101,14 @@ class Forecast:
             self._made[kind] = max(n, self._made.get(kind, 0))
         return more
 
+    @property
+    def _likely(self) -> Known:
+        """A generator that nobody has seen: as slow as others, of a space that is not known."""
+        return replace(next(iter(self._known.values()), Known(NOBODY_KNOWS)), space=NOBODY_KNOWS)
+
     def _needs(self, asked: PlannedCheck) -> dict[Hashable, int]:
         definition, generator = asked.definition, asked.generator
-        known = self._known.get(generator) or next(iter(self._known.values()), Known(Normal(1)))
+        known = self._known.get(generator) or self._known.get(asked.fixtures) or self._likely
         needs: dict[Hashable, int] = {}
         audited = (asked.test, "" if known.slow else asked.label, "audit")
         total = getattr(definition, "total", False)

@@ -114,17 +114,23 @@ class RunForecast:
         """Count images that the run has made."""
         self._made += images
 
-    def learn(self, generator: Hashable, space: Space, context: Context) -> bool:
-        """Take note of a generator under test. True if its pace was missing for a forecast, and is known now."""
+    def learn(self, generator: Hashable, fixtures: Hashable, space: Space, context: Context) -> bool:
+        """Take note of a generator under test. True if its pace was missing for a forecast, and is known now.
+
+        A forecast that there is counts anew, with what is known of this generator.
+        """
         maker = context.maker
         self._pace = max((pace.seconds for pace in maker.paces), default=0.0)
-        if self._images:
+        known = Known(space, context.slow, context.batch_size)
+        if known == self._known.get(generator):
             return False
-        self._known[generator] = Known(space, context.slow, context.batch_size)
+        is_first = not self._images
         if not all(pace.settled for pace in maker.paces) or self._made < (ALONE if context.slow else EXAMINED + ALONE):
             return False
+        self._known[generator] = known
+        self._known.setdefault(fixtures, known)
         self._images = forecast_of(self._planned(), self._known)
-        return True
+        return is_first
 
     @property
     def seconds(self) -> float:

@@ -40,7 +40,7 @@ from gentest.plugin.report_files import ReportFiles
 from gentest.plugin.run_budget import RunBudget, RunForecast, cheapest_first, forecast_of
 from gentest.plugin.session_end import Completion, Problems, end_on_hang, tests_to_check
 from gentest.plugin.session_results import SessionResults, attach
-from gentest.plugin.shared_evidence import LaterMeasures, definitions_among, returned_key
+from gentest.plugin.shared_evidence import LaterMeasures, definitions_among, generator_key, returned_key
 from gentest.report import facts, progress, run_facts, terminal
 from gentest.results import validity
 from gentest.results.drawings import Drawings
@@ -78,7 +78,7 @@ class Runner:
         self._contexts: dict[Values, Context] = {}
         self._context: Context | None = None
         """The context of the check in progress, with the key and the space of its generator."""
-        self._key: Hashable = None
+        self._keys: tuple[Hashable, Hashable] = (None, None)
         self._space: Space = Normal(1)
         self._checkpoint = ""
         self._tests: dict[str, CheckedTest] = {}
@@ -320,7 +320,7 @@ class Runner:
         )
         self._checking = f"{item.nodeid} {property}"
         budget = self._budget.of_test(item.nodeid, values, self.options.values())
-        self._key, self._space, self._context = returned_key(item), generator.latent, context
+        self._keys, self._space, self._context = (returned_key(item), generator_key(item)), generator.latent, context
         title = f"{item.name} {property.name}"
         shown = progress.Watch(title, self._stream, live=self._live, run=self._forecast.left)
         with shown as self._watch, fixtures_of(item):
@@ -346,7 +346,7 @@ class Runner:
         if self._watch is None or self._context is None:
             return
         self._watch.images(n)
-        if self._forecast.learn(self._key, self._space, self._context) and self._stream is not None:
+        if self._forecast.learn(*self._keys, self._space, self._context) and self._stream is not None:
             verbose = self.options.verbosity > 0
             if verbose or self._is_bounded or self._forecast.seconds >= progress.PLAIN_SECONDS:
                 self._stream.write("\n" + "\n".join(map(printable, self._forecast.lines(verbose=verbose))) + "\n")
