@@ -12,6 +12,7 @@ import torch
 from gentest.attributes import Distance, Feature
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.judge import Judge
+from gentest.engine.neighbours import changing_neighbour
 from gentest.engine.places import places
 from gentest.errors import InvalidOutput
 from gentest.probes.ends import code_spans, shifted_groups
@@ -57,7 +58,7 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
     active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
     repeats = "" if probe.blanks else _note_on_repeats(evidence)
     own = "" if judge.definition.note is None else judge.definition.note(evidence)
-    notes = (own, repeats, *(place.text for place in places(evidence)))
+    notes = (own, repeats, changing_neighbour(judge, probe), *(place.text for place in places(evidence)))
     kept = recorded(space, probe, evidence.placed)
     record = Counterexample(
         probe=kept.to_json(),

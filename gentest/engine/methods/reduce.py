@@ -17,13 +17,13 @@ shrinker took 20 to 64 calls, one after the other, where this takes at most `ROU
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
+from gentest.engine.delta_debugging import ROUND, DeltaDebugging, Groups
 from gentest.engine.methods.problem import Problem, chosen, columns_of
 from gentest.errors import GentestError
 from gentest.probes import shifts, strategies
@@ -34,16 +34,12 @@ from gentest.results.result import FewerWords
 from gentest.spaces import Condition, OneOf, Space
 from gentest.spaces.space import Slot
 
-Groups = tuple[int, ...]
 Violates = Callable[[list[Probe]], list[bool]]
 
 MIN_BUDGET = 64
 """A reduction asks about no more probes than the search looked at, or about this many after a short search."""
 POOL = 16
 """The most counterexamples that are reduced: a fresh one is often faster than one that is stuck."""
-ROUND = 14
-"""Candidates of a round: as paths of 9 latents, they fill a batch of 128. A constant, so that no result depends on the
-batch size in force."""
 ROUNDS = 4
 """Rounds of simpler structures, and of lower values of a slot."""
 MOST_LOWER = ROUNDS * ROUND
@@ -209,42 +205,6 @@ def shift(space: Space, n_ends: int) -> Axis:
     )
 
 
-class DeltaDebugging:
-    """Delta debugging of some groups: `candidates` are those of the next round, empty at the end."""
-
-    def __init__(self, groups: Groups, *, may_be_empty: bool = False) -> None:
-        self.groups = groups
-        self._rounds = self._ddmin(may_be_empty=may_be_empty)
-        self.candidates: list[Groups] = next(self._rounds, [])
-
-    def answer(self, violates: list[bool]) -> None:
-        """Takes a round's answers, in the order of its candidates."""
-        try:
-            self.candidates = self._rounds.send(violates)
-        except StopIteration:
-            self.candidates = []
-
-    def _ddmin(self, *, may_be_empty: bool) -> Generator[list[Groups], list[bool], None]:
-        if may_be_empty:
-            (needs_none,) = yield [()]
-            if needs_none:
-                self.groups = ()
-                return
-        n = 2
-        while len(self.groups) > 1:
-            chunks = _chunks(self.groups, n)
-            rests = [tuple(g for g in self.groups if g not in chunk) for chunk in chunks] if n > 2 else []
-            answers = yield [*chunks, *rests]
-            smaller = [c for c, violates in zip([*chunks, *rests], answers, strict=True) if violates]
-            if smaller:
-                self.groups = min(smaller, key=len)
-                n = 2 if self.groups in chunks else max(n - 1, 2)
-            elif n < len(self.groups):
-                n = min(2 * n, len(self.groups))
-            else:
-                return
-
-
 class _Reduction(DeltaDebugging):
     """Delta debugging of one counterexample."""
 
@@ -302,11 +262,6 @@ def _next_round(reductions: Sequence[_Reduction], budget: int) -> list[_Reductio
             break
         chosen.append(reduction)
     return chosen
-
-
-def _chunks(groups: Groups, n: int) -> list[Groups]:
-    edges = [round(i * len(groups) / n) for i in range(n + 1)]
-    return [groups[a:b] for a, b in pairwise(edges) if b > a]
 
 
 def lower_slots(probe: Probe, space: Space, violates: Violates, *, budget: int) -> Probe:
