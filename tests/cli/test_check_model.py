@@ -233,3 +233,24 @@ def test_the_page_shows_what_is_printed(run: Run) -> None:
     status, out, _ = run(*made("onnx", "NaN"))
     assert status == 1
     pages.assert_shown(block, out)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
+def test_a_pipeline_of_diffusers_is_checked_with_the_prompts_of_a_file(run: Run, folder: Path) -> None:
+    """A real text-to-image pipeline, saved to a folder: every prompt is a choice, and the written tests have them."""
+    pytest.importorskip("diffusers", reason="needs diffusers")
+    pytest.importorskip("transformers", reason="needs transformers")
+    from tests.helpers.tiny_pipelines import stable_diffusion
+
+    stable_diffusion().save_pretrained("pipeline")
+    Path("prompts.txt").write_text("a photo of the red hat\na big dog\nthe old blue coat\n")
+    options = ["--steps", "2", "--examples", "4", "--max-minutes", "0.6"]
+    status, out, err = run("pipeline", "--prompts", "prompts.txt", *options, "--json", "r.json", "--write", "tests")
+    assert status in (0, 1, 3), out + err  # a slow machine decides little in this time
+    results = json.loads(Path("r.json").read_text())["results"]
+    assert results
+    assert all(result["verdict"] != "error" for result in results), out
+    assert all("prompt=" in result["provenance"]["prior"] for result in results), results
+    written = Path("tests/conftest.py").read_text()
+    assert 'gentest.Prompts.from_file(Path(__file__).parent / "../prompts.txt")' in written
