@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
 from gentest.errors import InvalidArgument
-from gentest.stats.levels import log_mean_above
+from gentest.stats.levels import log_mean_above, spread_of
 
 CLIP = 3.0
 """Larger differences, in standard deviations, count as this one."""
@@ -36,8 +36,6 @@ NULL = 0.1
 """The largest mean difference, in standard deviations, that is not a drift."""
 UNIT_ALPHA = 0.0025
 """The chance that the bound of a standard deviation lies below it: a quarter of a drift's 1 %."""
-LEAST_SPREAD = 1e-4
-"""The smallest unit of a level, as a share of its size: smaller differences are rounding."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,8 @@ def drift_between(before: NDArray[np.float64], now: NDArray[np.float64], *, log_
     >>> drift_between(scores, scores + 0.2).p < 1e-6, drift_between(scores, scores).p
     (True, 1.0)
     """
-    least = max(LEAST_SPREAD * float(np.abs(before).max()), 1e-12)
-    unit, sd = max(spread_bound(before), least), max(float(before.std()), least)
+    sd = spread_of(before)
+    unit = max(spread_bound(before), sd)
     n = min(len(before), len(now))
     differences = (now[:n] - before[:n]) / unit
     wagers, p_mean = level_drift(differences, log_needed=log_needed), p_of_mean(differences)

@@ -241,11 +241,28 @@ def at_the_edge(tolerance: float, noise: float, tail: str, n: int, seed: int, *,
     return Count(f"{tail} differences, tolerance {tolerance} sd, noise {noise} sd", max(wrong.values(), default=0), n)
 
 
+def of_a_gate(mean: float, noise: float, tail: str, n: int, seed: int) -> Count:
+    """Runs of the test of a quick gate, without a pilot and on 256 latents: one verdict on this mean is wrong.
+
+    A mean of half a standard deviation may not be held, and a mean of 0 may not be found to have moved.
+    """
+    rng, wrong = np.random.default_rng([seed, round(100 * noise), len(tail), int(mean != 0)]), 0
+    test = LevelTest.against(np.array([-1.0, 1.0]), falls_by=0.5, rises_by=0.5, alpha=ALPHA)
+    for _ in range(n):
+        sign, side = rng.choice([-1.0, 1.0], 2)
+        differences = sign * (mean + side * noise * TAILS[tail](rng, 256))
+        wrong += test.decide(differences, ends=True).holds is (mean != 0.0)
+    return Count(f"a quick gate, {tail} differences, mean {mean} sd, noise {noise} sd", wrong, n)
+
+
 def levels(n: int, seed: int) -> Iterator[Count]:
-    """The sequential test at both limits, with all of the default budget."""
+    """The sequential test at both limits, with all of the default budget; then the test of a quick gate."""
     for tail in TAILS:
         for tolerance, noise in EDGES:
             yield at_the_edge(tolerance, noise, tail, n, seed, budget=4096)
+        for mean in (0.0, 0.5):
+            for noise in (0.1, 0.3, 0.7, 1.4):
+                yield of_a_gate(mean, noise, tail, n, seed)
 
 
 def first_value(rows: Tensor) -> Tensor:

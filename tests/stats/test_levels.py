@@ -6,14 +6,17 @@ Simulations use fixed seeds, none of them chosen.
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from gentest.errors import InvalidArgument
-from gentest.stats.levels import LOOK, LevelDecision, LevelTest, Limit
-from tests.audit.calibration import EDGES, TAILS, at_the_edge
+from gentest.stats.levels import LOOK, LevelDecision, LevelTest, Limit, spread_of
+from tests.audit.calibration import EDGES, TAILS, at_the_edge, of_a_gate
 
 ALPHA = 0.01
 N_PILOT = 16
@@ -157,6 +160,53 @@ def test_a_claim_about_one_side_ignores_the_other() -> None:
     assert other.decide(np.full(64, -3.0), ends=True).holds is True
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tail", list(TAILS))
+@pytest.mark.parametrize("noise", [0.3, 0.7, 1.4])
+def test_a_gate_without_a_pilot_errs_as_seldom(tail: str, noise: float) -> None:
+    """A move by the tolerance is held, and an unmoved level refused, in 1 % of 1,000 runs or as chance has it."""
+    assert not of_a_gate(0.5, noise, tail, 1000, 7).is_off
+    assert not of_a_gate(0.0, noise, tail, 1000, 7).is_off
+
+
+def test_a_gate_learns_its_clip_from_the_first_differences() -> None:
+    """Two standard deviations for eight of them, and then what they show, as from a pilot; scores give the unit."""
+    scores = np.array([-0.2, 0.2])
+    test = LevelTest.against(scores, falls_by=0.1, rises_by=None, alpha=ALPHA)
+    fractions = np.geomspace(0.03, 0.999, 12)
+    wins = math.log(np.mean((1.0 + fractions * 0.1 / 0.4) ** 8 * (1.0 + fractions)))
+    assert float(test._log_above(np.zeros(9), -0.1, 1.0)[-1]) == pytest.approx(wins)
+    assert spread_of(scores) == pytest.approx(0.2)
+    assert spread_of(np.zeros(4)) > 0.0
+    deep = test._log_above(np.array([-0.3] * 8 + [0.0]), -0.1, 1.0)
+    lost = math.log(np.mean((1.0 - fractions * 0.2 / 0.4) ** 8 * (1.0 + fractions * 0.1 / 0.4)))
+    assert float(deep[-1]) == pytest.approx(lost)
+
+
+def test_the_guide_has_the_latents_that_a_level_takes() -> None:
+    """The table of examples/guides/cost.md: medians of 300 levels among nine claims."""
+    test = LevelTest.against(np.array([-1.0, 1.0]), falls_by=0.5, rises_by=0.5, alpha=ALPHA, claims=9)
+    medians = []
+    for noise in (0.0, 0.3, 0.7, 1.4):
+        rng = np.random.default_rng(7)
+        for mean in (0.0, -0.5):
+            runs = [test.decide(mean + noise * rng.standard_normal(256), ends=True).n for _ in range(300)]
+            medians.append(int(np.median(runs)))
+    assert medians == [16, 24, 24, 24, 56, 56, 176, 208]
+    page = (Path(__file__).parents[2] / "examples" / "guides" / "cost.md").read_text(encoding="utf-8")
+    assert [int(n) for n in re.findall(r"(?:held|regressed) after (\d+)", page)] == medians
+
+
+def test_claims_and_candidates_share_alpha() -> None:
+    """Each side of each claim may refuse, and one of the candidates may be chosen because it held."""
+    one = LevelTest.against(np.array([-1.0, 1.0]), falls_by=0.5, rises_by=0.5, alpha=ALPHA)
+    many = replace(one, claims=9, candidates=3)
+    assert one.needed_refuted == pytest.approx(math.log(200))
+    assert one.needed_certified == pytest.approx(math.log(100))
+    assert many.needed_refuted == pytest.approx(math.log(1800))
+    assert many.needed_certified == pytest.approx(math.log(300))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -166,6 +216,8 @@ def test_a_claim_about_one_side_ignores_the_other() -> None:
         (lambda: LevelTest.within(1.0, [0.0, math.nan], ALPHA), "at least two finite differences"),
         (lambda: LevelTest.within(1.0, [0.0, 0.0], 1.0), "alpha=1.0"),
         (lambda: LevelTest((0.0, 0.0), 1.0, None, None, ALPHA), "at least one side"),
+        (lambda: LevelTest((), 1.0, Limit(0.1, 0.0), None, ALPHA), "at least two finite differences"),
+        (lambda: LevelTest.against(np.ones(2), falls_by=None, rises_by=None, alpha=ALPHA), "at least one side"),
         (lambda: LevelTest((0.0, 0.0), 1.0, Limit(0.1, 0.2), None, ALPHA), "0 <= refused <= allowed"),
     ],
 )
