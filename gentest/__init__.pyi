@@ -64,6 +64,7 @@ from .plugin.decorators import diverse as diverse
 from .plugin.decorators import follows_label as follows_label
 from .plugin.decorators import follows_prompt as follows_prompt
 from .plugin.decorators import holds_within as holds_within
+from .plugin.decorators import level as level
 from .plugin.decorators import limits as limits
 from .plugin.decorators import matches as matches
 from .plugin.decorators import monotone as monotone

@@ -32,6 +32,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", default="", help="the reason")
     parser.add_argument("--seed", type=int, help="seed of its probes (default: one more than the last baseline's)")
     parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="bless levels of 256 outputs and outcomes of single latents, for a quick gate; slow images always are",
+    )
+    parser.add_argument(
         "--keep-outputs",
         type=int,
         metavar="N",
@@ -48,6 +53,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     written_before = options.file.stat().st_mtime_ns if before is not None else None
     seed = options.seed if options.seed is not None else before.blessings[0].seed + 1 if before is not None else 1
     command = [sys.executable, "-m", "pytest", "--gentest", "--gentest-save-baseline", str(options.file)]
+    command += ["--gentest-quick"] if options.quick else []
     command += [] if options.keep_outputs is None else ["--gentest-keep-outputs", str(options.keep_outputs)]
     done = subprocess.run([*command, "--gentest-seed", str(seed), *rest], check=False)
     if not options.file.exists() or options.file.stat().st_mtime_ns == written_before:

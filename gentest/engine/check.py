@@ -14,7 +14,7 @@ from typing import TypeVar
 from gentest._support.printable import error_summary
 from gentest.engine import pictures
 from gentest.engine.cluster.transport import user_traceback
-from gentest.engine.cost import Bound, Budget, BudgetSpent, wanted
+from gentest.engine.cost import LEVEL_MEASURED, Bound, Budget, BudgetSpent, wanted
 from gentest.engine.evidence.audit import MOST, MOST_SLOW, Audited
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import examine, examine_again
@@ -24,9 +24,11 @@ from gentest.engine.explain import Explained, explain, explain_broken, values_at
 from gentest.engine.illustrations import Material, illustrate
 from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.descent import attack
-from gentest.engine.methods.baseline_sample import Keeper, keep_outputs, take_sample
+from gentest.engine.methods.baseline_sample import Keeper, SampleFacts, keep_outputs, take_sample
+from gentest.engine.methods.kept_level import keep_level
 from gentest.engine.methods.level_comparison import compare_levels
 from gentest.engine.methods.problem import Problem
+from gentest.engine.methods.quick_sample import QUICK, take_quick_sample
 from gentest.engine.methods.rate import RateFacts, certify_radius, check_budget, confirm_rate, decide_rate
 from gentest.engine.methods.reduce import ReductionFacts, first_and_worst, reduce
 from gentest.engine.methods.reference_comparison import compare_with_reference
@@ -41,8 +43,10 @@ from gentest.properties.agreement import SameLevel
 from gentest.properties.definition import AnyDefinition, AtRate, Definition, OfAll, WithinRadius
 from gentest.properties.distribution import Matches
 from gentest.properties.domains import holds_within
+from gentest.properties.level_limits import KeepsLevel
 from gentest.results.comparison import KeptReference, Sample, Terms
 from gentest.results.drawings import Drawings, Rays
+from gentest.results.level_claim import LevelClaim
 from gentest.results.records import applies
 from gentest.results.result import Attack as AttackRecord
 from gentest.results.result import (
@@ -85,6 +89,10 @@ class Question:
     """The name of the checkpoint, in a run of several."""
     n_sampled: int = 0
     """Number of independent probes whose margins are kept, for a baseline or on request."""
+    quick: bool = False
+    """Whether to bless for a quick gate, even if images are fast."""
+    n_quick: int = QUICK
+    """Number of latents that a quick blessing keeps."""
     against: Sample | None = None
     """The baseline's sample: its probes are evaluated until the comparison is decided."""
     terms: Terms = field(default_factory=Terms)
@@ -114,6 +122,7 @@ class Decision:
     radius: Radius | None = None
     distribution: Distribution | None = None
     level: Level | None = None
+    level_claim: LevelClaim | None = None
     attack: AttackRecord | None = None
     sample: Sample | None = None
     rounding: Rounding = field(default_factory=Rounding)
@@ -193,6 +202,7 @@ def check(
         radius=decided.radius,
         distribution=decided.distribution,
         level=decided.level,
+        level_claim=decided.level_claim,
         attack=decided.attack,
         sample=decided.sample,
         rounding=decided.rounding,
@@ -261,6 +271,8 @@ def _run_of(
         return _Comparison(question, question.definition, subject, context, values)
     if isinstance(question.definition, SameLevel):
         return _LevelComparison(question, question.definition, subject, context, values, watch)
+    if isinstance(question.definition, KeepsLevel):
+        return _LevelKeeping(question, question.definition, subject, context, values)
     assert isinstance(question.definition, Definition)
     return _Check(question, question.definition, subject, context, values, watch)
 
@@ -312,6 +324,14 @@ class _Run(ABC):
         """Images that the property wants."""
         question, space = self.question, self.subject.generator.latent
         return wanted(question.definition, space, self.values, n_sampled=question.n_sampled).images
+
+    @property
+    def _is_quick(self) -> bool:
+        """Whether a gate looks at levels and single latents alone: for slow images, or because somebody asked."""
+        question = self.question
+        gated = bool(question.n_sampled) or question.against is not None
+        asked = question.quick or (question.against is not None and question.against.quick)
+        return gated and (asked or self.context.slow)
 
     def _hold(self) -> None:
         """Hold back the images that prove a decision."""
@@ -439,6 +459,32 @@ class _LevelComparison(_OfAll):
         return Decision(facts.verdict, level=facts.level, sample=facts.sample)
 
 
+class _LevelKeeping(_OfAll):
+    """The level of an attribute against the one that a baseline keeps."""
+
+    def __init__(
+        self, question: Question, keeps: KeepsLevel, subject: Subject, context: Context, values: Values
+    ) -> None:
+        super().__init__(question, keeps, subject, context, values)
+        self.keeps = keeps
+
+    def _decide(self) -> Decision:
+        question = self.question
+        kept = keep_level(
+            self.context,
+            self.subject,
+            self.keeps,
+            self.values.seed,
+            n=question.n_quick if question.n_sampled else LEVEL_MEASURED,
+            baseline=question.against,
+            terms=question.terms,
+            blesses=question.blesses,
+            quick_gate=self._is_quick,
+        )
+        shortfall = Shortfall(self.context.budget.bound, kept.missing) if kept.missing else None
+        return Decision(kept.verdict, kept.message, level_claim=kept.claim, sample=kept.sample, shortfall=shortfall)
+
+
 class _Check(_Run):
     """A property that judges probe by probe."""
 
@@ -503,7 +549,9 @@ class _Check(_Run):
         question, baseline, goal = self.question, self.question.against, self.definition.rate
         # within a budget, the cheapest decision comes first: no search decides a rate
         rated = self._rated(goal) if self.context.budget.bounded else None
-        searched = search(self.problem, stored=question.stored)
+        # in a quick gate, a rate needs no search beside it
+        skips = goal is not None and self._is_quick
+        searched = SearchFacts((), ()) if skips else search(self.problem, stored=question.stored)
         self._missing += searched.missing * self.n_images
         rated = self._rated(goal) if rated is None else rated
         failing = searched.failing or (() if rated is None else rated.failing)
@@ -523,23 +571,11 @@ class _Check(_Run):
         if minimal is not None and reduced is not None:
             minimal = replace(minimal, record=replace(minimal.record, fewer_words=reduced.fewer_words))
         worst = None if reduced is None else self._explained(reduced.worst)
-        sampled = None
-        if question.n_sampled or baseline is not None:
-            sampled = self._if_affordable(
-                lambda: take_sample(
-                    self.problem,
-                    n=question.n_sampled,
-                    baseline=baseline,
-                    terms=question.terms,
-                    looks=question.looks,
-                    blesses=question.blesses,
-                ),
-                question.n_sampled * self.n_images,
-            )
-            self._missing += 0 if sampled is None else sampled.missing * self.n_images
         verdict = Verdict.HOLDS if searched.exhaustive else Verdict.NO_COUNTEREXAMPLE
         too_few = len(searched.applying) < self._fewest_applying(searched)
         verdict = Verdict.VIOLATED if failing else Verdict.UNDECIDED if self._missing or too_few else verdict
+        sampled = self._sampled(searched, verdict if rated is None else rated.rate.verdict)
+        verdict = Verdict.UNDECIDED if self._missing and not failing else verdict
         min_margin = min(searched.applying, default=None)
         if reduced is not None and searched.failing:
             min_margin = reduced.min_margin
@@ -563,6 +599,40 @@ class _Check(_Run):
             ),
             shortfall=Shortfall(self.context.budget.bound, self._missing) if self._missing else None,
         )
+
+    def _sampled(self, searched: SearchFacts, verdict: Verdict) -> SampleFacts | None:
+        """The sample for a baseline, or for a comparison with one; None if nobody asked or the budget ends before."""
+        question, n = self.question, self.question.n_sampled
+        if not n and question.against is None:
+            return None
+        if self._is_quick:
+            n = question.n_quick
+            first = searched.probes or tuple(self.problem.stream().probes(0, self.problem.block))
+            sampled = self._if_affordable(
+                lambda: take_quick_sample(
+                    self.problem,
+                    first[: self.judge.local.block_size],
+                    verdict,
+                    n=n,
+                    baseline=question.against,
+                    terms=question.terms,
+                ),
+                n,
+            )
+        else:
+            sampled = self._if_affordable(
+                lambda: take_sample(
+                    self.problem,
+                    n=n,
+                    baseline=question.against,
+                    terms=question.terms,
+                    looks=question.looks,
+                    blesses=question.blesses,
+                ),
+                n * self.n_images,
+            )
+        self._missing += 0 if sampled is None else sampled.missing * (1 if self._is_quick else self.n_images)
+        return sampled
 
     def _rated(self, goal: AtRate | None) -> RateFacts | None:
         """The rate, as far as the budget reaches."""

@@ -21,6 +21,7 @@ from gentest.errors import GentestError
 from gentest.probes.families import Points
 from gentest.properties.definition import AtRate, Declaration, Definition
 from gentest.properties.distribution import Matches
+from gentest.properties.level_limits import KeepsLevel
 from gentest.results.settings import Values
 from gentest.spaces import Choice, Space
 from gentest.stats.rates import LOOK
@@ -31,6 +32,8 @@ SLOW_BLOCK = 16
 """Latents that are evaluated together on a slow generator, before the next decision."""
 MAX_ARMS = 64
 """The most values of a part with a rate each. Of more, the prior's mixture has one."""
+LEVEL_MEASURED = 16
+"""Latents of a level that nobody keeps or compares."""
 LEVEL = 64
 """Latents on which the difference of two levels is usually certain."""
 
@@ -340,6 +343,8 @@ def wanted(definition: Declaration, space: Space, values: Values, *, n_sampled: 
     >>> wanted(responsive(at_least=0.1), Normal(8), Values(examples=50))
     Wants(search=100, rate=0, attack=0, sample=0, latents=2)
     """
+    if isinstance(definition, KeepsLevel):
+        return Wants(sample=LEVEL_MEASURED)
     if not isinstance(definition, Definition):
         return Wants(sample=definition.n if isinstance(definition, Matches) else min(LEVEL, values.budget))
     latents = definition.probes.n_points * len(definition.under(space)) * (1 + definition.again)

@@ -23,7 +23,9 @@ from gentest.engine.evidence.plans import PILOT
 from gentest.engine.methods.problem import MAX_BLOCK
 from gentest.engine.outputs_summary import N_OUTPUTS
 from gentest.errors import InvalidArgument
+from gentest.probes.families import points
 from gentest.properties.definition import Definition, OfAll
+from gentest.properties.level_limits import KeepsLevel
 from gentest.results.settings import Values
 from gentest.spaces import Normal, Space
 
@@ -53,6 +55,10 @@ class PlannedCheck:
     """Probes whose margins are kept for a baseline, or compared with one."""
     summarised: int = 0
     """The number of summaries of the outputs: one for a blessing, two for a comparison."""
+    quick: bool = False
+    """Whether a gate looks at levels and single latents alone, even if images are fast."""
+    n_quick: int = 0
+    """Latents of a quick gate: those that a blessing keeps, or that a comparison usually takes."""
 
 
 @dataclass
@@ -110,6 +116,7 @@ class Forecast:
         definition, generator = asked.definition, asked.generator
         known = self._known.get(generator) or self._known.get(asked.fixtures) or self._likely
         needs: dict[Hashable, int] = {}
+        is_quick = bool(asked.n_sampled) and (asked.quick or known.slow)
         audited = (asked.test, "" if known.slow else asked.label, "audit")
         total = getattr(definition, "total", False)
         # pairs of a run usually share their reference
@@ -118,19 +125,25 @@ class Forecast:
             needs[side, asked.test, asked.label, "attack"] = asked.values.attack
             needs[side, "examined"] = 0 if total else ALONE if known.slow else 2 * EXAMINED + ALONE + 1
             with suppress(InvalidArgument):  # the check will report it
-                needs |= _of_probes(asked, known, side)
+                needs |= _of_probes(asked, known, side, is_quick=is_quick)
         if definition.in_deviations and not known.slow:
             needs[REFERENCE if definition.compares else generator, "pilot"] = PILOT
-        needs[generator, "summary"] = asked.summarised * N_OUTPUTS
+        needs[generator, "summary"] = 0 if is_quick else asked.summarised * N_OUTPUTS
         return needs
 
 
-def _of_probes(asked: PlannedCheck, known: Known, side: Hashable) -> dict[Hashable, int]:
+def _of_probes(asked: PlannedCheck, known: Known, side: Hashable, *, is_quick: bool) -> dict[Hashable, int]:
     """The images of search, rate and sample on one side of a property."""
     definition, space, seed = asked.definition, known.space, asked.values.seed
-    wants = wanted(definition, space, asked.values, n_sampled=asked.n_sampled)
+    wants = wanted(definition, space, asked.values, n_sampled=0 if is_quick else asked.n_sampled)
+    # levels, and the single latents of a quick gate, are those of the stream that a rate looks at
+    single = (side, points(), repr(space), seed, 0), "stream", ""
+    if isinstance(definition, KeepsLevel):
+        return {single: asked.n_quick if asked.n_sampled else wants.sample}
     if not isinstance(definition, Definition):
         return {(side, "outputs", seed): wants.sample}
+    if is_quick and definition.rate is not None:
+        wants = replace(wants, search=0)
     arms = 1 if definition.rate is None else n_arms(definition.rate, space)
     block = SLOW_BLOCK if known.slow else min(known.batch_size, MAX_BLOCK)
     searched, sampled = wants.search // wants.latents, wants.sample // wants.latents
@@ -150,6 +163,8 @@ def _of_probes(asked: PlannedCheck, known: Known, side: Hashable) -> dict[Hashab
         needs[family, "rounding"] = 0 if known.slow and definition.again else alone * n_points
         made_again = (searched + max(rated, sampled)) * n_points * _times_again(definition.again, slow=known.slow)
         needs[family, "again", definition.again] = math.ceil(made_again)
+    if is_quick:
+        needs[single] = max(asked.n_quick, needs.get(single, 0))
     return needs
 
 

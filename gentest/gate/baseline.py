@@ -150,7 +150,7 @@ class Baseline:
         entries = {}
         for key, summary in body["properties"].items():
             fields = {n: summary[n] for n in ("seed", "generator", "space", "measures", "spreads")}
-            fields |= {n: summary[n] for n in ("codes", "python") if n in summary}
+            fields |= {n: summary[n] for n in ("codes", "python", "quick", "limits") if n in summary}
             sample = read_record(Sample, {**fields, "margins": blocks["margins"][key]})
             if not unpack(sample.margins, f"the margins of {key}") and "margin" in summary:
                 raise InvalidArgument(f"{key} has no outcomes")
@@ -203,7 +203,9 @@ def _summary(entry: Entry) -> dict[str, Any]:
     margins = list(filter(applies, unpack(sample.margins, "margins")))
     passes = sum(margin >= 0 for margin in margins)
     look = sample.look or Look({}, {})
-    figures = {"holds": "of all outputs together"}
+    figures = {"holds": "of all outputs together" if not sample.quick else "by its own verdict, in a quick gate"}
+    if sample.limits is not None:
+        figures = {"holds": "by its level"}
     if margins:
         figures = {
             "holds": f"{passes} of {len(margins)}, {10_000 * passes // len(margins) / 100:.2f}%",
@@ -219,6 +221,8 @@ def _summary(entry: Entry) -> dict[str, Any]:
         "measures": dict(sample.measures),
         "spreads": dict(sample.spreads),
         **({"codes": dict(sample.codes), "python": sample.python} if sample.codes else {}),
+        **({"quick": True} if sample.quick else {}),
+        **({} if sample.limits is None else {"limits": asdict(sample.limits)}),
         "levels": list(look.levels),
         "embeddings": list(look.embeddings),
     }

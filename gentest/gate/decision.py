@@ -13,15 +13,17 @@ The gate reads results and baselines only, so it decides in the run as it does l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil, comb, exp, log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gentest.errors import InvalidArgument
+from gentest.gate import quick
 from gentest.gate.baseline import Baseline, Entry, keyed
 from gentest.gate.looks import check_look, look_key, merge_looks, unpacked
+from gentest.gate.quick import DriftClaim
 from gentest.results.comparison import (
     Compared,
     Comparison,
@@ -51,8 +53,12 @@ NOT_THERE = "not in the baseline: it is gated once the baseline is blessed again
 
 def n_claims(baseline: Baseline, *, drift: bool, checkpoints: int = 1) -> int:
     """The number of claims that could refuse a candidate: each property, and with `drift` each level and embedding."""
-    looks = baseline.looks.values() if drift else ()
-    return checkpoints * (len(baseline.entries) + sum(len(look.levels) + len(look.embeddings) for look in looks))
+    n_looks = 0
+    if drift:
+        declared = quick.claimed_levels([entry.sample for entry in baseline.entries.values()])
+        for key, look in baseline.looks.items():
+            n_looks += len(look.levels.keys() - declared.get(key, set())) + len(look.embeddings)
+    return checkpoints * (len(baseline.entries) + n_looks)
 
 
 def _distribution_in(name: str) -> str:
@@ -162,7 +168,15 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         return _weigh_distribution(result, result.distribution, known, terms)
     if result.level is not None:
         return _weigh_level(result, result.level, known, terms)
-    stored, made = (unpack(sample.margins, "margins") for sample in (entry.sample, result.sample))
+    if entry.sample.limits is not None:
+        return quick.weigh_level(result, entry.sample, result.sample, entry.sample.limits, known, terms)
+    gate = _weigh_outcomes(entry.sample, result.sample, known, terms)
+    return quick.left_to_verdict(result, gate) if entry.sample.quick or result.sample.quick else gate
+
+
+def _weigh_outcomes(baseline: Sample, candidate: Sample, known: Gate, terms: Terms) -> Gate:
+    """The standing of a property by its outcomes on the same probes."""
+    stored, made = (unpack(sample.margins, "margins") for sample in (baseline, candidate))
     both = comparable(stored, made[: len(stored)], applies_below=LARGEST)
     before, now = both.baseline, both.candidate
     paired = compare(
@@ -263,7 +277,7 @@ def decide(
     """
     results = [result for result in results if result.kept is None]
     compared: list[Compared] = []
-    drifts: list[_DriftClaim] = []
+    drifts: list[DriftClaim] = []
     missing: dict[str, None] = {}
     uncompared: dict[str, None] = {}
     unchanged: list[str] = []
@@ -297,7 +311,9 @@ def decide(
         blessed=baseline.blessed,
         terms=terms,
         properties=tuple(c if c.gate.new else _final(c, *next(standing)) for c in compared),
-        drifts=tuple(replace(d.drift, drifted=rejected, needed=need) for d, rejected, need in drifting),
+        drifts=tuple(
+            replace(d.drift, drifted=rejected and not d.drift.held, needed=need) for d, rejected, need in drifting
+        ),
         missing=tuple(missing),
         uncompared=tuple(uncompared),
         unchanged=tuple(unchanged),
@@ -338,19 +354,13 @@ def _final(compared: Compared, rejected: bool, needed: float) -> Compared:  # no
     return replace(compared, gate=gate)
 
 
-@dataclass(frozen=True)
-class _DriftClaim:
-    """A claim of drift with its p-value."""
-
-    drift: Drift
-    p: float
-
-
-def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> tuple[list[_DriftClaim], list[str]]:
+def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -> tuple[list[DriftClaim], list[str]]:
     """The drift of each level and embedding that both sides have, and the names of those that the candidate lacks."""
     pairs: dict[tuple[str, str], list[str]] = {}
     compared = {key: result for key, result in candidate.items() if result.verdict is not Verdict.ERROR}
     samples = [result.sample for result in compared.values() if result.sample is not None]
+    quick_looks = {look_key(sample) for sample in samples if sample.quick}
+    declared = quick.claimed_levels(samples)
     unseen: list[str] = []
     for key, result in compared.items():
         entry = baseline.entries.get(key)
@@ -358,42 +368,47 @@ def _drifts(candidate: Mapping[str, Result], baseline: Baseline, terms: Terms) -
             pairs.setdefault((look_key(entry.sample), look_key(result.sample)), []).append(result.test)
             was, seen = entry.sample.look or Look({}, {}), result.sample.look or Look({}, {})
             unseen += [f"level of {name}" for name in was.levels if name not in seen.levels]
-            unseen += [_distribution_in(name) for name in was.embeddings if name not in seen.embeddings]
+            if not result.sample.quick:  # its outputs are too few for a two-sample test
+                unseen += [_distribution_in(name) for name in was.embeddings if name not in seen.embeddings]
     before, now = baseline.looks, merge_looks(samples)
-    found: dict[tuple[str, str], list[_DriftClaim]] = {}
+    found: dict[tuple[str, str], list[DriftClaim]] = {}
     for (theirs, ours), tests in pairs.items():
         if theirs in before and ours in now:
             names = tuple(dict.fromkeys(tests))
             looks = sum(1 for other, seen in pairs if other == theirs and seen in now)
-            for claim in _between(before[theirs], check_look(now[ours], ours), names, terms, looks):
+            seen, claims = check_look(now[ours], ours), list[DriftClaim]()
+            free = {name: seen.levels[name] for name in seen.levels.keys() - declared.get(ours, set())}
+            if ours in quick_looks:
+                claims, free = quick.compare_levels(before[theirs], replace(seen, levels=free), names, terms), {}
+            for claim in [*claims, *_between(before[theirs], replace(seen, levels=free), names, terms, looks)]:
                 found.setdefault((theirs, claim.drift.what), []).append(claim)
     return [_clearest(claims) for claims in found.values()], unseen
 
 
-def _clearest(claims: list[_DriftClaim]) -> _DriftClaim:
+def _clearest(claims: list[DriftClaim]) -> DriftClaim:
     """The clearest of several claims about one level, if several candidates stand for one generator (Bonferroni)."""
     best = min(claims, key=lambda claim: claim.p)
     if len(claims) == 1:
         return best
     evidence = max(0.0, best.drift.log_evidence - log(len(claims)))
-    return _DriftClaim(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
+    return DriftClaim(replace(best.drift, log_evidence=evidence), min(1.0, best.p * len(claims)))
 
 
-def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, looks: int) -> list[_DriftClaim]:
+def _between(before: Look, now: Look, tests: tuple[str, ...], terms: Terms, looks: int) -> list[DriftClaim]:
     """The drift of each level and embedding. `looks` candidates of one generator share each claim."""
     permutations = ceil(2 * looks * terms.claims / terms.alpha)
-    found: list[_DriftClaim] = []
+    found: list[DriftClaim] = []
     for name in sorted(before.levels.keys() & now.levels.keys()):
         levels = [np.array(unpack(look.levels[name], name)) for look in (before, now)]
         level = drift_between(*levels, log_needed=log(2 * terms.claims / terms.alpha))
         drift = _drift(f"level of {name}", tests, level.log_evidence, level.probes)
-        found.append(_DriftClaim(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
+        found.append(DriftClaim(replace(drift, mean=level.mean, certain_at=level.certain_at), level.p))
     for name in sorted(before.embeddings.keys() & now.embeddings.keys()):
         theirs, ours = before.embeddings[name], now.embeddings[name]
         x, y = unpacked(theirs, ours)
         same = x.shape == y.shape and bool((x == y).all())
         p = 1.0 if same else mmd_test(x, y, permutations=PERMUTATIONS, most=permutations).p
-        found.append(_DriftClaim(_drift(_distribution_in(name), tests, -log(p), len(x)), p))
+        found.append(DriftClaim(_drift(_distribution_in(name), tests, -log(p), len(x)), p))
     return found
 
 

@@ -53,25 +53,27 @@ def merge_looks(samples: Iterable[Sample]) -> dict[str, Look]:
             # `matches(n=)` may embed more outputs than another property: both sides keep the larger sample
             if name not in embeddings or len(embeddings[name].rows) <= len(embedded.rows):
                 embeddings[name] = embedded
-        levels = {**merged.levels, **sample.look.levels}
+        levels = dict(merged.levels)
+        for name, scores in sample.look.levels.items():
+            levels[name] = max(levels.get(name, scores), scores, key=len)
         looks[look_key(sample)] = Look(levels, embeddings, merged.pictures or sample.look.pictures)
     return looks
 
 
 def _agree(one: str, other: str) -> bool:
-    """True if two packed levels are the same but for rounding."""
+    """True if two packed levels are the same but for rounding, as far as both go."""
     if one == other:
         return True
     a, b = unpack(one, "levels"), unpack(other, "levels")
     limit = ROUNDING * (max(a) - min(a))
-    return len(a) == len(b) and all(abs(x - y) <= limit for x, y in zip(a, b, strict=True))
+    return all(abs(x - y) <= limit for x, y in zip(a, b, strict=False))
 
 
 def check_look(look: Look, name: str) -> Look:
     """A look that was read from a file, with its sizes checked.
 
-    All levels are of the same number of outputs, and so is at least one embedding: `matches(n=)` may embed another
-    number. Raises `InvalidArgument`, which calls the outputs `name`.
+    Levels and embeddings may be of different numbers of outputs: `matches(n=)` says how many it embeds, and the levels
+    of a quick gate stop when they are decided. Raises `InvalidArgument`, which calls the outputs `name`.
     """
     check_pictures(look.pictures, f"the outputs of {name}")
     counts = {len(unpack(scores, f"the levels of {name}")) for scores in look.levels.values()}
@@ -82,8 +84,7 @@ def check_look(look: Look, name: str) -> Look:
             raise InvalidArgument(f"the embeddings of {name} are not rows of {embedded.dim} numbers")
         embedded_counts.add(len(rows) // embedded.dim)
     every = sorted(counts | embedded_counts)
-    mixed = len(counts) > 1 or (embedded_counts and not counts <= embedded_counts)
-    if mixed or (every and not 2 <= every[0] <= every[-1] <= MAX_OUTPUTS):
+    if every and not 2 <= every[0] <= every[-1] <= MAX_OUTPUTS:
         raise InvalidArgument(f"levels and embeddings of {name} are of {every} outputs")
     return look
 

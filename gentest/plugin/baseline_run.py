@@ -17,6 +17,7 @@ import pytest
 
 from gentest._support import __version__
 from gentest.engine.check import Question
+from gentest.engine.methods.quick_sample import QUICK
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing, Entry, is_of_test
@@ -26,7 +27,7 @@ from gentest.properties.definition import AnyDefinition, Definition
 from gentest.report import facts
 from gentest.results.comparison import Comparison, Terms
 from gentest.results.document import making_versions
-from gentest.results.outcome import Outcome, Verdict
+from gentest.results.outcome import Outcome, Standing, Verdict
 from gentest.results.result import Result
 from gentest.results.settings import OnDrift, OnUndecided, Values
 from gentest.stats.paired import LEAST_STORED, probes_to_hold
@@ -110,7 +111,14 @@ class BaselineRun:
             keeps = blesses or (outcomes and self.baseline is None)
             n = probes_kept(question.definition, self._options.baseline_probes) if keeps else 0
             keeper = self.outputs if self.outputs is not None and self.outputs.n else None
-            return replace(question, n_sampled=n, blesses=blesses, keeper=keeper)
+            return replace(
+                question,
+                n_sampled=n,
+                blesses=blesses,
+                keeper=keeper,
+                quick=self._options.quick,
+                n_quick=self._options.baseline_probes or QUICK,
+            )
         n = len(gate.outcomes(entry.sample)) if outcomes else 0
         looks = self.terms.drift is not OnDrift.OFF
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
@@ -138,6 +146,8 @@ class BaselineRun:
     def fails(self, result: Result) -> bool:
         """True for a result that fails its test."""
         if result.outcome is Outcome.UNDECIDED and result.shortfall is None:  # a check that ends early never passes
+            if result.level_claim is not None and self.baseline is None:
+                return False  # a level has nothing to compare with, so the test only warns
             return self.terms.undecided is OnUndecided.FAIL
         return result.outcome is not Outcome.PASSED
 
@@ -162,6 +172,11 @@ class BaselineRun:
         A run that selects tests (`-k`, `-m`, a file, a node id) need not run the others.
         """
         return comparison.refused or (bool(comparison.missing) and not self._options.selects)
+
+    def leaves_open(self, comparison: Comparison) -> bool:
+        """True if a level of a quick gate is undecided, which fails no test."""
+        undecided = any(drift.standing is Standing.UNDECIDED for drift in comparison.levels)
+        return undecided and self.terms.undecided is OnUndecided.FAIL
 
     def bless(self, results: Sequence[Result], seed: int, *, skipped: Collection[str], partial: str) -> list[str]:
         """Write the baseline that the run asks for, and describe it in lines. Raises `InvalidArgument` or `OSError`.

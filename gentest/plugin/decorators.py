@@ -23,7 +23,7 @@ from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators.generator import Generator, Pair, check_generator_or_pair
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
-from gentest.properties import agreement, conditions, directions, distribution, domains, paths, samples
+from gentest.properties import agreement, conditions, directions, distribution, domains, level_limits, paths, samples
 from gentest.properties.definition import (
     LEAST_APPLYING,
     AnyDefinition,
@@ -268,6 +268,7 @@ matches = _public(distribution.matches)
 agrees = _public(agreement.agrees)
 differs = _public(agreement.differs)
 same_level = _public(agreement.same_level)
+level = _public(level_limits.level)
 
 
 def prior_invariant(property: Property, *, priors: Sequence[Space], delta: float = 0.05) -> Property:

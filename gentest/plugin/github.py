@@ -95,7 +95,9 @@ def _of_gate(document: Document) -> Iterator[Annotation]:
         return
     level: Level = "error" if document.gate.terms.drift is OnDrift.FAIL else "warning"
     for drift in document.gate.drifted:
-        yield Annotation(level, "gentest: drift", run_facts.drift(drift), drift.tests[0])
+        own: Level = level if drift.tolerance is None else "error"
+        what = "drift" if drift.tolerance is None else "level"
+        yield Annotation(own, f"gentest: {what}", run_facts.drift(drift), drift.tests[0])
     for key in document.gate.missing:
         yield Annotation("warning", "gentest: not looked at", key)
 

@@ -124,7 +124,15 @@ class RunOptions:
     save_baseline: Path | None = option(OUTPUT, "bless the checkpoint: write a baseline of it", in_ini=False)
     baseline_probes: int | None = option(
         whole(32),
-        "independent probes that a baseline keeps of each property (default: 2048; more for a rate below 0.93)",
+        "independent probes that a baseline keeps of each property (default: 2048, more for a rate below 0.93; 256 in "
+        "a quick gate)",
+    )
+    quick: bool = option(
+        FLAG,
+        "with --gentest-save-baseline, bless for a quick gate: levels of 256 outputs and outcomes of single latents "
+        "(slow images are always blessed so)",
+        default=False,
+        in_ini=False,
     )
     keep_outputs: int | None = option(
         whole(0),
@@ -139,7 +147,8 @@ class RunOptions:
     )
     drift: OnDrift = option(
         one_of({word.value: word for word in OnDrift}),
-        "what the run does if levels or distributions of outputs drift from the baseline's",
+        "what the run does if levels or distributions of outputs drift from the baseline's; levels of a quick gate "
+        "refuse unless it is off",
         default=OnDrift.WARN,
     )
     forecast: bool = option(
@@ -184,6 +193,8 @@ class RunOptions:
             raise pytest.UsageError("--gentest-keep-outputs needs --gentest-save-baseline FILE")
         if "cache_outputs" in typed and "cache" not in values and settings.default().cache is None:
             raise pytest.UsageError("--gentest-cache-outputs needs --gentest-cache DIR")
+        if "quick" in typed and "save_baseline" not in own:
+            raise pytest.UsageError("--gentest-quick needs --gentest-save-baseline FILE")
         if "save_baseline" in own and "baseline" not in typed:
             own.pop("baseline", None)  # the baseline of an ini file is the one to replace
         checkpoints = checkpoints_of(config)

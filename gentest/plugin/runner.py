@@ -51,6 +51,8 @@ from gentest.spaces import Normal, Space
 
 LOOKED_AT = 256
 """Probes of a baseline that a usual comparison looks at."""
+QUICK_LOOKED_AT = 32
+"""Latents that a usual comparison of a quick gate looks at."""
 
 
 class Runner:
@@ -194,7 +196,17 @@ class Runner:
                 stored = n if against is None else LOOKED_AT
                 summaries = 0 if not (n or against) or not question.looks else 1 if against is None else 2
                 asked.append(
-                    PlannedCheck(item.nodeid, label, question.definition, values, returned_key(item), stored, summaries)
+                    PlannedCheck(
+                        item.nodeid,
+                        label,
+                        question.definition,
+                        values,
+                        returned_key(item),
+                        stored,
+                        summaries,
+                        question.quick or (against is not None and against.quick),
+                        question.n_quick if against is None else QUICK_LOOKED_AT,
+                    )
                 )
         return asked
 

@@ -141,9 +141,11 @@ class SessionResults:
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < len(self._ended_early) == session.testsfailed:
             session.exitstatus = Outcome.UNDECIDED.exit_status
         refused = self._comparison is not None and self._baseline_run.refuses(self._comparison)
+        is_open = self._comparison is not None and self._baseline_run.leaves_open(self._comparison)
         for applies, status in (
             (refused, pytest.ExitCode.TESTS_FAILED),
             (any(validity.is_refuted(result) for result in self.results), pytest.ExitCode.TESTS_FAILED),
+            (is_open, Outcome.UNDECIDED.exit_status),
             (stopped and self._completion.unchecked, pytest.ExitCode.INTERRUPTED),
             (self._problems.fails, pytest.ExitCode.INTERNAL_ERROR),
             (self._options.replay is not None and not self.results, pytest.ExitCode.NO_TESTS_COLLECTED),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from gentest._support.printable import outward
-from gentest.report import numbers
+from gentest.report import level_facts, numbers
 from gentest.report.numbers import at_least, at_most, bounds, needed_odds, observed, odds, threshold
 from gentest.results.comparison import Gate
 from gentest.results.drawings import Difference
@@ -84,6 +84,8 @@ def n_probes(result: Result) -> str:
     """The number of probes behind the verdict: of a rate, with those that hold; of all outputs together, of outputs."""
     if result.level is not None:
         return f"{result.level.latents:,}"
+    if result.level_claim is not None:
+        return f"{result.level_claim.latents:,}"
     if result.distribution is not None:
         return f"{result.distribution.n:,}"
     return f"{result.examples:,}" if result.rate is None else f"{result.rate.passes:,} of {result.rate.probes:,}"
@@ -94,7 +96,8 @@ def probes(result: Result) -> str:
     distinct, inputs = _distinct(result)
     if result.search.exhaustive and result.rate is None:
         return f"{n_probes(result)} of {inputs:,}" if result.search.stopped else f"all {n_probes(result)}"
-    if distinct is None or result.distribution is not None or result.level is not None:
+    of_all = result.distribution or result.level or result.level_claim
+    if distinct is None or of_all is not None:
         return n_probes(result)
     if inputs is None:
         return f"{n_probes(result)} ({distinct:,} distinct)"
@@ -111,6 +114,8 @@ def measure(result: Result, *, with_bounds: bool = True) -> str:
         return distance(result.distribution, result.verdict)
     if result.level is not None:
         return level_difference(result.level) + (f" {level_bounds(result.level)}" if with_bounds else "")
+    if result.level_claim is not None:
+        return level_facts.measure(result.level_claim, with_bounds=with_bounds)
     margin = result.smallest_margin
     return "" if margin is None else f"{margin:.4g}"
 
@@ -154,6 +159,8 @@ def statement(result: Result) -> str:
         return distribution(result.distribution, result.verdict)
     if result.level is not None:
         return level(result.level, result.verdict)
+    if result.level_claim is not None:
+        return level_facts.statement(result.level_claim, result.verdict)
     if result.rate is not None:
         return rate(result.rate)
     every, n = result.search.exhaustive, f"{result.examples:,}"
@@ -366,6 +373,8 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
         lines.append(distribution(result.distribution, result.verdict))
     if result.level is not None and result.verdict is not Verdict.ERROR:
         lines.append(level(result.level, result.verdict))
+    if result.level_claim is not None and result.verdict is not Verdict.ERROR:
+        lines.append(statement(result))
     if result.rate is not None and (verbose or result.rate.arms):
         lines.append(rate_in_brief(result.rate))
     if not result.search.exhaustive and (distinct := inputs(*_distinct(result))):
@@ -812,7 +821,11 @@ def standing(gate: Gate) -> str:
 
     >>> standing(Gate(Standing.HELD)), standing(Gate(Standing.HELD, certified=False))
     ('held', 'not found further')
+    >>> standing(Gate(Standing.HELD, own=True, certified=False))
+    'own verdict'
     """
+    if gate.own and not gate.certified and gate.standing is Standing.HELD:
+        return "own verdict"
     return gate.standing.value if gate.certified or gate.standing is not Standing.HELD else "not found further"
 
 

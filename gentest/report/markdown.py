@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from gentest._support.printable import printable
-from gentest.report import facts, numbers, run_facts, terminal
+from gentest.report import facts, level_facts, numbers, run_facts, terminal
 from gentest.results.comparison import Compared, Comparison
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome
@@ -93,11 +93,20 @@ def _gate(comparison: Comparison) -> list[str]:
         "|---" * 8 + "|",
         *map(_gate_row, comparison.properties),
         "",
-        *(f"- ⚠️ drift: {cell(run_facts.drift(drift))}" for drift in comparison.drifted),
+        *levels(comparison),
+        *(f"- ⚠️ drift: {cell(text)}" for text in run_facts.drifted(comparison)),
         *(f"- ⚠️ drift not comparable: {cell(name)}" for name in comparison.uncompared),
         *(f"- ⚠️ not looked at: {cell(name)}" for name in comparison.missing),
         *([f"- {cell(differing)}"] if differing else []),
         "",
+    ]
+
+
+def levels(comparison: Comparison) -> list[str]:
+    """A line for the levels of a quick gate with each standing."""
+    return [
+        f"- {SIGNS[standing.outcome]} level, {standing.value}: {cell(text)}"
+        for standing, text in level_facts.levels(comparison)
     ]
 
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gentest.report import arrays, charts, facts, media_views, numbers, run_facts, terminal
+from gentest.report import arrays, charts, facts, level_facts, media_views, numbers, run_facts, terminal
 from gentest.report.arrays import ArrayView
 from gentest.report.images import result_hash
 from gentest.report.media_views import MediaView
@@ -63,7 +63,8 @@ def page(document: Document, *, at: str | None = None) -> str:
         gate_against="" if gate is None else run_facts.against(gate),
         differing="" if gate is None else run_facts.differing(gate),
         gate_word="" if gate is None else run_facts.gate_word(gate),
-        drifts=[] if gate is None else [run_facts.drift(drift) for drift in gate.drifted],
+        levels=[] if gate is None else [(s.outcome.value, s.value, text) for s, text in level_facts.levels(gate)],
+        drifts=[] if gate is None else run_facts.drifted(gate),
         without_drift="" if gate is None else run_facts.without_drift(gate),
         ranking="\n".join(terminal.ranking(document.results)),
         samples=_samples(document.results),
@@ -201,8 +202,9 @@ def _clipped(text: str) -> str:
 
 
 def _figures(result: Result) -> tuple[tuple[str, str, str], ...]:
-    of_all = result.distribution or result.level
-    kind = "difference" if result.level else "" if result.distribution else "rate" if result.rate else "margin"
+    of_all = result.distribution or result.level or result.level_claim
+    kind = "" if result.distribution else "rate" if result.rate else "margin"
+    kind = "difference" if result.level else "level" if result.level_claim else kind
     figures = (
         ("probes", facts.probes(result), "outputs" if of_all else "probes"),
         ("measure", facts.measure(result), kind),

@@ -122,7 +122,8 @@ def _totals(document: Document, report_url: str) -> list[str]:
 
 
 def _beside(comparison: Comparison) -> list[str]:
-    lines = [f"- ⚠️ drift: {markdown.cell(run_facts.drift(drift))}" for drift in comparison.drifted]
+    lines = markdown.levels(comparison)
+    lines += [f"- ⚠️ drift: {markdown.cell(text)}" for text in run_facts.drifted(comparison)]
     lines += [f"- ⚠️ drift not comparable: {markdown.cell(name)}" for name in comparison.uncompared]
     lines += [f"- ⚠️ not looked at: {markdown.cell(name)}" for name in comparison.missing]
     return [*_within(lines, LIMIT // 8, "more"), ""] if lines else []

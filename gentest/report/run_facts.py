@@ -39,8 +39,11 @@ def gate_counts(comparison: Comparison) -> str:
     gates = sorted((c.gate for c in comparison.properties), key=lambda g: (order.index(g.standing), not g.certified))
     counted = dict(Counter(map(standing, gates)))
     counted["not looked at"] = len(comparison.missing)
-    counted["drifted"] = len(comparison.drifted)
+    of_levels = Counter(drift.standing for drift in comparison.levels)
+    counted["drifted"] = sum(drift.tolerance is None for drift in comparison.drifted)
     counted["drift not comparable"] = len(comparison.uncompared)
+    for one in order:
+        counted[f"{'level' if of_levels[one] == 1 else 'levels'} {one.value}"] = of_levels[one]
     words = ", ".join(f"{n} {what}" for what, n in counted.items() if n)
     claims, n = comparison.terms.claims, comparison.terms.checkpoints
     among = f" on {n} checkpoints, which share the probability of a wrong decision" if n > 1 else ""
@@ -97,7 +100,13 @@ def differing(comparison: Comparison) -> str:
 
 def without_drift(comparison: Comparison) -> str:
     """The levels and distributions in which drift was looked for, if none was found."""
-    return "" if comparison.drifted else ", ".join(dict.fromkeys(drift.what for drift in comparison.drifts))
+    drifts = [drift for drift in comparison.drifts if drift.tolerance is None]
+    return "" if drifted(comparison) else ", ".join(dict.fromkeys(drift.what for drift in drifts))
+
+
+def drifted(comparison: Comparison) -> list[str]:
+    """Each drift that is certain. The levels of a quick gate are no drift: `level_facts.levels` tells of them."""
+    return [drift(one) for one in comparison.drifted if one.tolerance is None]
 
 
 def drift(drift: Drift) -> str:
@@ -339,6 +348,8 @@ def share_that_holds(result: Result) -> float:
         return 1.0 - result.distribution.mmd2
     if result.level is not None:
         return 1.0 - abs(result.level.difference)
+    if result.level_claim is not None:
+        return 1.0 - abs(result.level_claim.difference)
     if result.rate is not None and result.rate.probes:
         return result.rate.passes / result.rate.probes
     return 1.0 - result.violations / result.examples if result.examples else 0.0
@@ -363,7 +374,7 @@ def _rank_figures(result: Result | None) -> str:
         return "not checked"
     if result.verdict is Verdict.ERROR:
         return "error"
-    if result.distribution is not None or result.level is not None:
+    if result.distribution is not None or result.level is not None or result.level_claim is not None:
         return f"{measure(result)}  {verdict(result)}"
     median = "" if result.margin is None else f", median margin {result.margin.median:.4g}"
     rounded = at_most if result.verdict is Verdict.VIOLATED else at_least

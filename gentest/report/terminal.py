@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gentest._support.printable import printable
-from gentest.report import facts, run_facts
+from gentest.report import facts, level_facts, run_facts
 from gentest.results.comparison import Comparison
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome
@@ -121,7 +121,8 @@ def comparison(compared: Comparison, width: int = MAX_WIDTH) -> list[Line]:
     The table has a row for each property.
     """
     lines = [Line(text) for text in wrapped(run_facts.against(compared), width, rest="    ")]
-    entries = [("drift", run_facts.drift(drift), Outcome.UNDECIDED) for drift in compared.drifted]
+    entries = [("level", text, standing.outcome) for standing, text in level_facts.levels(compared)]
+    entries += [("drift", text, Outcome.UNDECIDED) for text in run_facts.drifted(compared)]
     if without := run_facts.without_drift(compared):
         entries.append(("drift", f"not found in {without}", Outcome.PASSED))
     for word, prefix, names in (("not seen", "", compared.missing), ("drift", "not comparable: ", compared.uncompared)):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from gentest.errors import InvalidArgument
+from gentest.results.level_claim import LevelLimits
 from gentest.results.outcome import Outcome, Verdict
 from gentest.results.outcome import Standing as Standing
 from gentest.results.records import Confidence, Count, Evidence, Packed, Scale, Seed, Spread, Tolerance, Wrong, unpack
@@ -61,6 +62,10 @@ class Sample:
     """The identity of each measure that is a user's callable: 16 hexadecimal digits, empty if it cannot be read."""
     python: str = ""
     """The version of Python that read the identities."""
+    quick: bool = False
+    """True for a sample of slow images, or one that was asked for: levels of few outputs, and no paths."""
+    limits: LevelLimits | None = None
+    """What `level` declares; None for other properties."""
 
     def inconsistency(self) -> str:
         """Refuse margins that are not packed numbers."""
@@ -221,6 +226,8 @@ class Gate:
     """The confidence of `low`, and that of `high`."""
     new: bool = False
     """True if the baseline lacks the property, so that nothing is claimed about it."""
+    own: bool = False
+    """True if a quick gate leaves the property to its own verdict, since the outcomes on both sides decide nothing."""
     certified: bool = True
     """False for a distribution: HELD then says only that no regression was found."""
     final: bool = True
@@ -264,10 +271,27 @@ class Drift:
     certain_at: Count = 0
     """The number of latents after which a level's drift was certain; 0 if it never was, and for a distribution."""
     checkpoint: str = ""
+    tolerance: Spread | None = None
+    """How far the level of a quick gate may move to either side, in sd of the baseline; None for drift."""
+    held: bool = False
+    """True if a quick gate has certified that the level moved by less."""
+    log_held: Evidence = 0.0
+    """Evidence that the level moved by less."""
+    needed_held: Evidence = 0.0
+    """The value of `log_held` at which the level has held."""
+    stored: Count = 0
+    """Latents of which the baseline keeps the score, in a quick gate."""
 
     def inconsistency(self) -> str:
         """Refuse a drift that no test measured."""
         return "" if self.tests else "it names no test"
+
+    @builtins.property
+    def standing(self) -> Standing | None:
+        """The standing of a level in a quick gate; None for drift, which only warns unless the terms say more."""
+        if self.tolerance is None:
+            return None
+        return Standing.REGRESSED if self.drifted else Standing.HELD if self.held else Standing.UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -314,8 +338,9 @@ class Comparison:
 
     @builtins.property
     def standing(self) -> Standing:
-        """REGRESSED if any property has; HELD if all have held and none is missing."""
+        """REGRESSED if any property has, or any level of a quick gate; HELD if all have held and none is missing."""
         standings = {compared.gate.standing for compared in self.properties}
+        standings |= {drift.standing for drift in self.drifts if drift.standing is not None}
         if Standing.REGRESSED in standings:
             return Standing.REGRESSED
         return Standing.HELD if standings == {Standing.HELD} and not self.missing else Standing.UNDECIDED
@@ -330,6 +355,11 @@ class Comparison:
     def outcome(self) -> Outcome:
         """The comparison's meaning for the candidate."""
         return Outcome.FAILED if self.refused else self.standing.outcome
+
+    @builtins.property
+    def levels(self) -> tuple[Drift, ...]:
+        """The levels that a quick gate decides, as it decides properties."""
+        return tuple(drift for drift in self.drifts if drift.tolerance is not None)
 
     @builtins.property
     def drifted(self) -> tuple[Drift, ...]:

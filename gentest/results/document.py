@@ -109,6 +109,8 @@ def _chances_of_error(result: Result) -> list[Decimal]:
         return [Decimal(repr(result.distribution.alpha))]
     if result.level is not None:
         return [Decimal(repr(result.level.alpha))]
+    if result.level_claim is not None and result.level_claim.reference is not None:
+        return [1 - Decimal(repr(result.level_claim.each_end))]
     if result.rate is None:
         return []
     by_rays = result.radius is not None and result.rate.verdict is not Verdict.HOLDS

@@ -17,6 +17,7 @@ from gentest._support.printable import short_repr
 from gentest.errors import InvalidArgument
 from gentest.results.comparison import Gate, KeptReference, Sample
 from gentest.results.drawings import Drawings
+from gentest.results.level_claim import LevelClaim
 from gentest.results.outcome import RATE_VERDICTS, Outcome
 from gentest.results.outcome import Verdict as Verdict
 from gentest.results.records import Chance, Confidence, Count, Evidence, Seconds, Seed, Share, Spread, read_record
@@ -577,6 +578,8 @@ class Result:
     """How `matches` compares the outputs with a reference."""
     level: Level | None = None
     """How `same_level` compares the mean of an attribute with a reference's."""
+    level_claim: LevelClaim | None = None
+    """How `level` compares the mean of an attribute with a baseline's."""
     attack: Attack | None = None
     """The attack; None unless one was asked for, the search found nothing and no rate was refuted."""
     gate: Gate | None = None
@@ -716,7 +719,7 @@ class Result:
 
     def _evidence_figures(self) -> dict[str, float | None]:
         """The numbers of the rate, the distribution or the level, or else of the search."""
-        rate, distribution, level = self.rate, self.distribution, self.level
+        rate, distribution, level, claim = self.rate, self.distribution, self.level, self.level_claim
         if rate is not None:
             return {
                 "probes": rate.probes,
@@ -752,6 +755,19 @@ class Result:
                 "log_violated": level.log_beyond,
                 "needed_holds": level.needed_within,
                 "needed_violated": level.needed_beyond,
+            }
+        if claim is not None:
+            return {
+                "probes": claim.latents,
+                "level": claim.candidate,
+                "level_reference": claim.reference,
+                "level_difference": None if claim.reference is None else claim.difference,
+                "level_low": None if claim.reference is None else claim.low,
+                "level_high": None if claim.reference is None else claim.high,
+                "log_holds": claim.log_within,
+                "log_violated": claim.log_beyond,
+                "needed_holds": claim.needed_within,
+                "needed_violated": claim.needed_beyond,
             }
         search = self.search
         return {

@@ -389,8 +389,8 @@ def _margins_a_list(body: dict[str, Any]) -> None:
 
 
 @wrong("levels and embeddings of * are of")
-def _levels_of_another_length(body: dict[str, Any]) -> None:
-    block(body)["levels"]["brightness()"] = pack([0.5] * 10)
+def _levels_of_too_many_outputs(body: dict[str, Any]) -> None:
+    block(body)["levels"]["brightness()"] = pack([0.5] * 5000)
 
 
 @wrong("are not all finite")
