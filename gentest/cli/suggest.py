@@ -35,8 +35,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--attribute",
         action="append",
         default=[],
-        choices=ATTRIBUTES,
-        help="an attribute to measure; repeat for more (default: those that fit the images)",
+        type=_attribute,
+        metavar="NAME|MODULE:NAME",
+        help=f"an attribute to measure: {', '.join(ATTRIBUTES)}, or one of your own in a module that the current "
+        "folder or PYTHONPATH has; repeat for more (default: those that fit the images)",
     )
     parser.add_argument(
         "--clip",
@@ -50,6 +52,15 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n", type=int, default=1024, metavar="N", help="number of probes (default: 1024)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the probes (default: 0)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the test file to write (default: standard output)")
+
+
+def _attribute(text: str) -> str:
+    """The name of an attribute, or the place of one's own."""
+    module, colon, name = text.partition(":")
+    is_place = bool(colon) and all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
+    if text not in ATTRIBUTES and not is_place:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(ATTRIBUTES)}, or MODULE:NAME, but got {text!r}")
+    return text
 
 
 def run(options: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -25,7 +25,7 @@ from gentest._support.printable import first_line
 from gentest.attributes import Attribute, Feature, pixels
 from gentest.attributes.clip import clip, clip_embedding
 from gentest.engine.cluster.actors import shared_context
-from gentest.engine.suggest.suggestion import Wish, default_attributes, measure
+from gentest.engine.suggest.suggestion import Imported, Wish, default_attributes, measure
 from gentest.errors import GentestError
 from gentest.generators.generator import Generator
 from gentest.plugin.runner import Runner
@@ -50,6 +50,7 @@ class SuggestRequest:
     fixture: str
     wish: Wish
     attributes: tuple[str, ...]
+    """Names of gentest's attributes, and places `MODULE:NAME` of the user's own."""
     prompts: tuple[tuple[str, ...], ...]
     """CLIP prompts: a text each, or a text and the one that it is measured against."""
 
@@ -166,7 +167,9 @@ class SuggestRun:
         with Watch("suggest", sys.__stderr__) as watch:
             context = shared_context(runner.options.values(), prompts=runner.prompts, watch=watch.images)
             generator.to(context.device)
-            chosen: list[Attribute] = [getattr(attributes, name)() for name in asked.attributes]
+            own = [Imported.of(place) for place in asked.attributes if ":" in place]
+            chosen: list[Attribute] = [getattr(attributes, name)() for name in asked.attributes if ":" not in name]
+            chosen += own
             if not chosen:
                 chosen = default_attributes(context, context.subject(generator))
             chosen += [clip(*texts) for texts in asked.prompts]
@@ -174,7 +177,13 @@ class SuggestRun:
             measured = measure(asked.wish, generator, context, attributes=chosen, features=features, watch=watch.probes)
         notes = [f"nothing for {s.property}: {s.why}" for s in measured if not s.line]
         notes.append(f"{context.meter.images:,} images on {context.device}")
-        text = file_text(measured, asked.wish, fixture=asked.fixture, measured_on=repr(generator))
+        text = file_text(
+            measured,
+            asked.wish,
+            fixture=asked.fixture,
+            measured_on=repr(generator),
+            modules=[attribute.module for attribute in own],
+        )
         return SuggestAnswer(text, tuple(notes))
 
     @pytest.hookimpl(trylast=True)

@@ -8,11 +8,14 @@ from gentest.engine.suggest.suggestion import Suggestion, Wish
 from gentest.report.numbers import threshold
 
 
-def file_text(suggestions: Sequence[Suggestion], wish: Wish, *, fixture: str, measured_on: str) -> str:
+def file_text(
+    suggestions: Sequence[Suggestion], wish: Wish, *, fixture: str, measured_on: str, modules: Sequence[str] = ()
+) -> str:
     """The file: a test function for each group of suggestions, on the generator that `fixture` gives.
 
-    `measured_on` describes the generator in a few words.
+    `measured_on` describes the generator in a few words, and `modules` hold attributes of the user's own.
     """
+    imports = "".join(f"import {module}\n" for module in dict.fromkeys(["gentest", *sorted(modules)]))
     share, confidence = threshold(wish.rate.p0), threshold(wish.rate.confidence)
     head = (
         '"""Properties that hold in a generator\'s latent space, as `gentest suggest` measured them.\n\n'
@@ -20,7 +23,7 @@ def file_text(suggestions: Sequence[Suggestion], wish: Wish, *, fixture: str, me
         f"At each number the property holds on at least {share} of the prior's probes, with {confidence} confidence,\n"
         f"from {wish.n:,} independent probes (seed {wish.seed}); rounded to two figures, to the safe side.\n"
         "They say what the generator does, and not what it should do: tighten what matters to you.\n\n"
-        '    pytest --gentest\n"""\n\nimport gentest\n'
+        f'    pytest --gentest\n"""\n\n{imports}'
     )
     blocks = [head]
     for test in dict.fromkeys(s.test for s in suggestions):

@@ -32,7 +32,17 @@ def test_misuse_of_suggest_is_one_line(arguments: list[str], words: list[str], r
     misuse(run("suggest", *arguments), *words)
 
 
-@pytest.mark.parametrize("arguments", [["--attribute", "beauty"], ["--n", "many"], [".", "."], ["--gentest-seed", "1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--attribute", "beauty"],
+        ["--attribute", "a b:c"],
+        ["--attribute", "a:"],
+        ["--n", "many"],
+        [".", "."],
+        ["--gentest-seed", "1"],
+    ],
+)
 def test_wrong_arguments_of_suggest(arguments: list[str], run: Run) -> None:
     """Arguments that are not its own come after --."""
     status, out, err = run("suggest", *arguments)

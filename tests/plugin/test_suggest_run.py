@@ -217,6 +217,66 @@ def test_attributes_that_are_named_are_measured(repository: Repository, answer: 
     assert said["text"].count(".at_rate(0.9)") == 6
 
 
+OWN = """
+import torch
+import gentest
+
+def middle(images):
+    return images[:, :, 0, 0].mean(1)
+
+def load():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 1))
+
+red = gentest.attribute(lambda images: images[:, 0, 0, 0], name="how red")
+nothing = 3
+"""
+
+
+def test_attributes_of_ones_own_are_measured_and_imported(
+    repository: Repository, answer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function, a declared attribute, and a function that loads a model; the file runs as it is."""
+    makeconftest(repository, "@pytest.fixture", FIXTURE)
+    (repository.path / "own_measures.py").write_text(OWN)
+    monkeypatch.syspath_prepend(repository.path)
+    places = ["own_measures:middle", "own_measures:red", "own_measures:load"]
+    said = suggest(repository, answer, attributes=places, rate=0.9)
+    assert said["error"] == ""
+    text = said["text"]
+    assert "\nimport gentest\nimport own_measures\n" in text
+    for source, test in (
+        ("own_measures.middle", "middle"),
+        ("own_measures.red", "red"),
+        ("gentest.attribute(own_measures.load)", "load"),
+    ):
+        assert f"@gentest.between({source}, tolerance=" in text
+        assert f"def test_{test}_along_a_path(generator)" in text
+    repository.write("", name="test_empty")
+    (repository.path / "test_suggested.py").write_text(text)
+    verdicts = {result["verdict"] for result in repository.results("test_suggested.py", "--gentest-seed", "7").values()}
+    assert verdicts <= {"holds", "no_counterexample"}
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("no_such_module:f", "no_such_module:f: no_such_module cannot be imported: ModuleNotFoundError"),
+        ("own_measures:none", "own_measures:none: own_measures has no 'none'"),
+        (
+            "own_measures:nothing",
+            "own_measures:nothing: Expected an attribute, or a function that loads one, but got 3",
+        ),
+    ],
+)
+def test_a_place_that_holds_no_attribute_is_said(
+    place: str, error: str, repository: Repository, answer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makeconftest(repository, "@pytest.fixture", FIXTURE)
+    (repository.path / "own_measures.py").write_text(OWN)
+    monkeypatch.syspath_prepend(repository.path)
+    assert error in suggest(repository, answer, attributes=[place])["error"]
+
+
 @pytest.mark.parametrize(
     ("asked", "error"),
     [({"n": 10}, "a whole number >= 90"), ({"rate": 2.0}, "p0=2.0"), ({"seed": -1}, "seed=-1")],

@@ -15,6 +15,7 @@ near to the rate that the test takes longer (957 probes for 4,096). At a rate of
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR
@@ -22,10 +23,12 @@ from decimal import Context as Rounding
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from gentest._support.arguments import is_whole
+from gentest._support.printable import first_line
 from gentest.attributes import Attribute, Feature, brightness, colorfulness, contrast, pixels, sharpness
-from gentest.attributes.attribute import Named, describe
+from gentest.attributes.attribute import Named, Setup, bind, describe
 from gentest.attributes.clip import ClipAttribute
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import shared_context
@@ -37,6 +40,7 @@ from gentest.engine.judge import Judge
 from gentest.engine.suggest.measured_properties import ATTRIBUTES, FEATURES, MeasuredProperty
 from gentest.errors import GeneratorError, InvalidArgument, NoSpread
 from gentest.generators.generator import Generator, check_generator
+from gentest.measures.declared import ModelAttribute, OwnAttribute, attribute
 from gentest.probes.families import Probes
 from gentest.properties.definition import AtRate, Definition, check_callable
 from gentest.properties.samples import reproducible, well_formed
@@ -295,8 +299,52 @@ def _check_measures(name: str, measures: object) -> None:
         check_callable(name, measure)
 
 
+@dataclass(frozen=True, repr=False)
+class Imported(Named):
+    """An attribute of a user's own that a test file imports: `source` is how the file writes it."""
+
+    attribute: Any
+    module: str
+    source: str
+
+    @classmethod
+    def of(cls, place: str) -> Imported:
+        """The attribute at `MODULE:NAME`. Raises `InvalidArgument` for a place that holds none."""
+        module, _, name = place.partition(":")
+        try:
+            value: Any = importlib.import_module(module)
+        except Exception as error:  # whatever somebody else's module raises
+            message = f"{place}: {module} cannot be imported: {type(error).__name__}: {first_line(error)}"
+            raise InvalidArgument(message) from error
+        for part in name.split("."):
+            if not hasattr(value, part):
+                raise InvalidArgument(f"{place}: {module} has no {name!r}")
+            value = getattr(value, part)
+        source = f"{module}.{name}"
+        if isinstance(value, str) or not callable(value) or isinstance(value, type):
+            got = f"{value!r:.80} (type={type(value).__name__})"
+            raise InvalidArgument(f"{place}: Expected an attribute, or a function that loads one, but got {got}")
+        if isinstance(own := attribute(value), ModelAttribute) and not isinstance(value, Named):
+            return cls(own, module, f"gentest.attribute({source})")
+        return cls(value, module, source)
+
+    def bind(self, setup: Setup) -> object:
+        return bind(self.attribute, setup)
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        scores: Tensor = self.attribute(outputs)
+        return scores
+
+    def __repr__(self) -> str:
+        return self.source
+
+
 def _source(measure: object) -> str:
     """An attribute or feature in Python: `gentest.brightness()`, or the name of a user's own."""
+    if isinstance(measure, Imported):
+        return measure.source
+    if isinstance(measure, (OwnAttribute, ModelAttribute)):  # a name for reports need not be one in Python
+        return measure.name if measure.name.isidentifier() else _slug(measure)
     text = describe(measure)
     if not isinstance(measure, Named):
         return text
@@ -305,6 +353,10 @@ def _source(measure: object) -> str:
 
 def _slug(measure: object) -> str:
     """A short name of an attribute for a test: `brightness`, `a_smiling_person`."""
-    text = measure.text if isinstance(measure, ClipAttribute) else describe(measure).partition("(")[0]
+    text = describe(measure).partition("(")[0]
+    if isinstance(measure, ClipAttribute):
+        text = measure.text
+    elif isinstance(measure, Imported):
+        text = measure.source.removeprefix("gentest.attribute(").rstrip(")").rpartition(".")[2]
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in text.lower()).split()
     return "_".join(words)[:40] or "it"
