@@ -259,7 +259,9 @@ def replay_command(options: argparse.Namespace) -> str:
 def replay_of(model: str, options: argparse.Namespace, others: Mapping[str, object], *, trust: bool) -> str:
     """`gentest check MODEL` with what the options say of the model and `others`, up to the replay string."""
     words = ["gentest", "check", model]
-    own = {name: getattr(options, name) for name in ("latent", "labels", "range", "made_by", "device", "steps")}
+    own = {
+        name: getattr(options, name) for name in ("latent", "labels", "range", "outputs", "made_by", "device", "steps")
+    }
     for name, value in {**own, **others}.items():
         if value is not None:
             flag = "--class" if name == "made_by" else f"--{name}"

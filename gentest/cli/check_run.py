@@ -250,11 +250,11 @@ class Check:
             first = generator.outputs(first_latents(generator.latent, generator.device or self.context.device, 2))
         unit = generator.kind.unit(generator.output_range)
         span = max(float(first.max() - first.min()), 1e-12) if unit is None else unit
-        is_row = not generator.images and first[0].numel() < MANY
+        is_row = not generator.images and (first[0].numel() < MANY or not generator.kind.blank_is_wrong)
         least = float(f"{(DUPLICATE if is_row else FLOOR) * span:.2g}")
         laws: dict[str, AnyDefinition] = {"well_formed": well_formed(), "reproducible": reproducible()}
         n_values = first[0, 0].numel() if first.ndim == 4 else first[0].numel() - 2  # a few numbers may well be equal
-        if n_values > 1:
+        if n_values > 1 and generator.kind.blank_is_wrong:
             laws["not_blank"] = not_blank(at_least=FLOOR)
         laws["responsive"] = responsive(at_least=least)
         if not _is_small(generator):
@@ -440,7 +440,7 @@ def _is_small(generator: Generator) -> bool:
 def _has_range(subject: Generator | Pair) -> bool:
     """True if differences of outputs are shares of a range that is known."""
     generator = subject.reference if isinstance(subject, Pair) else subject
-    return generator.images or generator.output_range is not None
+    return generator.limits is not None
 
 
 def _has_colours(context: Context, generator: Generator) -> bool:
@@ -476,7 +476,8 @@ def answers(
         "form": form,
         "latent": "" if has_own_space else SPACES.sub(r"gentest.\1(", repr(space)),
         "prompts": given.prompts,
-        "output_range": generator.output_range or (TANH if generator.images else None),
+        "output_range": generator.output_range or generator.kind.default_range,
+        "outputs": "" if generator.kind.has_pixels else f"gentest.{generator.kind!r}",
         "choices": dict(given.choices),
         "call_arguments": arguments,
         "component": type(model).__name__ if source.kind is ModelKind.COMPONENT else "",

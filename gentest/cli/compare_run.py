@@ -111,7 +111,9 @@ def load_pair(question: Mapping[str, Any]) -> Pair:
             if isinstance(made, Pair):
                 raise InvalidArgument("gave a pair of generators; expected one of them")
             other = (
-                given if like is None or isinstance(made, Generator) else replace(given, output_range=None, images=True)
+                given
+                if like is None or isinstance(made, Generator)
+                else replace(given, output_range=None, outputs=None)
             )
             generators.append(describe_model(made, other, like=like, space=space, guesses_range=False).generator)
             like = like or generators[0]
@@ -245,15 +247,16 @@ class Comparing:
         return replace(result, drawings=replace(result.drawings, command=command))
 
     def _describe_outputs(self, shape: tuple[int, ...]) -> str:
-        kind = "images" if self.pair.images else "values"
-        bounds = self.pair.reference.output_range or ((-1.0, 1.0) if self.pair.images else None)
+        plain = self.pair.kind
+        kind = "values" if plain.drawn_by_shape else plain.plural
+        bounds = self.pair.reference.output_range or plain.default_range
         within = "" if bounds is None else f" in [{bounds[0]:g}, {bounds[1]:g}]"
         steps = getattr(self.pair.reference.function, "arguments", {}).get("num_inference_steps")
         after = "" if steps is None else f", after {steps} denoising steps"
         return f"{kind} {list(shape)}{within}{after}"
 
     def _describe_unit(self) -> str:
-        if self.pair.images or self.pair.reference.output_range is not None:
+        if self.pair.reference.limits is not None:
             return "as a share of the output range"
         return "as a share of the range of 16 samples of the reference"
 

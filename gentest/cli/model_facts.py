@@ -18,14 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gentest import spaces
+from gentest import outputs, spaces
 from gentest._support.printable import error_summary
 from gentest.cli.model_loading import is_autoencoder, is_pipeline
-from gentest.cli.model_options import Given, NamedSpace
+from gentest.cli.model_options import Given, NamedKind, NamedSpace
 from gentest.errors import InvalidArgument, WrongOutputs
 from gentest.generators.calling import OnArrays, call_in_own_dtype, inputs_on
 from gentest.generators.generator import Generator
 from gentest.generators.modules import modules_of, to_eval_mode
+from gentest.outputs import Arrays, Kind
 from gentest.outputs.returned import BYTES, TANH, Returned, read_images, read_values
 
 N = 16
@@ -115,11 +116,10 @@ def describe_model(
 
 
 def _unchanged(generator: Generator, given: Given) -> Generator:
-    for option, value in (("--labels", given.labels), ("--range", given.output_range), ("--steps", given.steps)):
+    asked = (("--labels", given.labels), ("--range", given.output_range), ("--steps", given.steps))
+    for option, value in (*asked, ("--outputs and --no-images", given.outputs)):
         if value is not None:
             raise InvalidArgument(f"a gentest.Generator declares its space and outputs: leave out {option}")
-    if not given.images:
-        raise InvalidArgument("a gentest.Generator declares its outputs: leave out --no-images")
     if given.latent is not None and repr(generator.latent) != repr(_part(given.latent)):
         raise InvalidArgument(
             f"--latent says {_part(given.latent)!r}, and a gentest.Generator has {generator.latent!r}: leave it out"
@@ -129,6 +129,12 @@ def _unchanged(generator: Generator, given: Given) -> Generator:
 
 def _with_choices(generator: Generator, given: Given) -> Generator:
     return generator.given(**given.choices) if given.choices else generator
+
+
+def kind_of(named: NamedKind) -> Kind:
+    """The kind of outputs that `--outputs` names."""
+    kind: Kind = getattr(outputs, named.kind)(**named.arguments)
+    return kind
 
 
 def _part(named: NamedSpace) -> spaces.Part:
@@ -143,8 +149,8 @@ def _pipeline(pipeline: Any, given: Given) -> Described:
     """A diffusers pipeline as a function of its initial noise, and of its prompt or label."""
     from gentest.generators.diffusers import LATENTS, initial_noise
 
-    if given.output_range is not None or not given.images:
-        raise InvalidArgument("a diffusers pipeline declares its outputs: leave out --range and --no-images")
+    if given.output_range is not None or given.outputs is not None:
+        raise InvalidArgument("a diffusers pipeline declares its outputs: leave out --range and --outputs")
     takes = inspect.signature(type(pipeline).__call__).parameters
     try:
         noise: Any = initial_noise(pipeline) if given.latent is None else _part(given.latent)
@@ -314,7 +320,8 @@ def _function(
         label = None if label_input is None else label_input.name
         shapes = [given.latent.shape] if given.latent else _declared(latent_input) or latent_shapes(weights)
         name = None if latent_input is None else latent_input.name
-        shape, called = _accepted(called, shapes, name, label, weights, is_given=given.latent is not None)
+        kind = Arrays() if given.outputs is None else kind_of(given.outputs)
+        shape, called = _accepted(called, shapes, name, label, weights, is_given=given.latent is not None, kind=kind)
         if called is not model:
             model = called
             assumptions.append(Assumption("latents", "NumPy arrays: it does not take tensors"))
@@ -348,15 +355,15 @@ def _outputs(
     if like is not None:
         made = Generator(model, latent=space, output_range=like.output_range, noise=like.noise, outputs=like.kind)
         return Described(made, tuple(assumptions))
-    if not given.images:
-        return Described(
-            Generator(model, latent=space, output_range=given.output_range, images=False), tuple(assumptions)
-        )
+    kind = None if given.outputs is None else kind_of(given.outputs)
+    if kind is not None and not kind.has_pixels:
+        made = Generator(model, latent=space, output_range=given.output_range, outputs=kind)
+        return Described(made, tuple(assumptions))
     facts = output_facts(*_first_outputs(model, space))
     if not facts.images:
         text = f"not images: for {N} latents it gives {_sizes([N, *facts.shape])}"
         assumptions.append(Assumption("outputs", text))
-        made = Generator(model, latent=space, output_range=given.output_range, images=False)
+        made = Generator(model, latent=space, output_range=given.output_range, outputs=Arrays())
         return Described(made, tuple(assumptions))
     output_range = given.output_range or facts.usual
     within = f"{N} of them lie within [{facts.low:.3g}, {facts.high:.3g}]"
@@ -497,7 +504,14 @@ def guess_latent(shapes: Mapping[str, Sequence[int]]) -> tuple[Shape, str] | Non
 
 
 def _accepted(
-    model: Model, shapes: Shapes, latent: str | None, label: str | None, weights: Any, *, is_given: bool
+    model: Model,
+    shapes: Shapes,
+    latent: str | None,
+    label: str | None,
+    weights: Any,
+    *,
+    is_given: bool,
+    kind: Kind,
 ) -> tuple[Shape, Model]:
     """The first of some shapes that a model takes, as a tensor or as an array, and the model that takes it.
 
@@ -516,7 +530,7 @@ def _accepted(
             try:
                 with silent_stderr():
                     raw = call(called, batch)
-                read_values(raw, N, {"z": tuple(z.shape)})
+                kind.read(raw, N, {"z": tuple(z.shape)}, None)
             except Exception as error:  # the next shape may fit
                 first_error = first_error or error_summary(error)
                 continue

@@ -1,4 +1,4 @@
-"""What a user says of a model on the command line: `--latent`, `--labels`, `--given`, `--range`, `--no-images`.
+"""What a user says of a model on the command line: `--latent`, `--labels`, `--given`, `--range`, `--outputs`.
 
 `gentest check` and `gentest compare` share these options. `model_facts` finds out what they leave open.
 """
@@ -43,6 +43,19 @@ class NamedSpace:
 
 
 @dataclass(frozen=True)
+class NamedKind:
+    """A kind of outputs, as `--outputs` names it: the class in `gentest`, and its arguments."""
+
+    kind: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def code(self) -> str:
+        """The kind in Python."""
+        return f"gentest.{self.kind}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
+
+@dataclass(frozen=True)
 class Given:
     """What a user says of a model. None, or empty, is for gentest to find out."""
 
@@ -52,8 +65,8 @@ class Given:
     choices: Mapping[str, Any] = field(default_factory=dict)
     """Parts of the space that are fixed, by name."""
     output_range: tuple[float, float] | None = None
-    images: bool = True
-    """False if outputs are said not to be images."""
+    outputs: NamedKind | None = None
+    """The kind of outputs."""
     steps: int | None = None
     """The denoising steps of a pipeline."""
     prompts: str = ""
@@ -64,9 +77,11 @@ class Given:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Given:
-        latent, bounds = value["latent"], value["output_range"]
+        latent, bounds, outputs = value["latent"], value["output_range"], value["outputs"]
         space = None if latent is None else NamedSpace(**{**latent, "shape": tuple(latent["shape"])})
-        return cls(**{**value, "latent": space, "output_range": None if bounds is None else (bounds[0], bounds[1])})
+        kind = None if outputs is None else NamedKind(**outputs)
+        output_range = None if bounds is None else (bounds[0], bounds[1])
+        return cls(**{**value, "latent": space, "output_range": output_range, "outputs": kind})
 
 
 def add_model_options(parser: argparse._ActionsContainer) -> None:
@@ -79,7 +94,13 @@ def add_model_options(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument("--labels", type=int, metavar="N", help="the model takes a label, one of N (default: guessed)")
     parser.add_argument("--range", metavar="LOW,HIGH", help="the range of outputs (default: guessed for images)")
-    parser.add_argument("--no-images", action="store_true", help="outputs are audio, tables, anything but images")
+    parser.add_argument(
+        "--outputs",
+        metavar="KIND",
+        help="the kind of outputs: images, arrays, video:FPS, audio:RATE, audio:RATE:LONGEST, tokens, tokens:LONGEST, "
+        "text:LONGEST, or rows:NAME,NAME (default: guessed, images or arrays)",
+    )
+    parser.add_argument("--no-images", action="store_true", help="short for --outputs arrays")
     parser.add_argument(
         "--class",
         dest="made_by",
@@ -105,10 +126,48 @@ def given_by(options: argparse.Namespace) -> Given:
         labels=options.labels,
         choices=dict(map(read_choice, getattr(options, "given", None) or ())),
         output_range=None if options.range is None else read_range(options.range),
-        images=not options.no_images,
+        outputs=_outputs_by(options),
         steps=steps,
         prompts="" if prompts is None else str(prompts.absolute()),
     )
+
+
+def _outputs_by(options: argparse.Namespace) -> NamedKind | None:
+    if options.outputs is None:
+        return NamedKind("Arrays") if options.no_images else None
+    kind = read_outputs(options.outputs)
+    if options.no_images and kind.kind != "Arrays":
+        raise InvalidArgument(f"--outputs {options.outputs} and --no-images contradict each other: leave out one")
+    return kind
+
+
+def read_outputs(text: str) -> NamedKind:
+    """The kind of outputs that a text names. Raises `InvalidArgument`.
+
+    >>> read_outputs("audio:16000").code, read_outputs("text:80").code, read_outputs("rows:age,income").code
+    ('gentest.Audio(rate=16000)', 'gentest.Tokens(text=True, longest=80)', "gentest.Rows(columns=['age', 'income'])")
+    """
+    word, *rest = text.strip().split(":")
+    plain = {"images": "Images", "arrays": "Arrays", "tokens": "Tokens", "video": "Video"}
+    try:
+        if word in plain and not rest:
+            return NamedKind(plain[word])
+        if word == "rows" and len(rest) == 1 and all(names := [name.strip() for name in rest[0].split(",")]):
+            return NamedKind("Rows", {"columns": names})
+        numbers = [float(number) if word == "video" else int(number) for number in rest]
+    except ValueError:
+        numbers = []
+    if numbers and all(number > 0 for number in numbers):
+        if word == "video" and len(numbers) == 1:
+            return NamedKind("Video", {"fps": numbers[0]})
+        if word == "audio" and len(numbers) <= 2:
+            return NamedKind("Audio", dict(zip(("rate", "longest"), numbers, strict=False)))
+        if word == "tokens" and len(numbers) == 1:
+            return NamedKind("Tokens", {"longest": numbers[0]})
+        if word == "text" and len(numbers) == 1:
+            return NamedKind("Tokens", {"text": True, "longest": numbers[0]})
+    what = "images, arrays, video:FPS, audio:RATE, audio:RATE:LONGEST, tokens, tokens:LONGEST, text:LONGEST or rows:A,B"
+    raise InvalidArgument.expected(what, "--outputs", text)
 
 
 def read_latent(text: str) -> NamedSpace:

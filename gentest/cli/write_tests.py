@@ -46,6 +46,8 @@ class Answers:
     latent: str = "gentest.Normal(128)"
     """The latent space, as Python writes it; empty if the model has its own."""
     output_range: tuple[float, float] | None = (-1.0, 1.0)
+    outputs: str = ""
+    """The kind of outputs, as Python writes it; empty for images."""
     choices: Mapping[str, Any] = field(default_factory=dict)
     """Parts that are fixed."""
     call_arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -209,7 +211,8 @@ def _conftest(answers: Answers, folder: Path, fixture: str) -> dict[str, object]
         ]
     if answers.output_range is not None and answers.form != "pipeline":
         arguments.append(f"output_range={_pair(answers.output_range)},")
-    arguments += ["images=False,"] if answers.template == "other" else []
+    if answers.template == "other":
+        arguments.append(f"outputs={answers.outputs or 'gentest.Arrays()'},")
     arguments += [f"{name}={_literal(value)}," for name, value in answers.call_arguments.items()]
     return {
         "fixture": fixture,

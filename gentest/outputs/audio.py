@@ -27,7 +27,7 @@ class Sound(NamedTuple):
     mask: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audio(Kind):
     """Waveforms [B, C, T] in full-scale units, from -1 to 1; [B, T] has one channel.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -41,6 +41,14 @@ class Kind(ABC):
     """True if an output whose values are all equal is a fault of any generator."""
     has_pixels: ClassVar[bool] = False
     """True if an output is one image [C, H, W], which every attribute of pixels takes."""
+
+    def __repr__(self) -> str:
+        given = (
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in fields(self)  # type: ignore[arg-type]
+            if f.repr and getattr(self, f.name) != f.default
+        )
+        return f"{type(self).__name__}({', '.join(given)})"
 
     @abstractmethod
     def read(self, raw: object, n: int, sizes: Sizes, output_range: Range) -> Tensor:
@@ -119,7 +127,7 @@ class Kind(ABC):
         return ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Images(Kind):
     """Images [B, C, H, W] or [B, H, W], mapped from the output range, (-1, 1) by default, to [0, 1].
 
@@ -144,7 +152,7 @@ class Images(Kind):
         return as_images(raw, n, sizes, output_range)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Arrays(Kind):
     """Outputs [B, ...] of any kind, in their own units unless an output range is declared. `images=False` is the same.
 

@@ -25,7 +25,7 @@ MOST_IDS = 1 << 24
 """Ids from here on are not exact in float32."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tokens(Kind):
     """Token sequences [B, L]: whole ids >= 0, and -1 after the end of a sequence.
 
@@ -174,8 +174,10 @@ class Tokens(Kind):
         "character 2 of 3, '('"
         """
         word, pieces = "character" if self.text else "token", self.pieces(output)
+        if start >= len(pieces):
+            return f"the end, after {len(pieces)} {word}s"
         if stop - start == 1:
-            return f"{word} {start + 1} of {len(pieces)}" + (f", {pieces[start]!r}" if start < len(pieces) else "")
+            return f"{word} {start + 1} of {len(pieces)}, {pieces[start]!r}"
         return f"{word}s {start + 1} to {stop} of {len(pieces)}"
 
 

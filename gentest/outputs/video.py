@@ -18,7 +18,7 @@ LAYOUTS = ("BTCHW", "BCTHW", "BTHWC")
 DEFAULT_FPS = 8.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Video(Kind):
     """Videos [B, T, C, H, W] of T frames, mapped from the output range, (-1, 1) by default, to [0, 1].
 

@@ -149,6 +149,46 @@ def test_other_outputs_are_checked_in_their_own_units(run: Run) -> None:
     assert "not_blank(at_least=0.01): violated" in out
 
 
+MORE_KINDS = """
+
+def sound(z):
+    tones = torch.sin(torch.arange(1, 801) * torch.arange(1, 9)[:, None] * 0.05)
+    return 0.1 * z.sigmoid() @ tones
+
+
+def video(z):
+    return z.tanh()[:, :, None, None, None].expand(-1, -1, 3, 8, 8)
+
+
+def text(z):
+    return ["".join(chr(97 + int(25 * v)) for v in row) for row in z.sigmoid().tolist()]
+
+
+def rows(z):
+    return z.sigmoid()
+"""
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    ("outputs", "code"),
+    [
+        ("audio:8000", "gentest.Audio(rate=8000)"),
+        ("video:8", "gentest.Video()"),
+        ("text:16", "gentest.Tokens(longest=16, text=True)"),
+        ("rows:a,b,c,d,e,f,g,h", "gentest.Rows(columns=['a', 'b', "),
+    ],
+)
+def test_outputs_of_each_kind_are_checked_and_written(run: Run, outputs: str, code: str) -> None:
+    """`--outputs` says the kind, every law holds, and the tests that are written say the same."""
+    write_code(more=MORE_KINDS)
+    name = {"audio": "sound"}.get(word := outputs.partition(":")[0], word)
+    status, out, _ = run(f"my_gan:{name}", "--latent", "normal:8", "--outputs", outputs, "--write", "tests", *FEW)
+    assert status == 0, out
+    assert ("no blank output" in out) is (name != "rows")
+    assert f"outputs={code}" in Path("tests/conftest.py").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

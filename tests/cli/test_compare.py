@@ -292,7 +292,7 @@ def test_an_unfinished_comparison_is_undecided(error: BaseException, run: Run, m
         (["models:net", "models:near", "--examples", "0"], ["examples=0"]),
         (["models:net", "models:near", "--device", "none"], ["device='none'"]),
         (["models:net", "models:near", "--report", "no/page.html"], ["--report='no/page.html'"]),
-        (["models:generator", "models:near", "--no-images"], ["leave out --no-images"]),
+        (["models:generator", "models:near", "--no-images"], ["leave out --outputs and --no-images"]),
         (["models:generator", "models:near", "--latent", "uniform:6"], ["--latent says Uniform(6)"]),
     ],
     ids=lambda value: " ".join(value),

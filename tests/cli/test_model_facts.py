@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import gentest
 from gentest.cli.model_facts import Described, N, describe_model, guess_latent, nearest_range, output_facts
-from gentest.cli.model_options import Given, read_latent
+from gentest.cli.model_options import Given, NamedKind, read_latent
 from gentest.errors import InvalidArgument, WrongOutputs
 from gentest.generators.torchscript import exported
 from tests.helpers.new_models import LATENT
@@ -159,7 +159,7 @@ def test_a_generator_declares_itself() -> None:
     generator = gentest.Generator(net(), latent=gentest.Normal(LATENT))
     assert describe_model(generator, Given()).generator is generator
     for given, word in (
-        (Given(images=False), "--no-images"),
+        (Given(outputs=NamedKind("Arrays")), "--no-images"),
         (Given(output_range=(0.0, 1.0)), "--range"),
         (Given(labels=2), "--labels"),
         (Given(latent=read_latent("normal:9")), "--latent says"),

@@ -10,10 +10,12 @@ import pytest
 import gentest
 from gentest.cli.model_options import (
     Given,
+    NamedKind,
     add_model_options,
     given_by,
     read_choice,
     read_latent,
+    read_outputs,
     read_range,
     read_texts,
     read_tolerance,
@@ -72,10 +74,29 @@ def parsed(*words: str) -> argparse.Namespace:
 def test_what_is_given_survives_json() -> None:
     """The child that calls the model gets what the command read."""
     given = given_by(parsed("--latent", "uniform:3:0:1", "--labels", "4", "--range=-2,2", "--no-images"))
-    assert given == Given(read_latent("uniform:3:0:1"), 4, output_range=(-2.0, 2.0), images=False)
+    assert given == Given(read_latent("uniform:3:0:1"), 4, output_range=(-2.0, 2.0), outputs=NamedKind("Arrays"))
     assert Given.from_json(json.loads(json.dumps(given.to_json()))) == given
     with pytest.raises(InvalidArgument, match="--labels=1"):
         given_by(parsed("--labels", "1"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "audio", "audio:0", "audio:1.5", "video:x", "text", "rows", "rows:a,", "tokens:1:2"]
+)
+def test_a_kind_of_outputs_that_cannot_be_read_is_refused(text: str) -> None:
+    """With the words that are understood."""
+    with pytest.raises(InvalidArgument, match="Expected images, arrays, video:FPS, audio:RATE"):
+        read_outputs(text)
+
+
+def test_the_kind_of_outputs_survives_json() -> None:
+    """`--outputs` and `--no-images` say one thing, or contradict each other."""
+    given = given_by(parsed("--outputs", "audio:16000:32000"))
+    assert Given.from_json(json.loads(json.dumps(given.to_json()))) == given
+    assert given.outputs == NamedKind("Audio", {"rate": 16000, "longest": 32000})
+    assert given_by(parsed("--outputs", "arrays", "--no-images")) == given_by(parsed("--no-images"))
+    with pytest.raises(InvalidArgument, match="contradict each other"):
+        given_by(parsed("--outputs", "tokens", "--no-images"))
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1/0", "inf", "nan", "1/2/3"])

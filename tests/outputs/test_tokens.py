@@ -48,6 +48,14 @@ def test_a_sequence_is_shown_as_its_text() -> None:
     assert text.items(text.read({"texts": ["CCO", ""]}, 2, SIZES, None)) == ["CCO", ""]
 
 
+def test_a_place_after_the_last_token_is_the_end() -> None:
+    """Where a parser wants more."""
+    text = gentest.Tokens(text=True, longest=8)
+    row = text.read(["[1"], 1, {"z": (1, 1)}, None)[0]
+    assert text.place(row, 2, 3) == "the end, after 2 characters"
+    assert text.place(row, 0, 2) == "characters 1 to 2 of 2"
+
+
 def test_distance_is_the_share_of_positions_that_differ() -> None:
     """One of 16 tokens is about 1/4 apart whatever its ids, neighbours or not; equal sequences are not apart."""
     one = torch.zeros(1, 16)
