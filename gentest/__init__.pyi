@@ -75,7 +75,10 @@ from .plugin.decorators import property as property
 from .plugin.decorators import reproducible as reproducible
 from .plugin.decorators import responsive as responsive
 from .plugin.decorators import same_level as same_level
+from .plugin.decorators import share as share
+from .plugin.decorators import statistic as statistic
 from .plugin.decorators import steers as steers
+from .plugin.decorators import uses_codes as uses_codes
 from .plugin.decorators import well_formed as well_formed
 from .probes import strategies as strategies
 from .probes.families import Probes as Probes

@@ -25,6 +25,7 @@ from gentest.engine.illustrations import Material, illustrate
 from gentest.engine.judge import Judge
 from gentest.engine.methods.attack.descent import attack
 from gentest.engine.methods.baseline_sample import Keeper, SampleFacts, keep_outputs, take_sample
+from gentest.engine.methods.estimation import estimate_codes, estimate_sample, estimate_share, estimate_statistic
 from gentest.engine.methods.kept_level import keep_level
 from gentest.engine.methods.level_comparison import compare_levels
 from gentest.engine.methods.problem import Problem
@@ -40,12 +41,14 @@ from gentest.generators.recalled import Recalled
 from gentest.probes.families import points
 from gentest.probes.probe import Probe
 from gentest.properties.agreement import SameLevel
+from gentest.properties.all_outputs import OUTPUTS_ALONE, CodesInUse, ShareBetween, StatisticWithin
 from gentest.properties.definition import AnyDefinition, AtRate, Definition, OfAll, WithinRadius
 from gentest.properties.distribution import Matches
 from gentest.properties.domains import holds_within
 from gentest.properties.level_limits import KeepsLevel
 from gentest.results.comparison import KeptReference, Sample, Terms
 from gentest.results.drawings import Drawings, Rays
+from gentest.results.estimate import Estimate
 from gentest.results.level_claim import LevelClaim
 from gentest.results.records import applies
 from gentest.results.result import Attack as AttackRecord
@@ -123,6 +126,7 @@ class Decision:
     distribution: Distribution | None = None
     level: Level | None = None
     level_claim: LevelClaim | None = None
+    estimate: Estimate | None = None
     attack: AttackRecord | None = None
     sample: Sample | None = None
     rounding: Rounding = field(default_factory=Rounding)
@@ -203,6 +207,7 @@ def check(
         distribution=decided.distribution,
         level=decided.level,
         level_claim=decided.level_claim,
+        estimate=decided.estimate,
         attack=decided.attack,
         sample=decided.sample,
         rounding=decided.rounding,
@@ -269,6 +274,8 @@ def _run_of(
     _check_kept(question.definition, subject)
     if isinstance(question.definition, Matches):
         return _Comparison(question, question.definition, subject, context, values)
+    if isinstance(question.definition, (ShareBetween, CodesInUse, StatisticWithin)):
+        return _Estimation(question, question.definition, subject, context, values, watch)
     if isinstance(question.definition, SameLevel):
         return _LevelComparison(question, question.definition, subject, context, values, watch)
     if isinstance(question.definition, KeepsLevel):
@@ -485,6 +492,36 @@ class _LevelKeeping(_OfAll):
         return Decision(kept.verdict, kept.message, level_claim=kept.claim, sample=kept.sample, shortfall=shortfall)
 
 
+class _Estimation(_OfAll):
+    """A figure of all outputs together."""
+
+    def __init__(
+        self,
+        question: Question,
+        stated: ShareBetween | CodesInUse | StatisticWithin,
+        subject: Subject,
+        context: Context,
+        values: Values,
+        watch: Callable[[int, int], None],
+    ) -> None:
+        super().__init__(question, stated, subject, context, values)
+        self.stated = stated
+        asked = stated.asked if isinstance(stated, ShareBetween) else OUTPUTS_ALONE
+        self.problem = Problem(Judge(context, subject, asked), values, watch)
+
+    def _decide(self) -> Decision:
+        match self.stated:
+            case ShareBetween() as stated:
+                found = estimate_share(self.problem, stated)
+            case CodesInUse() as stated:
+                found = estimate_codes(self.problem, stated)
+            case stated:
+                found = estimate_statistic(self.problem, stated)
+        sample = estimate_sample(self.problem, self.stated) if self._keeps else None
+        self.problem.judge.check_draws()
+        return Decision(found.verdict, estimate=found, sample=sample)
+
+
 class _Check(_Run):
     """A property that judges probe by probe."""
 
@@ -667,7 +704,7 @@ class _Check(_Run):
         scope = self.definition.scope
         if scope is None:
             return 0
-        return 1 if searched.exhaustive or searched.replayed else scope.fewest
+        return 1 if searched.exhaustive or searched.replayed else scope.fewest_of(len(searched.margins))
 
     def _reduced(self, searched: SearchFacts, failing: Sequence[Probe]) -> ReductionFacts:
         """The worst and the minimal of some failing probes. Those of an earlier run stay as they were reported."""

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from gentest.errors import GentestError
 from gentest.probes.families import Points
+from gentest.properties.all_outputs import CodesInUse, StatisticWithin
 from gentest.properties.definition import AtRate, Declaration, Definition
 from gentest.properties.distribution import Matches
 from gentest.properties.level_limits import KeepsLevel
@@ -346,7 +347,7 @@ def wanted(definition: Declaration, space: Space, values: Values, *, n_sampled: 
     if isinstance(definition, KeepsLevel):
         return Wants(sample=LEVEL_MEASURED)
     if not isinstance(definition, Definition):
-        return Wants(sample=definition.n if isinstance(definition, Matches) else min(LEVEL, values.budget))
+        return Wants(sample=_n_of_all(definition, values))
     latents = definition.probes.n_points * len(definition.under(space)) * (1 + definition.again)
     examples = values.examples
     if space.n_latents is not None and isinstance(definition.probes, Points):
@@ -360,6 +361,16 @@ def wanted(definition: Declaration, space: Space, values: Values, *, n_sampled: 
         sample=n_sampled * latents,
         latents=latents,
     )
+
+
+def _n_of_all(definition: Declaration, values: Values) -> int:
+    """Outputs that a property of all of them wants."""
+    match definition:
+        case Matches() | StatisticWithin():
+            return definition.n
+        case CodesInUse():
+            return min(definition.test.most_outputs, values.budget)
+    return min(LEVEL, values.budget)
 
 
 def rate_probes(goal: AtRate, n_arms: int, values: Values) -> int:

@@ -168,6 +168,8 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
         return _weigh_distribution(result, result.distribution, known, terms)
     if result.level is not None:
         return _weigh_level(result, result.level, known, terms)
+    if result.estimate is not None:
+        return _weigh_estimate(result, known, terms)
     if entry.sample.limits is not None:
         return quick.weigh_level(result, entry.sample, result.sample, entry.sample.limits, known, terms)
     gate = _weigh_outcomes(entry.sample, result.sample, known, terms)
@@ -227,6 +229,23 @@ def _weigh_distribution(result: Result, found: Distribution, known: Gate, terms:
     moved = f"MMD^2 to the reference {found.further:+.3g} against the baseline's"
     message = f"{moved}, p = {p:.2g} of being no further, needs {terms.alpha / terms.claims:.2g}"
     return replace(known, standing=standing, message=message, log_regressed=-log(p), needed=needed, certified=False)
+
+
+def _weigh_estimate(result: Result, known: Gate, terms: Terms) -> Gate:
+    """The standing of a figure of all outputs: its own verdict, unless the baseline shares it.
+
+    It is no claim that Holm's procedure weighs: its test has an alpha by itself.
+    """
+    standings = {Verdict.HOLDS: Standing.HELD, Verdict.VIOLATED: Standing.REGRESSED}
+    standing, certified = standings.get(result.verdict, Standing.UNDECIDED), True
+    message = f"the figure is {result.verdict.value}"
+    if known.baseline_verdict is not None:
+        message += f", and was {known.baseline_verdict.value} when the baseline was blessed"
+    if replace(result, gate=known).known:
+        standing, certified = Standing.HELD, False
+    return replace(
+        known, standing=standing, message=message, needed=log(terms.claims / terms.alpha), certified=certified
+    )
 
 
 def _weigh_level(result: Result, level: Level, known: Gate, terms: Terms) -> Gate:

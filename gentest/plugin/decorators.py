@@ -16,21 +16,33 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from gentest.attributes import Attribute
+from gentest._support.arguments import is_whole
+from gentest.attributes import Attribute, Feature
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import shared_context
 from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators.generator import Generator, Pair, check_generator_or_pair
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe
-from gentest.properties import agreement, conditions, directions, distribution, domains, level_limits, paths, samples
+from gentest.properties import (
+    agreement,
+    all_outputs,
+    conditions,
+    directions,
+    distribution,
+    domains,
+    level_limits,
+    paths,
+    samples,
+)
+from gentest.properties.all_outputs import LEAST_OUTPUTS, OUTPUTS, ShareBetween, statistic_within
 from gentest.properties.definition import (
-    LEAST_APPLYING,
     AnyDefinition,
     AtRate,
     Definition,
     Evidence,
     Scope,
+    check_callable,
     check_probes,
     measures_in,
 )
@@ -125,7 +137,7 @@ class Property:
         *,
         at_least: float | None = None,
         at_most: float | None = None,
-        fewest: int = LEAST_APPLYING,
+        fewest: int | None = None,
     ) -> Property:
         """The property where it applies: to probes whose outputs all score within [`at_least`, `at_most`].
 
@@ -134,21 +146,23 @@ class Property:
         the reference say where it applies. The property's margin is taken of all outputs, so it has to be a number
         elsewhere, too.
 
-        Too few applying probes leave a result undecided: fewer than `fewest` >= 1 in a search (with `exhaustive=True`,
-        none), or too few for a rate within its budget.
+        Too few applying probes leave a result undecided: in a search fewer than `fewest` >= 1 (by default 32, or half
+        of a search that is shorter than 64; with `exhaustive=True`, none), or too few for a rate within its budget.
 
         >>> import gentest
         >>> gentest.not_blank(at_least=0.05).where(gentest.brightness(), at_least=0.2).at_rate(0.95)
         not_blank(at_least=0.05).where(brightness(), at_least=0.2).at_rate(0.95)
         """
 
-        def define() -> Definition:
-            if not isinstance(self.definition, Definition):
+        def define() -> AnyDefinition:
+            asked = self.definition.asked if isinstance(self.definition, ShareBetween) else self.definition
+            if not isinstance(asked, Definition):
                 raise InvalidArgument(f"{self.name} speaks of all outputs together: it applies to all of them")
-            if self.definition.scope is not None:
+            if asked.scope is not None:
                 raise InvalidArgument(f"{self!r} has a where() already: let one attribute say both")
             scope = Scope(attribute, at_least, at_most, fewest)
-            return replace(self.definition, scope=scope, measures=(*self.definition.measures, scope.measure))
+            asked = replace(asked, scope=scope, measures=(*asked.measures, scope.measure))
+            return replace(self.definition, asked=asked) if isinstance(self.definition, ShareBetween) else asked
 
         return self if isinstance(self._definition, InvalidArgument) else _property(f"{self.name}.where", define)
 
@@ -269,6 +283,8 @@ agrees = _public(agreement.agrees)
 differs = _public(agreement.differs)
 same_level = _public(agreement.same_level)
 level = _public(level_limits.level)
+share = _public(all_outputs.share)
+uses_codes = _public(all_outputs.uses_codes)
 
 
 def prior_invariant(property: Property, *, priors: Sequence[Space], delta: float = 0.05) -> Property:
@@ -375,4 +391,59 @@ def property(
         return make
 
     check_probes("probes", probes)
+    return decorate
+
+
+def statistic(
+    *, n: int = OUTPUTS, of: Attribute | Feature | None = None
+) -> Callable[[Callable[Concatenate[Tensor, P], Any]], Callable[..., Property]]:
+    """A decorator that makes a property from a statistic of `n` >= 64 outputs, with bounds by the bootstrap.
+
+    The function receives one row for each output, on the CPU: the score of the attribute `of` [n], the row of the
+    feature `of` [n, D], or, without `of`, the outputs themselves [n, *shape]. It returns one finite number.
+    The property takes `at_least=`, `at_most=` or both, and the function's own arguments.
+
+    The outputs are those of the first `n` independent latents of the seed. The property holds if both bounds of the
+    value lie within the range, is violated if both lie on one side of it, and is undecided otherwise. The bounds are
+    percentiles of 1,999 resamples: each end errs in about 1 %, and nothing is promised for extremes such as a maximum.
+
+    >>> import gentest
+    >>> @gentest.statistic(n=256, of=gentest.brightness())
+    ... def spread(scores, *, share=0.5):
+    ...     return scores.quantile(0.5 + share / 2) - scores.quantile(0.5 - share / 2)
+    >>> spread(share=0.8, at_least=0.1)
+    spread(share=0.8, at_least=0.1)
+    """
+    if not is_whole(n, LEAST_OUTPUTS):
+        raise InvalidArgument.expected(f"a number of outputs >= {LEAST_OUTPUTS}", "n", n)
+    if of is not None:
+        check_callable("of", of)
+
+    def decorate(function: Callable[Concatenate[Tensor, P], Any]) -> Callable[..., Property]:
+        signature = inspect.signature(function)
+        first, *parameters = signature.parameters.values() or (None,)
+        if first is None:
+            raise InvalidArgument(f"{function.__name__} needs a first parameter: a row for each output")
+        if taken := {"at_least", "at_most"} & {parameter.name for parameter in parameters}:
+            raise InvalidArgument(f"{function.__name__} has a parameter {min(taken)}, which is the property's own")
+
+        @functools.wraps(function)
+        def make(*args: Any, at_least: float | None = None, at_most: float | None = None, **kwargs: Any) -> Property:
+            bound = signature.replace(parameters=parameters).bind(*args, **kwargs)
+            name = function.__name__
+            return _property(
+                name,
+                lambda: statistic_within(
+                    name,
+                    lambda rows: function(rows, *args, **kwargs),
+                    of,
+                    n,
+                    dict(bound.arguments),
+                    at_least=at_least,
+                    at_most=at_most,
+                ),
+            )
+
+        return make
+
     return decorate

@@ -188,7 +188,8 @@ class AtRate:
 
 
 LEAST_APPLYING = 32
-"""The fewest probes to which a property has to apply before a search without a violation says anything."""
+"""The fewest probes to which a property has to apply before a search without a violation says anything; of a shorter
+search, half of its probes."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,8 @@ class Scope:
     attribute: Attribute
     at_least: float | None = None
     at_most: float | None = None
-    fewest: int = LEAST_APPLYING
-    """The fewest probes that count, for a property without a rate."""
+    fewest: int | None = None
+    """The fewest probes that count, for a property without a rate; None for `LEAST_APPLYING`."""
 
     def __post_init__(self) -> None:
         check_callable("attribute", self.attribute)
@@ -213,7 +214,7 @@ class Scope:
             raise InvalidArgument("where() takes at_least=, at_most= or both")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise InvalidArgument.expected(f"a number >= at_least={self.at_least}", "at_most", self.at_most)
-        if not is_whole(self.fewest, 1):
+        if self.fewest is not None and not is_whole(self.fewest, 1):
             raise InvalidArgument.expected("a number of probes >= 1", "fewest", self.fewest)
 
     def of(self, definition: Definition, *, pair: bool) -> Definition:
@@ -236,6 +237,15 @@ class Scope:
             under=definition.under,
         )
 
+    def fewest_of(self, n: int) -> int:
+        """The fewest probes that count in a search of `n`.
+
+        >>> from gentest.attributes import brightness
+        >>> Scope(brightness(), 0.5).fewest_of(300), Scope(brightness(), 0.5).fewest_of(20)
+        (32, 10)
+        """
+        return min(LEAST_APPLYING, max(n // 2, 1)) if self.fewest is None else self.fewest
+
     @property
     def measure(self) -> Measure:
         """What it asks of outputs."""
@@ -244,7 +254,7 @@ class Scope:
     def __str__(self) -> str:
         words = [_word(self.attribute)]
         words += [f"{name}={value!r}" for name in ("at_least", "at_most") if (value := getattr(self, name)) is not None]
-        words += [] if self.fewest == LEAST_APPLYING else [f"fewest={self.fewest}"]
+        words += [] if self.fewest is None else [f"fewest={self.fewest}"]
         return f".where({', '.join(words)})"
 
 

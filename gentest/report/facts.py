@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from gentest._support.printable import outward
-from gentest.report import level_facts, numbers
+from gentest.report import estimates, level_facts, numbers
 from gentest.report.numbers import at_least, at_most, bounds, needed_odds, observed, odds, threshold
 from gentest.results.comparison import Gate
 from gentest.results.drawings import Difference
@@ -86,6 +86,8 @@ def n_probes(result: Result) -> str:
         return f"{result.level.latents:,}"
     if result.level_claim is not None:
         return f"{result.level_claim.latents:,}"
+    if result.estimate is not None:
+        return f"{result.estimate.outputs:,}"
     if result.distribution is not None:
         return f"{result.distribution.n:,}"
     return f"{result.examples:,}" if result.rate is None else f"{result.rate.passes:,} of {result.rate.probes:,}"
@@ -96,7 +98,7 @@ def probes(result: Result) -> str:
     distinct, inputs = _distinct(result)
     if result.search.exhaustive and result.rate is None:
         return f"{n_probes(result)} of {inputs:,}" if result.search.stopped else f"all {n_probes(result)}"
-    of_all = result.distribution or result.level or result.level_claim
+    of_all = result.distribution or result.level or result.level_claim or result.estimate
     if distinct is None or of_all is not None:
         return n_probes(result)
     if inputs is None:
@@ -116,6 +118,9 @@ def measure(result: Result, *, with_bounds: bool = True) -> str:
         return level_difference(result.level) + (f" {level_bounds(result.level)}" if with_bounds else "")
     if result.level_claim is not None:
         return level_facts.measure(result.level_claim, with_bounds=with_bounds)
+    if result.estimate is not None:
+        found = result.estimate
+        return estimates.value(found) + (f" {estimates.bounds(found)}" if with_bounds else "")
     margin = result.smallest_margin
     return "" if margin is None else f"{margin:.4g}"
 
@@ -161,6 +166,8 @@ def statement(result: Result) -> str:
         return level(result.level, result.verdict)
     if result.level_claim is not None:
         return level_facts.statement(result.level_claim, result.verdict)
+    if result.estimate is not None:
+        return estimates.sentence(result.estimate)
     if result.rate is not None:
         return rate(result.rate)
     every, n = result.search.exhaustive, f"{result.examples:,}"
@@ -375,6 +382,8 @@ def notes(result: Result, replay: Callable[[str], str], *, verbose: bool) -> lis
         lines.append(level(result.level, result.verdict))
     if result.level_claim is not None and result.verdict is not Verdict.ERROR:
         lines.append(statement(result))
+    if result.estimate is not None and result.verdict is not Verdict.ERROR:
+        lines += filter(None, [estimates.sentence(result.estimate), estimates.groups(result.estimate)])
     if result.rate is not None and (verbose or result.rate.arms):
         lines.append(rate_in_brief(result.rate))
     if not result.search.exhaustive and (distinct := inputs(*_distinct(result))):

@@ -25,7 +25,7 @@ BEGIN, END = "<!-- gentest: begin -->", "<!-- gentest: end -->"
 DATASET = "gentest-latents"
 """The type of the dataset of gentest's results in a `model-index`: an update replaces those with this type."""
 TASK = "unconditional-image-generation"
-MEASURES = ("rate", "mmd2", "level_difference", "violations")
+MEASURES = ("rate", "mmd2", "level_difference", "estimate", "violations")
 """The figure that stands for a result, the first that it has; a result without one has its verdict instead."""
 FRONT = re.compile(r"\A(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|\Z))")
 """The block of metadata at the top, as the Hub finds it."""

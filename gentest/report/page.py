@@ -202,8 +202,8 @@ def _clipped(text: str) -> str:
 
 
 def _figures(result: Result) -> tuple[tuple[str, str, str], ...]:
-    of_all = result.distribution or result.level or result.level_claim
-    kind = "" if result.distribution else "rate" if result.rate else "margin"
+    of_all = result.distribution or result.level or result.level_claim or result.estimate
+    kind = "" if result.distribution or result.estimate else "rate" if result.rate else "margin"
     kind = "difference" if result.level else "level" if result.level_claim else kind
     figures = (
         ("probes", facts.probes(result), "outputs" if of_all else "probes"),

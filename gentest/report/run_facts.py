@@ -263,7 +263,7 @@ def prior(results: Sequence[Result]) -> str:
 
 def _intervals(results: Sequence[Result]) -> str:
     """The confidence of the intervals in a table: of each end, and of both together."""
-    bounded = [record for result in results for record in (result.rate, result.level) if record is not None]
+    bounded = [r for result in results for r in (result.rate, result.level, result.estimate) if r is not None]
     ends = sorted({record.each_end for record in bounded})
     if not ends:
         return ""
@@ -342,7 +342,8 @@ def _property_ranking(name: str, row: dict[str, Result], order: Sequence[str]) -
 def share_that_holds(result: Result) -> float:
     """The share of probes that hold: of a rate's independent probes, else of the search.
 
-    For a distribution or a level it is 1 less the distance from the reference, so that nearer ranks higher.
+    For a distribution or a level it is 1 less the distance from the reference, so that nearer ranks higher; for
+    a figure of all outputs, 1 less the distance from its range.
     """
     if result.distribution is not None:
         return 1.0 - result.distribution.mmd2
@@ -350,6 +351,8 @@ def share_that_holds(result: Result) -> float:
         return 1.0 - abs(result.level.difference)
     if result.level_claim is not None:
         return 1.0 - abs(result.level_claim.difference)
+    if result.estimate is not None:
+        return 1.0 - result.estimate.distance
     if result.rate is not None and result.rate.probes:
         return result.rate.passes / result.rate.probes
     return 1.0 - result.violations / result.examples if result.examples else 0.0
@@ -374,7 +377,8 @@ def _rank_figures(result: Result | None) -> str:
         return "not checked"
     if result.verdict is Verdict.ERROR:
         return "error"
-    if result.distribution is not None or result.level is not None or result.level_claim is not None:
+    of_all = (result.distribution, result.level, result.level_claim, result.estimate)
+    if any(record is not None for record in of_all):
         return f"{measure(result)}  {verdict(result)}"
     median = "" if result.margin is None else f", median margin {result.margin.median:.4g}"
     rounded = at_most if result.verdict is Verdict.VIOLATED else at_least

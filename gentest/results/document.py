@@ -85,8 +85,8 @@ class Family:
     def of(cls, results: Sequence[Result]) -> Family | None:
         """The family of some results; None if none of them is statistical.
 
-        A rate is one verdict, and so are a distribution and a level. A comparison of priors is another, and a radius
-        two: one by rays, one by fresh probes.
+        A rate is one verdict, and so are a distribution, a level and an estimate. A comparison of priors is another,
+        and a radius two: one by rays, one by fresh probes.
         """
         wrong = [chance for result in results for chance in _chances_of_error(result)]
         if not wrong:
@@ -111,6 +111,8 @@ def _chances_of_error(result: Result) -> list[Decimal]:
         return [Decimal(repr(result.level.alpha))]
     if result.level_claim is not None and result.level_claim.reference is not None:
         return [1 - Decimal(repr(result.level_claim.each_end))]
+    if result.estimate is not None:
+        return [Decimal(repr(result.estimate.alpha))]
     if result.rate is None:
         return []
     by_rays = result.radius is not None and result.rate.verdict is not Verdict.HOLDS

@@ -17,6 +17,7 @@ from gentest._support.printable import short_repr
 from gentest.errors import InvalidArgument
 from gentest.results.comparison import Gate, KeptReference, Sample
 from gentest.results.drawings import Drawings
+from gentest.results.estimate import Estimate
 from gentest.results.level_claim import LevelClaim
 from gentest.results.outcome import RATE_VERDICTS, Outcome
 from gentest.results.outcome import Verdict as Verdict
@@ -580,6 +581,8 @@ class Result:
     """How `same_level` compares the mean of an attribute with a reference's."""
     level_claim: LevelClaim | None = None
     """How `level` compares the mean of an attribute with a baseline's."""
+    estimate: Estimate | None = None
+    """The figure of all outputs together: of `share`, `uses_codes` or a `gentest.statistic`."""
     attack: Attack | None = None
     """The attack; None unless one was asked for, the search found nothing and no rate was refuted."""
     gate: Gate | None = None
@@ -718,8 +721,9 @@ class Result:
         return {name: value for name, value in named.items() if value is not None}
 
     def _evidence_figures(self) -> dict[str, float | None]:
-        """The numbers of the rate, the distribution or the level, or else of the search."""
+        """The numbers of the rate, the distribution, the level or the estimate, or else of the search."""
         rate, distribution, level, claim = self.rate, self.distribution, self.level, self.level_claim
+        estimate = self.estimate
         if rate is not None:
             return {
                 "probes": rate.probes,
@@ -768,6 +772,17 @@ class Result:
                 "log_violated": claim.log_beyond,
                 "needed_holds": claim.needed_within,
                 "needed_violated": claim.needed_beyond,
+            }
+        if estimate is not None:
+            return {
+                "probes": estimate.outputs,
+                "estimate": estimate.value,
+                "estimate_low": estimate.low,
+                "estimate_high": estimate.high,
+                "estimate_each_end": estimate.each_end,
+                "estimate_at_least": estimate.at_least,
+                "estimate_at_most": estimate.at_most,
+                "drawn": estimate.drawn,
             }
         search = self.search
         return {

@@ -315,6 +315,7 @@ def test_the_guide_lists_every_figure() -> None:
         *Result("t", "p", Verdict.HOLDS, distribution=compared).figures(),
         *Result("t", "p", Verdict.HOLDS, level=handmade.level()).figures(),
         *Result("t", "p", Verdict.HOLDS, search=Search(9, applied=4)).figures(),
+        *Result("t", "p", Verdict.HOLDS, estimate=handmade.estimate()).figures(),
     }
     guide = (Path(__file__).parents[2] / "examples/guides/results.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.+?`) \|", guide.partition("## Figures")[2].partition("\n## ")[0], re.MULTILINE)
