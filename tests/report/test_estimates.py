@@ -70,6 +70,6 @@ def test_every_report_has_the_figure(found: Estimate) -> None:
     assert estimates.sentence(found) in facts.headline(result)
     assert markdown.cell(figure) in "\n".join(markdown.table([result]))
     assert estimates.value(found) in page.section(result)
-    assert estimates.sentence(found) in terminal.failure(result, "") or found.verdict is Verdict.HOLDS
+    assert estimates.sentence(found) in " ".join(terminal.failure(result, "").split())
     assert result.figures()["estimate"] == found.value
     assert run_facts.share_that_holds(result) == 1.0 - found.distance
