@@ -118,11 +118,12 @@ class _Uniforms:
     def __init__(self, space: Space, probes: Sequence[Probe], streams: Sequence[int]) -> None:
         self._seeds = [probe.seed for probe in probes]
         self._index = {name: (i, part.dim) for i, (name, part) in enumerate(space.parts.items())}
-        ends = [(stream, name) for stream in streams for name in space.parts]
-        self._blocks = dict(zip(ends, blocks(space, len(streams)), strict=True))
-        n_scores = sum(part.dim for part in space.parts.values()) * len(streams)
+        self._blocks: dict[tuple[int, str], slice] = {}
         self._shifts: Floats | None = None
         if any(probe.shift for probe in probes):
+            ends = [(stream, name) for stream in streams for name in space.parts]
+            self._blocks = dict(zip(ends, blocks(space, len(streams)), strict=True))
+            n_scores = sum(part.dim for part in space.parts.values()) * len(streams)
             self._shifts = np.zeros((len(probes), n_scores))
             for row, probe in enumerate(probes):
                 if probe.shift:

@@ -61,6 +61,8 @@ MOST_ALONE = 64
 OF_RANGE, OF_SIZE, LEAST = 1 / 64, 1e-3, 1e-4
 """Largest difference of a measurement, alone, from the evidence: a share of its range in the batch, a share of its
 size, or this much."""
+PLACED_TOGETHER = 1 << 18
+"""Numbers of latents that an audit places in one call."""
 EXAMINED = 16
 """Number of samples on which every generator is examined, in one batch, before any property is checked."""
 
@@ -179,6 +181,8 @@ class Auditor:
         """Outputs of slow images that were made alone since somebody else's code ran last."""
         self._trusted: set[Any] = set()
         """Subjects that gave the same bits twice: rounding explains their differences between batches."""
+        self._placed: dict[Any, Mapping[str, np.ndarray[Any, Any]]] = {}
+        """Latents [1, P, *shape] of the probes of rows that are being made again."""
         self.stop()
         self._largest_ever: dict[Any, int] = {}
         """By subject, the size of the largest batch so far."""
@@ -375,7 +379,29 @@ class Auditor:
         """Make the rows again that are not done yet. Raises `_Differs`."""
         outputs_only = all(row.output is not None and not row.numbers for row in rows)  # nothing else is measured again
         with self._maker.pinned() if outputs_only else nullcontext():
-            self._compare_each(rows, done)
+            self._place_together(rows)
+            try:
+                self._compare_each(rows, done)
+            finally:
+                self._placed = {}
+
+    def _place_together(self, rows: Sequence[Row]) -> None:
+        """Place the probes of rows of small latents in one call, where a call for each is most of the cost."""
+        groups: dict[Any, list[Row]] = {}
+        for row in rows:
+            groups.setdefault((row.subject.key, row.family), []).append(row)
+        for (key, family), group in groups.items():
+            space, probes = group[0].subject.generator.latent, list(dict.fromkeys(row.probe for row in group))
+            numbers = len(probes) * family.n_points * sum(part.dim for part in space.parts.values())
+            if numbers <= PLACED_TOGETHER:
+                placed = family.place(space, probes)
+                for i, probe in enumerate(probes):
+                    self._placed[key, family, probe] = {name: z[i : i + 1] for name, z in placed.items()}
+
+    def _latents(self, row: Row) -> Mapping[str, np.ndarray[Any, Any]]:
+        """The latents [1, P, *shape] of a row's probe, by part."""
+        placed = self._placed.get((row.subject.key, row.family, row.probe))
+        return row.family.place(row.subject.generator.latent, [row.probe]) if placed is None else placed
 
     def _compare_each(self, rows: Sequence[Row], done: list[Row]) -> None:
         n_suspects = 0
@@ -416,7 +442,7 @@ class Auditor:
         """The output [1, ...] of a row's latent, or of the latent at another place of its probe, made alone."""
         at = row.place if place is None else place
         generator = row.subject.generator
-        placed = row.family.place(generator.latent, [row.probe])
+        placed = self._latents(row)
         drawn = noise(generator.noise, [row.probe], row.family.n_points)
         latents, own_noise = ({name: z[0, at][None] for name, z in arrays.items()} for arrays in (placed, drawn))
         with self._maker.exactly():
