@@ -1,4 +1,4 @@
-"""The generators under test: the painter with prompts of a template, and with the prompts that count.
+"""The generator under test: the painter, with prompts of a template.
 
 `PAINTER_SECONDS` is what an image costs, 5 by default; with 0, the painter is as fast as it is.
 """
@@ -28,17 +28,3 @@ def pipeline(gentest_checkpoint: Path | None) -> PainterPipeline:
 def generator(pipeline: PainterPipeline) -> gentest.Generator:
     space = gentest.Joint(latents=NOISE, prompt=PROMPT, guidance_scale=gentest.OneOf(2.0, 1.0, 4.0))
     return gentest.Generator.from_diffusers(pipeline, latent=space, steps=STEPS)
-
-
-@pytest.fixture(scope="session")
-def counting(pipeline: PainterPipeline) -> gentest.Generator:
-    prompts = gentest.Prompts("a bag", "a bag twice", "a bag three times")
-    space = gentest.Joint(latents=NOISE, prompt=prompts)
-    return gentest.Generator.from_diffusers(pipeline, latent=space, steps=STEPS)
-
-
-@pytest.fixture(scope="session")
-def hasty(pipeline: PainterPipeline) -> gentest.Generator:
-    """Half the steps, for half the price."""
-    space = gentest.Joint(latents=NOISE, prompt=PROMPT)
-    return gentest.Generator.from_diffusers(pipeline, latent=space, steps=STEPS // 2)

@@ -2,7 +2,11 @@
 
 Data: Fashion-MNIST (Zalando, MIT licence), as for `examples/fashion/train_generator.py`: Debian's package
 `dataset-fashion-mnist`. Seed: 0. The painter learns by flow matching, from prompts of which one in ten is empty; the
-file has an exponential moving average of its weights.
+file has an exponential moving average of its weights. 1,800 steps of 64 scenes took ten minutes on one core.
+
+Measured by `measure.py`: the reader is right about the kind of 98.4 %, the colour of 100 % and the count of 99.9 % of
+2,000 real scenes. Of 1,200 painted ones at guidance scale 2, it sees the kind that was asked for in 98.4 %, the colour
+in 99.7 % and the count in 85.9 %.
 
     PYTHONPATH=examples/fashion python examples/prompts/train_painter.py --data /usr/share/datasets/fashion-mnist
 """
