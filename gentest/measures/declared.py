@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,8 +20,11 @@ from torch import Tensor, nn
 
 from gentest.attributes.attribute import Named, Setup, describe
 from gentest.errors import AttributeFailed, InvalidArgument
+from gentest.generators.identity import identify
 from gentest.measures.models import Prepare, loaded
 
+MOST_LOADED = 8
+"""Models that are kept for further declarations."""
 Source: TypeAlias = "Callable[..., Any] | str | os.PathLike[str]"
 
 
@@ -89,6 +92,10 @@ class LoadedAttribute(OwnAttribute):
         return self.name
 
 
+_loaded: dict[Hashable, LoadedAttribute | SeeingAttribute] = {}
+"""Models that functions loaded, the oldest first: declarations of one function share its model."""
+
+
 @dataclass(frozen=True, repr=False)
 class ModelAttribute(Named):
     """A model as a measure, which is loaded when it is bound to a device."""
@@ -98,14 +105,12 @@ class ModelAttribute(Named):
     sees: tuple[str, ...]
     input: Prepare | tuple[int, int] | None
     label: str | int | None
-    _bound: dict[torch.device, Any] = field(default_factory=dict, compare=False)
-    """Models that were loaded, by device. One that the user holds is read anew, since it may have been trained."""
 
     def bind(self, setup: Setup) -> LoadedAttribute | SeeingAttribute:
         """The attribute with its model on the session's device. Raises `InvalidArgument` if it cannot be loaded."""
-        if setup.device in self._bound:
-            bound: LoadedAttribute | SeeingAttribute = self._bound[setup.device]
-            return bound
+        key = self._key(setup.device)
+        if key is not None and key in _loaded:
+            return _loaded[key]
         model = loaded(self.source, setup.device, self.name, input=self.input, label=self.label)
         function = partial(model.run, self.name)
         fingerprint = (
@@ -114,24 +119,27 @@ class ModelAttribute(Named):
                 repr((model.fingerprint, self.label, None if callable(self.input) else self.input)).encode()
             ).hexdigest()[:16]
         )
-        bound = (
-            SeeingAttribute(function, self.name, self.sees, fingerprint)
-            if self.sees
-            else LoadedAttribute(function, self.name, fingerprint)
-        )
-        if not isinstance(self.source, nn.Module):
-            self._bound[setup.device] = bound
+        bound: LoadedAttribute | SeeingAttribute = LoadedAttribute(function, self.name, fingerprint)
+        if self.sees:
+            bound = SeeingAttribute(function, self.name, self.sees, fingerprint)
+        if key is not None:
+            for oldest in list(_loaded)[: len(_loaded) + 1 - MOST_LOADED]:
+                del _loaded[oldest]
+            _loaded[key] = bound
         return bound
+
+    def _key(self, device: torch.device) -> Hashable | None:
+        """What the result of a load function depends on; None if nobody can tell, and for a module or a file."""
+        if isinstance(self.source, (str, os.PathLike, nn.Module)):
+            return None
+        found = identify((self.source, self.input))
+        return None if found.unknown else (found.digest, self.name, self.sees, self.label, device)
 
     def __call__(self, outputs: Tensor) -> Tensor:
         return self.bind(Setup(outputs.device))(outputs)
 
     def __repr__(self) -> str:
         return self.name
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Leaves out what was loaded: another process loads it for its own device."""
-        return type(self), (self.source, self.name, self.sees, self.input, self.label)
 
 
 def attribute(
