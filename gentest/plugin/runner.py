@@ -201,11 +201,12 @@ class Runner:
                         label,
                         question.definition,
                         values,
-                        returned_key(item),
-                        stored,
-                        summaries,
-                        question.quick or (against is not None and against.quick),
-                        question.n_quick if against is None else QUICK_LOOKED_AT,
+                        generator=returned_key(item),
+                        fixtures=generator_key(item),
+                        n_sampled=stored,
+                        summarised=summaries,
+                        quick=question.quick or (against is not None and against.quick),
+                        n_quick=question.n_quick if against is None else QUICK_LOOKED_AT,
                     )
                 )
         return asked
