@@ -852,6 +852,27 @@ def change(gate: Gate) -> str:
     return " -> ".join(rates_compared(gate)) if gate.probes else ""
 
 
+def before_and_now(result: Result) -> str:
+    """The rate, or the level, of the baseline and of the candidate as one text; empty if nothing was compared.
+
+    >>> from gentest.results.level_claim import LevelClaim
+    >>> level = LevelClaim("brightness()", 0.45, 16, sd=0.1, falls_by=0.05, rises_by=None, reference=0.5)
+    >>> before_and_now(Result("t", "level(brightness())", Verdict.VIOLATED, level_claim=level))
+    '0.5 -> 0.45'
+    """
+    if result.level_claim is not None:
+        return level_facts.before_and_now(result.level_claim)
+    return "" if result.gate is None else change(result.gate)
+
+
+def n_gated(result: Result) -> str:
+    """The number of probes that the gate compared, or of those behind the verdict if that alone decides."""
+    own = result.kept is not None or result.level_claim is not None or (result.gate is not None and result.gate.own)
+    if own and not (result.gate is not None and result.gate.probes):
+        return n_probes(result)
+    return "" if result.gate is None else f"{result.gate.probes:,}"
+
+
 def gate_evidence(gate: Gate) -> str:
     """The evidence for the standing of a property, and what it needs, in few words."""
     if gate.standing is Standing.HELD:

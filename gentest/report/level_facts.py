@@ -55,6 +55,11 @@ def change(claim: LevelClaim) -> str:
     return f"{claim.difference / claim.sd:+.3g} sd"
 
 
+def before_and_now(claim: LevelClaim) -> str:
+    """The baseline's level and the candidate's; empty if there is nothing to compare with."""
+    return "" if claim.reference is None else f"{claim.reference:.4g} -> {claim.candidate:.4g}"
+
+
 def bounds(claim: LevelClaim) -> str:
     """The bounds of the difference, rounded outward."""
     low, high = numbers.signed(claim.low / claim.sd, 3, up=False), numbers.signed(claim.high / claim.sd, 3, up=True)

@@ -152,7 +152,7 @@ def _against_baseline(result: Result) -> tuple[str, ...]:
     before = "new" if gate.new or gate.baseline_verdict is None else facts.WORDS[gate.baseline_verdict]
     now = f"{facts.standing(gate)}, {facts.verdict(result)}"
     differ = f"{gate.losses} / {gate.wins}" if gate.probes else ""
-    return (now, *_named(result), before, facts.change(gate), differ)
+    return (now, *_named(result), before, facts.before_and_now(result), differ)
 
 
 def _named(result: Result) -> tuple[str, str]:

@@ -193,8 +193,8 @@ def _table(results: Sequence[Result], width: int) -> Table:
         [_Column("margin or rate", functools.partial(facts.measure, with_bounds=False))],
     ]
     if gated:
-        probes = [_Column("probes", _gated_probes, "right")]
-        measures = [[_Column("rate before -> now", lambda r: facts.change(r.gate) if r.gate is not None else "")]]
+        probes = [_Column("probes", facts.n_gated, "right")]
+        measures = [[_Column("rate before -> now", facts.before_and_now)]]
     # as wide as some minutes, so that the table looks alike from run to run
     time = [_Column("time", facts.seconds, "right", min_width=len("100.0 s"))]
     choices = [[*standing, *verdict, *names, *probes, *measure, *time] for measure in measures]
@@ -225,13 +225,6 @@ def _drawn(results: Sequence[Result], columns: Sequence[_Column]) -> Table:
 def _least_width(drawn: Table) -> int:
     wide = _console(100_000)
     return Measurement.get(wide, wide.options, drawn).minimum
-
-
-def _gated_probes(result: Result) -> str:
-    """The probes that the gate compared; those of the verdict if that alone compares with a blessed checkpoint."""
-    if result.kept is not None:
-        return facts.n_probes(result)
-    return "" if result.gate is None else f"{result.gate.probes:,}"
 
 
 def _test_name(result: Result) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from gentest.report import level_facts, markdown, pull_request, terminal
+from gentest.report import facts, level_facts, markdown, pull_request, terminal
 from gentest.report.page import page
-from gentest.results.comparison import Comparison, Drift, Standing, Terms
+from gentest.results.comparison import Comparison, Drift, Gate, Standing, Terms
 from gentest.results.document import Document
 from gentest.results.level_claim import LevelClaim
 from gentest.results.outcome import Verdict
-from gentest.results.result import Result
+from gentest.results.result import Result, Search
 from tests.helpers.handmade import SESSION
 
 EVIDENCE = {"log_within": 5.0, "log_beyond": 1.0, "needed_within": 4.6, "needed_beyond": 6.9}
@@ -82,6 +82,18 @@ def test_a_level_in_a_sentence(verdict: Verdict, words: str) -> None:
     assert said.startswith(words)
     assert "[-0.49 sd, +0.12 sd], each end 99 %" in said
     assert ("needs 100 : 1" in said) is (verdict is Verdict.UNDECIDED)
+
+
+def test_the_table_has_the_levels_before_and_now() -> None:
+    """And the latents behind them; a property that is left to its verdict has the probes of that."""
+    level = Result("t", "level(brightness())", Verdict.HOLDS, level_claim=CLAIM, gate=Gate(Standing.HELD))
+    assert (facts.before_and_now(level), facts.n_gated(level)) == ("0.5 -> 0.47", "24")
+    own = Gate(Standing.HELD, own=True, certified=False)
+    left = Result("t", "between(brightness())", Verdict.NO_COUNTEREXAMPLE, search=Search(20), gate=own)
+    assert (facts.before_and_now(left), facts.n_gated(left)) == ("", "20")
+    row = terminal.table([level], width=120)[1].text
+    assert "0.5 -> 0.47" in row
+    assert " 24 " in row
 
 
 def test_levels_of_a_gate_come_worst_first_and_are_no_drift() -> None:
