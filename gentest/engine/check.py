@@ -48,7 +48,7 @@ from gentest.properties.domains import holds_within
 from gentest.properties.level_limits import KeepsLevel
 from gentest.results.comparison import KeptReference, Sample, Terms
 from gentest.results.drawings import Drawings, Rays
-from gentest.results.estimate import Estimate
+from gentest.results.estimate import OverallEstimate
 from gentest.results.level_claim import LevelClaim
 from gentest.results.records import applies
 from gentest.results.result import Attack as AttackRecord
@@ -126,7 +126,7 @@ class Decision:
     distribution: Distribution | None = None
     level: Level | None = None
     level_claim: LevelClaim | None = None
-    estimate: Estimate | None = None
+    estimate: OverallEstimate | None = None
     attack: AttackRecord | None = None
     sample: Sample | None = None
     rounding: Rounding = field(default_factory=Rounding)

@@ -7,14 +7,14 @@ the range that it is compared with.
 from __future__ import annotations
 
 from gentest.report import numbers
-from gentest.results.estimate import Bounding, Estimate
+from gentest.results.estimate import Bounding, OverallEstimate
 from gentest.results.outcome import Verdict
 
 MAX_ARMS = 10
 """Groups of a figure that are listed in one line."""
 
 
-def value(found: Estimate) -> str:
+def value(found: OverallEstimate) -> str:
     """The figure itself: a share in per cent, anything else in four digits."""
     if found.of is None or found.counted is None:
         return f"{found.value:.4g}"
@@ -22,10 +22,10 @@ def value(found: Estimate) -> str:
     return numbers.observed(found.counted, found.of, up=above)
 
 
-def bounds(found: Estimate) -> str:
+def bounds(found: OverallEstimate) -> str:
     """The bounds of a figure, rounded outward.
 
-    >>> bounds(Estimate(Verdict.HOLDS, "iqr", 0.5, 0.41237, 0.6, 0.99, 256, 256, 0.01, Bounding.BOOTSTRAP, 0.3))
+    >>> bounds(OverallEstimate(Verdict.HOLDS, "iqr", 0.5, 0.41237, 0.6, 0.99, 256, 256, 0.01, Bounding.BOOTSTRAP, 0.3))
     '[0.4123, 0.6]'
     """
     if found.of is not None:
@@ -33,7 +33,7 @@ def bounds(found: Estimate) -> str:
     return f"[{numbers.below(found.low, 4)}, {numbers.above(found.high, 4)}]"
 
 
-def asked(found: Estimate) -> str:
+def asked(found: OverallEstimate) -> str:
     """The range in which the figure has to lie: `between 30 % and 70 %`, `at least 0.2`."""
     low, high = (None if end is None else _threshold(found, end) for end in (found.at_least, found.at_most))
     if low is None or high is None:
@@ -41,15 +41,15 @@ def asked(found: Estimate) -> str:
     return f"between {low} and {high}"
 
 
-def _threshold(found: Estimate, end: float) -> str:
+def _threshold(found: OverallEstimate, end: float) -> str:
     return numbers.threshold(end) if found.of is not None else f"{end:.10g}"
 
 
-def sentence(found: Estimate) -> str:
+def sentence(found: OverallEstimate) -> str:
     """The decision on a figure, with its bounds and how sure they are.
 
     >>> figures = (0.5, 0.319, 0.681, 0.99, 80, 4096, 0.01, Bounding.ANY_TIME, 0.3, 0.7, 40, 80)
-    >>> found = Estimate(Verdict.HOLDS, "share with lit >= 0.5", *figures)
+    >>> found = OverallEstimate(Verdict.HOLDS, "share with lit >= 0.5", *figures)
     >>> print(sentence(found))
     holds: the share with lit >= 0.5 is between 30 % and 70 %: 40 of 80, 50 % [31.9 %, 68.1 %], each end 99 %
     """
@@ -67,18 +67,18 @@ def sentence(found: Estimate) -> str:
     return ", ".join(parts)
 
 
-def _figures(found: Estimate) -> str:
+def _figures(found: OverallEstimate) -> str:
     counted = f"{found.counted:,} of {found.of:,}, " if found.counted is not None and found.of is not None else ""
     return f"{counted}{value(found)} {bounds(found)}"
 
 
-def _sureness(found: Estimate) -> str:
+def _sureness(found: OverallEstimate) -> str:
     about = "about " if found.bounding is Bounding.BOOTSTRAP else ""
     by = " by bootstrap" if found.bounding is Bounding.BOOTSTRAP else ""
     return f"{about}{numbers.confidence(found.each_end)}{by}"
 
 
-def groups(found: Estimate) -> str:
+def groups(found: OverallEstimate) -> str:
     """The figure of each group, as `label=0 50 % [32 %, 68 %]`; empty if there is only one."""
     shown = [f"{arm.arm} {value(arm)} {bounds(arm)} {arm.verdict.value}" for arm in found.arms[:MAX_ARMS]]
     more = [f"and {len(found.arms) - MAX_ARMS} more"] if len(found.arms) > MAX_ARMS else []

@@ -19,7 +19,7 @@ class Bounding(str, Enum):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class OverallEstimate:
     """A figure of all outputs together, its bounds, and the range in which it has to lie.
 
     HOLDS says that both bounds lie in the range, VIOLATED that both lie on one side of it.
@@ -52,7 +52,7 @@ class Estimate:
     """Outputs that were made to find those to which the property applies; None if it applies to all."""
     arm: str = ""
     """The name of this figure among several: the value of a label."""
-    arms: tuple[Estimate, ...] = ()
+    arms: tuple[OverallEstimate, ...] = ()
     """All figures, if there are several. The figures above are then those of the worst."""
 
     def inconsistency(self) -> str:

@@ -17,7 +17,7 @@ from gentest._support.printable import short_repr
 from gentest.errors import InvalidArgument
 from gentest.results.comparison import Gate, KeptReference, Sample
 from gentest.results.drawings import Drawings
-from gentest.results.estimate import Estimate
+from gentest.results.estimate import OverallEstimate
 from gentest.results.level_claim import LevelClaim
 from gentest.results.outcome import RATE_VERDICTS, Outcome
 from gentest.results.outcome import Verdict as Verdict
@@ -581,7 +581,7 @@ class Result:
     """How `same_level` compares the mean of an attribute with a reference's."""
     level_claim: LevelClaim | None = None
     """How `level` compares the mean of an attribute with a baseline's."""
-    estimate: Estimate | None = None
+    estimate: OverallEstimate | None = None
     """The figure of all outputs together: of `share`, `uses_codes` or a `gentest.statistic`."""
     attack: Attack | None = None
     """The attack; None unless one was asked for, the search found nothing and no rate was refuted."""

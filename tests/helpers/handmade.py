@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gentest.gate.baseline import Baseline, Blessing, _digest
 from gentest.results.comparison import Embedded, Gate, Look, Sample, Standing
 from gentest.results.document import Document, Session
-from gentest.results.estimate import Bounding, Estimate
+from gentest.results.estimate import Bounding, OverallEstimate
 from gentest.results.records import pack, pack_bytes
 from gentest.results.result import Level, Margins, Provenance, Result, Search, Verdict
 
@@ -47,10 +47,10 @@ def level(name: str = "brightness()", *, sd: float | None = 0.2, low: float = -0
     return Level(name, 0.06, 0.52, 0.5, 0.02, low, 0.0512, 0.99, 40, 4096, *evidence, 0.01, sd)
 
 
-def estimate() -> Estimate:
+def estimate() -> OverallEstimate:
     """A share of 40 of 80 outputs that lies between 30 and 70 %, of 100 that were made."""
     shown = (0.5, 0.319, 0.681, 0.99, 80, 4096, 0.01, Bounding.ANY_TIME, 0.3, 0.7, 40, 80, 100)
-    return Estimate(Verdict.HOLDS, "share with lit >= 0.5", *shown)
+    return OverallEstimate(Verdict.HOLDS, "share with lit >= 0.5", *shown)
 
 
 def outcomes(n: int, *, lost: int = 0, passes: float = 1.0) -> list[float]:

@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 
 from gentest.report import estimates, facts, markdown, page, run_facts, terminal
-from gentest.results.estimate import Bounding, Estimate
+from gentest.results.estimate import Bounding, OverallEstimate
 from gentest.results.result import Result, Verdict
 
 FIGURES = (0.5, 0.319, 0.681, 0.99, 80, 4096, 0.01, Bounding.ANY_TIME, 0.3, 0.7, 40, 80)
-SHARE = Estimate(Verdict.HOLDS, "share with lit >= 0.5", *FIGURES)
-CODES = Estimate(
+SHARE = OverallEstimate(Verdict.HOLDS, "share with lit >= 0.5", *FIGURES)
+CODES = OverallEstimate(
     Verdict.VIOLATED, "share of 256 codes in use (outputs)", 0.5, 0.5, 0.8637, 0.99, 544, 4096, 0.01,
     Bounding.ANY_TIME, at_least=0.9, counted=128, of=256,
 )  # fmt: skip
-SPREAD = Estimate(
+SPREAD = OverallEstimate(
     Verdict.UNDECIDED, "spread", 0.49091, 0.41467, 0.56921, 0.99, 256, 256, 0.01, Bounding.BOOTSTRAP, at_least=0.5
 )
 
@@ -41,7 +41,7 @@ SPREAD = Estimate(
         ),
     ],
 )
-def test_a_figure_is_one_sentence(found: Estimate, text: str) -> None:
+def test_a_figure_is_one_sentence(found: OverallEstimate, text: str) -> None:
     assert estimates.sentence(found) == text
 
 
@@ -61,7 +61,7 @@ def test_groups_are_listed() -> None:
 
 
 @pytest.mark.parametrize("found", [SHARE, CODES, SPREAD])
-def test_every_report_has_the_figure(found: Estimate) -> None:
+def test_every_report_has_the_figure(found: OverallEstimate) -> None:
     result = Result("test_it", "share(lit)", found.verdict, estimate=found)
     figure = f"{estimates.value(found)} {estimates.bounds(found)}"
     assert facts.measure(result) == figure

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gentest.errors import InvalidArgument
-from gentest.results.estimate import Estimate
+from gentest.results.estimate import OverallEstimate
 from gentest.results.outcome import Verdict
 from gentest.results.result import Result
 from tests.helpers import handmade
@@ -40,6 +40,6 @@ def test_figures_that_cannot_be_are_refused(change: dict[str, Any], message: str
 
 @pytest.mark.parametrize(("value", "distance"), [(0.5, 0.0), (0.3, 0.0), (0.1, 0.2), (0.8, 0.1)])
 def test_the_distance_is_from_the_nearest_end(value: float, distance: float) -> None:
-    found: Estimate = replace(handmade.estimate(), value=value)
+    found: OverallEstimate = replace(handmade.estimate(), value=value)
     assert found.distance == pytest.approx(distance)
     assert replace(found, at_least=None, at_most=None).distance == 0.0

@@ -26,7 +26,7 @@ from gentest.errors import AttributeFailed, GentestError, PropertyFailed
 from gentest.properties.all_outputs import ALPHA, CodesInUse, ShareBetween, StatisticWithin
 from gentest.properties.definition import OfAll
 from gentest.results.comparison import Sample
-from gentest.results.estimate import Bounding, Estimate
+from gentest.results.estimate import Bounding, OverallEstimate
 from gentest.results.outcome import RATE_VERDICTS, Verdict
 from gentest.results.records import applies, pack
 from gentest.stats.quantiles import bootstrap_bounds
@@ -37,7 +37,7 @@ VERDICTS = {True: Verdict.HOLDS, False: Verdict.VIOLATED, None: Verdict.UNDECIDE
 RESAMPLES = 1_999
 
 
-def estimate_share(problem: Problem, stated: ShareBetween) -> Estimate:
+def estimate_share(problem: Problem, stated: ShareBetween) -> OverallEstimate:
     """The share of outputs that are as `stated` says; with several groups, that of the worst and of each.
 
     Raises `BudgetSpent` if the run's budget ends first.
@@ -49,7 +49,7 @@ def estimate_share(problem: Problem, stated: ShareBetween) -> Estimate:
     return worst if len(found) == 1 else replace(worst, arms=tuple(found))
 
 
-def _share_of(problem: Problem, stated: ShareBetween, test: ShareTest, arm: Arm) -> Estimate:
+def _share_of(problem: Problem, stated: ShareBetween, test: ShareTest, arm: Arm) -> OverallEstimate:
     """The share within one group."""
     stream, budget = problem.stream(), problem.values.budget
     outcomes: NDArray[np.int8] = np.empty(0, np.int8)  # 1 is yes, 0 is no, -1 says that the property does not apply
@@ -67,7 +67,7 @@ def _share_of(problem: Problem, stated: ShareBetween, test: ShareTest, arm: Arm)
     evaluated = len(outcomes)
     if decision.holds is not None:
         evaluated = int(np.flatnonzero(outcomes >= 0)[decision.n - 1]) + 1
-    return Estimate(
+    return OverallEstimate(
         verdict=VERDICTS[decision.holds],
         figure=stated.figure,
         value=decision.yes / decision.n if decision.n else 0.0,
@@ -87,7 +87,7 @@ def _share_of(problem: Problem, stated: ShareBetween, test: ShareTest, arm: Arm)
     )
 
 
-def estimate_codes(problem: Problem, stated: CodesInUse) -> Estimate:
+def estimate_codes(problem: Problem, stated: CodesInUse) -> OverallEstimate:
     """The share of the codebook that is in use. Raises `AttributeFailed` for codes that are not from 0 to k - 1."""
     test, k, budget = stated.test, stated.k, problem.values.budget
     first_seen = np.full(k, budget + 1)  # the number of outputs after which each code was seen
@@ -104,7 +104,7 @@ def estimate_codes(problem: Problem, stated: CodesInUse) -> Estimate:
         if holds is not None:
             break
     seen = int((first_seen <= looked).sum())
-    return Estimate(
+    return OverallEstimate(
         verdict=VERDICTS[holds],
         figure=f"share of {k:,} codes in use ({describe(stated.encode)})",
         value=seen / k,
@@ -134,7 +134,7 @@ def _codes(evidence: Observed, stated: CodesInUse) -> NDArray[np.int64]:
     return np.asarray(codes, np.int64)
 
 
-def estimate_statistic(problem: Problem, stated: StatisticWithin) -> Estimate:
+def estimate_statistic(problem: Problem, stated: StatisticWithin) -> OverallEstimate:
     """The statistic of the first outputs of the seed, with its bootstrap. Raises `PropertyFailed` if it fails."""
     rows = torch.cat([_rows(evidence, stated) for evidence in _samples(problem, stated.n)])
 
@@ -149,7 +149,7 @@ def estimate_statistic(problem: Problem, stated: StatisticWithin) -> Estimate:
     beyond = (stated.at_least is not None and high < stated.at_least) or (
         stated.at_most is not None and low > stated.at_most
     )
-    return Estimate(
+    return OverallEstimate(
         verdict=Verdict.HOLDS if above and under else Verdict.VIOLATED if beyond else Verdict.UNDECIDED,
         figure=stated.name,
         value=in_six_digits(value),

@@ -18,7 +18,7 @@ from gentest.gate.baseline import Baseline, Blessing
 from gentest.probes.probe import independent
 from gentest.results.comparison import Standing, Terms
 from gentest.results.document import Family
-from gentest.results.estimate import Bounding, Estimate
+from gentest.results.estimate import Bounding, OverallEstimate
 from gentest.results.result import Cost
 from gentest.results.settings import OnDrift, Values
 
@@ -50,7 +50,9 @@ def checked(property: gentest.Property, subject: gentest.Generator | None = None
     return result
 
 
-def estimated(property: gentest.Property, subject: gentest.Generator | None = None, **values: object) -> Estimate:
+def estimated(
+    property: gentest.Property, subject: gentest.Generator | None = None, **values: object
+) -> OverallEstimate:
     result = checked(property, subject, **values)
     assert result.estimate is not None, result.message
     assert result.verdict is result.estimate.verdict
