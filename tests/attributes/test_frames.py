@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import gentest
+from gentest.attributes import Setup, bind
 from gentest.errors import AttributeFailed, InvalidArgument
+from tests.helpers.tiny_clip import CPU
+from tests.helpers.tiny_clip import open_clip as open_clip
+from tests.helpers.tiny_clip import tiny as tiny
 
 LEVELS = torch.tensor([[0.1, 0.2, 0.3, 0.8, 0.9], [0.5, 0.5, 0.5, 0.5, 0.5]])
 
@@ -83,3 +88,16 @@ def test_wrong_arguments_and_short_videos_are_refused() -> None:
         gentest.over_frames(gentest.attribute(lambda x, prompt: x, sees=["prompt"]))
     with pytest.raises(AttributeFailed, match=r"flicker\(\) needs videos of at least 3 frames"):
         gentest.flicker()(videos(LEVELS[:, :2]))
+
+
+def test_an_attribute_of_clip_is_that_of_its_frames(tiny: Path) -> None:
+    """CLIP sees each frame as an image."""
+    setup = Setup(CPU, clip=f"local-dir:{tiny}")
+    frames = torch.rand(2, 3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    cat = gentest.clip("a cat", "a dog")
+    measure = gentest.over_frames(cat, "max").bind(setup)
+    bound: Any = bind(cat, setup)
+    with torch.no_grad():
+        of_frames = torch.stack([bound(video) for video in frames])
+        torch.testing.assert_close(measure(frames), of_frames.amax(1))
+        assert measure.locate(frames)[:, 0].tolist() == of_frames.argmax(1).tolist()
