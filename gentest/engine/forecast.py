@@ -34,6 +34,8 @@ BATCH = LARGEST_BATCH["cpu"]
 REFERENCE = "the reference of the pairs"
 NOBODY_KNOWS = Normal(1)
 """The space of a generator before its test runs."""
+LIKELY_ARMS = 4
+"""The number of values with a rate each, while nobody knows the space."""
 CHOSEN = 5
 """Rows of a usual audit that are not random: the largest batch's, a smaller one's, and the smallest margin's."""
 
@@ -145,9 +147,12 @@ def _of_probes(asked: PlannedCheck, known: Known, side: Hashable, *, is_quick: b
     if is_quick and definition.rate is not None:
         wants = replace(wants, search=0)
     arms = 1 if definition.rate is None else n_arms(definition.rate, space)
+    if definition.rate is not None and definition.rate.each and space is NOBODY_KNOWS:
+        arms = LIKELY_ARMS
     block = SLOW_BLOCK if known.slow else min(known.batch_size, MAX_BLOCK)
     searched, sampled = wants.search // wants.latents, wants.sample // wants.latents
-    rated = arms * _in_blocks(wants.rate // wants.latents // arms, block)
+    per_arm = wants.rate // wants.latents // (1 if space is NOBODY_KNOWS else arms)
+    rated = arms * _in_blocks(per_arm, block)
     each = "" if definition.rate is None or arms == 1 else definition.rate.each
     needs: dict[Hashable, int] = {}
     n_points = definition.probes.n_points

@@ -24,11 +24,11 @@ from gentest.engine.cost import Bound, Budget, Ledger, LocalLedger
 from gentest.engine.evidence.audit import EXAMINED
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import ALONE
-from gentest.engine.forecast import Forecast, Known, PlannedCheck
+from gentest.engine.forecast import NOBODY_KNOWS, Forecast, Known, PlannedCheck
 from gentest.plugin.items import params_of
 from gentest.report import run_facts
 from gentest.results.settings import Values
-from gentest.spaces import Normal, Space
+from gentest.spaces import Space
 
 INPUT = "gentest_budget"
 """The key in a worker's input for the folder of the shared ledger and the time at which the run began."""
@@ -162,7 +162,7 @@ def cheapest_first(
 
     The forecasts are those of slow generators: a budget ends their tests long before those of others.
     """
-    slow: dict[Hashable, Known] = {None: Known(Normal(1), slow=True)}
+    slow: dict[Hashable, Known] = {None: Known(NOBODY_KNOWS, slow=True)}
     forecast, units = Forecast(slow), dict[Hashable, list[pytest.Item]]()
     for item in items:
         units.setdefault(_fixtures_that_last(item), []).append(item)

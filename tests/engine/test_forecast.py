@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 import gentest
 from gentest.engine.check import Question, check
 from gentest.engine.evidence.context import Context
-from gentest.engine.forecast import Forecast, Known, PlannedCheck
+from gentest.engine.forecast import NOBODY_KNOWS, Forecast, Known, PlannedCheck
 from gentest.results.settings import Values
 from tests.helpers import zoo
 from tests.helpers.counting import fold
@@ -76,6 +77,17 @@ def test_a_rate_for_each_value_takes_blocks_of_its_own() -> None:
     forecast = Forecast({None: Known(space, batch_size=context.batch_size)})
     expected = forecast.add(forecast.needs([PlannedCheck("test", "", property.definition, given)]))
     assert abs(expected - made) <= 0.05 * made
+
+
+def test_a_rate_for_each_value_of_an_unknown_space_is_no_cheap_one() -> None:
+    """It takes several times as many probes as a rate of all values, so that a budget does not begin with it."""
+    of_all, each = gentest.well_formed().at_rate(0.8), gentest.well_formed().at_rate(0.8, each="label")
+
+    def images(property: gentest.Property) -> int:
+        forecast = Forecast({None: replace(Known(LATENT), space=NOBODY_KNOWS, slow=True)})
+        return forecast.add(forecast.needs([PlannedCheck("test", "", property.definition, Values(examples=8))]))
+
+    assert images(each) - images(of_all) >= 3 * 16
 
 
 def test_a_slow_generator_shares_the_company_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
