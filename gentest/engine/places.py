@@ -50,11 +50,12 @@ def places(evidence: Observed) -> tuple[Place, ...]:
     if not bool(outputs.isfinite().all()):
         return tuple(found)
     if evidence.compared is not None and evidence.compared.outputs.shape == evidence.outputs.shape:
-        difference = (outputs - evidence.compared.outputs[0]).abs()
+        difference = kind.differences(outputs, evidence.compared.outputs[0])
         if bool((difference > 0).any()):
             at, start = _largest(kind, difference)
+            word = "first" if int((difference == difference.max()).sum()) > 1 else "largest"
             text = _text(kind, outputs, at, start, start + 1)
-            found.append(Place(at, start, start + 1, f"the largest difference is in {text}"))
+            found.append(Place(at, start, start + 1, f"the {word} difference is in {text}"))
     for name, attribute in evidence.attributes.items():
         found += _of_attribute(evidence, name, attribute, outputs)
     return tuple(found)

@@ -114,6 +114,10 @@ class Kind(ABC):
         rows: Tensor = flat / flat.shape[1] ** 0.5
         return rows
 
+    def differences(self, one: Tensor, other: Tensor) -> Tensor:
+        """How far each value of one output [...] is from that of another."""
+        return (one - other).abs()
+
     def moves(self, outputs: Tensor) -> Tensor | None:
         """True for the values [n, ...] that rounding may change; None for all."""
         return None

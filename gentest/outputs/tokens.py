@@ -150,6 +150,10 @@ class Tokens(Kind):
             shares.append(1.0 - int(counts.max()) / len(ids) if len(ids) else 0.0)
         return outputs.new_tensor(shares)
 
+    def differences(self, one: Tensor, other: Tensor) -> Tensor:
+        """1 for each token that is another one."""
+        return (one != other).to(one.dtype)
+
     def moves(self, outputs: Tensor) -> Tensor | None:
         return torch.zeros_like(outputs, dtype=torch.bool)
 

@@ -80,7 +80,7 @@ class Evidence(Protocol):
     def images(self) -> Tensor:
         """Outputs [N, P, C, H, W] in [0, 1], checked to be finite and in range.
 
-        With `images=False` outputs are [N, P, ...] here and below, in their own units unless a range is declared.
+        Outputs of another kind are [N, P, ...] here and below, as `Generator(..., outputs=)` reads them.
         """
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gentest._support.arguments import as_number, is_whole
 from gentest.attributes import Attribute, Distance, Feature
+from gentest.attributes.of_kind import PerOutput
 from gentest.errors import InvalidArgument, InvalidOutput
 from gentest.probes.families import neighbours, points
 from gentest.properties.definition import (
@@ -115,7 +116,8 @@ def limits(attribute: Attribute, *, at_least: float | None = None, at_most: floa
     Limits are finite numbers in the attribute's units. This is the property for an attribute that measures a fault:
     `limits(gentest.flicker(), at_most=0.05)`, `limits(gentest.valid(parse), at_least=1)`.
 
-    Margin: the distance of the score from the nearer limit, below 0 outside.
+    Margin: the distance of the score from the nearer limit, below 0 outside. The scores of `valid` are 0 and 1, so a
+    limit between them counts as 0.5, where rounding decides nothing.
 
     >>> import gentest
     >>> gentest.limits(gentest.brightness(), at_least=0.1, at_most=0.9)
@@ -129,6 +131,9 @@ def limits(attribute: Attribute, *, at_least: float | None = None, at_most: floa
     low, high = (float(given.get(name, end)) for name, end in (("at_least", -torch.inf), ("at_most", torch.inf)))
     if not given or low > high:
         raise InvalidArgument(f"Expected at_least=, at_most=, or both in order but got {at_least!r} and {at_most!r}")
+
+    if isinstance(attribute, PerOutput) and attribute.judges:
+        low, high = 0.5 if 0.0 < low <= 1.0 else low, 0.5 if 0.0 <= high < 1.0 else high
 
     def margin(evidence: Evidence) -> Tensor:
         scores = evidence.scores(attribute)[:, 0]

@@ -54,6 +54,15 @@ def test_along_a_path_the_output_that_stands_out_is_named() -> None:
     )
 
 
+def test_of_tokens_that_differ_the_first_is_named() -> None:
+    """Ids are names, so no difference of two of them is larger than another."""
+    text = gentest.Tokens(text=True, longest=32)
+    pair = kinds.generator(kinds.unclosed, text).against(kinds.generator(kinds.molecules, text))
+    result = gentest.agrees(within=0.0).check(pair, settings=settings(examples=80, device="cpu"))
+    assert result.counterexample is not None
+    assert "the first difference is in character " in result.counterexample.note
+
+
 @pytest.mark.parametrize("kind", [None, gentest.Arrays()])
 def test_images_and_arrays_have_no_places(kind: gentest.Kind | None) -> None:
     """Their notes stay as they were."""

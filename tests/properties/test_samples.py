@@ -211,3 +211,52 @@ def test_silence_is_blank() -> None:
     result = gentest.not_blank(at_least=0.001).check(single, settings=FEW)
     assert result.verdict is Verdict.ERROR
     assert "at least two values" in result.message
+
+
+def level(value: float) -> gentest.Generator:
+    """Images of one level in [0, 1]."""
+    return gentest.Generator(lambda z: z * 0 + value, latent=gentest.Normal((1, 4, 4)), output_range=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("limits", "margin"),
+    [
+        ({"at_least": 0.25}, 0.25),
+        ({"at_most": 0.75}, 0.25),
+        ({"at_least": 0.25, "at_most": 0.625}, 0.125),
+        ({"at_least": 0.75}, -0.25),
+        ({"at_most": 0.375}, -0.125),
+    ],
+)
+def test_a_margin_is_the_distance_from_the_nearer_limit(limits: dict[str, float], margin: float) -> None:
+    """Below 0 outside."""
+    result = gentest.limits(gentest.brightness(), **limits).check(level(0.5), settings=FEW)
+    assert result.search is not None
+    assert result.search.margin is not None
+    assert result.search.margin.min == pytest.approx(margin)
+    assert result.verdict is (Verdict.VIOLATED if margin < 0 else Verdict.NO_COUNTEREXAMPLE)
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"at_least": 1, "at_most": 0}, {"at_least": float("nan")}, {"at_most": "1"}, {"at_least": True}]
+)
+def test_limits_that_mean_nothing_are_refused(limits: dict[str, object]) -> None:
+    """None, in the wrong order, and no numbers."""
+    with pytest.raises(gentest.InvalidArgument, match="limits"):
+        gentest.limits(gentest.brightness(), **limits).check(level(0.5))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", [1, 0.5, 0.001])
+def test_rounding_decides_nothing_about_what_is_valid(limit: float) -> None:
+    """Scores are 0 and 1, and each probe is evaluated once."""
+    texts = gentest.Tokens(text=True, longest=4)
+    good = gentest.Generator(lambda z: ["a"] * len(z), latent=gentest.Normal(2), outputs=texts)
+    for property in (
+        gentest.limits(gentest.valid(str.isalpha), at_least=limit),
+        gentest.limits(gentest.valid(str.isdigit), at_most=1 - limit),
+    ):
+        result = property.check(good, settings=FEW)
+        assert result.search is not None
+        assert result.search.margin is not None
+        assert result.search.margin.min == 0.5
+        assert result.verdict is Verdict.NO_COUNTEREXAMPLE
