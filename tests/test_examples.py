@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import gentest
+from tests.audit import forecast
 from tests.helpers import pages
 
 ROOT = Path(__file__).parents[1]
@@ -210,3 +211,43 @@ def test_the_gate_sees_ruined_faces_by_their_sharpness(tmp_path: Path) -> None:
     assert sharpness["drifted"]
     assert 0 < sharpness["certain_at"] <= 256
     assert sharpness["log_evidence"] > math.log(1000)
+
+
+PROMPTS = "examples/prompts/README.md"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", ["fashion", "faces"])
+def test_a_forecast_is_near_what_an_example_costs(example: str) -> None:
+    """Within a quarter, counterexamples and all; `python -m tests.audit.forecast` prints the table of the guide."""
+    if example == "faces":
+        pytest.importorskip("gan_face_generate", reason=FACES)
+    assert abs(forecast.compared(example).error) <= forecast.ALLOWED
+
+
+@pytest.mark.slow
+def test_the_painter_confuses_counts_as_its_guide_shows() -> None:
+    """Kinds and colours are as asked, counts of bags are not; the forecast is near what the run cost."""
+    pytest.importorskip("diffusers", reason="needs diffusers: pip install -e '.[diffusers]'")
+    one = forecast.compared("prompts")
+    pages.assert_shown(pages.block(PROMPTS, "pytest --gentest examples/prompts"), one.printed)
+    assert abs(one.error) <= forecast.ALLOWED
+
+
+@pytest.mark.slow
+def test_the_painter_is_tested_within_a_budget_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cheapest tests are decided first, what is left is undecided, and the next run goes on: as the guide shows."""
+    pytest.importorskip("diffusers", reason="needs diffusers: pip install -e '.[diffusers]'")
+    monkeypatch.setenv("PAINTER_SECONDS", forecast.SLOW)
+    block = pages.block(PROMPTS, "--gentest-max-images 100 --gentest-cache .gentest")
+    bound = ["--gentest", "examples/prompts", "--gentest-max-images", "100", "--gentest-cache", str(tmp_path)]
+    undecided = []
+    for _ in range(2):
+        done = run(*bound, "--gentest-json", str(tmp_path / "results.json"))
+        if not undecided:
+            pages.assert_shown(block, done.stdout)
+        assert done.returncode in (1, 3), done.stdout
+        all_results = json.loads((tmp_path / "results.json").read_text())["results"]
+        assert sum(result["cost"]["images"] for result in all_results) <= 100
+        undecided.append(sum(result["verdict"] == "undecided" for result in all_results))
+    assert undecided[1] < undecided[0]
