@@ -119,7 +119,8 @@ class Measurements:
     @property
     def rounding(self) -> float:
         """The largest error of an output from disk that anything here was measured on, in the outputs' own units."""
-        return max(self.outputs.rounding, HALF_STEP if self._from_rounded else 0.0)
+        low, high = self.subject.generator.limits or (0.0, 1.0)
+        return max(self.outputs.rounding, HALF_STEP * (high - low) if self._from_rounded else 0.0)
 
     @property
     def recalled(self) -> Recall:
