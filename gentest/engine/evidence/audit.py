@@ -58,6 +58,8 @@ SUSPECTS, SUSPECTS_SLOW = 2, 4
 are compared, so that more are made again."""
 MOST_ALONE = 64
 """Outputs of slow images that are kept because they were made alone."""
+OF_ROUNDING = 4
+"""The same for outputs from disk: a multiple of the change of the measurement when the outputs move by their error."""
 OF_RANGE, OF_SIZE, LEAST = 1 / 64, 1e-3, 1e-4
 """Largest difference of a measurement, alone, from the evidence: a share of its range in the batch, a share of its
 size, or this much."""
@@ -97,6 +99,8 @@ class Row:
     """A function that computes the margin of the whole probe, and the margin."""
     where: str = ""
     """Its place in a batch, in words for the error."""
+    rounding: float = 0.0
+    """The largest error of the outputs that its numbers were measured on, in the outputs' own units."""
 
     def same_as(self, other: Row) -> bool:
         """Whether both are the same output."""
@@ -160,6 +164,9 @@ class AuditedRows(Protocol):
 
     @property
     def reused(self) -> bool: ...
+
+    @property
+    def rounding(self) -> float: ...
 
     @property
     def placed(self) -> Mapping[str, np.ndarray[Any, Any]]: ...
@@ -327,7 +334,8 @@ class Auditor:
         row = Row(block.subject, block.family, probe, place, block.reused, None, where=where)
         row = replace(row, output=None if output is None else output.detach().clone())
         if block.reused or output is None:
-            row = replace(row, numbers=tuple(block.numbers(index, place)), whole=block.whole(index))
+            numbers = tuple(block.numbers(index, place))
+            row = replace(row, numbers=numbers, whole=block.whole(index), rounding=block.rounding)
         return row
 
     def finish(self, unit: Callable[[Subject], float]) -> Audited:
@@ -467,6 +475,17 @@ class Auditor:
             if place not in alone:
                 alone[place] = self._made(row, place, chance=0)
         made = [alone[place] for place in places]
+        now = self._number_of(row, number, made, places)
+        difference, allowed = largest_difference(number.kept.to(now.device), now, 1.0), number.allowed
+        if difference > allowed and row.rounding:
+            moved = ([_moved(x, row, move) for x in made] for move in (1, 2))
+            changes = [largest_difference(now, self._number_of(row, number, x, places), 1.0) for x in moved]
+            allowed += OF_ROUNDING * max(changes)
+        if difference > allowed:
+            raise self._error(row, f"{describe(number.thing)} differs by {difference:.3g}")
+
+    def _number_of(self, row: Row, number: Number, made: Sequence[Tensor], places: Sequence[int]) -> Tensor:
+        """A measurement of the outputs [1, ...] at some places of a row's probe, flat."""
         with torch.no_grad(), self._maker.exactly():
             if number.other is not None:
                 theirs = replace(row, subject=number.other)
@@ -479,9 +498,7 @@ class Auditor:
             else:
                 one, other = (self._measured(row, number, x, place) for x, place in zip(made, places, strict=True))
                 now = torch.linalg.vector_norm(other - one, dim=-1)
-        kept = number.kept.to(now.device)
-        if (difference := largest_difference(kept, now.reshape(-1), 1.0)) > number.allowed:
-            raise self._error(row, f"{describe(number.thing)} differs by {difference:.3g}")
+        return now.reshape(-1)
 
     def _error(self, row: Row, why: str) -> _Differs:
         """The error for a row that differs."""
@@ -538,6 +555,12 @@ def largest_difference(kept: Tensor, now: Tensor, unit: float) -> float:
     gap = (one - other.to(one.device)).abs()
     gap = torch.where(one.eq(other) | (one.isnan() & other.isnan()), torch.zeros_like(gap), gap)
     return float(gap.nan_to_num(nan=float("inf")).max()) / unit if len(gap) else 0.0
+
+
+def _moved(output: Tensor, row: Row, move: int) -> Tensor:
+    """An output moved by as much as rounding on disk may have moved it: each value by itself, or all of them alike."""
+    coins = np.random.default_rng((move, row.probe.seed)).integers(0, 2, output.shape if move == 1 else 1)
+    return output + row.rounding * torch.from_numpy(2.0 * coins - 1.0).to(output)
 
 
 def _shown(row: Row, output: Tensor) -> Tensor:

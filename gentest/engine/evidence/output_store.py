@@ -1,7 +1,8 @@
 """The disk store of outputs: images of known checkpoints, for measures that nobody has asked for yet.
 
 Outputs of a batch are whole numbers of 8 bits if that loses nothing, else of 16 bits over their range, as a baseline
-keeps them (`gentest.gate.kept`). Outputs that were made alone decide signs and are kept bit for bit.
+keeps them (`gentest.gate.kept`). Outputs that were made alone decide signs, and are kept bit for bit; so are those that
+have no range, where no error is small.
 
 The file never holds more than its bound: what nobody has used for longest goes first. Rows are written as they are
 made, since they may not fit in memory, but only their own session knows them until the check that made them has been
@@ -55,8 +56,14 @@ _CHECKSUM = 16
 _PAGE = 4096
 _NAMES = 256
 """Bytes that a row takes besides its value, at most."""
-_KINDS: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<u2"), 4: np.dtype("<f4")}
-"""By the bytes of a value: its type on disk."""
+_EIGHT, _SIXTEEN, _HALF, _SINGLE = 1, 2, 3, 4
+_KINDS: dict[int, np.dtype[Any]] = {
+    _EIGHT: np.dtype("u1"),
+    _SIXTEEN: np.dtype("<u2"),
+    _HALF: np.dtype("<f2"),
+    _SINGLE: np.dtype("<f4"),
+}
+"""By a number in the row: the type of its values on disk. Floats are exact."""
 
 
 class Recall(IntEnum):
@@ -243,18 +250,23 @@ def _space(value: bytes) -> int:
 
 
 def packed(of: str, name: str, outputs: NDArray[np.float32], *, bounded: bool, exact: bool) -> bytes:
-    """The outputs [P, *shape] of a probe as bytes: checksum, bytes of a value, shape, range, largest error, values."""
-    values: NDArray[Any] = np.asarray(outputs, dtype=_KINDS[4])
-    low, high, error = 0.0, 1.0, 0.0
+    """The outputs [P, *shape] of a probe as bytes: checksum, kind, shape, range, largest error, values."""
+    kind, values, low, high, error = _SINGLE, outputs, 0.0, 1.0, 0.0
     in_range = not bounded or bool((outputs >= 0.0).all() and (outputs <= 1.0).all())
-    if in_range:
-        quantized = Quantized.of(outputs, bounded=bounded)
-        largest = quantized.largest_error(outputs)
-        if not largest or not exact:
-            low, high, error = quantized.low, quantized.high, largest
-            values = quantized.values.astype(_KINDS[quantized.bits // 8])
-    head = struct.pack(f"<BB{outputs.ndim}Iddd", values.itemsize, outputs.ndim, *outputs.shape, low, high, error)
-    body = head + values.tobytes()
+    quantized = Quantized.of(outputs, bounded=bounded) if in_range else None
+    largest = quantized.largest_error(outputs) if quantized is not None else 0.0
+    with np.errstate(over="ignore"):
+        half = outputs.astype(_KINDS[_HALF])
+    if quantized is not None and not largest:
+        kind = _EIGHT if quantized.bits == 8 else _SIXTEEN
+    elif (half == outputs).all():
+        kind, values = _HALF, half
+    elif quantized is not None and not exact:
+        kind, error = _EIGHT if quantized.bits == 8 else _SIXTEEN, largest
+    if quantized is not None and kind in (_EIGHT, _SIXTEEN):
+        low, high, values = quantized.low, quantized.high, quantized.values
+    head = struct.pack(f"<BB{outputs.ndim}Iddd", kind, outputs.ndim, *outputs.shape, low, high, error)
+    body = head + values.astype(_KINDS[kind]).tobytes()
     return _checksum(of, name, body) + body
 
 
@@ -275,7 +287,7 @@ def unpacked(of: str, name: str, value: object) -> KeptProbe | None:
         return None
     if not 0 < prod(shape) == values.size:
         return None
-    if kind.itemsize == 4:
+    if kind.kind == "f":
         outputs = values.astype(np.float32).reshape(shape)
         return KeptProbe(outputs, 0.0) if np.isfinite(outputs).all() else None
     quantized = Quantized(values.reshape(shape), low, high)

@@ -175,7 +175,8 @@ class Outputs:
                 self.probes,
                 outputs,
                 bounded=generator.limits == (0.0, 1.0),
-                exact=self.alone or generator.kind.is_exact,
+                # without a range, no error is small: values of several sizes may share an output
+                exact=self.alone or generator.kind.is_exact or generator.limits is None,
             )
         return made
 
@@ -338,6 +339,7 @@ class NewRows:
 
     reused = False
     known_outputs = None
+    rounding = 0.0
 
     def __init__(self, outputs: Outputs) -> None:
         self.subject = outputs.subject

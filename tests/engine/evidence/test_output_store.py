@@ -272,6 +272,41 @@ def test_another_generator_and_one_that_cannot_be_read_take_nothing(tmp_path: Pa
         assert images_besides(unreadable) >= 40 * 9
 
 
+def test_values_of_several_sizes_are_kept_exactly(tmp_path: Path) -> None:
+    """Without a range no error is small: a column of thousands would drown one of thousandths."""
+
+    def columns(z: Tensor) -> Tensor:
+        return torch.cat([z * 1000, z.exp() * 1e-3], 1)
+
+    def judge(attribute: Any) -> tuple[Result, Context]:
+        settings = Values(device="cpu", examples=30, cache=str(tmp_path), cache_outputs="50M")
+        generator = gentest.Generator(columns, latent=gentest.Normal(8), images=False)
+        context = Context(settings)
+        property = gentest.between(attribute, tolerance=1e6)
+        return check(Question(property.definition), generator, context, settings), context
+
+    judge(lambda rows: rows[:, 0])
+    result, context = judge(lambda rows: rows[:, 9] * 1e3)
+    assert images_besides(result) == 0
+    assert context.notes == []
+
+
+def test_a_measure_that_magnifies_rounding_is_no_changed_generator(tmp_path: Path) -> None:
+    """The audit allows what the file's error does to a measurement, and no more."""
+
+    def nearly_grey(z: Tensor) -> Tensor:
+        return 0.5 + 1e-6 * z[:, :1, None, None].tanh().expand(-1, 3, 4, 4)
+
+    judged(tmp_path, Counting(nearly_grey), lit())
+    magnified, _ = judged(tmp_path, Counting(nearly_grey), magnifies())
+    assert magnified.verdict is Verdict.NO_COUNTEREXAMPLE, magnified.message
+
+
+@gentest.property(probes=gentest.points())
+def magnifies(evidence: gentest.Evidence) -> Tensor:
+    return 1e4 + evidence.scores(lambda images: 1e6 * (images[:, 0, 0, 0] - 0.5))[:, 0]
+
+
 def test_a_size_needs_a_folder() -> None:
     with pytest.raises(InvalidArgument, match="cache_outputs='2G' needs a folder"):
         Context(Values(device="cpu", cache_outputs="2G"))
@@ -294,6 +329,17 @@ def test_outputs_come_back(shape: tuple[int, ...], *, bounded: bool, tmp_path: P
         assert store.rows("id:a", PROBES, Recall.NEVER) == [None] * 6
         assert store.rows("id:b", PROBES, Recall.ROUNDED) == [None] * 6
         store.close()
+
+
+def test_halves_come_back_bit_for_bit(tmp_path: Path) -> None:
+    """Of a generator in half precision, 16 bits lose nothing."""
+    outputs = random_outputs().astype(np.float16).astype(np.float32)
+    store = kept(tmp_path, outputs)
+    for own, row in zip(outputs, store.rows("id:a", PROBES, Recall.EXACT), strict=True):
+        assert row is not None
+        assert (row.outputs == own).all()
+    assert len(packed("id:a", "0", outputs[0], bounded=True, exact=False)) < outputs[0].nbytes / 2 + 100
+    store.close()
 
 
 def test_pixels_of_8_bits_come_back_bit_for_bit_in_a_fourth_of_the_space(tmp_path: Path) -> None:
@@ -403,7 +449,8 @@ def test_a_row_with_a_flipped_bit_is_made_again(tmp_path: Path) -> None:
     [
         b"",
         b"\x04",
-        b"\x03\x01\x01\x00\x00\x00" + b"\0" * 27,
+        b"\x05\x01\x01\x00\x00\x00" + b"\0" * 27,
+        b"\x03\x01\x01\x00\x00\x00" + b"\0" * 24 + b"\x00\x7c",  # infinity in half precision
         b"\x04\xff" + b"\0" * 40,
         b"\x04\x01\xff\xff\xff\xff" + b"\0" * 28,
         b"\x04\x01\x01\x00\x00\x00" + b"\0" * 24 + b"\x00\x00\x80\x7f",  # infinity
