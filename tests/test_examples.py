@@ -251,3 +251,23 @@ def test_the_painter_is_tested_within_a_budget_that_goes_on(tmp_path: Path, monk
         assert sum(result["cost"]["images"] for result in all_results) <= 100
         undecided.append(sum(result["verdict"] == "undecided" for result in all_results))
     assert undecided[1] < undecided[0]
+
+
+@pytest.mark.slow
+def test_the_tokenizer_has_a_dead_codebook() -> None:
+    """The suite of examples/tokens finds it, as its page shows: exit status 1."""
+    done = run("--gentest", "examples/tokens", "-k", "codebook")
+    assert done.returncode == 1, done.stdout
+    pages.assert_shown(pages.block("examples/tokens/README.md", "-k codebook"), done.stdout)
+
+
+@pytest.mark.slow
+def test_the_tokenizer_depends_on_padding_and_its_digits_have_ink(tmp_path: Path) -> None:
+    done = run(
+        "--gentest", "examples/tokens", "-k", "padding or ink or again", "--gentest-examples", "20",
+        "--gentest-json", str(tmp_path / "out.json"),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout
+    verdicts = {name.partition("(")[0]: result["verdict"] for name, result in results(tmp_path / "out.json").items()}
+    assert verdicts == {"not_blank": "no_counterexample", "agrees": "violated"}
+    assert "2 violated, 1 no counterexample" in done.stdout
