@@ -91,6 +91,7 @@ from .probes.probe import Probe as Probe
 from .properties.definition import Evidence as Evidence
 from .properties.definition import Tolerance as Tolerance
 from .properties.definition import sd as sd
+from .properties.references import images_in as images_in
 from .results.result import Counterexample as Counterexample
 from .results.result import Result as Result
 from .results.result import Verdict as Verdict

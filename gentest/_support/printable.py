@@ -54,6 +54,24 @@ def in_one_line(text: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest else f"{line[:half]} ... {line[-half:]}"
 
 
+def noun(n: float, one: str, several: str = "") -> str:
+    """The noun that agrees with a number; the plural has an s unless it is given.
+
+    >>> noun(1, "image"), noun(0.5, "minute"), noun(2, "property", "properties")
+    ('image', 'minutes', 'properties')
+    """
+    return one if n == 1 else several or f"{one}s"
+
+
+def counted(n: int, one: str, several: str = "") -> str:
+    """A number with its noun.
+
+    >>> counted(1, "test"), counted(1200, "test"), counted(2, "property", "properties")
+    ('1 test', '1,200 tests', '2 properties')
+    """
+    return f"{n:,} {noun(n, one, several)}"
+
+
 def short_repr(value: object) -> str:
     """The repr of a value, cut to 300 characters.
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gentest._support import __version__
 from gentest._support.files import write_whole
+from gentest._support.printable import counted, noun
 from gentest.attributes import Attribute, brightness, contrast, describe, pixels
 from gentest.cli.check_model import LAWS
 from gentest.cli.model_facts import Assumption, Decoding, Described, describe_model, first_latents
@@ -181,10 +182,16 @@ class Check:
     def _answers(self, asked: Sequence[Asked]) -> dict[str, Any]:
         """What `--write` needs to know: of the model, of the reference, and of the folder of data."""
         own = answers(self.source, self._model, self.given, self._prior, asked)
-        within = self.question["within"] or WITHIN
-        has_data = any(each.label == "matches" for each in asked)
-        data = self.question["data"] if has_data else ""
-        return {**own, "reference": self._reference, "within": within, "data": data, "apart": APART}
+        given = self.question["within"]
+        return {
+            **own,
+            "reference": self._reference,
+            "within": given or WITHIN,
+            "data": self.question["data"] or "",
+            "image_shape": [] if self._images is None else list(self._images.shape[1:]),
+            "loss": given or LOSS,
+            "apart": APART,
+        }
 
     def _on_data(self, described: Described) -> Described:
         """An autoencoder on the encodings of the data, instead of a prior that is assumed."""
@@ -195,7 +202,7 @@ class Check:
             latents = torch.cat([encode(part) for part in torch.split(images, 16)])
         bank = Empirical(latents.float())
         self._assumptions.append(
-            Assumption("latents", f"the encodings of {len(images)} images in {self.question['data']}")
+            Assumption("latents", f"the encodings of {counted(len(images), 'image')} in {self.question['data']}")
         )
         made = Generator(generator.function, latent=bank, output_range=generator.output_range)
         others = tuple(a for a in described.assumptions if a.about != "latents")
@@ -205,13 +212,15 @@ class Check:
         """Some images of the data [M, C, H, W], fitted to the generator's outputs, in its range. They are read once."""
         if self._images is not None:
             return self._images
-        folder = references.reference_of(self.question["data"])
-        assert isinstance(folder, references.Folder)
         with torch.no_grad():
             shape = generator.outputs(first_latents(generator.latent, torch.device("cpu"), 1)).shape[1:]
-        low, high = generator.output_range or TANH
-        chosen = references.chosen(folder, ENCODED, self.values.seed)
-        self._images = low + folder.fitted(chosen, shape) * (high - low)
+        self._images = references.images_in(
+            self.question["data"],
+            tuple(shape),
+            most=ENCODED,
+            output_range=generator.output_range or TANH,
+            seed=self.values.seed,
+        )
         return self._images
 
     def _kind(self) -> str:
@@ -289,7 +298,8 @@ class Check:
         folder = references.reference_of(self.question["data"])
         assert isinstance(folder, references.Folder)
         if len(folder) < LEAST_REFERENCE:
-            text = f"not checked: {len(folder)} images are too few, and {LEAST_REFERENCE} are enough"
+            few = counted(len(folder), "image is", "images are")
+            text = f"not checked: {few} too few, and {LEAST_REFERENCE} are enough"
             self._assumptions.append(Assumption("matches", text))
             return
         text = f"within {APART:g} of the data, as MMD^2 of pixels"
@@ -329,7 +339,8 @@ class Check:
                 return
 
     def _time_is_over(self) -> str:
-        return f"{self.question['minutes']:g} minutes are over: give --max-minutes"
+        minutes = self.question["minutes"]
+        return f"{minutes:g} {noun(minutes, 'minute is', 'minutes are')} over: give --max-minutes"
 
     def _checked(self, asked: Asked, probe: Probe | None) -> Result:
         """The result of one law; undecided if its time ends first."""
@@ -466,7 +477,7 @@ def answers(
     if isinstance(function, Pipeline):
         arguments = {("steps" if name == STEPS else name): value for name, value in function.arguments.items()}
     space = generator.base.parts["latents"] if given.prompts else generator.base
-    has_own_space = form == "pipeline" and not isinstance(generator.base, Joint)
+    has_own_space = isinstance(space, Empirical) or (form == "pipeline" and not isinstance(generator.base, Joint))
     floors = [each.definition.arguments["at_least"] for each in asked if each.label == "responsive"]
     coded = source.kind in (ModelKind.CODE, ModelKind.WEIGHTS)
     has_key = source.kind is ModelKind.WEIGHTS and not source.path.endswith(".safetensors")

@@ -44,7 +44,7 @@ class Answers:
     form: str = "function"
     """What the code gives: a function, numpy, a generator, a pipeline or an autoencoder."""
     latent: str = "gentest.Normal(128)"
-    """The latent space, as Python writes it; empty if the model has its own."""
+    """The latent space, as Python writes it; empty if the model has its own, or if it is a bank of encodings."""
     output_range: tuple[float, float] | None = (-1.0, 1.0)
     outputs: str = ""
     """The kind of outputs, as Python writes it; empty for images."""
@@ -67,7 +67,11 @@ class Answers:
     within: float = 0.0
     """The difference from the reference that is allowed."""
     data: str = ""
-    """A folder of images that outputs should be distributed as; or empty."""
+    """A folder of images, for the laws `round_trip` and `matches`; or empty."""
+    image_shape: Sequence[int] = ()
+    """The shape (C, H, W) of the images that an autoencoder takes, if their encodings are the latents."""
+    loss: float = 0.0
+    """The root-mean-square difference that images may have when they come back, as a share of their range."""
     apart: float = 0.0
     """The distance from the data that is allowed, in MMD^2."""
     laws: Sequence[str] = LAWS
@@ -195,14 +199,16 @@ def _conftest(answers: Answers, folder: Path, fixture: str) -> dict[str, object]
     source = answers.source
     code = None if source is None else source.code
     root = Path(code.root) if code is not None and code.root else None
-    file = "" if source is None or not source.path else Path(os.path.relpath(source.path, folder)).as_posix()
+    file = "" if source is None else _relative(source.path, folder)
     third_party, own = _imports(answers, code)
+    is_on_data = bool(answers.image_shape)
     arguments = [f"latent={answers.latent},"] if answers.latent else []
+    if fixture == "reference" and not answers.latent and answers.form != "pipeline":
+        arguments = ["latent=generator.latent,"]
     if answers.latent.startswith("gentest.Joint("):
         arguments = _joint(answers.latent)
     if answers.prompts:
-        prompts = Path(os.path.relpath(answers.prompts, folder)).as_posix()
-        place = f"Path(__file__).parent / {_quoted(prompts)}"
+        place = f"Path(__file__).parent / {_quoted(_relative(answers.prompts, folder))}"
         arguments = [
             "latent=gentest.Joint(",
             f"    latents={answers.latent},",
@@ -226,15 +232,23 @@ def _conftest(answers: Answers, folder: Path, fixture: str) -> dict[str, object]
         "model": "" if code is None else _expression(answers, code),
         "arguments": arguments,
         "given": ", ".join(f"{name}={_literal(value)}" for name, value in answers.choices.items()),
+        "uses_bank": "latent=generator.latent," in arguments,
         "component": answers.component,
         "latents": _scaled(answers),
         "clamps": answers.clamps,
+        "data": _relative(answers.data, folder) if is_on_data else "",
+        "image_shape": f"({', '.join(map(str, answers.image_shape))})",
         "bounds": _pair(answers.output_range).strip("()") if answers.output_range else "",
         "weights_key": answers.weights_key,
         "is_safe": file.endswith(".safetensors"),
         "assumptions": [line for text in answers.assumptions for line in wrap(in_one_line(text), WIDTH - 6)],
         "edit": EDIT,
     }
+
+
+def _relative(path: str, folder: Path) -> str:
+    """A path as the files of a folder name it; empty without one."""
+    return Path(os.path.relpath(path, folder)).as_posix() if path else ""
 
 
 def _joint(latent: str) -> list[str]:
@@ -283,6 +297,8 @@ def _imports(answers: Answers, code: Code | None) -> tuple[list[str], list[str]]
     if source is not None and source.kind is ModelKind.WEIGHTS:
         plain.append("import torch")
         third_party += ["from safetensors.torch import load_file"] if source.path.endswith(".safetensors") else []
+    if answers.image_shape:
+        plain = sorted({*plain, "import torch"})
     if answers.template == "pipeline" and (source is None or source.kind is ModelKind.PIPELINE):
         third_party.append("from diffusers import DiffusionPipeline")
     if answers.component:
@@ -303,12 +319,12 @@ def _from_fixture(root: Path, folder: Path) -> str:
 
 
 def _tests(answers: Answers, folder: Path) -> dict[str, object]:
-    data = Path(os.path.relpath(answers.data, folder)).as_posix() if answers.data else ""
     return {
         "laws": answers.laws,
         "images": answers.template != "other",
         "least": f"{answers.at_least:g}",
-        "data": data,
+        "data": _relative(answers.data, folder) if "matches" in answers.laws else "",
+        "loss": _fraction(answers.loss),
         "apart": f"{answers.apart:g}",
     }
 

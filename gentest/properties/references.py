@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gentest._support.arguments import is_whole
 from gentest._support.printable import in_one_line
 from gentest.attributes.pixels import REC_601
 from gentest.errors import GentestError, InvalidArgument
@@ -82,6 +83,40 @@ def reference_of(value: object) -> Reference:
         return _stored(value)
     what = "a folder of images, an array or tensor of outputs [M, C, H, W], or a gentest.Generator"
     raise InvalidArgument.expected(what, "reference", value)
+
+
+def images_in(
+    folder: str | PathLike[str],
+    shape: Sequence[int],
+    *,
+    most: int = 256,
+    output_range: tuple[float, float] = (0.0, 1.0),
+    seed: int = 0,
+) -> Tensor:
+    """Images of a folder and those below it, float32 [M, C, H, W] in `output_range`, for an encoder.
+
+    `shape` is (C, H, W) with C = 1 or 3: the middle of each image is cropped to that aspect ratio and resized. Of more
+    than `most` images, `seed` selects as many. Raises `InvalidArgument` if the folder has no images or one cannot be
+    read.
+
+    >>> import gentest, tempfile
+    >>> from PIL import Image
+    >>> folder = tempfile.mkdtemp()
+    >>> Image.new("RGB", (40, 20), "white").save(f"{folder}/white.png")
+    >>> images = gentest.images_in(folder, (1, 8, 8), output_range=(-1, 1))
+    >>> images.shape, images.mean().item()
+    (torch.Size([1, 1, 8, 8]), 1.0)
+    """
+    if not isinstance(folder, (str, PathLike)):
+        raise InvalidArgument.expected("the path of a folder of images", "folder", folder)
+    sizes = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
+    if len(sizes) != 3 or not all(is_whole(size, 1) for size in sizes) or sizes[0] not in (1, 3):
+        raise InvalidArgument.expected("(C, H, W) with C = 1 or 3", "shape", shape)
+    if not is_whole(most, 1):
+        raise InvalidArgument.expected("a whole number >= 1", "most", most)
+    low, high = output_range
+    found = _folder(Path(folder))
+    return low + found.fitted(chosen(found, most, seed), sizes) * (high - low)
 
 
 def chosen(reference: Folder | Stored, n: int, seed: int) -> list[int]:

@@ -117,6 +117,42 @@ def test_a_slow_model_is_asked_for_few_outputs(monkeypatch: pytest.MonkeyPatch) 
     assert {each.examples for each in more._asked(described, None)} == {3_000}
 
 
+@pytest.mark.parametrize(("minutes", "words"), [(1.0, "1 minute is over"), (0.5, "0.5 minutes are over")])
+def test_the_end_of_the_time_is_told_in_the_right_number(
+    minutes: float, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One minute is singular."""
+    assert Check(asked(monkeypatch, None, minutes=minutes))._time_is_over() == f"{words}: give --max-minutes"
+
+
+class Flow(nn.Module):
+    """An affine coupling flow of rows [B, 4] with two layers. A collapsed one gives the same row for all latents."""
+
+    def __init__(self, *, collapsed: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(2, 4) for _ in range(2))
+        self.spread = 1e-8 if collapsed else 1.0
+
+    def forward(self, z: Tensor) -> Tensor:
+        kept, moved = z.chunk(2, dim=1)
+        for layer in self.layers:
+            scale, shift = layer(kept).chunk(2, dim=1)
+            kept, moved = moved * scale.tanh().exp() + shift, kept
+        return 3.0 + self.spread * torch.cat([kept, moved], dim=1)
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_rows_need_only_differ(collapsed: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """Chance makes some of 16 rows of a few values nearly alike, and only duplicates violate `diverse`."""
+    rows = {"space": "Normal", "shape": [4], "bounds": {}}
+    given = {**Given().to_json(), "latent": rows}
+    found = verdicts(check_model(asked(monkeypatch, Flow(collapsed=collapsed), given=given)))
+    assert found["values are valid"] == "no_counterexample"
+    assert found["samples differ"] == ("violated" if collapsed else "no_counterexample")
+    assert found["latents matter"] == ("violated" if collapsed else "no_counterexample")
+
+
 def test_an_error_stops_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that raises on some latents is an error, and never green."""
     calls = []

@@ -125,22 +125,35 @@ def test_what_is_written_runs_green(name: str, run: Run, folder: Path) -> None:
     clean(folder / "tests")
 
 
+def saved(images: torch.Tensor, name: str) -> None:
+    """Images [M, C, H, W] in [-1, 1] as files in a folder."""
+    Path(name).mkdir()
+    for i, image in enumerate(((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(image).save(f"{name}/{i}.png")
+
+
+def verdicts(file: str) -> dict[str, str]:
+    """The verdict of each property in a file of results, by the name of its decorator."""
+    results = json.loads(Path(file).read_text())["results"]
+    return {result["property"].partition("(")[0]: result["verdict"] for result in results}
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
-@pytest.mark.parametrize("name", ["a class"])
+@pytest.mark.parametrize("name", ["a class", "onnx", "weights"])
 def test_a_reference_and_data_are_written_as_tests(name: str, run: Run, folder: Path) -> None:
     """What `--against` and `--data` check is in the files, green for a model that agrees, red for one that does not."""
+    if name == "onnx":
+        pytest.importorskip("onnxruntime", reason="needs onnxruntime to run graphs")
     model = prepared(name)
+    Path("my_gan.py").write_text(CODE + MORE)
     Path("far.py").write_text(
         "from my_gan import Gan\n\n\ndef load():\n    f = Gan()\n    return lambda z: 0.5 * f(z)\n"
     )
     names: dict[str, Any] = {"__name__": "my_gan"}
     exec(CODE, names)
-    Path("photos").mkdir()
     with torch.no_grad():
-        shades = ((names["Gan"]()(torch.randn(256, 8)) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    for i, image in enumerate(shades):
-        Image.fromarray(image).save(f"photos/{i}.png")
+        saved(names["Gan"]()(torch.randn(256, 8)), "photos")
     common = [*model, "--latent", "normal:8", "--data", "photos", "--examples", "16"]
     status, out, err = run(*common, "--against", "my_gan:Gan('clean', 8)", "--write", "good")
     assert (status, "left " in out) == (0, False), out + err
@@ -156,6 +169,56 @@ def test_a_reference_and_data_are_written_as_tests(name: str, run: Run, folder: 
     done = run_pytest(folder, "bad/agreement", "--gentest-examples", "16")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "agrees(within=0.001): violated by" in done.stdout
+
+
+COPY = """
+from torch import nn
+
+
+class Copy(nn.Module):
+    def __init__(self, share=1.0):
+        super().__init__()
+        self.share = share
+        self.layer = nn.Identity()
+
+    def encode(self, x):
+        return x.flatten(1)
+
+    def decode(self, z):
+        return self.share * z.view(-1, 3, 4, 4)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    ("model", "comes_back"),
+    [(["copy_model:Copy"], True), (["copy_model:Copy(0.5)"], False), (["vae"], False)],
+)
+def test_the_round_trip_of_an_autoencoder_is_written(
+    model: list[str],
+    comes_back: bool,  # noqa: FBT001
+    run: Run,
+    folder: Path,
+) -> None:
+    """The written test passes exactly if the check found that images come back, on the same encodings."""
+    Path("copy_model.py").write_text(COPY)
+    if model == ["vae"]:
+        pytest.importorskip("diffusers", reason="needs diffusers")
+        made("autoencoder", "clean")
+    rng = torch.Generator().manual_seed(0)
+    saved(2 * torch.rand(40, 3, 4, 4, generator=rng) - 1, "photos")
+    given = ["--latent", "normal:48", "--range=-1,1"] if model != ["vae"] else []
+    options = ["--data", "photos", "--examples", "16", "--json", "check.json"]
+    status, out, err = run(*model, *given, *options, "--write", "tests")
+    assert status == (0 if comes_back else 1), out + err
+    assert "left " not in out
+    clean(folder / "tests")
+    done = run_pytest(folder, "tests", "--gentest-examples", "16", "--gentest-json", "tests.json")
+    assert done.returncode == status, done.stdout + done.stderr
+    checked, tested = verdicts("check.json"), verdicts("tests.json")
+    assert tested == checked
+    assert tested["agrees"] == ("no_counterexample" if comes_back else "violated")
 
 
 @pytest.mark.usefixtures("in_process")

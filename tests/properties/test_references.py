@@ -167,3 +167,21 @@ def test_arrays_of_no_outputs_are_named(values: np.ndarray) -> None:
     """By their shape and type."""
     with pytest.raises(InvalidArgument, match=r"Expected outputs \[M, C, H, W\] as numbers but got reference of shape"):
         reference_of(values)
+
+
+def test_images_for_an_encoder_are_read_from_a_folder(tmp_path: Path) -> None:
+    """They have the range that the encoder takes; of more than asked for, the seed selects; misuse is named."""
+    photos(tmp_path, 12, mode="L")
+    images = gentest.images_in(tmp_path, (1, 4, 4), output_range=(-1, 1))
+    assert images.shape == (12, 1, 4, 4)
+    assert [round((image.mean().item() + 1) * 127.5) for image in images] != list(range(12))
+    assert sorted(round((image.mean().item() + 1) * 127.5) for image in images) == list(range(12))
+    few = [gentest.images_in(tmp_path, (1, 4, 4), most=5, seed=seed) for seed in (0, 0, 1)]
+    assert few[0].shape == (5, 1, 4, 4)
+    assert torch.equal(few[0], few[1])
+    assert not torch.equal(few[0], few[2])
+    for shape in ((4, 4), (2, 4, 4), (1, 4, 0), "144"):
+        with pytest.raises(InvalidArgument, match="shape="):
+            gentest.images_in(tmp_path, shape)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="most=0"):
+        gentest.images_in(tmp_path, (1, 4, 4), most=0)
