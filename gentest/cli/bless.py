@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gentest._support.printable import counted, noun
 from gentest.cli.results_files import HELD, MISUSE, print_lines
 from gentest.gate import decision
 from gentest.gate.baseline import Baseline, Entry
-from gentest.report import run_facts
 from gentest.results.outcome import Outcome, Verdict
 
 HELP = "check a checkpoint, and make it the baseline of later ones"
@@ -81,7 +81,11 @@ def _recorded(baseline: Baseline) -> list[str]:
 
 def _kept_outcomes(entry: Entry) -> str:
     outcomes = decision.outcomes(entry.sample)
-    return f" (holds on {int(outcomes.sum())} of the {len(outcomes)} probes that are kept)" if len(outcomes) else ""
+    return (
+        f" (holds on {int(outcomes.sum())} of {len(outcomes)} {noun(len(outcomes), 'kept probe')})"
+        if len(outcomes)
+        else ""
+    )
 
 
 def _closing(baseline: Baseline, path: Path, *, unexplained: bool) -> str:
@@ -101,6 +105,4 @@ def _closing(baseline: Baseline, path: Path, *, unexplained: bool) -> str:
     if unexplained:
         recorded += ", but something else failed above, which no baseline records"
     gate = f"pytest --gentest --gentest-baseline {shlex.quote(str(path))}"
-    return (
-        f"done: {run_facts.counted(n, 'property', 'properties')} in {files}; {recorded}. Commit, and gate with {gate}"
-    )
+    return f"done: {counted(n, 'property', 'properties')} in {files}; {recorded}. Commit, and gate with {gate}"

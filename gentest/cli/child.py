@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gentest._support.printable import in_one_line
+from gentest._support.printable import in_one_line, noun
 from gentest.errors import InvalidArgument
 
 START = "import sys; sys.path[:] = filter(None, sys.path); from gentest.cli.child import main; main()"
@@ -68,8 +68,8 @@ def call(
                 timeout=seconds,
                 check=False,
             )
-        except subprocess.TimeoutExpired:
-            raise ChildFailed(f"no answer within {seconds:g} seconds") from None
+        except subprocess.TimeoutExpired as late:
+            raise ChildFailed(f"no answer within {late.timeout:g} {noun(late.timeout, 'second')}") from None
         if not answer.exists():
             last = (done.stdout.strip().splitlines() or [""])[-1]
             raise ChildFailed(in_one_line(f"ended with exit status {done.returncode}: {last}".rstrip(": ")))

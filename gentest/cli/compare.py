@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gentest._support.printable import printable
+from gentest._support.printable import counted, printable
 from gentest.cli import child
 from gentest.cli.check_model import replay_of
 from gentest.cli.model_options import add_model_options, given_by, read_tolerance
@@ -228,7 +228,7 @@ def _sentences(differences: Differences, options: argparse.Namespace) -> list[st
         lines.append(f"{refuted} differ by more than {above(differences.quantiles[-1], 3)} {certain}.")
     elif not differences.disagreeing:
         lines.append(f"{refuted} disagree {certain}.")
-    return [*lines, f"This took {differences.images:,} outputs a side and {differences.seconds:.1f} s."]
+    return [*lines, f"This took {counted(differences.images, 'output')} a side and {differences.seconds:.1f} s."]
 
 
 def _level_bounds(level: ComparedLevel) -> str:
@@ -243,7 +243,7 @@ def _verdict(differences: Differences, tolerance: str) -> str:
     """The verdict of a check, with the latents that it rests on."""
     sampled = f"{differences.n:,} independent latents"
     if differences.agrees:
-        searched = f"{differences.searched:,} latents of the search"
+        searched = f"{counted(differences.searched, 'latent')} of the search"
         return f"They agree within {tolerance}: none of {sampled} and {searched} differs by more."
     if not differences.disagreeing:
         return f"They disagree: a latent differs by more than {tolerance}, but none of {sampled}."

@@ -18,6 +18,7 @@ import torch
 
 from gentest._support import __version__
 from gentest._support.files import write_whole
+from gentest._support.printable import counted
 from gentest.attributes import Attribute, brightness, contrast, describe
 from gentest.cli.compare import CONFIDENCE, SHARES, ComparedLevel, Differences, Worst
 from gentest.cli.model_facts import describe_model, first_latents
@@ -284,7 +285,7 @@ def _describe_attack(attack: Attack, tolerance: float) -> str:
     if attack.message:
         return f"did not start: {attack.message}"
     reached = above(tolerance - attack.least, 3)
-    return f"reached a difference of {reached} ({attack.method}, {attack.probes:,} latents)"
+    return f"reached a difference of {reached} ({attack.method}, {counted(attack.probes, 'latent')})"
 
 
 def _level(attribute: Attribute, pilot: Observed, candidate: Floats, reference: Floats) -> ComparedLevel:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gentest._support.printable import counted
 from gentest.errors import GeneratorError
 from gentest.results.comparison import KeptReference
 from gentest.spaces.one_of import shown_value
@@ -61,7 +62,8 @@ class Recalled:
         keys = _keys({**({"": latents[0]} if latents else {}), **named})
         if unknown := sum(key not in self._rows for key in keys):
             raise GeneratorError(
-                f"{unknown} of {len(keys)} latents are none of the {self.n} whose outputs {self.record.file} keeps"
+                f"{unknown} of {counted(len(keys), 'latent is', 'latents are')} none of the {self.n} whose outputs "
+                f"{self.record.file} keeps"
             )
         return torch.from_numpy(self._restored(np.array([self._rows[key] for key in keys])))
 

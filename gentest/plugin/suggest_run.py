@@ -21,7 +21,7 @@ import pytest
 
 from gentest import attributes
 from gentest._support.files import read_json, write_whole
-from gentest._support.printable import first_line
+from gentest._support.printable import counted, first_line
 from gentest.attributes import Attribute, Feature, pixels
 from gentest.attributes.clip import clip, clip_embedding
 from gentest.engine.cluster.actors import shared_context
@@ -176,7 +176,7 @@ class SuggestRun:
             features: list[Feature] = [pixels(), *([clip_embedding()] if asked.prompts else [])]
             measured = measure(asked.wish, generator, context, attributes=chosen, features=features, watch=watch.probes)
         notes = [f"nothing for {s.property}: {s.why}" for s in measured if not s.line]
-        notes.append(f"{context.meter.images:,} images on {context.device}")
+        notes.append(f"{counted(context.meter.images, 'image')} on {context.device}")
         text = file_text(
             measured,
             asked.wish,

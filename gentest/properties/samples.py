@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gentest._support.arguments import as_number, is_whole
+from gentest._support.printable import counted
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.of_kind import PerOutput
 from gentest.errors import InvalidArgument, InvalidOutput
@@ -212,7 +213,7 @@ def _not_finite(evidence: Evidence) -> str:
     """The number of values that are not finite, in words; empty if all are finite."""
     finite = evidence.outputs.isfinite()
     n = finite.numel() - int(finite.sum())
-    return f"{n:,} of {finite.numel():,} values are not finite" if n else ""
+    return f"{n:,} of {counted(finite.numel(), 'value is', 'values are')} not finite" if n else ""
 
 
 def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:

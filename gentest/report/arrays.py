@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from gentest._support.printable import counted
 from gentest.results.drawings import ArrayOutput, ArrayStrip
 
 WIDTH, HEIGHT = 196, 72
@@ -93,7 +94,7 @@ def _line(output: ArrayOutput, scale: tuple[float, float]) -> Markup:
     for place in output.gaps:
         drawn += Markup('<line class="gap" x1="{0:.1f}" y1="0" x2="{0:.1f}" y2="{1}"/>').format(at(place), HEIGHT)
     label = f"output {output.name}, from {output.least:.3g} to {output.largest:.3g}"
-    label += f", {output.not_finite:,} values not finite" if output.not_finite else ""
+    label += f", {counted(output.not_finite, 'value')} not finite" if output.not_finite else ""
     svg = (
         '<svg class="array" width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">'
         "<title>{}</title>{}</svg>"

@@ -11,6 +11,7 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
+from gentest._support.printable import noun
 from gentest.report import facts
 from gentest.report.numbers import at_least, at_most, below, observed, percent, threshold
 from gentest.results.drawings import Histogram, Rays, Trace
@@ -135,7 +136,7 @@ def rate(trace: Trace, *, p0: float, certified: float, verdict: Verdict) -> Mark
     for x, y in places if len(places) <= FEW else places[-1:]:
         out += Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(x, y)
     seen = observed(trace.passes[-1], trace.probes[-1], up=verdict is Verdict.VIOLATED)
-    label = f"after {probes[-1]} probes {seen}, {at_least(lows[-1])} to {at_most(highs[-1])}"
+    label = f"after {probes[-1]} {noun(probes[-1], 'probe')} {seen}, {at_least(lows[-1])} to {at_most(highs[-1])}"
     return _svg(WIDTH, HEIGHT, label, out, "chart")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from gentest._support.printable import outward
+from gentest._support.printable import counted, noun, outward
 from gentest.report import estimates, level_facts, numbers
 from gentest.report.numbers import at_least, at_most, bounds, needed_odds, observed, odds, threshold
 from gentest.results.comparison import Gate
@@ -176,17 +176,18 @@ def statement(result: Result) -> str:
         return f"holds on all {n} inputs that there are{scope}"
     distinct = scope + ("" if every else _after_comma(inputs(result.distinct, result.inputs)))
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
-        tried = "the replayed probe" if result.replayed else f"{result.examples} probes"
+        tried = "the replayed probe" if result.replayed else f"{result.examples} {noun(result.examples, 'probe')}"
         return f"no counterexample in {tried}{distinct}{_withstood(result.attack)}"
     margins = [c.margin for c in (result.worst, result.counterexample) if c is not None]
     worst = f"{min(margins, default=float('nan')):.4g}"
     if result.replayed:
         return f"violated by a replayed probe, margin {worst}"
     if result.attack is not None and result.attack.found:
-        attack = f"{result.attack.method}, {result.attack.probes:,} probes more"
-        return f"violated under attack, worst margin {worst} (by none of {result.examples} probes; {attack})"
+        attack = f"{result.attack.method}, {counted(result.attack.probes, 'probe')} more"
+        tried = f"{result.examples} {noun(result.examples, 'probe')}"
+        return f"violated under attack, worst margin {worst} (by none of {tried}; {attack})"
     stopped = ", where the search stops" if result.search.stopped else ""
-    tried = f"{result.examples} probes{stopped}{distinct}"
+    tried = f"{result.examples} {noun(result.examples, 'probe')}{stopped}{distinct}"
     if every:
         tried = f"the first {n} of {result.inputs:,} inputs{stopped}" if stopped else f"all {n} inputs that there are"
     return f"violated by {result.violations} of {tried}, worst margin {worst}"
@@ -198,7 +199,7 @@ def applied(n: int | None, of: int) -> str:
     >>> applied(37, 412), applied(0, 412), applied(None, 412)
     ('applied to 37 of 412 probes', 'applied to none of 412 probes', '')
     """
-    return "" if n is None else f"applied to {n or 'none'} of {of} probes"
+    return "" if n is None else f"applied to {n or 'none'} of {of} {noun(of, 'probe')}"
 
 
 def _too_few_applied(search: Search) -> str:
@@ -215,7 +216,8 @@ def shortfall(shortfall: Shortfall) -> str:
     >>> shortfall(Shortfall("max_images=500", 1200))
     'since max_images=500 ends the run: about 1,200 images more are needed'
     """
-    return f"since {shortfall.bound} ends the run: about {shortfall.images:,} images more are needed"
+    more = counted(shortfall.images, "image more is", "images more are")
+    return f"since {shortfall.bound} ends the run: about {more} needed"
 
 
 def deviation(deviation: Deviation) -> str:
@@ -225,19 +227,24 @@ def deviation(deviation: Deviation) -> str:
     'sd(1) of brightness() is 0.1234, with a standard error of 0.011 (64 outputs)'
     """
     of = f"sd(1) of {deviation.measure} is {deviation.value:.4g}"
-    return f"{of}, with a standard error of {deviation.error:.2g} ({deviation.samples} outputs)"
+    samples = f"{deviation.samples} {noun(deviation.samples, 'output')}"
+    return f"{of}, with a standard error of {deviation.error:.2g} ({samples})"
 
 
 def _so_far(result: Result) -> str:
     """The evidence that an unfinished check has, to go on from its verdict; empty if it has none."""
     if result.rate is not None and result.rate.probes:
         return f"; so far {result.rate.passes} of {result.rate.probes} pass, {rate_interval(result.rate)}"
-    return f"; so far no counterexample in {result.examples} probes" if result.examples and result.rate is None else ""
+    return (
+        f"; so far no counterexample in {result.examples} {noun(result.examples, 'probe')}"
+        if result.examples and result.rate is None
+        else ""
+    )
 
 
 def _own_search(result: Result) -> str:
     """The search of a property that another one refutes, to go on from its verdict."""
-    return f" (none in its own {result.examples:,} probes)" if result.examples else ""
+    return f" (none in its own {counted(result.examples, 'probe')})" if result.examples else ""
 
 
 def broken_output(broken: BrokenOutput) -> str:
@@ -247,7 +254,7 @@ def broken_output(broken: BrokenOutput) -> str:
     '192 of 192 values are not finite, in output 7 of 16 of probe 1f, which diverse(pixels(), at_least=0.01) in \
 test_all met'
     """
-    wrong = f"{broken.not_finite:,} of {broken.n_values:,} values are not finite"
+    wrong = f"{broken.not_finite:,} of {counted(broken.n_values, 'value is', 'values are')} not finite"
     if not broken.not_finite:
         wrong = f"a value leaves the output range by {broken.excess:.3g} of its width"
     where = f"output {broken.place + 1} of {broken.n_places} of probe" if broken.n_places > 1 else "probe"
@@ -271,7 +278,9 @@ def attacked(attack: Attack) -> str:
     if attack.message:
         return f"not attacked: {attack.message}"
     found = "found" if attack.found else "none"
-    return f"{found} under attack ({attack.method}, {attack.probes:,} probes, smallest margin {attack.least:.4g})"
+    return (
+        f"{found} under attack ({attack.method}, {counted(attack.probes, 'probe')}, smallest margin {attack.least:.4g})"
+    )
 
 
 def _withstood(attack: Attack | None) -> str:
@@ -280,7 +289,9 @@ def _withstood(attack: Attack | None) -> str:
         return ""
     if attack.message:
         return f" (not attacked: {attack.message})"
-    return f", nor by an attack ({attack.method}, {attack.probes:,} probes, smallest margin {attack.least:.4g})"
+    return (
+        f", nor by an attack ({attack.method}, {counted(attack.probes, 'probe')}, smallest margin {attack.least:.4g})"
+    )
 
 
 def inputs(distinct: int | None, n_inputs: int | None) -> str:
@@ -336,7 +347,7 @@ def audited(result: Result) -> str:
     audit = result.audit
     if audit is None or not audit.outputs:
         return ""
-    agree = f"audited: {audit.outputs} outputs made again, alone, and they agree"
+    agree = f"audited: {audit.outputs} {noun(audit.outputs, 'output')} made again, alone, and they agree"
     agree += f", {audit.reused} of them from an earlier test or the cache" if audit.reused else ""
     wrong = f"{ceil(1000 * audit.catches) / 10:.1f} %"
     shows = f"had {wrong} of all been wrong, one of the {audit.drawn} drawn at random would have shown it with 95 %"
@@ -433,7 +444,7 @@ def rate(rate: Rate) -> str:
         f"undecided between at least {certifiable} and fewer than {asked} of probes: {passes}; "
         f"evidence {odds(rate.log_holds)} for at least {certifiable}, needs {needed_odds(rate.needed_holds)}; "
         f"{odds(rate.log_violated)} for fewer than {asked}, needs {needed_odds(rate.needed_violated)}{among}; "
-        f"budget {rate.budget} probes{too_few}"
+        f"budget {rate.budget} {noun(rate.budget, 'probe')}{too_few}"
     )
 
 
@@ -496,7 +507,7 @@ def invariant(other: Invariant, rate: Rate) -> str:
     }
     return (
         f"{other.arm} {words[other.verdict]}: within {bounds(other.low, other.high)}, "
-        f"each end {numbers.confidence(rate.confidence)}, after {other.probes} pairs"
+        f"each end {numbers.confidence(rate.confidence)}, after {other.probes} {noun(other.probes, 'pair')}"
     )
 
 
@@ -532,7 +543,7 @@ def distribution(compared: Distribution, verdict: Verdict) -> str:
     return (
         f"{words.get(verdict, 'against')} {compared.reference}: {distance(compared, verdict)} (p = {p}, "
         f"below {bound} with {numbers.confidence(1.0 - compared.alpha)} confidence), "
-        f"{compared.n} outputs against {compared.n_reference}"
+        f"{compared.n} {noun(compared.n, 'output')} against {compared.n_reference}"
     )
 
 
@@ -562,7 +573,7 @@ each end 99 %
     }
     figures = (
         f"{words.get(verdict, f'neither within nor beyond {tolerance} of the reference')}: "
-        f"{compared.candidate:.4g} against {compared.reference:.4g} on {compared.latents:,} latents, "
+        f"{compared.candidate:.4g} against {compared.reference:.4g} on {counted(compared.latents, 'latent')}, "
         f"differs by {level_difference(compared)} {level_bounds(compared)}, "
         f"each end {numbers.confidence(compared.each_end)}"
     )
@@ -571,7 +582,7 @@ each end 99 %
     return (
         f"{figures}; evidence {odds(compared.log_within)} for within, needs {needed_odds(compared.needed_within)}; "
         f"{odds(compared.log_beyond)} for beyond, needs {needed_odds(compared.needed_beyond)}; "
-        f"budget {compared.budget:,} latents"
+        f"budget {counted(compared.budget, 'latent')}"
     )
 
 
@@ -893,7 +904,7 @@ def gate_figures(gate: Gate) -> str:
     differ = observed(gate.wins + gate.losses, gate.probes, up=gate.standing is not Standing.REGRESSED)
     spent = " (all there are)" if gate.probes == gate.stored else ""
     return (
-        f"{change(gate)} of {gate.probes} probes{spent}, {gate.losses} lost and {gate.wins} won "
+        f"{change(gate)} of {gate.probes} {noun(gate.probes, 'probe')}{spent}, {gate.losses} lost and {gate.wins} won "
         f"(discordance {differ}, difference within {bounds(gate.low, gate.high)}, "
         f"each end {numbers.confidence(gate.each_end)}); evidence {evidence}"
     )

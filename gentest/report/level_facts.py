@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from gentest._support.printable import counted, noun
 from gentest.report import numbers
 from gentest.report.numbers import needed_odds, odds
 from gentest.results.comparison import Comparison, Drift
@@ -33,7 +34,7 @@ def statement(claim: LevelClaim, verdict: Verdict) -> str:
 each end 99 %'
     """
     if claim.reference is None:
-        figures = f"measured: level {claim.candidate:.4g}, sd {claim.sd:.4g}, on {claim.latents:,} latents"
+        figures = f"measured: level {claim.candidate:.4g}, sd {claim.sd:.4g}, on {counted(claim.latents, 'latent')}"
         return f"{figures}; a candidate may not {limits(claim)}"
     moved = "fell" if claim.difference < 0 else "rose"
     words = {Verdict.HOLDS: f"did not {limits(claim)}", Verdict.VIOLATED: f"{moved}, and may not {limits(claim)}"}
@@ -88,7 +89,7 @@ def levels(comparison: Comparison) -> list[tuple[Standing, str]]:
 
 def _held(drift: Drift) -> str:
     on = f" on {drift.checkpoint}" if drift.checkpoint else ""
-    return f"{drift.what.removeprefix('level of ')}{on} ({drift.probes} latents)"
+    return f"{drift.what.removeprefix('level of ')}{on} ({drift.probes} {noun(drift.probes, 'latent')})"
 
 
 def _sentence(drift: Drift, standing: Standing) -> str:

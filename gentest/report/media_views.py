@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from gentest._support.printable import noun
 from gentest.results.media import Film, Media, Medium, Recording, Script, TableRow
 
 WIDTH, HEIGHT = 480, 72
@@ -89,7 +90,7 @@ def _film(name: str, film: Film) -> MediumView:
     )
     shown = f"; frames {frames[0].number} to {frames[-1].number}" if len(frames) < n else ""
     width, height = _size(film)
-    caption = f"{n} frames, {seconds:.3g} s at {film.fps:g} a second{shown}"
+    caption = f"{n} {noun(n, 'frame')}, {seconds:.3g} s at {film.fps:g} a second{shown}"
     return MediumView(name, caption, width, height, f"data:image/webp;base64,{film.animation}", frames)
 
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from gentest._support.printable import counted
 from gentest.report import arrays, charts, facts, level_facts, media_views, numbers, run_facts, terminal
 from gentest.report.arrays import ArrayView
 from gentest.report.images import result_hash
@@ -371,7 +372,7 @@ def _other_charts(result: Result, drawings: Drawings, compared: Comparison | Non
     named = {histogram.of: histogram for histogram in drawings.histograms}
     candidate, before = named.pop("candidate", None), named.pop("baseline", None)
     drawn_charts = [
-        Chart(f"Margins, {of}", charts.histogram(h), f"{sum(h.counts):,} probes") for of, h in named.items()
+        Chart(f"Margins, {of}", charts.histogram(h), f"{counted(sum(h.counts), 'probe')}") for of, h in named.items()
     ]
     if candidate is not None:
         caption = "bars: this checkpoint; outline: the baseline"

@@ -11,6 +11,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from gentest._support.printable import counted
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -132,7 +134,7 @@ class Watch:
             self._written_at, self._has_written = now, True
             made = f"{probes}, " if probes else ""
             run = f"; run: {of_run}" if (of_run := self._run()) else ""
-            self._file.write(f"\ngentest: {self._title}: {made}{self._images:,} images, {speed}{run} ")
+            self._file.write(f"\ngentest: {self._title}: {made}{counted(self._images, 'image')}, {speed}{run} ")
             self._file.flush()
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from gentest._support.printable import printable
+from gentest._support.printable import counted, printable
 from gentest.report import facts, images, markdown, run_facts
 from gentest.results.comparison import Comparison
 from gentest.results.document import Document
@@ -79,7 +79,7 @@ def comment(
     left = limit - _length([*head, *tail])
     table = _within(_table(changed, document), left // 2, "more that changed")
     same = len(document.results) - len(changed)
-    others = run_facts.counted(same, "other property", "other properties")
+    others = counted(same, "other property", "other properties")
     table += [""] if table else []
     if same:
         passes = "passes" if same == 1 else "pass"
@@ -109,7 +109,7 @@ def _outcome(document: Document) -> str:
     if document.gate is not None:
         return f"{sign} {markdown.cell(run_facts.gate_total(document.gate).removeprefix('gate: '))}"
     failing = sum(result.outcome in (Outcome.FAILED, Outcome.ERROR) for result in document.results)
-    return f"{sign} {failing} of {run_facts.counted(len(document.results), 'property', 'properties')} not held"
+    return f"{sign} {failing} of {counted(len(document.results), 'property', 'properties')} not held"
 
 
 def _totals(document: Document, report_url: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf
 
+from gentest._support.printable import counted, noun
 from gentest.report import numbers
 from gentest.report.facts import HOLDS_ON_ALL, WORDS, holds, measure, standing, verdict
 from gentest.report.numbers import at_least, at_most, needed_odds, odds
@@ -119,7 +120,9 @@ def drift(drift: Drift) -> str:
     if drift.certain_at:
         evidence += f", certain after {drift.certain_at}"
     on = f" on {drift.checkpoint}" if drift.checkpoint else ""
-    return f"{drift.what}{by}{on} [{drift.probes} latents; {evidence}] in {first_of(drift.tests)}"
+    return (
+        f"{drift.what}{by}{on} [{drift.probes} {noun(drift.probes, 'latent')}; {evidence}] in {first_of(drift.tests)}"
+    )
 
 
 def first_of(names: Sequence[str]) -> str:
@@ -128,15 +131,6 @@ def first_of(names: Sequence[str]) -> str:
 
 
 # a run
-
-
-def counted(n: int, one: str, several: str) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "test", "tests"), counted(1200, "test", "tests")
-    ('1 test', '1,200 tests')
-    """
-    return f"{n:,} {one if n == 1 else several}"
 
 
 def totals(results: Sequence[Result]) -> str:
@@ -206,7 +200,7 @@ def run_left(made: int, images: int, pace: float) -> str:
     ('970 of about 1,940 images, 1 h 21 min left', '2,000 of about 1,940 images')
     """
     left = f", {duration((images - made) * pace)} left" if images > made and pace else ""
-    return f"{made:,} of about {images:,} images{left}"
+    return f"{made:,} of about {counted(images, 'image')}{left}"
 
 
 def unfinished(interrupted: str, unchecked: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from gentest._support.arguments import as_number
-from gentest._support.printable import short_repr
+from gentest._support.printable import counted, short_repr
 from gentest.errors import InvalidArgument
 from gentest.spaces.space import Array, Choice, Fixed, Part, Shown, Slot
 
@@ -284,10 +284,14 @@ class Prompts(OneOf):
             raise InvalidArgument(f"{path}: no prompt in it; expected one a line")
         n_empty = sum(not row for row in rows)
         n_again = len(rows) - n_empty - len(prompts)
-        said = [f"{n_again:,} prompts that come again count once"] if n_again else []
-        said += [f"{n_empty:,} empty lines are left out"] if n_empty else []
+        again = counted(n_again, "prompt that comes again counts", "prompts that come again count")
+        said = [f"{again} once"] if n_again else []
+        said += [f"{counted(n_empty, 'empty line is', 'empty lines are')} left out"] if n_empty else []
         if said:
-            warnings.warn(f"{path}: {', and '.join(said)}; {len(prompts):,} prompts are left", stacklevel=2)
+            warnings.warn(
+                f"{path}: {', and '.join(said)}; {counted(len(prompts), 'prompt is', 'prompts are')} left",
+                stacklevel=2,
+            )
         return cls(*prompts)
 
 

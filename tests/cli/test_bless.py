@@ -74,7 +74,7 @@ def test_what_does_not_hold_is_known_from_now_on(repository: Path, capfd: pytest
     out = capfd.readouterr().out
     *_, row, closing = out.splitlines()
     assert row.startswith("recorded as violated: test_model.py::test_it responsive(pixels()")
-    assert row.endswith("(holds on 0 of the 64 probes that are kept)")
+    assert row.endswith("(holds on 0 of 64 kept probes)")
     assert closing == (
         "done: 1 property in blessed.json; 1 of them does not hold and is recorded as above: the run above may call a "
         "test failed for that, and a candidate fails only if it is worse. Commit, and gate with pytest --gentest "

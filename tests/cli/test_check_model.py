@@ -222,7 +222,7 @@ def test_misuse_is_one_line_and_status_2(arguments: list[str], words: list[str],
 def test_a_child_that_fails_is_undecided(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt and the last time limit are status 3, and never green."""
     write_code()
-    for error in (KeyboardInterrupt(), child.ChildFailed("no answer within 1 seconds")):
+    for error in (KeyboardInterrupt(), child.ChildFailed("no answer within 1 second")):
 
         def fail(*_: object, error: BaseException = error, **__: object) -> None:
             raise error

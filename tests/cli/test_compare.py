@@ -255,7 +255,7 @@ def test_noise_leaves_a_check_undecided(run: Run) -> None:
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), child.ChildFailed("no answer within 1 seconds")], ids=repr)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), child.ChildFailed("no answer within 1 second")], ids=repr)
 def test_an_unfinished_comparison_is_undecided(error: BaseException, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt and the time limit are status 3."""
 

@@ -192,7 +192,7 @@ def test_other_latents_than_the_kept_ones_are_refused_in_one_line() -> None:
         assert result.verdict is Verdict.ERROR
         assert said in result.message
         assert "\n" not in result.message
-    with pytest.raises(gentest.GeneratorError, match="1 of 1 latents are none of the 8 whose outputs"):
+    with pytest.raises(gentest.GeneratorError, match="1 of 1 latent is none of the 8 whose outputs"):
         pair.reference.outputs({"": torch.zeros(1, 4)})
 
 

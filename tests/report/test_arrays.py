@@ -33,7 +33,7 @@ def test_a_gap_breaks_the_line() -> None:
     view = arrays.view_of(ArrayStrip((5,), (replace(LINE, gaps=(2,), not_finite=1),), 1))
     assert view.drawn.count("<polyline") == 2
     assert view.drawn.count('class="gap"') == 1
-    assert "1 values not finite" in view.drawn
+    assert "1 value not finite" in view.drawn
 
 
 @pytest.mark.parametrize(

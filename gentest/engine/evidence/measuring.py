@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gentest._support.printable import noun
 from gentest.attributes import Attribute, Distance, Feature
 from gentest.attributes.attribute import Named, Readout, Setup, bind, describe, is_lowerable, is_readout
 from gentest.engine.evidence.maker import Maker
@@ -203,7 +204,8 @@ def _pilot_probes(subject: Subject) -> list[Probe]:
         return independent(PILOT_SEED, 0, PILOT)
     if recalled.n < PILOT_BATCH:
         raise NoSpread(
-            f"{recalled.record.file} keeps outputs of {recalled.n} probes, and sd(x) needs {PILOT_BATCH}: bless again "
+            f"{recalled.record.file} keeps outputs of {recalled.n} {noun(recalled.n, 'probe')}, and sd(x) "
+            f"needs {PILOT_BATCH}: bless again "
             f"with --keep-outputs {PILOT}, or give a tolerance in units"
         )
     return independent(recalled.record.seed, 0, min(recalled.n, PILOT))

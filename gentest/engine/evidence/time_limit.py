@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gentest._support.printable import noun
 from gentest.errors import GentestError
 
 GRACE = 10.0
@@ -60,7 +61,9 @@ def limited(seconds: float, what: str, error: type[GentestError]) -> Iterator[No
             _watch.call = None
     except TimeLimitExceeded as late:
         _watch.call = None  # where the time was up on the way out
-        raise error(f"{what} did not return within {seconds:g} seconds (--gentest-time-limit, 0 for none)") from late
+        raise error(
+            f"{what} did not return within {seconds:g} {noun(seconds, 'second')} (--gentest-time-limit, 0 for none)"
+        ) from late
 
 
 def _can_be_interrupted() -> bool:
@@ -107,7 +110,8 @@ class _Watch:
             else:
                 call.ends = float("inf")
                 on_hang(
-                    f"{call.what} has not returned for more than {call.seconds:g} seconds (--gentest-time-limit), and "
+                    f"{call.what} has not returned for more than {call.seconds:g} {noun(call.seconds, 'second')} "
+                    f"(--gentest-time-limit), and "
                     "ignores signals"
                 )
 

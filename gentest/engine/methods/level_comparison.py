@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from gentest._support.printable import noun
 from gentest.attributes.attribute import describe, fingerprint
 from gentest.engine.evidence.audit import EXAMINED
 from gentest.engine.evidence.context import Context
@@ -145,7 +146,8 @@ def _pilot(context: Context, subject: Subject, same: SameLevel) -> tuple[Observe
         return samples(context, subject), 0
     if len(known) < EXAMINED + 2 * LOOK:
         raise InvalidArgument(
-            f"outputs of {len(known)} probes are kept, and {same} needs {EXAMINED + 2 * LOOK}: bless again with more"
+            f"outputs of {len(known)} {noun(len(known), 'probe')} are kept, "
+            f"and {same} needs {EXAMINED + 2 * LOOK}: bless again with more"
         )
     return context.evidence(subject, same.probes, known[:EXAMINED]), EXAMINED
 

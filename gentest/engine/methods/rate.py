@@ -24,6 +24,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from gentest._support.printable import noun
 from gentest.engine.cost import MAX_ARMS, rate_probes
 from gentest.engine.evidence.plans import Stream, inputs
 from gentest.engine.judge import CONFIRMED_SLOW, Judge
@@ -86,7 +87,8 @@ def check_budget(problem: Problem, goal: AtRate) -> None:
     known = problem.known_probes
     if known is not None and len(known) < test.fewest_deciding:
         raise InvalidArgument(
-            f"outputs of {len(known)} probes are kept, which cannot decide {goal}: a decision needs at least "
+            f"outputs of {len(known)} {noun(len(known), 'probe')} are kept, which cannot decide {goal}: "
+            f"a decision needs at least "
             f"{test.fewest_deciding}; bless again with --keep-outputs {test.fewest}, the fewest that certify the rate"
         )
     if problem.values.budget < test.fewest_deciding:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gentest._support.printable import noun
 from gentest.engine.evidence.plans import real
 from gentest.engine.methods.problem import Problem
 from gentest.errors import InvalidArgument
@@ -137,7 +138,8 @@ def _every_input(problem: Problem) -> list[Probe]:
     elif judge.spaces != [generator.latent]:
         what = f"is for one prior, and {definition} looks at several"
     elif problem.known_probes is not None:
-        what = f"needs the reference on every input, and outputs of {len(problem.known_probes)} probes are kept"
+        n = len(problem.known_probes)
+        what = f"needs the reference on every input, and outputs of {n} {noun(n, 'probe')} are kept"
     elif generator.noise:
         what = f"needs a finite number of inputs, and noise={list(generator.noise)} has infinitely many values"
     if what:

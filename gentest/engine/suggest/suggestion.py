@@ -26,7 +26,7 @@ import numpy as np
 from torch import Tensor
 
 from gentest._support.arguments import is_whole
-from gentest._support.printable import first_line
+from gentest._support.printable import first_line, noun
 from gentest.attributes import Attribute, Feature, brightness, colorfulness, contrast, pixels, sharpness
 from gentest.attributes.attribute import Named, Setup, bind, describe
 from gentest.attributes.clip import ClipAttribute
@@ -286,7 +286,8 @@ def _checked(definition: Definition, generator: Generator, context: Context) -> 
     suggest_as = functools.partial(Suggestion, f"{definition.name}()", "test_is_a_function")
     if result.verdict is Verdict.NO_COUNTEREXAMPLE:
         return suggest_as(line=f"@gentest.{definition.name}()")
-    return suggest_as(line="", why=f"{result.search.violations} of {result.search.examples} probes violate it")
+    tried = f"{result.search.examples} {noun(result.search.examples, 'probe')}"
+    return suggest_as(line="", why=f"{result.search.violations} of {tried} violate it")
 
 
 def _check_measures(name: str, measures: object) -> None:
