@@ -99,6 +99,7 @@ def read_images(raw: object, n: int, sizes: Sizes) -> Returned:
             f"the generator returned shape {tuple(read.values.shape)}{where(read)} for latents {sizes}; "
             f"expected [{n}, C, H, W] or [{n}, H, W]"
             + ("; for outputs that are not images say images=False" if x.ndim and x.shape[0] == n else "")
+            + (", for videos outputs=gentest.Video(fps=8)" if x.ndim == 5 and x.shape[0] == n else "")
         )
     if x.is_complex():
         raise WrongOutputs("the generator returned complex values; expected real images")
@@ -157,11 +158,14 @@ def _pick(raw: object, n: int, sizes: Sizes, *, images: bool) -> Returned:
     expected = f"a tensor or array of {'images' if images else 'outputs'}"
     if isinstance(raw, torch.distributions.Distribution):
         raise WrongOutputs(f"the generator returned a {type(raw).__name__} distribution: return x.mean")
+    other = _other_kind(raw)
+    if isinstance(raw, (list, tuple)) and raw and all(isinstance(row, str) for row in raw):
+        raise WrongOutputs(f"the generator returned {_type_in_words(raw)} of str; expected {expected}{other}")
     kind, whole = _type_in_words(raw), _as_one_tensor(raw, "x")
     candidates = [whole] if whole is not None else list(_tensors_in(raw, n, "x", images=images))
     candidates = list({id(read.values): read for read in reversed(candidates)}.values())[::-1]  # without repetitions
     if not candidates:
-        raise WrongOutputs(f"the generator returned {kind}{_item_types(raw)}; expected {expected}")
+        raise WrongOutputs(f"the generator returned {kind}{_item_types(raw)}; expected {expected}{other}")
     if candidates[0].values.is_meta:
         raise WrongOutputs("the generator returned a tensor on the meta device, which holds no values")
     if len(candidates) == 1:
@@ -174,11 +178,29 @@ def _pick(raw: object, n: int, sizes: Sizes, *, images: bool) -> Returned:
     what = " and ".join(map(str, (fitting or candidates)[:MAX_NAMED]))
     if not fitting:
         shape = f"[{n}, C, H, W]" if images else f"[{n}, ...]"
-        raise WrongOutputs(f"the generator returned {kind} of {what} for latents {sizes}; expected one {shape}")
+        raise WrongOutputs(f"the generator returned {kind} of {what} for latents {sizes}; expected one {shape}{other}")
     raise WrongOutputs(
         f"the generator returned {kind} in which {what} may be its outputs: "
         f"return {fitting[0].code}, or whichever is meant"
     )
+
+
+def _other_kind(raw: object) -> str:
+    """The kind to declare for texts, tables, and outputs of several lengths, as the end of an error; else empty."""
+    if hasattr(raw, "columns") and hasattr(raw, "to_dict"):  # a data frame
+        return f"; for a table say outputs=gentest.Rows(columns={[str(name) for name in raw.columns][:MAX_NAMED]})"
+    if not isinstance(raw, (list, tuple)) or not raw:
+        return ""
+    if all(isinstance(row, str) for row in raw):
+        longest = max(8, 2 * max(map(len, raw)))
+        return f"; for texts say outputs=gentest.Tokens(text=True, longest={longest})"
+    if all(isinstance(row, Mapping) for row in raw):
+        return f"; for a table say outputs=gentest.Rows(columns={[str(name) for name in raw[0]][:MAX_NAMED]})"
+    sizes = [getattr(row, "shape", None) for row in raw]
+    if all(sizes) and len({size[-1] for size in sizes if size}) > 1:
+        longest = max(size[-1] for size in sizes if size)
+        return f"; for sounds of several lengths say outputs=gentest.Audio(rate=16000, longest={2 * longest})"
+    return ""
 
 
 def _has_rows(x: Tensor, n: int, *, images: bool) -> bool:

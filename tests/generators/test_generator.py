@@ -121,7 +121,7 @@ def test_what_is_no_batch_of_images_is_refused(returned: Any, message: str) -> N
 def test_a_numpy_function_that_returns_no_numbers_is_told_once() -> None:
     """The error of an array that is none does not name itself as the generator's."""
     with pytest.raises(GeneratorError, match=r"^the generator returned an array of <U1; expected numbers$"):
-        called(gentest.Generator.from_numpy(lambda z: ["a", "b"], latent=NORMAL))
+        called(gentest.Generator.from_numpy(lambda z: [["a"], ["b"]], latent=NORMAL))
 
 
 def test_what_a_generator_raises_is_wrapped() -> None:

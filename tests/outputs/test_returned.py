@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -168,7 +169,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an object": (object(), "an object; expected a tensor or array of images"),
     "a module": (torch.nn.Linear(2, 2), "a Linear; expected a tensor or array of images"),
     "a number": (3.0, "a float; expected a tensor or array of images"),
-    "words": (["a"] * N, "an array of <U1; expected numbers"),
+    "words": (["a"] * N, "a list of str; expected a tensor or array of images; for texts say outputs=gentest.Tokens("),
     "a distribution": (torch.distributions.Normal(X, 1.0), "a Normal distribution: return x.mean"),
     "a narrow picture": (torch.zeros(N, 8, 4, 3), "may be channels last; expected [B, C, H, W]: return x.permute("),
     "no values": (X.to("meta"), "on the meta device, which holds no values"),
@@ -250,3 +251,29 @@ def test_two_channels_are_outputs_and_attributes_of_pixels_say_what_they_need() 
     assert "Expected images of 1 or 3 channels but got shape" in result.message
     assert "return the channels that are meant" in result.message
     assert "\n" not in result.message
+
+
+class Frame:
+    """A data frame, as far as a reader asks it."""
+
+    columns = ("age", "income")
+
+    def to_dict(self, orient: str) -> dict[str, list[float]]:
+        """The columns."""
+        return {"age": [1.0] * N, "income": [2.0] * N}
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        (["a red coat"] * N, "for texts say outputs=gentest.Tokens(text=True, longest=20)"),
+        ([torch.zeros(30 + i) for i in range(N)], "say outputs=gentest.Audio(rate=16000, longest="),
+        ([{"age": "old"}] * N, "for a table say outputs=gentest.Rows(columns=['age'])"),
+        (Frame(), "for a table say outputs=gentest.Rows(columns=['age', 'income'])"),
+        (torch.zeros(N, 6, 3, 8, 8), "for videos outputs=gentest.Video(fps=8)"),
+    ],
+)
+def test_outputs_of_another_kind_are_refused_with_the_line_to_write(raw: Any, line: str) -> None:
+    """Texts, sounds of several lengths, tables and videos, in place of images."""
+    with pytest.raises(WrongOutputs, match=re.escape(line)):
+        read_images(raw, N, SIZES)
