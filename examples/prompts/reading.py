@@ -6,7 +6,6 @@ Scores are log-odds: of the kind, colour or count that the prompt asks for, agai
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,10 +18,8 @@ import gentest
 WEIGHTS = Path(__file__).with_name("reader.safetensors")
 
 
-@cache
-def reader() -> Reader:
-    """The trained reader."""
-    return load_into(Reader(), WEIGHTS)
+# no lru_cache: gentest could not read what it holds, and would not keep scores in its cache
+READER = load_into(Reader(), WEIGHTS)
 
 
 def log_odds(images: Tensor, prompt: list[str], which: int) -> Tensor:
@@ -31,7 +28,7 @@ def log_odds(images: Tensor, prompt: list[str], which: int) -> Tensor:
     `which` is 0 for the kind of garment, 1 for its colour and 2 for the count.
     """
     with torch.no_grad():
-        logits = split_logits(reader()(images * 2 - 1))[which]  # [B, K]
+        logits = split_logits(READER(images * 2 - 1))[which]  # [B, K]
     wanted = torch.tensor([[read(text)[which]] for text in prompt])  # [B, 1]
     others = logits.scatter(1, wanted, -torch.inf).amax(1)
     return logits.gather(1, wanted)[:, 0] - others
