@@ -88,7 +88,9 @@ def _film(name: str, film: Film) -> MediumView:
         FrameView(f"data:image/webp;base64,{frame}", place + 1, place in film.marked)
         for frame, place in zip(film.frames, film.numbers, strict=True)
     )
-    shown = f"; frames {frames[0].number} to {frames[-1].number}" if len(frames) < n else ""
+    first, last = frames[0].number, frames[-1].number
+    which = f"frames {first} to {last}" if last - first < len(frames) else f"{len(frames)} of its frames"
+    shown = f"; {which}" if len(frames) < n else ""
     width, height = _size(film)
     caption = f"{n} {noun(n, 'frame')}, {seconds:.3g} s at {film.fps:g} a second{shown}"
     return MediumView(name, caption, width, height, f"data:image/webp;base64,{film.animation}", frames)

@@ -53,3 +53,20 @@ def test_a_derived_generator_keeps_its_kind() -> None:
     assert derived.kind == arrays.kind == arrays.against(torch.tanh).kind
     with pytest.raises(InvalidArgument, match=r"makes Arrays\(\) and the reference Images\(\)"):
         arrays.against(Generator(torch.tanh, latent=NORMAL))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        gentest.Images(),
+        gentest.Arrays(),
+        gentest.Video(fps=8),
+        gentest.Audio(rate=8000),
+        gentest.Tokens(text=True, longest=8),
+        gentest.Rows({"age": range(0, 121)}),
+    ],
+    ids=lambda kind: type(kind).__name__,
+)
+def test_a_report_draws_each_kind_in_one_way(kind: gentest.Kind) -> None:
+    """As pictures, by shape, or with its places: never in two ways, and never in none."""
+    assert [kind.has_pixels, kind.drawn_by_shape, kind.place_axis is not None].count(True) == 1

@@ -8,8 +8,9 @@ import pytest
 
 from gentest.report import page
 from gentest.report.media_views import HEIGHT, WIDTH, view_of
+from gentest.results.drawings import ArrayOutput, ArrayStrip, Drawings
 from gentest.results.media import Media, Medium, Recording, Script, TableRow
-from tests.helpers.drawn import AT
+from tests.helpers.drawn import AT, failed
 from tests.helpers.drawn_media import document, media
 from tests.helpers.reading import Read
 
@@ -47,6 +48,24 @@ def test_a_mark_lies_at_its_time() -> None:
     assert width >= 2
     assert one.caption == "0.1 s at 8000 samples a second"
     assert f'height="{HEIGHT}"' in str(one.waveform)
+
+
+def test_the_first_outputs_of_all_kinds_have_one_heading() -> None:
+    """Images, arrays and media of a run stand in one section."""
+    array = ArrayStrip((2,), (ArrayOutput("1", 0.0, 0.5, 1.0, 0.5, 0),), 1)
+    run = document()
+    more = (*run.results, failed("test_array", drawings=Drawings(sample_arrays=array)))
+    shown = page.page(replace(run, results=more), at=AT)
+    assert [h["id"] for h in Read(shown).all("h2") if "id" in h].count("outputs") == 1
+    assert shown.count("of the seed's first latents, not chosen") == 1
+
+
+def test_a_contact_sheet_says_which_frames_it_has() -> None:
+    """Frames around a place are a range; frames from the whole video are a number of them."""
+    [marked] = view_of(media("film")).outputs
+    assert marked.caption == "16 frames, 2 s at 8 a second; frames 4 to 12"
+    _, other = view_of(media("film", n=2)).outputs
+    assert other.caption == "16 frames, 2 s at 8 a second; 9 of its frames"
 
 
 def test_an_excerpt_says_so() -> None:
