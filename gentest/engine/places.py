@@ -37,9 +37,10 @@ def places(evidence: Observed) -> tuple[Place, ...]:
     They come from the measures that the margin asked for, from a pair's largest difference, and from values that no
     output of the kind may have.
     """
-    kind, outputs = evidence.kind, evidence.outputs[0]  # [P, ...]
-    if kind.place_axis is None:
+    kind = evidence.kind
+    if kind.place_axis is None:  # makes no output of a kind without places
         return ()
+    outputs = evidence.outputs[0]  # [P, ...]
     found: list[Place] = []
     for of_all, words in ((~outputs.isfinite(), "not finite"), (kind.excess(outputs, evidence.limits) > SLACK, "")):
         if bool(of_all.any()):
