@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,8 @@ def test_what_is_written_type_checks(folder: Path) -> None:
         if template != "onnx":
             form = template if template in ("autoencoder", "pipeline") else "function"
             write_tests(Answers(template, source, "(gentest_checkpoint)", form=form), folder / template)
+    on_data = Answers("autoencoder", source, "()", form="autoencoder", data="photos", image_shape=(3, 4, 4), loss=0.1)
+    write_tests(replace(on_data, laws=("round_trip", "matches")), folder / "encodings")
     for where in sorted(path.parent for path in folder.glob("*/conftest.py")):
         done = subprocess.run(
             [*MYPY, "conftest.py", "test_latent.py"],
