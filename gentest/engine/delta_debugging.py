@@ -40,7 +40,7 @@ class DeltaDebugging:
             self.candidates = []
 
     def _ddmin(self, *, may_be_empty: bool) -> Generator[list[Groups], list[bool], None]:
-        if may_be_empty:
+        if may_be_empty and self.groups:
             (needs_none,) = yield [()]
             if needs_none:
                 self.groups = ()

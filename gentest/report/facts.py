@@ -632,7 +632,7 @@ def details(result: Result) -> list[Detail]:
     if result.worst is not None and result.counterexample != result.worst:
         lines.append(_counterexample("worst", result.worst))
     if result.counterexample is not None:
-        lines += [_counterexample("minimal", result.counterexample), *matters(result.counterexample)]
+        lines += [_counterexample("minimal", result.counterexample), *matters(result.counterexample, result.search)]
     if result.counterexample is not None and result.counterexample.fewer_words is not None:
         lines.append(Detail("words", fewer_words(result.counterexample.fewer_words)))
     if result.broken is not None and result.verdict is Verdict.VIOLATED:
@@ -740,9 +740,9 @@ def _entries(counterexample: Counterexample) -> str:
     return ", ".join(f"entry {entry}{bank}" for bank, entry in named.items())
 
 
-def matters(counterexample: Counterexample) -> list[Detail]:
+def matters(counterexample: Counterexample, search: Search) -> list[Detail]:
     """The coordinates that matter: those that the far end still changes, or that an attack moved."""
-    return [*_coordinates_that_matter(counterexample), *map(_codes, counterexample.codes)]
+    return [*_coordinates_that_matter(counterexample, search), *map(_codes, counterexample.codes)]
 
 
 def _codes(grid: KeptCodes) -> Detail:
@@ -759,17 +759,24 @@ def _codes(grid: KeptCodes) -> Detail:
     return Detail("matters", f"{word} {listed}{more}{name} ({rest})")
 
 
-def _coordinates_that_matter(counterexample: Counterexample) -> list[Detail]:
+def _coordinates_that_matter(counterexample: Counterexample, search: Search) -> list[Detail]:
     if counterexample.moved is not None:
         return _moved(counterexample.moved, counterexample)
     whole_entries = len(counterexample.groups) == counterexample.n_groups == len(counterexample.entries)
     if counterexample.n_groups == 0 or whole_entries:
         return []
     if not counterexample.groups:
-        return [Detail("matters", "no coordinate: other samples fail as well")]
+        return [Detail("matters", "no coordinate: " + _failing_without(search))]
     if len(counterexample.groups) == counterexample.n_groups:
         return [Detail("changes", f"all {counterexample.n_coordinates} coordinates of the latent")]
     return [Detail("matters", _coordinates(counterexample.groups, counterexample))]
+
+
+def _failing_without(search: Search) -> str:
+    """The remark that a probe fails without its coordinates, and how many probes of the search fail."""
+    n = search.examples if search.applied is None else search.applied
+    counted = f" ({search.violations:,} of {n:,} probes fail)" if search.violations and n > 1 else ""
+    return f"the sample that stands for left-out coordinates fails as well{counted}"
 
 
 def _moved(moved: Moved, counterexample: Counterexample) -> list[Detail]:

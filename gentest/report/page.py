@@ -319,7 +319,7 @@ def _change(result: Result, drawings: Drawings) -> tuple[tuple[str, str, Frames]
         return ()
     if not (counterexample.groups or counterexample.moved or len(counterexample.t) > 1):
         return ()  # another sample fails as well, so there is nothing to compare
-    words = [detail.text for detail in facts.matters(counterexample)]
+    words = [detail.text for detail in facts.matters(counterexample, result.search)]
     words.append(f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1")
     frames = _frames(change.strip, [*change.names, "difference"])
     return (("What the coordinates change", "; ".join(words), frames),)

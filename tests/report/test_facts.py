@@ -17,6 +17,7 @@ from gentest.results.result import (
     Counterexample,
     KeptCodes,
     Rate,
+    Search,
     Verdict,
 )
 from tests.helpers import handmade
@@ -142,7 +143,7 @@ def test_what_nothing_certifies_is_not_called_held() -> None:
 )
 def test_positions_of_a_grid_that_matter_are_named(grid: KeptCodes, text: str) -> None:
     found = Counterexample({}, -1.0, {}, (0.0,), (), 0, 0, None, "p:1", codes=(grid,))
-    assert [detail.text for detail in facts.matters(found)] == [text]
+    assert [detail.text for detail in facts.matters(found, Search())] == [text]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,23 @@ def test_coordinates_that_matter_read_as_numbers_and_not_as_a_count(
     groups: tuple[str, ...], n_groups: int, n_coordinates: int, text: str
 ) -> None:
     found = Counterexample({}, -1.0, {}, (0.0,), groups, n_groups, n_coordinates, None, "p:1")
-    assert [(detail.word, detail.text) for detail in facts.matters(found)] == [("matters", text)]
+    assert [(detail.word, detail.text) for detail in facts.matters(found, Search())] == [("matters", text)]
+
+
+@pytest.mark.parametrize(
+    ("search", "counted"),
+    [
+        (Search(300, violations=57), " (57 of 300 probes fail)"),
+        (Search(1_000, violations=57, applied=400), " (57 of 400 probes fail)"),
+        (Search(1, violations=1), ""),
+        (Search(300), ""),
+    ],
+)
+def test_a_failure_without_coordinates_says_how_many_probes_fail(search: Search, counted: str) -> None:
+    """The search has no count of failures if an attack, a replay or the rate's probes gave the counterexample."""
+    found = Counterexample({}, -1.0, {}, (0.0,), (), 6, 6, None, "p:1")
+    text = f"no coordinate: the sample that stands for left-out coordinates fails as well{counted}"
+    assert [(detail.word, detail.text) for detail in facts.matters(found, search)] == [("matters", text)]
 
 
 def test_a_gate_before_the_end_of_the_run_needs_at_most_what_it_says() -> None:

@@ -6,6 +6,10 @@ counterexamples are reduced side by side. One of them may end on a group that fa
 brush the defect. The group on which most of them end is the cause. Candidates and rounds depend on the answers alone,
 and so does the result.
 
+A point without any of its coordinates is its near end: another sample of the prior with the same choices. It fails as
+often as any other sample, so one that fails may be a coincidence. No coordinate matters only if most of the
+counterexamples fail without theirs. Otherwise those that do say nothing about coordinates, and the rest is reduced.
+
 A slot of a condition (`gentest.OneOf`, `gentest.Template`) that is not at its first value is taken away as a group is:
 by its first value. So noise and words are reduced together. Each slot that is needed is then lowered alone, toward its
 first value. A position of a grid of codes (`gentest.Codes`) is taken away by the grid's blank code.
@@ -130,12 +134,14 @@ class Axis:
     """One way to take coordinate groups away: the groups of a probe, and the probe with only some of them.
 
     Those below `n_coordinate_groups` are groups of coordinates and positions of grids of codes; from there on, a group
-    is a slot of a condition that is not at its first value.
+    is a slot of a condition that is not at its first value. A group in `resampled` is replaced by coordinates of
+    another sample; all others are replaced by one fixed value.
     """
 
     groups: Callable[[Probe], Groups]
     only: Callable[[Probe, Groups], Probe]
     n_coordinate_groups: int
+    resampled: frozenset[int] = frozenset()
 
 
 def far_end(space: Space, family: Probes | None = None, *, reducible: bool = True) -> Axis:
@@ -171,7 +177,7 @@ def far_end(space: Space, family: Probes | None = None, *, reducible: bool = Tru
         blanks = _runs([position for position in range(n_positions) if n + position not in kept])
         return replace(probe, mask=mask, choices=choices, blanks=blanks if reducible else probe.blanks)
 
-    return Axis(groups, only, first_slot)
+    return Axis(groups, only, first_slot, frozenset(own if reducible else ()))
 
 
 def _runs(positions: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -233,7 +239,11 @@ def reduce_groups(
     `violates` answers for a list of probes, and is asked about at most `budget` probes in all. `may_be_empty` says that
     a probe without groups is valid (a single point), and can show that no group matters.
     """
-    reductions = [_Reduction(probe, axis, may_be_empty=may_be_empty) for probe in failing[:POOL]]
+    pool = failing[:POOL]
+    if may_be_empty and len(pool) <= budget and any(axis.resampled.intersection(axis.groups(probe)) for probe in pool):
+        budget -= len(pool)
+        pool, may_be_empty = _with_or_without_coordinates(pool, axis, violates)
+    reductions = [_Reduction(probe, axis, may_be_empty=may_be_empty) for probe in pool]
     while not _agreed(reductions) and (chosen := _next_round(reductions, budget)):
         candidates = [r.with_only(groups) for r in chosen for groups in r.candidates]
         budget -= len(candidates)
@@ -243,6 +253,21 @@ def reduce_groups(
     n_shared = {r: sum(set(r.groups) <= set(other.groups) for other in reductions) for r in reductions}
     best = min(reductions, key=lambda r: (len(r.groups), -n_shared[r]))
     return best.with_only(best.groups) if best.groups != axis.groups(best.probe) else best.probe
+
+
+def _with_or_without_coordinates(
+    failing: Sequence[Probe], axis: Axis, violates: Violates
+) -> tuple[Sequence[Probe], bool]:
+    """The counterexamples that show which coordinates matter, and whether none does.
+
+    If most fail as another sample, these are the ones that do, without coordinates. Otherwise they are the ones that
+    need theirs.
+    """
+    others = [axis.only(p, tuple(g for g in axis.groups(p) if g not in axis.resampled)) for p in failing]
+    fails = violates(others)
+    if 2 * sum(fails) > len(fails):
+        return [other for other, violated in zip(others, fails, strict=True) if violated], True
+    return [probe for probe, violated in zip(failing, fails, strict=True) if not violated], False
 
 
 def _agreed(reductions: Sequence[_Reduction]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 import gentest
 from gentest.engine.methods.reduce import far_end, reduce_groups, simplify
-from gentest.probes.families import Segments
+from gentest.probes.families import Segments, points
 from gentest.probes.probe import FULL_MASK, Probe, active_groups
 
 N = 64
@@ -78,6 +79,56 @@ def test_a_single_point_may_need_no_group_at_all() -> None:
     """Where other samples fail as well, a point's reduction ends on no group; a path keeps at least one."""
     assert active_groups(reduced([Probe(7)], lambda probe: True, may_be_empty=True)[0], N) == ()
     assert len(active_groups(reduced([Probe(7)], lambda probe: True)[0], N)) == 1
+
+
+PROMPTS = ("a coat", "a hat", "a red hat", "a shoe")
+
+
+@pytest.mark.parametrize("above", [0.8, 2.0])
+def test_a_rare_defect_at_one_coordinate_is_never_at_none(above: float) -> None:
+    """A sample in place of the coordinates fails by chance, once in 5 or 44 times. Fifty reductions name z[0] alone."""
+    space = gentest.Joint(z=gentest.Normal(12), label=gentest.Categorical(4))
+
+    def violates(probes: list[Probe]) -> list[bool]:
+        return (points().place(space, probes)["z"][:, 0, 0] > above).tolist()
+
+    n_coincidences = 0
+    for run in range(50):
+        planned = [Probe(seed) for seed in range(1_000 * run, 1_000 * run + 200)]
+        failing = [probe for probe, fails in zip(planned, violates(planned), strict=True) if fails][:16]
+        n_coincidences += sum(violates([replace(probe, mask=0) for probe in failing]))
+        found = reduce_groups(failing, far_end(space, points()), violates, budget=200, may_be_empty=True)
+        assert active_groups(found, len(space.groups)) == (0,)
+    assert n_coincidences > 3
+
+
+def test_a_rare_defect_of_a_prompt_and_a_coordinate_keeps_both() -> None:
+    """The prompt alone fails by chance, with another sample that is as far out."""
+    space = gentest.Joint(z=gentest.Normal(12), prompt=gentest.OneOf(*PROMPTS))
+
+    def violates(probes: list[Probe]) -> list[bool]:
+        placed = points().place(space, probes)
+        return ((placed["z"][:, 0, 0] > 1.5) & (placed["prompt"].reshape(-1) == 2)).tolist()
+
+    for run in range(30):
+        planned = [Probe(seed, choices=(seed % 4,)) for seed in range(1_000 * run, 1_000 * run + 400)]
+        failing = [probe for probe, fails in zip(planned, violates(planned), strict=True) if fails][:16]
+        found = reduce_groups(failing, far_end(space, points()), violates, budget=200, may_be_empty=True)
+        assert active_groups(found, len(space.groups)) == (0,)
+        assert found.choices == (2,)
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_a_rare_defect_of_a_prompt_needs_no_coordinate(code: int) -> None:
+    """One prompt of four fails with any sample: all coordinates go, and the prompt stays."""
+    space = gentest.Joint(z=gentest.Normal(12), prompt=gentest.OneOf(*PROMPTS))
+
+    def violates(probes: list[Probe]) -> list[bool]:
+        return [probe.choices == (code,) for probe in probes]
+
+    failing = [Probe(seed, choices=(code,)) for seed in range(16)]
+    found = reduce_groups(failing, far_end(space, points()), violates, budget=200, may_be_empty=True)
+    assert found == Probe(0, mask=0, choices=(code,))
 
 
 def test_a_reduced_probe_is_reduced_further() -> None:
