@@ -348,8 +348,8 @@ def property(
     returns float [N]: finite, >= 0 if the property holds and < 0 if it does not, in units that a reader understands.
 
     `total=True` is for properties that judge what others take for granted: finite outputs in range, the same in any
-    batch. `reducible=False` is for properties that demand a change, to which a probe that changes fewer coordinates is
-    not a fair test: their counterexamples keep all coordinates.
+    batch. `reducible=False` is for properties that demand a change between latents, to which a probe that changes fewer
+    coordinates is not a fair test: their counterexamples keep all coordinates.
 
     >>> import gentest
     >>> @gentest.property(probes=gentest.points())

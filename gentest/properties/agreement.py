@@ -93,7 +93,6 @@ def differs(on: Attribute | Feature | Distance | None = None, *, at_least: float
         arguments=arguments,
         measures=_measures(on),
         compares=True,
-        reducible=False,
     )
 
 

@@ -180,6 +180,25 @@ def test_a_candidate_that_changes_nothing_is_found_by_differs(net: Net) -> None:
     assert check(gentest.differs(at_least=0.02), fused).verdict is Verdict.NO_COUNTEREXAMPLE
 
 
+def test_a_candidate_that_changes_nothing_on_rare_latents_is_reduced_to_their_coordinate(net: Net) -> None:
+    """A single latent with other coordinates of the prior is as fair a test of `differs`, as of `agrees`."""
+    for seed in range(4):
+
+        def adapted(z: Tensor) -> Tensor:
+            change = torch.where(z[:, 5] > 1.5, 0.0, 0.05)
+            return net(z) * (1 - change[:, None, None, None])
+
+        pair = generator(adapted).against(reference(net))
+        prop = gentest.differs(gentest.pixels(), at_least=0.005)
+        settings = gentest.settings(device="cpu", seed=seed)
+        found = prop.check(pair, settings=settings).counterexample
+        assert found is not None
+        assert found.groups == ("5",)
+        again = prop.replay(pair, found.replay, settings=settings).counterexample
+        assert again is not None
+        assert again.margin == found.margin
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_an_attack_finds_a_disagreement_on_one_latent_in_1e5(seed: int) -> None:
     """Beyond 4.265 standard deviations of one coordinate; both sides are differentiable.
