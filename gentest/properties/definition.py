@@ -382,8 +382,8 @@ class Definition(Declaration):
     again: int = field(default=0, kw_only=True)
     """The number of images that the margin makes of each latent with `Evidence.again`."""
     reducible: bool = field(default=True, kw_only=True)
-    """True if a probe whose ends differ in fewer coordinates is as fair a test. A property that demands a change between
-    latents sets False: its counterexamples keep all coordinates."""
+    """True if a probe whose ends differ in fewer coordinates is as fair a test. A property that demands a change
+    between latents sets False: its counterexamples keep all coordinates."""
     storable: bool = field(default=False, kw_only=True)
     """True if the margin is a function of the outputs alone, so that the disk cache may keep it like a measurement."""
     compares: bool | None = field(default=False, kw_only=True)
