@@ -62,9 +62,16 @@ def _compare(document: Document, baseline: Baseline, terms: Terms) -> Comparison
     claims = decision.n_claims(baseline, drift=terms.drift != OnDrift.OFF, checkpoints=n)
     terms = replace(terms, claims=claims, checkpoints=n)
     decision.check_reach(baseline, terms)
-    file = "" if checkpoints else file_name(session.checkpoint or "")
-    versions = session.versions
-    return decision.decide(results, baseline, terms, checkpoints=checkpoints, file=file, versions=versions)
+    return decision.decide(
+        results,
+        baseline,
+        terms,
+        checkpoints=checkpoints,
+        file="" if checkpoints else file_name(session.checkpoint or ""),
+        versions=session.versions,
+        digest_of=lambda name: session.digests.get(name, ""),
+        selects=session.selects,
+    )
 
 
 def unfinished_lines(document: Document) -> list[str]:

@@ -26,6 +26,8 @@ BASELINE = "gentest_baseline.json"
 """The file of the blessed checkpoint, at the top of the repository."""
 AGREEMENT = "agreement"
 """The folder of the tests that compare with a reference."""
+TAKES_CHECKPOINT = "(gentest_checkpoint)"
+"""The arguments of code that loads the checkpoint of a run."""
 WIDTH = 88
 """Line length of generated Python: the default of formatters."""
 EDIT = "EDIT:"
@@ -139,6 +141,8 @@ def write_tests(answers: Answers, folder: Path) -> list[str]:
     names = {file: os.path.relpath(file.path) for file in files}
     lines = [f"wrote {name}" for name in names.values()]
     lines += [f"edit  {name}:{line}: {what}" for file, name in names.items() for line, what in file.edits]
+    if ignores := _ignores_checkpoint(answers):
+        lines.append(f"note  {ignores}")
     where = shlex.quote(os.path.relpath(whole))
     tests = "" if where == "." else f" {where}"
     lines.append(f"next  pytest --gentest{tests}")
@@ -155,6 +159,22 @@ def new_files(answers: Answers, folder: Path, repository: Path) -> list[NewFile]
         *_of_reference(answers, folder / AGREEMENT),
         NewFile(repository / WORKFLOW, _render("gentest.yml", _workflow(answers, folder, repository))),
     ]
+
+
+def _ignores_checkpoint(answers: Answers) -> str:
+    """That the user's code loads no checkpoint but its own, and what to do; empty if it loads the one of a run."""
+    source = answers.source
+    if source is None or source.kind is not ModelKind.CODE or answers.call == TAKES_CHECKPOINT:
+        return ""
+    assert source.code is not None
+    advice = "let the fixture in conftest.py load gentest_checkpoint"
+    return f"{source.code.name} takes no checkpoint, so a run with --gentest-checkpoint fails: {advice}"
+
+
+def _pieces(text: str, width: int) -> list[str]:
+    """A text in lines of a width, which joined are the text again."""
+    lines = wrap(text, width)
+    return [line + " " for line in lines[:-1]] + lines[-1:]
 
 
 def _of_reference(answers: Answers, folder: Path) -> list[NewFile]:
@@ -224,6 +244,7 @@ def _conftest(answers: Answers, folder: Path, fixture: str) -> dict[str, object]
         "fixture": fixture,
         "template": answers.template,
         "kind": "" if source is None else source.kind.value,
+        "ignores": [] if fixture == "reference" else _pieces(_ignores_checkpoint(answers), WIDTH - 18),
         "form": answers.form,
         "file": file,
         "third_party": third_party,

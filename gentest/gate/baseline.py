@@ -41,6 +41,8 @@ class Blessing:
     note: str = ""
     made_with: Mapping[str, str] = field(default_factory=dict)
     """The versions of what computed the outputs, and the device, by name; empty in baselines of early versions."""
+    checkpoint_digest: str = ""
+    """The digest of the checkpoint's file or folder; empty without one, and in baselines of early versions."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ The gate reads results and baselines only, so it decides in the run as it does l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import ceil, comb, exp, log
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gentest.errors import InvalidArgument
 from gentest.gate import quick
-from gentest.gate.baseline import Baseline, Entry, keyed
+from gentest.gate.baseline import Baseline, Blessing, Entry, keyed
 from gentest.gate.looks import check_look, look_key, merge_looks, unpacked
 from gentest.gate.quick import DriftClaim
 from gentest.results.comparison import (
@@ -286,13 +286,16 @@ def decide(
     checkpoints: Sequence[str] = (),
     file: str = "",
     versions: Mapping[str, str] | None = None,
+    digest_of: Callable[[str], str] = lambda name: "",
+    selects: bool = False,
 ) -> Comparison:
     """Compare a whole run with a baseline: each property, each drift, and Holm's procedure over all of them.
 
     A property that has held stays held, since the first e-process to fire decides. One that agrees with kept outputs is
     left to its own verdict, which compares with a blessed checkpoint already. `checkpoints` names the checkpoints of a
     run of several, so that one without results counts as missing; `file` names the only checkpoint. `versions` are
-    those of the run, by name.
+    those of the run, by name. `digest_of` gives the digest of a checkpoint by its name, or nothing. If the run
+    `selects` tests, it need not check the others.
     """
     results = [result for result in results if result.kept is None]
     compared: list[Compared] = []
@@ -333,12 +336,21 @@ def decide(
         drifts=tuple(
             replace(d.drift, drifted=rejected and not d.drift.held, needed=need) for d, rejected, need in drifting
         ),
-        missing=tuple(missing),
+        missing=() if selects else tuple(missing),
         uncompared=tuple(uncompared),
         unchanged=tuple(unchanged),
         blessed_file=baseline.blessings[0].checkpoint,
         differing=_differing(baseline.blessings[0].made_with, made_with(results, versions or {})),
+        ignored=tuple(name for name in unchanged if name and _is_other(name, digest_of, baseline.blessings[0])),
+        unselected=tuple(missing) if selects else (),
     )
+
+
+def _is_other(name: str, digest_of: Callable[[str], str], blessing: Blessing) -> bool:
+    """True if a checkpoint is another file than the blessed one: by content if both are known, else by name."""
+    if blessing.checkpoint_digest and (digest := digest_of(name)):
+        return digest != blessing.checkpoint_digest
+    return name != blessing.checkpoint
 
 
 def _differing(blessed: Mapping[str, str], now: Mapping[str, str]) -> tuple[Differing, ...]:

@@ -21,6 +21,7 @@ from gentest.engine.methods.quick_sample import QUICK
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Blessing, Entry, is_of_test
+from gentest.plugin.checkpoints import digest
 from gentest.plugin.kept_outputs import KeptQuestion, OutputForm, OutputsToKeep, describe_kept, remove_replaced
 from gentest.plugin.options import RunOptions
 from gentest.properties.definition import AnyDefinition, Definition
@@ -164,14 +165,29 @@ class BaselineRun:
             checkpoints=self.checkpoints,
             file=file,
             versions=making_versions(),
+            digest_of=self._digest_of,
+            selects=self._options.selects,
         )
 
-    def refuses(self, comparison: Comparison) -> bool:
-        """True if the run fails although each test passed: a late regression, drift, or tests that did not run.
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digests of the checkpoints, by name, in a run whose outcomes are compared now or later."""
+        if not self._options.outcomes and self.baseline is None:
+            return {}
+        return {checkpoint.name: self._digest_of(checkpoint.name) for checkpoint in self._options.checkpoints}
 
-        A run that selects tests (`-k`, `-m`, a file, a node id) need not run the others.
+    def _digest_of(self, name: str) -> str:
+        path = next((checkpoint.path for checkpoint in self._options.checkpoints if checkpoint.name == name), None)
+        return "" if path is None else digest(path)
+
+    def refuses(self, comparison: Comparison) -> bool:
+        """True if the run fails although each test passed.
+
+        Reasons are a late regression, drift, tests that did not run, and a candidate that no test loads. A run that
+        selects tests (`-k`, `-m`, a file, a node id) need not run the others.
         """
-        return comparison.refused or (bool(comparison.missing) and not self._options.selects)
+        is_ignored = bool(comparison.ignored) and self.terms.undecided is OnUndecided.FAIL
+        return comparison.refused or bool(comparison.missing) or is_ignored
 
     def leaves_open(self, comparison: Comparison) -> bool:
         """True if a level of a quick gate is undecided, which fails no test."""
@@ -196,6 +212,7 @@ class BaselineRun:
             datetime.now(timezone.utc).date().isoformat(),
             seed,
             checkpoint="".join(checkpoint.name for checkpoint in self._options.checkpoints),  # one, or none
+            checkpoint_digest="".join(digest(checkpoint.path) for checkpoint in self._options.checkpoints),
             made_with=gate.made_with(results, making_versions()),
         )
         blessed = Baseline.of(results, blessing, before=before, version=__version__)

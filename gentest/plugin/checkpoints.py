@@ -11,12 +11,15 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gentest.integrations.sources import Fetched
 
 FIXTURE = "gentest_checkpoint"
+WORKER_OUTPUT = "gentest_checkpoint_used"
+"""The key under which a worker of pytest-xdist tells the controller of the fixture."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,46 @@ def parametrize(metafunc: pytest.Metafunc, checkpoints: Sequence[Checkpoint]) ->
     if len(checkpoints) > 1:
         ids = [checkpoint.id for checkpoint in checkpoints]
         metafunc.parametrize(FIXTURE, checkpoints, ids=ids, indirect=True, scope="session")
+
+
+def digest(path: Path) -> str:
+    """The XXH3 digest of a file, or of the names and the bytes in a folder; empty if it cannot be read."""
+    import xxhash
+
+    hasher = xxhash.xxh3_128()
+    try:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            hasher.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as opened:
+                while block := opened.read(2**20):
+                    hasher.update(block)
+    except OSError:
+        return ""
+    return hasher.hexdigest()
+
+
+class CheckpointUse:
+    """Whether any test of the run used the fixture: registered as a plugin in every process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.used = False
+
+    @pytest.hookimpl
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
+        """Take note of the fixture, requested in whatever way."""
+        self.used = self.used or fixturedef.argname == FIXTURE
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        output = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            output[WORKER_OUTPUT] = self.used
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self.used = self.used or bool((getattr(node, "workeroutput", None) or {}).get(WORKER_OUTPUT))
 
 
 def checkpoint_of(item: pytest.Item) -> Checkpoint | None:

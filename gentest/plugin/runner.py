@@ -32,7 +32,7 @@ from gentest.plugin.checked_tests import (
     fail_if_it_returns_a_generator,
     labelled_properties,
 )
-from gentest.plugin.checkpoints import checkpoint_name, checkpoint_of
+from gentest.plugin.checkpoints import CheckpointUse, checkpoint_name, checkpoint_of
 from gentest.plugin.decorators import Declared, Property, checker
 from gentest.plugin.items import declared_by, name_of, settings_of
 from gentest.plugin.replays import FailedProbes
@@ -72,6 +72,8 @@ class Runner:
         self._baseline_run = BaselineRun(config, self.options)
         self._problems = Problems(config)
         config.pluginmanager.register(self._problems, "gentest-problems")
+        checkpoint_use = CheckpointUse(config)
+        config.pluginmanager.register(checkpoint_use, "gentest-checkpoint-use")
         self._report_files = ReportFiles(
             self._problems, self.options.report, self.options.images, logs=bool(self.options.trackers)
         )
@@ -112,6 +114,7 @@ class Runner:
             completion=self._completion,
             problems=self._problems,
             report_files=self._report_files,
+            checkpoint_use=checkpoint_use,
         )
         config.pluginmanager.register(results, "gentest-results")
         if self.options.has_workers:

@@ -17,6 +17,7 @@ from gentest.gate import decision as gate
 from gentest.generators.modules import resolve_device
 from gentest.plugin import github, options, replays
 from gentest.plugin.baseline_run import BaselineRun
+from gentest.plugin.checkpoints import FIXTURE, CheckpointUse
 from gentest.plugin.hooks import Listeners
 from gentest.plugin.options import RunOptions
 from gentest.plugin.report_files import ReportFiles
@@ -62,6 +63,7 @@ class SessionResults:
         completion: Completion,
         problems: Problems,
         report_files: ReportFiles,
+        checkpoint_use: CheckpointUse,
     ) -> None:
         self._config = config
         self._listeners = listeners
@@ -70,6 +72,7 @@ class SessionResults:
         self._completion = completion
         self._problems = problems
         self._report_files = report_files
+        self._checkpoint_use = checkpoint_use
         self._comparison: Comparison | None = None
         self._document: Document | None = None
         self._unfinished = ""
@@ -135,6 +138,12 @@ class SessionResults:
                 self._attempt(lambda: document.save(path))
             self._attempt(lambda: self._report_files.write(document))
         self._lines += self._report_files.lines(self.results)
+        is_unused = bool(self.results and self._options.checkpoints) and not self._checkpoint_use.used
+        if is_unused:
+            names = ", ".join(checkpoint.name for checkpoint in self._options.checkpoints[: run_facts.MAX_NAMES])
+            self._lines.append(
+                f"--gentest-checkpoint: {names} not checked, since no test that ran uses the fixture {FIXTURE}"
+            )
         self._attempt(lambda: self._bless(session))
         if self.results and document is not None:
             self._lines += github.write_summary(self._options, document)
@@ -143,7 +152,7 @@ class SessionResults:
         refused = self._comparison is not None and self._baseline_run.refuses(self._comparison)
         is_open = self._comparison is not None and self._baseline_run.leaves_open(self._comparison)
         for applies, status in (
-            (refused, pytest.ExitCode.TESTS_FAILED),
+            (refused or is_unused, pytest.ExitCode.TESTS_FAILED),
             (any(validity.is_refuted(result) for result in self.results), pytest.ExitCode.TESTS_FAILED),
             (is_open, Outcome.UNDECIDED.exit_status),
             (stopped and self._completion.unchecked, pytest.ExitCode.INTERRUPTED),
@@ -199,6 +208,8 @@ class SessionResults:
             seed=self._baseline_run.seed(values),
             versions={**installed_versions(*VERSIONS), **making_versions()},
             command=options.check_command(self._config, self._baseline_run.seed(values)),
+            digests=self._baseline_run.digests,
+            selects=self._options.selects,
         )
 
     @pytest.hookimpl

@@ -30,6 +30,8 @@ def gate_word(comparison: Comparison) -> str:
     """The outcome of the whole comparison in a word or three."""
     if comparison.refused and comparison.standing is not Standing.REGRESSED:
         return "refused for drift"
+    if comparison.held_in_part:
+        return "held in part"
     certified = all(compared.gate.certified for compared in comparison.properties)
     return comparison.standing.value if certified or comparison.standing is not Standing.HELD else "passed"
 
@@ -40,6 +42,7 @@ def gate_counts(comparison: Comparison) -> str:
     gates = sorted((c.gate for c in comparison.properties), key=lambda g: (order.index(g.standing), not g.certified))
     counted = dict(Counter(map(standing, gates)))
     counted["not looked at"] = len(comparison.missing)
+    counted["not selected"] = len(comparison.unselected)
     of_levels = Counter(drift.standing for drift in comparison.levels)
     counted["drifted"] = sum(drift.tolerance is None for drift in comparison.drifted)
     counted["drift not comparable"] = len(comparison.uncompared)
@@ -75,16 +78,16 @@ def against(comparison: Comparison) -> str:
 
 
 def _unchanged(comparison: Comparison) -> str:
-    """A hint that the candidate has the weights that were blessed: the fixture may ignore the checkpoint."""
+    """That the candidate has the weights that were blessed, and whether the fixture may ignore the checkpoint."""
     if not comparison.unchanged:
         return ""
-    files = [file for file in comparison.unchanged if file and file != comparison.blessed_file]
-    if not files:
+    if not comparison.ignored:
         return ": same weights as blessed"
-    verb = "is" if len(files) == 1 else "are"
+    verb = "is" if len(comparison.ignored) == 1 else "are"
+    blessed = f"the blessed {comparison.blessed_file}" if comparison.blessed_file else "the blessing, which names none"
     return (
-        f": same weights as blessed, though {', '.join(files[:MAX_NAMES])} {verb} another file than "
-        f"{comparison.blessed_file or 'none'}; does the fixture load gentest_checkpoint?"
+        f": undecided, same weights as blessed, though {', '.join(comparison.ignored[:MAX_NAMES])} {verb} another file "
+        f"than {blessed}; does the fixture load gentest_checkpoint? If it does, bless this file"
     )
 
 

@@ -326,7 +326,7 @@ class Comparison:
     properties: tuple[Compared, ...]
     drifts: tuple[Drift, ...]
     missing: tuple[str, ...]
-    """Properties of the baseline that the run did not check."""
+    """Properties of the baseline that the run should have checked, and did not."""
     uncompared: tuple[str, ...] = ()
     """Levels and embeddings of the baseline that the candidate lacks, or that something else measured."""
     unchanged: tuple[str, ...] = ()
@@ -335,15 +335,32 @@ class Comparison:
     """The file of the blessed checkpoint."""
     differing: tuple[Differing, ...] = ()
     """What computed the outputs then and now, as far as it differs and both are known."""
+    ignored: tuple[str, ...] = ()
+    """Those of `unchanged` whose file is another than the blessed one: nothing shows that a test loads it."""
+    unselected: tuple[str, ...] = ()
+    """Properties of the baseline that the run did not check because it selected other tests (`-k`, a node id)."""
 
     @builtins.property
     def standing(self) -> Standing:
-        """REGRESSED if any property has, or any level of a quick gate; HELD if all have held and none is missing."""
+        """REGRESSED if any property has, or any level of a quick gate; HELD if all of the baseline's have held.
+
+        A candidate that no test loads is UNDECIDED, since the outputs that held are those of the blessed weights.
+        """
+        return Standing.UNDECIDED if self.held_in_part else self._of_those_selected
+
+    @builtins.property
+    def held_in_part(self) -> bool:
+        """True if all properties that the run selected have held, and it selected only some of the baseline's."""
+        return bool(self.unselected) and self._of_those_selected is Standing.HELD
+
+    @builtins.property
+    def _of_those_selected(self) -> Standing:
         standings = {compared.gate.standing for compared in self.properties}
         standings |= {drift.standing for drift in self.drifts if drift.standing is not None}
         if Standing.REGRESSED in standings:
             return Standing.REGRESSED
-        return Standing.HELD if standings == {Standing.HELD} and not self.missing else Standing.UNDECIDED
+        is_whole = not self.missing and not self.ignored
+        return Standing.HELD if standings == {Standing.HELD} and is_whole else Standing.UNDECIDED
 
     @builtins.property
     def refused(self) -> bool:

@@ -7,7 +7,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from importlib import metadata
 from math import log
@@ -60,6 +60,10 @@ class Session:
     """The names of the checkpoints of a run of several."""
     command: str = ""
     """The command that checks the same again, without options that only write files; empty in files of gentest 0.1."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """The digest of each checkpoint's file or folder, by name, in a run with outcomes or with a baseline."""
+    selects: bool = False
+    """True if the command line selects some of the tests."""
 
     def inconsistency(self) -> str:
         """Refuse more checkpoints than a run may have."""

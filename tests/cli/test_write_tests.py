@@ -232,6 +232,20 @@ def test_the_written_tests_find_what_the_check_found(run: Run, folder: Path) -> 
     assert 'make_model("one image"),' in Path("conftest.py").read_text()
 
 
+@pytest.mark.usefixtures("in_process")
+def test_code_that_takes_no_checkpoint_refuses_one(run: Run, folder: Path) -> None:
+    """A run with a checkpoint that the code cannot load fails with the line that `--write` prints; others pass."""
+    Path("my_gan.py").write_text(f"{CODE}{MORE}\n\ndef made(checkpoint=None):\n    return Gan()\n")
+    Path("other.pt").write_text("weights")
+    line = "takes no checkpoint, so a run with --gentest-checkpoint fails: let the fixture in conftest.py load"
+    for name, refuses in (("load", True), ("Gan('clean', 8)", True), ("made", False)):
+        _, out, _ = run(f"my_gan:{name}", "--examples", "2", "--write", "--force")
+        assert (f"note  {name.partition('(')[0]} {line} gentest_checkpoint" in out) == refuses
+        checked = run_pytest(folder, "--gentest-examples=2", "--gentest-checkpoint=other.pt", "-k", "valid")
+        assert (checked.returncode == 1) == refuses, checked.stdout
+        assert (f"{line} gentest_checkpoint" in checked.stdout) == refuses
+
+
 def test_no_file_is_overwritten(folder: Path) -> None:
     """If one of the files exists, none is written and the message says how to go on. --force overwrites."""
     for name in ("conftest.py", "test_latent.py", ".github/workflows/gentest.yml"):
@@ -323,7 +337,7 @@ MYPY = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "-
 @pytest.mark.slow
 def test_what_is_written_type_checks(folder: Path) -> None:
     """mypy --strict accepts the files of every template, before the edit too."""
-    Path("my_model.py").write_text("from typing import Any\n\n\ndef load(path: object) -> Any: ...\n")
+    Path("my_model.py").write_text("from typing import Any\n\n\ndef load(path: object = None) -> Any: ...\n")
     source = find_model("MODEL", "my_model:load")
     for template in ("gan", "autoencoder", "pipeline", "onnx", "other"):
         write_tests(skeleton(template), folder / f"{template}_skeleton")

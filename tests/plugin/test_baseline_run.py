@@ -89,19 +89,61 @@ def test_the_blessed_checkpoint_is_held(model: Repository) -> None:
     blessed = bless(model, "good", *MORE)
     blessed.assert_outcomes(failed=1)
     blessed.stdout.fnmatch_lines(["blessed: 1 property on 256 probes, in *blessed.json"])
-    elsewhere = ", though same.pt is another file than good.pt; does the fixture load*"
-    for checkpoint, said in (("good", ""), ("same", elsewhere)):
+    for checkpoint in ("good", "same"):  # a copy is the same checkpoint
         result = gate(model, checkpoint, *MORE)
         result.assert_outcomes(passed=1)
         assert result.ret == 0
         result.stdout.fnmatch_lines(
             [
                 "held  violated (known)  test_lit  lit() * 160  * % -> * %*",
-                f"against blessed.json (good.pt blessed by * on 20*, seed 0): same weights as blessed{said}",
+                "against blessed.json (good.pt blessed by * on 20*, seed 0): same weights as blessed",
                 "drift      not found in level of brightness(), distribution in *",
                 "gate: held (1 held; tolerance 0.05, 3 claims)",
             ]
         )
+
+
+IGNORES = CONFTEST.replace("gentest_checkpoint.read_text()", "'0.9'")
+"""A fixture that asks for the checkpoint, and never loads it."""
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["blessed by name", "blessed without a name"])
+def test_a_checkpoint_that_no_fixture_loads_is_undecided(named: bool, model: Repository) -> None:  # noqa: FBT001
+    """Another file with the blessed weights fails, in the files too, unless undecided only warns."""
+    model.pytester.makeconftest(IGNORES)
+    flags = ("--gentest-baseline-probes", "256", *GENTLE, "--gentest-examples", "16")
+    given = ("--gentest-checkpoint", "good.pt") if named else ()
+    model.check("--gentest-save-baseline", "blessed.json", *given, *flags)
+    results = ("--gentest-json", "results.json", "--gentest-outcomes")
+    result = gate(model, "worse", *GENTLE, *results)
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    than = "the blessed good.pt" if named else "the blessing, which names none"
+    words = " ".join(result.stdout.str().split())
+    assert (
+        f": undecided, same weights as blessed, though worse.pt is another file than {than}; does the fixture load "
+        "gentest_checkpoint? If it does, bless this file" in words
+    )
+    assert "gate: undecided (1 held; tolerance" in words
+    assert cli.main(["gate", "results.json", "--baseline", "blessed.json"]) == 3
+    assert cli.main(["show", "results.json"]) == 3
+    assert gate(model, "worse", *GENTLE, "--gentest-undecided", "warn").ret == 0
+    assert gate(model, "good", *GENTLE).ret == (0 if named else pytest.ExitCode.TESTS_FAILED)
+    (model.path / "good.pt").write_text("0.5")  # other weights under the blessed name
+    assert gate(model, "good", *GENTLE).ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_selected_test_is_held_in_part(model: Repository) -> None:
+    """`-k` asks for no other test: the run passes and says so, and the whole stays undecided for a CI job."""
+    model.write(BOTH)
+    bless(model, "sure", *GENTLE)
+    results = ("--gentest-json", "results.json", "--gentest-outcomes")
+    result = gate(model, "sure", *GENTLE, *results, "-k", "steady")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["gate: held in part (1 held, 1 not selected; tolerance 0.05, * claims)"])
+    assert cli.main(["gate", "results.json", "--baseline", "blessed.json"]) == 3
+    assert cli.main(["show", "results.json"]) == 3
+    assert gate(model, "worse", *GENTLE, "-k", "lit").ret == 1
 
 
 def test_a_worse_checkpoint_is_refused(model: Repository) -> None:

@@ -187,3 +187,38 @@ def test_an_address_of_nothing_is_a_usage_error(address: str, message: str, repo
         result = repository.run(*flags, "--gentest-checkpoint", address)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"ERROR: --gentest-checkpoint: *{message}*"])
+
+
+def test_a_copy_has_the_digest_and_another_content_has_not(models: Path) -> None:
+    """A digest is of the content of a file, or of all names and contents in a folder."""
+    assert checkpoints.digest(models / "a.pt") == checkpoints.digest(models / "b.pt")
+    before = checkpoints.digest(models / "folder")
+    (models / "b.pt").write_text("other weights")
+    (models / "folder" / "config.json").write_text("{}")
+    assert checkpoints.digest(models / "a.pt") != checkpoints.digest(models / "b.pt")
+    assert before != checkpoints.digest(models / "folder")
+    assert checkpoints.digest(models / "none.pt") == ""
+
+
+LOADS = {
+    "named": ("generator(gentest_checkpoint)", "gentest_checkpoint", True),
+    "asked": ("generator(request)", "request.getfixturevalue('gentest_checkpoint')", True),
+    "never": ("generator()", "None", False),
+}
+
+
+@pytest.mark.parametrize("how", LOADS)
+def test_a_checkpoint_that_no_test_asks_for_fails_the_run(how: str, repository: Repository) -> None:
+    """The checks are of another model then, so the run says it, and fails; without a checkpoint it passes."""
+    head, value, used = LOADS[how]
+    fixture = f"@pytest.fixture\ndef {head}:\n    checkpoint = {value}\n"
+    body = "    return gentest.Generator(lambda z: z.tanh(), latent=gentest.Normal(2), images=False)\n"
+    repository.pytester.makeconftest(f"import gentest, pytest\n\n{fixture}{body}")
+    repository.write(TESTS)
+    (repository.path / "a.pt").write_text("weights")
+    result = repository.check("--gentest-checkpoint", "a.pt")
+    result.assert_outcomes(passed=1)
+    assert result.ret == (0 if used else pytest.ExitCode.TESTS_FAILED)
+    line = "--gentest-checkpoint: a.pt not checked, since no test that ran uses the fixture gentest_checkpoint"
+    assert (line in result.stdout.lines) is not used
+    assert repository.check().ret == 0
