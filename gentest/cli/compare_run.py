@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,7 +96,7 @@ def load_pair(question: Mapping[str, Any]) -> Pair:
     """The candidate against the reference. Raises `InvalidArgument`, which names the model that is wrong.
 
     A `gentest.Generator` knows its latent space and its outputs, and so tells those of a model on the other side. Other
-    facts are given, or read from the models.
+    facts are given, or read from the models. If a model does not tell what it takes, the other side may.
     """
     given = Given.from_json(question["given"])
     sources = [ModelSource.from_json(question[side]) for side in ("reference", "candidate")]
@@ -104,22 +104,38 @@ def load_pair(question: Mapping[str, Any]) -> Pair:
     for source in sources:
         with naming(source):
             loaded.append(load(source))
-    like = next((made for made in loaded if isinstance(made, Generator)), None)
-    space = None if like is None else like.latent
-    generators: list[Generator] = []
     for source, made in zip(sources, loaded, strict=True):
         with naming(source):
             if isinstance(made, Pair):
                 raise InvalidArgument("gave a pair of generators; expected one of them")
-            other = (
-                given
-                if like is None or isinstance(made, Generator)
-                else replace(given, output_range=None, outputs=None)
-            )
-            generators.append(describe_model(made, other, like=like, space=space, guesses_range=False).generator)
-            like = like or generators[0]
-    reference, candidate = generators
+    sides = list(zip(sources, loaded, strict=True))
+    try:
+        reference, candidate = _described(sides, given)
+    except InvalidArgument as error:
+        try:
+            candidate, reference = _described(sides[::-1], given)
+        except InvalidArgument:
+            raise error from None
     return candidate.against(reference)
+
+
+def _described(sides: Sequence[tuple[ModelSource, Any]], given: Given) -> list[Generator]:
+    """Two models as generators. The first tells the second what it cannot tell itself."""
+    like = next((made for _, made in sides if isinstance(made, Generator)), None)
+    space = None if like is None else like.latent
+    generators: list[Generator] = []
+    for source, made in sides:
+        other = replace(given, output_range=None, outputs=None) if like and not isinstance(made, Generator) else given
+        with naming(source):
+            try:
+                described = describe_model(made, other, like=like, space=space, guesses_range=False)
+            except InvalidArgument:
+                if space is not None or not generators:
+                    raise
+                described = describe_model(made, other, like=like, space=generators[0].latent, guesses_range=False)
+        generators.append(described.generator)
+        like = like or generators[0]
+    return generators
 
 
 def _check_shapes(pair: Pair, context: Context, question: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gentest import outputs, spaces
 from gentest._support.printable import error_summary
-from gentest.cli.model_loading import is_autoencoder, is_pipeline
+from gentest.cli.model_loading import LATENT_NAMES, is_autoencoder, is_pipeline
 from gentest.cli.model_options import Given, NamedKind, NamedSpace
 from gentest.errors import InvalidArgument, WrongOutputs
 from gentest.generators.calling import OnArrays, call_in_own_dtype, inputs_on
@@ -307,7 +307,7 @@ def _function(
     """A function of latents, and perhaps of a label."""
     weights = model if weights_of is None else weights_of
     inputs = inputs_of_model(model)
-    latent_input, label_input = _roles(inputs, given)
+    latent_input, label_input = _roles(inputs, given, has_embedding=len(_embeddings(weights)) == 1)
     assumptions: list[Assumption] = []
     space: spaces.Space
     if known is not None:
@@ -418,10 +418,13 @@ def inputs_of_model(model: Any) -> list[ModelInput]:
     return [ModelInput(p.name, is_label=p.name.lower() in LABELS) for p in needed]
 
 
-def _roles(inputs: Sequence[ModelInput], given: Given) -> tuple[ModelInput | None, ModelInput | None]:
+def _roles(
+    inputs: Sequence[ModelInput], given: Given, *, has_embedding: bool
+) -> tuple[ModelInput | None, ModelInput | None]:
     """The input that is the latent, and the one that is a label; None for one that there is not.
 
-    With `--labels` the second of two inputs is the label, whatever its name.
+    With `--labels` the second of two inputs is the label, whatever its name. So it is without if the first has the name
+    of a latent, and the model has one embedding, since only a label could go into that.
     """
     if not inputs:
         return (ModelInput("z"), ModelInput("label", is_label=True)) if given.labels else (None, None)
@@ -434,7 +437,8 @@ def _roles(inputs: Sequence[ModelInput], given: Given) -> tuple[ModelInput | Non
         if len(labels) == 1 and (labels[0].shape is None or len(labels[0].shape) == 0):
             (latent,) = [one for one in inputs if one is not labels[0]]
             return latent, labels[0]
-        if given.labels:
+        declares = any(one.shape is not None for one in inputs)
+        if given.labels or (has_embedding and not declares and inputs[0].name.lower() in LATENT_NAMES):
             return inputs[0], inputs[1]
     return None, None
 
@@ -444,10 +448,12 @@ def _joint_of(inputs: Sequence[ModelInput]) -> spaces.Space:
     parts: dict[str, spaces.Part] = {}
     for one in inputs:
         if one.is_label or not one.shape or None in one.shape:
-            names = ", ".join(each.name for each in inputs)
+            names, two = ", ".join(each.name for each in inputs), len(inputs) == 2
             raise InvalidArgument(
-                f"it takes {names}, and gentest does not know what they are: write a function that returns "
-                "gentest.Generator(model, latent=gentest.Joint(...)), and give MODULE:NAME"
+                f"it takes {names}, and gentest does not know what they are: "
+                + (f"if {inputs[1].name} is a label, give --labels N, the number of labels; else " if two else "")
+                + "write a function that returns gentest.Generator(model, latent=gentest.Joint(...)), and give "
+                "MODULE:NAME"
             )
         parts[one.name] = spaces.Normal([size for size in one.shape if size is not None])
     return spaces.Joint(**parts)

@@ -33,7 +33,7 @@ from gentest.generators.identity import identify
 from gentest.generators.modules import Holder, modules_of, place, resolve_device, to_eval_mode
 from gentest.outputs.kind import Arrays, Images, Kind, kind_of
 from gentest.spaces import Empirical, Joint, Part, Space
-from gentest.spaces.space import check_psi
+from gentest.spaces.space import Fixed, check_psi
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -425,7 +425,16 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
     def before(self, transform: Callable[..., Any]) -> Generator:
         """The generator with its latents transformed first: z to f(transform(z)), a tensor [B, *shape] of that shape.
 
-        In a `Joint` space the transform takes and returns a mapping of all parts. The prior stays the same.
+        In a `Joint` space the transform takes and returns a dict of all parts by name: tensors [B, *shape], labels
+        int64 [B], and lists of B values for prompts and other choices. The prior stays the same. A pair compares two
+        values of a part in this way, since both of its sides see the same latents:
+
+        >>> import gentest, torch
+        >>> space = gentest.Joint(z=gentest.Normal(4), label=gentest.Categorical(3))
+        >>> g = gentest.Generator(lambda z, label: z + 0 * label[:, None], latent=space, images=False)
+        >>> pair = g.against(g.before(lambda latents: {**latents, "label": (latents["label"] + 1) % 3}))
+        >>> gentest.differs(gentest.pixels(), at_least=0.01).check(pair).verdict.value  # it ignores its label
+        'violated'
 
         >>> import gentest, torch
         >>> g = gentest.Generator(lambda z: z[:, None], latent=gentest.Normal(4), images=False)
@@ -495,7 +504,8 @@ prompt='a blue coat' (type=str); near ones are 'a blue hat', 'a red coat'
             ("noise inputs", candidate.noise, reference.noise),
         ):
             if difference := _difference(own, other):
-                raise InvalidArgument(f"the {what} of candidate and reference differ: {difference}")
+                advice = _to_set_apart(own, other)
+                raise InvalidArgument(f"the {what} of candidate and reference differ: {difference}{advice}")
         if self.kind.as_read != reference.kind.as_read:
             raise InvalidArgument(
                 f"the candidate makes {self.kind!r} and the reference {reference.kind!r}: give both the same outputs="
@@ -644,6 +654,25 @@ def _difference(own: Mapping[str, Part], other: Mapping[str, Part]) -> str:
             return f"the {missing} has no part {label!r}"
         if repr(own[name]) != repr(other[name]):
             return f"{label!r} is {own[name]!r} in the candidate and {other[name]!r} in the reference"
+    return ""
+
+
+def _to_set_apart(own: Mapping[str, Part], other: Mapping[str, Part]) -> str:
+    """The code that gives the reference another value of a part than the candidate; empty if that is not the matter."""
+    for name, part in own.items():
+        theirs = other.get(name)
+        if repr(part) == repr(theirs):
+            continue
+        if not isinstance(part, Fixed) or not isinstance(theirs, Fixed) or part.takes != theirs.takes:
+            return ""
+        values = theirs.values_of(theirs.latent[None]).reshape(-1)  # as f receives them
+        value = repr(values.tolist()[0]) if len(values) == 1 and values.dtype.kind in "ifO" else "VALUE"
+        like = f'latents["{name}"]'
+        value = f"[{value}] * len({like})" if values.dtype.kind == "O" else f"torch.full_like({like}, {value})"
+        return (
+            ". Both sides of a pair see the same latents: give the reference the candidate's, and let a transform "
+            f'change them, reference.before(lambda latents: {{**latents, "{name}": {value}}})'
+        )
     return ""
 
 

@@ -97,6 +97,7 @@ def _gate(comparison: Comparison) -> list[str]:
         *(f"- ⚠️ drift: {cell(text)}" for text in run_facts.drifted(comparison)),
         *(f"- ⚠️ drift not comparable: {cell(name)}" for name in comparison.uncompared),
         *(f"- ⚠️ not looked at: {cell(name)}" for name in comparison.missing),
+        *(f"- ⚠️ not selected: {cell(name)}" for name in comparison.unselected),
         *([f"- {cell(differing)}"] if differing else []),
         "",
     ]

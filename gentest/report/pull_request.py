@@ -126,6 +126,7 @@ def _beside(comparison: Comparison) -> list[str]:
     lines += [f"- ⚠️ drift: {markdown.cell(text)}" for text in run_facts.drifted(comparison)]
     lines += [f"- ⚠️ drift not comparable: {markdown.cell(name)}" for name in comparison.uncompared]
     lines += [f"- ⚠️ not looked at: {markdown.cell(name)}" for name in comparison.missing]
+    lines += [f"- ⚠️ not selected: {markdown.cell(name)}" for name in comparison.unselected]
     return [*_within(lines, LIMIT // 8, "more"), ""] if lines else []
 
 

@@ -125,7 +125,11 @@ def comparison(compared: Comparison, width: int = MAX_WIDTH) -> list[Line]:
     entries += [("drift", text, Outcome.UNDECIDED) for text in run_facts.drifted(compared)]
     if without := run_facts.without_drift(compared):
         entries.append(("drift", f"not found in {without}", Outcome.PASSED))
-    for word, prefix, names in (("not seen", "", compared.missing), ("drift", "not comparable: ", compared.uncompared)):
+    for word, prefix, names in (
+        ("not seen", "", compared.missing),
+        ("not seen", "not selected: ", compared.unselected),
+        ("drift", "not comparable: ", compared.uncompared),
+    ):
         more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
         if names:
             entries.append((word, f"{prefix}{', '.join(names[:MAX_NAMES])}{more}", Outcome.UNDECIDED))

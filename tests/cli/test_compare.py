@@ -77,6 +77,27 @@ def brighter_label():
     return lambda z, label: layers(z) * (label[:, None, None, None] > 0)
 
 
+class Groups(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(4, 6)
+        self.layers = net()
+
+    def forward(self, z, groups):
+        return self.layers(z + self.embedding(groups))
+
+
+def groups_net():
+    torch.manual_seed(3)
+    return Groups()
+
+
+def groups_function():
+    state = groups_net().state_dict()
+    weight, bias, codes = (state[name] for name in ("layers.0.weight", "layers.0.bias", "embedding.weight"))
+    return lambda z, groups: ((z + codes[groups]) @ weight.T + bias).tanh().unflatten(1, (3, 4, 4))
+
+
 def needs(width):
     return net()
 
@@ -244,6 +265,19 @@ def test_labels_are_drawn_and_named(run: Run) -> None:
     assert status == 1
     assert "Joint(z=Normal(6), label=Categorical(3))" in out
     assert "The worst latent (label=2) differs by " in out
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_model_takes_the_space_that_the_other_side_tells(swapped: bool, run: Run) -> None:  # noqa: FBT001
+    """A function of two inputs of any name tells nothing; a module beside it tells its embedding."""
+    models = ("models:groups_net", "models:groups_function")
+    status, out, _ = run(*(models[::-1] if swapped else models), *FEW, "--within", "0.1")
+    assert status == 0
+    assert "Joint(z=Normal(6), groups=Categorical(4))" in out
+    status, _, err = run("models:groups_function", "models:groups_function", *FEW)
+    assert status == 2
+    assert "if groups is a label, give --labels N" in err
 
 
 @pytest.mark.usefixtures("in_process")

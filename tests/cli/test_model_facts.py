@@ -135,8 +135,25 @@ def test_a_model_that_tells_nothing_needs_the_space() -> None:
     """Without weights or declared shapes, the error names the option; inputs of unknown meaning ask for a function."""
     with pytest.raises(InvalidArgument, match="give --latent, such as --latent normal:128"):
         describe_model(lambda z: z, Given())
-    with pytest.raises(InvalidArgument, match="it takes a, b, and gentest does not know what they are"):
+    unknown = "it takes a, b, and gentest does not know what they are: if b is a label, give --labels N"
+    with pytest.raises(InvalidArgument, match=unknown):
         describe_model(lambda a, b: a + b, Given())
+    with pytest.raises(InvalidArgument, match=r"it takes a, b, c, .* what they are: write a function that returns"):
+        describe_model(lambda a, b, c: a + b + c, Given())
+
+
+def test_an_embedding_makes_a_label_of_an_input_with_any_name() -> None:
+    """The second input of a module with one embedding goes into it; without an embedding it may be anything."""
+
+    class Graphs(Conditional):
+        def forward(self, z: Tensor, communities: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(z, communities)
+
+    described = describe_model(Graphs(embeds=True), Given())
+    assert described.generator.latent == gentest.Joint(z=gentest.Normal(LATENT), communities=gentest.Categorical(5))
+    assert said(described, "labels") == "communities is one of 5: it embeds as many | --labels 5"
+    with pytest.raises(InvalidArgument, match=r"it takes z, communities, and .* if communities is a label, give"):
+        describe_model(Graphs(embeds=False), Given())
 
 
 def test_an_onnx_input_of_integers_needs_a_space() -> None:

@@ -213,7 +213,7 @@ def test_a_run_of_some_tests_is_not_asked_about_the_others(args: list[str], mode
     result = gate(model, "good", *GENTLE, *args)
     assert result.parseoutcomes()["passed"] == 1
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["not seen * test_model.py::test_steady steady()"])
+    result.stdout.fnmatch_lines(["not seen * not selected: test_model.py::test_steady steady()"])
 
 
 def test_stopping_at_the_first_failure_does_not_hide_what_is_gone(model: Repository) -> None:

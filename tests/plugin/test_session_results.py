@@ -38,7 +38,18 @@ def check_schema(document: dict[str, Any]) -> None:
     assert list(document) == names
     assert (document["schema"], document["gentest"]) == (3, gentest.__version__)
     session = document["session"]
-    names = {"checkpoint", "checkpoints", "generator", "clip", "device", "seed", "versions", "command"}
+    names = {
+        "checkpoint",
+        "checkpoints",
+        "generator",
+        "clip",
+        "device",
+        "seed",
+        "versions",
+        "command",
+        "digests",
+        "selects",
+    }
     assert set(session) == names
     assert {"python", "torch", "hypothesis", "numpy", "open_clip_torch", "pytest"} <= set(session["versions"])
     for result in document["results"]:
@@ -119,7 +130,7 @@ def test_psi(generator, psi):
 def test_the_session_says_what_the_run_was_made_with(repository: Repository) -> None:
     """Checkpoint, device, CLIP and seed are as given; the generator is named where the tests looked at one."""
     (repository.path / "gan.pt").write_text("weights")
-    repository.write("@HOLDS\ndef test_a(generator):\n    return generator\n")
+    repository.write("@HOLDS\ndef test_a(generator, gentest_checkpoint):\n    return generator\n")
     flags = ("--gentest-checkpoint", "gan.pt", "--gentest-device", "cpu", "--gentest-seed", "7")
     result = repository.check("--gentest-json", "results.json", *flags, "--gentest-clip", "ViT-B-32:openai")
     assert result.ret == 0

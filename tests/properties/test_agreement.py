@@ -446,3 +446,33 @@ def test_a_counterexample_holds_for_the_gate(net: Net) -> None:
     kept, now = (unpack(sample.margins, "margins") for sample in (blessed.sample, again.sample))
     assert len(kept) == 512
     assert now == kept[: len(now)]
+
+
+def test_two_values_of_a_fixed_part_are_compared_as_the_error_says() -> None:
+    """Both sides of a pair see one label, and the code in the message gives the reference another."""
+    space = gentest.Joint(z=gentest.Normal(16), c=gentest.Categorical(3))
+    g = gentest.Generator(lambda z, c: (z + c[:, None]).sigmoid()[:, None, None], latent=space, output_range=(0, 1))
+    with pytest.raises(InvalidArgument, match=re.escape("'c' is Fixed(value=1) in the candidate")) as raised:
+        g.given(c=1).against(g.given(c=2))
+    code = str(raised.value).partition("let a transform change them, ")[2]
+    reference = eval(code, {"torch": torch, "reference": g.given(c=1)})
+    pair = g.given(c=1).against(reference)
+    gap = float(torch.tensor(2.0).sigmoid() - torch.tensor(1.0).sigmoid())  # the largest of the sigmoid's slopes
+    assert check(gentest.agrees(within=0.9 * gap), pair).verdict is Verdict.VIOLATED
+    assert check(gentest.agrees(within=0.3), pair).verdict is Verdict.NO_COUNTEREXAMPLE
+
+
+def test_two_values_of_a_list_are_compared_as_the_error_says() -> None:
+    """A condition reaches f as a list, and so does what the message says."""
+    space = gentest.Joint(z=gentest.Normal(4), c=gentest.OneOf("dim", "bright"))
+    lit = {"dim": 0.2, "bright": 0.8}
+
+    def f(z: Tensor, c: list[str]) -> Tensor:
+        return torch.tensor([lit[value] for value in c])[:, None, None, None].expand(-1, 1, 4, 4)
+
+    g = gentest.Generator(f, latent=space, output_range=(0, 1))
+    with pytest.raises(InvalidArgument) as raised:
+        g.given(c="dim").against(g.given(c="bright"))
+    code = str(raised.value).partition("let a transform change them, ")[2]
+    pair = g.given(c="dim").against(eval(code, {"reference": g.given(c="dim")}))
+    assert check(gentest.agrees(within=0.5), pair).verdict is Verdict.VIOLATED
