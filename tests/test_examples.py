@@ -266,3 +266,26 @@ def test_the_tokenizer_depends_on_padding_and_its_digits_have_ink(tmp_path: Path
     verdicts = {name.partition("(")[0]: result["verdict"] for name, result in results(tmp_path / "out.json").items()}
     assert verdicts == {"not_blank": "no_counterexample", "agrees": "violated"}
     assert "2 violated, 1 no counterexample" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_piano_is_too_loud_and_too_soft(tmp_path: Path) -> None:
+    """Latents of the prior have notes that the piano does not, as the page shows: exit status 1."""
+    done = run("--gentest", "examples/audio", "-k", "as_loud", "--gentest-report", str(tmp_path / "out.html"))
+    assert done.returncode == 1, done.stdout
+    pages.assert_shown(pages.block("examples/audio/README.md", "-k as_loud"), done.stdout)
+    assert "<audio" in (tmp_path / "out.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_piano_clips_and_clicks_but_is_a_function_of_its_latent(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    done = run("--gentest", "examples/audio", "-k", "clip or click or function", "--gentest-json", str(out))
+    assert done.returncode == 1, done.stdout
+    verdicts = {name: result["verdict"] for name, result in results(out).items()}
+    assert verdicts == {
+        "well_formed(tolerance=0.001)": "no_counterexample",
+        "reproducible(tolerance=0.001)": "no_counterexample",
+        "limits(clipping(), at_most=0.001)": "violated",
+        "limits(clicks(), at_most=1)": "violated",
+    }
