@@ -54,7 +54,7 @@ from gentest.results.drawings import Drawings
 from gentest.results.outcome import Verdict
 from gentest.results.result import Result
 from gentest.results.settings import Values, settings
-from gentest.spaces import Empirical, Joint
+from gentest.spaces import Categorical, Condition, Empirical, Joint
 
 SPACES = re.compile(r"\b(Normal|Uniform|Sphere|TruncatedNormal|Joint|Categorical)\(")
 """The names of spaces, as they print."""
@@ -273,6 +273,10 @@ class Check:
             n = int(SHARES[label] * max(self._left(), 0.0) / max(seconds, 1e-6) / IMAGES[label])
             n = max(LEAST[label], min(self.question["examples"] or MOST[label], n))
             yield Asked(label, definition, generator, n)
+        for name, part in generator.latent.parts.items():
+            if isinstance(part, (Categorical, Condition)) and part.n_values != 1 and len(generator.latent.parts) > 1:
+                text = f"whether another value of {name} gives another output of the same latent"
+                self._assumptions.append(Assumption("unasked", text, "a test with gentest.differs"))
         if pair is not None:
             within = self.question["within"] or WITHIN
             if self.question["within"] is None and self.question["against"]:

@@ -379,6 +379,7 @@ def _outputs(
         low, high = output_range
         option = "--range 0,1" if output_range == TANH else "--range -1,1"
         option = option if facts.usual else f"--range {facts.low:.2g},{facts.high:.2g}"
+        option += ", or --no-images if they are not images" if facts.shape[0] == 1 else ""
         text = f"images {_sizes(facts.shape)} in [{low:g}, {high:g}]: {within}"
         assumptions.append(Assumption("outputs", text, option))
     return Described(Generator(model, latent=space, output_range=output_range), tuple(assumptions))

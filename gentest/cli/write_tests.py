@@ -113,12 +113,18 @@ class NewFile:
         return [(number, line.partition(EDIT)[2].strip()) for number, line in lines if EDIT in line]
 
 
+def _root_of(folder: Path) -> Path:
+    """The root of the Git repository; outside of one the working directory, or the folder if it is elsewhere."""
+    root, here = repository_of(folder), Path.cwd().resolve()
+    return here if root == folder and not (root / ".git").exists() and folder.is_relative_to(here) else root
+
+
 def check_folder(folder: Path, *, force: bool) -> None:
     """Raise `InvalidArgument` unless the files can be written to a folder."""
     if folder.exists() and not folder.is_dir():
         raise InvalidArgument.expected("a folder, or a name for one", "--write", str(folder))
     whole = folder.resolve()
-    repository = repository_of(whole)
+    repository = _root_of(whole)
     if not str(whole.relative_to(repository)).isprintable():
         raise InvalidArgument.expected("a folder whose name can be printed", "--write", str(folder))
     own = [whole / "conftest.py", whole / "test_latent.py"]
@@ -134,7 +140,7 @@ def check_folder(folder: Path, *, force: bool) -> None:
 def write_tests(answers: Answers, folder: Path) -> list[str]:
     """Write the files; lines that say what was written, what is left to edit, and what to run next."""
     whole = folder.resolve()
-    files = new_files(answers, whole, repository_of(whole))
+    files = new_files(answers, whole, _root_of(whole))
     for file in files:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file.path, file.text)

@@ -231,3 +231,15 @@ def test_the_distance_from_the_reference_is_told(shift: float, verdict: str, mon
     assert found[2] == found[3]
     latent = gentest.agrees(within=0.0).replay(generator.then(shifted).against(generator), found[1].partition(":")[2])
     assert latent.smallest_margin == pytest.approx(-float(found[2]), rel=0.01)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_label_whose_effect_no_law_asks_for_is_named(fixed: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """The output says what was not looked at; a fixed label has no other value."""
+    space = gentest.Joint(z=gentest.Normal(12), label=gentest.Categorical(4))
+    model = gentest.Generator(lambda z, label: z.sigmoid().view(-1, 3, 2, 2), latent=space, output_range=(0, 1))
+    given = Given(choices={"label": 2} if fixed else {}).to_json()
+    answer = check_model(asked(monkeypatch, model, given=given, examples=4))
+    text = "whether another value of label gives another output of the same latent"
+    named = [text for about, text, _ in answer["assumptions"] if about == "unasked"]
+    assert named == ([] if fixed else [text])

@@ -72,6 +72,8 @@ def test_a_module_tells_its_latents_and_its_range() -> None:
     )
     assert said(described, "outputs").startswith("images [3, 4, 4] in [-1, 1]: 16 of them lie within [")
     assert said(described, "outputs").endswith("--range 0,1")
+    grey = nn.Sequential(net(), nn.Flatten(), nn.Unflatten(1, (6, 8)))  # [6, 8] may be a matrix as well
+    assert said(describe_model(grey, Given()), "outputs").endswith("--range 0,1, or --no-images if they are not images")
 
 
 def test_what_is_given_is_not_assumed() -> None:

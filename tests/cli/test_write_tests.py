@@ -431,3 +431,17 @@ def test_the_steps_of_the_workflow_run(blessed: bool, folder: Path) -> None:  # 
         assert Path("gentest.json").stat().st_size > 0
         assert Path("page.md").read_text().count("### gentest") == 1
         assert "5 properties: 5 no counterexample" in Path("page.md").read_text()
+
+
+def test_the_workflow_is_where_github_reads_it(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """At the root of the Git repository; without one, in the working directory, or else in the folder itself."""
+    source = Path(".github/workflows/gentest.yml")
+    write_tests(skeleton("gan"), folder / "latent_tests")
+    assert 'python -m pytest "${arguments[@]}" latent_tests' in source.read_text()
+    assert not (folder / "latent_tests" / source).exists()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write_tests(skeleton("gan"), elsewhere)
+    assert (elsewhere / source).is_file()
+    (elsewhere / ".git").mkdir()
+    write_tests(skeleton("gan"), elsewhere / "deep" / "tests")
+    assert 'python -m pytest "${arguments[@]}" deep/tests' in (elsewhere / source).read_text()
