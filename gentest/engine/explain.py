@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,8 @@ from gentest.spaces.space import Shown
 
 MAX_COMPONENTS = 16
 """The most components of one output's feature that are shown."""
+MAX_COORDINATES = 3
+"""The most coordinates whose values are shown."""
 MAX_PLACES = 16
 """The most positions of a grid of codes that are named."""
 
@@ -55,7 +57,9 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
     space = judge.subject.generator.latent
     groups, grids = space.groups, code_spans(space)
     moving = [name for name in judge.definition.probes.moving(space) if name not in grids]
-    active = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
+    n_ends = len(judge.definition.probes.streams)
+    kept_groups = range(len(groups)) if probe.mask == FULL_MASK else active_groups(probe, len(groups))
+    active = [g for g in kept_groups if groups[g].part in moving]
     repeats = "" if probe.blanks else _note_on_repeats(evidence)
     own = "" if judge.definition.note is None else judge.definition.note(evidence)
     notes = (own, repeats, changing_neighbour(judge, probe), *(place.text for place in places(evidence)))
@@ -65,7 +69,7 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         margin=judge.alone(probe),
         scores=_curves(evidence),
         t=tuple(float(t) for t in evidence.t[0]),
-        groups=tuple(str(groups[g]) for g in active if groups[g].part in moving),
+        groups=tuple(str(groups[g]) for g in active),
         n_groups=sum(group.part in moving for group in groups),
         n_coordinates=sum(space.parts[name].dim for name in moving if space.parts[name].n_groups),
         typicality=_typicality(evidence),
@@ -76,8 +80,20 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         note="; ".join(filter(None, notes)),
         entries={} if probe.blanks else _entries(evidence),
         codes=_kept_codes(space, probe, evidence.placed),
+        coordinates=_coordinates(evidence, shifted_groups(space, n_ends, probe) if probe.shift else active),
     )
     return Explained(record, evidence)
+
+
+def _coordinates(evidence: Observed, groups: Sequence[int]) -> dict[str, tuple[float, ...]]:
+    """The values of single coordinates at a point, or at both ends of a path; empty if they are too many."""
+    space, t = evidence.space, evidence.t[0].tolist()
+    chosen = [space.groups[g] for g in groups]
+    single = all(g.high == g.low + 1 and space.parts[g.part].coordinatewise for g in chosen)
+    if not single or len(chosen) > MAX_COORDINATES or (np.diff(t) <= 0).any():
+        return {}
+    ends = [0] if len(t) == 1 else [0, -1]
+    return {str(g): tuple(float(evidence.placed[g.part][0, end].flat[g.low]) for end in ends) for g in chosen}
 
 
 def _note_on_repeats(evidence: Observed) -> str:

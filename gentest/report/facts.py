@@ -792,12 +792,23 @@ def _coordinates(groups: Sequence[str], counterexample: Counterexample) -> str:
     """Coordinates by their numbers, and among how many; with groups if each has several coordinates."""
     if len(groups) == counterexample.n_groups:
         return f"all {counterexample.n_coordinates} coordinates"
-    runs, n = _runs(groups), counterexample.n_coordinates
+    values, n = counterexample.coordinates, counterexample.n_coordinates
+    named = all(group in values for group in groups)
+    runs = [f"{group} {_at_ends(values[group])}" for group in groups] if named else _runs(groups)
     listed = runs[:MAX_RUNS] + ([f"{len(runs) - MAX_RUNS} more runs"] if len(runs) > MAX_RUNS else [])
     names = " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
     word = "coordinate" if len(groups) == 1 and counterexample.n_groups == n else "coordinates"
     grouped = "" if counterexample.n_groups == n else f", in {len(groups)} of {counterexample.n_groups} groups"
     return f"{word} {names} alone, of {n:,} counted from 0{grouped}"
+
+
+def _at_ends(values: Sequence[float]) -> str:
+    """The value of a coordinate at a point, or at both ends of a path.
+
+    >>> _at_ends([2.3129]), _at_ends([-0.5, 1.25])
+    ('= 2.31', 'from -0.5 to 1.25')
+    """
+    return f"= {values[0]:.3g}" if len(values) == 1 else f"from {values[0]:.3g} to {values[-1]:.3g}"
 
 
 def _runs(groups: Sequence[str]) -> list[str]:

@@ -133,6 +133,11 @@ class Counterexample:
     """A text with fewer words that fails as well, outside the prior: a remark on the minimal counterexample."""
     codes: tuple[KeptCodes, ...] = ()
     """The positions that matter in each grid of codes of the space."""
+    coordinates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The value of each coordinate that matters, at a point, or the values at both ends of a path, by its group.
+
+    Empty if more than three matter, if a group has several coordinates, or if no single number makes a coordinate.
+    """
 
     def inconsistency(self) -> str:
         """Name choices, scores or groups that cannot be a probe's."""
@@ -144,6 +149,8 @@ class Counterexample:
                 return f"the value of {name!r} is not a number, a text, True, False or None"
         if any(not 1 <= len(scores) <= len(self.t) for scores in self.scores.values()):
             return "its scores do not match its latents"
+        if any(len(values) not in (1, 2) for values in self.coordinates.values()):
+            return "a coordinate has neither one value nor one at each end"
         try:
             for group in (*self.groups, *(self.moved.groups if self.moved else ())):
                 CoordinateGroup.parse(group)

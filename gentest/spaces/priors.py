@@ -50,6 +50,10 @@ class _Box(Part):
     low: float
     high: float
 
+    @property
+    def coordinatewise(self) -> bool:
+        return True
+
     def radii(self, latents: Array) -> Floats:
         away = np.abs(latents - self.mean()).reshape(len(latents), -1)
         return np.asarray(away.max(axis=1) / ((self.high - self.low) / 2))
@@ -80,6 +84,10 @@ class Normal(_Shell):
 
     def __repr__(self) -> str:
         return f"Normal({format_shape(self.shape)})"
+
+    @property
+    def coordinatewise(self) -> bool:
+        return True
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         return np.asarray(ndtri(uniforms)).reshape(-1, *self.shape)

@@ -173,6 +173,11 @@ class Part(Space):
         raise InvalidArgument(f"{self!r} has no bank")
 
     @property
+    def coordinatewise(self) -> bool:
+        """True if each uniform makes the coordinate of the same index, and no other."""
+        return False
+
+    @property
     def takes(self) -> Hashable:
         """What a generator of this part takes. Two priors with an equal one can stand in for each other."""
         return self.shape
@@ -383,6 +388,10 @@ class Truncated(Wrapper):
     @property
     def truncation(self) -> str:
         return ", ".join(filter(None, [self.part.truncation, f"psi={self.psi:g}"]))
+
+    @property
+    def coordinatewise(self) -> bool:
+        return self.part.coordinatewise
 
     def from_uniforms(self, uniforms: Floats) -> Array:
         return self._toward_mean(self.part.from_uniforms(uniforms))

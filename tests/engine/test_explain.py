@@ -76,3 +76,61 @@ def test_a_collapse_is_not_explained_by_the_bank() -> None:
 
 def _rows(z: Any, named: Any) -> int:
     return len(next(iter([*z, *named.values()])))
+
+
+def bright_far_out(z: torch.Tensor) -> torch.Tensor:
+    """Bright where coordinate 6 is large."""
+    return zoo.images(torch.where(z[:, 6] > 1.0, 0.9, 0.1))
+
+
+PRIORS = [
+    gentest.Normal(8),
+    gentest.Normal(8).truncated(0.9),
+    gentest.Uniform(8),
+    gentest.TruncatedNormal(8, bound=2),
+]
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_a_coordinate_that_matters_has_the_value_that_the_generator_received(prior: gentest.Space) -> None:
+    """The minimal probe's latent has it, and it is past the border of the defect."""
+    generator = gentest.Generator(bright_far_out, latent=prior, output_range=(0, 1))
+    property = gentest.limits(gentest.brightness(), at_most=0.5)
+    result = property.check(generator, settings=settings(examples=200))
+    found = result.counterexample
+    assert found is not None
+    assert found.groups == ("6",)
+    placed = property.definition.probes.place(prior, [Probe.from_json(found.probe)])
+    value = float(placed[""][0, 0, 6])
+    assert found.coordinates == {"6": (value,)}
+    assert value > 1.0
+    assert f"matters  coordinate 6 = {value:.3g} alone, of 8" in terminal.failure(result, "")
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))).counterexample == found
+
+
+def test_a_coordinate_of_a_path_has_the_values_at_both_ends() -> None:
+    space = gentest.Joint(z=gentest.Normal(8), label=gentest.Categorical(3))
+
+    def hill(z: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return zoo.images(0.1 + 0.8 * torch.exp(-8 * z[:, 3] ** 2))
+
+    generator = gentest.Generator(hill, latent=space, output_range=(0, 1))
+    property = gentest.between(gentest.brightness(), tolerance=0.1)
+    result = property.check(generator, settings=settings(examples=200))
+    found = result.counterexample
+    assert found is not None
+    assert found.groups == ("z[3]",)
+    z = property.definition.probes.place(space, [Probe.from_json(found.probe)])["z"][0]
+    assert found.coordinates == {"z[3]": (float(z[0, 3]), float(z[-1, 3]))}
+    assert re.search(r"matters  coordinate z\[3\] from -?[\d.]+ to -?[\d.]+ alone, of 8", terminal.failure(result, ""))
+
+
+@pytest.mark.parametrize("prior", [gentest.Sphere(8), gentest.Mapped(gentest.Normal(8), torch.nn.Linear(8, 8))])
+def test_a_coordinate_that_all_uniforms_make_has_no_value(prior: gentest.Space) -> None:
+    """The group is one of the uniforms behind the latent, and no single number of the latent."""
+    generator = gentest.Generator(lambda z: zoo.images(z[:, 0].sigmoid()), latent=prior, output_range=(0, 1))
+    property = gentest.limits(gentest.brightness(), at_most=0.6)
+    found = property.check(generator, settings=settings(examples=200)).counterexample
+    assert found is not None
+    assert len(found.groups) > 0
+    assert found.coordinates == {}

@@ -170,6 +170,23 @@ def test_coordinates_that_matter_read_as_numbers_and_not_as_a_count(
 
 
 @pytest.mark.parametrize(
+    ("coordinates", "text"),
+    [
+        ({"z[0]": (2.3129,)}, "coordinate z[0] = 2.31 alone, of 12 counted from 0"),
+        ({"2": (-0.25, 1.0)}, "coordinate 2 from -0.25 to 1 alone, of 12 counted from 0"),
+        (
+            {"0": (0.5,), "1": (-3.0,), "4": (1e-5,)},
+            "coordinates 0 = 0.5, 1 = -3 and 4 = 1e-05 alone, of 12 counted from 0",
+        ),
+    ],
+)
+def test_coordinates_have_their_values(coordinates: dict[str, tuple[float, ...]], text: str) -> None:
+    """At a point each has one value, along a path one at each end. Earlier results have none."""
+    found = Counterexample({}, -1.0, {}, (0.0,), tuple(coordinates), 12, 12, None, "p:1", coordinates=coordinates)
+    assert [detail.text for detail in facts.matters(found, Search())] == [text]
+
+
+@pytest.mark.parametrize(
     ("search", "counted"),
     [
         (Search(300, violations=57), " (57 of 300 probes fail)"),
