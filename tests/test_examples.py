@@ -289,3 +289,11 @@ def test_the_piano_clips_and_clicks_but_is_a_function_of_its_latent(tmp_path: Pa
         "limits(clipping(), at_most=0.001)": "violated",
         "limits(clicks(), at_most=1)": "violated",
     }
+
+
+@pytest.mark.slow
+def test_the_piano_is_measured() -> None:
+    """`measure.py` counts the notes unlike the piano's own, as the page shows."""
+    script = [sys.executable, "examples/audio/measure.py"]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True)
+    pages.assert_shown(pages.block("examples/audio/README.md", "measure.py"), done.stdout)
