@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ import gentest
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.subject import Subject
 from gentest.engine.judge import Judge
+from gentest.outputs import Kind
 from gentest.probes.probe import independent
 from gentest.properties.definition import Definition
 from gentest.results.result import Verdict
@@ -53,8 +54,9 @@ class Drawings:
     """The evidence of probes whose scores, rows and outputs are given."""
 
     values: Mapping[Any, Tensor]
-    bounded: bool = True
+    limits: tuple[float, float] | None = (0.0, 1.0)
     unit: float = 1.0
+    kind: ClassVar[Kind] = gentest.Images()
 
     def scores(self, thing: Any) -> Tensor:
         return self.values[thing].clone()
@@ -106,7 +108,7 @@ def evidences(draw: st.DrawFn) -> Drawings:
     outputs = draw(on_grid(N, P, 1, 1, 2)) / 16 + 0.5
     alone = outputs + draw(on_grid(N, P, 1, 1, 2)) / 64
     values = {attribute: draw(PATHS), other: draw(PATHS), feature: draw(ROWS), "outputs": outputs, "alone": alone}
-    return Drawings(values, bounded=draw(st.booleans()))
+    return Drawings(values, limits=draw(st.sampled_from([(0.0, 1.0), None])))
 
 
 # how a margin follows its tolerance
@@ -245,7 +247,7 @@ def test_a_margin_is_its_probes_own(evidence: Drawings, order: list[int], x: flo
     for make in {**LOOSER, **TIGHTER, "steers": steered}.values():
         together = margin(make(x), evidence)
         for some in (order, order[:1]):
-            part = Drawings({key: value[some] for key, value in evidence.values.items()}, bounded=evidence.bounded)
+            part = Drawings({key: value[some] for key, value in evidence.values.items()}, limits=evidence.limits)
             assert margin(make(x), part).equal(together[some])
 
 

@@ -44,9 +44,9 @@ def test_a_pair_is_checked(pytester: pytest.Pytester, monkeypatch: pytest.Monkey
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines(
         [
-            "agrees(within=0.01568627450980392): violated by * of 300 probes, worst margin -0.*",
+            "agrees(within=4/255): violated by * of 300 probes, worst margin -0.*",
             "  matters  coordinate 2 = * alone, of 4 counted from 0",
-            "agrees(within=0.01568627450980392).at_rate(0.9): *",
+            "agrees(within=4/255).at_rate(0.9): *",
             "test_plain returns a gentest.Pair, but no property decorates it: nothing was checked",
         ]
     )
