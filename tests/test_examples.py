@@ -198,9 +198,11 @@ def test_the_gate_sees_ruined_faces_by_their_sharpness(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", made], cwd=ROOT, check=True)
     common = ["--gentest", "examples/faces", "-k", "sharpness", "--gentest-examples", "20"]
     baseline = str(tmp_path / "blessed.json")
-    run(*common, "--gentest-save-baseline", baseline, "--gentest-baseline-probes", "512")
+    copy = str(tmp_path / "copy.safetensors")
+    blessing = ["--gentest-save-baseline", baseline, "--gentest-baseline-probes", "512", "--gentest-checkpoint", copy]
+    run(*common, *blessing)
     gate = [*common, "--gentest-baseline", baseline, "--gentest-drift", "fail", "--gentest-checkpoint"]
-    held = run(*gate, str(tmp_path / "copy.safetensors"), "--gentest-batch-size", "48")
+    held = run(*gate, copy, "--gentest-batch-size", "48")
     assert held.returncode == 0, held.stdout
     assert "gate: held (1 held;" in held.stdout
     ruined = run(*gate, str(tmp_path / "noisy.safetensors"), "--gentest-json", str(tmp_path / "ruined.json"))

@@ -23,7 +23,7 @@ from gentest.probes.shifts import to_scores
 from gentest.properties.definition import AnyDefinition, Definition
 from gentest.results.result import BrokenOutput, Counterexample, KeptCodes, Moved, shown_choice
 from gentest.spaces import Choice, Codes, Space
-from gentest.spaces.space import Shown
+from gentest.spaces.space import Group, Shown
 
 MAX_COMPONENTS = 16
 """The most components of one output's feature that are shown."""
@@ -80,20 +80,24 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         note="; ".join(filter(None, notes)),
         entries={} if probe.blanks else _entries(evidence),
         codes=_kept_codes(space, probe, evidence.placed),
-        coordinates=_coordinates(evidence, shifted_groups(space, n_ends, probe) if probe.shift else active),
+        coordinates=_coordinates(
+            evidence, [groups[g] for g in (shifted_groups(space, n_ends, probe) if probe.shift else active)]
+        ),
     )
     return Explained(record, evidence)
 
 
-def _coordinates(evidence: Observed, groups: Sequence[int]) -> dict[str, tuple[float, ...]]:
-    """The values of single coordinates at a point, or at both ends of a path; empty if they are too many."""
-    space, t = evidence.space, evidence.t[0].tolist()
-    chosen = [space.groups[g] for g in groups]
-    single = all(g.high == g.low + 1 and space.parts[g.part].coordinatewise for g in chosen)
-    if not single or len(chosen) > MAX_COORDINATES or (np.diff(t) <= 0).any():
+def _coordinates(evidence: Observed, groups: Sequence[Group]) -> dict[str, tuple[float, ...]]:
+    """The values of single coordinates at a point, or at both ends of a path; empty if they are too many.
+
+    Empty, too, under a prior whose latents do not have a number for each coordinate, as a bank's.
+    """
+    parts, t = evidence.space.parts, evidence.t[0].tolist()
+    single = all(g.high == g.low + 1 and parts[g.part].coordinatewise for g in groups)
+    if not single or len(groups) > MAX_COORDINATES or (np.diff(t) <= 0).any():
         return {}
     ends = [0] if len(t) == 1 else [0, -1]
-    return {str(g): tuple(float(evidence.placed[g.part][0, end].flat[g.low]) for end in ends) for g in chosen}
+    return {str(g): tuple(float(evidence.placed[g.part][0, end].flat[g.low]) for end in ends) for g in groups}
 
 
 def _note_on_repeats(evidence: Observed) -> str:
