@@ -17,7 +17,7 @@ from dataclasses import replace
 from math import ceil, comb, exp, log
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gentest.errors import InvalidArgument
 from gentest.gate import quick
@@ -40,7 +40,7 @@ from gentest.results.records import LARGEST, applies, unpack
 from gentest.results.result import Distribution, Level, Result, Verdict
 from gentest.results.settings import OnDrift
 from gentest.stats.drift import drift_between, level_drift
-from gentest.stats.paired import comparable, compare, difference_bounds, holm
+from gentest.stats.paired import Comparable, Paired, comparable, compare, difference_bounds, holm
 from gentest.stats.two_sample import least_p_further, mmd_test
 
 PERMUTATIONS = 9_999
@@ -176,20 +176,25 @@ def weigh(result: Result, entry: Entry | None, terms: Terms) -> Gate:
     return quick.left_to_verdict(result, gate) if entry.sample.quick or result.sample.quick else gate
 
 
-def _weigh_outcomes(baseline: Sample, candidate: Sample, known: Gate, terms: Terms) -> Gate:
-    """The standing of a property by its outcomes on the same probes."""
-    stored, made = (unpack(sample.margins, "margins") for sample in (baseline, candidate))
-    both = comparable(stored, made[: len(stored)], applies_below=LARGEST)
-    before, now = both.baseline, both.candidate
+def compare_outcomes(baseline: ArrayLike, candidate: ArrayLike, terms: Terms) -> tuple[Comparable, Paired]:
+    """The outcomes of a baseline's margins [N] and a candidate's [n <= N] on the same probes, and the test of them."""
+    both = comparable(baseline, candidate, applies_below=LARGEST)
     paired = compare(
-        before,
-        now,
+        both.baseline,
+        both.candidate,
         tolerance=terms.tolerance,
         alpha=terms.alpha,
         claims=terms.claims,
         candidates=terms.checkpoints,
     )
-    n = paired.probes
+    return both, paired
+
+
+def _weigh_outcomes(baseline: Sample, candidate: Sample, known: Gate, terms: Terms) -> Gate:
+    """The standing of a property by its outcomes on the same probes."""
+    stored, made = (unpack(sample.margins, "margins") for sample in (baseline, candidate))
+    both, paired = compare_outcomes(stored, made[: len(stored)], terms)
+    before, now, n = both.baseline, both.candidate, paired.probes
     low, high = difference_bounds(paired.wins, paired.losses, paired.ties, terms.alpha)
     standing = {"regressed": Standing.REGRESSED, "held": Standing.HELD}.get(paired.fired, Standing.UNDECIDED)
     return replace(
@@ -236,16 +241,7 @@ def _weigh_estimate(result: Result, known: Gate, terms: Terms) -> Gate:
 
     It is no claim that Holm's procedure weighs: its test has an alpha by itself.
     """
-    standings = {Verdict.HOLDS: Standing.HELD, Verdict.VIOLATED: Standing.REGRESSED}
-    standing, certified = standings.get(result.verdict, Standing.UNDECIDED), True
-    message = f"the figure is {result.verdict.value}"
-    if known.baseline_verdict is not None:
-        message += f", and was {known.baseline_verdict.value} when the baseline was blessed"
-    if replace(result, gate=known).known:
-        standing, certified = Standing.HELD, False
-    return replace(
-        known, standing=standing, message=message, needed=log(terms.claims / terms.alpha), certified=certified
-    )
+    return _by_own_verdict("figure", result, known, terms)
 
 
 def _weigh_level(result: Result, level: Level, known: Gate, terms: Terms) -> Gate:
@@ -253,23 +249,26 @@ def _weigh_level(result: Result, level: Level, known: Gate, terms: Terms) -> Gat
 
     The reference is in the pair, so the baseline's verdict is the only thing to compare with.
     """
+    own = _by_own_verdict("level", result, known, terms)
+    return replace(
+        own,
+        log_regressed=0.0 if own.standing is Standing.HELD else max(0.0, level.log_beyond - log(2.0)),
+        log_held=level.log_within,
+        needed_held=level.needed_within,
+    )
+
+
+def _by_own_verdict(what: str, result: Result, known: Gate, terms: Terms) -> Gate:
+    """The standing that the verdict on `what` gives a property by itself; HELD if the baseline shares a violation."""
     standings = {Verdict.HOLDS: Standing.HELD, Verdict.VIOLATED: Standing.REGRESSED}
     standing, certified = standings.get(result.verdict, Standing.UNDECIDED), True
-    message = f"the level is {result.verdict.value}"
+    message = f"the {what} is {result.verdict.value}"
     if known.baseline_verdict is not None:
         message += f", and was {known.baseline_verdict.value} when the baseline was blessed"
     if replace(result, gate=known).known:
         standing, certified = Standing.HELD, False
-    return replace(
-        known,
-        standing=standing,
-        message=message,
-        log_regressed=0.0 if standing is Standing.HELD else max(0.0, level.log_beyond - log(2.0)),
-        log_held=level.log_within,
-        needed=log(terms.claims / terms.alpha),
-        needed_held=level.needed_within,
-        certified=certified,
-    )
+    needed = log(terms.claims / terms.alpha)
+    return replace(known, standing=standing, message=message, needed=needed, certified=certified)
 
 
 def made_with(results: Sequence[Result], versions: Mapping[str, str]) -> dict[str, str]:

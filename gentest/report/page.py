@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import pairwise
+from typing import TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -28,6 +29,8 @@ from gentest.results.drawings import ArrayStrip, Drawings, Strip
 from gentest.results.media import Media
 from gentest.results.outcome import Outcome, Standing, Verdict
 from gentest.results.result import Counterexample, Result
+
+Drawn = TypeVar("Drawn", bound=Hashable)
 
 MAX_CURVES = 8
 """Curves under a strip of pictures. The terminal's text has the scores of the others."""
@@ -405,46 +408,34 @@ def _views(document: Document) -> list[View]:
 
 def _samples(results: Sequence[Result]) -> list[tuple[str, tuple[tuple[str, Frames], ...]]]:
     """The first outputs of each generator once, beside the baseline's if there is one."""
-    users: dict[tuple[str, ...], list[Result]] = {}
-    for result in results:
-        if result.drawings is not None and result.drawings.samples is not None:
-            users.setdefault(result.drawings.samples.frames, []).append(result)
     samples = []
-    for own in users.values():
-        tests = list(dict.fromkeys(result.test for result in own))
-        drawings = own[0].drawings
-        assert drawings is not None
+    for _, title, drawings in _by_drawing(results, lambda d: None if d.samples is None else d.samples.frames):
         assert drawings.samples is not None
-        rows = _pairs(drawings) or (("", _frames(drawings.samples)),)
-        samples.append((run_facts.first_of(tests) + facts.on_checkpoint(own[0]), rows))
+        samples.append((title, _pairs(drawings) or (("", _frames(drawings.samples)),)))
     return samples
 
 
 def _sample_arrays(results: Sequence[Result]) -> list[tuple[str, ArrayView]]:
     """The first outputs of each generator whose outputs are not images, once."""
-    users: dict[ArrayStrip, list[Result]] = {}
-    for result in results:
-        if result.drawings is not None and result.drawings.sample_arrays is not None:
-            users.setdefault(result.drawings.sample_arrays, []).append(result)
-    return [
-        (run_facts.first_of(list(dict.fromkeys(r.test for r in own))) + facts.on_checkpoint(own[0]), view)
-        for view, own in ((arrays.view_of(strip), own) for strip, own in users.items())
-    ]
+    return [(title, arrays.view_of(strip)) for strip, title, _ in _by_drawing(results, lambda d: d.sample_arrays)]
 
 
 def _sample_media(results: Sequence[Result]) -> list[tuple[str, MediaView]]:
     """The first videos, sounds, rows or texts of each generator, once."""
-    users: dict[Media, list[Result]] = {}
+    return [(title, media_views.view_of(media)) for media, title, _ in _by_drawing(results, lambda d: d.sample_media)]
+
+
+def _by_drawing(
+    results: Sequence[Result], drawn: Callable[[Drawings], Drawn | None]
+) -> Iterator[tuple[Drawn, str, Drawings]]:
+    """What is drawn of the outputs of each generator once, with the tests that share it, and the drawings of one."""
+    users: dict[Drawn, list[tuple[Result, Drawings]]] = {}
     for result in results:
-        if result.drawings is not None and result.drawings.sample_media is not None:
-            users.setdefault(result.drawings.sample_media, []).append(result)
-    return [
-        (
-            run_facts.first_of(list(dict.fromkeys(result.test for result in own))) + facts.on_checkpoint(own[0]),
-            media_views.view_of(of_all),
-        )
-        for of_all, own in users.items()
-    ]
+        if result.drawings is not None and (of_result := drawn(result.drawings)) is not None:
+            users.setdefault(of_result, []).append((result, result.drawings))
+    for of_all, own in users.items():
+        (first, drawings), tests = own[0], list(dict.fromkeys(result.test for result, _ in own))
+        yield of_all, run_facts.first_of(tests) + facts.on_checkpoint(first), drawings
 
 
 def _gate_rows(gate: Comparison, views: Sequence[View]) -> list[tuple[str, str, str, str, str, str]]:
