@@ -39,7 +39,7 @@ class Caption(NamedTuple):
 
 
 def read(prompt: str) -> Caption:
-    """What a prompt asks for. Raises `ValueError` for a prompt that names no kind of garment.
+    """The scene that a prompt describes. Raises `ValueError` for a prompt that names no kind of garment.
 
     >>> read("a red coat three times")
     Caption(thing=0, colour=1, number=2)

@@ -180,7 +180,7 @@ class Check:
         return described, generator.against(other.generator)
 
     def _answers(self, asked: Sequence[Asked]) -> dict[str, Any]:
-        """What `--write` needs to know: of the model, of the reference, and of the folder of data."""
+        """The facts that `--write` needs about the model, the reference and the folder of data."""
         own = answers(self.source, self._model, self.given, self._prior, asked)
         given = self.question["within"]
         return {

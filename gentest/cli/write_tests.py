@@ -168,7 +168,7 @@ def new_files(answers: Answers, folder: Path, repository: Path) -> list[NewFile]
 
 
 def _ignores_checkpoint(answers: Answers) -> str:
-    """That the user's code loads no checkpoint but its own, and what to do; empty if it loads the one of a run."""
+    """A warning that the user's code loads its own checkpoint, with what to do; empty if it loads the one of a run."""
     source = answers.source
     if source is None or source.kind is not ModelKind.CODE or answers.call == TAKES_CHECKPOINT:
         return ""

@@ -22,7 +22,7 @@ from gentest.results.drawings import SAMPLES, SIDE, ArrayOutput, ArrayStrip
 MAX_POINTS = 160
 """The most values of a line."""
 SHORTEST = 4
-"""Fewer values are no line."""
+"""The fewest values of a line."""
 
 Values = NDArray[np.float64]
 

@@ -93,7 +93,7 @@ class Question:
     n_sampled: int = 0
     """Number of independent probes whose margins are kept, for a baseline or on request."""
     quick: bool = False
-    """Whether to bless for a quick gate, even if images are fast."""
+    """True for a blessing that a quick gate will use, even if images are fast."""
     n_quick: int = QUICK
     """Number of latents that a quick blessing keeps."""
     against: Sample | None = None

@@ -185,7 +185,7 @@ def _margins(problem: Problem, seed: int, n: int, *, start: int = 0) -> list[flo
 
 
 def _is_decided(before: Sequence[float], margins: Sequence[float], verdict: Verdict, terms: Terms) -> bool:
-    """Whether no more outcomes are needed: the paired test fires, or the property's own verdict decides.
+    """True if the outcomes suffice: the paired test fires, or the property's own verdict decides.
 
     The verdict decides after the first look, unless the candidate has lost more probes than it won.
     """
