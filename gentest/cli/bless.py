@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gentest._support.printable import counted, noun
 from gentest.cli.results_files import HELD, MISUSE, print_lines
-from gentest.gate import decision
+from gentest.gate import paired_samples
 from gentest.gate.baseline import Baseline, Entry
 from gentest.results.outcome import Outcome, Verdict
 
@@ -80,7 +80,7 @@ def _recorded(baseline: Baseline) -> list[str]:
 
 
 def _kept_outcomes(entry: Entry) -> str:
-    outcomes = decision.outcomes(entry.sample)
+    outcomes = paired_samples.outcomes(entry.sample)
     return (
         f" (holds on {int(outcomes.sum())} of {len(outcomes)} {noun(len(outcomes), 'kept probe')})"
         if len(outcomes)

@@ -20,6 +20,7 @@ from gentest.engine.check import Question
 from gentest.engine.methods.quick_sample import QUICK
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
+from gentest.gate import paired_samples
 from gentest.gate.baseline import Baseline, Blessing, Entry, is_of_test
 from gentest.plugin.checkpoints import digest
 from gentest.plugin.kept_outputs import KeptQuestion, OutputForm, OutputsToKeep, describe_kept, remove_replaced
@@ -120,7 +121,7 @@ class BaselineRun:
                 quick=self._options.quick,
                 n_quick=self._options.baseline_probes or QUICK,
             )
-        n = len(gate.outcomes(entry.sample)) if outcomes else 0
+        n = len(paired_samples.outcomes(entry.sample)) if outcomes else 0
         looks = self.terms.drift is not OnDrift.OFF
         return replace(question, against=entry.sample, n_sampled=n, terms=self.terms, looks=looks)
 
@@ -226,7 +227,7 @@ class BaselineRun:
         blessed.save(path)
         remove_replaced(path, None if before is None else before.kept, kept)
         n = len(blessed.entries)
-        stored = sorted({len(gate.outcomes(entry.sample)) for entry in blessed.entries.values()} - {0})
+        stored = sorted({len(paired_samples.outcomes(entry.sample)) for entry in blessed.entries.values()} - {0})
         on = f" on {' to '.join(map(str, dict.fromkeys((stored[0], stored[-1]))))} probes" if stored else ""
         line = f"blessed: {n} {'property' if n == 1 else 'properties'}{on}, in {path}"
         lines = [line + (f"; no longer in it: {', '.join(lost)}" if lost else "")]

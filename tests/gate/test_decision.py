@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gentest.errors import InvalidArgument
 from gentest.gate import decision as gate
 from gentest.gate.baseline import Baseline, Entry
+from gentest.gate.paired_samples import incomparable
 from gentest.results.comparison import Comparison, Differing, Drift, Embedded, Gate, Look, Standing, Terms
 from gentest.results.document import Document
 from gentest.results.records import pack, pack_bytes, unpack
@@ -80,17 +81,6 @@ def test_wins_and_losses_are_told_apart() -> None:
     assert (found.wins, found.losses, found.baseline_passes, found.candidate_passes) == (3, 5, 29, 27)
     assert (found.low, found.high) == difference_bounds(3, 5, 24, 0.1)
     assert -1.0 < found.low < -2 / 32 < found.high < 1.0
-
-
-def test_a_margin_of_zero_holds() -> None:
-    """A probe holds where its margin is not below 0, however near."""
-    assert gate.outcomes(sample([0.0, -0.0, 1e-30, -1e-30, -0.5])).tolist() == [True, True, True, False, False]
-
-
-def test_margins_that_are_none_are_said_to_be_margins() -> None:
-    """What is no packed margins is refused by that name."""
-    with pytest.raises(InvalidArgument, match=r"^margins are not base64"):
-        gate.outcomes(replace(sample([]), margins="!"))
 
 
 def of_all_outputs(
@@ -307,34 +297,11 @@ def test_samples_of_other_things_are_not_compared(changed: dict[str, Any], said:
     """Another space, seed, CLIP or unit is one line that names both, and what to do."""
     entry = Entry("holds", sample(outcomes(N), spreads={"brightness()": 0.5}))
     values = {"spreads": {"brightness()": 0.5}, **changed}
-    assert gate.incomparable(entry.sample, sample(outcomes(N), **values)) == said
+    assert incomparable(entry.sample, sample(outcomes(N), **values)) == said
     with pytest.raises(InvalidArgument) as caught:
         gate.weigh(result(outcomes(N), **values), entry, Terms())
     assert str(caught.value) == f"test_a.py::test_a {PROPERTY}: {said}; or bless the checkpoint again"
     assert "\n" not in said
-
-
-def test_a_clip_that_is_no_longer_asked_is_a_misfit() -> None:
-    """What a CLIP measured is not what no CLIP measures."""
-    found = gate.incomparable(sample(outcomes(N), measures={"clip": "abc"}), sample(outcomes(N), measures={"clip": ""}))
-    assert found == "clip was measured by the CLIP abc in the baseline, and by none now"
-
-
-@pytest.mark.parametrize("unit", [0.0, 0.5, 500.0])
-def test_rounding_of_a_unit_is_no_misfit(unit: float) -> None:
-    """Two standard deviations, of any size, that differ in the seventh figure are one unit; in the sixth, two."""
-    before = sample(outcomes(N), spreads={"brightness()": unit})
-    assert gate.incomparable(before, sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-7)})) == ""
-    assert gate.incomparable(before, before) == ""
-    other = sample(outcomes(N), spreads={"brightness()": unit * (1 + 5e-6)})
-    assert bool(gate.incomparable(before, other)) is (unit > 0.0)
-
-
-def test_what_only_one_of_them_has_is_no_misfit() -> None:
-    """A measure, a unit or a look that one side lacks is nothing that could not fit."""
-    bare = sample(outcomes(N), measures={})
-    whole = sample(outcomes(N), measures={"redness()": "abc"}, spreads={"redness()": 0.5}, seen=look())
-    assert gate.incomparable(whole, bare) == gate.incomparable(bare, whole) == ""
 
 
 # many claims

@@ -28,11 +28,11 @@ from gentest.engine.explain import observed
 from gentest.engine.methods.problem import Problem
 from gentest.engine.outputs_summary import summarize_outputs
 from gentest.errors import GeneratorError
+from gentest.gate.paired_samples import compare_outcomes
 from gentest.probes.families import points
 from gentest.probes.probe import independent
 from gentest.results.comparison import Look, Sample, Terms
-from gentest.results.records import LARGEST, pack, unpack
-from gentest.stats.paired import comparable, compare
+from gentest.results.records import pack, unpack
 
 
 class Keeper(Protocol):
@@ -139,15 +139,7 @@ def _margins_until_decided(problem: Problem, stream: Stream, baseline: Sample, t
     blessed = unpack(baseline.margins, "margins")
 
     def n_decided(margins: list[float]) -> int | None:
-        both = comparable(blessed, margins, applies_below=LARGEST)
-        paired = compare(
-            both.baseline,
-            both.candidate,
-            tolerance=terms.tolerance,
-            alpha=terms.alpha,
-            claims=terms.claims,
-            candidates=terms.checkpoints,
-        )
+        both, paired = compare_outcomes(blessed, margins, terms)
         return int(both.places[paired.probes - 1]) + 1 if paired.fired else None
 
     return _margins(problem, stream, len(blessed), n_decided)

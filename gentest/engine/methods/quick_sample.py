@@ -24,14 +24,15 @@ from gentest.engine.evidence.subject import Subject
 from gentest.engine.methods.baseline_sample import SampleFacts
 from gentest.engine.methods.problem import MAX_BLOCK, Problem
 from gentest.gate import quick
+from gentest.gate.paired_samples import compare_outcomes
 from gentest.probes.families import points
 from gentest.probes.probe import Probe, independent
 from gentest.results.comparison import Look, Sample, Terms
 from gentest.results.level_claim import LevelLimits
 from gentest.results.outcome import Verdict
-from gentest.results.records import LARGEST, pack, unpack
+from gentest.results.records import pack, unpack
 from gentest.stats.levels import LevelTest
-from gentest.stats.paired import LOOK, comparable, compare
+from gentest.stats.paired import LOOK
 
 QUICK = 256
 """Latents of a quick blessing by default. A level whose differences spread by one standard deviation takes 100."""
@@ -191,15 +192,7 @@ def _is_decided(before: Sequence[float], margins: Sequence[float], verdict: Verd
     """
     if len(margins) < LOOK:
         return False
-    both = comparable(before, margins, applies_below=LARGEST)
-    paired = compare(
-        both.baseline,
-        both.candidate,
-        tolerance=terms.tolerance,
-        alpha=terms.alpha,
-        claims=terms.claims,
-        candidates=terms.checkpoints,
-    )
+    both, paired = compare_outcomes(before, margins, terms)
     was, now = both.baseline[: len(both.candidate)], both.candidate
     is_behind = int((was & ~now).sum()) > int((~was & now).sum())
     certain = verdict in (Verdict.HOLDS, Verdict.NO_COUNTEREXAMPLE)
