@@ -40,6 +40,7 @@ class BaselineRun:
 
     def __init__(self, config: pytest.Config, options: RunOptions) -> None:
         self._options = options
+        self._digests: dict[str, str] = {}
         self._refuse_combinations()
         save = options.save_baseline
         try:
@@ -178,8 +179,13 @@ class BaselineRun:
         return {checkpoint.name: self._digest_of(checkpoint.name) for checkpoint in self._options.checkpoints}
 
     def _digest_of(self, name: str) -> str:
+        """The digest of the checkpoint of this name, which is read once; empty for a name of none."""
         path = next((checkpoint.path for checkpoint in self._options.checkpoints if checkpoint.name == name), None)
-        return "" if path is None else digest(path)
+        if path is None:
+            return ""
+        if name not in self._digests:
+            self._digests[name] = digest(path)
+        return self._digests[name]
 
     def refuses(self, comparison: Comparison) -> bool:
         """True if the run fails although each test passed.
@@ -213,7 +219,7 @@ class BaselineRun:
             datetime.now(timezone.utc).date().isoformat(),
             seed,
             checkpoint="".join(checkpoint.name for checkpoint in self._options.checkpoints),  # one, or none
-            checkpoint_digest="".join(digest(checkpoint.path) for checkpoint in self._options.checkpoints),
+            checkpoint_digest="".join(self._digest_of(checkpoint.name) for checkpoint in self._options.checkpoints),
             made_with=gate.made_with(results, making_versions()),
         )
         blessed = Baseline.of(results, blessing, before=before, version=__version__)
