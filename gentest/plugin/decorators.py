@@ -221,8 +221,17 @@ class Property:
 
     def _asked(self, question: Question, generator: Generator | Pair, given: settings | None) -> Result:
         values = in_force(given)
-        question = replace(question, shows="IPython" in sys.modules)  # only notebooks show pictures
+        question = replace(question, shows=_in_notebook())
         return check(question, check_generator_or_pair(generator), shared_context(values), values)
+
+
+def _in_notebook() -> bool:
+    """Whether this code runs in IPython, which shows the pictures of a result.
+
+    That the module is loaded says nothing: wandb and other libraries load it in plain scripts.
+    """
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
 
 
 def _subject_of(test: Callable[..., object], name: str) -> Callable[..., object]:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -256,10 +257,11 @@ def test_a_strip_that_leaves_some_out_has_its_curve_in_place() -> None:
 def test_a_notebook_shows_the_same_section(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `.check()` gives shows itself: the verdict, the pictures and the curves, and text that stays text."""
     property, quick = gentest.between(gentest.brightness(), tolerance=0.01), gentest.settings(examples=20)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
     plain = property.check(zoo.generator(zoo.fold), settings=quick)
-    assert plain.drawings is None  # where nobody looks
+    assert plain.drawings is None  # a script that loaded IPython, as wandb does: nobody looks
     assert Read(plain._repr_html_() or "").all("img") == []
-    monkeypatch.setitem(sys.modules, "IPython", sys)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=object))
     result = property.check(zoo.generator(zoo.fold), settings=quick)
     assert replace(result, cost=Cost()) == replace(plain, cost=Cost())
     html = result._repr_html_()
