@@ -138,16 +138,10 @@ def probes(space: Space) -> st.SearchStrategy[Probe]:
     """Probes of a space with full mask and window: a seed, and a possible choice for each discrete part.
 
     Hypothesis copies one part of an example over another (its mutator). Where seed and choices are draws of their own,
-    about half of all probes repeat a seed and have the first value. So a space with conditions is one draw of bytes,
-    where nothing can be copied. Labels and banks without conditions keep the plans that earlier releases recorded.
+    about half of all probes repeat a seed and have the first value. So a space with discrete parts is one draw of
+    bytes, where nothing can be copied.
     """
-    if any(part.has_values and part.slots for part in space.parts.values()):
-        return _in_one_draw(space.supports)
-    seeds = _raw_seeds().map(_seed)
-    if not space.supports:
-        return seeds.map(Probe)  # a tenth faster than building from a seed and no choices
-    choices = st.tuples(*map(_one_of, space.supports))
-    return st.builds(lambda seed, chosen: Probe(seed, choices=chosen), seeds, choices)
+    return _in_one_draw(space.supports) if space.supports else _raw_seeds().map(lambda raw: Probe(_seed(raw)))
 
 
 def plan(space: Space, n: int, seed: int) -> list[Probe]:

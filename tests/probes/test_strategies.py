@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -324,10 +324,16 @@ def test_hypothesis_shrinks_each_slot_toward_its_first_value(fails: Any, shortes
     assert found.latents["scale"].item() == 3.0
 
 
+def prompts(n: int) -> Space:
+    """So many texts."""
+    return gentest.Prompts(*(f"prompt {i}" for i in range(n)))
+
+
 @pytest.mark.parametrize("n", [3, 40, pytest.param(300, marks=pytest.mark.slow)])
-def test_a_plan_draws_each_value_as_often_as_chance(n: int) -> None:
+@pytest.mark.parametrize("part", [gentest.Categorical, prompts])
+def test_a_plan_draws_each_value_as_often_as_chance(n: int, part: Callable[[int], Space]) -> None:
     """No value comes more often than others, and no seed twice: of 4n probes, each misses one value in 50 or so."""
-    space = gentest.Joint(z=gentest.Normal(4), prompt=gentest.Prompts(*(f"prompt {i}" for i in range(n))))
+    space = gentest.Joint(z=gentest.Normal(4), given=part(n))
     plans = [strategies.plan(space, 4 * n, seed=seed) for seed in range(12)]
     counts = np.array([np.bincount([probe.choices[0] for probe in plan], minlength=n) for plan in plans])  # [12, n]
     assert all(len({probe.seed for probe in plan}) == 4 * n for plan in plans)
