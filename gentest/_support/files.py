@@ -69,10 +69,12 @@ def read_json(path: Path, *, most_bytes: int) -> Any:
     not regular, is larger than `most_bytes`, or is not JSON within the limits above.
     """
     with open(path, "rb", opener=open_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")
-        raw = file.read(most_bytes + 1)
-    if len(raw) > most_bytes:
+        # a file may grow while it is read, so its size alone is no bound
+        raw = file.read(most_bytes + 1) if status.st_size <= most_bytes else b""
+    if max(len(raw), status.st_size) > most_bytes:
         raise ValueError(f"larger than {most_bytes / 2**20:.3g} MB")
     if sum(map(raw.count, _SEPARATORS)) > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES:,} values")

@@ -40,7 +40,7 @@ def test_a_name_of_a_million_signs_is_soon_shown() -> None:
     assert max(map(len, terminal.wrapped("x" * 200_000, 80, rest="  "))) == 80
     assert len(short_repr("x" * 1_000_000)) <= 300
     assert len(in_one_line("x\n" * 100_000)) <= 300
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 30  # in the square of the length it takes minutes
 
 
 def test_an_error_shows_any_value() -> None:

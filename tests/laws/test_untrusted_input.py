@@ -144,18 +144,25 @@ def test_the_inputs_that_a_program_was_exported_with_are_not_unpickled(tmp_path:
     assert not (tmp_path / "ran").exists()
 
 
+def bytes_read() -> int:
+    """How many bytes this process has read so far, from files and anything else."""
+    if not (io := Path("/proc/self/io")).exists():
+        pytest.skip("only Linux counts what a process reads")
+    return int(dict(line.split(": ") for line in io.read_text().splitlines())["rchar"])
+
+
 def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
     """What claims to be large is refused by its size: a baseline, results, prompts, a direction, a configuration."""
     path = tmp_path / "large.json"
     with path.open("wb") as file:
         file.truncate(1 << 30)
-    began = time.process_time()
+    before = bytes_read()
     with pytest.raises(InvalidArgument, match="larger than 64 MB"):
         Baseline.load(path)
     with pytest.raises(ClipError, match="larger than 64 MB"):
         PromptCache.load(path)
     assert cli.main(["show", str(path)]) == cli.MISUSE
-    assert time.process_time() - began < 1
+    assert bytes_read() - before < 64 << 20
 
 
 DOCUMENT = Document(handmade.SESSION, (replace(drawn.failed(), drawings=None),)).to_json()
@@ -405,7 +412,7 @@ def test_a_database_that_is_not_gentests_is_done_without(schema: str, tmp_path: 
     store.keep("of", PROBES, np.ones((3, 2), np.float32))
     assert store.rows("of", PROBES) is None
     store.close()
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 30  # the view runs for ever
     database = sqlite3.connect(tmp_path / FILE)
     assert database.execute("SELECT sql FROM sqlite_master").fetchall() == before
     database.close()
