@@ -80,6 +80,7 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         note="; ".join(filter(None, notes)),
         entries={} if probe.blanks else _entries(evidence),
         codes=_kept_codes(space, probe, evidence.placed),
+        reducible=judge.definition.reducible,
         coordinates=_coordinates(
             evidence, [groups[g] for g in (shifted_groups(space, n_ends, probe) if probe.shift else active)]
         ),

@@ -741,8 +741,12 @@ def _entries(counterexample: Counterexample) -> str:
 
 
 def matters(counterexample: Counterexample, search: Search) -> list[Detail]:
-    """The coordinates that matter: those that the far end still changes, or that an attack moved."""
-    return [*_coordinates_that_matter(counterexample, search), *map(_codes, counterexample.codes)]
+    """The coordinates that matter: those that the far end still changes, or that an attack moved.
+
+    If the property demands a change between latents, all coordinates change, and that says nothing.
+    """
+    grids = [grid for grid in counterexample.codes if counterexample.reducible or grid.kept < grid.positions]
+    return [*_coordinates_that_matter(counterexample, search), *map(_codes, grids)]
 
 
 def _codes(grid: KeptCodes) -> Detail:
@@ -768,7 +772,8 @@ def _coordinates_that_matter(counterexample: Counterexample, search: Search) -> 
     if not counterexample.groups:
         return [Detail("matters", "no coordinate: " + _failing_without(search))]
     if len(counterexample.groups) == counterexample.n_groups:
-        return [Detail("changes", f"all {counterexample.n_coordinates} coordinates of the latent")]
+        changes = Detail("changes", f"all {counterexample.n_coordinates} coordinates of the latent")
+        return [changes] if counterexample.reducible else []
     return [Detail("matters", _coordinates(counterexample.groups, counterexample))]
 
 

@@ -325,7 +325,8 @@ def _change(result: Result, drawings: Drawings) -> tuple[tuple[str, str, Frames]
     words = [detail.text for detail in facts.matters(counterexample, result.search)]
     words.append(f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1")
     frames = _frames(change.strip, [*change.names, "difference"])
-    return (("What the coordinates change", "; ".join(words), frames),)
+    title = "What the coordinates change" if counterexample.reducible else "Two of its outputs"
+    return ((title, "; ".join(words), frames),)
 
 
 def _differences(result: Result, drawings: Drawings) -> tuple[tuple[str, str, Frames], ...]:

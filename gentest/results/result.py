@@ -138,6 +138,11 @@ class Counterexample:
 
     Empty if more than three matter, if a group has several coordinates, or if no single number makes a coordinate.
     """
+    reducible: bool = True
+    """False if the property demands a change between latents.
+
+    Its counterexamples keep all coordinates, so `groups` does not say which of them matter.
+    """
 
     def inconsistency(self) -> str:
         """Name choices, scores or groups that cannot be a probe's."""

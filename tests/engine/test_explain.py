@@ -134,3 +134,39 @@ def test_a_coordinate_that_all_uniforms_make_has_no_value(prior: gentest.Space) 
     assert found is not None
     assert len(found.groups) > 0
     assert found.coordinates == {}
+
+
+DEAD = gentest.Generator(
+    lambda z: zoo.images(torch.full((len(z),), 0.5)), latent=gentest.Normal(4), output_range=(0, 1)
+)
+
+
+@pytest.mark.parametrize(
+    "property",
+    [
+        gentest.responsive(at_least=0.01),
+        gentest.responsive(at_least=0.01, step=0.1),
+        gentest.diverse(at_least=0.01, among=4),
+        gentest.steers(gentest.brightness(), along=gentest.Direction([1.0, 0, 0, 0]), at_least=0.1),
+    ],
+    ids=repr,
+)
+def test_a_property_that_demands_a_change_names_no_coordinates(property: gentest.Property) -> None:
+    """The fewer coordinates change, the more alike the outputs are: that all of them change says nothing."""
+    result = property.check(DEAD, settings=settings(examples=5))
+    assert result.counterexample is not None
+    assert not result.counterexample.reducible
+    assert "changes" not in terminal.failure(result, "")
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_a_path_still_says_that_all_coordinates_change() -> None:
+    """The ends of this path differ in one coordinate of two, or in both: leaving one out is a fair test."""
+
+    def f(z: torch.Tensor) -> torch.Tensor:
+        return zoo.images(((z[:, 0] * z[:, 1]).abs() * 50).clamp(0, 1))
+
+    generator = gentest.Generator(f, latent=gentest.Normal(2), output_range=(0, 1))
+    result = gentest.continuous(tolerance=0.01).check(generator, settings=settings(examples=20))
+    assert result.counterexample is not None
+    assert result.counterexample.reducible

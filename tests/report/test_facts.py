@@ -146,6 +146,17 @@ def test_positions_of_a_grid_that_matter_are_named(grid: KeptCodes, text: str) -
     assert [detail.text for detail in facts.matters(found, Search())] == [text]
 
 
+def test_coordinates_say_nothing_where_a_change_is_demanded() -> None:
+    """Such a property keeps all coordinates and codes, and no line says that they matter. A user's own mask is told."""
+    grid = KeptCodes("", 4, 4, 3, ("[0]",), (1,))
+    every = tuple(map(str, range(16)))
+    found = Counterexample({}, -1.0, {}, (0.0, 1.0), every, 16, 16, None, "p:1", codes=(grid,))
+    assert [detail.word for detail in facts.matters(found, Search())] == ["changes", "changes"]
+    assert facts.matters(replace(found, reducible=False), Search()) == []
+    masked = replace(found, reducible=False, groups=("2",))
+    assert [detail.text for detail in facts.matters(masked, Search())] == ["coordinate 2 alone, of 16 counted from 0"]
+
+
 @pytest.mark.parametrize(
     ("groups", "n_groups", "n_coordinates", "text"),
     [
