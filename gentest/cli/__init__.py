@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import sys
 from collections.abc import Sequence
 
@@ -43,6 +44,8 @@ COMMANDS = {
 }
 LONGEST_ERROR = 4_000
 """Characters."""
+NEGATIVE = re.compile(r"-[.\d]")
+"""How a value starts that argparse would take for an option."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     takes_dashes = words[:1] in (["suggest"], ["doctor"])
     end = words.index("--") if takes_dashes and "--" in words else len(words)
-    options, rest = parser.parse_known_args(words[:end])
+    own = words[:end] if words[:1] == ["bless"] else joined(words[:end])
+    options, rest = parser.parse_known_args(own)
     if rest and options.command is not bless:
         hint = "; arguments of pytest come after --" if takes_dashes else ""
         parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
@@ -67,6 +71,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"gentest: undecided: {in_one_line(str(error), LONGEST_ERROR)}\n")
         return Outcome.UNDECIDED.exit_status
     return status
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """The words with each option and a value that starts with a negative number in one, as argparse needs them.
+
+    >>> joined(["check", "gan.onnx", "--range", "-1,1", "--seed", "3"])
+    ['check', 'gan.onnx', '--range=-1,1', '--seed', '3']
+    """
+    found: list[str] = []
+    for word in words:
+        if NEGATIVE.match(word) and found and found[-1].startswith("--") and "=" not in found[-1]:
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def command_parser() -> argparse.ArgumentParser:

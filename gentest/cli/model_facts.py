@@ -27,13 +27,15 @@ from gentest.generators.calling import OnArrays, call_in_own_dtype, inputs_on
 from gentest.generators.generator import Generator
 from gentest.generators.modules import modules_of, to_eval_mode
 from gentest.outputs import Arrays, Kind
-from gentest.outputs.returned import BYTES, TANH, Returned, read_images, read_values
+from gentest.outputs.returned import BYTES, MAX_CHANNELS, TANH, Returned, read_images, read_values
 
 N = 16
 """Number of latents that a model is called with."""
 UNIT = (0.0, 1.0)
 RANGES = (TANH, UNIT, BYTES)
 """Ranges that images usually have."""
+_UNBOUNDED = "--outputs arrays if they have no range, or --range LOW,HIGH"
+"""What to say of outputs beyond the usual ranges: a few outputs do not tell the range of all."""
 SLACK = 1e-3
 """Share of a range by which outputs may leave it."""
 MOST_UNIT = 16.0
@@ -360,9 +362,12 @@ def _outputs(
         made = Generator(model, latent=space, output_range=given.output_range, outputs=kind)
         return Described(made, tuple(assumptions))
     facts = output_facts(*_first_outputs(model, space))
-    if not facts.images:
+    many = facts.images and facts.shape[0] > MAX_CHANNELS
+    if not facts.images or (many and kind is None):
         text = f"not images: for {N} latents it gives {_sizes([N, *facts.shape])}"
-        assumptions.append(Assumption("outputs", text))
+        if many:
+            text += f", and images have at most {MAX_CHANNELS} channels"
+        assumptions.append(Assumption("outputs", text, "--outputs images" if many else ""))
         made = Generator(model, latent=space, output_range=given.output_range, outputs=Arrays())
         return Described(made, tuple(assumptions))
     output_range = given.output_range or facts.usual
@@ -370,16 +375,18 @@ def _outputs(
     if output_range is None:
         if not guesses_range:
             raise InvalidArgument(
-                f"{N} outputs lie within [{facts.low:.3g}, {facts.high:.3g}], which is none of the usual ranges: "
-                "give --range"
+                f"{N} outputs lie within [{facts.low:.3g}, {facts.high:.3g}], which is none of the usual "
+                f"ranges of images: give {_UNBOUNDED}"
             )
         output_range = nearest_range(facts.low, facts.high)
         within += ", which is none of the usual ranges"
     if given.output_range is None:
         low, high = output_range
         option = "--range 0,1" if output_range == TANH else "--range -1,1"
-        option = option if facts.usual else f"--range {facts.low:.2g},{facts.high:.2g}"
-        option += ", or --no-images if they are not images" if facts.shape[0] == 1 else ""
+        if not facts.usual:
+            option = _UNBOUNDED
+        elif facts.shape[0] == 1:
+            option += ", or --outputs arrays if they are not images"
         text = f"images {_sizes(facts.shape)} in [{low:g}, {high:g}]: {within}"
         assumptions.append(Assumption("outputs", text, option))
     return Described(Generator(model, latent=space, output_range=output_range), tuple(assumptions))

@@ -88,7 +88,7 @@ def test_each_assumption_names_the_option_that_changes_it(run: Run) -> None:
     _, out, _ = run("my_gan:load", *FEW)
     assert "latents  Normal(8), since it takes [16, 8]; the prior is a guess (to change it: --latent" in out
     assert "(to change it: --range 0,1)" in " ".join(out.split())
-    status, out, _ = run("my_gan:load", "--latent", "uniform:8:-1:1", "--range=-1,1", *FEW)
+    status, out, _ = run("my_gan:load", "--latent", "uniform:8:-1:1", "--range", "-1,1", *FEW)
     assert status == 0
     assert "assumed" not in out
     status, out, _ = run("my_gan:load", "--range", "0,1", *FEW)

@@ -73,7 +73,19 @@ def test_a_module_tells_its_latents_and_its_range() -> None:
     assert said(described, "outputs").startswith("images [3, 4, 4] in [-1, 1]: 16 of them lie within [")
     assert said(described, "outputs").endswith("--range 0,1")
     grey = nn.Sequential(net(), nn.Flatten(), nn.Unflatten(1, (6, 8)))  # [6, 8] may be a matrix as well
-    assert said(describe_model(grey, Given()), "outputs").endswith("--range 0,1, or --no-images if they are not images")
+    option = "--range 0,1, or --outputs arrays if they are not images"
+    assert said(describe_model(grey, Given()), "outputs").endswith(option)
+
+
+def test_outputs_of_many_channels_are_no_images() -> None:
+    """A volume [24, 8, 8] is an array, which has no range; `--outputs images` says otherwise."""
+    volume = nn.Sequential(nn.Linear(LATENT, 24 * 64), nn.Unflatten(1, (24, 8, 8)))
+    described = describe_model(volume, Given())
+    assert described.generator.kind == gentest.Arrays()
+    assert said(described, "outputs") == (
+        "not images: for 16 latents it gives [16, 24, 8, 8], and images have at most 4 channels | --outputs images"
+    )
+    assert describe_model(volume, Given(outputs=NamedKind("Images"))).generator.images
 
 
 def test_what_is_given_is_not_assumed() -> None:
@@ -229,7 +241,7 @@ def test_a_range_that_is_not_usual_is_the_nearest_or_an_error() -> None:
     described = describe_model(lambda z: 3.0 * z, given)
     assert described.generator.output_range == (-1.0, 1.0)
     assert "none of the usual ranges" in said(described, "outputs")
-    with pytest.raises(InvalidArgument, match="none of the usual ranges: give --range"):
+    with pytest.raises(InvalidArgument, match="give --outputs arrays if they have no range, or --range LOW,HIGH"):
         describe_model(lambda z: 3.0 * z, given, guesses_range=False)
     assert nearest_range(0.1, 1.7) == (0.0, 1.0)
 
