@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
 
 from gentest.attributes import Distance, Feature
+from gentest.attributes.attribute import describe
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.judge import Judge
 from gentest.engine.neighbours import changing_neighbour
@@ -20,8 +22,9 @@ from gentest.probes.enumeration import entry_of
 from gentest.probes.families import points
 from gentest.probes.probe import FULL_MASK, Probe, active_groups, recorded
 from gentest.probes.shifts import to_scores
-from gentest.properties.definition import AnyDefinition, Definition
-from gentest.results.result import BrokenOutput, Counterexample, KeptCodes, Moved, shown_choice
+from gentest.properties.definition import AnyDefinition, Apart, Definition
+from gentest.results.counterexample import Alike, Counterexample, KeptCodes, Moved, shown_choice
+from gentest.results.result import BrokenOutput
 from gentest.spaces import Choice, Codes, Space
 from gentest.spaces.space import Group, Shown
 
@@ -81,6 +84,7 @@ def explain(judge: Judge, probe: Probe, label: str) -> Explained:
         entries={} if probe.blanks else _entries(evidence),
         codes=_kept_codes(space, probe, evidence.placed),
         reducible=judge.definition.reducible,
+        alike=_alike(evidence, judge.definition.apart),
         coordinates=_coordinates(
             evidence, [groups[g] for g in (shifted_groups(space, n_ends, probe) if probe.shift else active)]
         ),
@@ -199,7 +203,10 @@ def _moved(judge: Judge, probe: Probe, kept: Probe, label: str) -> Moved:
 
 
 def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
-    """The measurements along a probe: attributes, and the steps of features and distances between neighbours."""
+    """The measurements along a probe: attributes, and the steps of features and distances between neighbours.
+
+    Latents in no order have no steps.
+    """
     curves = {
         name: tuple(float(v) for v in evidence.scores(attribute)[0]) for name, attribute in evidence.attributes.items()
     }
@@ -207,6 +214,8 @@ def _curves(evidence: Observed) -> dict[str, tuple[float, ...]]:
     if not last:
         for name, feature in evidence.named_features.items():
             curves |= _components(name, feature, evidence.features(feature)[0, 0].tolist())
+        return curves
+    if not evidence.measurements.family.is_ordered:
         return curves
     steps: dict[str, Feature | Distance] = {**evidence.named_features, **evidence.named_distances}
     for name, thing in steps.items():
@@ -222,6 +231,41 @@ def _components(name: str, feature: Feature, row: list[float]) -> dict[str, tupl
     given = getattr(feature, "names", ())
     names = given if len(given) == len(row) else [f"{name}[{k}]" for k in range(len(row))]
     return {str(key): (value,) for key, value in zip(names, row, strict=True)}
+
+
+def _alike(evidence: Observed, apart: Apart | None) -> Alike | None:
+    """The outputs of the evidence's only probe that are alike; None without such a demand, or if it is met."""
+    if apart is None:
+        return None
+    n = evidence.shape[1]
+    with torch.no_grad():
+        values = apart.distances(evidence)[0].tolist()
+    distances = dict(zip(combinations(range(n), 2), values, strict=True))
+    n_pairs = sum(value < apart.at_least for value in values)
+    if not n_pairs:
+        return None
+    outputs = _group(distances, n, apart.at_least)
+    within = [distances[pair] for pair in combinations(sorted(outputs), 2)]
+    return Alike(describe(apart.measure), outputs, n, min(within), max(within), n_pairs)
+
+
+def _group(distances: Mapping[tuple[int, int], float], n: int, at_least: float) -> tuple[int, ...]:
+    """The nearest two of `n` outputs, then those that are too near to all before, from near to far.
+
+    >>> _group({(0, 1): 0.5, (0, 2): 0.2, (0, 3): 0.3, (1, 2): 0.9, (1, 3): 0.9, (2, 3): 0.1}, 4, 0.35)
+    (2, 3, 0)
+    """
+
+    def distance(one: int, other: int) -> float:
+        return distances[min(one, other), max(one, other)]
+
+    nearest = min(distances, key=distances.__getitem__)
+    group = list(nearest)
+    others = (output for output in range(n) if output not in nearest)
+    for output in sorted(others, key=lambda output: max(distance(output, one) for one in nearest)):
+        if all(distance(output, one) < at_least for one in group):
+            group.append(output)
+    return tuple(group)
 
 
 def _typicality(evidence: Observed) -> float | None:

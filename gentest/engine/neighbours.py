@@ -23,7 +23,7 @@ from gentest.generators.generator import Generator
 from gentest.probes.ends import noise
 from gentest.probes.families import points
 from gentest.probes.probe import Probe, independent
-from gentest.results.result import shown_choice
+from gentest.results.counterexample import shown_choice
 from gentest.spaces import Choice, Condition, OneOf
 from gentest.spaces.space import Shown
 

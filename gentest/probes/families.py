@@ -63,6 +63,11 @@ class Probes(ABC):
         return ()
 
     @property
+    def is_ordered(self) -> bool:
+        """True if the step from each latent of a probe to the next one means something."""
+        return True
+
+    @property
     def has_path(self) -> bool:
         """True if the latents of a probe lie in order on a path, so that a part of the path is a simpler probe."""
         return False
@@ -174,6 +179,10 @@ class Neighbours(_Moving):
     @property
     def n_points(self) -> int:
         return 1 + self.count
+
+    @property
+    def is_ordered(self) -> bool:
+        return self.count == 1
 
     @property
     def samples(self) -> tuple[int, ...]:

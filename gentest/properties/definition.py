@@ -314,6 +314,25 @@ def along(thing: Attribute | Feature | Distance, n_points: int) -> tuple[Measure
     return (Measure(thing, scalar=False, pairs=pairs),) if n_points > 1 else ()
 
 
+@dataclass(frozen=True)
+class Apart:
+    """The demand that any two outputs of a probe are at least `at_least` apart."""
+
+    measure: Feature | Distance
+    at_least: float
+
+    def distances(self, evidence: Evidence) -> Tensor:
+        """The distances [N, K] of all pairs of a probe's outputs: 1 and 2, 1 and 3, and so on to the last two."""
+        n_points = evidence.t.shape[1]
+        first, second = torch.triu_indices(n_points, n_points, offset=1)
+        if isinstance(self.measure, Distance):
+            return evidence.distances(self.measure, first.tolist(), second.tolist())
+        x = evidence.features(self.measure)  # [N, P, D]
+        # The default way for many rows, through matrix products, puts duplicates up to 1e-3 apart.
+        distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # [N, P, P]
+        return distances[:, first, second]
+
+
 SUBJECTS = ("attribute", "on", "feature", "distance", "property", "reference", "classifier")
 """Arguments that a property prints without their names, as in `between(brightness(), tolerance=0.1)`."""
 
@@ -400,6 +419,9 @@ class Definition(Declaration):
     """
     note: Callable[[Evidence], str] | None = field(default=None, kw_only=True)
     """Adds a remark on the evidence of one violating probe; an empty remark is left out."""
+    apart: Apart | None = field(default=None, kw_only=True)
+    """The demand on each two outputs of a probe, if the margin is the smallest distance less what it asks for. Reports
+    then name the outputs that are too near."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ from gentest.attributes.of_kind import PerOutput
 from gentest.errors import InvalidArgument, InvalidOutput
 from gentest.probes.families import neighbours, points
 from gentest.properties.definition import (
+    Apart,
     Definition,
     Evidence,
     Measure,
@@ -81,7 +82,8 @@ def diverse(
     `Empirical` bank of m entries repeats itself as m outputs do. `moves` names the parts of a `Joint` in which the
     samples differ; by default they differ in all but choices.
 
-    Margin: the smallest distance between two of the outputs, minus `at_least`.
+    Margin: the smallest distance between two of the outputs, minus `at_least`. A report names the outputs that are
+    alike by their numbers.
 
     >>> import gentest
     >>> gentest.diverse(at_least=0.01).at_rate(0.95)
@@ -93,14 +95,10 @@ def diverse(
         raise InvalidArgument.expected("a number of samples >= 2", "among", among)
     samples = neighbours(step=1.0, count=among - 1, moves=moves)
 
+    apart = Apart(feature, floor)
+
     def margin(evidence: Evidence) -> Tensor:
-        first, second = torch.triu_indices(among, among, offset=1)
-        if isinstance(feature, Distance):
-            return evidence.distances(feature, first.tolist(), second.tolist()).amin(1) - floor
-        x = evidence.features(feature)  # [N, S, D]
-        # The default way for many rows, through matrix products, puts duplicates up to 1e-3 apart.
-        distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # [N, S, S]
-        return distances[:, first, second].amin(1) - floor
+        return apart.distances(evidence).amin(1) - floor
 
     arguments = non_defaults(diverse, feature=feature, at_least=at_least, among=among, moves=moves)
     pairs = None
@@ -108,7 +106,7 @@ def diverse(
         first, second = torch.triu_indices(among, among, offset=1)
         pairs = tuple(first.tolist()), tuple(second.tolist())
     measures = (Measure(feature, scalar=False, pairs=pairs),)
-    return Definition("diverse", samples, margin, arguments=arguments, measures=measures, reducible=False)
+    return Definition("diverse", samples, margin, arguments=arguments, measures=measures, reducible=False, apart=apart)
 
 
 def limits(attribute: Attribute, *, at_least: float | None = None, at_most: float | None = None) -> Definition:

@@ -8,33 +8,28 @@ p0, and an undecided rate at nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import ceil
 
 from gentest._support.printable import counted, noun, outward
 from gentest.report import estimates, level_facts, numbers
 from gentest.report.numbers import at_least, at_most, bounds, needed_odds, observed, odds, threshold
+from gentest.report.within_counterexample import Detail, alike, fewer_words, matters
 from gentest.results.comparison import Gate
+from gentest.results.counterexample import Counterexample, shown_choice
 from gentest.results.drawings import Difference
 from gentest.results.outcome import Standing, Verdict
 from gentest.results.result import (
     Attack,
     BrokenOutput,
-    CoordinateGroup,
-    Counterexample,
     Deviation,
     Distribution,
-    FewerWords,
     Invariant,
-    KeptCodes,
     Level,
-    Moved,
     Radius,
     Rate,
     Result,
     Search,
     Shortfall,
-    shown_choice,
 )
 
 WORDS = {
@@ -52,8 +47,6 @@ MAX_BARS = 48
 """Bars in a curve. Of more scores some are left out, but never the ends."""
 MAX_SCORES = 12
 """Single scores that are listed: the largest."""
-MAX_RUNS = 8
-"""Runs of coordinates that are listed."""
 MAX_ARMS = 10
 """Arms of a rate that are listed in one line."""
 
@@ -605,18 +598,6 @@ def _in_unit(compared: Level, text: str) -> str:
 # what is behind a result
 
 
-@dataclass(frozen=True)
-class Detail:
-    """A word, and what there is to say about it: a sentence, and rows of a table under it.
-
-    An empty word continues the detail before.
-    """
-
-    word: str
-    text: str = ""
-    rows: tuple[tuple[str, ...], ...] = ()
-
-
 def details(result: Result) -> list[Detail]:
     """Each rate, the radius, the gate, the worst and the minimal counterexample, and what matters in it."""
     lines = [] if result.rate is None else _arms(result.rate)
@@ -630,9 +611,10 @@ def details(result: Result) -> list[Detail]:
             lines.append(Detail("", "(what follows is as the baseline has it; the gate refused its rate)"))
     lines += [Detail("spread", deviation(one)) for one in result.deviations]
     if result.worst is not None and result.counterexample != result.worst:
-        lines.append(_counterexample("worst", result.worst))
+        lines += [_counterexample("worst", result.worst), *_alike(result.worst)]
     if result.counterexample is not None:
-        lines += [_counterexample("minimal", result.counterexample), *matters(result.counterexample, result.search)]
+        lines += [_counterexample("minimal", result.counterexample), *_alike(result.counterexample)]
+        lines += matters(result.counterexample, result.search)
     if result.counterexample is not None and result.counterexample.fewer_words is not None:
         lines.append(Detail("words", fewer_words(result.counterexample.fewer_words)))
     if result.broken is not None and result.verdict is Verdict.VIOLATED:
@@ -685,6 +667,10 @@ def _counterexample(word: str, counterexample: Counterexample) -> Detail:
     return Detail(word, place(counterexample), tuple(rows))
 
 
+def _alike(counterexample: Counterexample) -> list[Detail]:
+    return [] if counterexample.alike is None else [Detail("alike", alike(counterexample.alike))]
+
+
 def curve(values: Sequence[float]) -> str:
     """Numbers as a line of bars, from the lowest to the highest.
 
@@ -715,14 +701,6 @@ def place(counterexample: Counterexample) -> str:
     return ", ".join(filter(None, parts))
 
 
-def fewer_words(found: FewerWords) -> str:
-    """The text that fails with fewer words, and that it is no counterexample."""
-    return (
-        f"{shown_choice(found.part, found.fewer)} fails as well, with margin {found.margin:.4g}; the prior does not "
-        "have this text, so it is a hint and no counterexample"
-    )
-
-
 def choices(counterexample: Counterexample) -> str:
     """The choices of a counterexample by the names of their parts, as `label=3`."""
     if counterexample.choices:
@@ -738,97 +716,6 @@ def _entries(counterexample: Counterexample) -> str:
         f" of the bank {name!r}" if name else " of the bank": entry for name, entry in counterexample.entries.items()
     }
     return ", ".join(f"entry {entry}{bank}" for bank, entry in named.items())
-
-
-def matters(counterexample: Counterexample, search: Search) -> list[Detail]:
-    """The coordinates that matter: those that the far end still changes, or that an attack moved.
-
-    If the property demands a change between latents, all coordinates change, and that says nothing.
-    """
-    grids = [grid for grid in counterexample.codes if counterexample.reducible or grid.kept < grid.positions]
-    return [*_coordinates_that_matter(counterexample, search), *map(_codes, grids)]
-
-
-def _codes(grid: KeptCodes) -> Detail:
-    """The positions of a grid of codes that matter, with their codes."""
-    name = f" of {grid.part}" if grid.part else ""
-    if grid.kept == grid.positions:
-        return Detail("changes", f"all {grid.positions:,} codes{name}")
-    if not grid.kept:
-        return Detail("matters", f"no position{name}: a grid of the code {grid.blank} alone fails as well")
-    listed = ", ".join(f"{place} with code {code}" for place, code in zip(grid.places, grid.codes, strict=True))
-    more = f" and {grid.kept - len(grid.places):,} more" if grid.kept > len(grid.places) else ""
-    word = "position" if grid.kept == 1 else "positions"
-    rest = f"{grid.kept:,} of {grid.positions:,}, all others have code {grid.blank}"
-    return Detail("matters", f"{word} {listed}{more}{name} ({rest})")
-
-
-def _coordinates_that_matter(counterexample: Counterexample, search: Search) -> list[Detail]:
-    if counterexample.moved is not None:
-        return _moved(counterexample.moved, counterexample)
-    whole_entries = len(counterexample.groups) == counterexample.n_groups == len(counterexample.entries)
-    if counterexample.n_groups == 0 or whole_entries:
-        return []
-    if not counterexample.groups:
-        return [Detail("matters", "no coordinate: " + _failing_without(search))]
-    if len(counterexample.groups) == counterexample.n_groups:
-        changes = Detail("changes", f"all {counterexample.n_coordinates} coordinates of the latent")
-        return [changes] if counterexample.reducible else []
-    return [Detail("matters", _coordinates(counterexample.groups, counterexample))]
-
-
-def _failing_without(search: Search) -> str:
-    """The remark that a probe fails without its coordinates, and how many probes of the search fail."""
-    n = search.examples if search.applied is None else search.applied
-    counted = f" ({search.violations:,} of {n:,} probes fail)" if search.violations and n > 1 else ""
-    return f"the sample that stands for left-out coordinates fails as well{counted}"
-
-
-def _moved(moved: Moved, counterexample: Counterexample) -> list[Detail]:
-    """How far an attack went from a sample, in which coordinates, and how to replay that sample."""
-    way = f"{moved.distance:.2g} of the way to an unrelated sample"
-    return [
-        Detail("moved", f"{way}, in {_coordinates(moved.groups, counterexample)}"),
-        Detail("from", f"{moved.start}, a sample of margin {moved.start_margin:.4g}"),
-    ]
-
-
-def _coordinates(groups: Sequence[str], counterexample: Counterexample) -> str:
-    """Coordinates by their numbers, and among how many; with groups if each has several coordinates."""
-    if len(groups) == counterexample.n_groups:
-        return f"all {counterexample.n_coordinates} coordinates"
-    values, n = counterexample.coordinates, counterexample.n_coordinates
-    named = all(group in values for group in groups)
-    runs = [f"{group} {_at_ends(values[group])}" for group in groups] if named else _runs(groups)
-    listed = runs[:MAX_RUNS] + ([f"{len(runs) - MAX_RUNS} more runs"] if len(runs) > MAX_RUNS else [])
-    names = " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
-    word = "coordinate" if len(groups) == 1 and counterexample.n_groups == n else "coordinates"
-    grouped = "" if counterexample.n_groups == n else f", in {len(groups)} of {counterexample.n_groups} groups"
-    return f"{word} {names} alone, of {n:,} counted from 0{grouped}"
-
-
-def _at_ends(values: Sequence[float]) -> str:
-    """The value of a coordinate at a point, or at both ends of a path.
-
-    >>> _at_ends([2.3129]), _at_ends([-0.5, 1.25])
-    ('= 2.31', 'from -0.5 to 1.25')
-    """
-    return f"= {values[0]:.3g}" if len(values) == 1 else f"from {values[0]:.3g} to {values[-1]:.3g}"
-
-
-def _runs(groups: Sequence[str]) -> list[str]:
-    """Coordinate groups, with adjoining ones joined into one.
-
-    >>> _runs(["0..7", "8..15", "z[3]", "z[4]", "z[9]"])
-    ['0..15', 'z[3..4]', 'z[9]']
-    """
-    runs: list[CoordinateGroup] = []
-    for group in map(CoordinateGroup.parse, groups):
-        if runs and runs[-1].part == group.part and runs[-1].last == group.first - 1:
-            runs[-1] = CoordinateGroup(group.part, runs[-1].first, group.last)
-        else:
-            runs.append(group)
-    return list(map(str, runs))
 
 
 # the two sides of a pair

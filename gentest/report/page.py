@@ -19,7 +19,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gentest._support.printable import counted
-from gentest.report import arrays, charts, facts, level_facts, media_views, numbers, run_facts, terminal
+from gentest.report import (
+    arrays,
+    charts,
+    facts,
+    level_facts,
+    media_views,
+    numbers,
+    run_facts,
+    terminal,
+    within_counterexample,
+)
 from gentest.report.arrays import ArrayView
 from gentest.report.images import result_hash
 from gentest.report.media_views import MediaView
@@ -225,7 +235,7 @@ def _lines(result: Result) -> tuple[str, ...]:
         values = facts.worst_values(result.rate, result.rate.n_values)
         lines.append(": ".join(filter(None, [values.text, "; ".join(map(" ".join, values.rows))])))
     if result.counterexample is not None and result.counterexample.fewer_words is not None:
-        lines.append(facts.fewer_words(result.counterexample.fewer_words))
+        lines.append(within_counterexample.fewer_words(result.counterexample.fewer_words))
     if result.radius is not None:
         lines.append(facts.radius(result.radius, result.rate))
     if result.gate is not None and not result.gate.probes:
@@ -322,7 +332,7 @@ def _change(result: Result, drawings: Drawings) -> tuple[tuple[str, str, Frames]
         return ()
     if not (counterexample.groups or counterexample.moved or len(counterexample.t) > 1):
         return ()  # another sample fails as well, so there is nothing to compare
-    words = [detail.text for detail in facts.matters(counterexample, result.search)]
+    words = [detail.text for detail in within_counterexample.matters(counterexample, result.search)]
     words.append(f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1")
     frames = _frames(change.strip, [*change.names, "difference"])
     title = "What the coordinates change" if counterexample.reducible else "Two of its outputs"

@@ -12,9 +12,15 @@ import torch
 
 import gentest
 from gentest import settings
+from gentest.engine.evidence.context import Context
+from gentest.engine.evidence.subject import Subject
+from gentest.engine.explain import explain
+from gentest.engine.judge import Judge
 from gentest.probes.probe import Probe
 from gentest.report import terminal
+from gentest.results.counterexample import Counterexample
 from gentest.results.result import Result, Verdict
+from gentest.results.settings import Values
 from tests.helpers import zoo
 
 
@@ -170,3 +176,76 @@ def test_a_path_still_says_that_all_coordinates_change() -> None:
     result = gentest.continuous(tolerance=0.01).check(generator, settings=settings(examples=20))
     assert result.counterexample is not None
     assert result.counterexample.reducible
+
+
+def made_alike(numbers: list[float], **arguments: Any) -> Counterexample:
+    """The record of a probe whose 16 outputs are grey as the `numbers` say."""
+    space, probe, definition = gentest.Normal(4), Probe(0x1F), gentest.diverse(**arguments).definition
+    known = torch.from_numpy(definition.probes.place(space, [probe])[""][0])  # [16, 4]
+
+    def f(z: torch.Tensor) -> torch.Tensor:
+        return zoo.images(torch.tensor(numbers)[(z[:, None] - known).abs().sum(2).argmin(1)])
+
+    generator = gentest.Generator(f, latent=space, output_range=(0, 1))
+    return explain(Judge(Context(Values(device="cpu")), Subject.of(generator), definition), probe, "diverse").record
+
+
+APART = [round(0.05 * i, 2) for i in range(16)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "outputs", "pairs", "nearest", "furthest"),
+    [
+        ({7: 0.0}, (0, 7), 1, 0.0, 0.0),
+        ({7: 0.0, 9: 0.0}, (0, 7, 9), 3, 0.0, 0.0),
+        ({7: 0.01, 9: 0.001}, (0, 9, 7), 3, 0.001, 0.01),
+        ({7: 0.001, 9: 0.3}, (6, 9), 2, 0.0, 0.0),
+        # 0 and 8 are near to 4, and not near to each other
+        ({0: 0.5, 4: 0.516, 8: 0.53, 10: 0.9, 11: 0.95}, (4, 8), 2, 0.014, 0.014),
+    ],
+)
+@pytest.mark.parametrize("by", ["feature", "distance"])
+def test_outputs_that_are_alike_are_told(
+    changed: dict[int, float], outputs: tuple[int, ...], pairs: int, nearest: float, furthest: float, by: str
+) -> None:
+    """The nearest two, each further one that is near to all of them, and the number of pairs that are too near."""
+    measure = gentest.distance(far) if by == "distance" else None
+    found = made_alike([changed.get(i, value) for i, value in enumerate(APART)], feature=measure, at_least=0.02)
+    assert found.alike is not None
+    assert sorted(found.alike.outputs) == sorted(outputs)
+    assert set(found.alike.outputs[:2]) == set(outputs[:2])
+    assert (found.alike.n, found.alike.pairs) == (16, pairs)
+    assert found.alike.nearest == pytest.approx(nearest, abs=1e-6)
+    assert found.alike.furthest == pytest.approx(furthest, abs=1e-6)
+    assert found.margin == pytest.approx(nearest - 0.02, abs=1e-6)
+    assert found.alike.inconsistency() == ""
+
+
+def far(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return (one - other).flatten(1).abs().amax(1)
+
+
+def test_no_outputs_are_alike_where_the_demand_is_met() -> None:
+    """A replayed probe may hold, and other properties make no such demand."""
+    assert made_alike(APART, at_least=0.02).alike is None
+    result = gentest.responsive(at_least=0.01).check(DEAD, settings=settings(examples=5))
+    assert result.counterexample is not None
+    assert result.counterexample.alike is None
+
+
+def test_samples_in_no_order_have_no_steps() -> None:
+    """The steps between unrelated samples say nothing. Scores of each of them stay, and so do steps of neighbours."""
+    found = made_alike([0.0] * 16, at_least=0.02)
+    assert found.scores == {}
+
+    @gentest.property(probes=gentest.neighbours(step=0.1, count=3), reducible=False)
+    def moves(evidence: Any) -> torch.Tensor:
+        lit = evidence.scores(gentest.brightness()).sum(1) * 0
+        return lit + evidence.distances(gentest.pixels(), [0, 0, 0], [1, 2, 3]).amin(1) - 0.1
+
+    result = moves().check(DEAD, settings=settings(examples=5))
+    assert result.counterexample is not None
+    assert [(name, len(scores)) for name, scores in result.counterexample.scores.items()] == [("brightness()", 4)]
+    result = gentest.responsive(at_least=0.01).check(DEAD, settings=settings(examples=5))
+    assert result.counterexample is not None
+    assert list(result.counterexample.scores) == ["step in pixels()"]

@@ -26,9 +26,10 @@ from gentest.gate.baseline import Baseline, Blessing, Entry
 from gentest.probes.families import along, neighbours, steps
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Comparison, Embedded, Gate, Look, Sample
+from gentest.results.counterexample import Moved
 from gentest.results.document import Document, Session
 from gentest.results.records import pack, pack_bytes
-from gentest.results.result import Attack, Distribution, Invariant, Moved, Radius, Result, Screening, Verdict
+from gentest.results.result import Attack, Distribution, Invariant, Radius, Result, Screening, Verdict
 from gentest.results.settings import PRECISIONS, Values
 from gentest.spaces import at_radius
 from tests.helpers.drawn import frame

@@ -158,6 +158,12 @@ def test_a_family_says_what_it_is(
     assert family.t([Probe(1), Probe(2)]).shape == (2, n_points)
 
 
+def test_several_neighbours_are_in_no_order() -> None:
+    """Each lies in a direction of its own, so a step from one to the next means nothing."""
+    families = (points(), segments(), neighbours(), neighbours(0.1, 2), neighbours(1, 15), steps())
+    assert [family.is_ordered for family in families] == [True, True, True, False, False, True]
+
+
 def test_what_is_not_said_of_a_family_is_what_is_documented() -> None:
     """Nine points of a path, one neighbour a tenth of the way, and steps of 1e-4 along the prior's own path."""
     assert (segments(), neighbours(), steps()) == (

@@ -21,7 +21,7 @@ from gentest.engine.judge import Judge
 from gentest.errors import InvalidArgument
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe, located
-from gentest.results.result import shown_choice
+from gentest.results.counterexample import shown_choice
 from gentest.results.settings import Values
 from gentest.spaces import Choice, Space
 

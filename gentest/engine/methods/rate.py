@@ -33,10 +33,11 @@ from gentest.errors import InvalidArgument
 from gentest.probes.probe import Probe
 from gentest.properties.definition import AtRate, RateInvariance, WithinRadius
 from gentest.properties.domains import holds_within
+from gentest.results.counterexample import shown_choice
 from gentest.results.drawings import Rays
 from gentest.results.outcome import RATE_VERDICTS, Verdict
 from gentest.results.records import applies
-from gentest.results.result import Invariant, Rate, ValueRate, shown_choice
+from gentest.results.result import Invariant, Rate, ValueRate
 from gentest.spaces import Choice
 from gentest.spaces.space import MOST_COUNTED
 from gentest.stats import rays as ray_stats

@@ -34,7 +34,7 @@ from gentest.probes import shifts, strategies
 from gentest.probes.ends import code_spans, shifted_groups, with_shift_of
 from gentest.probes.families import Probes
 from gentest.probes.probe import Probe, active_groups
-from gentest.results.result import FewerWords
+from gentest.results.counterexample import FewerWords
 from gentest.spaces import Condition, OneOf, Space
 from gentest.spaces.space import Slot
 
