@@ -19,7 +19,8 @@ from gentest._support.printable import printable
 from gentest.cli import child
 from gentest.cli.model_options import add_model_options, given_by, read_tolerance
 from gentest.cli.model_source import MODELS, ModelKind, ModelSource, find_model, kind_of_path
-from gentest.cli.write_tests import Answers, check_folder, write_tests
+from gentest.cli.write_tests import Answers, write_tests
+from gentest.cli.written_places import check_folder
 from gentest.errors import InvalidArgument
 from gentest.report import run_facts, terminal
 from gentest.results.document import Document

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from gentest._support.printable import printable
 from gentest.cli import check_model
-from gentest.cli.write_tests import Answers, check_folder, write_tests
+from gentest.cli.write_tests import Answers, write_tests
+from gentest.cli.written_places import check_folder
 from gentest.errors import InvalidArgument
 
 HELP = "check a model, and write a conftest.py, tests and a CI workflow that do the same"

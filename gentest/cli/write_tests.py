@@ -18,14 +18,9 @@ from typing import Any
 
 from gentest._support.files import write_whole
 from gentest._support.printable import in_one_line
-from gentest.cli.model_source import Code, ModelKind, ModelSource, repository_of
-from gentest.errors import InvalidArgument
+from gentest.cli.model_source import Code, ModelKind, ModelSource
+from gentest.cli.written_places import Places, places
 
-WORKFLOW = Path(".github", "workflows", "gentest.yml")
-BASELINE = "gentest_baseline.json"
-"""The file of the blessed checkpoint, at the top of the repository."""
-AGREEMENT = "agreement"
-"""The folder of the tests that compare with a reference."""
 TAKES_CHECKPOINT = "(gentest_checkpoint)"
 """The arguments of code that loads the checkpoint of a run."""
 WIDTH = 88
@@ -113,58 +108,54 @@ class NewFile:
         return [(number, line.partition(EDIT)[2].strip()) for number, line in lines if EDIT in line]
 
 
-def _root_of(folder: Path) -> Path:
-    """The root of the Git repository; outside of one the working directory, or the folder if it is elsewhere."""
-    root, here = repository_of(folder), Path.cwd().resolve()
-    return here if root == folder and not (root / ".git").exists() and folder.is_relative_to(here) else root
-
-
-def check_folder(folder: Path, *, force: bool) -> None:
-    """Raise `InvalidArgument` unless the files can be written to a folder."""
-    if folder.exists() and not folder.is_dir():
-        raise InvalidArgument.expected("a folder, or a name for one", "--write", str(folder))
-    whole = folder.resolve()
-    repository = _root_of(whole)
-    if not str(whole.relative_to(repository)).isprintable():
-        raise InvalidArgument.expected("a folder whose name can be printed", "--write", str(folder))
-    own = [whole / "conftest.py", whole / "test_latent.py"]
-    others = [whole / AGREEMENT / "conftest.py", whole / AGREEMENT / "test_agreement.py"]
-    names = [*own, *others, repository / WORKFLOW]
-    existing = [os.path.relpath(path) for path in names if path.exists()]
-    if existing and not force:
-        raise InvalidArgument(
-            f"{', '.join(existing)}: exist already; --force overwrites, or name another folder: --write tests/latent"
-        )
-
-
 def write_tests(answers: Answers, folder: Path) -> list[str]:
     """Write the files; lines that say what was written, what is left to edit, and what to run next."""
-    whole = folder.resolve()
-    files = new_files(answers, whole, _root_of(whole))
+    at = places(folder)
+    files = new_files(answers, at)
     for file in files:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file.path, file.text)
     names = {file: os.path.relpath(file.path) for file in files}
     lines = [f"wrote {name}" for name in names.values()]
+    lines += _of_the_workflow(answers, at)
     lines += [f"edit  {name}:{line}: {what}" for file, name in names.items() for line, what in file.edits]
     if ignores := _ignores_checkpoint(answers):
         lines.append(f"note  {ignores}")
-    where = shlex.quote(os.path.relpath(whole))
-    tests = "" if where == "." else f" {where}"
-    lines.append(f"next  pytest --gentest{tests}")
-    lines.append(f"then  gentest bless {BASELINE} --by NAME{tests}  # the workflow reads this file")
-    lines.append(f"      gentest suggest {where} --output {shlex.quote(os.path.relpath(whole / 'test_suggested.py'))}")
+    where = shlex.quote(os.path.relpath(at.folder))
+    lines.append(f"next  pytest --gentest{_arguments([where])}")
+    blessed = shlex.quote(os.path.relpath(at.repository / at.workflow.baseline))
+    tests = [shlex.quote(os.path.relpath(at.repository / name)) for name in at.workflow.runs or ("",)]
+    lines.append(f"then  gentest bless {blessed} --by NAME{_arguments(tests)}  # the workflow reads this file")
+    lines.append(f"      gentest suggest {where} --output {shlex.quote(os.path.relpath(at.suggested))}")
     return lines
 
 
-def new_files(answers: Answers, folder: Path, repository: Path) -> list[NewFile]:
-    """The conftest.py, the test file, those of a reference, and the workflow of the repository."""
-    return [
-        NewFile(folder / "conftest.py", _render("conftest.py", _conftest(answers, folder, "generator"))),
-        NewFile(folder / "test_latent.py", _render("test_latent.py", _tests(answers, folder))),
-        *_of_reference(answers, folder / AGREEMENT),
-        NewFile(repository / WORKFLOW, _render("gentest.yml", _workflow(answers, folder, repository))),
+def _arguments(folders: Sequence[str]) -> str:
+    """Folders as arguments of pytest in a shell: none for the working directory, which is the default."""
+    return "" if list(folders) == ["."] else " " + " ".join(folders)
+
+
+def _of_the_workflow(answers: Answers, at: Places) -> list[str]:
+    """Lines about a workflow that stays as it is."""
+    if not at.workflow.is_there:
+        return []
+    name = os.path.relpath(at.workflow.path)
+    lines = [f"kept  {name}, which runs these tests too"]
+    if lacks := at.workflow.lacks(_packages(answers)):
+        lines.append(f"edit  {name}: let it install {' '.join(map(shlex.quote, lacks))}")
+    return lines
+
+
+def new_files(answers: Answers, at: Places) -> list[NewFile]:
+    """The conftest.py, the test file, those of a reference, and the workflow, unless there is one for the folder."""
+    files = [
+        NewFile(at.folder / "conftest.py", _render("conftest.py", _conftest(answers, at.folder, "generator"))),
+        NewFile(at.tests, _render("test_latent.py", _tests(answers, at.folder))),
+        *_of_reference(answers, at),
     ]
+    if not at.workflow.is_there:
+        files.append(NewFile(at.workflow.path, _render("gentest.yml", _workflow(answers, at))))
+    return files
 
 
 def _ignores_checkpoint(answers: Answers) -> str:
@@ -183,14 +174,15 @@ def _pieces(text: str, width: int) -> list[str]:
     return [line + " " for line in lines[:-1]] + lines[-1:]
 
 
-def _of_reference(answers: Answers, folder: Path) -> list[NewFile]:
+def _of_reference(answers: Answers, at: Places) -> list[NewFile]:
     """A folder with the reference as a fixture, and the test that the model agrees with it; none without one."""
     if answers.reference is None:
         return []
+    folder = at.agreement.parent
     conftest = _conftest(answers.reference, folder, "reference")
     return [
         NewFile(folder / "conftest.py", _render("conftest.py", conftest)),
-        NewFile(folder / "test_agreement.py", _render("test_agreement.py", {"within": _fraction(answers.within)})),
+        NewFile(at.agreement, _render("test_agreement.py", {"within": _fraction(answers.within)})),
     ]
 
 
@@ -356,20 +348,25 @@ def _tests(answers: Answers, folder: Path) -> dict[str, object]:
     }
 
 
-def _workflow(answers: Answers, folder: Path, repository: Path) -> dict[str, object]:
-    place = folder.relative_to(repository)
+def _workflow(answers: Answers, at: Places) -> dict[str, object]:
+    return {
+        "title": at.workflow.title,
+        "tests": " ".join(map(shlex.quote, at.workflow.runs)),
+        "baseline": at.workflow.baseline,
+        "requirements": (at.repository / "requirements.txt").is_file(),
+        "project": _is_project(at.repository),
+        "packages": _packages(answers),
+    }
+
+
+def _packages(answers: Answers) -> str:
+    """The packages that the tests need, as arguments of pip in a shell."""
     code = None if answers.source is None else answers.source.code
     is_onnx = answers.template == "onnx" or (answers.source is not None and answers.source.kind is ModelKind.ONNX)
     extra = "onnx" if is_onnx else "diffusers" if answers.template == "pipeline" or answers.component else ""
     gentest = f"'pytest-gentest[{extra}]'" if extra else "pytest-gentest"
     requirement = code.requirement if code is not None else ""
-    return {
-        "tests": shlex.quote(place.as_posix()) if place.parts else "",
-        "baseline": BASELINE,
-        "requirements": (repository / "requirements.txt").is_file(),
-        "project": _is_project(repository),
-        "packages": f"{gentest} {requirement}".strip(),
-    }
+    return f"{gentest} {requirement}".strip()
 
 
 def _is_project(repository: Path) -> bool:

@@ -21,8 +21,7 @@ from PIL import Image
 import gentest
 from gentest.cli.init import skeleton
 from gentest.cli.model_source import Code, ModelKind, ModelSource, find_model
-from gentest.cli.write_tests import Answers, check_folder, write_tests
-from gentest.errors import InvalidArgument
+from gentest.cli.write_tests import Answers, write_tests
 from tests.helpers.artefacts import CODE, KINDS, made
 from tests.helpers.commands import Run, called
 from tests.helpers.new_models import clean
@@ -246,20 +245,6 @@ def test_code_that_takes_no_checkpoint_refuses_one(run: Run, folder: Path) -> No
         assert (f"{line} gentest_checkpoint" in checked.stdout) == refuses
 
 
-def test_no_file_is_overwritten(folder: Path) -> None:
-    """If one of the files exists, none is written and the message says how to go on. --force overwrites."""
-    for name in ("conftest.py", "test_latent.py", ".github/workflows/gentest.yml"):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text("mine")
-        with pytest.raises(InvalidArgument, match=rf"{name}: exist already; --force overwrites"):
-            check_folder(folder, force=False)
-        check_folder(folder, force=True)
-        Path(name).unlink()
-    Path("file").touch()
-    with pytest.raises(InvalidArgument, match="--write='file'"):
-        check_folder(Path("file"), force=False)
-
-
 def test_what_is_loaded_is_found_beside_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths of modules and files are relative to the fixture, wherever the tests are."""
     Path(".git").mkdir()
@@ -396,6 +381,7 @@ def test_the_workflow_installs_what_there_is(folder: Path) -> None:
     installs = [step["run"] for step in steps if "pip install" in step.get("run", "")]
     assert installs[1:3] == ["python -m pip install -r requirements.txt", "python -m pip install ."]
     assert installs[3] == "python -m pip install pytest-gentest gan_face_generate==1.1.1"
+    Path(".github/workflows/gentest.yml").unlink()
     steps = workflow(folder, skeleton("onnx"))["jobs"]["gentest"]["steps"]
     assert "python -m pip install 'pytest-gentest[onnx]'" in [step.get("run") for step in steps]
 
@@ -443,5 +429,6 @@ def test_the_workflow_is_where_github_reads_it(folder: Path, tmp_path_factory: p
     write_tests(skeleton("gan"), elsewhere)
     assert (elsewhere / source).is_file()
     (elsewhere / ".git").mkdir()
+    (elsewhere / source).unlink()
     write_tests(skeleton("gan"), elsewhere / "deep" / "tests")
     assert 'python -m pytest "${arguments[@]}" deep/tests' in (elsewhere / source).read_text()
