@@ -6,6 +6,7 @@ An axis of size 1 does not count, so a sound [1, 16000] is a line. All outputs o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from torch import Tensor
 from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
-from gentest.engine.pictures import MAGENTA, MAX_FRAMES, ROOM, heat, small_pictures, uncounted
+from gentest.engine.pictures import MAGENTA, ROOM, drawn_places, heat, small_pictures, uncounted
 from gentest.probes.families import points
 from gentest.probes.probe import independent
 from gentest.results.drawings import SAMPLES, SIDE, ArrayOutput, ArrayStrip
@@ -27,21 +28,24 @@ SHORTEST = 4
 Values = NDArray[np.float64]
 
 
-def array_strip(outputs: Sequence[tuple[str, Tensor]]) -> ArrayStrip:
-    """Named outputs, each [...] of one shape, as a report draws them.
+def array_strip(outputs: Sequence[tuple[str, Tensor]], alike: Sequence[int] = ()) -> ArrayStrip:
+    """Named outputs, each [...] of one shape, as a report draws them; those that are `alike` are marked.
 
     >>> import torch
     >>> strip = array_strip([("1", torch.tensor([0.0, 1.0, 2.0, 1.0]))])
     >>> strip.outputs[0].line, strip.outputs[0].mean, strip.maps
     ((0.0, 1.0, 2.0, 1.0), 1.0, ())
     """
-    places = sorted({round(i) for i in np.linspace(0, len(outputs) - 1, min(len(outputs), MAX_FRAMES))})
+    places = drawn_places(len(outputs), alike)
     names = [outputs[place][0] for place in places]
     arrays: list[Values] = [outputs[place][1].detach().double().cpu().numpy() for place in places]
     shape = arrays[0].shape
     sizes = tuple(size for size in shape if size > 1)
     is_line, is_grid = len(sizes) == 1 and sizes[0] >= SHORTEST, len(sizes) == 2
-    drawn = tuple(_output(name, array, is_line=is_line) for name, array in zip(names, arrays, strict=True))
+    drawn = tuple(
+        replace(_output(name, array, is_line=is_line), alike=place in alike)
+        for place, name, array in zip(places, names, arrays, strict=True)
+    )
     strip = ArrayStrip(shape, drawn, len(outputs))
     if not is_grid:
         return strip

@@ -631,8 +631,8 @@ class _Check(_Run):
                 if rated is None
                 else {arm: list(filter(applies, margins)) for arm, margins in rated.margins.items()},
                 rays=rays,
-                minimal=None if minimal is None else minimal.evidence,
-                worst=None if worst is None else worst.evidence,
+                minimal=minimal,
+                worst=worst,
             ),
             shortfall=Shortfall(self.context.budget.bound, self._missing) if self._missing else None,
         )
@@ -696,7 +696,7 @@ class _Check(_Run):
         return Decision(
             Verdict.VIOLATED if violates else held,
             search=self._search_record(searched, min(searched.applying, default=None), failing, failing),
-            material=Material(search_margins=searched.applying, minimal=explained.evidence),
+            material=Material(search_margins=searched.applying, minimal=explained),
         )
 
     def _fewest_applying(self, searched: SearchFacts) -> int:

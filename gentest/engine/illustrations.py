@@ -21,6 +21,7 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.observed import Observed
 from gentest.engine.evidence.outputs import Outputs
 from gentest.engine.evidence.subject import Subject
+from gentest.engine.explain import Explained
 from gentest.engine.media_drawings import media, sample_media
 from gentest.engine.places import places
 from gentest.probes.probe import FULL_MASK, Probe
@@ -58,10 +59,10 @@ class Material:
     rate_margins: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """The margins of the rate's probes by arm, in their order."""
     rays: Rays | None = None
-    worst: Observed | None = None
-    """The evidence of the worst probe alone."""
-    minimal: Observed | None = None
-    """The evidence of the minimal probe alone."""
+    worst: Explained | None = None
+    """The worst probe."""
+    minimal: Explained | None = None
+    """The minimal probe, or the one that was replayed."""
 
 
 def illustrate(
@@ -86,43 +87,47 @@ def illustrate(
             errors.append(error)
             return None
 
-    def outputs_of(evidence: Observed | None) -> Tensor | None:
-        if evidence is None or not subject.generator.images:
+    def outputs_of(explained: Explained | None) -> Tensor | None:
+        if explained is None or not subject.generator.images:
             return None
-        return drawn(lambda: _outputs(context, evidence))
+        return drawn(lambda: _outputs(context, explained.evidence))
 
-    def arrays_of(evidence: Observed | None) -> ArrayStrip | None:
-        if evidence is None or not evidence.kind.drawn_by_shape:
+    def strip_of(explained: Explained | None, outputs: Tensor | None) -> Strip | None:
+        if explained is None or outputs is None:
             return None
-        return drawn(lambda: array_strip(_named_outputs(context, evidence)))
+        return drawn(lambda: pictures.strip(outputs, whole=whole, needed=_alike(explained)))
 
-    def media_of(evidence: Observed | None) -> Media | None:
-        if evidence is None or evidence.kind.place_axis is None:
+    def arrays_of(explained: Explained | None) -> ArrayStrip | None:
+        if explained is None or not explained.evidence.kind.drawn_by_shape:
             return None
-        return drawn(lambda: _media(context, evidence))
+        return drawn(lambda: array_strip(_named_outputs(context, explained.evidence), _alike(explained)))
 
-    def change_of(evidence: Observed | None, outputs: Tensor | None) -> Change | None:
-        if evidence is None or outputs is None or evidence.compared is not None:
+    def media_of(explained: Explained | None) -> Media | None:
+        if explained is None or explained.evidence.kind.place_axis is None:
             return None
-        return drawn(lambda: _change(context, evidence, outputs))
+        return drawn(lambda: _media(context, explained))
 
-    def difference_of(evidence: Observed | None, outputs: Tensor | None) -> Difference | None:
-        if evidence is None or outputs is None or evidence.compared is None:
+    def change_of(explained: Explained | None, outputs: Tensor | None) -> Change | None:
+        if explained is None or outputs is None or explained.evidence.compared is not None:
             return None
-        return drawn(lambda: _difference(context, evidence, outputs, whole=whole))
+        return drawn(lambda: _change(context, explained, outputs))
 
-    evidence = material.minimal
-    worst, minimal = outputs_of(material.worst), outputs_of(evidence)
+    def difference_of(explained: Explained | None, outputs: Tensor | None) -> Difference | None:
+        if explained is None or outputs is None or explained.evidence.compared is None:
+            return None
+        return drawn(lambda: _difference(context, explained.evidence, outputs, whole=whole))
+
+    worst, minimal = outputs_of(material.worst), outputs_of(material.minimal)
     drawings = Drawings(
-        worst=None if worst is None else drawn(lambda: pictures.strip(worst, whole=whole)),
-        minimal=None if minimal is None else drawn(lambda: pictures.strip(minimal, whole=whole)),
-        change=change_of(evidence, minimal),
+        worst=strip_of(material.worst, worst),
+        minimal=strip_of(material.minimal, minimal),
+        change=change_of(material.minimal, minimal),
         worst_difference=difference_of(material.worst, worst),
-        minimal_difference=difference_of(evidence, minimal),
+        minimal_difference=difference_of(material.minimal, minimal),
         worst_arrays=arrays_of(material.worst),
-        minimal_arrays=arrays_of(evidence),
+        minimal_arrays=arrays_of(material.minimal),
         worst_media=media_of(material.worst),
-        minimal_media=media_of(evidence),
+        minimal_media=media_of(material.minimal),
         sample_media=drawn(lambda: sample_media(context, subject, seed)),
         samples=drawn(lambda: pictures.samples(context, subject, seed)),
         sample_arrays=drawn(lambda: sample_arrays(context, subject, seed)),
@@ -132,6 +137,11 @@ def illustrate(
         rays=material.rays,
     )
     return replace(drawings, missing=error_summary(errors[-1])) if errors else drawings
+
+
+def _alike(explained: Explained) -> tuple[int, ...]:
+    """The outputs that are alike, the nearest two first; empty if none are."""
+    return () if explained.record.alike is None else explained.record.alike.outputs
 
 
 def _outputs(context: Context, evidence: Observed, probe: Probe | None = None) -> Tensor:
@@ -160,23 +170,30 @@ def _named_outputs(context: Context, evidence: Observed) -> list[tuple[str, Tens
     return [("reference", reference[at]), ("candidate", outputs[at]), ("difference", outputs[at] - reference[at])]
 
 
-def _media(context: Context, evidence: Observed) -> Media | None:
-    """The outputs of the evidence's probe by their numbers; of a pair, both sides where they differ most."""
+def _media(context: Context, explained: Explained) -> Media | None:
+    """The outputs of a probe by their numbers; of a pair, both sides where they differ most."""
+    evidence = explained.evidence
     outputs, marked = _outputs(context, evidence), places(evidence)
     if evidence.compared is None:
-        return media(evidence.kind, [(str(i + 1), output) for i, output in enumerate(outputs)], marked)
+        named = [(str(i + 1), output) for i, output in enumerate(outputs)]
+        return media(evidence.kind, named, marked, _alike(explained))
     reference = _outputs(context, evidence.compared)
     at = _furthest(reference, outputs)
     both = [replace(place, output=side) for place in marked if place.output == at for side in (0, 1)]
     return media(evidence.kind, [("reference", reference[at]), ("candidate", outputs[at])], both)
 
 
-def _change(context: Context, evidence: Observed, outputs: Tensor) -> Change:
+def _change(context: Context, explained: Explained, outputs: Tensor) -> Change:
     """The two of a probe's outputs [P, C, H, W] between which only its coordinate groups differ.
 
-    With several outputs, these are the first one and the one that is furthest from it.
+    With several outputs, these are the first one and the one that is furthest from it; or the nearest two, if it is a
+    fault that they are alike.
     """
+    evidence = explained.evidence
     probe = evidence.probes[0]
+    if nearest := sorted(_alike(explained)[:2]):
+        names = (f"output {nearest[0] + 1}", f"output {nearest[1] + 1}")
+        return pictures.change(outputs[nearest[0]], outputs[nearest[1]], names)
     if probe.shift:
         before = _outputs(context, evidence, replace(probe, shift=b""))
         at = _furthest(before, outputs)

@@ -44,7 +44,7 @@ from gentest.results.media import (
 SAMPLES = 3
 """Outputs of a seed's first latents."""
 MOST_OUTPUTS = 4
-"""Outputs of one probe that are drawn: the one with the marked place, the ends, and a middle one."""
+"""Outputs of one probe that are drawn: the one with the marked place, two that are alike, the ends, a middle one."""
 FILM_STEPS = ((112, 60, 48), (80, 50, 32), (56, 40, 24), (40, 25, 16))
 """Pixels of the longer side, quality and frames of an animation; the first that fits its bound is used."""
 CONTACT = 9
@@ -58,10 +58,15 @@ FLOOR = -100.0
 Pixels = NDArray[np.uint8]
 
 
-def media(kind: Kind, outputs: Sequence[tuple[str, Tensor]], places: Sequence[Place]) -> Media | None:
-    """Named outputs [...] of one probe as a report shows them; None for a kind that is drawn as pictures or figures."""
+def media(
+    kind: Kind, outputs: Sequence[tuple[str, Tensor]], places: Sequence[Place], alike: Sequence[int] = ()
+) -> Media | None:
+    """Named outputs [...] of one probe as a report shows them; None for a kind that is drawn as pictures or figures.
+
+    Outputs with a place, and the first two of those that are `alike`, are among them.
+    """
     n = len(outputs)
-    marked = {place.output for place in places}
+    marked = {*(place.output for place in places), *alike[:2]}
     wanted = sorted({*marked, 0, n - 1, n // 2})[: max(MOST_OUTPUTS, len(marked))] if n > MOST_OUTPUTS else range(n)
     made: list[Medium] = []
     for at in wanted:
@@ -70,7 +75,7 @@ def media(kind: Kind, outputs: Sequence[tuple[str, Tensor]], places: Sequence[Pl
         medium = drawing(kind, output, own)
         if medium is None:
             return None
-        made.append(replace(medium, name=name))
+        made.append(replace(medium, name=name, alike=at in alike))
     return Media(tuple(made), n)
 
 

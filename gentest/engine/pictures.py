@@ -51,10 +51,22 @@ def uncounted(context: Context) -> Iterator[None]:
         context.meter.images, context.meter.calls = before.images, before.calls
 
 
-def strip(outputs: Tensor, *, whole: bool = False, room: int = ROOM) -> Strip:
-    """Outputs [P, C, H, W] as small pictures, clipped to [0, 1]; `whole` adds a PNG of each in full size."""
+def drawn_places(n: int, needed: Sequence[int] = ()) -> list[int]:
+    """The outputs that are drawn of `n`: at most `MAX_FRAMES`, spread evenly, and the first two that are `needed`.
+
+    >>> drawn_places(3), len(drawn_places(65)), drawn_places(65, (1, 2, 3))[:4]
+    ([0, 1, 2], 17, [0, 1, 2, 4])
+    """
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, MAX_FRAMES))} | set(needed[:2]))
+
+
+def strip(outputs: Tensor, *, whole: bool = False, room: int = ROOM, needed: Sequence[int] = ()) -> Strip:
+    """Outputs [P, C, H, W] as small pictures, clipped to [0, 1]; `whole` adds a PNG of each in full size.
+
+    Of many outputs some are left out, but none of the first two that are `needed`.
+    """
     n = len(outputs)
-    places = sorted({round(i) for i in np.linspace(0, n - 1, min(n, MAX_FRAMES))})
+    places = drawn_places(n, needed)
     frames = [pixels(outputs[place]) for place in places]
     small = small_pictures(frames, room)
     files = tuple(pack_bytes(_encoded(pixels(output), "PNG")) for output in outputs) if whole else ()

@@ -28,15 +28,22 @@ class ArrayView:
     caption: str
     rows: tuple[tuple[str, ...], ...]
     """The name, the smallest value, the mean, the largest value, the standard deviation, and values not finite."""
+    alike: tuple[int, ...] = ()
+    """The rows of outputs that are alike."""
 
 
 def view_of(strip: ArrayStrip) -> ArrayView:
     """The view of some outputs."""
     rows = tuple(
-        (o.name, f"{o.least:.4g}", f"{o.mean:.4g}", f"{o.largest:.4g}", f"{o.sd:.3g}", f"{o.not_finite:,}")
+        (_name(o), f"{o.least:.4g}", f"{o.mean:.4g}", f"{o.largest:.4g}", f"{o.sd:.3g}", f"{o.not_finite:,}")
         for o in strip.outputs
     )
-    return ArrayView(Markup("").join(_figures(strip)), _caption(strip), rows)
+    alike = tuple(row for row, output in enumerate(strip.outputs) if output.alike)
+    return ArrayView(Markup("").join(_figures(strip)), _caption(strip), rows, alike)
+
+
+def _name(output: ArrayOutput) -> str:
+    return f"{output.name} alike" if output.alike else output.name
 
 
 def _caption(strip: ArrayStrip) -> str:
@@ -54,12 +61,16 @@ def _caption(strip: ArrayStrip) -> str:
 def _figures(strip: ArrayStrip) -> Iterator[Markup]:
     """A figure for each output that is drawn."""
     scale = _scale(strip.outputs)
-    figure = Markup("<figure>{}<figcaption>{}</figcaption></figure>")
     for output, picture in zip(strip.outputs, strip.maps, strict=False):
-        yield figure.format(_picture(strip, picture, output.name), output.name)
+        yield _figure(output, _picture(strip, picture, output.name))
     for output in strip.outputs:
         if output.line:
-            yield figure.format(_line(output, scale), output.name)
+            yield _figure(output, _line(output, scale))
+
+
+def _figure(output: ArrayOutput, drawn: Markup) -> Markup:
+    kind = Markup(' class="alike"') if output.alike else ""
+    return Markup("<figure{}>{}<figcaption>{}</figcaption></figure>").format(kind, drawn, _name(output))
 
 
 def _scale(outputs: Sequence[ArrayOutput]) -> tuple[float, float]:

@@ -67,9 +67,13 @@ class MediaView:
 
 def view_of(media: Media) -> MediaView:
     """The view of a probe's outputs."""
-    views = tuple(_view(medium, medium.name if media.n > 1 else "") for medium in media.outputs)
+    views = tuple(_view(medium, _name(medium) if media.n > 1 else "") for medium in media.outputs)
     left_out = f"{len(views)} of {media.n} outputs" if len(views) < media.n else ""
     return MediaView(views, left_out)
+
+
+def _name(medium: Medium) -> str:
+    return f"{medium.name} alike" if medium.alike else medium.name
 
 
 def _view(medium: Medium, name: str) -> MediumView:

@@ -133,6 +133,8 @@ class Frames:
     pixelated: bool
     mark: tuple[str, str] | None = None
     """Where each picture has a ring: from its left and from its top, in pixels of the page."""
+    alike: tuple[int, ...] = ()
+    """The pictures, counted from 0, of outputs that are alike."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ class CounterexampleView:
     """Outputs that are not images."""
     media: MediaView | None = None
     """Videos, sounds, rows or texts."""
+    alike: str = ""
+    """The outputs that are alike."""
 
 
 @dataclass(frozen=True)
@@ -276,6 +280,8 @@ def _look(
     n = len(counterexample.t)
     is_path = n > 2 and len(set(counterexample.t)) == n
     captions = [f"{t:.2f}" for t in counterexample.t] if is_path else [str(i + 1) for i in range(n)] if n > 1 else [""]
+    alike = () if counterexample.alike is None else counterexample.alike.outputs
+    captions = [f"{caption} alike" if place in alike else caption for place, caption in enumerate(captions)]
     places = list(range(n)) if strip is None else list(strip.places)
     n_columns = n if strip is None else len(strip.frames)
     frame = _frame_width(n_columns)
@@ -290,15 +296,18 @@ def _look(
             curves.append((name, charts.curve(values, columns, width=width, cell=frame, gap=GAP, path=path)))
     notes = [f"Because {counterexample.note}."] if counterexample.note else []
     notes += ["Shaded: between the scores of the two ends; red: outside."] if is_path and curves else []
+    frames = None if strip is None else _frames(strip, [captions[place] for place in strip.places])
+    marked = tuple(at for at, place in enumerate(places) if place in alike)
     return CounterexampleView(
         title,
         facts.place(counterexample),
-        None if strip is None else _frames(strip, [captions[place] for place in strip.places]),
+        None if frames is None else replace(frames, alike=marked),
         tuple(curves),
         tuple((name, f"{values[0]:.4g}") for name, values in counterexample.scores.items() if len(values) == 1),
         " ".join(notes),
         _arrays(drawn),
         _media(outputs),
+        "" if counterexample.alike is None else f"Alike: {within_counterexample.alike(counterexample.alike)}",
     )
 
 
@@ -336,6 +345,7 @@ def _change(result: Result, drawings: Drawings) -> tuple[tuple[str, str, Frames]
     words.append(f"pixels differ by up to {change.largest:.3g}, {change.mean:.3g} in the mean, of a range of 1")
     frames = _frames(change.strip, [*change.names, "difference"])
     title = "What the coordinates change" if counterexample.reducible else "Two of its outputs"
+    title = title if counterexample.alike is None else "The nearest two of its outputs"
     return ((title, "; ".join(words), frames),)
 
 

@@ -117,6 +117,8 @@ class ArrayOutput:
     """The values in order; of many, the smallest and the largest of each run of neighbours."""
     gaps: tuple[int, ...] = ()
     """The places of `line` near which some value is not finite."""
+    alike: bool = False
+    """True if it is one of the outputs that a counterexample names as alike."""
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ class Medium:
     recording: Recording | None = None
     row: TableRow | None = None
     script: Script | None = None
+    alike: bool = False
+    """True if it is one of the outputs that a counterexample names as alike."""
 
 
 @dataclass(frozen=True)

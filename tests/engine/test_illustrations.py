@@ -242,3 +242,47 @@ def test_a_moved_probe_is_compared_with_the_sample_it_comes_from() -> None:
     assert result.drawings is not None
     assert result.drawings.change is not None
     assert result.drawings.change.names == ("the sample", "as attacked")
+
+
+def stuck(z: Tensor) -> Tensor:
+    """A grey that is the same in a fifth of the prior."""
+    return torch.where(z[:, 1] > 0.84, 0.5, z[:, 0].sigmoid())
+
+
+@pytest.mark.parametrize("among", [16, 40])
+def test_outputs_that_are_alike_are_drawn(among: int) -> None:
+    """The nearest two are in the strip of any length, and stand side by side with their difference."""
+    result = asked(gentest.diverse(at_least=1e-6, among=among), zoo.generator(stuck), shows=True)
+    found, drawings = result.counterexample, result.drawings
+    assert found is not None
+    assert found.alike is not None
+    assert drawings is not None
+    assert drawings.minimal is not None
+    one, other = sorted(found.alike.outputs[:2])
+    assert {one, other} <= set(drawings.minimal.places)
+    assert len(drawings.minimal.frames) == len(drawings.minimal.places) <= 19
+    assert drawings.change is not None
+    assert drawings.change.names == (f"output {one + 1}", f"output {other + 1}")
+    assert drawings.change.largest == 0.0
+
+
+@pytest.mark.parametrize("kind", [gentest.Arrays(), gentest.Audio(rate=8000)], ids=repr)
+def test_outputs_of_other_kinds_that_are_alike_are_marked(kind: gentest.Kind) -> None:
+    """Of arrays all of them, of media the nearest two."""
+
+    def f(z: Tensor) -> Tensor:
+        return torch.where(z[:, 1:2] > 0.84, 0.5, z[:, :1].sigmoid() - 0.5).expand(-1, 400)
+
+    generator = gentest.Generator(f, latent=gentest.Normal(2), outputs=kind)
+    result = asked(gentest.diverse(at_least=1e-6), generator, shows=True)
+    found, drawings = result.counterexample, result.drawings
+    assert found is not None
+    assert found.alike is not None
+    assert drawings is not None
+    assert drawings.missing == ""
+    strip, media = drawings.minimal_arrays, drawings.minimal_media
+    drawn = [*(strip.outputs if strip is not None else ()), *(media.outputs if media is not None else ())]
+    marked = {int(output.name) - 1 for output in drawn if output.alike}
+    assert len(found.alike.outputs) < len(drawn) or media is not None
+    assert set(found.alike.outputs[:2]) <= marked <= set(found.alike.outputs)
+    assert media is not None or marked == set(found.alike.outputs)

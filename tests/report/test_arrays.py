@@ -76,3 +76,13 @@ def test_the_page_has_the_outputs_and_calls_them_so() -> None:
     assert "The replayed probe" in said
     assert "0 outputs" in said
     assert "images" not in said
+
+
+def test_outputs_that_are_alike_are_marked() -> None:
+    """In the drawing by a frame and by a word, and in the table of figures."""
+    strip = ArrayStrip((5,), (LINE, replace(LINE, name="2", alike=True), replace(FLAT, name="3", alike=True)), 3)
+    view = arrays.view_of(strip)
+    assert view.alike == (1, 2)
+    assert [row[0] for row in view.rows] == ["1", "2 alike", "3 alike"]
+    assert view.drawn.count('<figure class="alike">') == 1
+    assert "<figcaption>2 alike</figcaption>" in view.drawn

@@ -68,6 +68,12 @@ def test_a_contact_sheet_says_which_frames_it_has() -> None:
     assert other.caption == "16 frames, 2 s at 8 a second; 9 of its frames"
 
 
+def test_outputs_that_are_alike_say_so() -> None:
+    first, second = media("row", n=2).outputs
+    named = [view.name for view in view_of(Media((first, replace(second, alike=True)), 2)).outputs]
+    assert named == ["1", "2 alike"]
+
+
 def test_an_excerpt_says_so() -> None:
     """A long sound, a wide table and a long text are shown in part."""
     [medium] = media("recording").outputs

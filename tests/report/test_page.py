@@ -19,8 +19,9 @@ import gentest
 from gentest.engine.pictures import ROOM, strip
 from gentest.report import page
 from gentest.results.comparison import Comparison, Gate, Standing, Terms
+from gentest.results.counterexample import Alike, Counterexample
 from gentest.results.document import Document
-from gentest.results.drawings import Drawings
+from gentest.results.drawings import ArrayOutput, ArrayStrip, Change, Drawings
 from gentest.results.result import Cost, Result, Search, Verdict
 from tests.helpers import drawn, zoo
 from tests.helpers.drawn import AT, every_kind, failed, many
@@ -226,6 +227,29 @@ def test_the_sides_of_a_pair_are_marked_where_they_differ_most() -> None:
     equal = replace(drawn.difference(), largest=0.0, signed=0.0, mean=0.0)
     read = Read(page.page(Document(drawn.SESSION, (failed(drawings=replace(pair, minimal_difference=equal)),)), at=AT))
     assert "the two are the same in every pixel" in read.text
+
+
+def test_outputs_that_are_alike_are_marked() -> None:
+    """Under the counterexample by their numbers, in its strip and in the table of arrays; and no curve is drawn."""
+    strip, alike = drawn.strip(3), Alike("pixels()", (0, 2), 3, 0.0, 0.0, 1)
+    found = Counterexample({}, -0.01, {}, (0.0, 1.0, 1.0), (), 0, 0, 0.5, "diverse:1f", reducible=False, alike=alike)
+    array = ArrayOutput("1", 0.0, 0.5, 1.0, 0.5, 0)
+    arrays = ArrayStrip((2, 2, 2), (replace(array, alike=True), array, replace(array, alike=True)), 3)
+    change = Change(drawn.strip(3), ("output 1", "output 3"), 0.0, 0.0)
+    result = Result(
+        "test_a",
+        "diverse(pixels(), at_least=0.01)",
+        Verdict.VIOLATED,
+        search=Search(3, 1, counterexample=found, worst=found),
+        drawings=Drawings(minimal=strip, minimal_arrays=arrays, change=change),
+    )
+    read = Read(page.page(Document(drawn.SESSION, (result,)), at=AT))
+    assert "Alike: outputs 1 and 3 of 3: distance 0 in pixels()" in read.text
+    assert "The nearest two of its outputs" in read.text
+    assert "coordinates" not in read.text
+    assert [len(read.all(tag, "alike")) for tag in ("figure", "tr")] == [2, 2]
+    assert [found["alt"] for found in read.all("img")][:3] == ["output, 1 alike", "output, 2", "output, 3 alike"]
+    assert not read.all("svg", "curve")
 
 
 @pytest.mark.parametrize("n", [0, 1])
