@@ -20,10 +20,12 @@ from gentest._support.arguments import is_whole
 from gentest.attributes import Attribute, Feature
 from gentest.engine.check import Question, check
 from gentest.engine.cluster.actors import shared_context
+from gentest.engine.evidence.plans import fits
 from gentest.errors import InvalidArgument, NotChecked
 from gentest.generators.generator import Generator, Pair, check_generator_or_pair
 from gentest.probes.families import Probes
-from gentest.probes.probe import Probe
+from gentest.probes.probe import Probe, located
+from gentest.probes.strategies import Drawn
 from gentest.properties import (
     agreement,
     all_outputs,
@@ -44,6 +46,7 @@ from gentest.properties.definition import (
     Scope,
     check_callable,
     check_probes,
+    its_own,
     measures_in,
 )
 from gentest.results.result import Result, set_html_writer
@@ -212,12 +215,40 @@ class Property:
 
     def replay(self, generator: Generator | Pair, probe: str | Probe, *, settings: settings | None = None) -> Result:
         """The result of one probe, evaluated alone: a `Probe`, or the replay string of a counterexample."""
-        if isinstance(probe, str):
-            label, _, text = probe.rpartition(":")
-            if label and label.split(".")[0] != self.name:
-                raise InvalidArgument.expected(f"a replay string of {self.name}", "probe", probe)
-            probe = Probe.parse(text)
-        return self._asked(Question(self.definition, replay=probe), generator, settings)
+        return self._asked(Question(self.definition, replay=self._probe(probe)), generator, settings)
+
+    def latents(self, generator: Generator | Pair, probe: str | Probe, *, under: str = "") -> Any:
+        """The latents of a probe in order, [P, *shape], or [*shape] for a single point; by part in a `Joint` space.
+
+        `probe` is a `Probe`, or the replay string of a counterexample. Latents are as f receives them, without the
+        noise of `Generator(..., noise=)`; values that somebody wrote are themselves. A property that looks at several
+        priors takes `Counterexample.under` as `under`. No output is made.
+
+        Raises `InvalidArgument` for a probe that does not fit the space, and for another prior than the property's.
+
+        >>> import gentest
+        >>> g = gentest.Generator(lambda z: z.tanh(), latent=gentest.Normal(3), outputs=gentest.Arrays())
+        >>> gentest.diverse(at_least=0.01).latents(g, "diverse:1f").shape
+        torch.Size([16, 3])
+        """
+        space, definition, probe = check_generator_or_pair(generator).latent, self.definition, self._probe(probe)
+        priors = definition.under(space) if isinstance(definition, Definition) else its_own(space)
+        spaces = {prior.name: prior.space for prior in priors}
+        if under not in spaces:
+            raise InvalidArgument.expected(f"one of {', '.join(map(repr, spaces))}", "under", under)
+        probe = located(space, probe)
+        if not fits(definition.probes, spaces[under], probe):
+            raise InvalidArgument(f"the probe {probe} does not fit {definition.probes!r} in {spaces[under]!r}")
+        return Drawn(probe, definition.probes, spaces[under]).latents
+
+    def _probe(self, probe: str | Probe) -> Probe:
+        """A probe, or the one in a replay string. Raises `InvalidArgument` for another property's."""
+        if not isinstance(probe, str):
+            return probe
+        label, _, text = probe.rpartition(":")
+        if label and label.split(".")[0] != self.name:
+            raise InvalidArgument.expected(f"a replay string of {self.name}", "probe", probe)
+        return Probe.parse(text)
 
     def _asked(self, question: Question, generator: Generator | Pair, given: settings | None) -> Result:
         values = in_force(given)
