@@ -17,8 +17,9 @@ from gentest.engine.evidence.subject import Subject
 from gentest.engine.explain import explain
 from gentest.engine.judge import Judge
 from gentest.probes.probe import Probe
-from gentest.report import terminal
+from gentest.report import markdown, terminal
 from gentest.results.counterexample import Counterexample
+from gentest.results.document import Document, Session
 from gentest.results.result import Result, Verdict
 from gentest.results.settings import Values
 from tests.helpers import zoo
@@ -223,6 +224,26 @@ def test_outputs_that_are_alike_are_told(
 
 def far(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return (one - other).flatten(1).abs().amax(1)
+
+
+def test_the_terminal_names_the_outputs_that_are_alike() -> None:
+    """Under the counterexample, and no curve. In a tenth of the prior all outputs are the same."""
+
+    def f(z: torch.Tensor) -> torch.Tensor:
+        return torch.where(z[:, 1:2] > 1.28, 0.5, z[:, :1]).expand(-1, 8)
+
+    generator = gentest.Generator(f, latent=gentest.Normal(4), outputs=gentest.Arrays())
+    property = gentest.diverse(at_least=1e-6)
+    result = property.check(generator, settings=settings(examples=10))
+    found = result.counterexample
+    assert found is not None
+    z = property.latents(generator, found.replay)
+    same = [str(at + 1) for at in range(16) if z[at, 1] > 1.28]
+    text = " ".join(terminal.failure(result, "").split())
+    assert f"alike outputs {', '.join(same[:-1])} and {same[-1]} of 16: distance 0 in pixels()" in text
+    assert not {"step", "changes", "matters"} & set(text.split())
+    markdown_page = markdown.page(Document(Session(None, None, None, "cpu", 0, {}), (result,)))
+    assert f"and {same[-1]} of 16: distance 0 in pixels()" in " ".join(markdown_page.split())
 
 
 def test_no_outputs_are_alike_where_the_demand_is_met() -> None:

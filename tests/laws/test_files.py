@@ -26,7 +26,7 @@ from gentest.gate.baseline import Baseline, Blessing, Entry
 from gentest.probes.families import along, neighbours, steps
 from gentest.probes.probe import FULL_MASK, Probe
 from gentest.results.comparison import Comparison, Embedded, Gate, Look, Sample
-from gentest.results.counterexample import Moved
+from gentest.results.counterexample import Alike, Moved
 from gentest.results.document import Document, Session
 from gentest.results.records import pack, pack_bytes
 from gentest.results.result import Attack, Distribution, Invariant, Radius, Result, Screening, Verdict
@@ -53,6 +53,11 @@ WORDS = {
     "Counterexample.t": st.just((0.0, 0.5, 1.0)),
     "Counterexample.groups": GROUPS,
     "Moved.groups": GROUPS,
+    "Alike.outputs": st.sampled_from([(0, 2), (2, 1, 0)]),
+    "Alike.n": st.just(3),
+    "Alike.nearest": st.floats(-1.0, 0.0),
+    "Alike.furthest": st.floats(0.0, 1.0),
+    "Alike.pairs": st.integers(1, 3),
 }
 """Fields that are not any value of their type."""
 DEPTH = 3
@@ -115,7 +120,7 @@ def parts(record: Any) -> set[type]:
 
 def test_what_is_drawn_has_every_part() -> None:
     """Some result has arms in its rate, a radius with a rate of its own, a counterexample that was moved, a look."""
-    wanted = {Invariant, Radius, Distribution, Attack, Screening, Moved, Gate, Embedded}
+    wanted = {Invariant, Radius, Distribution, Attack, Screening, Moved, Alike, Gate, Embedded}
     seen: set[type] = set()
 
     def enough(result: Result) -> bool:
