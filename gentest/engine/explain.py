@@ -237,7 +237,7 @@ def _alike(evidence: Observed, apart: Apart | None) -> Alike | None:
     """The outputs of the evidence's only probe that are alike; None without such a demand, or if it is met."""
     if apart is None:
         return None
-    n = evidence.shape[1]
+    n = apart.among
     with torch.no_grad():
         values = apart.distances(evidence)[0].tolist()
     distances = dict(zip(combinations(range(n), 2), values, strict=True))

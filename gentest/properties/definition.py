@@ -316,15 +316,15 @@ def along(thing: Attribute | Feature | Distance, n_points: int) -> tuple[Measure
 
 @dataclass(frozen=True)
 class Apart:
-    """The demand that any two outputs of a probe are at least `at_least` apart."""
+    """The demand that any two of the `among` outputs of a probe are at least `at_least` apart."""
 
     measure: Feature | Distance
     at_least: float
+    among: int
 
     def distances(self, evidence: Evidence) -> Tensor:
         """The distances [N, K] of all pairs of a probe's outputs: 1 and 2, 1 and 3, and so on to the last two."""
-        n_points = evidence.t.shape[1]
-        first, second = torch.triu_indices(n_points, n_points, offset=1)
+        first, second = torch.triu_indices(self.among, self.among, offset=1)
         if isinstance(self.measure, Distance):
             return evidence.distances(self.measure, first.tolist(), second.tolist())
         x = evidence.features(self.measure)  # [N, P, D]

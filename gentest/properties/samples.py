@@ -95,7 +95,7 @@ def diverse(
         raise InvalidArgument.expected("a number of samples >= 2", "among", among)
     samples = neighbours(step=1.0, count=among - 1, moves=moves)
 
-    apart = Apart(feature, floor)
+    apart = Apart(feature, floor, among)
 
     def margin(evidence: Evidence) -> Tensor:
         return apart.distances(evidence).amin(1) - floor
