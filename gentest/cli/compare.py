@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,13 @@ class Differences:
     images: int
     """Outputs that each side made."""
     seconds: float
+    matters: str = ""
+    """The coordinates that matter in the smallest latent that disagrees, in words; empty without any."""
+    reduced: str = ""
+    """The replay string of that latent."""
+    invalid: int | None = None
+    """Independent latents on which the candidate's output is not finite or not in range, and the reference's is; None
+    if no latent is known on which that is so. Their differences are infinite."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Differences:
@@ -125,13 +133,17 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
-    """Compare, print, and return the exit status: with `--within`, 0 if no latent disagrees and 1 if one does."""
+    """Compare, print, and return the exit status: 1 if the candidate fails where the reference does not.
+
+    With `--within`, 0 if no latent disagrees and 1 if one does.
+    """
     within = None if options.within is None else read_tolerance(options.within)
     question = _question(options, within)
     answer = child.ask("gentest.cli.compare_run:compare", question, seconds=options.time_limit)
     differences = Differences.from_json(answer["differences"])
     _print(differences, options)
-    return Outcome.PASSED.exit_status if within is None or differences.agrees else Outcome.FAILED.exit_status
+    is_measured = within is None and differences.invalid is None
+    return Outcome.PASSED.exit_status if is_measured or differences.agrees else Outcome.FAILED.exit_status
 
 
 def _question(options: argparse.Namespace, within: float | None) -> dict[str, Any]:
@@ -174,7 +186,10 @@ def _print(differences: Differences, options: argparse.Namespace) -> None:
     for line in _sentences(differences, options):
         console.print(Text(printable(line)))
     # lines to copy, which are not wrapped
-    console.print(Text(printable(f"replay: {_replay_command(options)} {differences.worst.replay}")), soft_wrap=True)
+    replays = {"replay": differences.worst.replay, "reduced": differences.reduced}
+    for name, replay in replays.items():
+        if name == "replay" or replay not in ("", differences.worst.replay):
+            console.print(Text(printable(f"{name}: {_replay_command(options)} {replay}")), soft_wrap=True)
     if options.report is not None:
         console.print(Text(printable(f"report: {options.report}")), soft_wrap=True)
 
@@ -197,7 +212,9 @@ def _table(differences: Differences) -> Any:
         table.add_column(name, justify="right")
     for share, value in zip(SHARES, differences.quantiles, strict=True):
         latents = f"all {differences.n:,}" if share == 1.0 else f"{100 * share:g} % of"
-        table.add_row(f"{latents} latents differ by at most", "", "", above(value, 3))
+        table.add_row(
+            f"{latents} latents differ by at most", "", "", above(value, 3) if isfinite(value) else "not valid"
+        )
     for level in differences.levels:
         table.add_row(
             Text(f"mean {level.attribute}"),
@@ -212,21 +229,25 @@ def _sentences(differences: Differences, options: argparse.Namespace) -> list[st
     """The worst latent, what is certain about all latents, and the cost; with `--within`, the verdict first."""
     worst, tolerance = differences.worst, options.within
     lines = [f"A difference is the largest of all values of an output, {differences.unit}."]
-    lines += [] if tolerance is None else [_verdict(differences, tolerance)]
+    if differences.invalid is not None:
+        lines += _invalid(differences, differences.invalid, tolerance)
+    elif tolerance is not None:
+        lines.append(_verdict(differences, tolerance))
     if worst.difference:
         place = f" ({worst.choices})" if worst.choices else ""
-        size = above(worst.difference, 3)
-        lines.append(f"The worst latent{place} differs by {size}; {worst.source} found it.")
+        differs = f"differs by {above(worst.difference, 3)}" if isfinite(worst.difference) else "has no valid output"
+        lines.append(f"The worst latent{place} {differs}; {worst.source} found it.")
     else:
         lines.append("Both give the same outputs on all of these latents.")
     lines += [f"There, {worst.note}."] if worst.note else []
+    lines += [f"Reduced to what matters: {differences.matters}."] if differences.matters else []
     lines += [f"The attack {differences.attack}."] if differences.attack else []
     lines += list(map(_level_bounds, differences.levels))
     refuted = f"Fewer than {at_most(1.0 - (1.0 - CONFIDENCE) ** (1.0 / differences.n))} of latents"
     certain = f"({confidence(CONFIDENCE)})"
-    if tolerance is None:
+    if tolerance is None and differences.invalid is None:  # else the largest difference is infinite
         lines.append(f"{refuted} differ by more than {above(differences.quantiles[-1], 3)} {certain}.")
-    elif not differences.disagreeing:
+    elif not differences.disagreeing and not differences.invalid:
         lines.append(f"{refuted} disagree {certain}.")
     return [*lines, f"This took {counted(differences.images, 'output')} a side and {differences.seconds:.1f} s."]
 
@@ -237,6 +258,15 @@ def _level_bounds(level: ComparedLevel) -> str:
         return f"The reference's {level.attribute} is the same for every latent, so its level has no unit."
     within = f"{signed(level.low, 2, up=False)} to {signed(level.high, 2, up=True)} sd of the reference"
     return f"Over all latents, the mean {level.attribute} differs by {within} ({confidence(CONFIDENCE)})."
+
+
+def _invalid(differences: Differences, invalid: int, tolerance: str | None) -> list[str]:
+    """The verdict on a candidate that fails where the reference does not, and what else differs."""
+    latents = f"{differences.n:,} independent latents"
+    how_many = f"on {invalid:,} of {latents}" if invalid else f"on a latent, but on none of {latents}"
+    fails = f"They disagree: {how_many}, the candidate's output is not finite or not in range, and the reference's is."
+    more = differences.disagreeing - invalid
+    return [fails] + ([] if tolerance is None or more <= 0 else [f"{more:,} more differ by more than {tolerance}."])
 
 
 def _verdict(differences: Differences, tolerance: str) -> str:

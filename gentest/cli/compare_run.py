@@ -21,6 +21,15 @@ from gentest._support.files import write_whole
 from gentest._support.printable import counted
 from gentest.attributes import Attribute, brightness, contrast, describe
 from gentest.cli.compare import CONFIDENCE, SHARES, ComparedLevel, Differences, Worst
+from gentest.cli.invalid_candidate import (
+    CandidateInvalid,
+    JudgingFailed,
+    check_reference,
+    failure_of,
+    is_own,
+    raw_differences,
+    valid_where_reference_is,
+)
 from gentest.cli.model_facts import describe_model, first_latents
 from gentest.cli.model_loading import load, naming
 from gentest.cli.model_options import Given
@@ -30,13 +39,15 @@ from gentest.engine.evidence.context import Context
 from gentest.engine.evidence.examine import samples
 from gentest.engine.evidence.measuring import LEAST_SPREAD
 from gentest.engine.evidence.observed import Observed
-from gentest.errors import GentestError, InvalidArgument
+from gentest.engine.evidence.subject import Subject
+from gentest.errors import GentestError, InvalidArgument, InvalidOutput
 from gentest.generators.generator import Generator, Pair
 from gentest.probes.probe import Probe, independent
 from gentest.properties.agreement import agrees
 from gentest.report import facts, page
 from gentest.report.numbers import above
 from gentest.report.progress import Watch, stderr
+from gentest.report.within_counterexample import matters
 from gentest.results.document import Document, Session, installed_versions
 from gentest.results.drawings import Drawings
 from gentest.results.records import unpack
@@ -55,10 +66,6 @@ VERSIONS = ("torch", "numpy", "hypothesis")
 
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-
-
-class JudgingFailed(GentestError):
-    """An error while outputs were made or judged: nothing was decided."""
 
 
 def compare(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,12 +183,17 @@ class Comparing:
     def run(self, within: float | None) -> tuple[Differences, Result]:
         """The differences, and the result of checking `agrees`. Raises `JudgingFailed` if the check is an error.
 
-        Without a tolerance, the check asks for a larger difference than any that was found before.
+        Without a tolerance, the check asks for a larger difference than any that was found before. A candidate that
+        is invalid where the reference is valid disagrees, at any tolerance.
         """
         try:
-            sampled = self._sample()
-        except GentestError as error:
-            raise JudgingFailed(str(error)) from error
+            return self._compared(within)
+        except CandidateInvalid as failed:
+            return self._of_invalid(failed, within)
+
+    def _compared(self, within: float | None) -> tuple[Differences, Result]:
+        """Raises `CandidateInvalid` if an output of the candidate cannot be compared."""
+        sampled = self._sample()
         at = int(sampled.differences.argmax())
         (probe,) = independent(self.values.seed, at, 1)
         worst, source = float(sampled.differences[at]), "an independent sample"
@@ -196,7 +208,7 @@ class Comparing:
         disagreeing = int((np.array(unpack(result.sample.margins, "margins")) < 0).sum())
         if disagreeing and result.verdict is Verdict.NO_COUNTEREXAMPLE:
             # the search missed what the independent latents show
-            result = self._check(tolerance, self.values, stored=(probe,), shows=True)
+            result = self._check(tolerance, self.values, stored=(probe,), reduces=True, shows=True)
         if result.worst is not None and tolerance - result.worst.margin > worst:
             probe, worst = Probe.from_json(result.worst.probe), tolerance - result.worst.margin
             source = "the search" if result.attack is None else "the attack"
@@ -222,12 +234,74 @@ class Comparing:
             agrees=result.verdict is Verdict.NO_COUNTEREXAMPLE,
             images=-(-self.context.meter.images // 2),
             seconds=0.0,
+            **_reduced(result),
         )
         return differences, _with_worst(result, replayed)
+
+    def _of_invalid(self, failed: CandidateInvalid, within: float | None) -> tuple[Differences, Result]:
+        """The differences if the candidate is invalid at a probe, and the result of looking for such probes."""
+        check_reference(failed, self.pair, self.context, self.values)
+        differences, shape = self._sample_raw()
+        definition = valid_where_reference_is()
+        question = Question(
+            definition,
+            label=definition.name,
+            stored=(failed.probe,),
+            reduces=True,
+            shows=True,
+            looks=False,
+            begins=False,
+        )
+        result = check(question, self.pair, self.context, self.values, watch=self._watch)
+        worst = result.worst or result.counterexample
+        if result.verdict is not Verdict.VIOLATED or worst is None:  # it leaves its range by next to nothing
+            raise JudgingFailed(result.message or str(failed))
+        command = f"gentest.well_formed().replay(candidate, {worst.replay!r})"
+        result = replace(result, drawings=replace(result.drawings or Drawings(), command=command))
+        return Differences(
+            space=repr(self.pair.latent),
+            outputs=self._describe_outputs(shape),
+            unit=self._describe_unit(),
+            n=len(differences),
+            searched=result.examples,
+            quantiles=tuple(float(q) for q in np.quantile(differences, SHARES, method="higher")),
+            levels=(),
+            worst=Worst(np.inf, "the comparison", worst.replay, facts.choices(worst), worst.note),
+            attack="",
+            disagreeing=int((differences > (np.inf if within is None else within)).sum()),
+            agrees=False,
+            images=-(-self.context.meter.images // 2),
+            seconds=0.0,
+            invalid=int(np.isinf(differences).sum()),
+            **_reduced(result),
+        ), result
+
+    def _sample_raw(self) -> tuple[Floats, tuple[int, ...]]:
+        """The differences [n] of the seed's first independent latents, some infinite, and the shape of an output."""
+        differences: list[float] = []
+        shape: tuple[int, ...] = ()
+        try:
+            for evidence in self.context.samples(
+                self.context.subject(self.pair), self.values.seed, 0, self.values.examples
+            ):
+                differences += raw_differences(evidence)
+                shape = tuple(evidence.outputs.shape[2:])
+        except GentestError as error:
+            raise JudgingFailed(str(error)) from error
+        return np.array(differences), shape
 
     def _sample(self) -> Sampled:
         """The differences and levels of the seed's first independent latents."""
         subject = self.context.subject(self.pair)
+        try:
+            return self._sampled(subject)
+        except InvalidOutput as error:
+            own = error.subject == subject.fingerprint_of_outputs
+            raise failure_of(str(error), error.probe, own=own) from error
+        except GentestError as error:
+            raise JudgingFailed(str(error)) from error
+
+    def _sampled(self, subject: Subject) -> Sampled:
         pilot = samples(self.context, subject)
         differences: list[float] = []
         scores: dict[str, tuple[list[float], list[float]]] = {}
@@ -257,7 +331,8 @@ class Comparing:
         question = Question(agrees(within=within), label="agrees", looks=False, begins=False, **asked)
         result = check(question, self.pair, self.context, values, watch=self._watch)
         if result.verdict is Verdict.ERROR:
-            raise JudgingFailed(result.message)
+            broken = result.broken
+            raise failure_of(result.message, broken and broken.probe, own=is_own(broken, result))
         if result.drawings is None or result.counterexample is None:
             return result
         command = f"gentest.agrees(within={within}).replay(pair, {result.counterexample.replay!r})"
@@ -276,6 +351,14 @@ class Comparing:
         if self.pair.reference.limits is not None:
             return "as a share of the output range"
         return "as a share of the range of 16 samples of the reference"
+
+
+def _reduced(result: Result) -> dict[str, Any]:
+    """The smallest latent that fails, as fields of `Differences`; empty without one, and for one of an attack."""
+    found = result.counterexample
+    if found is None or found.moved is not None:
+        return {}
+    return {"matters": "; ".join(detail.text for detail in matters(found, result.search)), "reduced": found.replay}
 
 
 def _with_worst(result: Result, replayed: Result) -> Result:

@@ -111,6 +111,8 @@ class Question:
     """Whether the illustrations have pictures in full size as well."""
     begins: bool = True
     """Whether a user's code may have run since the last check: evidence from before is then audited again."""
+    reduces: bool = False
+    """Whether stored probes that fail are reduced. A test's stay as they were reported."""
 
 
 @dataclass(frozen=True)
@@ -708,7 +710,7 @@ class _Check(_Run):
 
     def _reduced(self, searched: SearchFacts, failing: Sequence[Probe]) -> ReductionFacts:
         """The worst and the minimal of some failing probes. Those of an earlier run stay as they were reported."""
-        if searched.replayed:
+        if searched.replayed and not self.question.reduces:
             return ReductionFacts(worst=failing[-1], min_margin=min(searched.margins), minimal=failing[0])
         try:
             return (first_and_worst if searched.exhaustive else reduce)(self.problem, failing)

@@ -98,6 +98,11 @@ def groups_function():
     return lambda z, groups: ((z + codes[groups]) @ weight.T + bias).tanh().unflatten(1, (3, 4, 4))
 
 
+def sometimes_nan():
+    layers = net()
+    return lambda z: torch.where(z[:, 2, None, None, None] > 1.2, torch.tensor(float("nan")), layers(z))
+
+
 def needs(width):
     return net()
 
@@ -286,6 +291,36 @@ def test_noise_leaves_a_check_undecided(run: Run) -> None:
     status, out, err = run("models:net", "models:noisy", *FEW, "--within", "0.5")
     assert (status, out) == (3, "")
     assert err.startswith("gentest: undecided: undeclared noise")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("options", [["--within", "0.5"], []])
+def test_a_candidate_that_fails_where_the_reference_does_not_has_status_1(options: list[str], run: Run) -> None:
+    """At any tolerance: the output counts the latents, names the coordinate, and its replay lines fail in `check`."""
+    status, out, err = run("models:net", "models:sometimes_nan()", "--latent", "normal:6", *FEW, *options)
+    assert (status, err) == (1, "")
+    assert re.search(r"They disagree: on \d+ of 40 independent latents, the candidate's output is not finite", out)
+    assert "all 40 latents differ by at most not valid" in out
+    assert "The worst latent has no valid output" in out
+    assert "There, 48 of 48 values are not finite." in out
+    assert "Reduced to what matters: coordinate 2 = " in out
+    assert "Fewer than" not in out
+    assert "inf" not in out
+    assert out.count("--replay well_formed:") == 2
+    assert "--against models:net" in out
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    ("candidate", "says"), [("net", "in the reference, "), ("sometimes_nan()", "both models give")]
+)
+def test_a_reference_that_fails_leaves_a_check_undecided(candidate: str, says: str, run: Run) -> None:
+    """Alone or on the latents of the candidate: status 3, and one line that names the sides."""
+    given = ["--latent", "normal:6", *FEW, "--within", "0.5"]
+    status, out, err = run("models:sometimes_nan()", f"models:{candidate}", *given)
+    assert (status, out) == (3, "")
+    assert says in err
     assert err.count("\n") == 1
 
 
