@@ -42,7 +42,7 @@ def test_the_good_fashion_checkpoint_passes() -> None:
     """Every property holds on the good checkpoint, three of them at their rates: exit status 0."""
     done = run("--gentest", FASHION, "--gentest-examples", "40")
     assert done.returncode == 0, done.stdout
-    assert "12 properties: 9 no counterexample, 3 holds >= " in done.stdout
+    assert "12 properties: 9 no counterexample, 1 holds >= 93 %, 1 holds >= 86 %, 1 holds >= 58 %; " in done.stdout
 
 
 @pytest.mark.slow

@@ -619,9 +619,17 @@ def details(result: Result) -> list[Detail]:
         lines.append(Detail("words", fewer_words(result.counterexample.fewer_words)))
     if result.broken is not None and result.verdict is Verdict.VIOLATED:
         lines.append(Detail("because", broken_output(result.broken)))
-    notes = dict.fromkeys(c.note for c in (result.worst, result.counterexample) if c is not None and c.note)
-    lines += [Detail("because", note) for note in notes]
+    lines += [Detail("because", note) for note in _notes(result)]
     return lines + ([Detail("rounding", rounding(result))] if result.decided_alone else [])
+
+
+def _notes(result: Result) -> list[str]:
+    """The notes of the worst and the minimal counterexample, once if they are the same, else by their names."""
+    named = (("worst", result.worst), ("minimal", result.counterexample))
+    notes = {name: found.note for name, found in named if found is not None and found.note}
+    if len(set(notes.values())) > 1:
+        return [f"{name}: {note}" for name, note in notes.items()]
+    return list(dict.fromkeys(notes.values()))
 
 
 def _arms(rate: Rate) -> list[Detail]:

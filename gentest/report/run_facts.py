@@ -140,12 +140,14 @@ def totals(results: Sequence[Result]) -> str:
     """The whole run in one line: how many results have each verdict, and what they cost."""
     counts = Counter(result.verdict for result in results)
     rates = [r.rate for r in results if r.verdict is Verdict.HOLDS and r.rate is not None]
+    rates.sort(key=lambda rate: -rate.certifiable)
     n_on_all = sum(r.verdict is Verdict.HOLDS and r.rate is None and r.search.exhaustive for r in results)
     counts[Verdict.HOLDS] -= len(rates) + n_on_all
     words = []
     for kind in Verdict:
         words += [f"{n_on_all} {HOLDS_ON_ALL}"] if kind is Verdict.HOLDS and n_on_all else []
-        words += [f"{len(rates)} {holds(rates)}"] if kind is Verdict.HOLDS and rates else []
+        if kind is Verdict.HOLDS:
+            words += [f"{n} {said}" for said, n in Counter(holds([rate]) for rate in rates).items()]
         words += [f"{counts[kind]} {WORDS[kind]}"] if counts[kind] else []
     return f"{counted(len(results), 'property', 'properties')}: {', '.join(words)}; {cost(results)}"
 
@@ -200,8 +202,10 @@ def run_left(made: int, images: int, pace: float) -> str:
     """How far a run is, and the time that it still takes, by its forecast.
 
     >>> run_left(970, 1940, 5.0), run_left(2000, 1940, 5.0)
-    ('970 of about 1,940 images, 1 h 21 min left', '2,000 of about 1,940 images')
+    ('970 of about 1,940 images, 1 h 21 min left', '2,000 images, more than the forecast of 1,940')
     """
+    if made > images:
+        return f"{counted(made, 'image')}, more than the forecast of {images:,}"
     left = f", {duration((images - made) * pace)} left" if images > made and pace else ""
     return f"{made:,} of about {counted(images, 'image')}{left}"
 

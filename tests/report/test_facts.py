@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gentest
 from gentest.report import facts, markdown, run_facts
 from gentest.report.numbers import observed, odds, percent, threshold
 from gentest.results.comparison import Compared, Comparison, Gate, Standing, Terms
@@ -125,3 +126,29 @@ def test_a_gate_before_the_end_of_the_run_needs_at_most_what_it_says() -> None:
     gate = Gate(Standing.REGRESSED, probes=32, stored=64, baseline_passes=32, losses=32, log_regressed=9.0, needed=7.6)
     assert "that it is worse, needs 2,000 : 1" in facts.gate_figures(gate)
     assert "that it is worse, needs at most 2,000 : 1" in facts.gate_figures(replace(gate, final=False))
+
+
+def test_the_notes_of_two_counterexamples_are_told_apart() -> None:
+    """Each says which counterexample it is about; a note that both have stands once, without a name."""
+    generator = gentest.Generator(lambda z: z[:, :, None, None] - 9.0, latent=gentest.Normal(1), output_range=(-9, 9))
+    found = gentest.well_formed().check(generator, settings=gentest.settings(examples=20))
+    assert found.counterexample is not None
+    for notes, said in (
+        (("3 values", "2 values"), ["worst: 3 values", "minimal: 2 values"]),
+        (("3 values", "3 values"), ["3 values"]),
+        (("3 values", ""), ["3 values"]),
+    ):
+        worst, minimal = (replace(found.counterexample, margin=-float(i), note=n) for i, n in enumerate(notes, 1))
+        result = replace(found, search=replace(found.search, worst=worst, counterexample=minimal))
+        assert [detail.text for detail in facts.details(result) if detail.word == "because"] == said
+
+
+def test_a_run_counts_rates_by_what_they_certify() -> None:
+    """A rate of 93 % is not hidden behind the lowest of the run."""
+    base = handmade.result(None, verdict=Verdict.HOLDS)
+    rates = [
+        Rate(Verdict.HOLDS, p0, 0.02, 0.99, 80, 80, 4096, p0 - 0.02, 1.0, 4.7, -3.2, 4.6, 4.6, 0.99)
+        for p0 in (0.88, 0.95, 0.88)
+    ]
+    said = run_facts.totals([base, *(replace(base, rate=rate) for rate in rates)])
+    assert said.startswith("4 properties: 1 holds >= 93 %, 2 holds >= 86 %, 1 holds; ")
