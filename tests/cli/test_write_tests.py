@@ -332,8 +332,9 @@ def test_what_is_written_type_checks(folder: Path) -> None:
     on_data = Answers("autoencoder", source, "()", form="autoencoder", data="photos", image_shape=(3, 4, 4), loss=0.1)
     write_tests(replace(on_data, laws=("round_trip", "matches")), folder / "encodings")
     for where in sorted(path.parent for path in folder.glob("*/conftest.py")):
+        assert len(list(where.glob("test_latent*.py"))) == 1
         done = subprocess.run(
-            [*MYPY, "conftest.py", "test_latent.py"],
+            [*MYPY, "conftest.py", *(path.name for path in where.glob("test_latent*.py"))],
             cwd=where,
             env={**os.environ, "MYPYPATH": f"{ROOT}{os.pathsep}..", "MYPY_CACHE_DIR": str(folder.parent / "mypy")},
             capture_output=True,
