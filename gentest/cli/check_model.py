@@ -57,8 +57,8 @@ LAWS: Mapping[str, Law] = {
     "well_formed": Law(
         "values are valid",
         "every value of an output is a finite number within the output range",
-        "the model overflows, divides by zero, or lacks its last activation; or the line "
-        "'outputs' above assumes another range than the model's",
+        "the model overflows, divides by zero, or lacks its last activation; or its "
+        "outputs have another range (--range LOW,HIGH) or none (--outputs arrays)",
     ),
     "reproducible": Law(
         "same again",

@@ -203,15 +203,34 @@ def well_formed(*, tolerance: float = 1e-3) -> Definition:
         total=True,
         storable=True,
         valid_within=allowed,
-        note=_not_finite,
+        note=_invalid_values,
     )
 
 
-def _not_finite(evidence: Evidence) -> str:
-    """The number of values that are not finite, in words; empty if all are finite."""
-    finite = evidence.outputs.isfinite()
-    n = finite.numel() - int(finite.sum())
-    return f"{n:,} of {counted(finite.numel(), 'value is', 'values are')} not finite" if n else ""
+def _invalid_values(evidence: Evidence) -> str:
+    """The number of values that are not finite, or else out of range, and where the first or the furthest is.
+
+    In words; empty if all values are valid. A kind whose places have names names the place itself.
+    """
+    output, named = evidence.outputs[0], evidence.kind.place_axis is not None
+    broken = ~output.isfinite()
+    if n := int(broken.sum()):
+        where = "" if named or n == output.numel() else f", the first at {_index_of(broken)}"
+        return f"{n:,} of {counted(output.numel(), 'value is', 'values are')} not finite{where}"
+    if named or evidence.limits is None:
+        return ""
+    excess = evidence.kind.excess(output, evidence.limits)
+    if not (n := int((excess > 0).sum())):
+        return ""
+    side = "below" if output.flatten()[excess.argmax()] < evidence.limits[0] else "above"
+    furthest = f"the furthest by {excess.max().item():.3g} of its width {side} it, at {_index_of(excess)}"
+    return f"{n:,} of {counted(output.numel(), 'value is', 'values are')} out of range, {furthest}"
+
+
+def _index_of(values: Tensor) -> list[int]:
+    """The index, within its output, of the first of the largest values [P, ...] of a single output."""
+    place = torch.unravel_index(values.flatten().float().argmax(), values.shape)
+    return [int(i) for i in place][1:]
 
 
 def reproducible(*, tolerance: float = 1e-3, company: int = 3) -> Definition:

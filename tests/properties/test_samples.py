@@ -42,19 +42,21 @@ def test_well_formed_says_how_many_values_are_not_finite(value: float) -> None:
     result = gentest.well_formed().check(where_positive(value), settings=FEW)
     assert result.verdict is Verdict.VIOLATED
     assert result.counterexample is not None
-    assert result.counterexample.note == "1 of 12 values are not finite"
+    assert result.counterexample.note == "1 of 12 values are not finite, the first at [0, 0, 0]"
     assert "because  1 of 12 values are not finite" in terminal.failure(result, "")
     session = Session(None, None, None, "cpu", 0, {})
     assert "1 of 12 values are not finite" in markdown.page(Document(session, (result,)))
     assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-def test_values_out_of_range_are_finite() -> None:
-    """Of these nothing is said but the margin."""
-    result = gentest.well_formed().check(where_positive(2.0), settings=FEW)
+@pytest.mark.parametrize(("value", "side"), [(2.0, "above"), (-1.0, "below")])
+def test_well_formed_says_which_value_is_out_of_range(value: float, side: str) -> None:
+    """How many values are, how far the furthest is, on which side, and where."""
+    result = gentest.well_formed().check(where_positive(value), settings=FEW)
     assert result.verdict is Verdict.VIOLATED
     assert result.counterexample is not None
-    assert result.counterexample.note == ""
+    said = f"1 of 12 values are out of range, the furthest by 1 of its width {side} it, at [0, 0, 0]"
+    assert result.counterexample.note == said
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
