@@ -435,6 +435,7 @@ class Check:
             str(self.context.device),
             self.values.seed,
             installed_versions(*VERSIONS),
+            command=self.question["command"].removesuffix(" --replay"),
         )
         results = tuple(self._results)
         return Document(session, results, gentest=__version__, unchecked=unchecked, family=Family.of(results))

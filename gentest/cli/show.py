@@ -50,7 +50,8 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
 def _lines(document: Document, width: int) -> list[str]:
     results = document.results
     failed = [r for r in results if not r.passed]
-    failures = [line for r in failed for line in (r.test, *terminal.failure(r, _replay(r), width=width).splitlines())]
+    blocks = [(r.test, terminal.failure(r, _replay(r, document), width=width)) for r in failed]
+    failures = [line for test, block in blocks for line in (test, *block.splitlines())]
     rows = terminal.table(results, width=width, explained=lambda result: not result.passed)
     return [
         *failures,
@@ -60,6 +61,8 @@ def _lines(document: Document, width: int) -> list[str]:
     ]
 
 
-def _replay(result: Result) -> str:
+def _replay(result: Result, document: Document) -> str:
+    if document.session.checks_a_model:
+        return markdown.replay_command(result, document)
     where = "" if result.replayed_in == result.test else f"{result.replayed_in} "
     return f"{where}--gentest-replay {result.replay}" if result.replay else ""

@@ -75,8 +75,10 @@ def replay_command(result: Result, document: Document) -> str:
     """The command that replays the counterexample or the invalid output, from the folder of the tests."""
     if not result.replay:
         return ""
-    words = ["pytest", "--gentest", result.replayed_in, "--gentest-replay", result.replay]
     session = document.session
+    if session.checks_a_model:
+        return f"{session.command} --replay {shlex.quote(result.replay)}"
+    words = ["pytest", "--gentest", result.replayed_in, "--gentest-replay", result.replay]
     if session.checkpoint and not session.checkpoints:
         words += ["--gentest-checkpoint", session.checkpoint]
     return shlex.join(words)

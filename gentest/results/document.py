@@ -59,11 +59,19 @@ class Session:
     checkpoints: tuple[str, ...] = ()
     """The names of the checkpoints of a run of several."""
     command: str = ""
-    """The command that checks the same again, without options that only write files; empty in files of gentest 0.1."""
+    """The command that checks the same again, without options that only write files; empty in files of gentest 0.1.
+
+    pytest's, or `gentest check MODEL`.
+    """
     digests: Mapping[str, str] = field(default_factory=dict)
     """The digest of each checkpoint's file or folder, by name, in a run with outcomes or with a baseline."""
     selects: bool = False
     """True if the command line selects some of the tests."""
+
+    @property
+    def checks_a_model(self) -> bool:
+        """True if `gentest check` made the run: its tests are laws, which pytest does not know."""
+        return self.command.startswith("gentest check ")
 
     def inconsistency(self) -> str:
         """Refuse more checkpoints than a run may have."""

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gentest import cli
 from gentest.cli import child
 from gentest.cli.check_model import LAWS
+from gentest.report import model_card
 from gentest.results.document import Document
 from gentest.results.outcome import Outcome, Verdict
 from tests.helpers import pages
@@ -121,7 +123,7 @@ def test_a_reference_is_agreed_with_or_not(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_report_and_results_are_written(run: Run) -> None:
+def test_a_report_and_results_are_written(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     """The report shows each law, and its pictures' command replays; the ending of its name says its format."""
     write_code("blank")
     status, out, _ = run("my_gan:load", "--report", "out.html", "--json", "out.json", "--examples", "200")
@@ -132,8 +134,16 @@ def test_a_report_and_results_are_written(run: Run) -> None:
     assert "gentest check my_gan:load --replay not_blank:" in page
     document = Document.from_json(json.loads(Path("out.json").read_text()))
     assert document.outcome is Outcome.FAILED
-    run("my_gan:load", "--report", "out.md", *FEW)
-    assert Path("out.md").read_text(encoding="utf-8").startswith("#")
+    assert document.session.command == "gentest check my_gan:load"
+    again = "gentest check my_gan:load --replay not_blank:"
+    assert cli.main(["show", "out.json"]) == 1
+    assert again in capfd.readouterr().out
+    assert "Check it again:\n\n```bash\ngentest check my_gan:load\n```" in model_card.passage(document)
+    run("my_gan:load", "--report", "out.md", "--examples", "200")
+    text = Path("out.md").read_text(encoding="utf-8")
+    assert text.startswith("#")
+    assert again in text
+    assert "pytest" not in text
 
 
 @pytest.mark.usefixtures("in_process")
