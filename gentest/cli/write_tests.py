@@ -125,8 +125,8 @@ def write_tests(answers: Answers, folder: Path) -> list[str]:
     lines.append(f"next  pytest --gentest{_arguments([where])}")
     blessed = shlex.quote(os.path.relpath(at.repository / at.workflow.baseline))
     tests = [shlex.quote(os.path.relpath(at.repository / name)) for name in at.workflow.runs or ("",)]
-    lines.append(f"then  gentest bless {blessed} --by NAME{_arguments(tests)}  # the workflow reads this file")
-    lines.append(f"      gentest suggest {where} --output {shlex.quote(os.path.relpath(at.suggested))}")
+    lines.append(f"then  gentest suggest {where} --output {shlex.quote(os.path.relpath(at.suggested))}  # more tests")
+    lines.append(f"last  gentest bless {blessed} --by NAME{_arguments(tests)}  # the workflow reads this file")
     return lines
 
 

@@ -34,8 +34,8 @@ def test_a_model_is_checked_and_its_files_are_written(run_init: Run) -> None:
     assert "5 properties: 5 no counterexample" in out
     assert out.endswith(
         "wrote conftest.py\nwrote test_latent.py\nwrote .github/workflows/gentest.yml\n"
-        "next  pytest --gentest\nthen  gentest bless gentest_baseline.json --by NAME  # the workflow reads this file\n"
-        "      gentest suggest . --output test_suggested.py\n"
+        "next  pytest --gentest\nthen  gentest suggest . --output test_suggested.py  # more tests\n"
+        "last  gentest bless gentest_baseline.json --by NAME  # the workflow reads this file\n"
     )
     assert files() - {"my_model.py", "ran"} == WRITTEN
     text = Path("conftest.py").read_text()

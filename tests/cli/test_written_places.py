@@ -101,7 +101,7 @@ def test_the_tests_of_two_models_run_together(repository: Path) -> None:
         "broken/agreement/test_agreement_broken.py",
         ".github/workflows/gentest-broken.yml",
     ]
-    assert lines[-1].endswith("gentest suggest broken --output broken/test_suggested_broken.py")
+    assert lines[-2].startswith("then  gentest suggest broken --output broken/test_suggested_broken.py")
     done = run_pytest()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "broken/test_latent_broken.py::test_samples_differ" in done.stdout
@@ -142,7 +142,7 @@ def test_a_workflow_that_runs_the_folder_is_kept(first: str, repository: Path) -
     assert not any(line.startswith("edit") for line in lines)
     assert (FIRST.read_text(), len(list(FIRST.parent.iterdir()))) == (before, 1)
     runs = "" if first == "." else " tests"
-    assert f"then  gentest bless gentest_baseline.json --by NAME{runs}  # the workflow reads this file" in lines
+    assert f"last  gentest bless gentest_baseline.json --by NAME{runs}  # the workflow reads this file" in lines
 
 
 def test_a_kept_workflow_that_lacks_a_package_is_named(repository: Path) -> None:
