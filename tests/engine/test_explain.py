@@ -132,7 +132,14 @@ def test_a_coordinate_of_a_path_has_the_values_at_both_ends() -> None:
     assert re.search(r"matters  coordinate z\[3\] from -?[\d.]+ to -?[\d.]+ alone, of 8", terminal.failure(result, ""))
 
 
-@pytest.mark.parametrize("prior", [gentest.Sphere(8), gentest.Mapped(gentest.Normal(8), torch.nn.Linear(8, 8))])
+def mixing() -> torch.nn.Linear:
+    """A layer that takes each of its 8 outputs from all inputs, half of it from one; the same in each process."""
+    layer = torch.nn.Linear(8, 8, bias=False)
+    layer.weight.data = torch.eye(8) / 2 + 1 / 16
+    return layer
+
+
+@pytest.mark.parametrize("prior", [gentest.Sphere(8), gentest.Mapped(gentest.Normal(8), mixing())])
 def test_a_coordinate_that_all_uniforms_make_has_no_value(prior: gentest.Space) -> None:
     """The group is one of the uniforms behind the latent, and no single number of the latent."""
     generator = gentest.Generator(lambda z: zoo.images(z[:, 0].sigmoid()), latent=prior, output_range=(0, 1))
