@@ -72,7 +72,7 @@ def read_json(path: Path, *, most_bytes: int) -> Any:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")
-        # a file may grow while it is read, so its size alone is no bound
+        # the file may grow while gentest reads it, so the read has its own bound
         raw = file.read(most_bytes + 1) if status.st_size <= most_bytes else b""
     if max(len(raw), status.st_size) > most_bytes:
         raise ValueError(f"larger than {most_bytes / 2**20:.3g} MB")

@@ -232,7 +232,7 @@ def _question(options: argparse.Namespace) -> dict[str, Any]:
         "replay": options.replay,
         "report": None if options.report is None else str(options.report.absolute()),
         "json": None if options.json is None else str(options.json.absolute()),
-        "command": replay_command(options),
+        "command": check_command(options),
     }
 
 
@@ -249,14 +249,14 @@ def _ask_for_trust(source: ModelSource) -> None:
     raise InvalidArgument(f"{may}: add {TRUST} if you trust the file")
 
 
-def replay_command(options: argparse.Namespace) -> str:
-    """The command that evaluates a latent of this check again, up to the replay string."""
+def check_command(options: argparse.Namespace) -> str:
+    """The command that checks the same again; with `--replay` it evaluates one latent."""
     flags = ("prompts", "data", "against", "within")
-    return replay_of(options.model, options, {name: getattr(options, name) for name in flags}, trust=options.trust)
+    return check_of(options.model, options, {name: getattr(options, name) for name in flags}, trust=options.trust)
 
 
-def replay_of(model: str, options: argparse.Namespace, others: Mapping[str, object], *, trust: bool) -> str:
-    """`gentest check MODEL` with what the options say of the model and `others`, up to the replay string."""
+def check_of(model: str, options: argparse.Namespace, others: Mapping[str, object], *, trust: bool) -> str:
+    """`gentest check MODEL` with what the options say of the model, and with `others`."""
     words = ["gentest", "check", model]
     own = {
         name: getattr(options, name) for name in ("latent", "labels", "range", "outputs", "made_by", "device", "steps")
@@ -269,7 +269,7 @@ def replay_of(model: str, options: argparse.Namespace, others: Mapping[str, obje
     words += ["--no-images"] if options.no_images else []
     words += [TRUST] if trust else []
     words += ["--seed", str(options.seed)] if options.seed else []
-    return shlex.join([*words, "--replay"])
+    return shlex.join(words)
 
 
 # what is printed
@@ -290,7 +290,7 @@ def _print(report: Report, options: argparse.Namespace) -> None:
     for text in _assumed(report.assumptions, width):
         line(text)
     line("")
-    document, replay = report.document, replay_command(options)
+    document, replay = report.document, f"{check_command(options)} --replay"
     for result in document.results:
         if not result.passed:
             for text in _failure(result, f"{replay} {shlex.quote(result.replay)}" if result.replay else "", width):

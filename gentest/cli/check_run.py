@@ -357,7 +357,7 @@ class Check:
             result = check(question, asked.subject, self.context, values, watch=self._watch.probes, budget=self._budget)
         self._watch = None
         if result.replay and shows:
-            command = f"{self.question['command']} {result.replay}"
+            command = f"{self.question['command']} --replay {result.replay}"
             result = replace(result, drawings=replace(result.drawings or Drawings(), command=command))
         return result
 
@@ -435,7 +435,7 @@ class Check:
             str(self.context.device),
             self.values.seed,
             installed_versions(*VERSIONS),
-            command=self.question["command"].removesuffix(" --replay"),
+            command=self.question["command"],
         )
         results = tuple(self._results)
         return Document(session, results, gentest=__version__, unchecked=unchecked, family=Family.of(results))

@@ -14,7 +14,7 @@ from typing import Any
 
 from gentest._support.printable import counted, printable
 from gentest.cli import child
-from gentest.cli.check_model import replay_of
+from gentest.cli.check_model import check_of
 from gentest.cli.model_options import add_model_options, given_by, read_tolerance
 from gentest.cli.model_source import MODELS, ModelKind, find_model, kind_of_path
 from gentest.errors import InvalidArgument
@@ -198,7 +198,7 @@ def _replay_command(options: argparse.Namespace) -> str:
     """The command that evaluates the worst latent again, up to its replay string."""
     trust = any(kind_of_path(Path(text)) is ModelKind.EXPORTED for text in (options.reference, options.candidate))
     others = {"against": options.reference, "within": options.within}
-    return replay_of(options.candidate, options, others, trust=trust)
+    return f"{check_of(options.candidate, options, others, trust=trust)} --replay"
 
 
 def _table(differences: Differences) -> Any:

@@ -215,12 +215,7 @@ class Comparing:
         replayed = self._check(tolerance if worst > tolerance else 0.0, self.values, replay=probe, shows=True)
         shown = replayed.counterexample
         differences = Differences(
-            space=repr(self.pair.latent),
-            outputs=self._describe_outputs(sampled.shape),
-            unit=self._describe_unit(),
-            n=len(sampled.differences),
-            searched=result.examples,
-            quantiles=tuple(float(q) for q in np.quantile(sampled.differences, SHARES, method="higher")),
+            **self._measured(sampled.differences, sampled.shape, result),
             levels=sampled.levels,
             worst=Worst(
                 worst,
@@ -232,9 +227,6 @@ class Comparing:
             attack="" if result.attack is None else _describe_attack(result.attack, tolerance),
             disagreeing=disagreeing,
             agrees=result.verdict is Verdict.NO_COUNTEREXAMPLE,
-            images=-(-self.context.meter.images // 2),
-            seconds=0.0,
-            **_reduced(result),
         )
         return differences, _with_worst(result, replayed)
 
@@ -259,22 +251,28 @@ class Comparing:
         command = f"gentest.well_formed().replay(candidate, {worst.replay!r})"
         result = replace(result, drawings=replace(result.drawings or Drawings(), command=command))
         return Differences(
-            space=repr(self.pair.latent),
-            outputs=self._describe_outputs(shape),
-            unit=self._describe_unit(),
-            n=len(differences),
-            searched=result.examples,
-            quantiles=tuple(float(q) for q in np.quantile(differences, SHARES, method="higher")),
+            **self._measured(differences, shape, result),
             levels=(),
             worst=Worst(np.inf, "the comparison", worst.replay, facts.choices(worst), worst.note),
             attack="",
             disagreeing=int((differences > (np.inf if within is None else within)).sum()),
             agrees=False,
-            images=-(-self.context.meter.images // 2),
-            seconds=0.0,
             invalid=int(np.isinf(differences).sum()),
-            **_reduced(result),
         ), result
+
+    def _measured(self, differences: Floats, shape: tuple[int, ...], result: Result) -> dict[str, Any]:
+        """The fields of `Differences` that any comparison fills in alike, after the check that gave the result."""
+        return {
+            "space": repr(self.pair.latent),
+            "outputs": self._describe_outputs(shape),
+            "unit": self._describe_unit(),
+            "n": len(differences),
+            "searched": result.examples,
+            "quantiles": tuple(float(q) for q in np.quantile(differences, SHARES, method="higher")),
+            "images": -(-self.context.meter.images // 2),
+            "seconds": 0.0,
+            **_reduced(result),
+        }
 
     def _sample_raw(self) -> tuple[Floats, tuple[int, ...]]:
         """The differences [n] of the seed's first independent latents, some infinite, and the shape of an output."""

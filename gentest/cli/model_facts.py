@@ -35,7 +35,7 @@ UNIT = (0.0, 1.0)
 RANGES = (TANH, UNIT, BYTES)
 """Ranges that images usually have."""
 _UNBOUNDED = "--outputs arrays if they have no range, or --range LOW,HIGH"
-"""What to say of outputs beyond the usual ranges: a few outputs do not tell the range of all."""
+"""The options for outputs beyond the usual ranges. It names no numbers: a few outputs do not show the range of all."""
 SLACK = 1e-3
 """Share of a range by which outputs may leave it."""
 MOST_UNIT = 16.0

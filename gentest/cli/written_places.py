@@ -1,4 +1,4 @@
-"""Where the files of `--write` go, so that the tests of several models fit into one repository.
+"""The places of the files of `--write`. The tests of several models fit into one repository.
 
 pytest collects no two test files of one name (unless they lie in packages), and GitHub runs every workflow of the
 repository. The first folder gets the plain names; the files of another folder are named after it.

@@ -112,7 +112,7 @@ class Question:
     begins: bool = True
     """Whether a user's code may have run since the last check: evidence from before is then audited again."""
     reduces: bool = False
-    """Whether stored probes that fail are reduced. A test's stay as they were reported."""
+    """True if the check reduces stored probes that fail. Those of a test stay as they were reported."""
 
 
 @dataclass(frozen=True)

@@ -257,7 +257,7 @@ class Property:
 
 
 def _in_notebook() -> bool:
-    """Whether this code runs in IPython, which shows the pictures of a result.
+    """True if this code runs in IPython, which shows the pictures of a result.
 
     That the module is loaded says nothing: wandb and other libraries load it in plain scripts.
     """

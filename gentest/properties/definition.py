@@ -322,11 +322,17 @@ class Apart:
     at_least: float
     among: int
 
-    def distances(self, evidence: Evidence) -> Tensor:
-        """The distances [N, K] of all pairs of a probe's outputs: 1 and 2, 1 and 3, and so on to the last two."""
+    @property
+    def pairs(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The two outputs of each pair: 0 and 1, 0 and 2, and so on to the last two."""
         first, second = torch.triu_indices(self.among, self.among, offset=1)
+        return tuple(first.tolist()), tuple(second.tolist())
+
+    def distances(self, evidence: Evidence) -> Tensor:
+        """The distances [N, K] of all pairs of a probe's outputs, in the order of `pairs`."""
+        first, second = self.pairs
         if isinstance(self.measure, Distance):
-            return evidence.distances(self.measure, first.tolist(), second.tolist())
+            return evidence.distances(self.measure, first, second)
         x = evidence.features(self.measure)  # [N, P, D]
         # The default way for many rows, through matrix products, puts duplicates up to 1e-3 apart.
         distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # [N, P, P]

@@ -101,11 +101,7 @@ def diverse(
         return apart.distances(evidence).amin(1) - floor
 
     arguments = non_defaults(diverse, feature=feature, at_least=at_least, among=among, moves=moves)
-    pairs = None
-    if isinstance(feature, Distance):
-        first, second = torch.triu_indices(among, among, offset=1)
-        pairs = tuple(first.tolist()), tuple(second.tolist())
-    measures = (Measure(feature, scalar=False, pairs=pairs),)
+    measures = (Measure(feature, scalar=False, pairs=apart.pairs if isinstance(feature, Distance) else None),)
     return Definition("diverse", samples, margin, arguments=arguments, measures=measures, reducible=False, apart=apart)
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from gentest._support.printable import counted
+from gentest.report.within_counterexample import named
 from gentest.results.drawings import ArrayOutput, ArrayStrip
 
 WIDTH, HEIGHT = 196, 72
@@ -43,7 +44,7 @@ def view_of(strip: ArrayStrip) -> ArrayView:
 
 
 def _name(output: ArrayOutput) -> str:
-    return f"{output.name} alike" if output.alike else output.name
+    return named(output.name, is_alike=output.alike)
 
 
 def _caption(strip: ArrayStrip) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from gentest._support.printable import noun
+from gentest.report.within_counterexample import named
 from gentest.results.media import Film, Media, Medium, Recording, Script, TableRow
 
 WIDTH, HEIGHT = 480, 72
@@ -67,13 +68,10 @@ class MediaView:
 
 def view_of(media: Media) -> MediaView:
     """The view of a probe's outputs."""
-    views = tuple(_view(medium, _name(medium) if media.n > 1 else "") for medium in media.outputs)
+    names = [named(medium.name, is_alike=medium.alike) if media.n > 1 else "" for medium in media.outputs]
+    views = tuple(map(_view, media.outputs, names))
     left_out = f"{len(views)} of {media.n} outputs" if len(views) < media.n else ""
     return MediaView(views, left_out)
-
-
-def _name(medium: Medium) -> str:
-    return f"{medium.name} alike" if medium.alike else medium.name
 
 
 def _view(medium: Medium, name: str) -> MediumView:

@@ -281,7 +281,7 @@ def _look(
     is_path = n > 2 and len(set(counterexample.t)) == n
     captions = [f"{t:.2f}" for t in counterexample.t] if is_path else [str(i + 1) for i in range(n)] if n > 1 else [""]
     alike = () if counterexample.alike is None else counterexample.alike.outputs
-    captions = [f"{caption} alike" if place in alike else caption for place, caption in enumerate(captions)]
+    captions = [within_counterexample.named(each, is_alike=at in alike) for at, each in enumerate(captions)]
     places = list(range(n)) if strip is None else list(strip.places)
     n_columns = n if strip is None else len(strip.frames)
     frame = _frame_width(n_columns)
@@ -449,7 +449,7 @@ def _sample_media(results: Sequence[Result]) -> list[tuple[str, MediaView]]:
 def _by_drawing(
     results: Sequence[Result], drawn: Callable[[Drawings], Drawn | None]
 ) -> Iterator[tuple[Drawn, str, Drawings]]:
-    """What is drawn of the outputs of each generator once, with the tests that share it, and the drawings of one."""
+    """The drawing of each generator's outputs, once, with the tests that share it and the drawings of one of them."""
     users: dict[Drawn, list[tuple[Result, Drawings]]] = {}
     for result in results:
         if result.drawings is not None and (of_result := drawn(result.drawings)) is not None:

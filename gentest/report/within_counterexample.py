@@ -56,6 +56,11 @@ def alike(found: Alike) -> str:
     return text
 
 
+def named(output: str, *, is_alike: bool) -> str:
+    """The name of an output as a page has it, marked if it is one of those that are alike."""
+    return f"{output} alike" if is_alike else output
+
+
 def _listed(outputs: Sequence[int]) -> str:
     """Outputs by their numbers, counted from 1; of many, the first few.
 

@@ -52,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, model: object, **more: Any) -> dict[s
         "replay": None,
         "report": None,
         "json": None,
-        "command": "gentest check my_model:load --replay",
+        "command": "gentest check my_model:load",
     }
     return {**question, **more}
 
